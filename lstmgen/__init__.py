@@ -1,0 +1,31 @@
+"""Text generation with recurrent networks, one character at a time.
+
+    import lstmgen
+    model = lstmgen.load("checkpoints/my-run")
+    print(model.sample("To be", length=200))
+    print(model.score("To be or not to be").bits_per_character)
+
+Knows: the version and the names of the public API, loaded on first use. Does not know: torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lstmgen.errors import LstmgenError
+    from lstmgen.language_model import LanguageModel, load
+
+__version__ = "0.1.0"
+__all__ = ["LanguageModel", "LstmgenError", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public API when it is first asked for, so that `lstmgen --help` need not wait for it."""
+    if name in ("LanguageModel", "load"):
+        from lstmgen import language_model
+
+        return getattr(language_model, name)
+    if name == "LstmgenError":
+        from lstmgen.errors import LstmgenError
+
+        return LstmgenError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,91 @@
+"""The few functions that NumPy and torch spell differently, so that an equation is written once.
+
+Knows: NumPy arrays; of torch tensors only the names of their methods.
+Does not know: torch itself until it is given a tensor: generating text must not import it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Array(Protocol):
+    """What an equation may ask of an array: a NumPy array or a torch tensor."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        ...
+
+    @property
+    def T(self) -> Any:  # noqa: N802  # NumPy's name and torch's
+        """The transpose."""
+        ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+    def __add__(self, other: Any, /) -> Any: ...
+    def __radd__(self, other: Any, /) -> Any: ...
+    def __sub__(self, other: Any, /) -> Any: ...
+    def __rsub__(self, other: Any, /) -> Any: ...
+    def __mul__(self, other: Any, /) -> Any: ...
+    def __rmul__(self, other: Any, /) -> Any: ...
+    def __matmul__(self, other: Any, /) -> Any: ...
+
+
+def tanh(x: Any) -> Any:
+    """The hyperbolic tangent of each element."""
+    return np.tanh(x) if isinstance(x, np.ndarray) else x.tanh()
+
+
+def sigmoid(x: Any) -> Any:
+    """The logistic function of each element; as a tanh in NumPy, which cannot overflow."""
+    return 0.5 * np.tanh(0.5 * x) + 0.5 if isinstance(x, np.ndarray) else x.sigmoid()
+
+
+def softmax(x: Any) -> Any:
+    """Normalise the exponentials along the last axis."""
+    if not isinstance(x, np.ndarray):
+        return x.softmax(dim=-1)
+    exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def split(x: Any, parts: int) -> Sequence[Any]:
+    """Cut the last axis into equal parts."""
+    if not isinstance(x, np.ndarray):
+        return x.chunk(parts, dim=-1)  # type: ignore[no-any-return]
+    size = x.shape[-1] // parts
+    return [x[..., part * size : (part + 1) * size] for part in range(parts)]
+
+
+def zeros(shape: tuple[int, ...], like: Any) -> Any:
+    """Zeros of the library, type and device of another array."""
+    return np.zeros(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_zeros(shape)
+
+
+def concatenate(arrays: Sequence[Any], axis: int) -> Any:
+    """Join arrays along an axis that they have."""
+    if isinstance(arrays[0], np.ndarray):
+        return np.concatenate(arrays, axis)
+    import torch
+
+    return torch.cat(list(arrays), dim=axis)
+
+
+def stack(arrays: Sequence[Any], axis: int) -> Any:
+    """Join arrays along a new axis."""
+    if isinstance(arrays[0], np.ndarray):
+        return np.stack(arrays, axis)
+    import torch
+
+    return torch.stack(list(arrays), dim=axis)
+
+
+def einsum(equation: str, *arrays: Any) -> Any:
+    """Sum products over the axes that the equation names."""
+    if isinstance(arrays[0], np.ndarray):
+        return np.einsum(equation, *arrays, optimize=len(arrays) > 1)
+    import torch
+
+    return torch.einsum(equation, *arrays)

@@ -1,0 +1,79 @@
+"""What every cell declares, and what follows from the declaration.
+
+A cell is one step of one recurrent layer. It holds sizes, never numbers: weights and states are passed in.
+Its recurrent layer always owns three parameters, in blocks of `hidden_size` rows in the order of the cell's gates:
+
+    weight_ih  (gates * hidden, input)     W, applied to all inputs of a chunk at once, before the loop over time
+    weight_hh  (gates * hidden, hidden)    R, applied to the previous hidden state, step by step
+    bias       (gates * hidden)            b
+
+Knows: the protocol. Does not know: any particular cell, torch, time or depth.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from lstmgen.cells.arrays import Array, zeros
+
+State: TypeAlias = Any
+"""A NamedTuple of (batch, hidden) arrays whose first field is `hidden`."""
+
+Gates: TypeAlias = Any
+"""A NamedTuple of (batch, hidden) arrays: the activations of one step, in the order of the rows of W, R and b."""
+
+
+class Cell(Protocol):
+    """One step of a recurrent layer: its sizes, its state and its equations."""
+
+    state_type: ClassVar[type]
+    gates_type: ClassVar[type]
+
+    @property
+    def input_size(self) -> int:
+        """The size of x."""
+        ...
+
+    @property
+    def hidden_size(self) -> int:
+        """The size of h, and of every gate."""
+        ...
+
+    @property
+    def extra_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the parameters that this cell has beside W, R and b."""
+        ...
+
+    def step(self, projected: Array, state: State, weights: Mapping[str, Array]) -> tuple[State, Gates]:
+        """Advance one step.
+
+        Args:
+            projected: W x + b, (batch, gates * hidden).
+            state: the state before the step.
+            weights: the layer's parameters by name.
+
+        Returns:
+            The state after the step, and the gates that led to it.
+        """
+        ...
+
+
+def gate_names(cell: Cell) -> tuple[str, ...]:
+    """The names of the cell's gates, in the order of their rows in W, R and b."""
+    return cell.gates_type._fields  # type: ignore[attr-defined,no-any-return]  # a NamedTuple class
+
+
+def parameter_shapes(cell: Cell) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter of one layer of this cell, by name."""
+    rows = len(gate_names(cell)) * cell.hidden_size
+    return {
+        "weight_ih": (rows, cell.input_size),
+        "weight_hh": (rows, cell.hidden_size),
+        "bias": (rows,),
+        **cell.extra_shapes,
+    }
+
+
+def initial_state(cell: Cell, batch_size: int, like: Array) -> State:
+    """The state before the first step: zeros of the library, type and device of another array."""
+    fields = cell.state_type._fields  # type: ignore[attr-defined]  # a NamedTuple class
+    return cell.state_type(*(zeros((batch_size, cell.hidden_size), like) for _ in fields))

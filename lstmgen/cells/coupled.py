@@ -1,0 +1,49 @@
+"""The LSTM with coupled gates (Greff et al. 2015, "LSTM: a search space odyssey", the CIFG variant).
+
+Forget only where something is written in its place: the input gate is 1 - f, one gate fewer to learn.
+
+    f, o = σ(W x + R h + b)
+    g = tanh(W x + R h + b)
+    c' = f c + (1 - f) g
+    h' = o tanh(c')
+
+Gate order: forget, candidate, output.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from lstmgen.cells.arrays import Array, sigmoid, split, tanh
+from lstmgen.cells.lstm import LSTMState
+
+
+class CoupledGates(NamedTuple):
+    """The activated gates f, o and the candidate g, each (batch, hidden); the input gate is 1 - f."""
+
+    forget: Array
+    candidate: Array
+    output: Array
+
+
+@dataclass(frozen=True)
+class CoupledCell:
+    """One step of an LSTM whose input gate is what its forget gate leaves."""
+
+    input_size: int
+    hidden_size: int
+    state_type: ClassVar[type] = LSTMState
+    gates_type: ClassVar[type] = CoupledGates
+
+    @property
+    def extra_shapes(self) -> dict[str, tuple[int, ...]]:
+        """No parameters beside W, R and b."""
+        return {}
+
+    def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, CoupledGates]:
+        """Advance one step; see the equations above."""
+        f, g, o = split(projected + state.hidden @ weights["weight_hh"].T, 3)
+        f, g, o = sigmoid(f), tanh(g), sigmoid(o)
+        c = f * state.cell + (1 - f) * g
+        h = o * tanh(c)
+        return LSTMState(h, c), CoupledGates(f, g, o)

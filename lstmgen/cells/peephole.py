@@ -1,0 +1,53 @@
+"""The LSTM with peephole connections (Gers & Schmidhuber 2000, "Recurrent nets that time and count").
+
+The gates also see the cell: input and forget gate the old one, the output gate the new one.
+
+    i = σ(W x + R h + p_i c + b)
+    f = σ(W x + R h + p_f c + b)
+    g = tanh(W x + R h + b)
+    c' = f c + i g
+    o = σ(W x + R h + p_o c' + b)
+    h' = o tanh(c')
+
+Each p is a vector: a gate sees only its own unit's cell. Any of the three can be left out.
+Gate order, as in torch: input, forget, candidate, output.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lstmgen.cells.arrays import Array, sigmoid, split, tanh
+from lstmgen.cells.lstm import LSTMGates, LSTMState
+from lstmgen.config import Peephole
+
+
+@dataclass(frozen=True)
+class PeepholeCell:
+    """One step of an LSTM whose gates see the cell state."""
+
+    input_size: int
+    hidden_size: int
+    peepholes: tuple[Peephole, ...]
+    state_type: ClassVar[type] = LSTMState
+    gates_type: ClassVar[type] = LSTMGates
+
+    @property
+    def extra_shapes(self) -> dict[str, tuple[int, ...]]:
+        """`peephole_input`, `peephole_forget`, `peephole_output`, each (hidden): those that were chosen."""
+        return {f"peephole_{gate}": (self.hidden_size,) for gate in self.peepholes}
+
+    def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, LSTMGates]:
+        """Advance one step; see the equations above."""
+        i, f, g, o = split(projected + state.hidden @ weights["weight_hh"].T, 4)
+        if Peephole.INPUT in self.peepholes:
+            i = i + weights["peephole_input"] * state.cell
+        if Peephole.FORGET in self.peepholes:
+            f = f + weights["peephole_forget"] * state.cell
+        i, f, g = sigmoid(i), sigmoid(f), tanh(g)
+        c = f * state.cell + i * g
+        if Peephole.OUTPUT in self.peepholes:
+            o = o + weights["peephole_output"] * c
+        o = sigmoid(o)
+        h = o * tanh(c)
+        return LSTMState(h, c), LSTMGates(i, f, g, o)

@@ -1,0 +1,197 @@
+"""A model as one self-contained safetensors file, and the folder of runs.
+
+All that the file says of itself is JSON in its metadata; nothing in it can run code. Whatever a file claims is checked
+before it is used: it may come from a stranger, or be cut short.
+
+Knows: the file format, safe writing, and where runs lie. Does not know: torch, or what the extra tensors of a
+resumable checkpoint mean (`training.session` does).
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_safetensors
+
+from lstmgen.config import ModelConfig, TextConfig, TrainingConfig, from_mapping, to_mapping
+from lstmgen.errors import CheckpointError, ConfigError
+from lstmgen.network.architecture import Network, build_network
+from lstmgen.network.initialization import check_weights
+from lstmgen.text.vocabulary import Vocabulary
+
+RUNS_FOLDER = Path("checkpoints")
+BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.jsonl"
+FORMAT = 1
+
+_METADATA_KEY = "lstmgen"  # one key, so that the same content is the same bytes
+_EXTRA_PREFIX = "resume/"
+
+FloatArray = NDArray[np.float32]
+AnyArray = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a checkpoint came to be: enough to cite it, to find its held-out text again and to go on training."""
+
+    text: TextConfig
+    text_sha256: str
+    text_symbols: int
+    training: TrainingConfig
+    precision: str  # what was used, where `training.precision` is what was asked for
+    device: str
+    epoch: int = 0
+    chunk: int = 0  # how many chunks of the epoch have been read
+    step: int = 0
+    symbols_read: int = 0
+    seconds: float = 0.0  # of the budget that are used up
+    validation_nats: float | None = None  # of these weights
+    best_nats: float | None = None  # of the run so far
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.text, Mapping):
+            object.__setattr__(self, "text", from_mapping(TextConfig, self.text))
+        if isinstance(self.training, Mapping):
+            object.__setattr__(self, "training", from_mapping(TrainingConfig, self.training))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network with all that sampling and evaluating need; `extra` is what only resuming needs."""
+
+    model: ModelConfig
+    vocabulary: Vocabulary
+    weights: dict[str, FloatArray]
+    record: TrainingRecord
+    extra: dict[str, AnyArray] = field(default_factory=dict)
+
+    @property
+    def network(self) -> Network:
+        """The architecture that the weights belong to."""
+        return build_network(self.model, len(self.vocabulary))
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint so that at every moment the path holds either the old file or the whole new one.
+
+    Raises CheckpointError if it cannot be written; the old file is then still there.
+    """
+    about = {
+        "format": FORMAT,
+        "model": to_mapping(checkpoint.model),
+        "vocabulary": checkpoint.vocabulary.to_mapping(),
+        "record": to_mapping(checkpoint.record),
+    }
+    tensors: dict[str, AnyArray] = dict(checkpoint.weights)
+    tensors |= {_EXTRA_PREFIX + name: array for name, array in checkpoint.extra.items()}
+    content = to_safetensors(
+        {name: np.ascontiguousarray(array) for name, array in tensors.items()},
+        {_METADATA_KEY: json.dumps(about, sort_keys=True)},
+    )
+    try:
+        _replace(path, content)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror}; free some space or check its rights") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside the path, flush to the disk, then rename over it."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # so that the rename itself survives a power cut, where folders can be opened
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint and check all that it claims.
+
+    Raises CheckpointError naming the file, what is wrong with it and the remedy.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = _parse(file.metadata())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+        checkpoint = _assemble(about, tensors)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint, or one cut short ({error}); copy it again, or use the run's other file"
+        ) from error
+    except (CheckpointError, ConfigError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return checkpoint
+
+
+def _parse(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    try:
+        about = json.loads((metadata or {})[_METADATA_KEY])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise CheckpointError("a safetensors file, but not one of lstmgen's") from error
+    if not isinstance(about, dict) or not all(
+        isinstance(about.get(key), dict) for key in ("model", "vocabulary", "record")
+    ):
+        raise CheckpointError("its description cannot be read")
+    if about.get("format") != FORMAT:
+        raise CheckpointError(f"format {about.get('format')!r}, this version reads {FORMAT}; upgrade lstmgen")
+    return about
+
+
+def _assemble(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> Checkpoint:
+    model = from_mapping(ModelConfig, about["model"])
+    vocabulary = Vocabulary.from_mapping(about["vocabulary"])
+    weights = {name: array for name, array in tensors.items() if not name.startswith(_EXTRA_PREFIX)}
+    layers = sum(name.endswith("weight_hh") for name in weights)
+    if model.num_layers != layers:
+        raise CheckpointError(f"says it has {model.num_layers} layers, holds {layers}")
+    if problem := check_weights(build_network(model, len(vocabulary)), weights):
+        raise CheckpointError(f"{problem}; the file is damaged")
+    extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in tensors.items() if name not in weights}
+    return Checkpoint(model, vocabulary, weights, from_mapping(TrainingRecord, about["record"]), extra)
+
+
+def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
+    """Find the file that a user means: a file, a run's folder, a run's name, or for None the newest run.
+
+    Raises CheckpointError if there is none.
+    """
+    runs = list_runs()
+    if reference is None:
+        if not runs:
+            raise CheckpointError(f"no runs in {RUNS_FOLDER}; train one first: lstmgen train")
+        return runs[-1] / file
+    for candidate in (Path(reference), RUNS_FOLDER / reference):
+        if candidate.is_dir() and (candidate / file).exists():
+            return candidate / file
+        if candidate.is_file():
+            return candidate
+    known = ", ".join(run.name for run in reversed(runs[-5:])) or f"none in {RUNS_FOLDER}"
+    raise CheckpointError(f"{reference}: no such run, folder or checkpoint; runs here: {known}")
+
+
+def list_runs() -> list[Path]:
+    """The folders of all runs that have a checkpoint, the newest last."""
+    if not RUNS_FOLDER.is_dir():
+        return []
+    runs = [run for run in RUNS_FOLDER.iterdir() if (run / BEST).is_file()]
+    return sorted(runs, key=lambda run: ((run / BEST).stat().st_mtime, run.name))

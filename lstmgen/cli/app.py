@@ -1,0 +1,66 @@
+"""The `lstmgen` command: its subcommands, and what an error looks like.
+
+Knows: the exit codes: 0 done, 1 a problem the user can fix, 2 wrong usage, 130 and 143 interrupted.
+Does not know: what any command does.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from lstmgen import __version__
+from lstmgen.cli import eval as eval_command
+from lstmgen.cli import info, runs, sample, train
+from lstmgen.cli.render import printable
+from lstmgen.errors import LstmgenError
+
+app = typer.Typer(
+    name="lstmgen",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Text generation with recurrent networks, one character at a time.
+
+[bold]lstmgen train poems.txt[/bold]     learn to write like a text, in minutes
+[bold]lstmgen sample --temp 0.8[/bold]   write
+[bold]lstmgen eval[/bold]                how well does it predict text it has not seen?
+""",
+    epilog="Every command has examples: lstmgen train --help",
+)
+
+app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("sample", epilog=sample.EXAMPLES)(sample.sample)
+app.command("eval", epilog=eval_command.EXAMPLES)(eval_command.evaluate)
+app.command("runs", epilog=runs.EXAMPLES)(runs.runs)
+app.command("info", epilog=info.EXAMPLES)(info.info)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lstmgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a problem that the user can fix is one line on stderr and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(encoding="utf-8", errors="replace")
+    try:
+        app(list(arguments) if arguments is not None else None)
+    except LstmgenError as error:
+        typer.echo(f"lstmgen: {printable(str(error), single_line=True)}", err=True)
+        raise SystemExit(1) from None

@@ -1,0 +1,68 @@
+"""`lstmgen info`.
+
+Knows: its options and how a checkpoint's facts are shown. Does not know: where they come from.
+"""
+
+from lstmgen.cli.options import CheckpointArgument, Json
+from lstmgen.cli.render import count, duration, print_facts, print_json
+from lstmgen.config import CellKind, to_mapping
+
+EXAMPLES = """Examples:
+
+lstmgen info
+
+lstmgen info checkpoints/poems-lstm/last.safetensors --json
+"""
+
+
+def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
+    """Show everything a checkpoint says of itself."""
+    from lstmgen.checkpoint import find_checkpoint, load_checkpoint
+
+    path = find_checkpoint(checkpoint)
+    loaded = load_checkpoint(path)
+    model, record, network = loaded.model, loaded.record, loaded.network
+    if json:
+        print_json(
+            {
+                "checkpoint": str(path),
+                "parameters": network.parameter_count(),
+                "model": to_mapping(model),
+                "vocabulary": loaded.vocabulary.to_mapping(),
+                "record": to_mapping(record),
+                "weights": {name: list(shape) for name, shape in network.shapes().items()},
+                "resumable": bool(loaded.extra),
+            }
+        )
+        return
+    cell = str(model.cell)
+    if model.cell is CellKind.PEEPHOLE:
+        cell += f", peepholes on {', '.join(model.peepholes)}"
+    if model.cell is CellKind.GRU:
+        cell += f", reset {model.reset} the recurrent product"
+    text, training = record.text, record.training
+    symbols = "256 bytes" if not loaded.vocabulary.characters else repr(loaded.vocabulary.characters)[1:-1]
+    facts = {
+        "checkpoint": str(path),
+        "cell": cell,
+        "layers": f"{model.num_layers} of {model.hidden_size} units, embedding of {model.embedding_size}",
+        "attention": f"over the last {model.attention} outputs" if model.attention else "none",
+        "parameters": f"{network.parameter_count():,} ({count(network.parameter_count() * 4)}B as float32)",
+        "vocabulary": f"{len(loaded.vocabulary)} {text.vocabulary}: {symbols}",
+        "text": f"{', '.join(text.sources)}, {record.text_symbols:,} symbols, {text.encoding}"
+        + (", each line an item" if text.lines else ""),
+        "text SHA-256": record.text_sha256,
+        "held out": f"the last {text.validation:.0%}",
+        "budget": str(training.budget),
+        "trained": f"{record.step:,} steps, {record.epoch} whole epochs, {record.symbols_read:,} symbols read, "
+        f"{duration(record.seconds)}",
+        "training": f"batch {training.batch_size} x {training.chunk_length}, learning rate {training.learning_rate:g}, "
+        f"weight decay {training.weight_decay:g}, clip {training.clip:g}, dropout {training.dropout:g}, "
+        f"seed {training.seed}",
+        "precision": f"{record.precision} on {record.device}",
+        "validation": "none" if record.validation_nats is None else f"{record.validation_nats:.4f} nats per character",
+        "best of the run": "none" if record.best_nats is None else f"{record.best_nats:.4f} nats per character",
+        "written by": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
+        "can be resumed": "yes" if loaded.extra else "no; the run's last.safetensors can",
+    }
+    print_facts(facts)

@@ -1,0 +1,54 @@
+"""The options that commands share, and how their values are read.
+
+Knows: names, short names and help. Does not know: defaults; those are `config`'s.
+"""
+
+import os
+import re
+import sys
+from typing import Annotated
+
+import typer
+
+from lstmgen.config import Peephole
+
+CheckpointArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[CHECKPOINT]", help="A run's name, a run's folder or a file; left out: the newest run."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing but the product and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Encoding = Annotated[str, typer.Option("--encoding", help="How the text's bytes spell characters.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, show_default="one a core", help="Processor threads to use.")
+]
+
+_DURATION = re.compile(r"(?:(?P<h>[\d.]+)h)?\s*(?:(?P<m>[\d.]+)m(?:in)?)?\s*(?:(?P<s>[\d.]+)s?)?")
+
+
+def parse_duration(text: str) -> float:
+    """Read seconds from 90, 90s, 3m, 1.5h or 1h30m; raises typer.BadParameter."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    try:
+        parts = {unit: float(value) for unit, value in match.groupdict().items() if value} if match else {}
+    except ValueError:
+        parts = {}
+    if not parts:
+        raise typer.BadParameter(f"{text!r} is not a time; write 90s, 3m or 1h30m")
+    return parts.get("h", 0) * 3600 + parts.get("m", 0) * 60 + parts.get("s", 0)
+
+
+def parse_peepholes(text: str) -> tuple[Peephole, ...]:
+    """Read the names of gates from input,forget,output; raises typer.BadParameter."""
+    try:
+        return tuple(Peephole(name.strip()) for name in text.split(","))
+    except ValueError as error:
+        known = ",".join(Peephole)
+        raise typer.BadParameter(f"{text!r}: name some of {known}, with commas between") from error
+
+
+def limit_threads(threads: int | None) -> None:
+    """Tell the libraries that have not been imported yet how many threads to use."""
+    if threads is not None and "numpy" not in sys.modules:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+            os.environ[name] = str(threads)

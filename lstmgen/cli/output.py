@@ -1,0 +1,83 @@
+"""Where sampled text goes: a terminal, a pipe, or a new file.
+
+Knows: that a terminal gets text it cannot obey, as it comes, and that pipes and files get the exact bytes; that a
+closed pipe is no error. Does not know: how the text is made.
+"""
+
+import errno
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import typer
+
+from lstmgen.cli.render import printable
+from lstmgen.errors import ConfigError
+from lstmgen.text.vocabulary import Ids, Vocabulary
+
+_PIPE_CLOSED = (errno.EPIPE, errno.EINVAL)  # Windows says EINVAL
+
+
+class SampleOutput:
+    """Writes ids as a vocabulary's text. Raises ConfigError if the file exists or cannot be made."""
+
+    def __init__(self, vocabulary: Vocabulary, path: Path | None) -> None:
+        self._vocabulary = vocabulary
+        self._decoder = vocabulary.decoder()
+        self._terminal = path is None and sys.stdout.isatty()
+        self._line_open = False
+        try:
+            self._file: BinaryIO = sys.stdout.buffer if path is None else path.open("xb")
+        except FileExistsError as error:
+            raise ConfigError(f"--output {path}: exists, and is not overwritten; give another name") from error
+        except OSError as error:
+            raise ConfigError(f"--output {path}: {error.strerror}; give a file that can be made") from error
+        self._path = path
+
+    def __enter__(self) -> "SampleOutput":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._path is not None:
+            self._file.close()
+            return
+        if self._terminal and kind is None:
+            self._put(printable(self._decoder.finish()))
+        if self._terminal and self._line_open:
+            self._put("\n")
+        if kind is None or kind is KeyboardInterrupt:
+            self._guarded(b"", flush=True)
+
+    def write(self, ids: Ids) -> None:
+        """Write symbols: on a terminal at once."""
+        if self._terminal:
+            self._put(printable("".join(self._decoder.feed(int(number)) for number in ids)))
+        else:
+            self._guarded(self._vocabulary.to_bytes(ids))
+
+    def write_text(self, text: str) -> None:
+        """Write text that is not of the vocabulary, such as JSON or what stands between samples."""
+        if self._terminal:
+            self._put(printable(text))
+        else:
+            self._guarded(text.encode())
+
+    def _put(self, text: str) -> None:
+        if text:
+            self._line_open = not text.endswith("\n")
+            self._guarded(text.encode("utf-8", "replace"), flush=True)
+
+    def _guarded(self, content: bytes, *, flush: bool = False) -> None:
+        try:
+            self._file.write(content)
+            if flush:
+                self._file.flush()
+        except OSError as error:
+            if self._path is not None or error.errno not in _PIPE_CLOSED:
+                raise
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for the interpreter's last flush
+            raise typer.Exit from None

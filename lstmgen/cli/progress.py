@@ -1,0 +1,107 @@
+"""Training as a person follows it: a plan, a bar, evaluations, the end.
+
+Knows: events and tqdm. Does not know: training.
+"""
+
+import sys
+from types import TracebackType
+
+from tqdm import tqdm
+
+from lstmgen.cli.render import count, duration, note, printable
+from lstmgen.training.events import Evaluated, Event, Finished, Planned, Stepped
+
+_BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}"
+
+
+class ProgressDisplay:
+    """Writes events to stderr: with a bar on a terminal, else a line for each evaluation."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar = tqdm(
+            total=1.0,
+            bar_format=_BAR,
+            file=sys.stderr,
+            disable=quiet or not sys.stderr.isatty(),
+            dynamic_ncols=True,
+            leave=False,
+        )
+        self._validation = ""
+
+    def __enter__(self) -> "ProgressDisplay":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case Stepped():
+                self._bar.set_description_str(
+                    f"loss {event.nats:.3f}{self._validation} · {count(event.characters_per_second)} chars/s "
+                    f"· epoch {event.epoch:.1f}",
+                    refresh=False,
+                )
+                self._bar.update(event.progress - self._bar.n)
+            case Evaluated():
+                self._show_evaluation(event)
+            case Finished() | Planned():
+                pass
+
+    def say(self, text: str) -> None:
+        """Write a line above the bar."""
+        if not self._quiet:
+            tqdm.write(text, file=sys.stderr)
+
+    def _show_evaluation(self, event: Evaluated) -> None:
+        if event.validation_nats is not None:
+            self._validation = f" · validation {event.validation_nats:.3f}"
+        best = ", the best so far" if event.best and event.validation_nats is not None else ""
+        self.say(
+            f"\n{event.progress:4.0%}  step {event.step:,} · epoch {event.epoch:.2f} · loss {event.training_nats:.4f}"
+            f"{self._validation}{best}"
+        )
+        self.say("\n".join("    " + line for line in printable(event.preview).strip("\n").split("\n")))
+
+
+def show_plan(plan: Planned, quiet: bool) -> None:
+    """Say what is about to happen, in a few lines."""
+    model, training = plan.model, plan.training
+    network = f"{model['num_layers']} x {model['hidden_size']} {model['cell']}"
+    if model["attention"]:
+        network += f" with attention over {model['attention']} steps"
+    budget = training["budget"]
+    amount = duration(budget["amount"]) if budget["unit"] == "seconds" else f"{budget['amount']:g} {budget['unit']}"
+    note(
+        f"text     {', '.join(plan.text)}: {plan.training_symbols:,} symbols to learn from, "
+        f"{plan.validation_symbols:,} held out, {plan.vocab_size} distinct\n"
+        f"network  {network}, {count(plan.parameters)} parameters\n"
+        f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
+        f"{training['learning_rate']:g}, dropout {training['dropout']:g}; {plan.precision} on {plan.device}\n"
+        f"run      {plan.run}",
+        quiet=quiet,
+    )
+    for line in plan.notes:
+        note(f"note     {line}", quiet=quiet)
+
+
+def show_end(end: Finished, run: str, quiet: bool) -> None:
+    """Say where the model is and what to type next."""
+    nats = "" if end.validation_nats is None else f", validation {end.validation_nats:.4f} nats per character"
+    if end.interrupted:
+        note(
+            f"\nstopped at step {end.step:,}, epoch {end.epoch:.2f}; everything is saved in {run}\n"
+            f"go on with: lstmgen train --resume {run}",
+            quiet=quiet,
+        )
+        return
+    note(
+        f"\ndone in {duration(end.seconds)}: {end.step:,} steps, {end.epoch:.2f} epochs, "
+        f"{count(end.characters_per_second)} chars/s{nats}\n"
+        f"the model is {end.checkpoint}; now: lstmgen sample {run}",
+        quiet=quiet,
+    )

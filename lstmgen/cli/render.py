@@ -1,0 +1,75 @@
+"""How things look: text that cannot drive a terminal, tables, numbers.
+
+Knows: rich, terminals. Does not know: where the things come from.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_KEPT = {"\n", "\t"}
+
+
+def _shown(code: int) -> str:
+    """How a character is shown that a terminal would obey."""
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else f"<U+{code:04X}>"
+
+
+_DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]  # these reorder a line
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *_DIRECTIONS, *range(0xD800, 0xE000)]
+_SAFE = {code: _shown(code) for code in _CONTROLS if chr(code) not in _KEPT}
+_SAFE_LINE = _SAFE | {ord("\n"): "\u240a", ord("\t"): "\u2409"}
+
+
+def printable(text: str, *, single_line: bool = False) -> str:
+    """The text with control characters shown, not obeyed; line feeds and tabs stay, unless it is to be one line."""
+    return text.translate(_SAFE_LINE if single_line else _SAFE)
+
+
+def note(text: str, *, quiet: bool = False) -> None:
+    """Write a line about the work to stderr."""
+    if not quiet:
+        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.flush()
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Write one JSON object as a line to stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Write names and values as two columns to stdout."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        table.add_row(name, printable(value))
+    print_table(table)
+
+
+def print_table(table: Table) -> None:
+    """Write a table to stdout; in a pipe it is as wide as it needs to be."""
+    width = None if sys.stdout.isatty() else 200
+    Console(markup=False, highlight=False, width=width).print(table)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 3 min, 2 h 5 min."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(number: float) -> str:
+    """A large number in three digits: 949, 1.12 M."""
+    for limit, divisor, unit in ((1e3, 1, ""), (1e6, 1e3, " k"), (1e9, 1e6, " M")):
+        if number < limit:
+            return f"{number / divisor:.3g}{unit}"
+    return f"{number / 1e9:.3g} G"

@@ -1,0 +1,31 @@
+"""Finding a checkpoint's own held-out text again.
+
+Knows: what a training record says of its text. Does not know: networks or scores.
+"""
+
+from lstmgen.checkpoint import TrainingRecord
+from lstmgen.errors import TextError
+from lstmgen.text.corpus import read_corpus
+from lstmgen.text.sources import STANDARD_INPUT
+from lstmgen.text.vocabulary import Ids, Vocabulary
+
+
+def held_out_ids(record: TrainingRecord, vocabulary: Vocabulary) -> Ids:
+    """The part of the training text that training did not see, (symbols,).
+
+    Raises TextError if the text cannot be read again, has changed since, or had nothing held out.
+    """
+    names = ", ".join(record.text.sources)
+    remedy = "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
+    if STANDARD_INPUT in record.text.sources:
+        raise TextError(f"the model was trained from standard input, which cannot be read again; {remedy}")
+    try:
+        corpus = read_corpus(record.text, vocabulary)
+    except TextError as error:
+        raise TextError(f"the model's own held-out text cannot be read ({error}); {remedy}") from error
+    if corpus.sha256 != record.text_sha256:
+        raise TextError(f"{names}: not the text the model was trained on, or changed since; restore it, or {remedy}")
+    _, held_out = corpus.split(record.text.validation, record.text.lines)
+    if len(held_out) < 2:
+        raise TextError(f"{names}: only {len(held_out)} symbols were held out from training; {remedy}")
+    return held_out

@@ -1,0 +1,104 @@
+"""The network's sizes, weights and state, for any library's arrays.
+
+    e = E[id]                              embedding
+    y_1 = cell_1(e)                        first layer
+    y_l = y_{l-1} + cell_l(y_{l-1})        every further layer adds to what it was given
+    a = attend(y_L, its past)              with attention only; see `attention`
+    logits = W_o a + b_o                   head
+
+Knows: which parts there are, their shapes and names. A weight's name in a checkpoint is its name here.
+Does not know: torch, how to compute (`step`, `chunk`) or how to learn.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from lstmgen.cells import Array, Cell, State, build_cell, initial_state, parameter_shapes
+from lstmgen.config import ModelConfig
+from lstmgen.network.attention import Attention
+
+
+class NetworkState(NamedTuple):
+    """Where the network stands in a text: each layer's state, and the outputs that attention may look back at."""
+
+    layers: tuple[State, ...]
+    memory: Array | None  # (batch, window, hidden), the oldest first; None without attention
+
+
+class Weights(NamedTuple):
+    """All parameters, as the equations take them."""
+
+    embedding: Array  # (vocab, embedding)
+    layers: tuple[Mapping[str, Array], ...]
+    attention: Mapping[str, Array]  # empty without attention
+    head_weight: Array  # (vocab, hidden)
+    head_bias: Array  # (vocab,)
+
+
+@dataclass(frozen=True)
+class Network:
+    """The architecture: cells in their order, attention above them, and the sizes at both ends."""
+
+    vocab_size: int
+    embedding_size: int
+    cells: tuple[Cell, ...]
+    attention: Attention | None
+
+    @property
+    def hidden_size(self) -> int:
+        """The size of every layer's output."""
+        return self.cells[-1].hidden_size
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter by name, in a fixed order."""
+        shapes: dict[str, tuple[int, ...]] = {"embedding": (self.vocab_size, self.embedding_size)}
+        for number, cell in enumerate(self.cells):
+            shapes |= {f"layers.{number}.{name}": shape for name, shape in parameter_shapes(cell).items()}
+        if self.attention:
+            shapes |= {f"attention.{name}": shape for name, shape in self.attention.shapes().items()}
+        shapes["head.weight"] = (self.vocab_size, self.hidden_size)
+        shapes["head.bias"] = (self.vocab_size,)
+        return shapes
+
+    def parameter_count(self) -> int:
+        """How many numbers the network learns."""
+        total = 0
+        for shape in self.shapes().values():
+            size = 1
+            for length in shape:
+                size *= length
+            total += size
+        return total
+
+    def arrange(self, named: Mapping[str, Any]) -> Weights:
+        """Arrange parameters given by name as the equations take them; nothing is copied."""
+        return Weights(
+            embedding=named["embedding"],
+            layers=tuple(_below(named, f"layers.{number}.") for number in range(len(self.cells))),
+            attention=_below(named, "attention."),
+            head_weight=named["head.weight"],
+            head_bias=named["head.bias"],
+        )
+
+    def initial_state(self, batch_size: int, like: Array) -> NetworkState:
+        """The state before any text: zeros of the library, type and device of another array."""
+        return NetworkState(
+            layers=tuple(initial_state(cell, batch_size, like) for cell in self.cells),
+            memory=self.attention.initial_memory(batch_size, like) if self.attention else None,
+        )
+
+
+def build_network(config: ModelConfig, vocab_size: int) -> Network:
+    """Build the architecture that a configuration names, for a vocabulary's size."""
+    input_sizes = [config.embedding_size] + [config.hidden_size] * (config.num_layers - 1)
+    return Network(
+        vocab_size=vocab_size,
+        embedding_size=config.embedding_size,
+        cells=tuple(build_cell(config, input_size) for input_size in input_sizes),
+        attention=Attention(config.hidden_size, config.attention) if config.attention else None,
+    )
+
+
+def _below(named: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): array for name, array in named.items() if name.startswith(prefix)}

@@ -1,0 +1,85 @@
+"""Attention: every step picks what to look at from its last N outputs.
+
+Causal dot-product attention above the recurrent layers (Luong, Pham & Manning 2015, the "general" score of
+eq. 8 with a local window; scaled as in Vaswani et al. 2017, eq. 1):
+
+    q_t = Q y_t                             what step t looks for
+    s_tj = q_t · y_{t-j} / √H               how well its j-th last output fits, j = 1 .. N
+    a_t = softmax(s_t)                      where it looks
+    r_t = Σ_j a_tj y_{t-j}                  what it recalls
+    y_t + C r_t                             what it says
+
+Before a text begins there are N outputs of zeros: to look at one of them is to look at nothing.
+
+Knows: the equations, for one step and for a whole chunk. Does not know: torch, or what made the outputs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lstmgen.cells.arrays import Array, concatenate, einsum, softmax, zeros
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Looks back at a bounded window of past outputs."""
+
+    hidden_size: int
+    window: int
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """`query` Q and `combine` C, both (hidden, hidden)."""
+        return dict.fromkeys(("query", "combine"), (self.hidden_size, self.hidden_size))
+
+    def initial_memory(self, batch_size: int, like: Array) -> Array:
+        """The outputs before any text: zeros, (batch, window, hidden)."""
+        return zeros((batch_size, self.window, self.hidden_size), like)  # type: ignore[no-any-return]
+
+    def step(self, output: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
+        """Look back from one step.
+
+        Args:
+            output: y_t, (batch, hidden).
+            memory: the outputs before it, (batch, window, hidden), the oldest first.
+            weights: `query` and `combine`.
+
+        Returns:
+            What the step says, (batch, hidden); the memory for the next step; a_t, (batch, window).
+        """
+        query = output @ weights["query"].T * self.hidden_size**-0.5
+        attention = softmax(einsum("bh,bjh->bj", query, memory))
+        recalled = einsum("bj,bjh->bh", attention, memory)
+        said = output + recalled @ weights["combine"].T
+        return said, concatenate([memory[:, 1:], output[:, None]], axis=1), attention
+
+    def chunk(self, outputs: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Look back from every step of a chunk at once.
+
+        Args:
+            outputs: y, (batch, time, hidden).
+            memory: the outputs before the chunk, (batch, window, hidden), the oldest first.
+            weights: `query` and `combine`.
+
+        Returns:
+            What the steps say, (batch, time, hidden), and the memory after the chunk.
+        """
+        time = outputs.shape[1]
+        past = concatenate([memory, outputs], axis=1)  # (batch, window + time, hidden)
+        query = outputs @ weights["query"].T * self.hidden_size**-0.5
+        scores = einsum("bth,bjh->btj", query, past)
+        attention = softmax(scores + self._outside_window(time, like=scores))
+        recalled = einsum("btj,bjh->bth", attention, past)
+        return outputs + recalled @ weights["combine"].T, past[:, time:]
+
+    def _outside_window(self, time: int, like: Any) -> Any:
+        """What to add to (time, window + time) scores: 0 where step t may look, at t .. t + window - 1, else -inf."""
+        ahead = np.arange(self.window + time)[None] - np.arange(time)[:, None]
+        mask = np.where((ahead >= 0) & (ahead < self.window), 0.0, -np.inf).astype(np.float32)
+        if isinstance(like, np.ndarray):
+            return mask
+        import torch
+
+        return torch.from_numpy(mask).to(like)

@@ -1,0 +1,89 @@
+"""The network in torch: parameters that learn, read over chunks with the fastest kernels.
+
+Knows: torch. Does not know: the equations (`chunk`, the cells), text, or how training is scheduled.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lstmgen.network.architecture import Network, NetworkState
+from lstmgen.network.chunk import read_chunk
+from lstmgen.network.kernels import run_layer
+
+
+class Model:
+    """A network with its parameters on one device.
+
+    State is never kept here: it is passed to `read` and returned.
+    """
+
+    def __init__(self, network: Network, weights: Mapping[str, NDArray[np.float32]], device: torch.device) -> None:
+        self.network = network
+        self.device = device
+        self.parameters = {
+            name: nn.Parameter(torch.from_numpy(weights[name].copy()).to(device)) for name in network.shapes()
+        }
+
+    def initial_state(self, batch_size: int) -> NetworkState:
+        """The state before any text: zeros."""
+        return self.network.initial_state(batch_size, like=self.parameters["embedding"].detach())
+
+    def read(
+        self,
+        ids: Tensor,
+        state: NetworkState,
+        *,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, NetworkState]:
+        """Read a chunk.
+
+        Args:
+            ids: symbols, (batch, time) int64.
+            state: the state before the chunk.
+            dropout: the share of activations to drop between layers and before the head.
+            generator: draws which ones.
+
+        Returns:
+            Logits, (batch, time, vocab), and the state after the chunk.
+        """
+        logits, after = read_chunk(
+            self.network,
+            self.network.arrange(self.parameters),
+            ids,
+            state,
+            run_layer=run_layer,
+            dropout=partial(drop, rate=dropout, generator=generator),
+        )
+        return cast(Tensor, logits), after
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """A copy of the parameters by name, as NumPy arrays."""
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.parameters.items()}
+
+
+def drop(activations: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
+    """Zero a share of the activations and scale up the rest (Srivastava et al. 2014), a fresh draw each time."""
+    if rate == 0:
+        return activations
+    kept = torch.empty_like(activations).bernoulli_(1 - rate, generator=generator)
+    return activations * kept.div_(1 - rate)
+
+
+def detach(state: NetworkState) -> NetworkState:
+    """Cut the state from the graph that made it: backpropagation through time ends here."""
+    return map_state(torch.Tensor.detach, state)
+
+
+def map_state(function: Any, state: NetworkState) -> NetworkState:
+    """Apply a function to every array of a state."""
+    return NetworkState(
+        layers=tuple(type(layer)(*(function(field) for field in layer)) for layer in state.layers),
+        memory=None if state.memory is None else function(state.memory),
+    )

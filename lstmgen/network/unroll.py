@@ -1,0 +1,34 @@
+"""The loop over time: one layer over a chunk, for NumPy and torch alike.
+
+Knows: that the projection of all inputs is one product, before the loop. It is the readable twin of every kernel.
+Does not know: torch, depth, or which cell it runs.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from lstmgen.cells import Array, Cell, State
+from lstmgen.cells.arrays import stack
+
+LayerRunner: TypeAlias = Callable[[Cell, Mapping[str, Any], Any, State], tuple[Any, State]]
+"""Runs one layer over a chunk: `unroll`, or a faster twin on the same parameters."""
+
+
+def unroll(cell: Cell, weights: Mapping[str, Any], inputs: Array, state: State) -> tuple[Array, State]:
+    """Run one layer over a chunk, step by step.
+
+    Args:
+        cell: the cell.
+        weights: the layer's parameters by name.
+        inputs: (batch, time, input), at least one step.
+        state: the state before the chunk.
+
+    Returns:
+        The hidden states, (batch, time, hidden), and the state after the last step.
+    """
+    projected = inputs @ weights["weight_ih"].T + weights["bias"]
+    outputs = []
+    for time in range(inputs.shape[1]):
+        state, _ = cell.step(projected[:, time], state, weights)
+        outputs.append(state.hidden)
+    return stack(outputs, axis=1), state

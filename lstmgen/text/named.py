@@ -1,0 +1,71 @@
+"""Texts with a name, so that anyone can begin without one of their own.
+
+Knows: where each comes from. Does not know: how text is decoded or used.
+"""
+
+import hashlib
+import io
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from lstmgen.errors import TextError
+
+Part = tuple[str, Callable[[], BinaryIO]]
+
+DATA_FOLDER = Path("data")
+
+_SHAKESPEARE_FILE = "tinyshakespeare.txt"
+_SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+
+_NOT_SOURCE = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+
+
+def python_docs() -> Iterator[Part]:
+    """The reference text that ships inside every Python as `pydoc_data.topics`; about 0.5 MB."""
+    from pydoc_data.topics import topics
+
+    text = "\n".join(topics[topic] for topic in sorted(topics))
+    yield "python-docs", lambda: io.BytesIO(text.encode())
+
+
+def python_source() -> Iterator[Part]:
+    """The standard library's own modules, without its tests, in the order of their paths."""
+    library = Path(sysconfig.get_path("stdlib"))
+    for path in sorted(library.rglob("*.py"), key=lambda path: path.relative_to(library).as_posix()):
+        if _NOT_SOURCE.isdisjoint(path.relative_to(library).parts):
+            yield f"python-source {path.relative_to(library).as_posix()}", lambda path=path: path.open("rb")  # type: ignore[misc]
+
+
+def shakespeare() -> Iterator[Part]:
+    """tiny-shakespeare (Karpathy 2015), 1,115,394 characters, fetched once into data/."""
+    path = DATA_FOLDER / _SHAKESPEARE_FILE
+    if not path.exists():
+        _fetch(path)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != _SHAKESPEARE_SHA256:
+        raise TextError(f"{path}: not the text that is expected here (its SHA-256 differs); delete it and try again")
+    yield "shakespeare", lambda: path.open("rb")
+
+
+def _fetch(path: Path) -> None:
+    import logging
+
+    import pooch
+
+    pooch.get_logger().setLevel(logging.ERROR)  # a library is not to print between our lines
+    try:
+        pooch.retrieve(_SHAKESPEARE_URL, f"sha256:{_SHAKESPEARE_SHA256}", fname=path.name, path=path.parent)
+    except (OSError, ValueError) as error:
+        raise TextError(
+            f"shakespeare: cannot be downloaded ({type(error).__name__}); put {_SHAKESPEARE_URL} at {path} yourself"
+        ) from error
+
+
+NAMED_CORPORA: dict[str, Callable[[], Iterator[Part]]] = {
+    "python-docs": python_docs,
+    "python-source": python_source,
+    "shakespeare": shakespeare,
+}
+"""What `lstmgen train NAME` knows by name; a file of such a name is meant by `./NAME`."""

@@ -1,0 +1,194 @@
+"""From ids to what a network reads at a time: chunks of parallel streams, or of whole lines.
+
+Training reads an epoch's chunks in an order that follows from the seed and the epoch's number alone, so that a place
+in the text is two numbers. Scoring reads every symbol but the first exactly once.
+
+Knows: ids and where to cut them. Does not know: characters, networks or torch.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmgen.text.vocabulary import Ids
+
+IGNORED = -1
+"""The target of a step that is read but not predicted: padding, and reading into the text."""
+
+_POOL_BATCHES = 64
+
+
+class Chunk(NamedTuple):
+    """What the network reads at once, and what it should have said."""
+
+    inputs: NDArray[np.int64]  # (batch, time)
+    targets: NDArray[np.int64]  # (batch, time); IGNORED where nothing is predicted
+    fresh: bool  # the state before it is the initial one; otherwise the one after the chunk before
+
+
+class TrainingText(Protocol):
+    """A text that can be read again and again, each epoch in an order of its own."""
+
+    def chunk_count(self, epoch: int) -> int:
+        """How many chunks an epoch has."""
+        ...
+
+    def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
+        """An epoch's chunks, beginning with number `start`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ParallelStreams:
+    """A text cut into parallel contiguous streams, read chunk by chunk with carried state."""
+
+    ids: Ids
+    batch_size: int
+    chunk_length: int
+    seed: int
+
+    def chunk_count(self, epoch: int) -> int:
+        """How many chunks an epoch has."""
+        return len(self._cuts(epoch)[1]) - 1
+
+    def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
+        """An epoch's chunks: all streams advance together, from a fresh offset each epoch."""
+        offset, cuts = self._cuts(epoch)
+        firsts = offset + cuts[-1] * np.arange(self.batch_size)[:, None]
+        for number in range(start, len(cuts) - 1):
+            window = self.ids[firsts + np.arange(cuts[number], cuts[number + 1] + 1)].astype(np.int64)
+            yield Chunk(window[:, :-1], window[:, 1:], fresh=number == 0)
+
+    def _cuts(self, epoch: int) -> tuple[int, NDArray[np.int64]]:
+        """The first stream's beginning, and where each stream is cut, counted from its own beginning.
+
+        The cuts are even: no epoch ends in a chunk of a few symbols.
+        """
+        predicted = len(self.ids) - 1
+        slack = min(self.chunk_length, predicted - self.batch_size + 1)
+        offset = int(np.random.default_rng([self.seed, epoch]).integers(slack))
+        length = (predicted - offset) // self.batch_size
+        count = max(1, round(length / self.chunk_length))
+        return offset, np.linspace(0, length, count + 1).round().astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ShuffledLines:
+    """A text of one item a line: each is read from the initial state, in a fresh order each epoch.
+
+    An item is read as line feed, text, and ends when the line feed after it has been predicted. Items of like length
+    share a batch, so that little of it is padding.
+    """
+
+    ids: Ids
+    newline: int
+    batch_size: int
+    chunk_length: int
+    seed: int
+
+    def chunk_count(self, epoch: int) -> int:
+        """How many chunks an epoch has."""
+        return sum(self._chunks_of(batch) for batch in self._batches(epoch))
+
+    def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
+        """An epoch's chunks; those of one batch of items follow each other with carried state."""
+        skipped = 0
+        for batch in self._batches(epoch):
+            count = self._chunks_of(batch)
+            if skipped + count > start:
+                pieces = item_chunks(self.ids, batch, self.newline, self.chunk_length)
+                for number, chunk in enumerate(pieces):
+                    if skipped + number >= start:
+                        yield chunk
+            skipped += count
+
+    def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Items as (count, 2) beginnings and ends, batch by batch."""
+        generator = np.random.default_rng([self.seed, epoch])
+        items = generator.permutation(line_items(self.ids, self.newline))
+        pool_size = self.batch_size * _POOL_BATCHES
+        batches = []
+        for first in range(0, len(items), pool_size):
+            pool = items[first : first + pool_size]
+            pool = pool[np.argsort(pool[:, 1] - pool[:, 0], kind="stable")]
+            batches += [pool[start : start + self.batch_size] for start in range(0, len(pool), self.batch_size)]
+        return [batches[number] for number in generator.permutation(len(batches))]
+
+    def _chunks_of(self, batch: NDArray[np.int64]) -> int:
+        longest = int((batch[:, 1] - batch[:, 0]).max()) + 1
+        return -(-longest // self.chunk_length)
+
+
+def line_items(ids: Ids, newline: int) -> NDArray[np.int64]:
+    """Where each line that is not empty begins and ends, (lines, 2); its line feed is left out."""
+    ends = np.flatnonzero(np.append(ids == newline, True))
+    begins = np.concatenate([[0], ends[:-1] + 1])
+    items = np.stack([begins, ends], axis=1)
+    return items[begins < ends]
+
+
+def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: int) -> Iterator[Chunk]:
+    """The chunks of one batch of items, read from the initial state; shorter items are padded."""
+    lengths = items[:, 1] - items[:, 0]
+    padded = np.full((len(items), int(lengths.max()) + 2), newline, np.int64)
+    predicted = np.arange(padded.shape[1] - 1) <= lengths[:, None]  # the item, then its line feed
+    for row, (begin, end) in enumerate(items):
+        padded[row, 1 : 1 + end - begin] = ids[begin:end]
+    targets = np.where(predicted, padded[:, 1:], IGNORED)
+    for start in range(0, targets.shape[1], chunk_length):
+        stop = start + chunk_length
+        yield Chunk(padded[:, :-1][:, start:stop], targets[:, start:stop], fresh=start == 0)
+
+
+def every_line(ids: Ids, newline: int, batch_size: int, chunk_length: int = 256) -> Iterator[Chunk]:
+    """All lines for scoring, each from the initial state; every symbol and every line's end is predicted once."""
+    items = line_items(ids, newline)
+    items = items[np.argsort(items[:, 1] - items[:, 0], kind="stable")]
+    for start in range(0, len(items), batch_size):
+        yield from item_chunks(ids, items[start : start + batch_size], newline, chunk_length)
+
+
+def one_stream(ids: Ids, chunk_length: int = 1024) -> Iterator[Chunk]:
+    """The whole text for scoring, as one stream: the exact protocol."""
+    return overlapping_streams(ids, batch_size=1, warm_up=0, chunk_length=chunk_length)
+
+
+def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: int = 256) -> Iterator[Chunk]:
+    """The whole text for scoring, in parallel: each stream but the first reads `warm_up` symbols before it predicts.
+
+    Every symbol but the first is predicted exactly once, and nearly as in `one_stream`, but faster.
+    """
+    predicted = len(ids) - 1
+    batch_size = max(1, min(batch_size, predicted // (8 * warm_up + 1)))
+    overlap = warm_up if batch_size > 1 else 0
+    stride = -(-(predicted - overlap) // batch_size)
+    firsts = stride * np.arange(batch_size)[:, None]
+    for start in range(0, stride + overlap, chunk_length):
+        steps = np.arange(start, min(start + chunk_length, stride + overlap))
+        positions = firsts + steps
+        within = positions < predicted
+        scored = within & ((steps >= overlap) | (firsts == 0))
+        positions = np.minimum(positions, predicted - 1)
+        yield Chunk(
+            ids[positions].astype(np.int64),
+            np.where(scored, ids[positions + 1].astype(np.int64), IGNORED),
+            fresh=start == 0,
+        )
+
+
+def cold_windows(ids: Ids, window: int, batch_size: int = 64) -> Iterator[Chunk]:
+    """The text for scoring in pieces of `window` predictions, each from the initial state, as transformers report.
+
+    Windows do not overlap and every symbol but the first is predicted once, the last ones in a shorter window.
+    """
+    predicted = len(ids) - 1
+    firsts = np.arange(0, predicted, window)
+    for start in range(0, len(firsts), batch_size):
+        positions = firsts[start : start + batch_size, None] + np.arange(window)
+        within = positions < predicted
+        positions = np.minimum(positions, predicted - 1)
+        targets = np.where(within, ids[positions + 1].astype(np.int64), IGNORED)
+        yield Chunk(ids[positions].astype(np.int64), targets, fresh=True)

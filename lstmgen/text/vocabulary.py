@@ -1,0 +1,159 @@
+"""The symbols a model knows, and their ids.
+
+Knows: characters (Unicode code points) and bytes, and what to say of a character that is not known.
+Does not know: files or networks.
+"""
+
+import codecs
+import difflib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmgen.config import OnUnknown, VocabularyKind
+from lstmgen.errors import CheckpointError, ConfigError, UnknownCharacterError
+
+CODE_POINTS = 0x110000
+NEWLINE = "\n"
+
+Ids = NDArray[np.integer[Any]]
+
+
+def code_points(text: str) -> NDArray[np.uint32]:
+    """The code points of a text, (characters,)."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The symbols in the order of their ids: the characters of a text, or all 256 bytes."""
+
+    kind: VocabularyKind
+    characters: str = ""  # in the order of their ids; empty for bytes
+
+    def __len__(self) -> int:
+        return 256 if self.kind is VocabularyKind.BYTES else len(self.characters)
+
+    @cached_property
+    def _id_of(self) -> dict[str, int]:
+        return {character: number for number, character in enumerate(self.characters)}
+
+    @property
+    def newline(self) -> int | None:
+        """The id of the line feed, if the model knows it."""
+        return 10 if self.kind is VocabularyKind.BYTES else self._id_of.get(NEWLINE)
+
+    @property
+    def start(self) -> int:
+        """The symbol to begin with where there is no prompt: the line feed, else the space, else the first."""
+        if self.newline is not None:
+            return self.newline
+        return self._id_of.get(" ", 0)
+
+    def encode(self, text: str, *, where: str = "text", on_unknown: OnUnknown = OnUnknown.ERROR) -> Ids:
+        """Turn text into ids, (symbols,).
+
+        Raises UnknownCharacterError naming the first character that is not in the vocabulary and its nearest
+        relatives, unless such characters are to be skipped.
+        """
+        if self.kind is VocabularyKind.BYTES:
+            return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
+        ids = []
+        for position, character in enumerate(text):
+            number = self._id_of.get(character)
+            if number is not None:
+                ids.append(number)
+            elif on_unknown is OnUnknown.ERROR:
+                raise UnknownCharacterError(self.describe_unknown(character, f"position {position} of the {where}"))
+        return np.array(ids, np.int32)
+
+    def opening(self, prompt: str, *, lines: bool, on_unknown: OnUnknown = OnUnknown.ERROR) -> Ids:
+        """The ids that a network reads before it writes: the prompt, or `start` where there is none.
+
+        A line, for a model of lines, always begins with `start`. Raises UnknownCharacterError, and ConfigError for a
+        line feed within a line.
+        """
+        ids = self.encode(prompt, where="prompt", on_unknown=on_unknown)
+        if lines and self.newline in ids:
+            raise ConfigError(
+                "--prompt: this model writes single lines; give the beginning of one, without a line feed"
+            )
+        return ids if len(ids) and not lines else np.concatenate([[self.start], ids]).astype(np.int64)
+
+    def decode(self, ids: Ids) -> str:
+        """Turn ids into text; bytes that are not UTF-8 become U+FFFD."""
+        if self.kind is VocabularyKind.BYTES:
+            return self.to_bytes(ids).decode("utf-8", "replace")
+        return "".join(self.characters[number] for number in ids)
+
+    def to_bytes(self, ids: Ids) -> bytes:
+        """Turn ids into what a file holds: UTF-8, or for a model of bytes the bytes themselves."""
+        if self.kind is VocabularyKind.BYTES:
+            return np.asarray(ids, np.uint8).tobytes()
+        return self.decode(ids).encode("utf-8", "surrogatepass")
+
+    def decoder(self) -> "Decoder":
+        """A decoder for ids that arrive one at a time."""
+        return Decoder(self)
+
+    def describe_unknown(self, character: str, where: str) -> str:
+        """One line: the character, where it stands, what near it the model knows, and the remedy."""
+        near = ", ".join(describe_character(other) for other in self._relatives(character))
+        known = f"near it, it knows {near}" if near else f"it knows {len(self)} others and none like it"
+        return (
+            f"the model has never seen {describe_character(character)}, {where}; {known}; "
+            "replace it, or give --on-unknown skip"
+        )
+
+    def _relatives(self, character: str) -> list[str]:
+        """Up to three known characters that look or sound like this one, the nearest first."""
+        base = unicodedata.normalize("NFKD", character)[0].casefold()
+        same = [c for c in self.characters if unicodedata.normalize("NFKD", c)[0].casefold() == base]
+        names = {unicodedata.name(c, ""): c for c in self.characters}
+        name = unicodedata.name(character, "")
+        alike = [names[other] for other in difflib.get_close_matches(name, [n for n in names if n], cutoff=0.75)]
+        return list(dict.fromkeys(same + alike))[:3]
+
+    def to_mapping(self) -> dict[str, str]:
+        """Values that JSON can hold."""
+        return {"kind": self.kind.value, "characters": self.characters}
+
+    @staticmethod
+    def from_mapping(values: Mapping[str, Any]) -> "Vocabulary":
+        """The inverse of `to_mapping`; raises CheckpointError for what is not a vocabulary."""
+        kind, characters = values.get("kind"), values.get("characters")
+        if kind not in list(VocabularyKind) or not isinstance(characters, str):
+            raise CheckpointError("its vocabulary cannot be read")
+        if (kind == VocabularyKind.CHARACTERS and not characters) or len(set(characters)) != len(characters):
+            raise CheckpointError("its vocabulary is empty or names a character twice")
+        return Vocabulary(VocabularyKind(kind), characters)
+
+
+class Decoder:
+    """Turns ids that arrive one at a time into text; a character of several bytes comes out when it is whole."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, number: int) -> str:
+        """The text that this id completes; empty in the midst of a character."""
+        if self._vocabulary.kind is VocabularyKind.BYTES:
+            return self._bytes.decode(bytes([number]))
+        return self._vocabulary.characters[number]
+
+    def finish(self) -> str:
+        """What is left when no more ids come."""
+        return self._bytes.decode(b"", final=True)
+
+
+def describe_character(character: str) -> str:
+    """A character so that anyone can tell which it is: 'é' (U+00E9 LATIN SMALL LETTER E WITH ACUTE)."""
+    code = f"U+{ord(character):04X}"
+    name = unicodedata.name(character, "")
+    return f"{character!a} ({code})" if not name else f"{character!r} ({code} {name})"

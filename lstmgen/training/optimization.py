@@ -1,0 +1,63 @@
+"""How the weights move: AdamW, and a learning rate that is a function of progress alone.
+
+Knows: torch's optimizer and the schedule. Does not know: budgets, clocks or texts.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from lstmgen.config import TrainingConfig
+
+_BETAS = (0.9, 0.99)
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+def build_optimizer(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019); matrices decay towards zero, biases and peepholes do not."""
+    matrices = [tensor for tensor in parameters.values() if tensor.ndim > 1]
+    vectors = [tensor for tensor in parameters.values() if tensor.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, betas=_BETAS, fused=matrices[0].device.type in ("cpu", "cuda"))
+
+
+def learning_rate(config: TrainingConfig, progress: float) -> float:
+    """Rises in the warm-up, then falls as a cosine (Loshchilov & Hutter 2017); progress is the share of the budget."""
+    if progress < config.warm_up:
+        rising = 0.1 + 0.9 * progress / config.warm_up
+        return config.learning_rate * rising
+    falling = min(1.0, (progress - config.warm_up) / (1 - config.warm_up))
+    cosine = (1 + math.cos(math.pi * falling)) / 2
+    return config.learning_rate * (config.final_learning_rate + (1 - config.final_learning_rate) * cosine)
+
+
+def optimizer_tensors(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
+) -> dict[str, torch.Tensor]:
+    """The optimizer's memory by name, `parameter/moment`; empty before the first step."""
+    return {
+        f"{name}/{moment}": optimizer.state[tensor][moment]
+        for name, tensor in parameters.items()
+        if tensor in optimizer.state
+        for moment in _MOMENTS
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer,
+    parameters: Mapping[str, nn.Parameter],
+    tensors: Mapping[str, torch.Tensor],
+) -> None:
+    """Give an optimizer the memory that `optimizer_tensors` took from another."""
+    name_of = {id(tensor): name for name, tensor in parameters.items()}
+    order = [name_of[id(tensor)] for group in optimizer.param_groups for tensor in group["params"]]
+    saved: dict[str, Any] = optimizer.state_dict()
+    saved["state"] = {
+        number: {moment: tensors[f"{name}/{moment}"] for moment in _MOMENTS}
+        for number, name in enumerate(order)
+        if f"{name}/step" in tensors
+    }
+    optimizer.load_state_dict(saved)

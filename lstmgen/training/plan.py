@@ -1,0 +1,102 @@
+"""What training will do, settled before it begins: sizes that fit the text, a device, a precision.
+
+Knows: how to try a step and time it. Does not know: the loop, files or terminals.
+"""
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from lstmgen.config import Device, Precision, TrainingConfig
+from lstmgen.errors import ConfigError
+from lstmgen.network.architecture import Network
+from lstmgen.network.initialization import initialize
+from lstmgen.network.model import Model
+from lstmgen.text.streams import Chunk, ParallelStreams, ShuffledLines, TrainingText, line_items
+from lstmgen.text.vocabulary import Ids
+from lstmgen.training.trainer import Trainer
+
+_PROBE_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A training configuration that fits its text, and what had to change for it, in words."""
+
+    config: TrainingConfig
+    notes: tuple[str, ...]
+
+
+def fit_to_text(config: TrainingConfig, symbols: int) -> Fitted:
+    """Shrink chunk and batch until a text of so many symbols fills several chunks of every stream."""
+    chunk_length = min(config.chunk_length, max(1, (symbols - 1) // 2))
+    batch_size = min(config.batch_size, max(1, (symbols - 1) // (2 * chunk_length)))
+    notes = []
+    if batch_size < config.batch_size or chunk_length < config.chunk_length:
+        notes.append(
+            f"{symbols:,} symbols are few to learn from: batch size {config.batch_size} -> {batch_size}, "
+            f"chunk length {config.chunk_length} -> {chunk_length}"
+        )
+    return Fitted(replace(config, batch_size=batch_size, chunk_length=chunk_length), tuple(notes))
+
+
+def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_given: bool) -> Fitted:
+    """Put so many lines into a batch that it holds as many symbols as a batch of a running text would."""
+    items = line_items(ids, newline)
+    if len(items) < 2:
+        raise ConfigError(f"--lines: {len(items)} lines to train on; give at least 2, or leave --lines out")
+    length = min(config.chunk_length, float((items[:, 1] - items[:, 0]).mean()) + 1)
+    wanted = config.batch_size if batch_size_given else math.ceil(config.batch_size * config.chunk_length / length)
+    return Fitted(replace(config, batch_size=max(1, min(wanted, len(items) // 4))), ())
+
+
+def build_text(config: TrainingConfig, ids: Ids, newline: int | None, lines: bool) -> TrainingText:
+    """The training text as streams, or as shuffled lines."""
+    if lines and newline is not None:
+        return ShuffledLines(ids, newline, config.batch_size, config.chunk_length, config.seed)
+    return ParallelStreams(ids, config.batch_size, config.chunk_length, config.seed)
+
+
+def choose_device(wanted: Device) -> torch.device:
+    """The device to train on; raises ConfigError for one that this machine does not have."""
+    available = {
+        Device.CUDA: torch.cuda.is_available(),
+        Device.MPS: torch.backends.mps.is_available(),
+        Device.CPU: True,
+    }
+    if wanted is Device.AUTO:
+        return torch.device("cuda" if available[Device.CUDA] else "cpu")
+    if not available[wanted]:
+        raise ConfigError(f"--device {wanted}: torch finds none on this machine; leave it out to use the CPU")
+    return torch.device(wanted.value)
+
+
+def choose_precision(config: TrainingConfig, network: Network, text: TrainingText, device: torch.device) -> Precision:
+    """The precision asked for; for `auto` bfloat16 where it works here and is faster for this very network."""
+    if config.precision is not Precision.AUTO:
+        return config.precision
+    if device.type == "mps":
+        return Precision.FLOAT32
+    chunk = next(text.chunks(0))
+    seconds = {
+        precision: _probe(config, network, chunk, device, precision)
+        for precision in (Precision.FLOAT32, Precision.BFLOAT16)
+    }
+    return min(seconds, key=seconds.__getitem__)
+
+
+def _probe(config: TrainingConfig, network: Network, chunk: Chunk, device: torch.device, precision: Precision) -> float:
+    """Seconds a step takes on weights that are thrown away; infinite if the machine cannot do it."""
+    trainer = Trainer(Model(network, initialize(network, np.random.default_rng(0)), device), config, precision)
+    seconds = []
+    try:
+        for _ in range(1 + _PROBE_STEPS):
+            begun = time.perf_counter()
+            nats, _ = trainer.step(chunk, None, learning_rate=0.0)
+            seconds.append(time.perf_counter() - begun)
+    except RuntimeError:  # a processor without these instructions says so only when asked to use them
+        return math.inf
+    return min(seconds[1:]) if math.isfinite(nats) else math.inf

@@ -1,0 +1,158 @@
+"""From what a user asked for to a session: read the text, settle the plan, make or find the run's folder.
+
+Knows: the order of these. Does not know: the loop (`session`), or terminals.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lstmgen.checkpoint import LAST, RUNS_FOLDER, Checkpoint, TrainingRecord, find_checkpoint, load_checkpoint
+from lstmgen.config import Budget, Device, ModelConfig, TextConfig, TrainingConfig, to_mapping
+from lstmgen.errors import CheckpointError, ConfigError, TextError
+from lstmgen.network.architecture import build_network
+from lstmgen.text.corpus import Corpus, read_corpus
+from lstmgen.training.events import Planned
+from lstmgen.training.plan import build_text, choose_device, choose_precision, fit_to_lines, fit_to_text
+from lstmgen.training.session import Session, new_checkpoint
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """All that is settled before the first step; nothing has been written yet."""
+
+    checkpoint: Checkpoint
+    corpus: Corpus
+    folder: Path
+    planned: Planned
+    new: bool
+
+    def start(self, started: float) -> Session:
+        """Make the run's folder, if it is a new run, and the session in it.
+
+        Args:
+            started: `time.monotonic()` when the command began; a time budget counts from there.
+        """
+        if self.new:
+            try:
+                self.folder.mkdir(parents=True)
+            except OSError as error:
+                raise CheckpointError(f"cannot make the folder {self.folder}: {error.strerror}") from error
+        return Session(self.checkpoint, self.corpus, self.folder, started=started, clock=time.monotonic)
+
+
+def prepare(
+    text: TextConfig,
+    model: ModelConfig,
+    training: TrainingConfig,
+    *,
+    run: str | None = None,
+    device: Device = Device.AUTO,
+    batch_size_given: bool = False,
+) -> Preparation:
+    """Settle a new run.
+
+    Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
+    """
+    folder = _new_folder(run, text, model)
+    corpus = read_corpus(text)
+    ids, held_out = corpus.split(text.validation, text.lines)
+    newline = corpus.vocabulary.newline
+    notes = list(corpus.notes)
+    if text.lines and newline is not None:
+        fitted = fit_to_lines(training, ids, newline, batch_size_given)
+    else:
+        fitted = fit_to_text(training, len(ids))
+    notes += fitted.notes
+    if len(held_out) < 2:
+        notes.append(
+            "nothing is held out from training: there will be no validation loss, and the last weights are kept"
+        )
+    training = fitted.config
+    corpus.vocabulary.opening(training.preview, lines=text.lines)  # an unknown character is to be said now
+
+    network = build_network(model, len(corpus.vocabulary))
+    chosen = choose_device(device)
+    stream = build_text(training, ids, newline, text.lines)
+    record = TrainingRecord(
+        text=text,
+        text_sha256=corpus.sha256,
+        text_symbols=len(corpus.ids),
+        training=training,
+        precision=choose_precision(training, network, stream, chosen),
+        device=str(chosen),
+    )
+    checkpoint = new_checkpoint(model, corpus, record)
+    return _prepared(checkpoint, corpus, folder, tuple(notes), new=True)
+
+
+def resume(
+    run: str, *, sources: Sequence[str] = (), budget: Budget | None = None, device: Device = Device.AUTO
+) -> Preparation:
+    """Settle how to go on with a run, from its last checkpoint.
+
+    Args:
+        run: its name, folder or file.
+        sources: where its text is now, if no longer where it was.
+        budget: a new budget, counted from the run's beginning; None: the one it had.
+        device: where to go on.
+
+    Raises CheckpointError, and ConfigError if the run's budget is used up.
+    """
+    path = find_checkpoint(run, LAST)
+    checkpoint = load_checkpoint(path)
+    if not checkpoint.extra:
+        raise CheckpointError(f"{path}: holds no place to resume from; give the run's folder, which has {LAST}")
+    record = replace(checkpoint.record, device=str(choose_device(device)))
+    if sources:
+        record = replace(record, text=replace(record.text, sources=tuple(sources)))
+    if budget:
+        record = replace(record, training=replace(record.training, budget=budget))
+    corpus = read_corpus(record.text, checkpoint.vocabulary)
+    if corpus.sha256 != record.text_sha256:
+        names = ", ".join(record.text.sources)
+        raise TextError(
+            f"{names}: not the text this run was trained on; say where that is: lstmgen train TEXT --resume {run}"
+        )
+    checkpoint = replace(checkpoint, record=record)
+    notes = (f"going on from step {record.step:,}", *corpus.notes)
+    return _prepared(checkpoint, corpus, path.parent, notes, new=False)
+
+
+def _prepared(checkpoint: Checkpoint, corpus: Corpus, folder: Path, notes: tuple[str, ...], new: bool) -> Preparation:
+    record = checkpoint.record
+    ids, held_out = corpus.split(record.text.validation, record.text.lines)
+    planned = Planned(
+        run=str(folder),
+        text=list(record.text.sources),
+        training_symbols=len(ids),
+        validation_symbols=len(held_out),
+        vocab_size=len(corpus.vocabulary),
+        parameters=checkpoint.network.parameter_count(),
+        model=to_mapping(checkpoint.model),
+        training=to_mapping(record.training),
+        precision=record.precision,
+        device=record.device,
+        notes=list(notes),
+    )
+    return Preparation(checkpoint, corpus, folder, planned, new)
+
+
+def _new_folder(run: str | None, text: TextConfig, model: ModelConfig) -> Path:
+    """Where a new run goes; never where another one is."""
+    if run is not None:
+        if Path(run).name != run or run in (".", ".."):
+            raise ConfigError(f"--run {run}: give a name, not a path; the run goes to {RUNS_FOLDER / 'NAME'}")
+        folder = RUNS_FOLDER / run
+        if folder.exists():
+            raise ConfigError(f"--run {run}: {folder} exists; give another name, or go on with it: --resume {run}")
+        return folder
+    stem = "stdin" if text.sources[0] == "-" else Path(text.sources[0]).resolve().name.split(".")[0]
+    corpus = re.sub(r"[^\w-]+", "-", stem).strip("-") or "text"
+    name = f"{corpus}-{model.cell}" + ("-attention" if model.attention else "")
+    folder, number = RUNS_FOLDER / name, 2
+    while folder.exists():
+        folder, number = RUNS_FOLDER / f"{name}-{number}", number + 1
+    return folder

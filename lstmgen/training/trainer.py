@@ -1,0 +1,80 @@
+"""One step of learning: read a chunk, go back through it, move the weights.
+
+Knows: the loss, truncated backpropagation, precision. Does not know: how long, on what text, or what is saved.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lstmgen.config import Precision, TrainingConfig
+from lstmgen.network.architecture import NetworkState
+from lstmgen.network.model import Model, detach
+from lstmgen.text.streams import IGNORED, Chunk
+from lstmgen.training.optimization import build_optimizer
+
+
+class Trainer:
+    """A model and what moves it; the recurrent state is passed in and returned."""
+
+    def __init__(self, model: Model, config: TrainingConfig, precision: Precision) -> None:
+        self.model = model
+        self.optimizer = build_optimizer(model.parameters, config.weight_decay)
+        self.generator = torch.Generator(model.device).manual_seed(config.seed)
+        self._config = config
+        self._precision = precision
+
+    def step(self, chunk: Chunk, state: NetworkState | None, learning_rate: float) -> tuple[float, NetworkState | None]:
+        """Learn from one chunk.
+
+        Args:
+            chunk: what to read and to predict.
+            state: the state after the chunk before; None, or a fresh chunk: the initial one.
+            learning_rate: of this step.
+
+        Returns:
+            The mean loss in nats, and the state after the chunk. If the loss or its gradient is not finite the weights
+            stay as they were, the loss returned is NaN and the state None.
+        """
+        if state is None or chunk.fresh:
+            state = self.model.initial_state(len(chunk.inputs))
+        inputs, targets = (torch.from_numpy(ids).to(self.model.device) for ids in (chunk.inputs, chunk.targets))
+        with mixed(self.model.device, self._precision):
+            logits, after = self.model.read(inputs, state, dropout=self._config.dropout, generator=self.generator)
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters.values(), self._config.clip)
+        nats = float(loss.detach())
+        if not (math.isfinite(nats) and math.isfinite(float(norm))):
+            return math.nan, None
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        return nats, detach(after)
+
+
+class TorchReader:
+    """A model as `evaluation.score` reads it: NumPy ids in, NumPy logits out, float32, no dropout, no gradient."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def initial_state(self, batch_size: int) -> NetworkState:
+        """The state before any text."""
+        return self._model.initial_state(batch_size)
+
+    def read(self, ids: NDArray[np.int64], state: NetworkState) -> tuple[NDArray[np.float32], NetworkState]:
+        """Read many symbols a row, (batch, time); logits after each, (batch, time, vocab), and the state."""
+        with torch.no_grad():
+            logits, after = self._model.read(torch.from_numpy(ids).to(self._model.device), state)
+        return logits.float().cpu().numpy(), after
+
+
+def mixed(device: torch.device, precision: Precision) -> Any:
+    """Matrix products in the given precision; weights, cell states and the loss stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision is Precision.BFLOAT16)
