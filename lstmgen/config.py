@@ -181,6 +181,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     clip: float = 1.0
     dropout: float = 0.1
+    state_reset: float = 0.02  # chance that a stream begins anew after a chunk
     warm_up: float = 0.02  # share of the budget in which the learning rate rises
     final_learning_rate: float = 0.02  # as a share of the learning rate
     precision: Precision = Precision.AUTO

@@ -47,10 +47,9 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_facts(facts: Mapping[str, str]) -> None:
     """Write names and values as two columns to stdout."""
-    table = Table.grid(padding=(0, 2))
+    width = max(map(len, facts))
     for name, value in facts.items():
-        table.add_row(name, printable(value))
-    print_table(table)
+        sys.stdout.write(f"{name:<{width}}  {printable(value, single_line=True)}".rstrip() + "\n")
 
 
 def print_table(table: Table) -> None:

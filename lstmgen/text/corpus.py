@@ -37,7 +37,7 @@ class Corpus:
 
     def split(self, validation: float, lines: bool) -> tuple[Ids, Ids]:
         """The training part and the held-out part: the last share of the text, of whole lines if asked."""
-        boundary = len(self.ids) - int(len(self.ids) * validation)
+        boundary = int(len(self.ids) * (1 - validation))
         if lines and boundary < len(self.ids):
             ends = np.flatnonzero(self.ids[:boundary] == self.vocabulary.newline)
             boundary = int(ends[-1]) + 1 if len(ends) else len(self.ids)

@@ -13,7 +13,7 @@ from torch import nn
 
 from lstmgen.config import Precision, TrainingConfig
 from lstmgen.network.architecture import NetworkState
-from lstmgen.network.model import Model, detach
+from lstmgen.network.model import Model, detach, map_state
 from lstmgen.text.streams import IGNORED, Chunk
 from lstmgen.training.optimization import build_optimizer
 
@@ -55,7 +55,16 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
-        return nats, detach(after)
+        return nats, self._reset_some(detach(after))
+
+    def _reset_some(self, state: NetworkState) -> NetworkState:
+        """Reset the state of a few streams, so that the network also learns to begin (Melis et al. 2018)."""
+        if self._config.state_reset == 0:
+            return state
+        batch_size = len(state.layers[0].hidden)
+        kept = torch.empty(batch_size, device=self.model.device)
+        kept.bernoulli_(1 - self._config.state_reset, generator=self.generator)
+        return map_state(lambda field: field * kept.view(-1, *[1] * (field.ndim - 1)), state)
 
 
 class TorchReader:

@@ -24,7 +24,7 @@ def fused_lstm(cell: Cell, weights: Mapping[str, Tensor], inputs: Tensor, state:
     """`torch.nn.LSTM` for the LSTM cell; equal to `unroll`."""
     before = tuple(_layered(part) for part in state)
     outputs, after = _run(nn.LSTM, cell, _with_second_bias(weights), inputs, before)
-    return outputs, LSTMState(*(part[0].to(inputs.dtype) for part in after))
+    return outputs, LSTMState(*(new[0].to(old.dtype) for new, old in zip(after, state, strict=True)))
 
 
 def fused_coupled(
@@ -47,13 +47,13 @@ def fused_gru(cell: Cell, weights: Mapping[str, Tensor], inputs: Tensor, state: 
     gates = parameters["bias_hh"][cell.hidden_size :]
     parameters["bias_hh"] = torch.cat([gates, weights["bias_candidate"]])
     outputs, after = _run(nn.GRU, cell, parameters, inputs, _layered(state.hidden))
-    return outputs, GRUState(after[0].to(inputs.dtype))
+    return outputs, GRUState(after[0].to(state.hidden.dtype))
 
 
 def fused_rnn(cell: Cell, weights: Mapping[str, Tensor], inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
     """`torch.nn.RNN` for the tanh RNN; equal to `unroll`."""
     outputs, after = _run(nn.RNN, cell, _with_second_bias(weights), inputs, _layered(state.hidden))
-    return outputs, RNNState(after[0].to(inputs.dtype))
+    return outputs, RNNState(after[0].to(state.hidden.dtype))
 
 
 def _run(layer: _Layer, cell: Cell, parameters: Mapping[str, Tensor], inputs: Tensor, state: Any) -> tuple[Tensor, Any]:

@@ -1,0 +1,1 @@
+"""The tests: equalities and behaviours, on the CPU, without a network."""

@@ -1,0 +1,69 @@
+"""What several tests share: networks of every kind with random weights, and a small trained run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lstmgen.config import CellKind, ModelConfig, Peephole, Reset
+from lstmgen.network.architecture import Network, build_network
+
+VOCAB_SIZE = 7
+
+CELLS = {
+    "rnn": ModelConfig(cell=CellKind.RNN),
+    "lstm": ModelConfig(cell=CellKind.LSTM),
+    "peephole": ModelConfig(cell=CellKind.PEEPHOLE),
+    "peephole-input": ModelConfig(cell=CellKind.PEEPHOLE, peepholes=(Peephole.INPUT,)),
+    "peephole-forget-output": ModelConfig(cell=CellKind.PEEPHOLE, peepholes=(Peephole.FORGET, Peephole.OUTPUT)),
+    "coupled": ModelConfig(cell=CellKind.COUPLED),
+    "gru-after": ModelConfig(cell=CellKind.GRU, reset=Reset.AFTER),
+    "gru-before": ModelConfig(cell=CellKind.GRU, reset=Reset.BEFORE),
+}
+"""Every cell in every form, by a name for the test's output; sizes are the test's."""
+
+
+def small_network(config: ModelConfig, *, attention: int = 0, num_layers: int = 2) -> Network:
+    """A network of a few units."""
+    values = {name: getattr(config, name) for name in ("cell", "peepholes", "reset")}
+    small = ModelConfig(**values, hidden_size=5, num_layers=num_layers, embedding_size=3, attention=attention)
+    return build_network(small, VOCAB_SIZE)
+
+
+def random_weights(network: Network, seed: int = 0) -> dict[str, NDArray[np.float64]]:
+    """Weights without a single zero, peepholes and biases included."""
+    generator = np.random.default_rng(seed)
+    return {name: generator.normal(0, 0.7, shape) for name, shape in network.shapes().items()}
+
+
+def single(weights: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float32]]:
+    """The same weights in the precision that checkpoints have."""
+    return {name: array.astype(np.float32) for name, array in weights.items()}
+
+
+FABLE = "A fox saw grapes on a vine. The fox leapt; the grapes hung high.\nThe fox left: sour, said the fox.\n"
+
+
+@pytest.fixture(scope="session")
+def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `fable.txt` and one run, `checkpoints/fable`, that has learned a little of it."""
+    from lstmgen.cli.app import main
+
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "fable.txt").write_text(FABLE * 20, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        command = "train fable.txt --run fable --steps 60 --hidden-size 24 --layers 1 --batch-size 8 --chunk-length 16"
+        with pytest.raises(SystemExit) as ended:
+            main(command.split() + ["--precision", "float32", "--quiet"])
+    assert ended.value.code == 0
+    return folder
+
+
+@pytest.fixture
+def in_trained_folder(trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in the folder with the trained run; a test must not change that run."""
+    monkeypatch.chdir(trained_folder)
+    return trained_folder
