@@ -57,7 +57,7 @@ def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         command = "train fable.txt --run fable --steps 60 --hidden-size 24 --layers 1 --batch-size 8 --chunk-length 16"
         with pytest.raises(SystemExit) as ended:
-            main(command.split() + ["--precision", "float32", "--quiet"])
+            main([*command.split(), "--precision", "float32", "--quiet"])
     assert ended.value.code == 0
     return folder
 

@@ -19,6 +19,11 @@ class Array(Protocol):
         ...
 
     @property
+    def dtype(self) -> Any:
+        """The type of its numbers."""
+        ...
+
+    @property
     def T(self) -> Any:  # noqa: N802  # NumPy's name and torch's
         """The transpose."""
         ...

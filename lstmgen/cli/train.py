@@ -325,7 +325,9 @@ def train(
     if resume is not None:
         prepared = training_run.resume(resume, sources=text or (), budget=budget, device=device)
     else:
-        prepared = training_run.prepare(*configs, run=run, device=device, batch_size_given=batch_size is not None)
+        prepared = training_run.prepare(
+            *configs, run=run, device=device, batch_size_given=batch_size is not None, dry_run=dry_run
+        )
     show_plan(prepared.planned, quiet or json)
     if json:
         print_json(to_mapping(prepared.planned))

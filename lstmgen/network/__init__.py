@@ -1,5 +1,6 @@
 """The whole network: embedding, recurrent layers with residual connections, attention, head.
 
-`architecture` holds the sizes, `step` one time step, `chunk` many at once; these run on NumPy and on torch.
-`model` and `kernels` are torch's: parameters that learn, and faster twins of the loop over time.
+Knows: sizes (`architecture`), one time step (`step`) and many at once (`chunk`), for NumPy and torch; in torch
+parameters that learn (`model`) and faster twins of the loop over time (`kernels`).
+Does not know: text, losses, chance or files.
 """

@@ -23,7 +23,7 @@ class Model:
     State is never kept here: it is passed to `read` and returned.
     """
 
-    def __init__(self, network: Network, weights: Mapping[str, NDArray[np.float32]], device: torch.device) -> None:
+    def __init__(self, network: Network, weights: Mapping[str, NDArray[Any]], device: torch.device) -> None:
         self.network = network
         self.device = device
         self.parameters = {

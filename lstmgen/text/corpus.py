@@ -36,11 +36,16 @@ class Corpus:
     notes: tuple[str, ...] = ()
 
     def split(self, validation: float, lines: bool) -> tuple[Ids, Ids]:
-        """The training part and the held-out part: the last share of the text, of whole lines if asked."""
+        """The training part and the held-out part: the last share of the text, of whole lines if asked.
+
+        Nothing is held out if either part would then have nothing to predict.
+        """
         boundary = int(len(self.ids) * (1 - validation))
         if lines and boundary < len(self.ids):
             ends = np.flatnonzero(self.ids[:boundary] == self.vocabulary.newline)
             boundary = int(ends[-1]) + 1 if len(ends) else len(self.ids)
+        if boundary < 2 or len(self.ids) - boundary < 2:
+            boundary = len(self.ids)
         return self.ids[:boundary], self.ids[boundary:]
 
 

@@ -14,32 +14,29 @@ from lstmgen.config import Budget, Device, ModelConfig, TextConfig, TrainingConf
 from lstmgen.errors import CheckpointError, ConfigError, TextError
 from lstmgen.network.architecture import build_network
 from lstmgen.text.corpus import Corpus, read_corpus
+from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.training.events import Planned
 from lstmgen.training.plan import build_text, choose_device, choose_precision, fit_to_lines, fit_to_text
 from lstmgen.training.session import Session, new_checkpoint
 
+_MOST_RUNS = 10_000
+
 
 @dataclass(frozen=True)
 class Preparation:
-    """All that is settled before the first step; nothing has been written yet."""
+    """All that is settled before the first step."""
 
     checkpoint: Checkpoint
     corpus: Corpus
     folder: Path
     planned: Planned
-    new: bool
 
     def start(self, started: float) -> Session:
-        """Make the run's folder, if it is a new run, and the session in it.
+        """Begin the session.
 
         Args:
             started: `time.monotonic()` when the command began; a time budget counts from there.
         """
-        if self.new:
-            try:
-                self.folder.mkdir(parents=True)
-            except OSError as error:
-                raise CheckpointError(f"cannot make the folder {self.folder}: {error.strerror}") from error
         return Session(self.checkpoint, self.corpus, self.folder, started=started, clock=time.monotonic)
 
 
@@ -51,12 +48,14 @@ def prepare(
     run: str | None = None,
     device: Device = Device.AUTO,
     batch_size_given: bool = False,
+    dry_run: bool = False,
 ) -> Preparation:
-    """Settle a new run.
+    """Settle a new run, and make its folder unless it is a dry run.
 
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
-    folder = _new_folder(run, text, model)
+    folders = _folders(run, text, model)
+    _first_free(folders, run)  # an error is to be said before the text is read
     corpus = read_corpus(text)
     ids, held_out = corpus.split(text.validation, text.lines)
     newline = corpus.vocabulary.newline
@@ -85,7 +84,8 @@ def prepare(
         device=str(chosen),
     )
     checkpoint = new_checkpoint(model, corpus, record)
-    return _prepared(checkpoint, corpus, folder, tuple(notes), new=True)
+    folder = _first_free(folders, run) if dry_run else _claim(folders, run)
+    return _prepared(checkpoint, corpus, folder, tuple(notes))
 
 
 def resume(
@@ -118,10 +118,10 @@ def resume(
         )
     checkpoint = replace(checkpoint, record=record)
     notes = (f"going on from step {record.step:,}", *corpus.notes)
-    return _prepared(checkpoint, corpus, path.parent, notes, new=False)
+    return _prepared(checkpoint, corpus, path.parent, notes)
 
 
-def _prepared(checkpoint: Checkpoint, corpus: Corpus, folder: Path, notes: tuple[str, ...], new: bool) -> Preparation:
+def _prepared(checkpoint: Checkpoint, corpus: Corpus, folder: Path, notes: tuple[str, ...]) -> Preparation:
     record = checkpoint.record
     ids, held_out = corpus.split(record.text.validation, record.text.lines)
     planned = Planned(
@@ -137,22 +137,39 @@ def _prepared(checkpoint: Checkpoint, corpus: Corpus, folder: Path, notes: tuple
         device=record.device,
         notes=list(notes),
     )
-    return Preparation(checkpoint, corpus, folder, planned, new)
+    return Preparation(checkpoint, corpus, folder, planned)
 
 
-def _new_folder(run: str | None, text: TextConfig, model: ModelConfig) -> Path:
-    """Where a new run goes; never where another one is."""
+def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> list[Path]:
+    """Where a new run may go, the best name first: the one that was given, or one made of text and cell."""
     if run is not None:
         if Path(run).name != run or run in (".", ".."):
             raise ConfigError(f"--run {run}: give a name, not a path; the run goes to {RUNS_FOLDER / 'NAME'}")
-        folder = RUNS_FOLDER / run
-        if folder.exists():
-            raise ConfigError(f"--run {run}: {folder} exists; give another name, or go on with it: --resume {run}")
-        return folder
-    stem = "stdin" if text.sources[0] == "-" else Path(text.sources[0]).resolve().name.split(".")[0]
+        return [RUNS_FOLDER / run]
+    stem = "stdin" if text.sources[0] == STANDARD_INPUT else Path(text.sources[0]).resolve().name.split(".")[0]
     corpus = re.sub(r"[^\w-]+", "-", stem).strip("-") or "text"
     name = f"{corpus}-{model.cell}" + ("-attention" if model.attention else "")
-    folder, number = RUNS_FOLDER / name, 2
-    while folder.exists():
-        folder, number = RUNS_FOLDER / f"{name}-{number}", number + 1
-    return folder
+    return [RUNS_FOLDER / name, *(RUNS_FOLDER / f"{name}-{number}" for number in range(2, _MOST_RUNS))]
+
+
+def _first_free(folders: Sequence[Path], run: str | None) -> Path:
+    for folder in folders:
+        if not folder.exists():
+            return folder
+    raise ConfigError(
+        f"--run {run or folders[0].name}: {folders[0]} exists; give another name, or go on with it: "
+        f"--resume {folders[0].name}"
+    )
+
+
+def _claim(folders: Sequence[Path], run: str | None) -> Path:
+    """Make the first folder that is free; another process may be doing the same."""
+    while True:
+        folder = _first_free(folders, run)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise CheckpointError(f"cannot make the folder {folder}: {error.strerror}; check its rights") from error
+        return folder

@@ -1,0 +1,112 @@
+"""The folders are layers: imports point down, and torch stays out where it must."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lstmgen
+
+PACKAGE = Path(lstmgen.__file__).parent
+
+LAYERS = [
+    {"errors"},
+    {"config"},
+    {"text", "cells"},
+    {"network"},
+    {"checkpoint"},
+    {"generation"},
+    {"evaluation"},
+    {"language_model"},
+    {"training"},
+    {"cli"},
+    {"__main__"},
+]
+"""From the bottom to the top; a module may import what is below it, and its own layer's part."""
+
+TORCH = ("network/model.py", "network/kernels/", "training/")
+"""The only places that may import torch at module level."""
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part_of(name: str) -> str:
+    """The part of the package that a module's path or dotted name belongs to."""
+    return name.removeprefix("lstmgen.").replace("/", ".").removesuffix(".py").split(".")[0]
+
+
+def layer_of(part: str) -> int:
+    return next(number for number, parts in enumerate(LAYERS) if part in parts)
+
+
+def test_every_part_has_a_layer() -> None:
+    parts = {part_of(name) for name, _ in modules()} - {"__init__"}
+    assert parts == set().union(*LAYERS)
+
+
+def test_imports_point_down() -> None:
+    for name, tree in modules():
+        if name == "__init__.py":
+            continue
+        here = part_of(name)
+        for target in imported(tree):
+            there = part_of(target)
+            if not target.startswith("lstmgen.") or there in ("__version__", here):
+                continue
+            assert layer_of(there) < layer_of(here), f"{name} imports {target}"
+
+
+def test_torch_is_imported_only_where_networks_learn() -> None:
+    for name, tree in modules():
+        if name.startswith(TORCH):
+            continue
+        tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        assert not any(target.split(".")[0] == "torch" for target in imported(tree)), name
+
+
+def test_the_core_neither_prints_nor_reads_arguments() -> None:
+    for name, tree in modules():
+        if name.startswith("cli/"):
+            continue
+        calls = {
+            node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert not calls & {"print", "input"}, name
+        assert not {"typer", "rich", "tqdm"} & {target.split(".")[0] for target in imported(tree)}, name
+
+
+def test_every_module_says_what_it_knows() -> None:
+    """A cell says its gate order instead: the rest of what it knows is its equations."""
+    for name, tree in modules():
+        docstring = ast.get_docstring(tree) or ""
+        knows = "Knows:" in docstring and "Does not know:" in docstring
+        assert knows or "Gate order" in docstring or name == "__main__.py", name
+
+
+@pytest.mark.parametrize("command", [["--help"], ["sample", "fable", "-n", "20"], ["eval", "fable"], ["info", "fable"]])
+def test_torch_is_not_imported_by(command: list[str], trained_folder: Path) -> None:
+    script = f"""
+import sys
+from lstmgen.cli.app import main
+try:
+    main({command!r})
+except SystemExit as ended:
+    assert not ended.code, ended.code
+sys.exit("torch was imported" if "torch" in sys.modules else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=trained_folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()

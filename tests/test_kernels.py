@@ -1,0 +1,97 @@
+"""A kernel equals the plain loop, and the plain loop equals torch's own layers: values and gradients."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from lstmgen.cells import Cell, build_cell, initial_state, parameter_shapes
+from lstmgen.network.kernels import run_layer
+from lstmgen.network.unroll import LayerRunner, unroll
+from tests.conftest import CELLS
+
+BATCH, TIME, INPUT, HIDDEN = 3, 6, 4, 5
+
+Problem = tuple[dict[str, Tensor], Tensor, Any]
+
+
+def build(name: str) -> Cell:
+    return build_cell(replace(CELLS[name], hidden_size=HIDDEN), INPUT)
+
+
+def problem(cell: Cell) -> Problem:
+    """Random weights, inputs and a state that is not zero, all of which want gradients."""
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+    weights = {name: draw(*shape) for name, shape in parameter_shapes(cell).items()}
+    inputs = draw(BATCH, TIME, INPUT)
+    zeros = initial_state(cell, BATCH, like=inputs.detach())
+    return weights, inputs, type(zeros)(*(draw(BATCH, HIDDEN) for _ in zeros))
+
+
+def values_and_gradients(run: Callable[[], tuple[Tensor, Any]], leaves: list[Tensor]) -> list[Tensor]:
+    outputs, state = run()
+    values = [outputs, *state]
+    generator = torch.Generator().manual_seed(4)
+    weighing = [torch.randn(value.shape, generator=generator, dtype=value.dtype) for value in values]
+    total = sum((value * weight).sum() for value, weight in zip(values, weighing, strict=True))
+    assert isinstance(total, Tensor)
+    return [*values, *torch.autograd.grad(total, leaves)]
+
+
+def through(run: LayerRunner, cell: Cell) -> list[Tensor]:
+    weights, inputs, state = problem(cell)
+    return values_and_gradients(lambda: run(cell, weights, inputs, state), [*weights.values(), inputs, *state])
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_kernel_equals_loop(name: str) -> None:
+    cell = build(name)
+    for ours, theirs in zip(through(run_layer, cell), through(unroll, cell), strict=True):
+        assert_close(ours, theirs, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("rnn", nn.RNN), ("lstm", nn.LSTM), ("gru-after", nn.GRU)])
+def test_loop_equals_torch_layer_with_copied_weights(name: str, layer: type[nn.RNNBase]) -> None:
+    cell = build(name)
+    weights, inputs, state = problem(cell)
+    theirs = layer(INPUT, HIDDEN, batch_first=True).double()  # type: ignore[arg-type,call-arg]  # the subclasses' sizes
+    with torch.no_grad():
+        theirs.weight_ih_l0.copy_(weights["weight_ih"])  # type: ignore[operator]
+        theirs.weight_hh_l0.copy_(weights["weight_hh"])  # type: ignore[operator]
+        theirs.bias_ih_l0.copy_(weights["bias"])  # type: ignore[operator]
+        theirs.bias_hh_l0.zero_()  # type: ignore[operator]
+        if name == "gru-after":
+            theirs.bias_hh_l0[2 * HIDDEN :] = weights["bias_candidate"]  # type: ignore[operator]
+
+    def run_theirs() -> tuple[Tensor, Any]:
+        before = tuple(field[None] for field in state)
+        outputs, after = theirs(inputs, before if len(before) == 2 else before[0])
+        return outputs, [field[0] for field in (after if isinstance(after, tuple) else (after,))]
+
+    leaves = [inputs, *state]
+    expected = values_and_gradients(run_theirs, [*leaves, theirs.weight_ih_l0, theirs.weight_hh_l0])  # type: ignore[list-item]
+    run_ours: Callable[[], Any] = lambda: unroll(cell, weights, inputs, state)  # noqa: E731
+    found = values_and_gradients(run_ours, [*leaves, weights["weight_ih"], weights["weight_hh"]])
+    for ours, theirs_value in zip(found, expected, strict=True):
+        assert_close(ours, theirs_value, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_kernel_in_bfloat16_is_near_and_carries_float32_state(name: str) -> None:
+    cell = build(name)
+    weights, inputs, state = problem(cell)
+    single = {key: tensor.detach().float() for key, tensor in weights.items()}
+    before = type(state)(*(field.detach().float() for field in state))
+    exact, _ = run_layer(cell, single, inputs.detach().float(), before)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, after = run_layer(cell, single, inputs.detach().float(), before)
+    assert_close(rounded.float(), exact, rtol=0, atol=0.1)
+    assert {field.dtype for field in after} == {torch.float32}

@@ -1,0 +1,204 @@
+"""Every network against the plain-Python reference, and all ways to compute it against each other."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from numpy.typing import NDArray
+
+from lstmgen.cells import build_cell
+from lstmgen.cells.arrays import sigmoid, softmax
+from lstmgen.config import CellKind, ModelConfig, Peephole
+from lstmgen.generation.engine import Engine
+from lstmgen.network.architecture import Network, NetworkState, build_network
+from lstmgen.network.chunk import read_chunk
+from lstmgen.network.initialization import initialize
+from lstmgen.network.model import Model
+from lstmgen.network.step import projection_table, step
+from tests import reference
+from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
+
+EXACT = 1e-12
+WINDOWS = [0, 1, 4]
+TIME = 9
+
+Named = dict[str, NDArray[np.float64]]
+
+
+def some_ids(batch: int = 3, time: int = TIME) -> NDArray[np.int64]:
+    return np.random.default_rng(1).integers(0, VOCAB_SIZE, (batch, time))
+
+
+def chunk_logits(network: Network, named: Named, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    state = network.initial_state(len(ids), like=named["embedding"])
+    logits, _ = read_chunk(network, network.arrange(named), ids, state)
+    return np.asarray(logits)
+
+
+def flat(state: NetworkState) -> list[NDArray[np.float64]]:
+    arrays = [field for layer in state.layers for field in layer]
+    return [np.asarray(array) for array in arrays + ([] if state.memory is None else [state.memory])]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("name", CELLS)
+def test_network_equals_scalar_reference(name: str, window: int) -> None:
+    network = small_network(CELLS[name], attention=window)
+    named = random_weights(network)
+    ids = some_ids()
+    lists = {key: array.tolist() for key, array in named.items()}
+    expected = [reference.network(name, lists, row.tolist(), len(network.cells), window) for row in ids]
+    assert_allclose(chunk_logits(network, named, ids), expected, rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("name", CELLS)
+def test_numpy_step_equals_torch_step_equals_chunk(name: str, window: int) -> None:
+    network = small_network(CELLS[name], attention=window)
+    named = random_weights(network)
+    ids = some_ids()
+    expected = chunk_logits(network, named, ids)
+
+    tensors = {key: torch.from_numpy(array) for key, array in named.items()}
+    for library, symbols in ((named, ids), (tensors, torch.from_numpy(ids))):
+        weights = network.arrange(library)
+        table = projection_table(weights)
+        state = network.initial_state(len(ids), like=weights.embedding)
+        for time in range(TIME):
+            read = step(network, weights, table, symbols[:, time], state)
+            state = read.state
+            assert_allclose(np.asarray(read.logits), expected[:, time], rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("name", CELLS)
+def test_torch_model_equals_numpy_chunk(name: str, window: int) -> None:
+    network = small_network(CELLS[name], attention=window)
+    named = random_weights(network)
+    model = Model(network, named, torch.device("cpu"))
+    ids = some_ids()
+    logits, _ = model.read(torch.from_numpy(ids), model.initial_state(len(ids)))
+    assert_allclose(logits.detach().numpy(), chunk_logits(network, named, ids), rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("name", CELLS)
+def test_pieces_with_carried_state_equal_the_whole(name: str, window: int) -> None:
+    network = small_network(CELLS[name], attention=window)
+    named = random_weights(network)
+    weights, ids = network.arrange(named), some_ids()
+    whole, after = read_chunk(network, weights, ids, network.initial_state(len(ids), like=weights.embedding))
+    state = network.initial_state(len(ids), like=weights.embedding)
+    pieces: list[Any] = []
+    for begin, end in ((0, 1), (1, 3), (3, TIME)):
+        logits, state = read_chunk(network, weights, ids[:, begin:end], state)
+        pieces.append(logits)
+    assert_allclose(np.concatenate(pieces, axis=1), np.asarray(whole), rtol=0, atol=EXACT)
+    for ours, theirs in zip(flat(state), flat(after), strict=True):
+        assert_allclose(ours, theirs, rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("name", CELLS)
+def test_rows_do_not_mix_and_the_future_is_not_seen(name: str, window: int) -> None:
+    network = small_network(CELLS[name], attention=window)
+    named = random_weights(network)
+    ids = some_ids()
+    before = chunk_logits(network, named, ids)
+    changed = ids.copy()
+    changed[1, 5] = (changed[1, 5] + 1) % VOCAB_SIZE
+    after = chunk_logits(network, named, changed)
+    assert_allclose(after[[0, 2]], before[[0, 2]], rtol=0, atol=EXACT)
+    assert_allclose(after[1, :5], before[1, :5], rtol=0, atol=EXACT)
+    assert (np.abs(after[1, 5:] - before[1, 5:]).max(axis=-1) > 1e-6).all()
+
+
+def test_attention_sees_its_window_and_nothing_before() -> None:
+    """With layers that remember nothing, only attention can carry a symbol on: for as many steps as its window."""
+    network = small_network(CELLS["rnn"], attention=3, num_layers=1)
+    named = random_weights(network)
+    named["layers.0.weight_hh"][:] = 0
+    ids = some_ids(batch=1)
+    changed = ids.copy()
+    changed[0, 2] = (changed[0, 2] + 1) % VOCAB_SIZE
+    difference = np.abs(chunk_logits(network, named, changed) - chunk_logits(network, named, ids)).max(axis=-1)[0]
+    assert (difference[2:6] > 1e-9).all()
+    assert_allclose(np.delete(difference, range(2, 6)), 0, atol=EXACT)
+
+
+def test_step_tells_gates_and_attention_by_name() -> None:
+    network = small_network(CELLS["lstm"], attention=4)
+    weights = network.arrange(random_weights(network))
+    state = network.initial_state(2, like=weights.embedding)
+    read = step(network, weights, projection_table(weights), np.array([1, 2]), state)
+    gates = read.gates[0]
+    assert gates._fields == ("input", "forget", "candidate", "output")
+    cell = gates.forget * state.layers[0].cell + gates.input * gates.candidate
+    assert_allclose(read.state.layers[0].cell, cell, atol=EXACT)
+    assert read.attention is not None
+    assert_allclose(np.asarray(read.attention).sum(axis=-1), 1, atol=EXACT)
+
+
+def test_without_peepholes_the_peephole_cell_is_an_lstm() -> None:
+    peephole, lstm = small_network(CELLS["peephole"]), small_network(CELLS["lstm"])
+    named = random_weights(peephole)
+    for key in named:
+        if "peephole" in key:
+            named[key][:] = 0
+    plain = {key: array for key, array in named.items() if "peephole" not in key}
+    assert_allclose(chunk_logits(peephole, named, some_ids()), chunk_logits(lstm, plain, some_ids()), atol=EXACT)
+
+
+def test_coupled_is_an_lstm_whose_input_gate_is_the_forget_gate_negated() -> None:
+    coupled, lstm = small_network(CELLS["coupled"]), small_network(CELLS["lstm"])
+    named = random_weights(coupled)
+    size = coupled.hidden_size
+    as_lstm = {
+        key: np.concatenate([-array[:size], array]) if key.startswith("layers.") else array
+        for key, array in named.items()
+    }
+    assert_allclose(chunk_logits(coupled, named, some_ids()), chunk_logits(lstm, as_lstm, some_ids()), atol=EXACT)
+
+
+def test_engine_reads_and_steps_alike_in_single_precision() -> None:
+    network = small_network(CELLS["lstm"], attention=2)
+    engine = Engine(network, single(random_weights(network)))
+    ids = some_ids()
+    whole, _ = engine.read(ids, engine.initial_state(len(ids)))
+    state: Any = engine.initial_state(len(ids))
+    for time in range(TIME):
+        logits, state = engine.step(ids[:, time], state)
+        assert logits.dtype == np.float32
+        assert_allclose(logits, whole[:, time], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_parameter_count_is_the_number_of_numbers(name: str) -> None:
+    network = small_network(CELLS[name], attention=2)
+    assert network.parameter_count() == sum(array.size for array in random_weights(network).values())
+
+
+def test_chosen_peepholes_have_parameters_and_others_none() -> None:
+    config = ModelConfig(cell=CellKind.PEEPHOLE, peepholes=(Peephole.OUTPUT, Peephole.INPUT))
+    assert list(build_cell(config, 3).extra_shapes) == ["peephole_input", "peephole_output"]
+
+
+def test_initial_weights_are_orthogonal_and_open_the_forget_gate() -> None:
+    network = build_network(ModelConfig(hidden_size=16, embedding_size=4, num_layers=2), VOCAB_SIZE)
+    weights = initialize(network, np.random.default_rng(0))
+    for layer in range(2):
+        for block in np.split(weights[f"layers.{layer}.weight_hh"], 4):
+            assert_allclose(block @ block.T, np.eye(16), atol=1e-5)
+        i, f, g, o = np.split(weights[f"layers.{layer}.bias"], 4)
+        assert (f == 1).all()
+        assert not np.concatenate([i, g, o]).any()
+    again = initialize(network, np.random.default_rng(0))
+    assert all((weights[name] == again[name]).all() for name in weights)
+
+
+def test_sigmoid_and_softmax_do_not_overflow() -> None:
+    extreme = np.array([-1e4, 0.0, 1e4], np.float32)
+    assert_allclose(sigmoid(extreme), [0, 0.5, 1])
+    assert_allclose(softmax(extreme), [0, 0, 1])

@@ -1,0 +1,277 @@
+"""Training: it learns, it resumes exactly, evaluating leaves it alone, budgets are kept."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint
+from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision, TextConfig, TrainingConfig
+from lstmgen.errors import TrainingError
+from lstmgen.language_model import LanguageModel
+from lstmgen.network.initialization import initialize
+from lstmgen.network.model import Model
+from lstmgen.text.streams import Chunk
+from lstmgen.training import run as training_run
+from lstmgen.training.events import Evaluated, Event, Finished, Stepped
+from lstmgen.training.optimization import build_optimizer, learning_rate
+from lstmgen.training.session import Session
+from lstmgen.training.trainer import Trainer
+from tests.conftest import CELLS, FABLE, random_weights, single, small_network
+
+SMALL = ModelConfig(hidden_size=12, num_layers=2, embedding_size=6)
+QUICK = TrainingConfig(
+    budget=Budget(20, BudgetUnit.STEPS),
+    batch_size=4,
+    chunk_length=16,
+    precision=Precision.FLOAT32,
+    every=5,
+    dropout=0.2,
+    state_reset=0.1,
+)
+
+
+@pytest.fixture(autouse=True)
+def fable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder of its own, with a text."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "fable.txt"
+    path.write_text(FABLE * 6, encoding="utf-8")
+    return path
+
+
+def prepare(training: TrainingConfig = QUICK, model: ModelConfig = SMALL, **text: Any) -> training_run.Preparation:
+    return training_run.prepare(TextConfig(sources=("fable.txt",), **text), model, training)
+
+
+def run_to_end(preparation: training_run.Preparation) -> list[Event]:
+    return list(preparation.start(started=0.0).events())
+
+
+def assert_same_tensors(ours: Checkpoint, theirs: Checkpoint) -> None:
+    for mine, other in ((ours.weights, theirs.weights), (ours.extra, theirs.extra)):
+        assert mine.keys() == other.keys()
+        for name in mine:
+            assert mine[name].tobytes() == other[name].tobytes(), name
+
+
+@pytest.mark.parametrize(
+    ("cell", "attention", "lines"),
+    [
+        (CellKind.LSTM, 0, False),
+        (CellKind.LSTM, 3, False),
+        (CellKind.LSTM, 0, True),
+        (CellKind.GRU, 0, False),
+        (CellKind.PEEPHOLE, 2, True),
+    ],
+)
+@pytest.mark.parametrize("killed_at", [1, 7, 13])
+def test_resuming_gives_the_same_bytes_as_never_stopping(
+    cell: CellKind, attention: int, lines: bool, killed_at: int
+) -> None:
+    model = replace(SMALL, cell=cell, attention=attention)
+    whole = prepare(model=model, lines=lines)
+    run_to_end(whole)
+
+    cut = prepare(model=model, lines=lines)
+    steps = 0
+
+    def interrupted() -> bool:
+        nonlocal steps
+        steps += 1
+        return steps == killed_at
+
+    *_, end = cut.start(started=0.0).events(interrupted)
+    assert isinstance(end, Finished)
+    assert end.interrupted
+    assert end.step == killed_at
+    assert load_checkpoint(cut.folder / LAST).record.step == killed_at
+
+    resumed = training_run.resume(cut.folder.name)
+    events = run_to_end(resumed)
+    assert sum(isinstance(event, Stepped) for event in events) == 20 - killed_at
+    for file in (LAST, BEST):
+        ours, theirs = load_checkpoint(cut.folder / file), load_checkpoint(whole.folder / file)
+        assert_same_tensors(ours, theirs)
+        assert replace(ours.record, seconds=0) == replace(theirs.record, seconds=0)
+
+
+def test_a_larger_budget_goes_on_where_a_run_ended() -> None:
+    preparation = prepare()
+    run_to_end(preparation)
+    resumed = training_run.resume(preparation.folder.name, budget=Budget(25, BudgetUnit.STEPS))
+    events = run_to_end(resumed)
+    assert [event.step for event in events if isinstance(event, Stepped)] == [21, 22, 23, 24, 25]
+
+
+def test_evaluating_leaves_training_as_it_is() -> None:
+    often, never = prepare(replace(QUICK, every=1)), prepare(replace(QUICK, every=1000))
+    evaluations = [event for event in run_to_end(often) if isinstance(event, Evaluated)]
+    assert len(evaluations) == 20
+    run_to_end(never)
+    assert_same_tensors(load_checkpoint(often.folder / LAST), load_checkpoint(never.folder / LAST))
+
+
+def test_the_best_weights_are_kept_and_score_as_they_did_in_training() -> None:
+    preparation = prepare(replace(QUICK, every=2))
+    evaluations = [event for event in run_to_end(preparation) if isinstance(event, Evaluated)]
+    losses = [event.validation_nats for event in evaluations if event.validation_nats is not None]
+    best = load_checkpoint(preparation.folder / BEST)
+    assert best.record.validation_nats == min(losses)
+    _, held_out = preparation.corpus.split(0.1, lines=False)
+    again = LanguageModel(best).score_ids(held_out).nats_per_character
+    assert again == pytest.approx(min(losses), abs=1e-5)
+
+
+@pytest.mark.parametrize("attention", [0, 8])
+@pytest.mark.parametrize("name", CELLS)
+def test_every_network_learns_a_line_by_heart(name: str, attention: int, fable: Path) -> None:
+    fable.write_text("A fox saw grapes on a vine. " * 8, encoding="utf-8")
+    model = replace(CELLS[name], hidden_size=32, num_layers=1, embedding_size=16, attention=attention)
+    training = TrainingConfig(
+        budget=Budget(250, BudgetUnit.STEPS),
+        batch_size=4,
+        chunk_length=28,
+        learning_rate=0.02,
+        precision=Precision.FLOAT32,
+        dropout=0,
+        every=1000,
+        state_reset=0,
+    )
+    *_, evaluated, _ = run_to_end(prepare(training, model, validation=0))
+    assert isinstance(evaluated, Evaluated)
+    assert evaluated.validation_nats is None
+    assert evaluated.training_nats / math.log(2) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps"),
+    [(Budget(7, BudgetUnit.STEPS), 7), (Budget(2, BudgetUnit.EPOCHS), None), (Budget(0.5, BudgetUnit.EPOCHS), None)],
+)
+def test_counted_budgets_are_kept(budget: Budget, steps: int | None) -> None:
+    preparation = prepare(replace(QUICK, budget=budget))
+    *_, end = run_to_end(preparation)
+    assert isinstance(end, Finished)
+    assert steps is None or end.step == steps
+    if budget.unit is BudgetUnit.EPOCHS:
+        assert end.epoch == pytest.approx(budget.amount, abs=0.2)
+
+
+def test_a_time_budget_counts_from_the_start_of_the_command_to_the_end() -> None:
+    """On a clock that moves one second at a look, loading and the final evaluation are within the budget."""
+    now = [100.0]
+
+    def clock() -> float:
+        now[0] += 1
+        return now[0]
+
+    preparation = prepare(replace(QUICK, budget=Budget(400, BudgetUnit.SECONDS), every=None))
+    session = Session(preparation.checkpoint, preparation.corpus, preparation.folder, started=80.0, clock=clock)
+    events = list(session.events())
+    *_, end = events
+    assert isinstance(end, Finished)
+    assert 360 <= end.seconds <= 400
+    shares = [event.progress for event in events if isinstance(event, Stepped)]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+@given(progress=st.floats(0, 1))
+def test_the_schedule_rises_to_the_learning_rate_and_falls_to_its_end(progress: float) -> None:
+    config = TrainingConfig()
+    rate = learning_rate(config, progress)
+    assert config.learning_rate * config.final_learning_rate <= rate <= config.learning_rate * (1 + 1e-12)
+    assert learning_rate(config, config.warm_up) == pytest.approx(config.learning_rate)
+    assert learning_rate(config, 1) == pytest.approx(config.learning_rate * config.final_learning_rate)
+
+
+def test_only_matrices_decay() -> None:
+    network = small_network(CELLS["peephole"], attention=2)
+    model = Model(network, single(random_weights(network)), torch.device("cpu"))
+    matrices, vectors = build_optimizer(model.parameters, weight_decay=0.5).param_groups
+    assert matrices["weight_decay"] == 0.5
+    assert vectors["weight_decay"] == 0
+    assert {tensor.ndim for tensor in matrices["params"]} == {2}
+    assert len(matrices["params"]) + len(vectors["params"]) == len(model.parameters)
+
+
+def trainer(**training: Any) -> Trainer:
+    network = small_network(CELLS["lstm"])
+    weights = initialize(network, np.random.default_rng(0))
+    return Trainer(Model(network, weights, torch.device("cpu")), replace(QUICK, **training), Precision.FLOAT32)
+
+
+def chunk(fresh: bool = True) -> Chunk:
+    ids = np.random.default_rng(1).integers(0, 7, (4, 9))
+    return Chunk(ids[:, :-1], ids[:, 1:], fresh)
+
+
+def test_a_step_without_a_finite_loss_leaves_the_weights_alone() -> None:
+    broken = trainer()
+    with torch.no_grad():
+        broken.model.parameters["head.bias"][0] = math.inf
+    before = broken.model.weights()
+    nats, state = broken.step(chunk(), None, learning_rate=0.1)
+    assert math.isnan(nats)
+    assert state is None
+    assert all((before[name] == after).all() for name, after in broken.model.weights().items())
+
+
+def test_training_that_stays_without_a_finite_loss_ends_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    preparation = prepare(replace(QUICK, budget=Budget(100, BudgetUnit.STEPS)))
+    monkeypatch.setattr(Trainer, "step", lambda *_: (math.nan, None))
+    with pytest.raises(TrainingError, match="--learning-rate"):
+        run_to_end(preparation)
+
+
+def test_dropout_and_state_resets_follow_the_generator_and_nothing_global() -> None:
+    losses = []
+    for global_seed in (1, 2):
+        torch.manual_seed(global_seed)
+        learner = trainer(dropout=0.5, state_reset=0.5)
+        state, nats = None, []
+        for number in range(4):
+            loss, state = learner.step(chunk(fresh=number == 0), state, learning_rate=0.01)
+            nats.append(loss)
+        losses.append(nats)
+    assert losses[0] == losses[1]
+
+
+def test_state_resets_zero_whole_streams() -> None:
+    learner = trainer(state_reset=0.5)
+    reset = 0
+    for _ in range(20):
+        _, state = learner.step(chunk(), None, learning_rate=0.0)
+        assert state is not None
+        zero = [[not field[row].any() for layer in state.layers for field in layer] for row in range(4)]
+        assert all(len(set(fields)) == 1 for fields in zero)
+        reset += sum(fields[0] for fields in zero)
+    assert 20 < reset < 60
+
+
+def test_the_log_holds_the_events_and_resuming_appends() -> None:
+    preparation = prepare()
+    run_to_end(preparation)
+    log = preparation.folder / LOG
+    first = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert [event["event"] for event in first] == ["evaluation"] * 4 + ["finished"]
+    run_to_end(training_run.resume(preparation.folder.name, budget=Budget(60, BudgetUnit.STEPS)))
+    both = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert both[: len(first)] == first
+    assert any(event["event"] == "step" and event["step"] == 50 for event in both)
+
+
+@pytest.mark.parametrize("text", ["ab", "abc", "hello", "0123456789" * 3])
+@pytest.mark.parametrize("validation", [0.0, 0.5])
+def test_tiny_texts_train(text: str, validation: float, fable: Path) -> None:
+    fable.write_text(text, encoding="utf-8")
+    *_, end = run_to_end(prepare(replace(QUICK, budget=Budget(3, BudgetUnit.STEPS)), validation=validation))
+    assert isinstance(end, Finished)
+    assert end.step == 3
