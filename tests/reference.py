@@ -24,7 +24,8 @@ def row_product(matrix: Matrix, row: int, vector: Vector) -> float:
 def preactivation(weights: Weights, block: int, unit: int, x: Vector, h: Vector) -> float:
     """(W x + R h + b) of one unit in one block."""
     row = block * len(h) + unit
-    return row_product(weights["weight_ih"], row, x) + row_product(weights["weight_hh"], row, h) + weights["bias"][row]
+    bias: float = weights["bias"][row]
+    return row_product(weights["weight_ih"], row, x) + row_product(weights["weight_hh"], row, h) + bias
 
 
 def rnn(weights: Weights, x: Vector, state: State) -> State:
