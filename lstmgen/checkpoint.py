@@ -51,7 +51,8 @@ class TrainingRecord:
     chunk: int = 0  # how many chunks of the epoch have been read
     step: int = 0
     symbols_read: int = 0
-    seconds: float = 0.0  # of the budget that are used up
+    seconds: float = 0.0  # since the command began, loading and evaluations included, over all sessions
+    progress: float = 0.0  # share of the budget that is used up
     validation_nats: float | None = None  # of these weights
     best_nats: float | None = None  # of the run so far
     versions: dict[str, str] = field(default_factory=dict)

@@ -75,6 +75,11 @@ class BudgetUnit(StrEnum):
     EPOCHS = "epochs"
     STEPS = "steps"
 
+    @property
+    def option(self) -> str:
+        """The option that gives such a budget."""
+        return "--time" if self is BudgetUnit.SECONDS else f"--{self}"
+
 
 Config = TypeVar("Config")
 
@@ -163,8 +168,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unit", BudgetUnit(self.unit))
-        option = {"seconds": "--time", "epochs": "--epochs", "steps": "--steps"}[self.unit]
-        require(0 < self.amount < float("inf"), option, self.amount, "give a number above 0")
+        require(0 < self.amount < float("inf"), self.unit.option, self.amount, "give a number above 0")
 
     def __str__(self) -> str:
         return f"{self.amount:g} {self.unit}"

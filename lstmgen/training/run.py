@@ -36,6 +36,8 @@ class Preparation:
 
         Args:
             started: `time.monotonic()` when the command began; a time budget counts from there.
+
+        Raises ConfigError if the budget is used up.
         """
         return Session(self.checkpoint, self.corpus, self.folder, started=started, clock=time.monotonic)
 
@@ -109,7 +111,8 @@ def resume(
     if sources:
         record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if budget:
-        record = replace(record, training=replace(record.training, budget=budget))
+        progress = min(1.0, record.seconds / budget.amount)  # only a time budget goes by this
+        record = replace(record, training=replace(record.training, budget=budget), progress=progress)
     corpus = read_corpus(record.text, checkpoint.vocabulary)
     if corpus.sha256 != record.text_sha256:
         names = ", ".join(record.text.sources)

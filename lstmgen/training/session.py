@@ -21,7 +21,7 @@ import torch
 import lstmgen
 from lstmgen.checkpoint import BEST, LAST, LOG, AnyArray, Checkpoint, TrainingRecord, save_checkpoint
 from lstmgen.config import BudgetUnit, ModelConfig, Precision, SamplingConfig
-from lstmgen.errors import CheckpointError, TrainingError
+from lstmgen.errors import CheckpointError, ConfigError, TrainingError
 from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import Engine
 from lstmgen.generation.sampler import draw_symbols
@@ -88,6 +88,8 @@ class Session:
             folder: where the run's files are; it exists.
             started: the clock's time when the command began; a time budget counts from there.
             clock: seconds that never go back.
+
+        Raises ConfigError if the budget is used up.
         """
         record = checkpoint.record
         self.folder = folder
@@ -113,7 +115,14 @@ class Session:
         if checkpoint.extra:
             self._restore(checkpoint.extra)
         self._begun = clock()
-        self._at.share = self._first_share = self._used_share(record)
+        self._first_share = record.progress if self._timed else self._counted_share()
+        if self._first_share >= 1:
+            budget = self._config.budget
+            raise ConfigError(
+                f"{folder.name}: its budget of {budget} is used up; give a larger one, such as "
+                f"lstmgen train --resume {folder.name} {budget.unit.option} {2 * budget.amount:g}"
+            )
+        self._at.share = self._first_share
         self._evaluation_seconds = 0.0
         self._saved = self._begun
         self._symbols_before = record.symbols_read
@@ -186,11 +195,6 @@ class Session:
         return self._log(event)
 
     # Budgets
-
-    def _used_share(self, record: TrainingRecord) -> float:
-        """The share of the budget that was used up before this session."""
-        amount = self._config.budget.amount
-        return min(1.0, record.seconds / amount) if self._timed else self._counted_share()
 
     def _share(self) -> float:
         """The share of the budget that is used up: counted, or by the clock from this session's first step on."""
@@ -286,6 +290,7 @@ class Session:
             step=at.step,
             symbols_read=at.symbols_read,
             seconds=self._seconds(),
+            progress=at.share,
             validation_nats=validation,
             best_nats=at.best_nats,
             versions=_versions(),
