@@ -47,6 +47,7 @@ class TrainingRecord:
     training: TrainingConfig
     precision: str  # what was used, where `training.precision` is what was asked for
     device: str
+    threads: int
     epoch: int = 0
     chunk: int = 0  # how many chunks of the epoch have been read
     step: int = 0

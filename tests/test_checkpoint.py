@@ -37,6 +37,7 @@ def some_checkpoint(**model: Any) -> Checkpoint:
         training=training,
         precision="float32",
         device="cpu",
+        threads=1,
         step=5,
         validation_nats=1.25,
         versions={"torch": "1"},

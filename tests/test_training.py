@@ -48,7 +48,7 @@ def fable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepare(training: TrainingConfig = QUICK, model: ModelConfig = SMALL, **text: Any) -> training_run.Preparation:
-    return training_run.prepare(TextConfig(sources=("fable.txt",), **text), model, training)
+    return training_run.prepare(TextConfig(sources=("fable.txt",), **text), model, training, threads=1)
 
 
 def run_to_end(preparation: training_run.Preparation) -> list[Event]:

@@ -20,7 +20,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing but th
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Encoding = Annotated[str, typer.Option("--encoding", help="How the text's bytes spell characters.")]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, show_default="one a core", help="Processor threads to use.")
+    int | None, typer.Option("--threads", min=1, show_default="what is fastest here", help="Processor threads to use.")
 ]
 
 _DURATION = re.compile(r"(?:(?P<h>[\d.]+)h)?\s*(?:(?P<m>[\d.]+)m(?:in)?)?\s*(?:(?P<s>[\d.]+)s?)?")

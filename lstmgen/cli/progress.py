@@ -81,12 +81,18 @@ def show_plan(plan: Planned, quiet: bool) -> None:
         f"{plan.validation_symbols:,} held out, {plan.vocab_size} distinct\n"
         f"network  {network}, {count(plan.parameters)} parameters\n"
         f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
-        f"{training['learning_rate']:g}, dropout {training['dropout']:g}; {plan.precision} on {plan.device}\n"
+        f"{training['learning_rate']:g}, dropout {training['dropout']:g}; {plan.precision} on {_place(plan)}\n"
         f"run      {plan.run}",
         quiet=quiet,
     )
     for line in plan.notes:
         note(f"note     {line}", quiet=quiet)
+
+
+def _place(plan: Planned) -> str:
+    if plan.device != "cpu":
+        return plan.device
+    return "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
 
 
 def show_end(end: Finished, run: str, quiet: bool) -> None:

@@ -316,17 +316,18 @@ def train(
             _given(TrainingConfig(), training_options),
         )
 
-    import torch
-
     from lstmgen.training import run as training_run
 
-    if threads is not None:
-        torch.set_num_threads(threads)
     if resume is not None:
-        prepared = training_run.resume(resume, sources=text or (), budget=budget, device=device)
+        prepared = training_run.resume(resume, sources=text or (), budget=budget, device=device, threads=threads)
     else:
         prepared = training_run.prepare(
-            *configs, run=run, device=device, batch_size_given=batch_size is not None, dry_run=dry_run
+            *configs,
+            run=run,
+            device=device,
+            threads=threads,
+            batch_size_given=batch_size is not None,
+            dry_run=dry_run,
         )
     show_plan(prepared.planned, quiet or json)
     if json:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lstmgen.config import OnUnknown, TextConfig, VocabularyKind
 from lstmgen.errors import TextError, UnknownCharacterError
-from lstmgen.text.sources import Source, find_sources
+from lstmgen.text.sources import STANDARD_INPUT, Source, find_sources
 from lstmgen.text.vocabulary import CODE_POINTS, NEWLINE, Ids, Vocabulary, code_points, describe_character
 
 IN_MEMORY_BYTES = 64 << 20
@@ -40,7 +40,7 @@ class Corpus:
 
         Nothing is held out if either part would then have nothing to predict.
         """
-        boundary = int(len(self.ids) * (1 - validation))
+        boundary = int(round(len(self.ids) * (1 - validation), 6))  # 1 - 0.9 is not quite 0.1
         if lines and boundary < len(self.ids):
             ends = np.flatnonzero(self.ids[:boundary] == self.vocabulary.newline)
             boundary = int(ends[-1]) + 1 if len(ends) else len(self.ids)
@@ -63,36 +63,56 @@ def read_corpus(
         TextError: a source cannot be found, read or decoded, or holds nothing to learn from.
         UnknownCharacterError: a character is not in the given vocabulary.
     """
-    found = find_sources(config.sources)
     kind = vocabulary.kind if vocabulary else config.vocabulary
+    found = find_sources(config.sources, zero_bytes=kind is VocabularyKind.BYTES or _has_zero_bytes(config.encoding))
+    notes = list(found.notes)
     digest = hashlib.sha256()
-    if kind is VocabularyKind.BYTES:
-        store = _IdStore()
-        for source in found.sources:
-            for block in source.blocks():
-                digest.update(block)
-                store.append(np.frombuffer(block, np.uint8), size=256)
-        corpus = Corpus(store.finish(), Vocabulary(VocabularyKind.BYTES), digest.hexdigest(), found.notes)
-    else:
-        encoder = _Encoder(vocabulary, on_unknown)
-        for text in _decoded(found.sources, config.encoding):
-            digest.update(text.encode("utf-8", "surrogatepass"))
-            encoder.append(text)
-        ids, known = encoder.finish()
-        skipped = (f"{encoder.skipped:,} characters skipped that the model has never seen",) if encoder.skipped else ()
-        corpus = Corpus(ids, known, digest.hexdigest(), found.notes + skipped)
+    with _IdStore() as store:
+        if kind is VocabularyKind.BYTES:
+            known = Vocabulary(VocabularyKind.BYTES)
+            for source in found.sources:
+                for block in source.blocks():
+                    digest.update(block)
+                    store.append(np.frombuffer(block, np.uint8), size=len(known))
+            ids = store.finish()
+        else:
+            encoder = _Encoder(store, vocabulary, on_unknown)
+            for text in _decoded(found.sources, config.encoding):
+                digest.update(text.encode("utf-8", "surrogatepass"))
+                encoder.append(text)
+            ids, known = encoder.finish()
+            if encoder.skipped:
+                notes.append(f"{encoder.skipped:,} characters skipped that the model has never seen")
+    corpus = Corpus(ids, known, digest.hexdigest(), tuple(notes))
     _require_text(corpus, config)
     return corpus
 
 
 def _require_text(corpus: Corpus, config: TextConfig) -> None:
-    names = ", ".join(config.sources)
+    names = ", ".join("standard input" if name == STANDARD_INPUT else name for name in config.sources)
+    known = corpus.vocabulary
     if len(corpus.ids) == 0:
         raise TextError(f"{names}: the text is empty; give one with at least 2 characters")
     if len(corpus.ids) == 1:
         raise TextError(f"{names}: the text is one character long; give one with at least 2 characters")
-    if config.lines and corpus.vocabulary.newline is None:
+    if len(known) == 1:
+        character = describe_character(known.characters)
+        raise TextError(f"{names}: the text holds only the character {character}; give one with something to learn")
+    if config.lines and known.newline is None:
         raise TextError(f"{names}: the text is a single line; --lines needs at least two")
+
+
+def _has_zero_bytes(encoding: str) -> bool:
+    """Whether text in this encoding holds zero bytes."""
+    return b"\0" in "a".encode(encoding, "replace") if _is_text_encoding(encoding) else False
+
+
+def _is_text_encoding(encoding: str) -> bool:
+    try:
+        "".encode(encoding)
+    except (LookupError, UnicodeError):  # unknown, or not from text to bytes, such as base64
+        return False
+    return True
 
 
 def _decoded(sources: Iterable[Source], encoding: str) -> Iterator[str]:
@@ -100,13 +120,12 @@ def _decoded(sources: Iterable[Source], encoding: str) -> Iterator[str]:
 
     Where one source ends within a line, a line feed keeps the next one from running into it.
     """
-    last = ""
+    last = NEWLINE
     for source in sources:
-        if last not in ("", NEWLINE):
-            yield NEWLINE
+        between = "" if last == NEWLINE else NEWLINE
         for text in _decoded_source(source, encoding):
-            last = text[-1]
-            yield text
+            yield between + text
+            last, between = text[-1], ""
 
 
 def _decoded_source(source: Source, encoding: str) -> Iterator[str]:
@@ -118,6 +137,9 @@ def _decoded_source(source: Source, encoding: str) -> Iterator[str]:
         except UnicodeDecodeError as error:
             pending = len(error.object) - len(block)  # bytes of a character that the last block left unfinished
             raise _undecodable(source, encoding, error, consumed - pending + error.start) from error
+        except UnicodeError as error:  # UTF-16 and UTF-32 want a byte order mark
+            remedy = f"give --encoding {encoding}-le or {encoding}-be"
+            raise TextError(f"{source.name}: no byte order mark, which {encoding} needs; {remedy}") from error
         consumed += len(block)
         if text := line_ends.decode(decoded):
             yield text
@@ -130,13 +152,10 @@ def _decoded_source(source: Source, encoding: str) -> Iterator[str]:
 
 
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:
-    try:
-        name = codecs.lookup(encoding).name
-        return codecs.getincrementaldecoder("utf-8-sig" if name == "utf-8" else name)()
-    except LookupError as error:
-        raise TextError(
-            f"--encoding {encoding}: Python knows no such encoding; try utf-8, utf-16 or latin-1"
-        ) from error
+    if not _is_text_encoding(encoding):
+        raise TextError(f"--encoding {encoding}: Python knows no such encoding of text; try utf-8, utf-16 or latin-1")
+    name = codecs.lookup(encoding).name
+    return codecs.getincrementaldecoder("utf-8-sig" if name == "utf-8" else name)()
 
 
 def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError, offset: int) -> TextError:
@@ -150,12 +169,12 @@ def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError, offse
 class _Encoder:
     """Turns text into ids; without a given vocabulary a new character gets the next id."""
 
-    def __init__(self, vocabulary: Vocabulary | None, on_unknown: OnUnknown) -> None:
+    def __init__(self, store: "_IdStore", vocabulary: Vocabulary | None, on_unknown: OnUnknown) -> None:
         self._given = vocabulary
         self._on_unknown = on_unknown
         self._id_of = np.full(CODE_POINTS, -1, np.int32)
         self._codes: list[int] = []
-        self._store = _IdStore()
+        self._store = store
         self._position = 0
         self.skipped = 0
         if vocabulary:
@@ -192,10 +211,6 @@ class _Encoder:
         for start in range(0, len(ids), 1 << 22):  # in place, piece by piece: the ids may be larger than memory
             ids[start : start + (1 << 22)] = rank[ids[start : start + (1 << 22)]]
         characters = "".join(chr(self._codes[number]) for number in order)
-        if len(characters) == 1:
-            raise TextError(
-                f"the text holds only the character {describe_character(characters)}; there is nothing to learn"
-            )
         return ids, Vocabulary(VocabularyKind.CHARACTERS, characters)
 
 
@@ -204,7 +219,13 @@ class _IdStore:
 
     def __init__(self) -> None:
         self._type: type[np.integer[Any]] = _ID_TYPES[0]
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed when finished
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed on exit
+
+    def __enter__(self) -> "_IdStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def append(self, ids: Ids, size: int) -> None:
         """Add ids below `size`."""
@@ -214,7 +235,7 @@ class _IdStore:
         self._file.write(ids.astype(self._type).tobytes())
 
     def _widen(self, needed: type[np.integer[Any]]) -> None:
-        wide = tempfile.TemporaryFile()  # noqa: SIM115  # closed when finished
+        wide = tempfile.TemporaryFile()  # noqa: SIM115  # takes the other's place
         self._file.seek(0)
         while block := self._file.read(1 << 22):
             wide.write(np.frombuffer(block, self._type).astype(needed).tobytes())
@@ -230,5 +251,4 @@ class _IdStore:
             ids = np.frombuffer(bytearray(self._file.read()), self._type)
         else:
             ids = np.frombuffer(mmap.mmap(self._file.fileno(), size), self._type)
-        self._file.close()
         return ids

@@ -19,6 +19,7 @@ from lstmgen.text.named import NAMED_CORPORA
 STANDARD_INPUT = "-"
 BLOCK_BYTES = 1 << 20
 _PEEK_BYTES = 8192
+_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Source:
                     yield block
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise TextError(f"cannot read {self.name}: {reason}") from error
+            raise TextError(f"cannot read {self.name}: {reason}; check the file and its rights") from error
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,17 @@ class Found:
     notes: tuple[str, ...]
 
 
-def find_sources(names: Sequence[str]) -> Found:
+def find_sources(names: Sequence[str], *, zero_bytes: bool = False) -> Found:
     """Find what each name means, in the order given: a named corpus, `-`, a file, a folder or a pattern.
+
+    Args:
+        names: what the user gave.
+        zero_bytes: whether the text may hold zero bytes; otherwise files of a folder that do are no text.
 
     Raises TextError for a name that means nothing, and for a folder without text.
     """
+    if names.count(STANDARD_INPUT) > 1:
+        raise TextError("-: standard input can be read only once; name it once")
     sources: list[Source] = []
     notes: list[str] = []
     for name in names:
@@ -59,22 +66,39 @@ def find_sources(names: Sequence[str]) -> Found:
             sources += [Source(part, opener) for part, opener in NAMED_CORPORA[name]()]
         elif name == STANDARD_INPUT:
             sources.append(Source("standard input", _standard_input))
+        elif not _exists(name):
+            sources += _matching(name)
         elif Path(name).is_dir():
-            files, binary = _walk(Path(name))
-            if binary:
-                notes.append(f"{name}: {binary} files skipped that are not text")
-            if not files:
+            files = list(_files_below(Path(name)))
+            texts = [file for file in files if zero_bytes or _looks_like_text(file)]
+            if len(texts) < len(files):
+                notes.append(f"{name}: files skipped that are not text: {len(files) - len(texts)}")
+            if not texts:
                 raise TextError(f"{name}: a folder without text files; name a file, or a folder that has some")
-            sources += files
-        elif Path(name).exists():
-            sources.append(_file(Path(name)))
+            sources += texts
         else:
-            matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207  # patterns may be absolute
-            if not matches:
-                known = ", ".join(NAMED_CORPORA)
-                raise TextError(f"{name}: no such file, folder or pattern; check the path, or name a corpus: {known}")
-            sources += [_file(match) for match in matches if match.is_file()]
+            sources.append(_file(Path(name)))
     return Found(tuple(sources), tuple(notes))
+
+
+def _exists(name: str) -> bool:
+    try:
+        return name != "" and Path(name).exists()
+    except (OSError, ValueError):  # too long for a name, or not one: a text in place of its file, perhaps
+        return False
+
+
+def _matching(pattern: str) -> list[Source]:
+    """The files that a pattern matches, in a fixed order."""
+    matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  # a pattern may be absolute
+    files = [_file(Path(match)) for match in matches if Path(match).is_file()]
+    if not files:
+        known = ", ".join(NAMED_CORPORA)
+        shown = pattern if len(pattern) <= _SHOWN_CHARACTERS else pattern[:_SHOWN_CHARACTERS] + "..."
+        raise TextError(
+            f"{shown or '(empty name)'}: no such file, folder or pattern; check the path, or name a corpus: {known}"
+        )
+    return files
 
 
 def _standard_input() -> BinaryIO:
@@ -89,22 +113,13 @@ def _file(path: Path) -> Source:
     return Source(str(path), lambda: path.open("rb"))
 
 
-def _walk(folder: Path) -> tuple[list[Source], int]:
-    """The text files below a folder in a fixed order, hidden ones left out, and how many others there are."""
-    files: list[Source] = []
-    binary = 0
+def _files_below(folder: Path) -> Iterator[Source]:
+    """The files below a folder in a fixed order, hidden ones left out."""
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            path = Path(parent, name)
-            if name.startswith(".") or not path.is_file():
-                continue
-            source = _file(path)
-            if _looks_like_text(source):
-                files.append(source)
-            else:
-                binary += 1
-    return files, binary
+            if not name.startswith(".") and Path(parent, name).is_file():
+                yield _file(Path(parent, name))
 
 
 def _looks_like_text(source: Source) -> bool:

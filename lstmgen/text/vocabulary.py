@@ -21,6 +21,13 @@ from lstmgen.errors import CheckpointError, ConfigError, UnknownCharacterError
 CODE_POINTS = 0x110000
 NEWLINE = "\n"
 
+_LOOK_ALIKES = (
+    "'`\u2018\u2019\u201a\u201b\u2032",
+    '"\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb',
+    "-\u2010\u2011\u2012\u2013\u2014\u2212",
+)
+"""Quotation marks and dashes: what typographers tell apart and keyboards do not."""
+
 Ids = NDArray[np.integer[Any]]
 
 
@@ -112,12 +119,15 @@ class Vocabulary:
 
     def _relatives(self, character: str) -> list[str]:
         """Up to three known characters that look or sound like this one, the nearest first."""
-        base = unicodedata.normalize("NFKD", character)[0].casefold()
-        same = [c for c in self.characters if unicodedata.normalize("NFKD", c)[0].casefold() == base]
+        base = _base(character)
+        same = [c for c in self.characters if _base(c) == base] + [
+            c for c in self.characters if _base(c).casefold() == base.casefold()
+        ]
+        alike = [c for group in _LOOK_ALIKES if character in group for c in self.characters if c in group]
         names = {unicodedata.name(c, ""): c for c in self.characters}
         name = unicodedata.name(character, "")
-        alike = [names[other] for other in difflib.get_close_matches(name, [n for n in names if n], cutoff=0.75)]
-        return list(dict.fromkeys(same + alike))[:3]
+        near = [names[other] for other in difflib.get_close_matches(name, [n for n in names if n], cutoff=0.75)]
+        return list(dict.fromkeys(same + alike + near))[:3]
 
     def to_mapping(self) -> dict[str, str]:
         """Values that JSON can hold."""
@@ -132,6 +142,11 @@ class Vocabulary:
         if (kind == VocabularyKind.CHARACTERS and not characters) or len(set(characters)) != len(characters):
             raise CheckpointError("its vocabulary is empty or names a character twice")
         return Vocabulary(VocabularyKind(kind), characters)
+
+
+def _base(character: str) -> str:
+    """The letter without its accents."""
+    return unicodedata.normalize("NFKD", character)[0]
 
 
 class Decoder:

@@ -21,6 +21,7 @@ class Planned:
     model: dict[str, Any]
     training: dict[str, Any]
     precision: str
+    threads: int
     device: str
     notes: list[str]
 

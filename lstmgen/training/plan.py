@@ -20,6 +20,17 @@ from lstmgen.text.vocabulary import Ids
 from lstmgen.training.trainer import Trainer
 
 _PROBE_STEPS = 3
+_PROBE_LENGTH = 16
+_GIVE_UP = 5
+"""A probe that takes so many times as long as the best so far is not repeated."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How steps are computed: chosen once, and kept when a run is resumed."""
+
+    precision: Precision
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -74,29 +85,56 @@ def choose_device(wanted: Device) -> torch.device:
     return torch.device(wanted.value)
 
 
-def choose_precision(config: TrainingConfig, network: Network, text: TrainingText, device: torch.device) -> Precision:
-    """The precision asked for; for `auto` bfloat16 where it works here and is faster for this very network."""
-    if config.precision is not Precision.AUTO:
-        return config.precision
-    if device.type == "mps":
-        return Precision.FLOAT32
+def choose_execution(
+    config: TrainingConfig, network: Network, text: TrainingText, device: torch.device, threads: int | None
+) -> Execution:
+    """What was asked for; for the rest, what is fastest here and now for this very network.
+
+    More threads are not always faster: beside other work they wait for each other, and a step can take ten times as
+    long as with one thread.
+    """
+    precisions = [Precision.BFLOAT16, Precision.FLOAT32] if config.precision is Precision.AUTO else [config.precision]
+    if device.type == "mps" and config.precision is Precision.AUTO:
+        precisions = [Precision.FLOAT32]
+    counts = [threads] if threads is not None else sorted({1, torch.get_num_threads()})
+    if device.type != "cpu":
+        counts = counts[-1:]
+    if len(precisions) == len(counts) == 1:
+        return Execution(precisions[0], counts[0])
     chunk = next(text.chunks(0))
-    seconds = {
-        precision: _probe(config, network, chunk, device, precision)
-        for precision in (Precision.FLOAT32, Precision.BFLOAT16)
-    }
-    return min(seconds, key=seconds.__getitem__)
+    chunk = Chunk(chunk.inputs[:, :_PROBE_LENGTH], chunk.targets[:, :_PROBE_LENGTH], fresh=True)
+    best, best_seconds = Execution(Precision.FLOAT32, counts[0]), math.inf
+    for count in counts:
+        for precision in precisions if count == counts[0] else [best.precision]:
+            execution = Execution(precision, count)
+            seconds = _probe(config, network, chunk, device, execution, give_up=_GIVE_UP * best_seconds)
+            if seconds < best_seconds:
+                best, best_seconds = execution, seconds
+    return best
 
 
-def _probe(config: TrainingConfig, network: Network, chunk: Chunk, device: torch.device, precision: Precision) -> float:
+def _probe(
+    config: TrainingConfig,
+    network: Network,
+    chunk: Chunk,
+    device: torch.device,
+    execution: Execution,
+    give_up: float,
+) -> float:
     """Seconds a step takes on weights that are thrown away; infinite if the machine cannot do it."""
-    trainer = Trainer(Model(network, initialize(network, np.random.default_rng(0)), device), config, precision)
-    seconds = []
+    torch.set_num_threads(execution.threads)
+    model = Model(network, initialize(network, np.random.default_rng(0)), device)
+    trainer = Trainer(model, config, execution.precision)
+    best = math.inf
     try:
-        for _ in range(1 + _PROBE_STEPS):
+        for number in range(1 + _PROBE_STEPS):
             begun = time.perf_counter()
             nats, _ = trainer.step(chunk, None, learning_rate=0.0)
-            seconds.append(time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            if number > 0:  # the first step also prepares
+                best = min(best, seconds)
+            if seconds > give_up:
+                return seconds
     except RuntimeError:  # a processor without these instructions says so only when asked to use them
         return math.inf
-    return min(seconds[1:]) if math.isfinite(nats) else math.inf
+    return best if math.isfinite(nats) else math.inf

@@ -16,7 +16,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.text.corpus import Corpus, read_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.training.events import Planned
-from lstmgen.training.plan import build_text, choose_device, choose_precision, fit_to_lines, fit_to_text
+from lstmgen.training.plan import build_text, choose_device, choose_execution, fit_to_lines, fit_to_text
 from lstmgen.training.session import Session, new_checkpoint
 
 _MOST_RUNS = 10_000
@@ -49,6 +49,7 @@ def prepare(
     *,
     run: str | None = None,
     device: Device = Device.AUTO,
+    threads: int | None = None,
     batch_size_given: bool = False,
     dry_run: bool = False,
 ) -> Preparation:
@@ -77,13 +78,15 @@ def prepare(
     network = build_network(model, len(corpus.vocabulary))
     chosen = choose_device(device)
     stream = build_text(training, ids, newline, text.lines)
+    execution = choose_execution(training, network, stream, chosen, threads)
     record = TrainingRecord(
         text=text,
         text_sha256=corpus.sha256,
         text_symbols=len(corpus.ids),
         training=training,
-        precision=choose_precision(training, network, stream, chosen),
+        precision=execution.precision,
         device=str(chosen),
+        threads=execution.threads,
     )
     checkpoint = new_checkpoint(model, corpus, record)
     folder = _first_free(folders, run) if dry_run else _claim(folders, run)
@@ -91,7 +94,12 @@ def prepare(
 
 
 def resume(
-    run: str, *, sources: Sequence[str] = (), budget: Budget | None = None, device: Device = Device.AUTO
+    run: str,
+    *,
+    sources: Sequence[str] = (),
+    budget: Budget | None = None,
+    device: Device = Device.AUTO,
+    threads: int | None = None,
 ) -> Preparation:
     """Settle how to go on with a run, from its last checkpoint.
 
@@ -100,6 +108,7 @@ def resume(
         sources: where its text is now, if no longer where it was.
         budget: a new budget, counted from the run's beginning; None: the one it had.
         device: where to go on.
+        threads: with how many; None: as many as before.
 
     Raises CheckpointError, and ConfigError if the run's budget is used up.
     """
@@ -107,7 +116,8 @@ def resume(
     checkpoint = load_checkpoint(path)
     if not checkpoint.extra:
         raise CheckpointError(f"{path}: holds no place to resume from; give the run's folder, which has {LAST}")
-    record = replace(checkpoint.record, device=str(choose_device(device)))
+    record = checkpoint.record
+    record = replace(record, device=str(choose_device(device)), threads=threads or record.threads)
     if sources:
         record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if budget:
@@ -137,6 +147,7 @@ def _prepared(checkpoint: Checkpoint, corpus: Corpus, folder: Path, notes: tuple
         model=to_mapping(checkpoint.model),
         training=to_mapping(record.training),
         precision=record.precision,
+        threads=record.threads,
         device=record.device,
         notes=list(notes),
     )

@@ -101,6 +101,7 @@ class Session:
         training, self._held_out = corpus.split(record.text.validation, record.text.lines)
         self._text = build_text(self._config, training, self._newline, record.text.lines)
 
+        torch.set_num_threads(record.threads)
         model = Model(checkpoint.network, checkpoint.weights, torch.device(record.device))
         self._model = model
         self._trainer = Trainer(model, self._config, Precision(record.precision))

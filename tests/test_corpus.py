@@ -1,0 +1,297 @@
+"""From sources to ids: every text comes back as it was, in little memory, and every problem is one line."""
+
+import gzip
+import hashlib
+import io
+import mmap
+import re
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from lstmgen.config import OnUnknown, TextConfig, VocabularyKind
+from lstmgen.errors import TextError, UnknownCharacterError
+from lstmgen.text.corpus import Corpus, read_corpus
+from lstmgen.text.vocabulary import Vocabulary
+
+BLOCKS = st.integers(1, 9)
+PLANES = [chr(code) for code in (*range(0x20, 0xD800), *range(0x10000, 0x13000))]
+"""Enough characters for ids of every type; neither line ends nor byte order marks."""
+
+
+def read(
+    data: bytes,
+    known: Vocabulary | None = None,
+    on_unknown: OnUnknown = OnUnknown.ERROR,
+    *,
+    block_bytes: int = 1 << 20,
+    **options: Any,
+) -> Corpus:
+    """Read bytes from standard input, in blocks of so many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+        patch.setattr("lstmgen.text.sources.BLOCK_BYTES", block_bytes)
+        return read_corpus(TextConfig(sources=("-",), **options), known, on_unknown)
+
+
+def decoded(corpus: Corpus) -> str:
+    return corpus.vocabulary.decode(corpus.ids)
+
+
+def problem(data: bytes, **options: Any) -> str:
+    """The one line that is said of these bytes."""
+    with pytest.raises(TextError) as raised:
+        read(data, **options)
+    assert len(str(raised.value).splitlines()) == 1
+    return str(raised.value)
+
+
+@given(st.text(st.sampled_from("ab\r\né€😀\ufeff") | st.characters(codec="utf-8"), min_size=2), BLOCKS)
+@example("\ufeff\r\na\r", 1)
+@settings(deadline=None, max_examples=100)
+def test_any_text_becomes_ids_and_back_whatever_the_block_size(text: str, block_bytes: int) -> None:
+    meant = re.sub("\r\n?", "\n", text.removeprefix("\ufeff"))
+    assume(len(set(meant)) > 1)
+    corpus = read(text.encode("utf-8"), block_bytes=block_bytes)
+    assert decoded(corpus) == meant
+    assert corpus.vocabulary.characters == "".join(sorted(set(meant)))
+    assert corpus.sha256 == hashlib.sha256(meant.encode("utf-8")).hexdigest()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "shift_jis"])
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 5])
+def test_the_same_text_in_any_encoding_is_the_same_corpus(encoding: str, block_bytes: int) -> None:
+    text = "日本\r\na\rb"
+    corpus = read(text.encode(encoding), encoding=encoding, block_bytes=block_bytes)
+    assert decoded(corpus) == "日本\na\nb"
+    assert corpus.sha256 == read(text.encode("utf-8")).sha256
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, len(PLANES) - 300), st.integers(1, 300)), min_size=1, max_size=5),
+    BLOCKS,
+)
+@settings(deadline=None, max_examples=40)
+def test_ids_that_outgrow_their_type_in_mid_text_lose_nothing(runs: list[tuple[int, int]], block_bytes: int) -> None:
+    text = "ab" + "".join("".join(PLANES[first : first + count]) for first, count in runs)
+    corpus = read(text.encode("utf-8"), block_bytes=block_bytes)
+    assert decoded(corpus) == text
+    assert corpus.ids.dtype == (np.uint8 if len(set(text)) <= 256 else np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("distinct", "dtype"), [(2, np.uint8), (256, np.uint8), (257, np.uint16), (1 << 16, np.uint16), (65537, np.int32)]
+)
+@pytest.mark.parametrize("in_memory_bytes", [0, 1 << 30])
+def test_ids_have_the_smallest_type_in_memory_or_mapped(
+    distinct: int, dtype: type[np.generic], in_memory_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lstmgen.text.corpus.IN_MEMORY_BYTES", in_memory_bytes)
+    text = "".join(PLANES[:distinct][::-1]) + PLANES[0]  # the last of the vocabulary come first
+    corpus = read(text.encode("utf-8"), block_bytes=4099)
+    assert corpus.ids.dtype == dtype
+    owner = getattr(corpus.ids.base, "obj", corpus.ids.base)
+    assert isinstance(owner, mmap.mmap) == (in_memory_bytes == 0)
+    assert corpus.ids.tolist() == [*range(distinct - 1, -1, -1), 0]
+    assert decoded(corpus) == text
+
+
+def test_reading_takes_memory_for_little_more_than_the_ids(tmp_path: Path) -> None:
+    path = tmp_path / "large.txt"
+    lines = "Thé quick brown fox, line after line.\n" * 500_000
+    path.write_bytes(f"{lines}\tThe end".encode())  # the last block brings the first of the vocabulary
+    config = TextConfig(sources=(str(path),))
+    tracemalloc.start()
+    try:
+        corpus = read_corpus(config)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert corpus.ids.nbytes == len(corpus.ids) == len(lines) + 8
+    assert corpus.vocabulary.decode(corpus.ids[-46:]) == lines[-38:] + "\tThe end"
+    assert peak < 4 * corpus.ids.nbytes
+
+
+@given(st.binary(min_size=2), BLOCKS)
+@settings(deadline=None, max_examples=60)
+def test_bytes_are_left_as_they_are(data: bytes, block_bytes: int) -> None:
+    corpus = read(data, block_bytes=block_bytes, vocabulary="bytes", encoding="utf-8")
+    assert corpus.vocabulary == Vocabulary(VocabularyKind.BYTES)
+    assert corpus.ids.dtype == np.uint8
+    assert corpus.ids.tobytes() == data
+    assert corpus.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_a_text_of_bytes_in_several_files_is_joined_without_additions(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfa\r")
+    (tmp_path / "b").write_bytes(b"\nb\0\xff")
+    config = TextConfig(sources=(str(tmp_path / "a"), str(tmp_path / "b")), vocabulary=VocabularyKind.BYTES)
+    assert read_corpus(config).ids.tobytes() == b"\xef\xbb\xbfa\r\nb\0\xff"
+
+
+def test_several_files_are_one_text_in_which_none_runs_into_the_next(tmp_path: Path) -> None:
+    files = {"a": b"alpha", "b": b"\xef\xbb\xbfbeta\r\n", "c.gz": gzip.compress(b"gamma\r"), "d": b"delta"}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    corpus = read_corpus(TextConfig(sources=(str(tmp_path), str(tmp_path / "a"))))
+    assert decoded(corpus) == "alpha\nbeta\ngamma\ndelta\nalpha"
+
+
+def test_empty_files_leave_no_trace_in_the_text(tmp_path: Path) -> None:
+    for name, data in {"a": b"", "b": b"beta", "c": b"", "d": b"\xef\xbb\xbf", "e": b"epsilon", "f": b""}.items():
+        (tmp_path / name).write_bytes(data)
+    assert decoded(read_corpus(TextConfig(sources=(str(tmp_path),)))) == "beta\nepsilon"
+
+
+def test_what_the_search_skipped_is_a_note_of_the_corpus(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"alpha")
+    (tmp_path / "b").write_bytes(b"\0")
+    (note,) = read_corpus(TextConfig(sources=(str(tmp_path),))).notes
+    assert "skipped" in note
+
+
+@given(st.booleans(), st.text(), st.binary(), BLOCKS)
+@settings(deadline=None, max_examples=60)
+def test_a_byte_that_is_not_utf_8_is_named_with_its_offset(mark: bool, before: str, after: bytes, block: int) -> None:
+    good = b"\xef\xbb\xbf" * mark + before.encode("utf-8")
+    message = problem(good + b"\xff" + after, block_bytes=block)
+    assert message.startswith(f"standard input: byte 0xFF at offset {len(good):,} is not utf-8; ")
+    assert "--encoding" in message
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("cut", ["é".encode()[:1], "€".encode()[:2], "😀".encode()[:1], "😀".encode()[:3]])
+@pytest.mark.parametrize("after", [b"", b"b"])
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 4, 1 << 20])
+def test_a_cut_character_is_named_with_the_offset_of_its_first_byte(
+    mark: bytes, cut: bytes, after: bytes, block_bytes: int
+) -> None:
+    message = problem(mark + b"a\r\n" + cut + after, block_bytes=block_bytes)
+    assert f"byte 0x{cut[0]:02X} at offset {len(mark) + 3} is not utf-8" in message
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 1 << 20])
+@pytest.mark.parametrize(
+    ("encoding", "bad"),
+    [("ascii", b"\x80"), ("utf-16-le", b"\0\xdc"), ("utf-16-le", b"a"), ("shift_jis", b"\xff"), ("gb18030", b"\x81")],
+)
+def test_offsets_are_exact_in_other_encodings(encoding: str, bad: bytes, block_bytes: int) -> None:
+    good = "abc".encode(encoding)
+    message = problem(good + bad, encoding=encoding, block_bytes=block_bytes)
+    assert f"byte 0x{bad[0]:02X} at offset {len(good)} is not {encoding}" in message
+
+
+def test_a_file_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "latin.txt"
+    path.write_bytes("caf\xe9".encode("latin-1"))
+    with pytest.raises(TextError, match=f"^{re.escape(str(path))}: byte 0xE9 at offset 3 is not utf-8"):
+        read_corpus(TextConfig(sources=(str(path),)))
+    assert decoded(read_corpus(TextConfig(sources=(str(path),), encoding="latin-1"))) == "café"
+
+
+@pytest.mark.parametrize("encoding", ["no-such", "", "base64", "rot13", "zlib", "undefined"])
+def test_what_is_no_encoding_of_text_is_named(encoding: str) -> None:
+    assert f"--encoding {encoding}" in problem(b"abcd", encoding=encoding)
+
+
+def test_utf_16_without_its_byte_order_mark_is_a_problem() -> None:
+    message = problem("abc".encode("utf-16-le"), encoding="utf-16")
+    assert "standard input" in message
+    assert "utf-16" in message
+
+
+def test_a_compressed_file_that_is_cut_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"alpha and beta")[:-10])
+    with pytest.raises(TextError, match=f"^cannot read {re.escape(str(path))}: "):
+        read_corpus(TextConfig(sources=(str(path),)))
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "said"),
+    [
+        (b"", {}, "the text is empty"),
+        (b"\xef\xbb\xbf", {}, "the text is empty"),
+        (b"", {"vocabulary": "bytes"}, "the text is empty"),
+        (b"x", {"vocabulary": "bytes"}, "the text is one character long"),
+        (b"x", {}, "the text is one character long"),
+        (b"xxxxx", {}, "'x' (U+0078 LATIN SMALL LETTER X)"),
+        (b"\r\n\r\n", {}, "U+000A"),
+        (b"one line", {"lines": True}, "--lines"),
+    ],
+)
+def test_a_text_with_nothing_to_learn_from_is_a_problem(data: bytes, options: dict[str, Any], said: str) -> None:
+    assert said in problem(data, **options)
+
+
+def test_a_given_vocabulary_keeps_its_ids_and_its_kind() -> None:
+    known = Vocabulary(VocabularyKind.CHARACTERS, "dcba")
+    corpus = read(b"abba", known, vocabulary="bytes")
+    assert corpus.ids.tolist() == [3, 2, 2, 3]
+    assert corpus.vocabulary == known
+    assert read("é".encode(), Vocabulary(VocabularyKind.BYTES)).ids.tolist() == [0xC3, 0xA9]
+    assert decoded(read(b"aaa", known)) == "aaa"  # nothing to learn is enough to score
+
+
+@given(st.text("ab\n", max_size=12), st.text("abé", max_size=4), BLOCKS)
+@settings(deadline=None, max_examples=40)
+def test_a_character_outside_a_given_vocabulary_is_named_with_its_place(before: str, after: str, block: int) -> None:
+    known = Vocabulary(VocabularyKind.CHARACTERS, "\nabe")
+    with pytest.raises(UnknownCharacterError) as raised:
+        read((before + "é" + after).encode("utf-8"), known, block_bytes=block)
+    message = str(raised.value)
+    assert "'é' (U+00E9 LATIN SMALL LETTER E WITH ACUTE)" in message
+    assert f"position {len(before)} of the text" in message
+    assert "'e' (U+0065" in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+def test_characters_outside_a_given_vocabulary_can_be_skipped_and_are_counted(block_bytes: int) -> None:
+    known = Vocabulary(VocabularyKind.CHARACTERS, "ab")
+    corpus = read("éaébé".encode(), known, OnUnknown.SKIP, block_bytes=block_bytes)
+    assert decoded(corpus) == "ab"
+    (note,) = corpus.notes
+    assert note.startswith("3 characters skipped")
+    assert read(b"ab", known, OnUnknown.SKIP).notes == ()
+
+
+def test_tiny_shakespeare_is_split_as_others_split_it() -> None:
+    ids = np.zeros(1_115_394, np.uint8)
+    train, held_out = Corpus(ids, Vocabulary(VocabularyKind.BYTES), "").split(0.1, lines=False)
+    assert (len(train), len(held_out)) == (1_003_854, 111_540)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("text", ["a", "ab", "a\nb", "\nabc", "abcdefgh"])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
+def test_a_part_is_held_out_only_where_both_parts_have_something_to_predict(
+    text: str, share: float, lines: bool
+) -> None:
+    vocabulary = Vocabulary(VocabularyKind.CHARACTERS, "\nabcdefgh")
+    parts = Corpus(vocabulary.encode(text), vocabulary, "").split(share, lines)
+    assert [vocabulary.decode(part) for part in parts] == [text, ""]
+
+
+@given(st.text("ab\n", min_size=8), st.sampled_from([0.25, 0.5, 0.75]))
+@settings(deadline=None, max_examples=80)
+def test_the_last_share_is_held_out_of_whole_lines_if_asked(text: str, share: float) -> None:
+    vocabulary = Vocabulary(VocabularyKind.CHARACTERS, "\nab")
+    corpus = Corpus(vocabulary.encode(text), vocabulary, "")
+    train, held_out = (vocabulary.decode(part) for part in corpus.split(share, lines=False))
+    assert train + held_out == text
+    assert 0 <= len(held_out) - share * len(text) < 1
+
+    whole, rest = (vocabulary.decode(part) for part in corpus.split(share, lines=True))
+    assert whole + rest == text
+    if train.rfind("\n") < 1:  # no line, or but an empty one, is short enough to be trained on alone
+        assert rest == ""
+    else:
+        assert whole.endswith("\n")
+        assert len(whole) <= len(train) < len(whole) + len(rest.split("\n")[0]) + 1

@@ -1,0 +1,226 @@
+"""What a network reads at a time: contiguous streams and shuffled lines for training, every symbol once for scoring."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lstmgen.config import TrainingConfig
+from lstmgen.text.streams import (
+    IGNORED,
+    Chunk,
+    ParallelStreams,
+    ShuffledLines,
+    TrainingText,
+    cold_windows,
+    every_line,
+    one_stream,
+    overlapping_streams,
+)
+from lstmgen.training.plan import fit_to_text
+
+NEWLINE = 0
+LINES = st.lists(st.lists(st.integers(1, 9), max_size=12), min_size=1, max_size=40)
+"""Lines of ids, empty ones among them."""
+
+
+def joined(lines: list[list[int]], final_newline: bool) -> NDArray[np.uint8]:
+    """Lines as one text of ids."""
+    symbols = [symbol for line in lines for symbol in (*line, NEWLINE)]
+    return np.array(symbols if final_newline else symbols[:-1], np.uint8)
+
+
+def sequences(chunks: Iterable[Chunk]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The inputs and targets of every row from an initial state to the next, chunks joined."""
+    runs: list[list[Chunk]] = []
+    for chunk in chunks:
+        assert chunk.inputs.shape == chunk.targets.shape
+        assert chunk.inputs.dtype == chunk.targets.dtype == np.int64
+        if chunk.fresh:
+            runs.append([])
+        runs[-1].append(chunk)
+    for run in runs:
+        inputs = np.concatenate([chunk.inputs for chunk in run], axis=1)
+        targets = np.concatenate([chunk.targets for chunk in run], axis=1)
+        yield from zip(inputs, targets, strict=True)
+
+
+def items(chunks: Iterable[Chunk]) -> list[tuple[int, ...]]:
+    """The lines read, in order; each is read from a line feed to the prediction of the next, then ignored."""
+    found = []
+    for inputs, targets in sequences(chunks):
+        length = int((targets != IGNORED).sum())
+        read, predicted = inputs[:length].tolist(), targets[:length].tolist()
+        assert IGNORED not in predicted
+        assert (read[0], predicted[-1]) == (NEWLINE, NEWLINE)
+        assert read[1:] == predicted[:-1]
+        found.append(tuple(predicted[:-1]))
+    return found
+
+
+def assert_every_symbol_is_predicted_once(chunks: Iterable[Chunk], symbols: int) -> None:
+    """The text is 0, 1, 2, ...; so each symbol is its own place."""
+    seen: list[int] = []
+    for inputs, targets in sequences(chunks):
+        scored = targets != IGNORED
+        assert np.array_equal(inputs[scored] + 1, targets[scored])
+        seen += targets[scored].tolist()
+    assert sorted(seen) == list(range(1, symbols))
+
+
+def assert_resumes_anywhere(text: TrainingText, epoch: int) -> None:
+    whole = list(text.chunks(epoch))
+    assert len(whole) == text.chunk_count(epoch)
+    for start in range(len(whole) + 1):
+        rest = list(text.chunks(epoch, start))
+        assert len(rest) == len(whole) - start
+        for resumed, chunk in zip(rest, whole[start:], strict=True):
+            assert np.array_equal(resumed.inputs, chunk.inputs)
+            assert np.array_equal(resumed.targets, chunk.targets)
+            assert resumed.fresh == chunk.fresh
+
+
+@given(
+    symbols=st.integers(2, 150),
+    batch_size=st.integers(1, 9),
+    chunk_length=st.integers(1, 20),
+    seed=st.integers(0, 5),
+    epoch=st.integers(0, 5),
+    fitted=st.booleans(),
+)
+@settings(deadline=None, max_examples=150)
+def test_parallel_streams_read_one_contiguous_text_however_small(
+    symbols: int, batch_size: int, chunk_length: int, seed: int, epoch: int, fitted: bool
+) -> None:
+    if fitted or symbols <= batch_size:
+        config = fit_to_text(TrainingConfig(batch_size=batch_size, chunk_length=chunk_length), symbols).config
+        assert config.batch_size <= batch_size
+        assert config.chunk_length <= chunk_length
+        batch_size, chunk_length = config.batch_size, config.chunk_length
+    text = ParallelStreams(np.arange(symbols, dtype=np.int32), batch_size, chunk_length, seed)
+    assert_resumes_anywhere(text, epoch)
+
+    chunks = list(text.chunks(epoch))
+    widths = [chunk.inputs.shape[1] for chunk in chunks]
+    assert min(widths) >= 1
+    assert max(widths) - min(widths) <= 1
+    assert [chunk.fresh for chunk in chunks] == [True] + [False] * (len(chunks) - 1)
+    inputs = np.concatenate([chunk.inputs for chunk in chunks], axis=1)
+    targets = np.concatenate([chunk.targets for chunk in chunks], axis=1)
+    assert len(inputs) == batch_size
+    first = int(inputs[0, 0])
+    assert np.array_equal(inputs.ravel(), np.arange(first, first + inputs.size))  # each row goes on in the next
+    assert np.array_equal(targets, inputs + 1)
+    assert 0 <= first < chunk_length
+    assert 0 <= symbols - 1 - targets[-1, -1] < batch_size  # what is left is too little for one more step
+
+
+def test_parallel_streams_begin_elsewhere_in_each_epoch_and_with_each_seed() -> None:
+    def begins(seed: int) -> list[int]:
+        text = ParallelStreams(np.arange(10_000), batch_size=4, chunk_length=100, seed=seed)
+        return [int(next(text.chunks(epoch)).inputs[0, 0]) for epoch in range(8)]
+
+    assert len(set(begins(0))) > 4
+    assert begins(0) == begins(0)
+    assert begins(0) != begins(1)
+
+
+@given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 8), st.integers(0, 3))
+@settings(deadline=None, max_examples=100)
+def test_shuffled_lines_read_every_line_that_is_not_empty_once_an_epoch(
+    lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int, epoch: int
+) -> None:
+    text = ShuffledLines(joined(lines, final_newline), NEWLINE, batch_size, chunk_length, seed=1)
+    assert sorted(items(text.chunks(epoch))) == sorted(tuple(line) for line in lines if line)
+    assert all(
+        len(chunk.inputs) <= batch_size and 1 <= chunk.inputs.shape[1] <= chunk_length for chunk in text.chunks(epoch)
+    )
+    assert_resumes_anywhere(text, epoch)
+
+
+def test_shuffled_lines_come_in_another_order_in_each_epoch_and_with_each_seed() -> None:
+    lines = [[1 + number // 9, 1 + number % 9] for number in range(80)]
+
+    def order(seed: int, epoch: int) -> list[tuple[int, ...]]:
+        return items(ShuffledLines(joined(lines, True), NEWLINE, batch_size=8, chunk_length=4, seed=seed).chunks(epoch))
+
+    orders = [order(0, 0), order(0, 1), order(1, 0)]
+    assert len({tuple(each) for each in orders}) == 3
+    assert order(0, 1) == orders[1]
+    batches = [{frozenset(each[start : start + 8]) for start in range(0, 80, 8)} for each in orders]
+    assert batches[0].isdisjoint(batches[1])  # the lines of a batch are other ones too, not only the batches' order
+
+
+def test_lines_of_like_length_share_a_batch_so_that_little_is_padding() -> None:
+    lengths = np.random.default_rng(0).integers(1, 60, 1000)
+    ids = joined([[1] * length for length in lengths.tolist()], True)
+    targets = [chunk.targets for chunk in ShuffledLines(ids, NEWLINE, 16, 32, seed=0).chunks(0)]
+    padding = sum(int((each == IGNORED).sum()) for each in targets)
+    assert padding < 0.05 * sum(each.size for each in targets)
+
+
+@given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 8))
+@settings(deadline=None, max_examples=100)
+def test_scoring_lines_predicts_every_symbol_and_every_end_once(
+    lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int
+) -> None:
+    ids = joined(lines, final_newline)
+    assert sorted(items(every_line(ids, NEWLINE, batch_size, chunk_length))) == sorted(
+        tuple(line) for line in lines if line
+    )
+
+
+@given(
+    symbols=st.integers(1, 400),
+    batch_size=st.integers(1, 9),
+    warm_up=st.integers(0, 12),
+    chunk_length=st.integers(1, 50),
+)
+@settings(deadline=None, max_examples=150)
+def test_overlapping_streams_predict_every_symbol_but_the_first_once_after_the_whole_warm_up(
+    symbols: int, batch_size: int, warm_up: int, chunk_length: int
+) -> None:
+    ids = np.arange(symbols, dtype=np.int32)
+    chunks = list(overlapping_streams(ids, batch_size, warm_up, chunk_length))
+    assert_every_symbol_is_predicted_once(chunks, symbols)
+    assert [chunk.fresh for chunk in chunks] == [True] * bool(chunks) + [False] * (len(chunks) - 1)
+    assert all(len(chunk.inputs) <= batch_size and chunk.inputs.shape[1] <= chunk_length for chunk in chunks)
+    for row, (inputs, targets) in enumerate(sequences(chunks)):
+        (scored,) = np.nonzero(targets != IGNORED)
+        if len(scored):  # one contiguous text, from the warm-up's first symbol to the last one predicted
+            assert scored[0] == (warm_up if row else 0)
+            assert np.array_equal(inputs[: scored[-1] + 1], inputs[0] + np.arange(scored[-1] + 1))
+
+
+@given(st.integers(1, 300), st.integers(1, 50))
+@settings(deadline=None, max_examples=50)
+def test_one_stream_predicts_every_symbol_but_the_first_in_order(symbols: int, chunk_length: int) -> None:
+    chunks = list(one_stream(np.arange(symbols), chunk_length))
+    assert [symbol for chunk in chunks for symbol in chunk.targets.ravel()] == list(range(1, symbols))
+    assert [symbol for chunk in chunks for symbol in chunk.inputs.ravel()] == list(range(symbols - 1))
+    assert sum(chunk.fresh for chunk in chunks) == bool(chunks)
+    assert all(chunk.inputs.shape[0] == 1 for chunk in chunks)
+
+
+@given(st.integers(1, 300), st.integers(1, 50), st.integers(1, 9))
+@settings(deadline=None, max_examples=80)
+def test_cold_windows_predict_every_symbol_but_the_first_once_each_from_the_initial_state(
+    symbols: int, window: int, batch_size: int
+) -> None:
+    chunks = list(cold_windows(np.arange(symbols), window, batch_size))
+    assert_every_symbol_is_predicted_once(chunks, symbols)
+    assert all(chunk.fresh and len(chunk.inputs) <= batch_size for chunk in chunks)
+    firsts = [int(inputs[0]) for inputs, _ in sequences(chunks)]
+    assert firsts == list(range(0, symbols - 1, window))  # where each begins: so none is longer than the window
+
+
+@pytest.mark.parametrize(
+    "cut", [one_stream, lambda ids: overlapping_streams(ids, 2, 3), lambda ids: cold_windows(ids, 4)]
+)
+def test_the_smallest_type_of_ids_holds_all_that_is_read(cut: Callable[[NDArray[np.uint8]], Iterator[Chunk]]) -> None:
+    ids = np.array([255, 0] * 60, np.uint8)
+    predicted = [target for _, targets in sequences(cut(ids)) for target in targets[targets != IGNORED]]
+    assert sorted(predicted) == [0] * 60 + [255] * 59

@@ -1,0 +1,160 @@
+"""Symbols and their ids: round trips, characters that arrive byte by byte, and what is said of unknown ones."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstmgen.config import OnUnknown, VocabularyKind
+from lstmgen.errors import CheckpointError, ConfigError, UnknownCharacterError
+from lstmgen.text.vocabulary import Vocabulary, code_points, describe_character
+
+BYTES = Vocabulary(VocabularyKind.BYTES)
+ASCII = Vocabulary(VocabularyKind.CHARACTERS, "\n" + "".join(map(chr, range(0x20, 0x7F))))
+
+
+def characters(text: str) -> Vocabulary:
+    return Vocabulary(VocabularyKind.CHARACTERS, text)
+
+
+@given(st.text(st.characters()))  # lone surrogates included
+@settings(deadline=None, max_examples=60)
+def test_any_text_survives_ids_of_characters(text: str) -> None:
+    vocabulary = characters("".join(sorted(set(text), reverse=True)))
+    ids = vocabulary.encode(text)
+    assert len(ids) == len(text)
+    assert all(0 <= number < len(vocabulary) for number in ids)
+    assert vocabulary.decode(ids) == text
+    assert vocabulary.to_bytes(ids).decode("utf-8", "surrogatepass") == text
+    assert [chr(code) for code in code_points(text)] == list(text)
+
+
+@given(st.text())
+@settings(deadline=None, max_examples=60)
+def test_any_text_survives_ids_of_bytes(text: str) -> None:
+    ids = BYTES.encode(text)
+    assert ids.tolist() == list(text.encode("utf-8"))
+    assert BYTES.decode(ids) == text
+
+
+@given(st.binary())
+@settings(deadline=None, max_examples=60)
+def test_any_bytes_survive_a_command_line_and_ids(data: bytes) -> None:
+    argument = data.decode("utf-8", "surrogateescape")  # as Python hands over arguments that are not UTF-8
+    assert BYTES.to_bytes(BYTES.encode(argument)) == data
+
+
+@given(st.lists(st.binary(max_size=4) | st.sampled_from(["é", "€", "😀"]).map(str.encode)).map(b"".join))
+@settings(deadline=None, max_examples=100)
+def test_bytes_decoded_one_at_a_time_equal_bytes_decoded_at_once(data: bytes) -> None:
+    decoder = BYTES.decoder()
+    assert "".join(decoder.feed(number) for number in data) + decoder.finish() == BYTES.decode(np.array(list(data)))
+
+
+def test_a_character_of_several_bytes_comes_out_when_it_is_whole() -> None:
+    decoder = BYTES.decoder()
+    assert [decoder.feed(number) for number in "a€b".encode()] == ["a", "", "", "€", "b"]
+    assert decoder.finish() == ""
+    assert decoder.feed(0xE2) + decoder.finish() == "\ufffd"
+
+
+def test_characters_decoded_one_at_a_time_come_out_at_once() -> None:
+    decoder = characters("a€").decoder()
+    assert [decoder.feed(number) for number in (1, 0)] == ["€", "a"]
+    assert decoder.finish() == ""
+
+
+@pytest.mark.parametrize(
+    ("unknown", "code", "relative"),
+    [
+        ("é", "U+00E9", "'e' (U+0065"),
+        ("É", "U+00C9", "'E' (U+0045"),
+        ("\u201c", "U+201C", "'\"' (U+0022"),
+        ("\u2019", "U+2019", '"\'" (U+0027'),
+        ("\u00a0", "U+00A0", "' ' (U+0020"),
+        ("\uff0c", "U+FF0C", "',' (U+002C"),
+    ],
+)
+def test_an_unknown_character_is_named_with_its_place_and_what_the_model_knows_near_it(
+    unknown: str, code: str, relative: str
+) -> None:
+    with pytest.raises(UnknownCharacterError) as raised:
+        ASCII.encode(f"abc{unknown}d{unknown}", where="prompt")
+    message = str(raised.value)
+    assert describe_character(unknown) in message
+    assert code in message
+    assert "position 3 of the prompt" in message
+    assert relative in message
+    assert "--on-unknown skip" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_the_relative_of_the_same_case_comes_first() -> None:
+    small, capital = ASCII.describe_unknown("é", "x"), ASCII.describe_unknown("É", "x")
+    assert small.index("'e'") < small.index("'E'")
+    assert capital.index("'E'") < capital.index("'e'")
+
+
+@pytest.mark.parametrize("unknown", ["\u6f22", "\n", "\x07", "\u2028", "\ud800", "\U0010ffff"])
+def test_a_character_without_relatives_is_one_line_that_can_be_printed(unknown: str) -> None:
+    message = characters("ab").describe_unknown(unknown, "position 0 of the text")
+    assert f"U+{ord(unknown):04X}" in message
+    assert "none like it" in message
+    assert len(message.splitlines()) == 1
+    assert message.isprintable()
+
+
+def test_unknown_characters_can_be_skipped() -> None:
+    assert ASCII.decode(ASCII.encode("naïve — yes", on_unknown=OnUnknown.SKIP)) == "nave  yes"
+    assert len(ASCII.encode("漢", on_unknown=OnUnknown.SKIP)) == 0
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "newline", "start"),
+    [(characters("a\n "), 1, 1), (characters("a "), None, 1), (characters("ab"), None, 0), (BYTES, 10, 10)],
+)
+def test_a_text_without_prompt_begins_with_line_feed_else_space_else_the_first(
+    vocabulary: Vocabulary, newline: int | None, start: int
+) -> None:
+    assert vocabulary.newline == newline
+    assert vocabulary.start == start
+    assert vocabulary.opening("", lines=False).tolist() == [start]
+    assert vocabulary.opening("", lines=True).tolist() == [start]
+
+
+@pytest.mark.parametrize("vocabulary", [characters("\nab"), BYTES])
+def test_a_prompt_is_read_as_it_is_but_a_line_begins_with_a_line_feed(vocabulary: Vocabulary) -> None:
+    assert vocabulary.decode(vocabulary.opening("ba\n", lines=False)) == "ba\n"
+    assert vocabulary.decode(vocabulary.opening("ba", lines=True)) == "\nba"
+    with pytest.raises(ConfigError, match="--prompt"):
+        vocabulary.opening("b\na", lines=True)
+
+
+def test_a_prompt_of_unknown_characters_alone_begins_like_none_where_they_are_skipped() -> None:
+    assert ASCII.opening("漢", lines=False, on_unknown=OnUnknown.SKIP).tolist() == [ASCII.start]
+    with pytest.raises(UnknownCharacterError, match="position 0 of the prompt"):
+        ASCII.opening("漢", lines=False)
+
+
+@pytest.mark.parametrize("vocabulary", [characters("b\na\ud800\u2028"), BYTES])
+def test_a_vocabulary_survives_json(vocabulary: Vocabulary) -> None:
+    assert Vocabulary.from_mapping(json.loads(json.dumps(vocabulary.to_mapping()))) == vocabulary
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"kind": "words", "characters": "ab"},
+        {"kind": "characters"},
+        {"kind": "characters", "characters": ["a"]},
+        {"kind": "characters", "characters": ""},
+        {"kind": "characters", "characters": "aba"},
+    ],
+)
+def test_what_is_not_a_vocabulary_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match="vocabulary"):
+        Vocabulary.from_mapping(values)
