@@ -94,10 +94,8 @@ def _matching(pattern: str) -> list[Source]:
     files = [_file(Path(match)) for match in matches if Path(match).is_file()]
     if not files:
         known = ", ".join(NAMED_CORPORA)
-        shown = pattern if len(pattern) <= _SHOWN_CHARACTERS else pattern[:_SHOWN_CHARACTERS] + "..."
-        raise TextError(
-            f"{shown or '(empty name)'}: no such file, folder or pattern; check the path, or name a corpus: {known}"
-        )
+        shown = pattern[:_SHOWN_CHARACTERS] or "(an empty name)"
+        raise TextError(f"{shown}: no such file, folder or pattern; check the path, or name a corpus: {known}")
     return files
 
 
