@@ -1,0 +1,141 @@
+"""How tests run the command line, and runs for it that need no training."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+import lstmgen
+from lstmgen.checkpoint import BEST, Checkpoint, TrainingRecord, save_checkpoint
+from lstmgen.cli.app import main
+from lstmgen.config import ModelConfig, TextConfig, TrainingConfig, VocabularyKind
+from lstmgen.network.architecture import build_network
+from lstmgen.text.vocabulary import Vocabulary
+from tests.conftest import random_weights, single
+
+
+class _Stream(io.TextIOWrapper):
+    """A standard stream that remembers its bytes; perhaps a terminal."""
+
+    def __init__(self, content: bytes = b"", *, terminal: bool = False) -> None:
+        super().__init__(io.BytesIO(content), encoding="utf-8", newline="")
+        self._is_terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    def written(self) -> bytes:
+        self.flush()
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command wrote, and its exit code."""
+
+    code: object
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode("utf-8").replace(os.linesep, "\n")
+
+    @property
+    def json_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line, parse_constant=_refuse) for line in self.text.splitlines()]
+
+
+def run(*arguments: object, stdin: bytes | None = None, terminal: bool = False) -> Ran:
+    """Run a command in this process; `terminal`: stdout and stderr are one."""
+    out, err = _Stream(terminal=terminal), _Stream(terminal=terminal)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        if stdin is not None:
+            patch.setattr(sys, "stdin", _Stream(stdin))
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+    code = ended.value.code
+    return Ran(0 if code is None else code, out.written(), err.written().decode("utf-8"))
+
+
+def done(*arguments: object, stdin: bytes | None = None, terminal: bool = False) -> Ran:
+    """Run a command that succeeds."""
+    ran = run(*arguments, stdin=stdin, terminal=terminal)
+    assert ran.code == 0, ran.err
+    return ran
+
+
+def problem(*arguments: object, stdin: bytes | None = None, terminal: bool = False) -> str:
+    """Run a command that meets a problem the user can fix; the one line it says."""
+    ran = run(*arguments, stdin=stdin, terminal=terminal)
+    assert (ran.code, ran.out) == (1, b""), ran
+    line = ran.err.removesuffix("\n")
+    assert line.startswith("lstmgen: ") and len(line.splitlines()) == 1, ran.err
+    return line
+
+
+def usage_error(*arguments: object) -> str:
+    """Run a command that is used wrongly; what it says, without the frame around it."""
+    ran = run(*arguments)
+    assert (ran.code, ran.out) == (2, b""), ran
+    assert "Traceback" not in ran.err
+    return " ".join(ran.err.replace("│", " ").split())
+
+
+def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "lstmgen", *map(str, arguments)],
+        stdout=options.pop("stdout", subprocess.PIPE),
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(lstmgen.__file__).parent.parent)},
+        **options,
+    )
+
+
+def untrained_checkpoint(vocabulary: Vocabulary, *, lines: bool = False, **model: Any) -> Checkpoint:
+    """A checkpoint with random weights, so that its text is noise of its vocabulary."""
+    config = ModelConfig(**{"hidden_size": 8, "num_layers": 1, "embedding_size": 4, **model})
+    weights = single(random_weights(build_network(config, len(vocabulary))))
+    text = TextConfig(sources=("nowhere.txt",), vocabulary=vocabulary.kind, lines=lines)
+    record = TrainingRecord(
+        text=text,
+        text_sha256="0" * 64,
+        text_symbols=100,
+        training=TrainingConfig(),
+        precision="float32",
+        device="cpu",
+        threads=1,
+    )
+    return Checkpoint(config, vocabulary, weights, record)
+
+
+def untrained_run(name: str, characters: str | None, *, lines: bool = False, **model: Any) -> Path:
+    """A run in `checkpoints/` with random weights, over characters or, for None, bytes; its checkpoint."""
+    kind = VocabularyKind.BYTES if characters is None else VocabularyKind.CHARACTERS
+    path = Path("checkpoints", name, BEST)
+    path.parent.mkdir(parents=True)
+    save_checkpoint(untrained_checkpoint(Vocabulary(kind, characters or ""), lines=lines, **model), path)
+    return path
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, byte for byte."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def controls(text: str) -> set[str]:
+    """The characters of a text that a terminal would obey; line feeds and tabs aside."""
+    return {character for character in text if character < " " or "\x7f" <= character < "\xa0"} - {"\n", "\t"}
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

@@ -1,0 +1,219 @@
+"""What holds for every command: help, usage, problems in one line, pipes."""
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import lstmgen
+from lstmgen.cli.app import app
+from tests.command_line import controls, done, problem, run, start, untrained_run, usage_error
+
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
+FULL = Path("/dev/full")
+
+
+def help_of(command: str) -> list[str]:
+    """The lines of a help text, its frames and margins left out."""
+    return [line.strip(" │╭╮╰╯─") for line in done(command, "--help").text.splitlines()]
+
+
+def examples_of(command: str) -> list[str]:
+    lines = help_of(command)
+    return [line for line in lines[lines.index("Examples:") + 1 :] if line]
+
+
+EXAMPLES = [(command, example) for command in COMMANDS for example in examples_of(command)]
+
+
+def arguments_of(example: str) -> list[str]:
+    """What the shell would give to `lstmgen`, without what is piped into it or out of it."""
+    words = shlex.split(example)
+    begin = words.index("lstmgen") + 1
+    return words[begin : words.index("|", begin) if "|" in words[begin:] else None]
+
+
+@pytest.fixture
+def place_of_the_examples(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with every text and run that the examples name."""
+    monkeypatch.chdir(tmp_path)
+    fable = trained_folder / "fable.txt"
+    shutil.copytree(trained_folder / "checkpoints" / "fable", "checkpoints/poems-lstm")
+    Path("src").mkdir()
+    for name in ("poems.txt", "other-poems.txt", "names.txt", "log.txt", "src/a.py", "notes.md", "fable.txt"):
+        shutil.copy(fable, name)
+    os.utime(untrained_run("names", "\nabc", lines=True), (0, 0))  # older than the other run
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], *([name, "--help"] for name in COMMANDS)])
+def test_help_is_a_product(arguments: list[str]) -> None:
+    ran = done(*arguments)
+    assert ran.err == ""
+    assert "Usage:" in ran.text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_with_a_value_shows_its_default(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # room for an option in a line
+    lines = [line for line in help_of(command) if line.startswith("--")]
+    for parameter in COMMANDS[command].params:
+        if parameter.param_type_name == "option" and not parameter.is_flag and parameter.name != "help":
+            (line,) = [line for line in lines if parameter.opts[0] in line.split()[0].split(",")]
+            assert "[default: " in line, line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_says_what_it_does(command: str) -> None:
+    assert command in done("--help").text
+    assert all(parameter.help for parameter in COMMANDS[command].params)
+
+
+@pytest.mark.parametrize(("command", "example"), EXAMPLES)
+def test_every_example_is_one_line_that_can_be_pasted(command: str, example: str) -> None:
+    assert example.startswith("lstmgen ") or "| lstmgen " in example
+    name, *arguments = arguments_of(example)
+    assert name == command
+    assert COMMANDS[command].make_context(command, arguments).params
+
+
+@pytest.mark.usefixtures("place_of_the_examples")
+@pytest.mark.parametrize("example", [example for _, example in EXAMPLES if "-n -1" not in example])
+def test_every_example_works(example: str) -> None:
+    """Only the endless one is left to the tests of closed pipes; nothing is trained."""
+    arguments = arguments_of(example)
+    if arguments[0] == "train":
+        arguments += ["--dry-run"]
+        shutil.rmtree("checkpoints/names")
+    if "--resume" in arguments:
+        arguments += ["--steps", "100"]
+    done(*arguments, stdin=Path("log.txt").read_bytes())
+
+
+def test_the_version_is_shown() -> None:
+    assert done("--version").text == f"lstmgen {lstmgen.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["sample", "--no-such-option"],
+        ["info", "a", "b"],
+        ["sample", "-n", "many"],
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_where_help_is(arguments: list[str]) -> None:
+    assert "for help" in usage_error(*arguments)
+
+
+@pytest.mark.parametrize("command", ["sample", "eval", "info"])
+def test_without_a_run_the_remedy_is_said(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "lstmgen train" in problem(command)
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+@pytest.mark.parametrize("command", ["sample", "eval", "info"])
+@pytest.mark.parametrize("name", ["nothing", "", "checkpoints", "x" * 5000, "fable.txt/run"])
+def test_a_checkpoint_that_is_not_there_is_a_problem(command: str, name: str) -> None:
+    assert "no such run" in problem(command, name)
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["info", "HOSTILE"],
+        ["eval", "fable", "HOSTILE"],
+        ["sample", "fable", "-p", "HOSTILE"],
+        ["sample", "fable", "-f", "HOSTILE"],
+        ["sample", "fable", "--seed", "1", "-o", "no/folder/HOSTILE"],
+        ["train", "HOSTILE"],
+        ["train", "--resume", "HOSTILE"],
+        ["train", "fable.txt", "--run", "HOSTILE/x"],
+        ["train", "fable.txt", "--encoding", "HOSTILE"],
+        ["train", "fable.txt", "--preview", "HOSTILE", "--dry-run"],
+    ],
+)
+def test_a_problem_is_one_line_that_cannot_drive_a_terminal(arguments: list[str]) -> None:
+    hostile = "a\x1b[31m\x07\r\n\x9b1m\u202eb"
+    line = problem(*(argument.replace("HOSTILE", hostile) for argument in arguments), terminal=True)
+    assert controls(line) == set()
+    assert "\u202e" not in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["HOSTILE"],
+        ["info", "--HOSTILE"],
+        ["info", "a", "HOSTILE"],
+        ["train", "--time", "HOSTILE"],
+        ["train", "--cell", "HOSTILE"],
+    ],
+)
+def test_what_is_said_of_wrong_usage_cannot_drive_a_terminal(arguments: list[str]) -> None:
+    ran = run(*(argument.replace("HOSTILE", "a\x1b[31m\x07\x9b1mb") for argument in arguments))
+    assert ran.code == 2
+    assert controls(ran.err) == set()
+
+
+def closed_early(*arguments: str, read: int) -> tuple[int, bytes]:
+    """Run a command whose reader goes away after some bytes; its exit code and stderr."""
+    process = start(*arguments)
+    assert process.stdout is not None and process.stderr is not None
+    assert len(process.stdout.read(read)) == read
+    process.stdout.close()
+    complaints = process.stderr.read()
+    process.stderr.close()
+    return process.wait(60), complaints
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_an_endless_text_ends_quietly_with_its_reader() -> None:
+    assert closed_early("sample", "fable", "-n", "-1", "--seed", "1", read=100) == (0, b"")
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_reader_that_never_reads_is_no_reason_to_complain() -> None:
+    _, complaints = closed_early("info", "fable", read=0)
+    assert complaints == b""
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
+@pytest.mark.usefixtures("in_trained_folder")
+@pytest.mark.parametrize("command", ["sample", "info"])
+def test_a_full_disk_is_a_problem_in_one_line(command: str) -> None:
+    with FULL.open("wb") as full:
+        process = start(command, "fable", stdout=full)
+        _, complaints = process.communicate(timeout=60)
+    *notes, line = complaints.decode("utf-8").splitlines()
+    assert process.returncode == 1
+    assert line.startswith("lstmgen: ")
+    assert "Traceback" not in "".join(notes)
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_the_module_is_the_command() -> None:
+    process = start("sample", "fable", "-n", "20", "--seed", "1")
+    out, complaints = process.communicate(timeout=60)
+    assert (process.returncode, complaints) == (0, b"")
+    assert out == done("sample", "fable", "-n", "20", "--seed", "1").out
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process alone")
+def test_ctrl_c_ends_an_endless_text_with_130_and_no_traceback() -> None:
+    import signal
+
+    process = start("sample", "fable", "-n", "-1", "--seed", "1")
+    assert process.stdout is not None
+    assert len(process.stdout.read(10)) == 10
+    process.send_signal(signal.SIGINT)
+    _, complaints = process.communicate(timeout=60)
+    assert (process.returncode, complaints) == (130, b"")

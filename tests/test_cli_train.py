@@ -1,0 +1,382 @@
+"""`lstmgen train`: what it writes and never overwrites, what it refuses, and how it goes on after an interruption."""
+
+import gzip
+import json
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmgen.checkpoint import load_checkpoint
+from lstmgen.language_model import load
+from tests.command_line import controls, done, files_below, problem, start, usage_error
+from tests.conftest import FABLE
+
+SMALL = ["--hidden-size", "8", "--layers", "1", "--embedding-size", "4", "--precision", "float32", "--batch-size", "4"]
+NAMES = ["anna", "berta", "carla", "dora", "emma", "frida", "greta", "hanna", "ida", "jana"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with a text and no runs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fable.txt").write_text(FABLE * 5, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def fable_run(folder: Path, trained_folder: Path) -> Path:
+    """A copy of the trained run with its text; it has made 60 steps of 60."""
+    shutil.copy(trained_folder / "fable.txt", folder)
+    shutil.copytree(trained_folder / "checkpoints", folder / "checkpoints")
+    return folder / "checkpoints" / "fable"
+
+
+def events_of(*arguments: object, stdin: bytes | None = None) -> list[dict[str, Any]]:
+    ran = done("train", *arguments, "--json", stdin=stdin)
+    assert ran.err == ""
+    return ran.json_lines
+
+
+# What is written, and where
+
+
+def test_training_speaks_on_stderr_and_makes_a_run() -> None:
+    ran = done("train", "fable.txt", "--run", "small", "--steps", 12, *SMALL)
+    assert ran.out == b""
+    assert "lstmgen sample small" in ran.err
+    assert "validation" in ran.err
+    assert set(files_below(Path("checkpoints/small"))) == {"best.safetensors", "last.safetensors", "log.jsonl"}
+    assert load_checkpoint(Path("checkpoints/small/last.safetensors")).record.step == 12
+    assert len(done("sample", "small", "-n", 20, "--seed", 1).text) == 20
+
+
+def test_quiet_training_says_nothing() -> None:
+    for quiet in ("-q", "--quiet"):
+        ran = done("train", "fable.txt", "--steps", 2, *SMALL, quiet)
+        assert (ran.out, ran.err) == (b"", "")
+
+
+def test_json_is_an_event_a_line_and_the_log_holds_all_but_the_plan() -> None:
+    events = events_of("fable.txt", "--run", "small", "--steps", 60, "--every", 20, *SMALL)
+    names = [event["event"] for event in events]
+    assert names == ["plan", "evaluation", "evaluation", "step", "evaluation", "finished"]
+    assert [event["step"] for event in events[1:]] == [20, 40, 50, 60, 60]
+    finished = events[-1]
+    assert {"checkpoint", "validation_nats", "characters_per_second"} <= finished.keys()
+    assert Path(finished["checkpoint"]) == Path("checkpoints", "small", "best.safetensors")
+    assert finished["validation_nats"] == min(e["validation_nats"] for e in events if e["event"] == "evaluation")
+    log = Path("checkpoints/small/log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in log] == events[1:]
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(folder: Path) -> None:
+    before = set(folder.rglob("*"))
+    ran = done("train", "fable.txt", "--cell", "gru", "--dry-run", *SMALL)
+    assert ran.out == b""
+    assert "1 x 8 gru" in ran.err
+    assert [event["event"] for event in events_of("fable.txt", "--dry-run", *SMALL)] == ["plan"]
+    assert set(folder.rglob("*")) == before
+
+
+def test_the_plan_holds_what_was_asked_for() -> None:
+    options = ["--cell", "peephole", "--peepholes", "output,input", "--attention", 3, "--hidden-size", 6, "--layers", 2]
+    options += ["--embedding-size", 5, "--epochs", 2.5, "--batch-size", 2, "--chunk-length", 9, "--learning-rate", 0.01]
+    options += ["--weight-decay", 0, "--clip", 2, "--dropout", 0.5, "--precision", "float32", "--every", 7]
+    options += ["--preview", "The", "--seed", 5, "--validation", 0.2, "--run", "mine"]
+    (plan,) = events_of("fable.txt", *options, "--dry-run")
+    asked = {"hidden_size": 6, "num_layers": 2, "embedding_size": 5, "attention": 3, "peepholes": ["input", "output"]}
+    assert plan["model"].items() >= {**asked, "cell": "peephole"}.items()
+    asked = {"batch_size": 2, "chunk_length": 9, "learning_rate": 0.01, "weight_decay": 0, "clip": 2, "dropout": 0.5}
+    asked |= {"every": 7, "preview": "The", "seed": 5, "budget": {"amount": 2.5, "unit": "epochs"}}
+    assert plan["training"].items() >= asked.items()
+    assert Path(plan["run"]) == Path("checkpoints", "mine")
+    assert (plan["training_symbols"], plan["validation_symbols"]) == (len(FABLE) * 4, len(FABLE))
+
+
+def test_a_second_run_gets_a_name_of_its_own_and_leaves_the_first_alone() -> None:
+    runs = [Path(events_of("fable.txt", "--steps", 1, *SMALL)[0]["run"]).name]
+    before = files_below(Path("checkpoints/fable-lstm"))
+    runs += [Path(events_of("fable.txt", "--steps", 1, *SMALL)[0]["run"]).name for _ in range(2)]
+    assert runs == ["fable-lstm", "fable-lstm-2", "fable-lstm-3"]
+    assert files_below(Path("checkpoints/fable-lstm")) == before
+
+
+def test_a_run_that_exists_is_not_overwritten(fable_run: Path) -> None:
+    before = files_below(fable_run)
+    line = problem("train", "fable.txt", "--run", "fable", "--steps", 1, *SMALL)
+    assert "--resume fable" in line
+    assert files_below(fable_run) == before
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/b", "..", ".", "", "/", "x" * 5000])
+def test_a_run_name_that_is_no_name_is_a_problem(name: str, folder: Path) -> None:
+    before = set(folder.rglob("*"))
+    assert "--run" in problem("train", "fable.txt", "--run", name, "--steps", 1, *SMALL)
+    assert set(folder.rglob("*")) == before
+
+
+def test_previews_and_names_cannot_drive_a_terminal() -> None:
+    hostile = "\x1b[31mred\x07 \x9b1m\n"
+    Path("hostile.txt").write_text(hostile * 30, encoding="utf-8")
+    ran = done("train", "hostile.txt", "--steps", 4, "--preview", "\x1b[", *SMALL)
+    assert controls(ran.err) == set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file names with control characters")
+def test_a_file_name_cannot_drive_a_terminal() -> None:
+    name = "evil\x1b[31m\n.txt"
+    shutil.copy("fable.txt", name)
+    shown = done("train", name, "--steps", 1, "--run", "evil", *SMALL).err
+    assert controls(shown + done("info", "evil").text + done("runs").text) == set()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "budgets",
+    [["--time", "3m", "--steps", "5"], ["--time", "3m", "--epochs", "5"], ["--epochs", "1", "--steps", "5"]],
+)
+def test_two_budgets_are_wrong_usage(budgets: list[str]) -> None:
+    assert "one of --time, --epochs and --steps" in usage_error("train", "fable.txt", *budgets)
+
+
+@pytest.mark.parametrize(
+    "time", ["", "soon", "3 minutes", "-3m", "3x", "1.2.3s", "m", "3m1h", "1h-5m", "nan", "inf", "."]
+)
+def test_what_is_no_time_is_wrong_usage(time: str) -> None:
+    assert "is not a time; write 90s, 3m or 1h30m" in usage_error("train", "fable.txt", "--time", time)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--reset", "before"], "--reset is for --cell gru; this is --cell lstm"),
+        (["--reset", "after", "--cell", "peephole"], "--reset is for --cell gru"),
+        (["--peepholes", "input"], "--peepholes is for --cell peephole; this is --cell lstm"),
+        (["--peepholes", "input", "--cell", "gru"], "--peepholes is for --cell peephole"),
+        (["--peepholes", "input,door", "--cell", "peephole"], "input,forget,output"),
+        (["--peepholes", "", "--cell", "peephole"], "input,forget,output"),
+    ],
+)
+def test_an_option_that_the_cell_would_ignore_or_not_know_is_wrong_usage(options: list[str], said: str) -> None:
+    assert said in usage_error("train", "fable.txt", *options)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--run", "other"],
+        ["--cell", "lstm"],
+        ["--peepholes", "input"],
+        ["--reset", "after"],
+        ["--hidden-size", "24"],
+        ["--layers", "1"],
+        ["--embedding-size", "64"],
+        ["--attention", "0"],
+        ["--lines"],
+        ["--vocabulary", "characters"],
+        ["--encoding", "utf-8"],
+        ["--validation", "0.1"],
+        ["--batch-size", "8"],
+        ["--chunk-length", "16"],
+        ["--learning-rate", "0.008"],
+        ["--weight-decay", "0"],
+        ["--clip", "1"],
+        ["--dropout", "0"],
+        ["--precision", "float32"],
+        ["--seed", "0"],
+        ["--every", "5"],
+        ["--preview", ""],
+    ],
+)
+def test_resuming_with_an_option_that_would_change_the_run_is_wrong_usage(option: list[str]) -> None:
+    said = usage_error("train", "--resume", "fable", *option)
+    assert said.split("leave out ")[1].split()[0] == option[0]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--hidden-size", 0),
+        ("--layers", 0),
+        ("--embedding-size", -1),
+        ("--attention", -1),
+        ("--validation", 1),
+        ("--validation", -0.1),
+        ("--validation", "nan"),
+        ("--time", "0s"),
+        ("--steps", 0),
+        ("--epochs", 0),
+        ("--epochs", "nan"),
+        ("--epochs", "inf"),
+        ("--batch-size", 0),
+        ("--chunk-length", 0),
+        ("--learning-rate", 0),
+        ("--learning-rate", "nan"),
+        ("--weight-decay", -1),
+        ("--clip", 0),
+        ("--clip", "nan"),
+        ("--dropout", 1),
+        ("--every", 0),
+        ("--seed", -1),
+        ("--seed", 2**70),
+    ],
+)
+def test_a_value_that_cannot_work_is_a_problem_that_names_it(option: str, value: object) -> None:
+    budget = [] if option in ("--time", "--epochs", "--steps") else ["--steps", 1]
+    assert f"{option} " in problem("train", "fable.txt", *SMALL, *budget, option, value)
+    assert not Path("checkpoints").exists()
+
+
+@pytest.mark.parametrize("size", ["--hidden-size", "--embedding-size"])
+def test_a_network_that_no_memory_can_hold_is_a_problem(size: str) -> None:
+    problem("train", "fable.txt", "--steps", 1, *SMALL, size, 10**15)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"A", b"\n", b"aaaaaaaa", b"\xef\xbb\xbf", b"\x89PNG\r\n\x1a\n\0\0\0\xff", "Größe".encode("latin-1") * 9],
+)
+def test_a_text_that_cannot_be_learned_is_a_problem(content: bytes) -> None:
+    Path("text.txt").write_bytes(content)
+    problem("train", "text.txt", "--steps", 1, *SMALL)
+    assert not Path("checkpoints").exists()
+
+
+def test_a_text_that_is_not_there_is_a_problem() -> None:
+    assert "missing.txt" in problem("train", "missing.txt")
+    Path("empty").mkdir()
+    assert "empty" in problem("train", "fable.txt", "empty")
+    Path("cut.gz").write_bytes(gzip.compress(FABLE.encode())[:-9])
+    assert "cut.gz" in problem("train", "cut.gz", "--steps", 1, *SMALL)
+    assert not Path("checkpoints").exists()
+
+
+@pytest.mark.parametrize("encoding", ["no-such", "base64", "rot13", "undefined", "punycode", "uu"])
+def test_an_encoding_that_does_not_give_this_text_is_a_problem(encoding: str) -> None:
+    assert encoding in problem("train", "fable.txt", "--encoding", encoding, "--steps", 1, *SMALL)
+
+
+def test_a_preview_that_the_text_cannot_begin_is_a_problem() -> None:
+    line = problem("train", "fable.txt", "--preview", "é", "--steps", 1, *SMALL)
+    assert "'é'" in line
+    assert "--on-unknown" not in line  # train has no such option
+    assert not Path("checkpoints").exists()
+
+
+def test_lines_need_lines() -> None:
+    Path("one.txt").write_text("a single line", encoding="utf-8")
+    assert "--lines" in problem("train", "one.txt", "--lines", "--steps", 1, *SMALL)
+
+
+# Texts of every kind
+
+
+def test_a_model_of_lines_learns_to_write_whole_items() -> None:
+    Path("names.txt").write_text("".join(name + "\n" for name in NAMES * 4), encoding="utf-8")
+    done("train", "names.txt", "--lines", "--run", "names", "--steps", 30, *SMALL)
+    items = done("sample", "names", "--seed", 1, "-n", 1000).text.splitlines()
+    assert len(items) == 10
+    assert set("".join(items)) <= set("".join(NAMES))
+    assert load("names").lines
+
+
+def test_any_bytes_can_be_learned_and_come_out_as_bytes() -> None:
+    content = np.random.default_rng(0).bytes(2000)
+    Path("any.bin").write_bytes(content)
+    problem("train", "any.bin", "--steps", 1, *SMALL)
+    done("train", "any.bin", "--vocabulary", "bytes", "--run", "any", "--steps", 3, *SMALL)
+    assert len(done("sample", "any", "-n", 777, "--seed", 1).out) == 777
+    assert done("eval", "any", "any.bin", "--json").json_lines[0]["characters"] == 1999
+
+
+def test_files_patterns_and_compressed_files_are_one_text() -> None:
+    Path("a.txt").write_bytes(b"one\r\n")
+    Path("b.txt.gz").write_bytes(gzip.compress(b"two"))
+    (plan,) = events_of("a.txt", "b*.gz", "fable.txt", "--validation", 0, "--dry-run", *SMALL)
+    assert plan["training_symbols"] == len("one\ntwo\n" + FABLE * 5)
+
+
+def test_training_from_standard_input_in_a_process_of_its_own() -> None:
+    import subprocess
+
+    process = start("train", "-", "--steps", 2, "--threads", 1, *SMALL, stdin=subprocess.PIPE)
+    out, said = process.communicate(FABLE.encode() * 3, timeout=60)
+    assert (process.returncode, out) == (0, b"")
+    assert b"lstmgen sample stdin-lstm" in said
+    assert load("stdin-lstm").record.text.sources == ("-",)
+    assert "standard input" in problem("eval", "stdin-lstm")
+    assert "empty" in problem("train", "-", stdin=b"")
+
+
+# Going on
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send a signal to one process alone")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_is_saved_and_goes_on(number: signal.Signals, code: int, folder: Path) -> None:
+    process = start("train", "fable.txt", "--run", "stopped", "--time", "1h", "--every", 5, *SMALL)
+    assert process.stderr is not None
+    assert any(b"step 5 " in line for line in process.stderr)
+    process.send_signal(number)
+    out, said = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, b"")
+    assert b"lstmgen train --resume stopped" in said
+    assert b"Traceback" not in said
+
+    step = load_checkpoint(folder / "checkpoints" / "stopped" / "last.safetensors").record.step
+    assert f"stopped at step {step:,}," in said.decode("utf-8")
+    assert done("sample", "stopped", "-n", 5, "--seed", 1).text
+    events = events_of("--resume", "stopped", "--steps", step + 3)
+    assert (events[0]["event"], events[-1]["event"], events[-1]["step"]) == ("plan", "finished", step + 3)
+
+
+def test_a_run_that_used_up_its_budget_says_so_and_is_left_alone(fable_run: Path) -> None:
+    before = files_below(fable_run)
+    for budget in ([], ["--steps", 60], ["--steps", 30]):
+        line = problem("train", "--resume", "fable", *budget)
+        assert "--steps" in line or "budget" in line
+        assert files_below(fable_run) == before
+
+
+def test_a_larger_budget_goes_on_with_a_run(fable_run: Path) -> None:
+    events = events_of("--resume", "fable", "--steps", 64)
+    assert events[-1]["step"] == 64
+    assert load_checkpoint(fable_run / "last.safetensors").record.step == 64
+    assert events_of("--resume", fable_run, "--steps", 66)[-1]["step"] == 66
+
+
+def test_resuming_dry_changes_nothing(fable_run: Path) -> None:
+    before = files_below(fable_run)
+    assert "step 60" in done("train", "--resume", "fable", "--steps", 70, "--dry-run").err
+    assert files_below(fable_run) == before
+
+
+@pytest.mark.usefixtures("fable_run")
+@pytest.mark.parametrize("change", ["The grapes left. ", "New ones: QZé!", ""])
+def test_a_run_does_not_go_on_with_another_text(change: str) -> None:
+    Path("fable.txt").write_text(change + FABLE * 19, encoding="utf-8")
+    line = problem("train", "--resume", "fable", "--steps", 70)
+    assert "not the text" in line
+    assert "lstmgen train TEXT --resume fable" in line
+
+
+@pytest.mark.usefixtures("fable_run")
+def test_a_run_goes_on_with_its_text_in_another_place() -> None:
+    Path("fable.txt").rename("moved.txt")
+    assert "fable.txt" in problem("train", "--resume", "fable", "--steps", 62)
+    assert events_of("moved.txt", "--resume", "fable", "--steps", 62)[-1]["step"] == 62
+
+
+def test_what_cannot_be_resumed_is_a_problem(fable_run: Path) -> None:
+    assert "no such run" in problem("train", "--resume", "other")
+    assert "resume" in problem("train", "--resume", fable_run / "best.safetensors")
+    last = fable_run / "last.safetensors"
+    last.write_bytes(last.read_bytes()[:5000])
+    assert "last.safetensors" in problem("train", "--resume", "fable", "--steps", 70)

@@ -1,0 +1,170 @@
+"""The Python API: load, sample, stream, score."""
+
+import math
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+import lstmgen
+from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownCharacterError
+from tests.command_line import done, untrained_run
+from tests.conftest import FABLE
+
+NAMES = "abc\n"
+
+
+@pytest.fixture(scope="module")
+def model(trained_folder: Path) -> lstmgen.LanguageModel:
+    return lstmgen.load(trained_folder / "checkpoints" / "fable")
+
+
+@pytest.fixture
+def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lstmgen.LanguageModel:
+    """A model of lines."""
+    monkeypatch.chdir(tmp_path)
+    return lstmgen.load(untrained_run("names", NAMES, lines=True))
+
+
+@pytest.fixture
+def octets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lstmgen.LanguageModel:
+    """A model of bytes."""
+    monkeypatch.chdir(tmp_path)
+    return lstmgen.load(untrained_run("octets", None))
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_name_a_folder_a_file_and_nothing_load_the_same_model() -> None:
+    folder = Path("checkpoints", "fable")
+    wanted = lstmgen.load("fable").sample("A fox", length=40, seed=1)
+    for reference in (None, folder, str(folder), folder / "best.safetensors"):
+        assert lstmgen.load(reference).sample("A fox", length=40, seed=1) == wanted
+
+
+def test_loading_what_is_not_there_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="train one first"):
+        lstmgen.load()
+    with pytest.raises(lstmgen.LstmgenError, match="nothing"):
+        lstmgen.load("nothing")
+
+
+@pytest.mark.parametrize("length", [0, 1, 300])
+def test_a_sample_is_the_prompt_and_so_many_characters(model: lstmgen.LanguageModel, length: int) -> None:
+    text = model.sample("A fox", length=length, seed=1)
+    assert text.startswith("A fox")
+    assert len(text) == len("A fox") + length
+
+
+def test_the_seed_decides_a_sample(model: lstmgen.LanguageModel) -> None:
+    assert model.sample(length=80, seed=1) == model.sample(length=80, seed=1)
+    assert model.sample(length=80, seed=1) != model.sample(length=80, seed=2)
+    assert model.sample(length=80) != model.sample(length=80)
+
+
+def test_temperature_zero_ignores_the_seed(model: lstmgen.LanguageModel) -> None:
+    assert len({model.sample("The", length=50, temperature=0, seed=seed) for seed in range(3)}) == 1
+
+
+def test_streaming_gives_the_prompt_then_the_same_text_piece_by_piece(model: lstmgen.LanguageModel) -> None:
+    pieces = list(model.stream("A fox", length=30, seed=5))
+    assert pieces[0] == "A fox"
+    assert "".join(pieces) == model.sample("A fox", length=30, seed=5)
+    assert max(map(len, pieces[1:])) == 1
+
+
+def test_a_stream_without_end_goes_on(model: lstmgen.LanguageModel) -> None:
+    endless = "".join(islice(model.stream(length=-1, seed=5), 701))
+    assert endless == model.sample(length=700, seed=5)
+
+
+def test_a_sample_without_end_is_an_error(model: lstmgen.LanguageModel) -> None:
+    with pytest.raises(ConfigError, match=r"length -1.*stream"):
+        model.sample(length=-1)
+    with pytest.raises(ConfigError, match="length"):
+        next(model.stream(length=-2))
+    with pytest.raises(ConfigError, match="temp"):
+        model.sample(temperature=-0.1)
+
+
+def test_an_unknown_character_is_an_error_or_skipped(model: lstmgen.LanguageModel) -> None:
+    with pytest.raises(UnknownCharacterError, match=r"'é' \(U\+00E9.*'e' \(U\+0065"):
+        model.sample("thé fox")
+    with pytest.raises(UnknownCharacterError, match="'Q'"):
+        model.score("A Q")
+    skipped = model.sample("thé fox", length=20, seed=1, on_unknown="skip")
+    assert skipped == model.sample("th fox", length=20, seed=1)
+    assert model.score("A Qfox", on_unknown="skip") == model.score("A fox")
+
+
+def test_scoring_adds_up(model: lstmgen.LanguageModel) -> None:
+    score = model.score(FABLE)
+    assert score.characters == len(FABLE) - 1
+    assert score.nats_per_character == pytest.approx(score.nats / score.characters)
+    assert score.bits_per_character == pytest.approx(score.nats_per_character / math.log(2))
+    assert score.perplexity == pytest.approx(2**score.bits_per_character)
+    assert score.accuracy == score.correct / score.characters
+    assert score.perplexity < len(model.vocabulary)  # it has learned something
+
+
+def test_the_likeliest_text_is_scored_as_such(model: lstmgen.LanguageModel) -> None:
+    written = model.sample("The fox", length=60, temperature=0)
+    assert model.score(written).correct - model.score("The fox").correct == 60
+
+
+@pytest.mark.parametrize("text", ["", "A"])
+def test_a_text_with_nothing_to_predict_is_a_problem(model: lstmgen.LanguageModel, text: str) -> None:
+    with pytest.raises(TextError, match="at least 2"):
+        model.score(text)
+
+
+def test_a_model_of_lines_writes_one_item_and_ends_it(names: lstmgen.LanguageModel) -> None:
+    assert names.lines
+    for seed in range(5):
+        item = names.sample("ab", length=10_000, seed=seed)
+        assert item.startswith("ab")
+        assert item.index("\n") == len(item) - 1
+    with pytest.raises(ConfigError, match="line feed"):
+        names.sample("a\nb")
+
+
+def test_a_model_of_lines_scores_each_line_from_its_beginning(names: lstmgen.LanguageModel) -> None:
+    ab, c = names.score("ab\n"), names.score("c\n")
+    both = names.score("c\nab\n")
+    assert (ab.characters, c.characters, both.characters) == (3, 2, 5)
+    assert both.nats == pytest.approx(ab.nats + c.nats, rel=1e-5)
+    assert names.score("ab\nc") == pytest.approx(names.score("c\n\nab\n"))
+    with pytest.raises(TextError, match="nothing to predict"):
+        names.score("\n\n")
+
+
+def test_a_model_of_bytes_streams_whole_characters(octets: lstmgen.LanguageModel) -> None:
+    assert octets.sample("日本 é", length=0) == "日本 é"
+    pieces = list(octets.stream("é", length=400, seed=3))
+    assert "".join(pieces) == octets.sample("é", length=400, seed=3)
+    assert octets.score("é日").characters == len("é日".encode()) - 1
+
+
+def test_a_model_of_bytes_takes_a_prompt_that_is_not_utf_8(octets: lstmgen.LanguageModel) -> None:
+    """As Python hands over arguments that are not UTF-8; half of a surrogate pair, though, stands for no byte."""
+    assert octets.sample("\udcff", length=0) == "\ufffd"
+    with pytest.raises(lstmgen.LstmgenError):
+        octets.sample("\ud800", length=0)
+
+
+def test_a_model_and_the_command_line_write_the_same(in_trained_folder: Path) -> None:
+    written = done("sample", in_trained_folder / "checkpoints" / "fable", "-p", "A fox", "-n", 50, "--seed", 7).text
+    assert lstmgen.load("fable").sample("A fox", length=50, seed=7) == written
+
+
+def test_importing_the_package_waits_for_nothing() -> None:
+    script = "import sys, lstmgen; lstmgen.LstmgenError; print({'numpy', 'torch', 'typer', 'rich'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
+
+
+def test_the_package_has_what_it_says_and_nothing_else() -> None:
+    assert {name for name in lstmgen.__all__ if hasattr(lstmgen, name)} == set(lstmgen.__all__)
+    assert not hasattr(lstmgen, "no_such_name")
