@@ -32,6 +32,7 @@ FORMAT = 1
 
 _METADATA_KEY = "lstmgen"  # one key, so that the same content is the same bytes
 _EXTRA_PREFIX = "resume/"
+_SHOWN_CHARACTERS = 60
 
 FloatArray = NDArray[np.float32]
 AnyArray = NDArray[Any]
@@ -57,12 +58,6 @@ class TrainingRecord:
     validation_nats: float | None = None  # of these weights
     best_nats: float | None = None  # of the run so far
     versions: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.text, Mapping):
-            object.__setattr__(self, "text", from_mapping(TextConfig, self.text))
-        if isinstance(self.training, Mapping):
-            object.__setattr__(self, "training", from_mapping(TrainingConfig, self.training))
 
 
 @dataclass(frozen=True)
@@ -136,7 +131,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         checkpoint = _assemble(about, tensors)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    except SafetensorError as error:
+    except (SafetensorError, TypeError) as error:  # a TypeError: numbers of a type that NumPy does not have
         raise CheckpointError(
             f"{path}: not a checkpoint, or one cut short ({error}); copy it again, or use the run's other file"
         ) from error
@@ -182,11 +177,14 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
         if not runs:
             raise CheckpointError(f"no runs in {RUNS_FOLDER}; train one first: lstmgen train")
         return runs[-1] / file
-    for candidate in (Path(reference), RUNS_FOLDER / reference):
-        if candidate.is_dir() and (candidate / file).exists():
-            return candidate / file
-        if candidate.is_file():
-            return candidate
+    try:
+        for candidate in (Path(reference), RUNS_FOLDER / reference):
+            if candidate.is_dir() and (candidate / file).exists():
+                return candidate / file
+            if candidate.is_file():
+                return candidate
+    except (OSError, ValueError):  # no name that a file can have
+        reference = reference[:_SHOWN_CHARACTERS]
     known = ", ".join(run.name for run in reversed(runs[-5:])) or f"none in {RUNS_FOLDER}"
     raise CheckpointError(f"{reference}: no such run, folder or checkpoint; runs here: {known}")
 

@@ -5,9 +5,10 @@ Does not know: NumPy, torch, or what the choices are used for.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from lstmgen.errors import ConfigError
 
@@ -93,12 +94,31 @@ def require(condition: bool, option: str, value: object, remedy: str) -> None:
 def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """Build a config dataclass from JSON values; missing names take their defaults.
 
-    Raises ConfigError for names and values that this version does not know.
+    Raises ConfigError for names, types and values that this version does not know: they may come from anywhere.
     """
+    kinds = get_type_hints(kind)
     try:
-        return kind(**values)
-    except (TypeError, ValueError) as error:
+        return kind(**{name: _converted(value, kinds[name]) for name, value in values.items()})
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"settings that this version cannot use ({error}): written by a newer lstmgen?") from error
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    """What JSON made of a value of this type, as that type again; raises TypeError or ValueError."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        return None if value is None else _converted(value, arguments[0])
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_converted(item, arguments[0]) for item in value)
+    if origin is dict and isinstance(value, dict):
+        return {_converted(name, arguments[0]): _converted(item, arguments[1]) for name, item in value.items()}
+    if origin is None and is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
+        return from_mapping(kind, value)
+    if origin is None and issubclass(kind, StrEnum) and isinstance(value, str):
+        return kind(value)
+    if type(value) is kind or (kind is float and type(value) is int):
+        return value
+    raise TypeError(f"{value!r:.40} is no {getattr(kind, '__name__', kind)}")
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
@@ -123,8 +143,6 @@ class TextConfig:
             self.validation,
             "give a share of the text from 0 to below 1",
         )
-        object.__setattr__(self, "sources", tuple(self.sources))
-        object.__setattr__(self, "vocabulary", VocabularyKind(self.vocabulary))
 
 
 @dataclass(frozen=True)
@@ -140,23 +158,15 @@ class ModelConfig:
     attention: int = 0  # how many past outputs each step may look at; 0: no attention
 
     def __post_init__(self) -> None:
-        for option, value in (
-            ("--hidden-size", self.hidden_size),
-            ("--layers", self.num_layers),
-            ("--embedding-size", self.embedding_size),
+        for option, value, most in (
+            ("--hidden-size", self.hidden_size, 65_536),
+            ("--layers", self.num_layers, 1000),
+            ("--embedding-size", self.embedding_size, 65_536),
         ):
-            require(value >= 1, option, value, "give at least 1")
-        require(
-            self.attention >= 0,
-            "--attention",
-            self.attention,
-            "give 0 (none) or how many past outputs to see",
-        )
-        object.__setattr__(self, "cell", CellKind(self.cell))
-        object.__setattr__(self, "reset", Reset(self.reset))
-        chosen = {Peephole(gate) for gate in self.peepholes}
-        object.__setattr__(self, "peepholes", tuple(gate for gate in Peephole if gate in chosen))
+            require(1 <= value <= most, option, value, f"give 1 to {most:,}")
+        require(0 <= self.attention <= 65_536, "--attention", self.attention, "give 0 (none) to 65,536 past outputs")
         require(len(self.peepholes) > 0, "--peepholes", "(none)", "name at least one gate, or use --cell lstm")
+        object.__setattr__(self, "peepholes", tuple(gate for gate in Peephole if gate in self.peepholes))
 
 
 @dataclass(frozen=True)
@@ -167,7 +177,6 @@ class Budget:
     unit: BudgetUnit = BudgetUnit.SECONDS
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "unit", BudgetUnit(self.unit))
         require(0 < self.amount < float("inf"), self.unit.option, self.amount, "give a number above 0")
 
     def __str__(self) -> str:
@@ -194,9 +203,6 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "precision", Precision(self.precision))
-        if isinstance(self.budget, Mapping):
-            object.__setattr__(self, "budget", from_mapping(Budget, self.budget))
         require(self.batch_size >= 1, "--batch-size", self.batch_size, "give at least 1")
         require(self.chunk_length >= 1, "--chunk-length", self.chunk_length, "give at least 1")
         require(
@@ -209,7 +215,7 @@ class TrainingConfig:
         require(self.clip > 0, "--clip", self.clip, "give the largest gradient norm allowed, above 0")
         require(0 <= self.dropout < 1, "--dropout", self.dropout, "give a share from 0 to below 1")
         require(self.every is None or self.every >= 1, "--every", self.every, "give at least 1 step")
-        require(self.seed >= 0, "--seed", self.seed, "give 0 or more")
+        require(0 <= self.seed < 2**63, "--seed", self.seed, "give 0 or more, below 2^63")
 
 
 @dataclass(frozen=True)
@@ -222,10 +228,5 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         require(self.length >= -1, "--length", self.length, "give how many characters to write, or -1 for endless")
-        require(
-            0 <= self.temperature < float("inf"),
-            "--temp",
-            self.temperature,
-            "give 0 (always the likeliest) or more",
-        )
-        require(self.samples >= 1, "--samples", self.samples, "give at least 1")
+        require(0 <= self.temperature <= 1000, "--temp", self.temperature, "give 0 (always the likeliest) to 1000")
+        require(1 <= self.samples <= 10_000, "--samples", self.samples, "give 1 to 10,000")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lstmgen.checkpoint import Checkpoint, TrainingRecord, find_checkpoint, load_checkpoint
 from lstmgen.config import ModelConfig, OnUnknown, SamplingConfig
-from lstmgen.errors import ConfigError, TextError
+from lstmgen.errors import ConfigError
 from lstmgen.evaluation.score import Score, score
 from lstmgen.generation.engine import Engine
 from lstmgen.generation.sampler import Drawn, draw_symbols
@@ -104,10 +104,7 @@ class LanguageModel:
         One stream over the whole text with carried state, every symbol but the first predicted once. For a model of
         lines each line from the initial state, all its symbols and its end predicted once.
         """
-        result = score(self.engine, self.exact_protocol(ids))
-        if result.characters == 0:
-            raise TextError("the text has nothing to predict; give one with at least 2 characters")
-        return result
+        return score(self.engine, self.exact_protocol(ids))
 
     def exact_protocol(self, ids: Ids) -> Iterator[Chunk]:
         """The text cut as `score_ids` reads it."""

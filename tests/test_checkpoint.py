@@ -19,7 +19,17 @@ from lstmgen.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Reset, TextConfig, TrainingConfig, VocabularyKind
+from lstmgen.config import (
+    Budget,
+    BudgetUnit,
+    CellKind,
+    ModelConfig,
+    Peephole,
+    Reset,
+    TextConfig,
+    TrainingConfig,
+    VocabularyKind,
+)
 from lstmgen.errors import CheckpointError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
@@ -50,7 +60,7 @@ def some_checkpoint(**model: Any) -> Checkpoint:
     "model",
     [
         {},
-        {"cell": CellKind.PEEPHOLE, "peepholes": ("output",), "num_layers": 3},
+        {"cell": CellKind.PEEPHOLE, "peepholes": (Peephole.OUTPUT,), "num_layers": 3},
         {"cell": CellKind.GRU, "reset": Reset.BEFORE, "attention": 4},
     ],
 )

@@ -61,8 +61,8 @@ def test_temperature_zero_ignores_the_seed() -> None:
     assert len(texts) == 1
 
 
-@pytest.mark.parametrize("temperature", ["1e-300", "1e30", "1e300"])
-def test_any_temperature_that_is_a_number_writes_text_and_no_warning(temperature: str) -> None:
+@pytest.mark.parametrize("temperature", ["1e-300", "1e-9", "1000"])
+def test_any_temperature_in_bounds_writes_text_and_no_warning(temperature: str) -> None:
     ran = done("sample", "-n", 60, "--temp", temperature, "--seed", 1)
     assert (len(ran.text), ran.err) == (60, "")
 

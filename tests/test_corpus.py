@@ -121,7 +121,7 @@ def test_reading_takes_memory_for_little_more_than_the_ids(tmp_path: Path) -> No
 @given(st.binary(min_size=2), BLOCKS)
 @settings(deadline=None, max_examples=60)
 def test_bytes_are_left_as_they_are(data: bytes, block_bytes: int) -> None:
-    corpus = read(data, block_bytes=block_bytes, vocabulary="bytes", encoding="utf-8")
+    corpus = read(data, block_bytes=block_bytes, vocabulary=VocabularyKind.BYTES, encoding="utf-8")
     assert corpus.vocabulary == Vocabulary(VocabularyKind.BYTES)
     assert corpus.ids.dtype == np.uint8
     assert corpus.ids.tobytes() == data
@@ -218,8 +218,8 @@ def test_a_compressed_file_that_is_cut_is_a_problem(tmp_path: Path) -> None:
     [
         (b"", {}, "the text is empty"),
         (b"\xef\xbb\xbf", {}, "the text is empty"),
-        (b"", {"vocabulary": "bytes"}, "the text is empty"),
-        (b"x", {"vocabulary": "bytes"}, "the text is one character long"),
+        (b"", {"vocabulary": VocabularyKind.BYTES}, "the text is empty"),
+        (b"x", {"vocabulary": VocabularyKind.BYTES}, "the text is one character long"),
         (b"x", {}, "the text is one character long"),
         (b"xxxxx", {}, "'x' (U+0078 LATIN SMALL LETTER X)"),
         (b"\r\n\r\n", {}, "U+000A"),
@@ -232,7 +232,7 @@ def test_a_text_with_nothing_to_learn_from_is_a_problem(data: bytes, options: di
 
 def test_a_given_vocabulary_keeps_its_ids_and_its_kind() -> None:
     known = Vocabulary(VocabularyKind.CHARACTERS, "dcba")
-    corpus = read(b"abba", known, vocabulary="bytes")
+    corpus = read(b"abba", known, vocabulary=VocabularyKind.BYTES)
     assert corpus.ids.tolist() == [3, 2, 2, 3]
     assert corpus.vocabulary == known
     assert read("é".encode(), Vocabulary(VocabularyKind.BYTES)).ids.tolist() == [0xC3, 0xA9]

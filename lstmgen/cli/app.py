@@ -4,8 +4,10 @@ Knows: the exit codes: 0 done, 1 a problem the user can fix, 2 wrong usage, 130 
 Does not know: what any command does.
 """
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,5 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(list(arguments) if arguments is not None else None)
     except LstmgenError as error:
-        typer.echo(f"lstmgen: {printable(str(error), single_line=True)}", err=True)
-        raise SystemExit(1) from None
+        problem = str(error)
+    except MemoryError:
+        problem = "the memory does not suffice for this; try a smaller network, batch or text"
+    except OSError as error:  # what no part could say better: a full disk behind a redirection, for example
+        problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for the interpreter's last flush
+    typer.echo(f"lstmgen: {printable(problem, single_line=True)}", err=True)
+    raise SystemExit(1)

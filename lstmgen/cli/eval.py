@@ -30,7 +30,7 @@ def evaluate(
     text: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TEXT]",
+            metavar="TEXT",
             help="A text to evaluate on, as for train.",
             show_default="what the checkpoint's training text held out",
         ),

@@ -14,7 +14,7 @@ from lstmgen.config import Peephole
 
 CheckpointArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[CHECKPOINT]", help="A run's name, a run's folder or a file; left out: the newest run."),
+    typer.Argument(metavar="CHECKPOINT", help="A run's name, a run's folder or a file; left out: the newest run."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing but the product and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]

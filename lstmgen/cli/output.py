@@ -64,7 +64,7 @@ class SampleOutput:
         if self._terminal:
             self._put(printable(text))
         else:
-            self._guarded(text.encode())
+            self._guarded(text.encode("utf-8", "backslashreplace"))
 
     def _put(self, text: str) -> None:
         if text:

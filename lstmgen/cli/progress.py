@@ -4,6 +4,7 @@ Knows: events and tqdm. Does not know: training.
 """
 
 import sys
+from pathlib import Path
 from types import TracebackType
 
 from tqdm import tqdm
@@ -100,7 +101,7 @@ def show_end(end: Finished, run: str, quiet: bool) -> None:
     nats = "" if end.validation_nats is None else f", validation {end.validation_nats:.4f} nats per character"
     if end.interrupted:
         note(
-            f"\nstopped at step {end.step:,}, epoch {end.epoch:.2f}; everything is saved in {run}\n"
+            f"\nstopped at step {end.step:,}, epoch {end.epoch:.2f}; all is saved in {Path(end.checkpoint).parent}\n"
             f"go on with: lstmgen train --resume {run}",
             quiet=quiet,
         )

@@ -68,7 +68,8 @@ def duration(seconds: float) -> str:
 
 def count(number: float) -> str:
     """A large number in three digits: 949, 1.12 M."""
-    for limit, divisor, unit in ((1e3, 1, ""), (1e6, 1e3, " k"), (1e9, 1e6, " M")):
-        if number < limit:
-            return f"{number / divisor:.3g}{unit}"
-    return f"{number / 1e9:.3g} G"
+    for unit in ("", " k", " M"):
+        if number < 999.5:  # what would be rounded to 1000 belongs to the next unit
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:.3g} G"

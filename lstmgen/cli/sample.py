@@ -90,17 +90,16 @@ def sample(
             raise typer.BadParameter("give one of --prompt and --prompt-file")
         prompt = _read_prompt(prompt_file)
     model = load(checkpoint)
-    count = samples or (_LINE_SAMPLES if model.lines else SamplingConfig.samples)
+    count = samples if samples is not None else _LINE_SAMPLES if model.lines else SamplingConfig.samples
     config = SamplingConfig(length, temperature, count)
     if length < 0 and not model.lines and (json or count > 1):
         raise ConfigError(f"--length {length}: an endless text is one plain text; leave out --samples and --json")
     opening = model.read_prompt(prompt, on_unknown)
     echoed = model.vocabulary.encode(prompt if prompt_echo else "", on_unknown=on_unknown)
-    if seed is None:
-        seed = secrets.randbits(32)
-        note(f"seed {seed}", quiet=quiet)
-
     with SampleOutput(model.vocabulary, output) as out:
+        if seed is None:
+            seed = secrets.randbits(32)
+            note(f"seed {seed}", quiet=quiet)
         drawn = model.draw(opening, config, seed)
         if count == 1 and not json:
             out.write(echoed)

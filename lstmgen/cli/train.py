@@ -49,7 +49,7 @@ def train(
     text: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TEXT]...",
+            metavar="TEXT",
             help="Files, folders, patterns, .gz files, - for standard input; or a named corpus: python-docs, "
             "python-source, shakespeare.",
             show_default="python-docs, the reference text inside every Python",
@@ -329,13 +329,12 @@ def train(
             batch_size_given=batch_size is not None,
             dry_run=dry_run,
         )
+    session = None if dry_run else prepared.start(started)
     show_plan(prepared.planned, quiet or json)
     if json:
         print_json(to_mapping(prepared.planned))
-    if dry_run:
+    if session is None:
         return
-
-    session = prepared.start(started)
     with ProgressDisplay(quiet or json) as display, StopRequest(lambda: display.say(_STOPPING)) as stop:
         for event in session.events(stop):
             display.show(event)

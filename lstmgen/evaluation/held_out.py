@@ -5,7 +5,7 @@ Knows: what a training record says of its text. Does not know: networks or score
 
 from lstmgen.checkpoint import TrainingRecord
 from lstmgen.errors import TextError
-from lstmgen.text.corpus import read_corpus
+from lstmgen.text.corpus import read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
@@ -20,10 +20,10 @@ def held_out_ids(record: TrainingRecord, vocabulary: Vocabulary) -> Ids:
     if STANDARD_INPUT in record.text.sources:
         raise TextError(f"the model was trained from standard input, which cannot be read again; {remedy}")
     try:
-        corpus = read_corpus(record.text, vocabulary)
+        corpus = read_same_corpus(record.text, vocabulary, record.text_sha256)
     except TextError as error:
         raise TextError(f"the model's own held-out text cannot be read ({error}); {remedy}") from error
-    if corpus.sha256 != record.text_sha256:
+    if corpus is None:
         raise TextError(f"{names}: not the text the model was trained on, or changed since; restore it, or {remedy}")
     _, held_out = corpus.split(record.text.validation, record.text.lines)
     if len(held_out) < 2:

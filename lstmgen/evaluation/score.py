@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmgen.errors import TextError
 from lstmgen.generation.sampler import surprise
 from lstmgen.text.streams import IGNORED, Chunk
 
@@ -59,7 +60,7 @@ class Score:
 
 
 def score(reader: Reader, chunks: Iterable[Chunk]) -> Score:
-    """Add up the surprise of all that is to be predicted, in float64."""
+    """Add up the surprise of all that is to be predicted, in float64; raises TextError if that is nothing."""
     characters, nats, correct, state = 0, 0.0, 0, None
     for chunk in chunks:
         if chunk.fresh:
@@ -71,4 +72,6 @@ def score(reader: Reader, chunks: Iterable[Chunk]) -> Score:
             characters += len(targets)
             nats += float(surprise(logits, targets).sum())
             correct += int((logits.argmax(axis=-1) == targets).sum())
+    if characters == 0:
+        raise TextError("the text has nothing to predict; give one with at least 2 characters")
     return Score(characters, nats, correct)

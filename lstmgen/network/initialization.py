@@ -13,6 +13,8 @@ from lstmgen.cells import Cell
 from lstmgen.cells.base import gate_names
 from lstmgen.network.architecture import Network
 
+_LARGEST = 1e6
+
 FloatArray = NDArray[np.float32]
 
 
@@ -62,6 +64,8 @@ def check_weights(network: Network, weights: Mapping[str, NDArray[np.generic]]) 
     for name, shape in shapes.items():
         if weights[name].shape != shape:
             return f"weight {name} has shape {weights[name].shape}, expected {shape}"
-        if not np.isfinite(weights[name]).all():
-            return f"weight {name} holds numbers that are not finite"
+        if weights[name].dtype != np.float32:
+            return f"weight {name} has the type {weights[name].dtype}, expected float32"
+        if not (np.abs(weights[name]) < _LARGEST).all():
+            return f"weight {name} holds numbers that are not finite, or that no training gives"
     return None

@@ -88,6 +88,15 @@ def read_corpus(
     return corpus
 
 
+def read_same_corpus(config: TextConfig, vocabulary: Vocabulary, sha256: str) -> Corpus | None:
+    """Read a text that has been read before; None if it is no longer the same. Raises TextError as `read_corpus`."""
+    try:
+        corpus = read_corpus(config, vocabulary)
+    except UnknownCharacterError:
+        return None
+    return corpus if corpus.sha256 == sha256 else None
+
+
 def _require_text(corpus: Corpus, config: TextConfig) -> None:
     names = ", ".join("standard input" if name == STANDARD_INPUT else name for name in config.sources)
     known = corpus.vocabulary
@@ -100,6 +109,8 @@ def _require_text(corpus: Corpus, config: TextConfig) -> None:
         raise TextError(f"{names}: the text holds only the character {character}; give one with something to learn")
     if config.lines and known.newline is None:
         raise TextError(f"{names}: the text is a single line; --lines needs at least two")
+    if config.lines and (corpus.ids == known.newline).all():
+        raise TextError(f"{names}: every line is empty; give a text with something to learn")
 
 
 def _has_zero_bytes(encoding: str) -> bool:

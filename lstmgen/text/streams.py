@@ -185,6 +185,7 @@ def cold_windows(ids: Ids, window: int, batch_size: int = 64) -> Iterator[Chunk]
     Windows do not overlap and every symbol but the first is predicted once, the last ones in a shorter window.
     """
     predicted = len(ids) - 1
+    window = min(window, max(1, predicted))
     firsts = np.arange(0, predicted, window)
     for start in range(0, len(firsts), batch_size):
         positions = firsts[start : start + batch_size, None] + np.arange(window)

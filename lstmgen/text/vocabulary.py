@@ -69,7 +69,7 @@ class Vocabulary:
         relatives, unless such characters are to be skipped.
         """
         if self.kind is VocabularyKind.BYTES:
-            return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
+            return np.frombuffer(_to_bytes(text, where), np.uint8)
         ids = []
         for position, character in enumerate(text):
             number = self._id_of.get(character)
@@ -142,6 +142,15 @@ class Vocabulary:
         if (kind == VocabularyKind.CHARACTERS and not characters) or len(set(characters)) != len(characters):
             raise CheckpointError("its vocabulary is empty or names a character twice")
         return Vocabulary(VocabularyKind(kind), characters)
+
+
+def _to_bytes(text: str, where: str) -> bytes:
+    """UTF-8; what Python made of bytes that were none becomes those bytes again."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        character = describe_character(text[error.start])
+        raise UnknownCharacterError(f"no bytes stand for {character}, position {error.start} of the {where}") from error
 
 
 def _base(character: str) -> str:

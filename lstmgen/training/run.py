@@ -11,15 +11,17 @@ from pathlib import Path
 
 from lstmgen.checkpoint import LAST, RUNS_FOLDER, Checkpoint, TrainingRecord, find_checkpoint, load_checkpoint
 from lstmgen.config import Budget, Device, ModelConfig, TextConfig, TrainingConfig, to_mapping
-from lstmgen.errors import CheckpointError, ConfigError, TextError
+from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownCharacterError
 from lstmgen.network.architecture import build_network
-from lstmgen.text.corpus import Corpus, read_corpus
+from lstmgen.text.corpus import Corpus, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
+from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.plan import build_text, choose_device, choose_execution, fit_to_lines, fit_to_text
 from lstmgen.training.session import Session, new_checkpoint
 
 _MOST_RUNS = 10_000
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def prepare(
             "nothing is held out from training: there will be no validation loss, and the last weights are kept"
         )
     training = fitted.config
-    corpus.vocabulary.opening(training.preview, lines=text.lines)  # an unknown character is to be said now
+    _check_preview(training.preview, corpus.vocabulary, text.lines)
 
     network = build_network(model, len(corpus.vocabulary))
     chosen = choose_device(device)
@@ -123,8 +125,8 @@ def resume(
     if budget:
         progress = min(1.0, record.seconds / budget.amount)  # only a time budget goes by this
         record = replace(record, training=replace(record.training, budget=budget), progress=progress)
-    corpus = read_corpus(record.text, checkpoint.vocabulary)
-    if corpus.sha256 != record.text_sha256:
+    corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256)
+    if corpus is None:
         names = ", ".join(record.text.sources)
         raise TextError(
             f"{names}: not the text this run was trained on; say where that is: lstmgen train TEXT --resume {run}"
@@ -154,14 +156,24 @@ def _prepared(checkpoint: Checkpoint, corpus: Corpus, folder: Path, notes: tuple
     return Preparation(checkpoint, corpus, folder, planned)
 
 
+def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
+    """Raise ConfigError now, not at the first evaluation."""
+    try:
+        vocabulary.opening(preview, lines=lines)
+    except UnknownCharacterError as error:
+        unknown = next(character for character in preview if character not in vocabulary.characters)
+        raise ConfigError(f"--preview: the text has no {describe_character(unknown)}; leave it out") from error
+
+
 def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> list[Path]:
     """Where a new run may go, the best name first: the one that was given, or one made of text and cell."""
     if run is not None:
-        if Path(run).name != run or run in (".", ".."):
-            raise ConfigError(f"--run {run}: give a name, not a path; the run goes to {RUNS_FOLDER / 'NAME'}")
+        if not run or Path(run).name != run or run == ".." or len(run) > _LONGEST_NAME:
+            shown = run[:_LONGEST_NAME] or "(an empty name)"
+            raise ConfigError(f"--run {shown}: give a short name, not a path; the run goes to {RUNS_FOLDER / 'NAME'}")
         return [RUNS_FOLDER / run]
     stem = "stdin" if text.sources[0] == STANDARD_INPUT else Path(text.sources[0]).resolve().name.split(".")[0]
-    corpus = re.sub(r"[^\w-]+", "-", stem).strip("-") or "text"
+    corpus = re.sub(r"[^\w-]+", "-", stem).strip("-")[: _LONGEST_NAME // 2] or "text"
     name = f"{corpus}-{model.cell}" + ("-attention" if model.attention else "")
     return [RUNS_FOLDER / name, *(RUNS_FOLDER / f"{name}-{number}" for number in range(2, _MOST_RUNS))]
 

@@ -263,7 +263,7 @@ class Session:
 
     def _validation_nats(self) -> float | None:
         held_out = self._held_out[:VALIDATION_LIMIT]
-        if len(held_out) < 2:
+        if len(held_out) < 2 or (held_out == self._newline).all():
             return None
         if self._newline is None:
             chunks = overlapping_streams(held_out, _VALIDATION_ROWS, _VALIDATION_WARM_UP)
