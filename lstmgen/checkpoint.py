@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from lstmgen.config import ModelConfig, TextConfig, TrainingConfig, from_mapping, to_mapping
+from lstmgen.config import ModelConfig, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
 from lstmgen.errors import CheckpointError, ConfigError
 from lstmgen.network.architecture import Network, build_network
 from lstmgen.network.initialization import check_weights
@@ -46,7 +46,7 @@ class TrainingRecord:
     text_sha256: str
     text_symbols: int
     training: TrainingConfig
-    precision: str  # what was used, where `training.precision` is what was asked for
+    precision: Precision  # what was used, where `training.precision` is what was asked for
     device: str
     threads: int
     epoch: int = 0
@@ -58,6 +58,11 @@ class TrainingRecord:
     validation_nats: float | None = None  # of these weights
     best_nats: float | None = None  # of the run so far
     versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        counts = (self.text_symbols, self.threads - 1, self.epoch, self.chunk, self.step, self.symbols_read)
+        if min(counts) < 0:
+            raise ConfigError("its training record counts below zero")
 
 
 @dataclass(frozen=True)

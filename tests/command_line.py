@@ -15,7 +15,7 @@ import pytest
 import lstmgen
 from lstmgen.checkpoint import BEST, Checkpoint, TrainingRecord, save_checkpoint
 from lstmgen.cli.app import main
-from lstmgen.config import ModelConfig, TextConfig, TrainingConfig, VocabularyKind
+from lstmgen.config import ModelConfig, Precision, TextConfig, TrainingConfig, VocabularyKind
 from lstmgen.network.architecture import build_network
 from lstmgen.text.vocabulary import Vocabulary
 from tests.conftest import random_weights, single
@@ -111,7 +111,7 @@ def untrained_checkpoint(vocabulary: Vocabulary, *, lines: bool = False, **model
         text_sha256="0" * 64,
         text_symbols=100,
         training=TrainingConfig(),
-        precision="float32",
+        precision=Precision.FLOAT32,
         device="cpu",
         threads=1,
     )

@@ -60,7 +60,6 @@ def test_own_held_out_text_is_scored_exactly(in_trained_folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("in_trained_folder")
-@pytest.mark.usefixtures("in_trained_folder")
 def test_evaluation_writes_facts_to_stdout_and_changes_nothing() -> None:
     before = files_below(Path())
     ran = done("eval", "fable")

@@ -58,6 +58,20 @@ def test_kernel_equals_loop(name: str) -> None:
         assert_close(ours, theirs, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", [name for name in CELLS if name.startswith("peephole") or name == "gru-before"])
+def test_hand_derived_gradients_equal_finite_differences(name: str) -> None:
+    cell = build(name)
+    weights, inputs, state = problem(cell)
+    names = list(weights)
+
+    def run(inputs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        own = dict(zip(names, rest, strict=False))
+        outputs, after = run_layer(cell, own, inputs, type(state)(*rest[len(names) :]))
+        return (outputs, *after)
+
+    assert torch.autograd.gradcheck(run, (inputs, *weights.values(), *state))
+
+
 @pytest.mark.parametrize(("name", "layer"), [("rnn", nn.RNN), ("lstm", nn.LSTM), ("gru-after", nn.GRU)])
 def test_loop_equals_torch_layer_with_copied_weights(name: str, layer: type[nn.RNNBase]) -> None:
     cell = build(name)

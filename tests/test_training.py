@@ -261,7 +261,7 @@ def test_the_log_holds_the_events_and_resuming_appends() -> None:
     run_to_end(preparation)
     log = preparation.folder / LOG
     first = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    assert [event["event"] for event in first] == ["evaluation"] * 4 + ["finished"]
+    assert [event["event"] for event in first] == ["plan"] + ["evaluation"] * 4 + ["finished"]
     run_to_end(training_run.resume(preparation.folder.name, budget=Budget(60, BudgetUnit.STEPS)))
     both = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     assert both[: len(first)] == first

@@ -76,8 +76,9 @@ Event = Planned | Stepped | Evaluated | Finished
 
 
 def to_mapping(event: Event) -> dict[str, Any]:
-    """The event as values that JSON can hold, its name first."""
-    return {"event": event.event, **asdict(event)}
+    """The event as values that JSON can hold, its name first; what is not a number is null."""
+    values = {name: None if value != value else value for name, value in asdict(event).items()}
+    return {"event": event.event, **values}
 
 
 def is_logged(event: Event) -> bool:

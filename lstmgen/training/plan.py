@@ -19,10 +19,10 @@ from lstmgen.text.streams import Chunk, ParallelStreams, ShuffledLines, Training
 from lstmgen.text.vocabulary import Ids
 from lstmgen.training.trainer import Trainer
 
-_PROBE_STEPS = 3
+_PROBE_STEPS = 5
 _PROBE_LENGTH = 16
-_GIVE_UP = 5
-"""A probe that takes so many times as long as the best so far is not repeated."""
+_GIVE_UP = 3
+"""A step that takes so many times as long as the best so far is not tried again."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def _probe(
             seconds = time.perf_counter() - begun
             if number > 0:  # the first step also prepares
                 best = min(best, seconds)
-            if seconds > give_up:
-                return seconds
+            if give_up < best < math.inf:
+                break
     except RuntimeError:  # a processor without these instructions says so only when asked to use them
         return math.inf
     return best if math.isfinite(nats) else math.inf

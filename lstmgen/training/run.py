@@ -18,7 +18,7 @@ from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.plan import build_text, choose_device, choose_execution, fit_to_lines, fit_to_text
-from lstmgen.training.session import Session, new_checkpoint
+from lstmgen.training.session import VALIDATION_LIMIT, Session, new_checkpoint
 
 _MOST_RUNS = 10_000
 _LONGEST_NAME = 100
@@ -41,7 +41,9 @@ class Preparation:
 
         Raises ConfigError if the budget is used up.
         """
-        return Session(self.checkpoint, self.corpus, self.folder, started=started, clock=time.monotonic)
+        session = Session(self.checkpoint, self.corpus, self.folder, started=started, clock=time.monotonic)
+        session.log(self.planned)
+        return session
 
 
 def prepare(
@@ -74,6 +76,8 @@ def prepare(
         notes.append(
             "nothing is held out from training: there will be no validation loss, and the last weights are kept"
         )
+    if len(held_out) > VALIDATION_LIMIT:
+        notes.append(f"validation in training reads the first {VALIDATION_LIMIT:,} held-out symbols; eval reads all")
     training = fitted.config
     _check_preview(training.preview, corpus.vocabulary, text.lines)
 

@@ -9,8 +9,9 @@ Does not know: depth, losses or schedules.
 from collections.abc import Mapping
 from typing import Any
 
-from lstmgen.cells import Cell, CoupledCell, GRUCell, LSTMCell, RNNCell
+from lstmgen.cells import Cell, CoupledCell, GRUCell, LSTMCell, PeepholeCell, RNNCell
 from lstmgen.config import Reset
+from lstmgen.network.kernels.derived import derived_gru, derived_peephole
 from lstmgen.network.kernels.fused import fused_coupled, fused_gru, fused_lstm, fused_rnn
 from lstmgen.network.unroll import LayerRunner, unroll
 
@@ -22,8 +23,12 @@ def fastest_runner(cell: Cell) -> LayerRunner:
             return fused_lstm
         case CoupledCell():
             return fused_coupled
+        case PeepholeCell():
+            return derived_peephole
         case GRUCell(reset=Reset.AFTER):
             return fused_gru
+        case GRUCell(reset=Reset.BEFORE):
+            return derived_gru
         case RNNCell():
             return fused_rnn
         case _:

@@ -1,0 +1,66 @@
+"""The README is true: its commands run, its tree is the package."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import lstmgen
+from tests.command_line import done, untrained_run
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHARACTERS = "\n !',.:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("lstmgen ")]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the texts and runs that the README speaks of."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("poems.txt", "names.txt"):
+        Path(name).write_text("The sea is calm.\nMary, Martha and Marcus sail on it.\n" * 40, encoding="utf-8")
+    untrained_run("names", CHARACTERS, lines=True)
+    untrained_run("poems-lstm", CHARACTERS)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_runs(line: str) -> None:
+    command, *arguments = shlex.split(line, comments=True)[1:]
+    if command == "train":
+        arguments = [*arguments, "--dry-run", "--run", "readme", "--threads", "1", "--precision", "float32"]
+    if command == "eval" and len(arguments) == 0:
+        arguments = ["poems-lstm", "poems.txt"]  # the text of a run that was never trained is nowhere
+    ran = done(command, *arguments)
+    assert ran.out or "readme" in ran.err
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks("python")
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("The sea")
+
+
+def test_it_opens_with_the_two_commands() -> None:
+    first, second = (block.strip() for block in blocks("sh")[:2])
+    for command in (first, second):
+        assert "\n" not in command
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -c constraints.txt ")
+    assert "lstmgen train" in first and "lstmgen sample" in first
+    assert second.endswith(".venv/bin/pytest")
+
+
+def test_its_tree_is_the_package() -> None:
+    tree = README[README.index("```\nlstmgen/\n") :]
+    named = set(re.findall(r"[\w.]+\.(?:py|typed)\b", tree))
+    assert named == {path.name for path in Path(lstmgen.__file__).parent.rglob("*.py")} | {"py.typed"}
