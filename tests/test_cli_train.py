@@ -380,3 +380,13 @@ def test_what_cannot_be_resumed_is_a_problem(fable_run: Path) -> None:
     last = fable_run / "last.safetensors"
     last.write_bytes(last.read_bytes()[:5000])
     assert "last.safetensors" in problem("train", "--resume", "fable", "--steps", 70)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_run_from_standard_input_goes_on_when_the_text_is_piped_in_again() -> None:
+    text = FABLE.encode() * 5
+    done("train", "-", "--run", "piped", "--steps", 2, *SMALL, stdin=text)
+    line = problem("train", "--resume", "piped", "--steps", 3)
+    assert "lstmgen train - --resume piped" in line
+    done("train", "-", "--resume", "piped", "--steps", 3, stdin=text)
+    assert load_checkpoint(Path("checkpoints/piped/last.safetensors")).record.step == 3

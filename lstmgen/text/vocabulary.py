@@ -120,14 +120,12 @@ class Vocabulary:
     def _relatives(self, character: str) -> list[str]:
         """Up to three known characters that look or sound like this one, the nearest first."""
         base = _base(character)
-        same = [c for c in self.characters if _base(c) == base] + [
-            c for c in self.characters if _base(c).casefold() == base.casefold()
-        ]
-        alike = [c for group in _LOOK_ALIKES if character in group for c in self.characters if c in group]
+        same = [c for c in self.characters if _base(c) == base]
+        same += [c for c in self.characters if _base(c).casefold() == base.casefold()]
+        same += [c for group in _LOOK_ALIKES if character in group for c in self.characters if c in group]
         names = {unicodedata.name(c, ""): c for c in self.characters}
-        name = unicodedata.name(character, "")
-        near = [names[other] for other in difflib.get_close_matches(name, [n for n in names if n], cutoff=0.75)]
-        return list(dict.fromkeys(same + alike + near))[:3]
+        near = difflib.get_close_matches(unicodedata.name(character, ""), list(filter(None, names)), cutoff=0.75)
+        return list(dict.fromkeys(same or [names[name] for name in near]))[:3]
 
     def to_mapping(self) -> dict[str, str]:
         """Values that JSON can hold."""

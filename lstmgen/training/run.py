@@ -124,6 +124,8 @@ def resume(
         raise CheckpointError(f"{path}: holds no place to resume from; give the run's folder, which has {LAST}")
     record = checkpoint.record
     record = replace(record, device=str(choose_device(device)), threads=threads or record.threads)
+    if STANDARD_INPUT in record.text.sources and not sources:
+        raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - --resume {run}")
     if sources:
         record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if budget:
