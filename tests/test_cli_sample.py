@@ -69,8 +69,7 @@ def test_any_temperature_in_bounds_writes_text_and_no_warning(temperature: str) 
 
 def test_the_prompt_is_read_whether_it_is_echoed_or_not() -> None:
     options = ["-n", 50, "-p", "The fox", "--seed", 1]
-    echoed = done("sample", *options, "--prompt-echo").text
-    assert echoed == done("sample", *options).text
+    echoed = done("sample", *options).text
     assert echoed == "The fox" + done("sample", *options, "--no-prompt-echo").text
     assert echoed.removeprefix("The fox") != done("sample", "-n", 50, "--seed", 1).text
 

@@ -54,8 +54,9 @@ def evaluate(
 ) -> None:
     """How well a network predicts text: that its training held out, or any TEXT.
 
-    The protocol is exact: one stream over the whole text, the state carried, every character but the first predicted
-    once, sums divided by their count. A model of lines reads each line from its initial state.
+    The protocol is exact: one stream over the whole text with carried state,
+    every character but the first predicted once, sums divided by their count.
+    A model of lines reads each line from its initial state.
     """
     limit_threads(threads)
     from tqdm import tqdm

@@ -18,9 +18,9 @@ CheckpointArgument = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing but the product and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
-Encoding = Annotated[str, typer.Option("--encoding", help="How the text's bytes spell characters.")]
+Encoding = Annotated[str, typer.Option("--encoding", metavar="NAME", help="How the text's bytes spell characters.")]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, show_default="what is fastest here", help="Processor threads to use.")
+    int | None, typer.Option("--threads", min=1, metavar="N", show_default="automatic", help="Processor threads.")
 ]
 
 _DURATION = re.compile(r"(?:(?P<h>[\d.]+)h)?\s*(?:(?P<m>[\d.]+)m(?:in)?)?\s*(?:(?P<s>[\d.]+)s?)?")

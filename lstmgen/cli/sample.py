@@ -48,26 +48,30 @@ def sample(
         ),
     ] = None,
     length: Annotated[
-        int, typer.Option("--length", "-n", help="Characters to write; -1: without end.")
+        int, typer.Option("--length", "-n", metavar="N", help="Characters to write; -1: without end.")
     ] = SamplingConfig.length,
     temperature: Annotated[
         float,
-        typer.Option("--temp", "--temperature", help="0: always the likeliest character; above 1: bold."),
+        typer.Option("--temp", "--temperature", metavar="X", help="0: always the likeliest character; above 1: bold."),
     ] = SamplingConfig.temperature,
     samples: Annotated[
         int | None,
-        typer.Option(help="How many texts to write, as one batch.", show_default="1; 10 for a model of lines"),
+        typer.Option(
+            metavar="N", help="How many texts to write, as one batch.", show_default="1; 10 for a model of lines"
+        ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="The same seed writes the same text.", show_default="random, shown on stderr"),
+        typer.Option(
+            min=0, metavar="N", help="The same seed writes the same text.", show_default="random, shown on stderr"
+        ),
     ] = None,
     on_unknown: Annotated[
         OnUnknown, typer.Option(help="What to do with a prompt's character that the model has never seen.")
     ] = OnUnknown.ERROR,
-    prompt_echo: Annotated[
-        bool, typer.Option("--prompt-echo/--no-prompt-echo", help="Write the prompt before what follows it.")
-    ] = True,
+    no_prompt_echo: Annotated[
+        bool, typer.Option("--no-prompt-echo", help="Write only what follows the prompt, not the prompt.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write to a new file.", show_default="standard output"),
@@ -95,7 +99,7 @@ def sample(
     if length < 0 and not model.lines and (json or count > 1):
         raise ConfigError(f"--length {length}: an endless text is one plain text; leave out --samples and --json")
     opening = model.read_prompt(prompt, on_unknown)
-    echoed = model.vocabulary.encode(prompt if prompt_echo else "", on_unknown=on_unknown)
+    echoed = model.vocabulary.encode("" if no_prompt_echo else prompt, on_unknown=on_unknown)
     with SampleOutput(model.vocabulary, output) as out:
         if seed is None:
             seed = secrets.randbits(32)

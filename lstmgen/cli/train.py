@@ -45,6 +45,11 @@ _TEXT, _NETWORK, _TRAINING, _RUN = "Text", "Network", "Training", "Run"
 Config = TypeVar("Config")
 
 
+def _option(panel: str, help: str, default: object, *names: str, **more: Any) -> Any:  # noqa: A002  # typer's name
+    """An option whose default is settled later, by a configuration or a plan, and shown in the help now."""
+    return typer.Option(*names, help=help, show_default=str(default), rich_help_panel=panel, **more)
+
+
 def train(
     text: Annotated[
         list[str] | None,
@@ -57,172 +62,139 @@ def train(
     ] = None,
     lines: Annotated[
         bool | None,
-        typer.Option(
+        _option(
+            _TEXT,
+            "Each line is one item: read from the initial state, shuffled; sampling writes whole items.",
+            "off",
             "--lines",
-            help="Each line is one item: read from the initial state, shuffled; sampling writes whole items.",
-            show_default="off",
-            rich_help_panel=_TEXT,
         ),
     ] = None,
     vocabulary: Annotated[
         VocabularyKind | None,
-        typer.Option(
-            help="What one symbol is; bytes take any data and give it back unchanged.",
-            show_default=TextConfig.vocabulary.value,
-            rich_help_panel=_TEXT,
+        _option(
+            _TEXT,
+            "What one symbol is; bytes take any data and give it back unchanged.",
+            TextConfig.vocabulary,
         ),
     ] = None,
     encoding: Annotated[
         str | None,
-        typer.Option(
-            help="How the text's bytes spell characters.",
-            show_default=TextConfig.encoding,
-            rich_help_panel=_TEXT,
-        ),
+        _option(_TEXT, "How the text's bytes spell characters.", TextConfig.encoding, metavar="NAME"),
     ] = None,
     validation: Annotated[
         float | None,
-        typer.Option(
-            help="Share of the text, at its end, that is held out to validate; 0: none.",
-            show_default=str(TextConfig.validation),
-            rich_help_panel=_TEXT,
+        _option(
+            _TEXT,
+            "Share of the text, at its end, that is held out to validate; 0: none.",
+            TextConfig.validation,
+            metavar="X",
         ),
     ] = None,
     cell: Annotated[
         CellKind | None,
-        typer.Option(help="The recurrent cell.", show_default=ModelConfig.cell.value, rich_help_panel=_NETWORK),
+        _option(_NETWORK, f"The recurrent cell: {', '.join(CellKind)}.", ModelConfig.cell, metavar="CELL"),
     ] = None,
     peepholes: Annotated[
         str | None,
-        typer.Option(
+        _option(
+            _NETWORK,
+            "For --cell peephole: the gates that see the cell state.",
+            ",".join(ModelConfig.peepholes),
             metavar="GATES",
-            help="For --cell peephole: the gates that see the cell state.",
-            show_default=",".join(ModelConfig.peepholes),
-            rich_help_panel=_NETWORK,
         ),
     ] = None,
     reset: Annotated[
         Reset | None,
-        typer.Option(
-            help="For --cell gru: the reset gate acts before the recurrent product, or after it.",
-            show_default=ModelConfig.reset.value,
-            rich_help_panel=_NETWORK,
+        _option(
+            _NETWORK,
+            "For --cell gru: the reset gate acts before the recurrent product, or after it.",
+            ModelConfig.reset,
         ),
     ] = None,
     attention: Annotated[
         int | None,
-        typer.Option(
+        _option(
+            _NETWORK,
+            "Let every step look back at its last N outputs; 0: no attention.",
+            ModelConfig.attention,
             metavar="N",
-            help="Let every step look back at its last N outputs; 0: no attention.",
-            show_default=str(ModelConfig.attention),
-            rich_help_panel=_NETWORK,
         ),
     ] = None,
     hidden_size: Annotated[
-        int | None,
-        typer.Option(help="Units in each layer.", show_default=str(ModelConfig.hidden_size), rich_help_panel=_NETWORK),
+        int | None, _option(_NETWORK, "Units in each layer.", ModelConfig.hidden_size, metavar="N")
     ] = None,
     layers: Annotated[
         int | None,
-        typer.Option(
-            help="Recurrent layers, each adding to the one below.",
-            show_default=str(ModelConfig.num_layers),
-            rich_help_panel=_NETWORK,
-        ),
+        _option(_NETWORK, "Recurrent layers, each adding to the one below.", ModelConfig.num_layers, metavar="N"),
     ] = None,
     embedding_size: Annotated[
         int | None,
-        typer.Option(
-            help="Numbers that stand for a symbol.",
-            show_default=str(ModelConfig.embedding_size),
-            rich_help_panel=_NETWORK,
-        ),
+        _option(_NETWORK, "Numbers that stand for a symbol.", ModelConfig.embedding_size, metavar="N"),
     ] = None,
     duration: Annotated[
         str | None,
-        typer.Option(
-            "--time",
-            metavar="TIME",
-            help="Train so long, all included: 90s, 3m, 1h30m.",
-            show_default="5m",
-            rich_help_panel=_TRAINING,
-        ),
+        _option(_TRAINING, "Train so long, all included: 90s, 3m, 1h30m.", "5m", "--time", metavar="TIME"),
     ] = None,
     epochs: Annotated[
-        float | None,
-        typer.Option(
-            help="Instead of --time: read the text so many times.",
-            show_default="none",
-            rich_help_panel=_TRAINING,
-        ),
+        float | None, _option(_TRAINING, "Instead of --time: read the text so many times.", "none", metavar="X")
     ] = None,
     steps: Annotated[
-        int | None,
-        typer.Option(help="Instead of --time: make so many updates.", show_default="none", rich_help_panel=_TRAINING),
+        int | None, _option(_TRAINING, "Instead of --time: make so many updates.", "none", metavar="N")
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            help="Parallel streams of text, or lines; fewer if the text is short.",
-            show_default=str(TrainingConfig.batch_size),
-            rich_help_panel=_TRAINING,
+        _option(
+            _TRAINING,
+            "Parallel streams of text, or lines; fewer if the text is short.",
+            TrainingConfig.batch_size,
+            metavar="N",
         ),
     ] = None,
     chunk_length: Annotated[
         int | None,
-        typer.Option(
-            help="Symbols of each stream between updates; the state is carried on.",
-            show_default=str(TrainingConfig.chunk_length),
-            rich_help_panel=_TRAINING,
+        _option(
+            _TRAINING,
+            "Symbols of each stream between updates; the state is carried on.",
+            TrainingConfig.chunk_length,
+            metavar="N",
         ),
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(
-            help="The highest; it rises to it and falls as a cosine.",
-            show_default=str(TrainingConfig.learning_rate),
-            rich_help_panel=_TRAINING,
+        _option(
+            _TRAINING,
+            "The highest; it rises to it and falls as a cosine.",
+            TrainingConfig.learning_rate,
+            metavar="X",
         ),
     ] = None,
     weight_decay: Annotated[
         float | None,
-        typer.Option(
-            help="How strongly matrices are drawn to zero.",
-            show_default=str(TrainingConfig.weight_decay),
-            rich_help_panel=_TRAINING,
-        ),
+        _option(_TRAINING, "How strongly matrices are drawn to zero.", TrainingConfig.weight_decay, metavar="X"),
     ] = None,
     clip: Annotated[
-        float | None,
-        typer.Option(
-            help="The largest gradient norm.",
-            show_default=str(TrainingConfig.clip),
-            rich_help_panel=_TRAINING,
-        ),
+        float | None, _option(_TRAINING, "The largest gradient norm.", TrainingConfig.clip, metavar="X")
     ] = None,
     dropout: Annotated[
         float | None,
-        typer.Option(
-            help="Share of activations dropped between layers and before the head.",
-            show_default=str(TrainingConfig.dropout),
-            rich_help_panel=_TRAINING,
+        _option(
+            _TRAINING,
+            "Share of activations dropped between layers and before the head.",
+            TrainingConfig.dropout,
+            metavar="X",
         ),
     ] = None,
     precision: Annotated[
         Precision | None,
-        typer.Option(
-            help="Number format of the matrix products; auto takes the faster one that works here.",
-            show_default=TrainingConfig.precision.value,
-            rich_help_panel=_TRAINING,
+        _option(
+            _TRAINING,
+            "Number format of the matrix products; auto takes the faster one that works here.",
+            TrainingConfig.precision,
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(
-            help="Decides first weights, dropout and order.",
-            show_default=str(TrainingConfig.seed),
-            rich_help_panel=_TRAINING,
-        ),
+        _option(_TRAINING, "Decides first weights, dropout and order.", TrainingConfig.seed, metavar="N"),
     ] = None,
     device: Annotated[
         Device,
@@ -231,37 +203,29 @@ def train(
     threads: Threads = None,
     run: Annotated[
         str | None,
-        typer.Option(
+        _option(
+            _RUN,
+            "What to call the run; another run is never overwritten.",
+            "from text and cell",
             "--run",
             "-o",
             metavar="NAME",
-            help="What to call the run; another run is never overwritten.",
-            show_default="from text and cell",
-            rich_help_panel=_RUN,
         ),
     ] = None,
     resume: Annotated[
         str | None,
-        typer.Option(
+        _option(
+            _RUN,
+            "Go on with a run where it stopped; no other option is needed, a budget may be given.",
+            "none",
             metavar="RUN",
-            help="Go on with a run where it stopped; no other option is needed, a budget may be given.",
-            show_default="none",
-            rich_help_panel=_RUN,
         ),
     ] = None,
     every: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            help="Evaluate, save and preview every N steps.",
-            show_default="ten times over the budget",
-            rich_help_panel=_RUN,
-        ),
+        _option(_RUN, "Evaluate, save and preview every N steps.", "ten times over the budget", metavar="N"),
     ] = None,
-    preview: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="What previews begin with.", show_default="nothing", rich_help_panel=_RUN),
-    ] = None,
+    preview: Annotated[str | None, _option(_RUN, "What previews begin with.", "nothing", metavar="TEXT")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.", rich_help_panel=_RUN)] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -367,7 +331,7 @@ def _given(config: Config, options: dict[str, Any]) -> Config:
 
 
 def _refuse_with_resume(options: dict[str, Any]) -> None:
-    if given := [_option(name) for name, value in options.items() if value is not None]:
+    if given := [_name_of(name) for name, value in options.items() if value is not None]:
         raise typer.BadParameter(f"--resume goes on with the run as it is; leave out {', '.join(given)}")
 
 
@@ -376,8 +340,8 @@ def _refuse_idle(options: dict[str, Any]) -> None:
     cell = options["cell"] or ModelConfig.cell
     for name, needed in (("peepholes", CellKind.PEEPHOLE), ("reset", CellKind.GRU)):
         if options[name] is not None and cell is not needed:
-            raise typer.BadParameter(f"{_option(name)} is for --cell {needed}; this is --cell {cell}")
+            raise typer.BadParameter(f"{_name_of(name)} is for --cell {needed}; this is --cell {cell}")
 
 
-def _option(name: str) -> str:
+def _name_of(name: str) -> str:
     return "--" + {"num_layers": "layers"}.get(name, name).replace("_", "-")
