@@ -327,7 +327,7 @@ def _budget(duration: str | None, epochs: float | None, steps: int | None) -> Bu
 
 def _given(config: Config, options: dict[str, Any]) -> Config:
     """The configuration with what the user gave, and its own defaults for the rest."""
-    return replace(config, **{name: value for name, value in options.items() if value is not None})  # type: ignore[type-var]
+    return replace(config, **{name: value for name, value in options.items() if value is not None})  # type: ignore[type-var]  # any dataclass
 
 
 def _refuse_with_resume(options: dict[str, Any]) -> None:

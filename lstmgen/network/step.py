@@ -4,7 +4,7 @@ Knows: the order of the parts; that the first layer's projection of an embedding
 Does not know: torch, chunks, or what the ids stand for.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lstmgen.cells import Array
 from lstmgen.cells.base import Gates
@@ -36,17 +36,14 @@ def step(network: Network, weights: Weights, table: Array, ids: Array, state: Ne
         ids: symbols, (batch,) integers.
         state: the state before the step.
     """
-    projected = table[ids]
     states, gates = [], []
-    said: Array | None = None
-    for cell, layer, before in zip(network.cells, weights.layers, state.layers, strict=True):
-        if said is not None:
-            projected = said @ layer["weight_ih"].T + layer["bias"]
+    said: Any = None
+    for number, (cell, layer, before) in enumerate(zip(network.cells, weights.layers, state.layers, strict=True)):
+        projected = said @ layer["weight_ih"].T + layer["bias"] if number else table[ids]
         after, activated = cell.step(projected, before, layer)
-        said = after.hidden if said is None else said + after.hidden
+        said = said + after.hidden if number else after.hidden
         states.append(after)
         gates.append(activated)
-    assert said is not None  # noqa: S101  # a network has a layer
     memory, attention = state.memory, None
     if network.attention and memory is not None:
         said, memory, attention = network.attention.step(said, memory, weights.attention)

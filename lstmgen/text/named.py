@@ -7,6 +7,7 @@ import hashlib
 import io
 import sysconfig
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,7 +37,7 @@ def python_source() -> Iterator[Part]:
     library = Path(sysconfig.get_path("stdlib"))
     for path in sorted(library.rglob("*.py"), key=lambda path: path.relative_to(library).as_posix()):
         if _NOT_SOURCE.isdisjoint(path.relative_to(library).parts):
-            yield f"python-source {path.relative_to(library).as_posix()}", lambda path=path: path.open("rb")  # type: ignore[misc]
+            yield f"python-source {path.relative_to(library).as_posix()}", partial(path.open, "rb")
 
 
 def shakespeare() -> Iterator[Part]:
