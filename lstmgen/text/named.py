@@ -7,7 +7,6 @@ import hashlib
 import io
 import sysconfig
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,7 +36,11 @@ def python_source() -> Iterator[Part]:
     library = Path(sysconfig.get_path("stdlib"))
     for path in sorted(library.rglob("*.py"), key=lambda path: path.relative_to(library).as_posix()):
         if _NOT_SOURCE.isdisjoint(path.relative_to(library).parts):
-            yield f"python-source {path.relative_to(library).as_posix()}", partial(path.open, "rb")
+            yield f"python-source {path.relative_to(library).as_posix()}", _opener(path)
+
+
+def _opener(path: Path) -> Callable[[], BinaryIO]:
+    return lambda: path.open("rb")
 
 
 def shakespeare() -> Iterator[Part]:
@@ -47,7 +50,7 @@ def shakespeare() -> Iterator[Part]:
         _fetch(path)
     if hashlib.sha256(path.read_bytes()).hexdigest() != _SHAKESPEARE_SHA256:
         raise TextError(f"{path}: not the text that is expected here (its SHA-256 differs); delete it and try again")
-    yield "shakespeare", lambda: path.open("rb")
+    yield "shakespeare", _opener(path)
 
 
 def _fetch(path: Path) -> None:
