@@ -9,7 +9,6 @@ resumable checkpoint mean (`training.session` does).
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,12 +56,13 @@ class TrainingRecord:
     progress: float = 0.0  # share of the budget that is used up
     validation_nats: float | None = None  # of these weights
     best_nats: float | None = None  # of the run so far
+    validation_chunks: int | None = None  # that an evaluation in training reads
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = (self.text_symbols, self.threads - 1, self.epoch, self.chunk, self.step, self.symbols_read)
-        if min(counts) < 0:
-            raise ConfigError("its training record counts below zero")
+        if min(counts) < 0 or self.threads > 4096 or not (0 <= self.seconds < 1e12 and 0 <= self.progress <= 1):
+            raise ConfigError("its training record holds numbers that no training gives")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     tensors: dict[str, AnyArray] = dict(checkpoint.weights)
     tensors |= {_EXTRA_PREFIX + name: array for name, array in checkpoint.extra.items()}
     content = to_safetensors(
-        {name: np.ascontiguousarray(array) for name, array in tensors.items()},
+        {name: np.asarray(array, order="C") for name, array in tensors.items()},
         {_METADATA_KEY: json.dumps(about, sort_keys=True)},
     )
     try:
@@ -106,15 +106,15 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write beside the path, flush to the disk, then rename over it."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
     if hasattr(os, "O_DIRECTORY"):  # so that the rename itself survives a power cut, where folders can be opened
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -183,7 +183,7 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
             raise CheckpointError(f"no runs in {RUNS_FOLDER}; train one first: lstmgen train")
         return runs[-1] / file
     try:
-        for candidate in (Path(reference), RUNS_FOLDER / reference):
+        for candidate in (RUNS_FOLDER / reference, Path(reference)):
             if candidate.is_dir() and (candidate / file).exists():
                 return candidate / file
             if candidate.is_file():
@@ -199,4 +199,9 @@ def list_runs() -> list[Path]:
     if not RUNS_FOLDER.is_dir():
         return []
     runs = [run for run in RUNS_FOLDER.iterdir() if (run / BEST).is_file()]
-    return sorted(runs, key=lambda run: ((run / BEST).stat().st_mtime, run.name))
+    return sorted(runs, key=lambda run: (max(file.stat().st_mtime for file in run.glob("*.safetensors")), run.name))
+
+
+def run_name(folder: Path) -> str:
+    """What to call a run on the command line: its name, or its folder if that is elsewhere."""
+    return folder.name if folder.parent == RUNS_FOLDER else str(folder)

@@ -180,7 +180,7 @@ class Budget:
         require(0 < self.amount < float("inf"), self.unit.option, self.amount, "give a number above 0")
 
     def __str__(self) -> str:
-        return f"{self.amount:g} {self.unit}"
+        return f"{self.amount:.12g} {self.unit}"
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,13 @@ class TrainingConfig:
         )
         require(0 <= self.weight_decay < 10, "--weight-decay", self.weight_decay, "give 0 or more, such as 0.01")
         require(self.clip > 0, "--clip", self.clip, "give the largest gradient norm allowed, above 0")
-        require(0 <= self.dropout < 1, "--dropout", self.dropout, "give a share from 0 to below 1")
+        for option, share in (
+            ("--dropout", self.dropout),
+            ("state_reset", self.state_reset),
+            ("warm_up", self.warm_up),
+            ("final_learning_rate", self.final_learning_rate),
+        ):
+            require(0 <= share < 1, option, share, "give a share from 0 to below 1")
         require(self.every is None or self.every >= 1, "--every", self.every, "give at least 1 step")
         require(0 <= self.seed < 2**63, "--seed", self.seed, "give 0 or more, below 2^63")
 

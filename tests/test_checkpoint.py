@@ -1,5 +1,6 @@
 """Checkpoints: whole, safe, and never lost."""
 
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmgen import checkpoint as module
 from lstmgen.checkpoint import (
     BEST,
     LAST,
@@ -92,26 +92,18 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    class FullFile:
-        def __enter__(self) -> "FullFile":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            os.close(self.descriptor)
-
-        def __init__(self, descriptor: int, _: str) -> None:
-            self.descriptor = descriptor
-
-        write = full
+    class FullFile(io.BytesIO):
+        write = full  # type: ignore[assignment]
 
     if failing == "write":
-        monkeypatch.setattr(module.os, "fdopen", FullFile)  # type: ignore[attr-defined]  # the module's own os
+        monkeypatch.setattr(Path, "open", lambda *_, **__: FullFile())
     elif failing == "fsync":
-        monkeypatch.setattr(module.os, "fsync", full)  # type: ignore[attr-defined]
+        monkeypatch.setattr(os, "fsync", full)
     else:
         monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(CheckpointError, match="No space left"):
         save_checkpoint(replace(some_checkpoint(), extra={}), path)
+    monkeypatch.undo()
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == [BEST]
 

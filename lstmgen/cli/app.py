@@ -15,7 +15,7 @@ import typer
 from lstmgen import __version__
 from lstmgen.cli import eval as eval_command
 from lstmgen.cli import info, runs, sample, train
-from lstmgen.cli.render import printable
+from lstmgen.cli.render import mute_stdout, printable
 from lstmgen.errors import LstmgenError
 
 app = typer.Typer(
@@ -58,17 +58,21 @@ def _options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a problem that the user can fix is one line on stderr and exit code 1."""
-    for stream in (sys.stdout, sys.stderr):
-        if reconfigure := getattr(stream, "reconfigure", None):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed before we began
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until the process ends
+        if reconfigure := getattr(getattr(sys, name), "reconfigure", None):
             reconfigure(encoding="utf-8", errors="replace")
     try:
         app(list(arguments) if arguments is not None else None)
     except LstmgenError as error:
         problem = str(error)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no better name for it
+            raise
         problem = "the memory does not suffice for this; try a smaller network, batch or text"
     except OSError as error:  # what no part could say better: a full disk behind a redirection, for example
         problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for the interpreter's last flush
+        mute_stdout()
     typer.echo(f"lstmgen: {printable(problem, single_line=True)}", err=True)
     raise SystemExit(1)

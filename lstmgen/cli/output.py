@@ -4,8 +4,6 @@ Knows: that a terminal gets text it cannot obey, as it comes, and that pipes and
 closed pipe is no error. Does not know: how the text is made.
 """
 
-import errno
-import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +11,9 @@ from typing import BinaryIO
 
 import typer
 
-from lstmgen.cli.render import printable
+from lstmgen.cli.render import is_closed_pipe, mute_stdout, printable
 from lstmgen.errors import ConfigError
 from lstmgen.text.vocabulary import Ids, Vocabulary
-
-_PIPE_CLOSED = (errno.EPIPE, errno.EINVAL)  # Windows says EINVAL
 
 
 class SampleOutput:
@@ -62,7 +58,7 @@ class SampleOutput:
     def write_text(self, text: str) -> None:
         """Write text that is not of the vocabulary, such as JSON or what stands between samples."""
         if self._terminal:
-            self._put(printable(text))
+            self._put(printable(self._decoder.finish() + text))
         else:
             self._guarded(text.encode("utf-8", "backslashreplace"))
 
@@ -77,7 +73,7 @@ class SampleOutput:
             if flush:
                 self._file.flush()
         except OSError as error:
-            if self._path is not None or error.errno not in _PIPE_CLOSED:
+            if self._path is not None or not is_closed_pipe(error):
                 raise
-            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for the interpreter's last flush
+            mute_stdout()
             raise typer.Exit from None

@@ -47,11 +47,17 @@ class ProgressDisplay:
                     f"· epoch {event.epoch:.1f}",
                     refresh=False,
                 )
+                if self._bar.n == 0:
+                    self._bar.initial = self._bar.n = event.progress  # what earlier sessions did took no time now
                 self._bar.update(event.progress - self._bar.n)
             case Evaluated():
                 self._show_evaluation(event)
             case Finished() | Planned():
                 pass
+
+    def mute(self) -> None:
+        """Write nothing any more: nobody is there to read."""
+        self._quiet = self._bar.disable = True
 
     def say(self, text: str) -> None:
         """Write a line above the bar."""
@@ -76,7 +82,7 @@ def show_plan(plan: Planned, quiet: bool) -> None:
     if model["attention"]:
         network += f" with attention over {model['attention']} steps"
     budget = training["budget"]
-    amount = duration(budget["amount"]) if budget["unit"] == "seconds" else f"{budget['amount']:g} {budget['unit']}"
+    amount = duration(budget["amount"]) if budget["unit"] == "seconds" else f"{budget['amount']:.12g} {budget['unit']}"
     note(
         f"text     {', '.join(plan.text)}: {plan.training_symbols:,} symbols to learn from, "
         f"{plan.validation_symbols:,} held out, {plan.vocab_size} distinct\n"

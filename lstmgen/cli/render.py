@@ -3,9 +3,12 @@
 Knows: rich, terminals. Does not know: where the things come from.
 """
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +33,16 @@ _SAFE_LINE = _SAFE | {ord("\n"): "\u240a", ord("\t"): "\u2409"}
 def printable(text: str, *, single_line: bool = False) -> str:
     """The text with control characters shown, not obeyed; line feeds and tabs stay, unless it is to be one line."""
     return text.translate(_SAFE_LINE if single_line else _SAFE)
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Whether an error says that nobody reads any more: a closed pipe (Windows says EINVAL) or terminal."""
+    return error.errno in (errno.EPIPE, errno.EINVAL, errno.EIO)
+
+
+def mute_stdout() -> None:
+    """Let what is still written, by the interpreter's last flush too, go nowhere."""
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # until the process ends
 
 
 def note(text: str, *, quiet: bool = False) -> None:

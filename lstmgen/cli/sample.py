@@ -133,6 +133,8 @@ def sample(
 def _read_prompt(name: str) -> str:
     """The text of a file or of standard input, its last line end left out."""
     try:
+        if name == "-" and sys.stdin is None:
+            raise TextError("--prompt-file -: standard input is closed; pipe a text into it, or name a file")
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         text = data.decode("utf-8-sig")
     except OSError as error:

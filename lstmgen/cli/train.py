@@ -4,6 +4,8 @@ Knows: its options. Does not know: how training works.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
@@ -12,7 +14,7 @@ import typer
 from lstmgen.cli.interrupt import StopRequest
 from lstmgen.cli.options import Json, Quiet, Threads, parse_duration, parse_peepholes
 from lstmgen.cli.progress import ProgressDisplay, show_end, show_plan
-from lstmgen.cli.render import print_json
+from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json
 from lstmgen.config import (
     Budget,
     BudgetUnit,
@@ -280,6 +282,7 @@ def train(
             _given(TrainingConfig(), training_options),
         )
 
+    from lstmgen.checkpoint import run_name
     from lstmgen.training import run as training_run
 
     if resume is not None:
@@ -300,14 +303,33 @@ def train(
     if session is None:
         return
     with ProgressDisplay(quiet or json) as display, StopRequest(lambda: display.say(_STOPPING)) as stop:
-        for event in session.events(stop):
-            display.show(event)
-            if json and is_logged(event):
-                print_json(to_mapping(event))
-    if isinstance(event, Finished):
-        show_end(event, prepared.folder.name, quiet or json)
-    if stop():
+        try:
+            for event in session.events(stop):
+                with _unless_unread(stop, display):
+                    display.show(event)
+                    if json and is_logged(event):
+                        print_json(to_mapping(event))
+        except BaseException:
+            prepared.abandon()
+            raise
+        if isinstance(event, Finished):
+            with _unless_unread(stop, display):
+                show_end(event, run_name(prepared.folder), quiet or json)
+    if isinstance(event, Finished) and event.interrupted:
         raise typer.Exit(stop.exit_code)
+
+
+@contextmanager
+def _unless_unread(stop: StopRequest, display: ProgressDisplay) -> Iterator[None]:
+    """A closed pipe or terminal is no reason to lose training: it is a request to stop, and to save."""
+    try:
+        yield
+    except OSError as error:
+        if not is_closed_pipe(error):
+            raise
+        stop.unread = True
+        display.mute()
+        mute_stdout()
 
 
 _STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"

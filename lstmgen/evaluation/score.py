@@ -51,7 +51,7 @@ class Score:
     @property
     def perplexity(self) -> float:
         """Among how many equally likely characters the model hesitates."""
-        return math.exp(self.nats_per_character)
+        return math.exp(min(self.nats_per_character, 700.0))  # beyond that it is no number
 
     @property
     def accuracy(self) -> float:

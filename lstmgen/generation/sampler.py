@@ -55,7 +55,8 @@ def draw_symbols(
         if end is not None:
             writing &= drawn != end
         written += 1
-        logits, state = engine.step(drawn, state)
+        if written != config.length:
+            logits, state = engine.step(drawn, state)
 
 
 def surprise(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

@@ -42,11 +42,17 @@ class Corpus:
         """
         boundary = int(round(len(self.ids) * (1 - validation), 6))  # 1 - 0.9 is not quite 0.1
         if lines and boundary < len(self.ids):
-            ends = np.flatnonzero(self.ids[:boundary] == self.vocabulary.newline)
-            boundary = int(ends[-1]) + 1 if len(ends) else len(self.ids)
+            boundary = len(self.whole_lines(self.ids[:boundary]))
         if boundary < 2 or len(self.ids) - boundary < 2:
             boundary = len(self.ids)
         return self.ids[:boundary], self.ids[boundary:]
+
+    def whole_lines(self, ids: Ids) -> Ids:
+        """Symbols without the line at their end that has no line feed."""
+        end = len(ids)
+        while end > 0 and ids[end - 1] != self.vocabulary.newline:
+            end -= 1
+        return ids[:end]
 
 
 def read_corpus(
@@ -109,7 +115,7 @@ def _require_text(corpus: Corpus, config: TextConfig) -> None:
         raise TextError(f"{names}: the text holds only the character {character}; give one with something to learn")
     if config.lines and known.newline is None:
         raise TextError(f"{names}: the text is a single line; --lines needs at least two")
-    if config.lines and (corpus.ids == known.newline).all():
+    if config.lines and corpus.ids.min() == corpus.ids.max() == known.newline:
         raise TextError(f"{names}: every line is empty; give a text with something to learn")
 
 
@@ -121,7 +127,7 @@ def _has_zero_bytes(encoding: str) -> bool:
 def _is_text_encoding(encoding: str) -> bool:
     try:
         "".encode(encoding)
-    except (LookupError, UnicodeError):  # unknown, or not from text to bytes, such as base64
+    except (LookupError, ValueError):  # unknown, or not from text to bytes, such as base64
         return False
     return True
 

@@ -8,6 +8,8 @@ Knows: ids and where to cut them. Does not know: characters, networks or torch.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +21,7 @@ IGNORED = -1
 """The target of a step that is read but not predicted: padding, and reading into the text."""
 
 _POOL_BATCHES = 64
+_BLOCK = 1 << 24
 
 
 class Chunk(NamedTuple):
@@ -91,7 +94,7 @@ class ShuffledLines:
 
     def chunk_count(self, epoch: int) -> int:
         """How many chunks an epoch has."""
-        return sum(self._chunks_of(batch) for batch in self._batches(epoch))
+        return int(sum(self._chunks_of(batch) for batch in self._batches(epoch)))
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
         """An epoch's chunks; those of one batch of items follow each other with carried state."""
@@ -100,22 +103,25 @@ class ShuffledLines:
             count = self._chunks_of(batch)
             if skipped + count > start:
                 pieces = item_chunks(self.ids, batch, self.newline, self.chunk_length)
-                for number, chunk in enumerate(pieces):
-                    if skipped + number >= start:
-                        yield chunk
+                yield from islice(pieces, max(0, start - skipped), None)
             skipped += count
 
-    def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
+    @cached_property
+    def _items(self) -> NDArray[np.int64]:
+        return line_items(self.ids, self.newline)
+
+    def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """Items as (count, 2) beginnings and ends, batch by batch."""
         generator = np.random.default_rng([self.seed, epoch])
-        items = generator.permutation(line_items(self.ids, self.newline))
+        order = generator.permutation(len(self._items))
+        lengths = self._items[:, 1] - self._items[:, 0]
         pool_size = self.batch_size * _POOL_BATCHES
-        batches = []
-        for first in range(0, len(items), pool_size):
-            pool = items[first : first + pool_size]
-            pool = pool[np.argsort(pool[:, 1] - pool[:, 0], kind="stable")]
-            batches += [pool[start : start + self.batch_size] for start in range(0, len(pool), self.batch_size)]
-        return [batches[number] for number in generator.permutation(len(batches))]
+        for first in range(0, len(order), pool_size):
+            pool = order[first : first + pool_size]
+            pool = pool[np.argsort(lengths[pool], kind="stable")]
+            starts = np.arange(0, len(pool), self.batch_size)
+            for start in generator.permutation(starts):
+                yield self._items[pool[start : start + self.batch_size]]
 
     def _chunks_of(self, batch: NDArray[np.int64]) -> int:
         longest = int((batch[:, 1] - batch[:, 0]).max()) + 1
@@ -124,30 +130,31 @@ class ShuffledLines:
 
 def line_items(ids: Ids, newline: int) -> NDArray[np.int64]:
     """Where each line that is not empty begins and ends, (lines, 2); its line feed is left out."""
-    ends = np.flatnonzero(np.append(ids == newline, True))
-    begins = np.concatenate([[0], ends[:-1] + 1])
-    items = np.stack([begins, ends], axis=1)
-    return items[begins < ends]
+    blocks = range(0, len(ids), _BLOCK)
+    ends = [np.flatnonzero(ids[start : start + _BLOCK] == newline) + start for start in blocks]
+    bounds = np.concatenate([[-1], *ends, [len(ids)]])
+    items = np.stack([bounds[:-1] + 1, bounds[1:]], axis=1)
+    return items[items[:, 0] < items[:, 1]]
 
 
 def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: int) -> Iterator[Chunk]:
     """The chunks of one batch of items, read from the initial state; shorter items are padded."""
-    lengths = items[:, 1] - items[:, 0]
-    padded = np.full((len(items), int(lengths.max()) + 2), newline, np.int64)
-    predicted = np.arange(padded.shape[1] - 1) <= lengths[:, None]  # the item, then its line feed
-    for row, (begin, end) in enumerate(items):
-        padded[row, 1 : 1 + end - begin] = ids[begin:end]
-    targets = np.where(predicted, padded[:, 1:], IGNORED)
-    for start in range(0, targets.shape[1], chunk_length):
-        stop = start + chunk_length
-        yield Chunk(padded[:, :-1][:, start:stop], targets[:, start:stop], fresh=start == 0)
+    begins, ends = items[:, :1], items[:, 1:]
+    longest = int((ends - begins).max()) + 1
+    for start in range(0, longest, chunk_length):
+        steps = np.arange(start, min(start + chunk_length, longest) + 1)
+        positions = begins + steps - 1  # the first step reads the line feed before the item
+        within = (positions >= begins) & (positions < ends)
+        window = np.where(within, ids[np.clip(positions, 0, len(ids) - 1)].astype(np.int64), newline)
+        predicted = begins + steps[1:] - 1 <= ends  # the item, then its line feed
+        yield Chunk(window[:, :-1], np.where(predicted, window[:, 1:], IGNORED), fresh=start == 0)
 
 
 def every_line(ids: Ids, newline: int, batch_size: int, chunk_length: int = 256) -> Iterator[Chunk]:
     """All lines for scoring, each from the initial state; every symbol and every line's end is predicted once."""
     items = line_items(ids, newline)
     items = items[np.argsort(items[:, 1] - items[:, 0], kind="stable")]
-    for start in range(0, len(items), batch_size):
+    for start in np.random.default_rng(0).permutation(np.arange(0, len(items), batch_size)):  # any part is a fair one
         yield from item_chunks(ids, items[start : start + batch_size], newline, chunk_length)
 
 

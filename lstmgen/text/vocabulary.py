@@ -123,8 +123,8 @@ class Vocabulary:
         same = [c for c in self.characters if _base(c) == base]
         same += [c for c in self.characters if _base(c).casefold() == base.casefold()]
         same += [c for group in _LOOK_ALIKES if character in group for c in self.characters if c in group]
-        names = {unicodedata.name(c, ""): c for c in self.characters}
-        near = difflib.get_close_matches(unicodedata.name(character, ""), list(filter(None, names)), cutoff=0.75)
+        names = {_spoken_name(c): c for c in self.characters}
+        near = difflib.get_close_matches(_spoken_name(character), list(filter(None, names)), cutoff=0.75)
         return list(dict.fromkeys(same or [names[name] for name in near]))[:3]
 
     def to_mapping(self) -> dict[str, str]:
@@ -149,6 +149,12 @@ def _to_bytes(text: str, where: str) -> bytes:
     except UnicodeEncodeError as error:
         character = describe_character(text[error.start])
         raise UnknownCharacterError(f"no bytes stand for {character}, position {error.start} of the {where}") from error
+
+
+def _spoken_name(character: str) -> str:
+    """Its Unicode name, if that is more than a number: those of Chinese characters say nothing."""
+    name = unicodedata.name(character, "")
+    return "" if "IDEOGRAPH" in name else name
 
 
 def _base(character: str) -> str:

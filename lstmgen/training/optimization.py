@@ -51,10 +51,13 @@ def restore_optimizer(
     parameters: Mapping[str, nn.Parameter],
     tensors: Mapping[str, torch.Tensor],
 ) -> None:
-    """Give an optimizer the memory that `optimizer_tensors` took from another; raises ValueError if it does not fit."""
+    """Give an optimizer the memory that `optimizer_tensors` took from another.
+
+    Raises KeyError or ValueError for what does not fit.
+    """
     for name, tensor in tensors.items():
         parameter, moment = name.rsplit("/", 1)
-        if moment != "step" and tensor.shape != parameters[parameter].shape:
+        if tensor.shape != (() if moment == "step" else parameters[parameter].shape) or tensor.dtype != torch.float32:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}")
     name_of = {id(tensor): name for name, tensor in parameters.items()}
     order = [name_of[id(tensor)] for group in optimizer.param_groups for tensor in group["params"]]

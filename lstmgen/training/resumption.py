@@ -40,18 +40,35 @@ def take_place(trainer: Trainer, place: Place) -> dict[str, AnyArray]:
     return arrays
 
 
-def restore_place(trainer: Trainer, arrays: Mapping[str, AnyArray]) -> Place:
-    """The inverse of `take_place`; raises CheckpointError for what does not fit."""
+def restore_place(trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | None) -> Place:
+    """The inverse of `take_place`.
+
+    Args:
+        trainer: gets the optimizer's memory and the generator's state; without the latter it keeps its own.
+        arrays: from `take_place`.
+        batch_size: the rows of the carried state; None: any number.
+
+    Raises CheckpointError for what does not fit.
+    """
     try:
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        memory = {name.removeprefix(_OPTIMIZER): tensor for name, tensor in tensors.items() if _OPTIMIZER in name}
+        memory = {
+            name.removeprefix(_OPTIMIZER): tensor for name, tensor in tensors.items() if name.startswith(_OPTIMIZER)
+        }
         restore_optimizer(trainer.optimizer, trainer.model.parameters, memory)
-        trainer.generator.set_state(tensors["generator"])
+        if "generator" in tensors:
+            trainer.generator.set_state(tensors["generator"])
         state = None
         if f"{_STATE}0" in tensors:
             fields = iter(tensors[f"{_STATE}{number}"] for number in range(len(tensors)))
-            zeros = trainer.model.initial_state(len(tensors[f"{_STATE}0"]))
-            state = map_state(lambda zero: next(fields).to(trainer.model.device).reshape(zero.shape), zeros)
+            zeros = trainer.model.initial_state(batch_size or len(tensors[f"{_STATE}0"]))
+            state = map_state(lambda zero: _fitting(next(fields), zero), zeros)
         return Place(state, float(tensors["training_nats"]))
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (KeyError, RuntimeError, StopIteration, TypeError, ValueError) as error:
         raise CheckpointError(f"cannot be resumed ({error}); the run's best checkpoint can still be sampled") from error
+
+
+def _fitting(saved: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:
+    if saved.shape != zero.shape or saved.dtype != zero.dtype:
+        raise ValueError(f"a state of shape {tuple(saved.shape)}, not {tuple(zero.shape)}")
+    return saved.to(zero.device)

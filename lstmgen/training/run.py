@@ -4,6 +4,7 @@ Knows: the order of these. Does not know: the loop (`session`), or terminals.
 """
 
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,11 @@ class Preparation:
     corpus: Corpus
     folder: Path
     planned: Planned
+
+    def abandon(self) -> None:
+        """Give the run's name back, if nothing has been saved under it."""
+        if not any(self.folder.glob("*.safetensors")):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, started: float) -> Session:
         """Begin the session.
@@ -123,7 +129,12 @@ def resume(
     if not checkpoint.extra:
         raise CheckpointError(f"{path}: holds no place to resume from; give the run's folder, which has {LAST}")
     record = checkpoint.record
-    record = replace(record, device=str(choose_device(device)), threads=threads or record.threads)
+    notes = [f"going on from step {record.step:,}"]
+    place = str(choose_device(device))
+    if place != record.device:
+        checkpoint.extra.pop("generator", None)
+        notes.append(f"on {place}, no longer on {record.device}: dropout begins anew")
+    record = replace(record, device=place, threads=threads or record.threads)
     if STANDARD_INPUT in record.text.sources and not sources:
         raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - --resume {run}")
     if sources:
@@ -138,8 +149,7 @@ def resume(
             f"{names}: not the text this run was trained on; say where that is: lstmgen train TEXT --resume {run}"
         )
     checkpoint = replace(checkpoint, record=record)
-    notes = (f"going on from step {record.step:,}", *corpus.notes)
-    return _prepared(checkpoint, corpus, path.parent, notes)
+    return _prepared(checkpoint, corpus, path.parent, (*notes, *corpus.notes))
 
 
 def _prepared(checkpoint: Checkpoint, corpus: Corpus, folder: Path, notes: tuple[str, ...]) -> Preparation:
@@ -174,9 +184,10 @@ def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
 def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> list[Path]:
     """Where a new run may go, the best name first: the one that was given, or one made of text and cell."""
     if run is not None:
-        if not run or Path(run).name != run or run == ".." or len(run) > _LONGEST_NAME:
+        if not re.fullmatch(r"\w[\w.+-]*", run) or len(run) > _LONGEST_NAME:
             shown = run[:_LONGEST_NAME] or "(an empty name)"
-            raise ConfigError(f"--run {shown}: give a short name, not a path; the run goes to {RUNS_FOLDER / 'NAME'}")
+            remedy = f"give a short name of letters, digits, - and _; the run goes to {RUNS_FOLDER / 'NAME'}"
+            raise ConfigError(f"--run {shown}: {remedy}")
         return [RUNS_FOLDER / run]
     stem = "stdin" if text.sources[0] == STANDARD_INPUT else Path(text.sources[0]).resolve().name.split(".")[0]
     corpus = re.sub(r"[^\w-]+", "-", stem).strip("-")[: _LONGEST_NAME // 2] or "text"

@@ -1,7 +1,8 @@
 """A run from its first step to its last, or from where it stopped.
 
-Everything that decides the next step is in `last.safetensors`: weights, the optimizer's memory, the generator, the
-place in the text and the carried state. A resumed run therefore ends as it would have without the interruption.
+Everything that decides the weights after the next step is in `last.safetensors`: weights, the optimizer's memory, the
+generator, the place in the text and the carried state. A resumed run whose budget counts steps or epochs therefore ends
+with the weights that it would have had without the interruption, bit for bit.
 
 Knows: budgets, when to evaluate and to save. Does not know: terminals; it yields events.
 """
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 
 import lstmgen
-from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, TrainingRecord, save_checkpoint
+from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, TrainingRecord, run_name, save_checkpoint
 from lstmgen.config import ModelConfig, SamplingConfig
 from lstmgen.errors import ConfigError, TrainingError
 from lstmgen.evaluation.score import score
@@ -29,7 +30,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
 from lstmgen.text.corpus import Corpus
-from lstmgen.text.streams import Chunk, every_line, overlapping_streams
+from lstmgen.text.streams import Chunk, every_line, line_items, overlapping_streams
 from lstmgen.training.budget import BudgetMeter
 from lstmgen.training.events import Evaluated, Event, Finished, Stepped, is_logged, to_mapping
 from lstmgen.training.optimization import learning_rate
@@ -45,7 +46,8 @@ VALIDATION_LIMIT = 200_000
 
 _VALIDATION_ROWS = 32
 _VALIDATION_WARM_UP = 100
-_EVALUATION_SHARE = 0.05  # of a time budget
+_EVALUATION_SHARE = 0.05  # of a time budget, for all evaluations at tenths of it
+_VALIDATION_SHARE = 0.02  # of a time budget, for one evaluation
 _SAVE_SECONDS = 60.0
 _SMOOTHING = 0.98
 _PREVIEW_LENGTH = 200
@@ -67,6 +69,7 @@ class _Progress:
     share: float = 0.0
     best_nats: float | None = None
     failures: int = 0
+    validation_chunks: int | None = None  # that an evaluation reads; None: not known yet
 
 
 class Session:
@@ -98,7 +101,10 @@ class Session:
         self._config = record.training
         self._clock = clock
         self._newline = corpus.vocabulary.newline if record.text.lines else None
-        training, self._held_out = corpus.split(record.text.validation, record.text.lines)
+        training, held_out = corpus.split(record.text.validation, record.text.lines)
+        self._held_out = (
+            corpus.whole_lines(held_out[:VALIDATION_LIMIT]) if record.text.lines else held_out[:VALIDATION_LIMIT]
+        )
         self._text = build_text(self._config, training, self._newline, record.text.lines)
 
         torch.set_num_threads(record.threads)
@@ -110,9 +116,13 @@ class Session:
             step=record.step,
             symbols_read=record.symbols_read,
             best_nats=record.best_nats,
+            validation_chunks=record.validation_chunks,
         )
         if checkpoint.extra:
-            self._at.place = restore_place(self._trainer, checkpoint.extra)
+            rows = self._config.batch_size if self._newline is None else None
+            self._at.place = restore_place(self._trainer, checkpoint.extra, rows)
+        for part in folder.glob("*.part"):  # of a save that was killed
+            part.unlink(missing_ok=True)
         self._chunk_count = self._text.chunk_count(self._at.epoch)
         self._meter = BudgetMeter(
             self._config.budget, seconds=record.seconds, share=record.progress, started=started, clock=clock
@@ -121,8 +131,8 @@ class Session:
         if self._at.share >= 1:
             budget = self._config.budget
             raise ConfigError(
-                f"{folder.name}: its budget of {budget} is used up; give a larger one, such as "
-                f"lstmgen train --resume {folder.name} {budget.unit.option} {2 * budget.amount:g}"
+                f"{folder}: its budget of {budget} is used up; give a larger one, such as "
+                f"lstmgen train --resume {run_name(folder)} {budget.unit.option} {2 * budget.amount:.12g}"
             )
         self._saved = clock()
 
@@ -136,13 +146,15 @@ class Session:
             for chunk in self._text.chunks(self._at.epoch, self._at.chunk):
                 mark = int(self._at.share * EVALUATIONS)
                 yield self._step(chunk)
-                interrupted = should_stop()
-                if interrupted or self._at.share >= 1:
+                if self._at.share >= 1:
                     break
-                if self._evaluation_due(mark):
+                if self._evaluation_due(mark):  # also before stopping: a resumed run would not make up for it
                     yield self._evaluate()
                 elif self._clock() - self._saved > _SAVE_SECONDS:
                     self._save(LAST)
+                interrupted = should_stop()
+                if interrupted:
+                    break
             else:
                 self._at.epoch, self._at.chunk = self._at.epoch + 1, 0
                 self._chunk_count = self._text.chunk_count(self._at.epoch)
@@ -236,14 +248,27 @@ class Session:
         )
 
     def _validation_nats(self) -> float | None:
-        held_out = self._held_out[:VALIDATION_LIMIT]
-        if len(held_out) < 2 or (held_out == self._newline).all():
-            return None
         if self._newline is None:
-            chunks = overlapping_streams(held_out, _VALIDATION_ROWS, _VALIDATION_WARM_UP)
+            if len(self._held_out) < 2:
+                return None
+            chunks = overlapping_streams(self._held_out, _VALIDATION_ROWS, _VALIDATION_WARM_UP)
         else:
-            chunks = every_line(held_out, self._newline, 4 * _VALIDATION_ROWS)
-        return score(TorchReader(self._model), chunks).nats_per_character
+            if len(line_items(self._held_out, self._newline)) == 0:
+                return None
+            chunks = every_line(self._held_out, self._newline, 4 * _VALIDATION_ROWS)
+        return score(TorchReader(self._model), self._affordable(chunks)).nats_per_character
+
+    def _affordable(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """As many chunks as a time budget allows; how many that is, the first evaluation finds out for all."""
+        begun, known, read = self._clock(), self._at.validation_chunks, 0
+        for chunk in chunks:
+            may_end = read > 0 and (chunk.fresh or self._newline is None)  # lines are not cut
+            long = self._meter.timed and self._clock() - begun > _VALIDATION_SHARE * self._config.budget.amount
+            if may_end and (long if known is None else read >= known):
+                break
+            yield chunk
+            read += 1
+        self._at.validation_chunks = read
 
     def _preview(self) -> str:
         """A few characters of what the network writes now."""
@@ -266,6 +291,7 @@ class Session:
             progress=at.share,
             validation_nats=validation,
             best_nats=at.best_nats,
+            validation_chunks=at.validation_chunks,
             versions=_versions(),
         )
         extra = take_place(self._trainer, at.place) if name == LAST else {}
