@@ -11,7 +11,7 @@ import pytest
 import typer
 
 import lstmgen
-from lstmgen.cli.app import app
+from lstmgen.cli.app import app, main
 from tests.command_line import controls, done, problem, run, start, untrained_run, usage_error
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
@@ -217,3 +217,15 @@ def test_ctrl_c_ends_an_endless_text_with_130_and_no_traceback() -> None:
     process.send_signal(signal.SIGINT)
     _, complaints = process.communicate(timeout=60)
     assert (process.returncode, complaints) == (130, b"")
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+@pytest.mark.parametrize("command", [["sample", "-n", "5"], ["info"], ["sample", "-f", "-"]])
+def test_closed_standard_streams_are_no_traceback(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == (1 if "-f" in command else 0)
+    sys.stdout.close()
+    sys.stderr.close()

@@ -202,3 +202,17 @@ def test_sigmoid_and_softmax_do_not_overflow() -> None:
     extreme = np.array([-1e4, 0.0, 1e4], np.float32)
     assert_allclose(sigmoid(extreme), [0, 0.5, 1])
     assert_allclose(softmax(extreme), [0, 0, 1])
+
+
+def test_dropout_is_between_layers_and_before_the_head() -> None:
+    network = small_network(CELLS["lstm"], num_layers=3)
+    named = random_weights(network)
+    dropped: list[tuple[int, ...]] = []
+
+    def watch(activations: NDArray[np.float64]) -> NDArray[np.float64]:
+        dropped.append(activations.shape)
+        return activations
+
+    state = network.initial_state(3, like=named["embedding"])
+    read_chunk(network, network.arrange(named), some_ids(), state, dropout=watch)
+    assert dropped == [(3, TIME, network.hidden_size)] * 3

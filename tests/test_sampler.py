@@ -13,7 +13,7 @@ from lstmgen.config import SamplingConfig
 from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import Engine
 from lstmgen.generation.filters import sharpen
-from lstmgen.generation.sampler import Drawn, draw_symbols, surprise
+from lstmgen.generation.sampler import Drawn, _draw, draw_symbols, surprise
 from lstmgen.text.streams import one_stream
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
@@ -126,6 +126,12 @@ def test_sharpen_keeps_the_order_and_never_loses_the_best(logits: list[float], t
     assert np.isfinite(after).any()
     assert after[0].argmax() == before[0].argmax()
     assert not np.isnan(after).any()
+
+
+def test_what_has_no_probability_is_never_drawn() -> None:
+    """Not even where the random number is exactly 0."""
+    logits = np.array([[-np.inf, 0.0, -np.inf]], np.float32)
+    assert [_draw(logits, np.array([chance]))[0] for chance in (0.0, 0.5, 1 - 2**-53)] == [1, 1, 1]
 
 
 def test_surprise_is_finite_for_extreme_logits() -> None:

@@ -86,4 +86,5 @@ def test_cold_windows_begin_from_the_initial_state() -> None:
     network = small_network(CELLS["lstm"])
     engine = Engine(network, single(random_weights(network)))
     parts = [score(engine, one_stream(IDS[start : start + 51])).nats for start in range(0, 399, 50)]
-    assert_allclose(score(engine, cold_windows(IDS, 50)).nats, sum(parts), rtol=1e-5)
+    for batch_size in (1, 3, 64):
+        assert_allclose(score(engine, cold_windows(IDS, 50, batch_size)).nats, sum(parts), rtol=1e-5)

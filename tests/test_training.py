@@ -12,12 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint
+from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint, save_checkpoint
 from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.errors import TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.initialization import initialize
-from lstmgen.network.model import Model
+from lstmgen.network.model import Model, drop
 from lstmgen.text.streams import Chunk
 from lstmgen.training import run as training_run
 from lstmgen.training.events import Evaluated, Event, Finished, Stepped
@@ -72,7 +72,7 @@ def assert_same_tensors(ours: Checkpoint, theirs: Checkpoint) -> None:
         (CellKind.PEEPHOLE, 2, True),
     ],
 )
-@pytest.mark.parametrize("killed_at", [1, 7, 13])
+@pytest.mark.parametrize("killed_at", [1, 5, 8, 15])
 def test_resuming_gives_the_same_bytes_as_never_stopping(
     cell: CellKind, attention: int, lines: bool, killed_at: int
 ) -> None:
@@ -101,6 +101,42 @@ def test_resuming_gives_the_same_bytes_as_never_stopping(
         ours, theirs = load_checkpoint(cut.folder / file), load_checkpoint(whole.folder / file)
         assert_same_tensors(ours, theirs)
         assert replace(ours.record, seconds=0) == replace(theirs.record, seconds=0)
+
+
+def test_a_stop_at_the_last_step_is_the_end_of_the_run() -> None:
+    stops = iter([False] * 19 + [True])
+    *_, evaluated, end = prepare().start(started=0.0).events(lambda: next(stops))
+    assert isinstance(evaluated, Evaluated)
+    assert isinstance(end, Finished)
+    assert not end.interrupted
+
+
+def test_resuming_keeps_the_best_weights_until_there_are_better_ones() -> None:
+    preparation = prepare()
+    list(preparation.start(started=0.0).events(lambda: True))
+    last = load_checkpoint(preparation.folder / LAST)
+    save_checkpoint(replace(last, record=replace(last.record, best_nats=0.001)), preparation.folder / LAST)
+    best = (preparation.folder / BEST).read_bytes()
+    run_to_end(training_run.resume(preparation.folder.name))
+    assert (preparation.folder / BEST).read_bytes() == best
+
+
+def test_the_state_is_carried_from_chunk_to_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    carried = []
+    step = Trainer.step
+
+    def watched(self: Trainer, chunk: Chunk, state: Any, learning_rate: float) -> Any:
+        carried.append(chunk.fresh or (state is not None and any(field.any() for field in state.layers[0])))
+        return step(self, chunk, state, learning_rate)
+
+    monkeypatch.setattr(Trainer, "step", watched)
+    run_to_end(prepare(replace(QUICK, state_reset=0)))
+    assert carried == [True] * 20
+
+
+def test_by_default_there_are_ten_evaluations() -> None:
+    events = run_to_end(prepare(replace(QUICK, every=None)))
+    assert [event.step for event in events if isinstance(event, Evaluated)] == list(range(2, 21, 2))
 
 
 def test_a_larger_budget_goes_on_where_a_run_ended() -> None:
@@ -166,14 +202,8 @@ def test_counted_budgets_are_kept(budget: Budget, steps: int | None) -> None:
 
 def test_a_time_budget_counts_from_the_start_of_the_command_to_the_end() -> None:
     """On a clock that moves a hundredth of a second at a look; the command began 2 seconds before training."""
-    now = [100.0]
-
-    def clock() -> float:
-        now[0] += 0.01
-        return now[0]
-
     preparation = prepare(replace(QUICK, budget=Budget(8, BudgetUnit.SECONDS), every=None))
-    session = Session(preparation.checkpoint, preparation.corpus, preparation.folder, started=98.0, clock=clock)
+    session = Session(preparation.checkpoint, preparation.corpus, preparation.folder, started=98.0, clock=Clock(0.01))
     events = list(session.events())
     *_, end = events
     assert isinstance(end, Finished)
@@ -181,6 +211,46 @@ def test_a_time_budget_counts_from_the_start_of_the_command_to_the_end() -> None
     shares = [event.progress for event in events if isinstance(event, Stepped)]
     assert shares == sorted(shares)
     assert shares[-1] == 1
+
+
+class Clock:
+    """Moves by a fixed time whenever it is read."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now, self.seconds = 100.0, seconds
+
+    def __call__(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+def test_a_resumed_time_budget_goes_on_from_its_share_and_holds_both_sessions() -> None:
+    preparation = prepare(replace(QUICK, budget=Budget(8, BudgetUnit.SECONDS), every=None))
+
+    def session(checkpoint: Checkpoint) -> Session:
+        clock = Clock(0.01)
+        return Session(checkpoint, preparation.corpus, preparation.folder, started=99.0, clock=clock)
+
+    half = list(session(preparation.checkpoint).events(iter([False] * 40 + [True]).__next__))
+    before = max(event.progress for event in half if isinstance(event, Stepped))
+    assert 0.1 < before < 0.9
+    events = list(session(load_checkpoint(preparation.folder / LAST)).events())
+    shares = [event.progress for event in events if isinstance(event, Stepped)]
+    assert before < shares[0] < before + 0.1
+    assert shares[-1] == 1
+    *_, end = events
+    assert isinstance(end, Finished)
+    assert 7.5 <= end.seconds <= 8
+    doubled = training_run.resume(preparation.folder.name, budget=Budget(16, BudgetUnit.SECONDS))
+    assert doubled.checkpoint.record.progress == pytest.approx(0.5, abs=0.05)
+
+
+def test_training_is_saved_each_minute() -> None:
+    preparation = prepare(replace(QUICK, every=1000))
+    session = Session(preparation.checkpoint, preparation.corpus, preparation.folder, started=0.0, clock=Clock(10))
+    saved = [(preparation.folder / LAST).exists() for event in session.events() if isinstance(event, Stepped)]
+    assert not saved[0]
+    assert saved[10]
 
 
 @given(progress=st.floats(0, 1))
@@ -206,6 +276,35 @@ def trainer(**training: Any) -> Trainer:
     network = small_network(CELLS["lstm"])
     weights = initialize(network, np.random.default_rng(0))
     return Trainer(Model(network, weights, torch.device("cpu")), replace(QUICK, **training), Precision.FLOAT32)
+
+
+def test_gradients_are_clipped() -> None:
+    clipped = trainer(clip=0.01)
+    clipped.step(chunk(), None, learning_rate=0.1)
+    gradients = [tensor.grad for tensor in clipped.model.parameters.values() if tensor.grad is not None]
+    assert float(sum(gradient.square().sum() for gradient in gradients)) ** 0.5 == pytest.approx(0.01, rel=1e-3)
+
+
+def test_bfloat16_is_used_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = trainer()
+    reading = learner.model.read
+    low: list[bool] = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        low.append(torch.is_autocast_enabled("cpu"))
+        return reading(*arguments, **options)
+
+    monkeypatch.setattr(learner.model, "read", watched)
+    for precision in (Precision.FLOAT32, Precision.BFLOAT16):
+        monkeypatch.setattr(learner, "_precision", precision)
+        learner.step(chunk(), None, learning_rate=0.0)
+    assert low == [False, True]
+
+
+def test_dropout_zeroes_its_share_and_scales_up_the_rest() -> None:
+    dropped = drop(torch.ones(100, 100), 0.25, torch.Generator().manual_seed(0))
+    assert sorted(set(dropped.flatten().tolist())) == pytest.approx([0, 4 / 3])
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.03)
 
 
 def chunk(fresh: bool = True) -> Chunk:
