@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,47 +94,50 @@ class ShuffledLines:
 
     def chunk_count(self, epoch: int) -> int:
         """How many chunks an epoch has."""
-        return int(sum(self._chunks_of(batch) for batch in self._batches(epoch)))
+        lengths = self._items[:, 1] - self._items[:, 0]
+        total = 0
+        for pool, starts in self._pools(epoch):
+            longest = lengths[pool[np.minimum(starts + self.batch_size, len(pool)) - 1]].astype(np.int64) + 1
+            total += int((-(-longest // self.chunk_length)).sum())
+        return total
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
         """An epoch's chunks; those of one batch of items follow each other with carried state."""
         skipped = 0
-        for batch in self._batches(epoch):
-            count = self._chunks_of(batch)
-            if skipped + count > start:
-                pieces = item_chunks(self.ids, batch, self.newline, self.chunk_length)
-                yield from islice(pieces, max(0, start - skipped), None)
-            skipped += count
+        for pool, starts in self._pools(epoch):
+            for first in starts:
+                batch = self._items[pool[first : first + self.batch_size]].astype(np.int64)
+                count = -(-(int((batch[:, 1] - batch[:, 0]).max()) + 1) // self.chunk_length)
+                if skipped + count > start:
+                    pieces = item_chunks(self.ids, batch, self.newline, self.chunk_length)
+                    yield from islice(pieces, max(0, start - skipped), None)
+                skipped += count
 
     @cached_property
-    def _items(self) -> NDArray[np.int64]:
+    def _items(self) -> NDArray[np.integer[Any]]:
         return line_items(self.ids, self.newline)
 
-    def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        """Items as (count, 2) beginnings and ends, batch by batch."""
+    def _pools(self, epoch: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """An epoch's items, pool by pool: their numbers, the shortest first, and where in it each batch begins."""
         generator = np.random.default_rng([self.seed, epoch])
         order = generator.permutation(len(self._items))
-        lengths = self._items[:, 1] - self._items[:, 0]
         pool_size = self.batch_size * _POOL_BATCHES
         for first in range(0, len(order), pool_size):
             pool = order[first : first + pool_size]
-            pool = pool[np.argsort(lengths[pool], kind="stable")]
-            starts = np.arange(0, len(pool), self.batch_size)
-            for start in generator.permutation(starts):
-                yield self._items[pool[start : start + self.batch_size]]
-
-    def _chunks_of(self, batch: NDArray[np.int64]) -> int:
-        longest = int((batch[:, 1] - batch[:, 0]).max()) + 1
-        return -(-longest // self.chunk_length)
+            lengths = self._items[pool, 1] - self._items[pool, 0]
+            starts = generator.permutation(np.arange(0, len(pool), self.batch_size))
+            yield pool[np.argsort(lengths, kind="stable")], starts
 
 
-def line_items(ids: Ids, newline: int) -> NDArray[np.int64]:
+def line_items(ids: Ids, newline: int) -> NDArray[np.integer[Any]]:
     """Where each line that is not empty begins and ends, (lines, 2); its line feed is left out."""
+    kind = np.uint32 if len(ids) < 2**32 - 1 else np.int64
     blocks = range(0, len(ids), _BLOCK)
-    ends = [np.flatnonzero(ids[start : start + _BLOCK] == newline) + start for start in blocks]
-    bounds = np.concatenate([[-1], *ends, [len(ids)]])
-    items = np.stack([bounds[:-1] + 1, bounds[1:]], axis=1)
-    return items[items[:, 0] < items[:, 1]]
+    ends = [(np.flatnonzero(ids[start : start + _BLOCK] == newline) + start).astype(kind) for start in blocks]
+    bounds = np.concatenate([*ends, np.array([len(ids)], kind)])
+    begins = np.concatenate([np.array([0], kind), bounds[:-1] + kind(1)])
+    filled = begins < bounds
+    return np.stack([begins[filled], bounds[filled]], axis=1)
 
 
 def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: int) -> Iterator[Chunk]:
@@ -155,7 +158,7 @@ def every_line(ids: Ids, newline: int, batch_size: int, chunk_length: int = 256)
     items = line_items(ids, newline)
     items = items[np.argsort(items[:, 1] - items[:, 0], kind="stable")]
     for start in np.random.default_rng(0).permutation(np.arange(0, len(items), batch_size)):  # any part is a fair one
-        yield from item_chunks(ids, items[start : start + batch_size], newline, chunk_length)
+        yield from item_chunks(ids, items[start : start + batch_size].astype(np.int64), newline, chunk_length)
 
 
 def one_stream(ids: Ids, chunk_length: int = 1024) -> Iterator[Chunk]:

@@ -59,7 +59,7 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     items = line_items(ids, newline)
     if len(items) < 2:
         raise ConfigError(f"--lines: {len(items)} lines to train on; give at least 2, or leave --lines out")
-    length = min(config.chunk_length, float((items[:, 1] - items[:, 0]).mean()) + 1)
+    length = min(config.chunk_length, len(ids) / len(items))
     wanted = config.batch_size if batch_size_given else math.ceil(config.batch_size * config.chunk_length / length)
     return Fitted(replace(config, batch_size=max(1, min(wanted, len(items) // 4))), ())
 
