@@ -57,6 +57,7 @@ class LanguageModel:
 
         Raises:
             UnknownCharacterError: the prompt holds such a character.
+            ValueError: `on_unknown` is neither of the two, or the seed is below 0.
             ConfigError: the length (which must have an end here) or the temperature is below 0.
         """
         if length < 0:
@@ -73,7 +74,10 @@ class LanguageModel:
         seed: int | None = None,
         on_unknown: str = OnUnknown.ERROR,
     ) -> Iterator[str]:
-        """Write one text piece by piece as it comes, the prompt first; see `sample`. A length of -1 has no end."""
+        """Write one text piece by piece as it comes, the prompt first; see `sample`. A length of -1 has no end.
+
+        Errors are raised when the first piece is asked for.
+        """
         ids = self.read_prompt(prompt, OnUnknown(on_unknown))
         config = SamplingConfig(length, temperature)
         decoder = self.vocabulary.decoder()

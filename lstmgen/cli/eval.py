@@ -71,7 +71,7 @@ def evaluate(
     path = find_checkpoint(checkpoint)
     model = LanguageModel(load_checkpoint(path))
     if text is None:
-        name = f"{', '.join(model.record.text.sources)}: the last {model.record.text.validation:.0%}, held out"
+        name = f"{', '.join(model.record.text.sources)}: the last {100 * model.record.text.validation:g}%, held out"
         ids = held_out_ids(model.record, model.vocabulary)
     else:
         name = text
@@ -98,11 +98,10 @@ def evaluate(
         windows = {"window": {"protocol": f"cold windows of {window}", **_facts(cold)}} if cold else {}
         print_json({**about, **windows})
         return
-    shown = {"checkpoint": str(path), "text": name, "protocol": protocol, **_shown(exact)}
+    print_facts({"checkpoint": str(path), "text": name, "protocol": protocol, **_shown(exact)})
     if cold:
-        shown |= {"": "", "protocol ": f"windows of {window} characters, each from a cold start"}
-        shown |= {fact + " ": value for fact, value in _shown(cold).items()}
-    print_facts(shown)
+        sys.stdout.write("\n")
+        print_facts({"protocol": f"windows of {window} characters, each from a cold start", **_shown(cold)})
 
 
 def _facts(score: "Score") -> dict[str, float]:

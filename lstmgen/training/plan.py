@@ -61,7 +61,9 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
         raise ConfigError(f"--lines: {len(items)} lines to train on; give at least 2, or leave --lines out")
     length = min(config.chunk_length, len(ids) / len(items))
     wanted = config.batch_size if batch_size_given else math.ceil(config.batch_size * config.chunk_length / length)
-    return Fitted(replace(config, batch_size=max(1, min(wanted, len(items) // 4))), ())
+    batch_size = max(1, min(wanted, len(items) // 4))
+    notes = (f"{len(items):,} lines are few to learn from: batch size {wanted} -> {batch_size}",)
+    return Fitted(replace(config, batch_size=batch_size), notes if batch_size < wanted else ())
 
 
 def build_text(config: TrainingConfig, ids: Ids, newline: int | None, lines: bool) -> TrainingText:
