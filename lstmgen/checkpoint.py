@@ -22,7 +22,6 @@ from safetensors.numpy import save as to_safetensors
 from lstmgen.config import ModelConfig, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
 from lstmgen.errors import CheckpointError, ConfigError
 from lstmgen.network.architecture import Network, build_network
-from lstmgen.network.initialization import check_weights
 from lstmgen.text.vocabulary import Vocabulary
 
 RUNS_FOLDER = Path("checkpoints")
@@ -32,6 +31,7 @@ FORMAT = 1
 _METADATA_KEY = "lstmgen"  # one key, so that the same content is the same bytes
 _EXTRA_PREFIX = "resume/"
 _SHOWN_CHARACTERS = 60
+_LARGEST_WEIGHT = 1e6
 
 FloatArray = NDArray[np.float32]
 AnyArray = NDArray[Any]
@@ -166,10 +166,27 @@ def _assemble(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> Chec
     layers = sum(name.endswith("weight_hh") for name in weights)
     if model.num_layers != layers:
         raise CheckpointError(f"says it has {model.num_layers} layers, holds {layers}")
-    if problem := check_weights(build_network(model, len(vocabulary)), weights):
+    if problem := _problem_with(weights, build_network(model, len(vocabulary))):
         raise CheckpointError(f"{problem}; the file is damaged")
     extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in tensors.items() if name not in weights}
     return Checkpoint(model, vocabulary, weights, from_mapping(TrainingRecord, about["record"]), extra)
+
+
+def _problem_with(weights: Mapping[str, AnyArray], network: Network) -> str | None:
+    """Say in a few words what is wrong with parameters for this network; None: nothing."""
+    shapes = network.shapes()
+    if missing := sorted(shapes.keys() - weights.keys()):
+        return f"weight {missing[0]} is missing"
+    if unknown := sorted(weights.keys() - shapes.keys()):
+        return f"weight {unknown[0]} does not belong"
+    for name, shape in shapes.items():
+        if weights[name].shape != shape:
+            return f"weight {name} has shape {weights[name].shape}, expected {shape}"
+        if weights[name].dtype != np.float32:
+            return f"weight {name} has the type {weights[name].dtype}, expected float32"
+        if not (np.abs(weights[name]) < _LARGEST_WEIGHT).all():
+            return f"weight {name} holds numbers that are not finite, or that no training gives"
+    return None
 
 
 def find_checkpoint(reference: str | None, file: str = BEST) -> Path:

@@ -4,16 +4,12 @@ Knows: orthogonal recurrent blocks (Saxe et al. 2014), forget bias 1 (Gers et al
 Does not know: torch. The numbers depend on the seed alone, not on the device or the library that trains.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.cells import Cell
 from lstmgen.cells.base import gate_names
 from lstmgen.network.architecture import Network
-
-_LARGEST = 1e6
 
 FloatArray = NDArray[np.float32]
 
@@ -52,20 +48,3 @@ def _open_forget_gate(bias: NDArray[np.float64], cell: Cell) -> None:
     names = gate_names(cell)
     if "forget" in names:
         bias.reshape(len(names), -1)[names.index("forget")] = 1
-
-
-def check_weights(network: Network, weights: Mapping[str, NDArray[np.generic]]) -> str | None:
-    """Say in a few words what is wrong with parameters for this network; None: nothing."""
-    shapes = network.shapes()
-    if missing := sorted(shapes.keys() - weights.keys()):
-        return f"weight {missing[0]} is missing"
-    if unknown := sorted(weights.keys() - shapes.keys()):
-        return f"weight {unknown[0]} does not belong"
-    for name, shape in shapes.items():
-        if weights[name].shape != shape:
-            return f"weight {name} has shape {weights[name].shape}, expected {shape}"
-        if weights[name].dtype != np.float32:
-            return f"weight {name} has the type {weights[name].dtype}, expected float32"
-        if not (np.abs(weights[name]) < _LARGEST).all():
-            return f"weight {name} holds numbers that are not finite, or that no training gives"
-    return None

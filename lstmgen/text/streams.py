@@ -94,21 +94,15 @@ class ShuffledLines:
 
     def chunk_count(self, epoch: int) -> int:
         """How many chunks an epoch has."""
-        lengths = self._items[:, 1] - self._items[:, 0]
-        total = 0
-        for pool, starts in self._pools(epoch):
-            longest = lengths[pool[np.minimum(starts + self.batch_size, len(pool)) - 1]].astype(np.int64) + 1
-            total += int((-(-longest // self.chunk_length)).sum())
-        return total
+        return sum(int(counts.sum()) for _, _, counts in self._pools(epoch))
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
         """An epoch's chunks; those of one batch of items follow each other with carried state."""
         skipped = 0
-        for pool, starts in self._pools(epoch):
-            for first in starts:
-                batch = self._items[pool[first : first + self.batch_size]].astype(np.int64)
-                count = -(-(int((batch[:, 1] - batch[:, 0]).max()) + 1) // self.chunk_length)
+        for pool, starts, counts in self._pools(epoch):
+            for first, count in zip(starts, counts.tolist(), strict=True):
                 if skipped + count > start:
+                    batch = self._items[pool[first : first + self.batch_size]].astype(np.int64)
                     pieces = item_chunks(self.ids, batch, self.newline, self.chunk_length)
                     yield from islice(pieces, max(0, start - skipped), None)
                 skipped += count
@@ -117,16 +111,19 @@ class ShuffledLines:
     def _items(self) -> NDArray[np.integer[Any]]:
         return line_items(self.ids, self.newline)
 
-    def _pools(self, epoch: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """An epoch's items, pool by pool: their numbers, the shortest first, and where in it each batch begins."""
+    def _pools(self, epoch: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """An epoch's items, pool by pool: their numbers, the shortest first, and each batch's beginning and chunks."""
         generator = np.random.default_rng([self.seed, epoch])
         order = generator.permutation(len(self._items))
         pool_size = self.batch_size * _POOL_BATCHES
         for first in range(0, len(order), pool_size):
             pool = order[first : first + pool_size]
-            lengths = self._items[pool, 1] - self._items[pool, 0]
+            lengths = (self._items[pool, 1] - self._items[pool, 0]).astype(np.int64)
+            by_length = np.argsort(lengths, kind="stable")
             starts = generator.permutation(np.arange(0, len(pool), self.batch_size))
-            yield pool[np.argsort(lengths, kind="stable")], starts
+            last = np.minimum(starts + self.batch_size, len(pool)) - 1  # the longest of each batch
+            steps = lengths[by_length[last]] + 1
+            yield pool[by_length], starts, -(-steps // self.chunk_length)
 
 
 def line_items(ids: Ids, newline: int) -> NDArray[np.integer[Any]]:

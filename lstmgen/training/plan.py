@@ -5,15 +5,15 @@ Knows: how to try a step and time it. Does not know: the loop, files or terminal
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
 from lstmgen.config import Device, Precision, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import Network
-from lstmgen.network.initialization import initialize
+from lstmgen.network.initialization import FloatArray
 from lstmgen.network.model import Model
 from lstmgen.text.streams import Chunk, ParallelStreams, ShuffledLines, TrainingText, line_items
 from lstmgen.text.vocabulary import Ids
@@ -88,12 +88,17 @@ def choose_device(wanted: Device) -> torch.device:
 
 
 def choose_execution(
-    config: TrainingConfig, network: Network, text: TrainingText, device: torch.device, threads: int | None
+    config: TrainingConfig,
+    network: Network,
+    weights: Mapping[str, FloatArray],
+    text: TrainingText,
+    device: torch.device,
+    threads: int | None,
 ) -> Execution:
     """What was asked for; for the rest, what is fastest here and now for this very network.
 
-    More threads are not always faster: beside other work they wait for each other, and a step can take ten times as
-    long as with one thread.
+    Steps are tried on copies of the weights. More threads are not always faster: beside other work they wait for each
+    other, and a step can take ten times as long as with one thread.
     """
     precisions = [Precision.BFLOAT16, Precision.FLOAT32] if config.precision is Precision.AUTO else [config.precision]
     if device.type == "mps" and config.precision is Precision.AUTO:
@@ -108,25 +113,16 @@ def choose_execution(
     best, best_seconds = Execution(Precision.FLOAT32, counts[0]), math.inf
     for count in counts:
         for precision in precisions if count == counts[0] else [best.precision]:
-            execution = Execution(precision, count)
-            seconds = _probe(config, network, chunk, device, execution, give_up=_GIVE_UP * best_seconds)
+            torch.set_num_threads(count)
+            trainer = Trainer(Model(network, weights, device), config, precision)
+            seconds = _probe(trainer, chunk, give_up=_GIVE_UP * best_seconds)
             if seconds < best_seconds:
-                best, best_seconds = execution, seconds
+                best, best_seconds = Execution(precision, count), seconds
     return best
 
 
-def _probe(
-    config: TrainingConfig,
-    network: Network,
-    chunk: Chunk,
-    device: torch.device,
-    execution: Execution,
-    give_up: float,
-) -> float:
-    """Seconds a step takes on weights that are thrown away; infinite if the machine cannot do it."""
-    torch.set_num_threads(execution.threads)
-    model = Model(network, initialize(network, np.random.default_rng(0)), device)
-    trainer = Trainer(model, config, execution.precision)
+def _probe(trainer: Trainer, chunk: Chunk, give_up: float) -> float:
+    """Seconds a step takes; infinite if the machine cannot do it."""
     best = math.inf
     try:
         for number in range(1 + _PROBE_STEPS):

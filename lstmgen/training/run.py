@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from lstmgen.checkpoint import LAST, RUNS_FOLDER, Checkpoint, TrainingRecord, find_checkpoint, load_checkpoint
 from lstmgen.config import Budget, Device, ModelConfig, TextConfig, TrainingConfig, to_mapping
 from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownCharacterError
 from lstmgen.network.architecture import build_network
+from lstmgen.network.initialization import initialize
 from lstmgen.text.corpus import Corpus, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.plan import build_text, choose_device, choose_execution, fit_to_lines, fit_to_text
-from lstmgen.training.session import VALIDATION_LIMIT, Session, new_checkpoint
+from lstmgen.training.session import VALIDATION_LIMIT, Session
 
 _MOST_RUNS = 10_000
 _LONGEST_NAME = 100
@@ -88,9 +91,10 @@ def prepare(
     _check_preview(training.preview, corpus.vocabulary, text.lines)
 
     network = build_network(model, len(corpus.vocabulary))
+    weights = initialize(network, np.random.default_rng(training.seed))
     chosen = choose_device(device)
     stream = build_text(training, ids, newline, text.lines)
-    execution = choose_execution(training, network, stream, chosen, threads)
+    execution = choose_execution(training, network, weights, stream, chosen, threads)
     record = TrainingRecord(
         text=text,
         text_sha256=corpus.sha256,
@@ -100,7 +104,7 @@ def prepare(
         device=str(chosen),
         threads=execution.threads,
     )
-    checkpoint = new_checkpoint(model, corpus, record)
+    checkpoint = Checkpoint(model, corpus.vocabulary, weights, record)
     folder = _first_free(folders, run) if dry_run else _claim(folders, run)
     return _prepared(checkpoint, corpus, folder, tuple(notes))
 

@@ -20,14 +20,12 @@ import numpy as np
 import torch
 
 import lstmgen
-from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, TrainingRecord, run_name, save_checkpoint
-from lstmgen.config import ModelConfig, SamplingConfig
-from lstmgen.errors import ConfigError, TrainingError
+from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, run_name, save_checkpoint
+from lstmgen.config import SamplingConfig
+from lstmgen.errors import CheckpointError, ConfigError, TrainingError
 from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import Engine
 from lstmgen.generation.sampler import draw_symbols
-from lstmgen.network.architecture import build_network
-from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
 from lstmgen.text.corpus import Corpus
 from lstmgen.text.streams import Chunk, every_line, line_items, overlapping_streams
@@ -87,7 +85,7 @@ class Session:
         """Begin a run, or go on with one.
 
         Args:
-            checkpoint: from `new_checkpoint`, or a run's last one, whose place is then restored.
+            checkpoint: untrained, or a run's last one, whose place is then restored.
             corpus: the text that the checkpoint's record names.
             folder: where the run's files are; it exists.
             started: the clock's time when the command began; a time budget counts from there.
@@ -120,7 +118,10 @@ class Session:
         )
         if checkpoint.extra:
             rows = self._config.batch_size if self._newline is None else None
-            self._at.place = restore_place(self._trainer, checkpoint.extra, rows)
+            try:
+                self._at.place = restore_place(self._trainer, checkpoint.extra, rows)
+            except CheckpointError as error:
+                raise CheckpointError(f"{folder / LAST}: {error}") from error
         for part in folder.glob("*.part"):  # of a save that was killed
             part.unlink(missing_ok=True)
         self._chunk_count = self._text.chunk_count(self._at.epoch)
@@ -306,13 +307,6 @@ class Session:
             with (self.folder / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(to_mapping(event)) + "\n")
         return event
-
-
-def new_checkpoint(model: ModelConfig, corpus: Corpus, record: TrainingRecord) -> Checkpoint:
-    """An untrained checkpoint: weights drawn from the training seed."""
-    network = build_network(model, len(corpus.vocabulary))
-    weights = initialize(network, np.random.default_rng(record.training.seed))
-    return Checkpoint(model, corpus.vocabulary, weights, record)
 
 
 def _versions() -> dict[str, str]:
