@@ -166,6 +166,16 @@ def test_the_best_weights_are_kept_and_score_as_they_did_in_training() -> None:
     assert again == pytest.approx(min(losses), abs=1e-5)
 
 
+def test_a_list_is_validated_to_its_last_line_even_without_a_line_feed(fable: Path) -> None:
+    fable.write_text("\n".join(["fox", "grapes", "vine"] * 20 + ["a last and longer line"]), encoding="utf-8")
+    preparation = prepare(lines=True)
+    run_to_end(preparation)
+    best = load_checkpoint(preparation.folder / BEST)
+    _, held_out = preparation.corpus.split(0.1, lines=True)
+    again = LanguageModel(best).score_ids(held_out).nats_per_character
+    assert again == pytest.approx(best.record.validation_nats, abs=1e-5)
+
+
 @pytest.mark.parametrize("attention", [0, 8])
 @pytest.mark.parametrize("name", CELLS)
 def test_every_network_learns_a_line_by_heart(name: str, attention: int, fable: Path) -> None:

@@ -100,9 +100,9 @@ class Session:
         self._clock = clock
         self._newline = corpus.vocabulary.newline if record.text.lines else None
         training, held_out = corpus.split(record.text.validation, record.text.lines)
-        self._held_out = (
-            corpus.whole_lines(held_out[:VALIDATION_LIMIT]) if record.text.lines else held_out[:VALIDATION_LIMIT]
-        )
+        self._held_out = held_out[:VALIDATION_LIMIT]
+        if record.text.lines and len(held_out) > VALIDATION_LIMIT:
+            self._held_out = corpus.whole_lines(self._held_out)
         self._text = build_text(self._config, training, self._newline, record.text.lines)
 
         torch.set_num_threads(record.threads)
