@@ -194,6 +194,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     clip: float = 1.0
     dropout: float = 0.1
+    weight_drop: float = 0.0  # share of the recurrent weights dropped, anew for each chunk
     state_reset: float = 0.02  # chance that a stream begins anew after a chunk
     warm_up: float = 0.02  # share of the budget in which the learning rate rises
     final_learning_rate: float = 0.02  # as a share of the learning rate
@@ -215,6 +216,7 @@ class TrainingConfig:
         require(self.clip > 0, "--clip", self.clip, "give the largest gradient norm allowed, above 0")
         for option, share in (
             ("--dropout", self.dropout),
+            ("--weight-drop", self.weight_drop),
             ("state_reset", self.state_reset),
             ("warm_up", self.warm_up),
             ("final_learning_rate", self.final_learning_rate),

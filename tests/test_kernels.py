@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from lstmgen.cells import Cell, build_cell, initial_state, parameter_shapes
-from lstmgen.network.kernels import run_layer
+from lstmgen.network.kernels import fastest_runner, run_layer
 from lstmgen.network.unroll import LayerRunner, unroll
 from tests.conftest import CELLS
 
@@ -51,14 +51,15 @@ def through(run: LayerRunner, cell: Cell) -> list[Tensor]:
     return values_and_gradients(lambda: run(cell, weights, inputs, state), [*weights.values(), inputs, *state])
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("name", CELLS)
-def test_kernel_equals_loop(name: str) -> None:
+def test_the_kernel_for_each_device_equals_the_loop(name: str, device: str) -> None:
     cell = build(name)
-    for ours, theirs in zip(through(run_layer, cell), through(unroll, cell), strict=True):
+    for ours, theirs in zip(through(fastest_runner(cell, device), cell), through(unroll, cell), strict=True):
         assert_close(ours, theirs, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", [name for name in CELLS if name.startswith("peephole") or name == "gru-before"])
+@pytest.mark.parametrize("name", [name for name in CELLS if name.startswith(("rnn", "peephole", "gru"))])
 def test_hand_derived_gradients_equal_finite_differences(name: str) -> None:
     cell = build(name)
     weights, inputs, state = problem(cell)

@@ -40,6 +40,7 @@ class Model:
         state: NetworkState,
         *,
         dropout: float = 0.0,
+        weight_drop: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, NetworkState]:
         """Read a chunk.
@@ -48,14 +49,23 @@ class Model:
             ids: symbols, (batch, time) int64.
             state: the state before the chunk.
             dropout: the share of activations to drop between layers and before the head.
+            weight_drop: the share of recurrent weights to drop, the same over the chunk (Merity et al. 2018).
             generator: draws which ones.
 
         Returns:
             Logits, (batch, time, vocab), and the state after the chunk.
         """
+        weights = self.network.arrange(self.parameters)
+        if weight_drop > 0:
+            weights = weights._replace(
+                layers=tuple(
+                    {**layer, "weight_hh": drop(cast(Tensor, layer["weight_hh"]), weight_drop, generator)}
+                    for layer in weights.layers
+                )
+            )
         logits, after = read_chunk(
             self.network,
-            self.network.arrange(self.parameters),
+            weights,
             ids,
             state,
             run_layer=run_layer,
@@ -69,11 +79,19 @@ class Model:
 
 
 def drop(activations: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Zero a share of the activations and scale up the rest (Srivastava et al. 2014), a fresh draw each time."""
-    if rate == 0:
+    """Zero a share of the activations and scale up the rest (Srivastava et al. 2014), a fresh draw each time.
+
+    The share is rounded to a multiple of 1/256: one random byte decides, eight of them drawn at a time. Drawing a
+    number for each took a fifth of a training step.
+    """
+    dropped = round(256 * rate)
+    if dropped == 0:
         return activations
-    kept = torch.empty_like(activations).bernoulli_(1 - rate, generator=generator)
-    return activations * kept.div_(1 - rate)
+    count = activations.numel()
+    words = torch.empty(-(-count // 8), dtype=torch.int64, device=activations.device)
+    random = words.random_(-(2**63), None, generator=generator).view(torch.uint8)
+    kept = (random[:count] >= dropped).view(activations.shape)
+    return activations * kept.to(activations.dtype).mul_(256 / (256 - dropped))
 
 
 def detach(state: NetworkState) -> NetworkState:

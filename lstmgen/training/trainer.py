@@ -44,7 +44,13 @@ class Trainer:
             state = self.model.initial_state(len(chunk.inputs))
         inputs, targets = (torch.from_numpy(ids).to(self.model.device) for ids in (chunk.inputs, chunk.targets))
         with mixed(self.model.device, self._precision):
-            logits, after = self.model.read(inputs, state, dropout=self._config.dropout, generator=self.generator)
+            logits, after = self.model.read(
+                inputs,
+                state,
+                dropout=self._config.dropout,
+                weight_drop=self._config.weight_drop,
+                generator=self.generator,
+            )
         loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

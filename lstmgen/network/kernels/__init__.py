@@ -11,13 +11,18 @@ from typing import Any
 
 from lstmgen.cells import Cell, CoupledCell, GRUCell, LSTMCell, PeepholeCell, RNNCell
 from lstmgen.config import Reset
-from lstmgen.network.kernels.derived import derived_gru, derived_peephole
+from lstmgen.network.kernels.derived import derived_gru_after, derived_gru_before, derived_peephole, derived_rnn
 from lstmgen.network.kernels.fused import fused_coupled, fused_gru, fused_lstm, fused_rnn
 from lstmgen.network.unroll import LayerRunner, unroll
 
 
-def fastest_runner(cell: Cell) -> LayerRunner:
-    """The fastest way to run one layer of this cell over time: a kernel, or the plain loop."""
+def fastest_runner(cell: Cell, device: str = "cpu") -> LayerRunner:
+    """The fastest way to run one layer of this cell over time: a kernel, or the plain loop.
+
+    On a GPU a loop of small operations loses to torch's layer wherever there is one; on a CPU torch's GRU and RNN are
+    such loops themselves, and ours are shorter.
+    """
+    on_cpu = device == "cpu"
     match cell:
         case LSTMCell():
             return fused_lstm
@@ -26,15 +31,15 @@ def fastest_runner(cell: Cell) -> LayerRunner:
         case PeepholeCell():
             return derived_peephole
         case GRUCell(reset=Reset.AFTER):
-            return fused_gru
+            return derived_gru_after if on_cpu else fused_gru
         case GRUCell(reset=Reset.BEFORE):
-            return derived_gru
+            return derived_gru_before
         case RNNCell():
-            return fused_rnn
+            return derived_rnn if on_cpu else fused_rnn
         case _:
             return unroll
 
 
 def run_layer(cell: Cell, weights: Mapping[str, Any], inputs: Any, state: Any) -> tuple[Any, Any]:
     """Run one layer over a chunk in the fastest way; equal to `unroll`."""
-    return fastest_runner(cell)(cell, weights, inputs, state)
+    return fastest_runner(cell, inputs.device.type)(cell, weights, inputs, state)

@@ -1,0 +1,262 @@
+"""How fast this machine trains and samples, and how near that is to what it could do.
+
+Every number is taken in turns with the one it is compared to, so that a machine whose speed drifts changes both. The
+bare loops are what one would write with torch alone; they run in a process of their own, as they would for their
+authors, without anything that this package does for its own process.
+
+Knows: torch, our training step and engine, and those loops. Does not know: how results are shown.
+"""
+
+import math
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lstmgen.config import CellKind, ModelConfig, Precision, Reset, SamplingConfig, TrainingConfig
+from lstmgen.generation.engine import Engine
+from lstmgen.generation.sampler import draw_symbols
+from lstmgen.network.architecture import Network, build_network
+from lstmgen.network.initialization import initialize
+from lstmgen.network.model import Model
+from lstmgen.text.streams import ParallelStreams
+from lstmgen.training.memory import keep_freed_memory
+from lstmgen.training.trainer import Trainer, mixed
+
+VOCAB_SIZE = 65  # tiny-shakespeare's
+
+_ROUNDS = 5
+_ROUND_SECONDS = 0.4
+_PEAK_SIZE = 2048
+_SYMBOLS = 400_000
+_FLOPS_PER_WEIGHT = 6  # a product and a sum for each weight and symbol, forward once and backward twice
+
+CELLS: tuple[ModelConfig, ...] = (
+    ModelConfig(cell=CellKind.LSTM),
+    ModelConfig(cell=CellKind.COUPLED),
+    ModelConfig(cell=CellKind.PEEPHOLE),
+    ModelConfig(cell=CellKind.GRU, reset=Reset.AFTER),
+    ModelConfig(cell=CellKind.GRU, reset=Reset.BEFORE),
+    ModelConfig(cell=CellKind.RNN),
+)
+"""What is measured, each in the sizes asked for."""
+
+_BARE = {CellKind.LSTM: nn.LSTM, CellKind.GRU: nn.GRU, CellKind.RNN: nn.RNN}
+
+
+@dataclass(frozen=True)
+class TrainingSpeed:
+    """How fast one network learns: whole steps, from ids to moved weights."""
+
+    network: str
+    characters_per_second: float
+    gigaflops: float  # billions of operations a second, in the products with weights alone
+    share_of_peak: float  # of what the machine does in large products of the same precision
+    bare_characters_per_second: float | None  # the same with torch.nn alone; None: torch has no such layer
+    ratio: float | None  # ours / bare, the median over the rounds
+
+
+@dataclass(frozen=True)
+class SamplingSpeed:
+    """How fast an LSTM writes; all in characters a second over all samples."""
+
+    network: str
+    samples: int
+    characters_per_second: float
+    lstm_loop: float  # nn.LSTM called for each character, in bfloat16 if that is how training computes
+    lstm_cell_loop: float  # nn.LSTMCell, in float32
+    ratio: float  # ours / the faster of both
+
+
+def bare_loops(threads: int) -> ProcessPoolExecutor:
+    """The process in which the bare loops run."""
+    return ProcessPoolExecutor(
+        1, mp_context=multiprocessing.get_context("spawn"), initializer=torch.set_num_threads, initargs=(threads,)
+    )
+
+
+def product_peak(precision: Precision) -> float:
+    """Billions of operations a second that torch does in a large product of matrices: the best of several."""
+    kind = torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32
+    left, right = (torch.randn(_PEAK_SIZE, _PEAK_SIZE).to(kind) for _ in range(2))
+    return 2 * _PEAK_SIZE**3 / min(_seconds(lambda: left @ right) for _ in range(2 * _ROUNDS)) / 1e9
+
+
+def training_speed(
+    model: ModelConfig, training: TrainingConfig, precision: Precision, peak: float, bare: ProcessPoolExecutor
+) -> TrainingSpeed:
+    """Measure steps of one network, and of its bare twin in turns.
+
+    Args:
+        model: the network.
+        training: batch size and chunk length; nothing is dropped, since the bare loops drop nothing.
+        precision: of the products, for both.
+        peak: from `product_peak`, in the same precision.
+        bare: from `bare_loops`.
+    """
+    keep_freed_memory()
+    training = replace(training, dropout=0.0, weight_drop=0.0, state_reset=0.0)
+    network = build_network(model, VOCAB_SIZE)
+    step = _our_step(network, training, precision)
+    layer = None if model.reset is Reset.BEFORE else _BARE.get(model.cell)
+    ours, theirs = [], []
+    for _ in range(_ROUNDS):
+        ours.append(_seconds(step))
+        if layer is not None:
+            theirs.append(bare.submit(_bare_training_seconds, layer, model, training, precision).result())
+    symbols = training.batch_size * training.chunk_length
+    gigaflops = _FLOPS_PER_WEIGHT * _weights_per_symbol(network) * symbols / statistics.median(ours) / 1e9
+    return TrainingSpeed(
+        network=describe(model),
+        characters_per_second=symbols / statistics.median(ours),
+        gigaflops=gigaflops,
+        share_of_peak=gigaflops / peak,
+        bare_characters_per_second=symbols / statistics.median(theirs) if theirs else None,
+        ratio=statistics.median(t / o for o, t in zip(ours, theirs, strict=True)) if theirs else None,
+    )
+
+
+def sampling_speed(model: ModelConfig, samples: int, precision: Precision, bare: ProcessPoolExecutor) -> SamplingSpeed:
+    """Measure how fast a network writes, with one thread's matrix products for each, in turns with the bare loops."""
+    network = build_network(model, VOCAB_SIZE)
+    engine = Engine(network, initialize(network, np.random.default_rng(0)))
+    endless = draw_symbols(engine, np.zeros(1, np.int64), SamplingConfig(length=-1, samples=samples), seed=0)
+    ours, whole, cells = [], [], []
+    for _ in range(_ROUNDS):
+        ours.append(_seconds(lambda: list(islice(endless, samples))))
+        whole.append(bare.submit(_bare_sampling_seconds, False, model, samples, precision).result())
+        cells.append(bare.submit(_bare_sampling_seconds, True, model, samples, precision).result())
+    ours_speed, whole_speed, cell_speed = (samples / statistics.median(seconds) for seconds in (ours, whole, cells))
+    ratio = ours_speed / max(whole_speed, cell_speed)
+    return SamplingSpeed(describe(model), samples, ours_speed, whole_speed, cell_speed, ratio)
+
+
+def describe(model: ModelConfig) -> str:
+    """A network in a few words, such as `2 x 256 gru, reset before`."""
+    reset = f", reset {model.reset}" if model.cell is CellKind.GRU else ""
+    return f"{model.num_layers} x {model.hidden_size} {model.cell}{reset}"
+
+
+def _weights_per_symbol(network: Network) -> int:
+    """How many weights take part in products for each symbol: all matrices but the embedding, which is looked up."""
+    return sum(math.prod(shape) for name, shape in network.shapes().items() if len(shape) > 1 and name != "embedding")
+
+
+def _seconds(step: Callable[[], Any]) -> float:
+    """Seconds that a step takes: the mean over a round, after one step to warm up."""
+    step()
+    begun, steps = time.perf_counter(), 0
+    while steps == 0 or time.perf_counter() - begun < _ROUND_SECONDS:
+        step()
+        steps += 1
+    return (time.perf_counter() - begun) / steps
+
+
+def _text() -> Any:
+    return np.random.default_rng(0).integers(0, VOCAB_SIZE, _SYMBOLS).astype(np.uint8)
+
+
+def _our_step(network: Network, training: TrainingConfig, precision: Precision) -> Callable[[], Any]:
+    weights = initialize(network, np.random.default_rng(0))
+    trainer = Trainer(Model(network, weights, torch.device("cpu")), training, precision)
+    streams = ParallelStreams(_text(), training.batch_size, training.chunk_length, seed=0)
+    chunks = cycle(streams.chunks(0))
+    state = None
+
+    def step() -> None:
+        nonlocal state
+        _, state = trainer.step(next(chunks), state, training.learning_rate)
+
+    return step
+
+
+class _Bare(nn.Module):
+    """Embedding, torch's layers, head."""
+
+    def __init__(self, layer: type[nn.RNNBase], model: ModelConfig) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCAB_SIZE, model.embedding_size)
+        self.layers = layer(model.embedding_size, model.hidden_size, model.num_layers, batch_first=True)  # type: ignore[arg-type]  # the subclasses' arguments
+        self.head = nn.Linear(model.hidden_size, VOCAB_SIZE)
+
+    def forward(self, ids: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
+        """Logits, and the state."""
+        outputs, state = self.layers(self.embedding(ids), state)
+        return self.head(outputs), state
+
+
+def _bare_training_seconds(
+    layer: type[nn.RNNBase], model: ModelConfig, training: TrainingConfig, precision: Precision
+) -> float:
+    """Seconds for a step of the loop that one would write with torch.nn: carried state, clipped gradients, AdamW."""
+    network = _Bare(layer, model)
+    optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, fused=True)
+    streams = ParallelStreams(_text(), training.batch_size, training.chunk_length, seed=0)
+    chunks = cycle([(torch.from_numpy(c.inputs), torch.from_numpy(c.targets)) for c in islice(streams.chunks(0), 50)])
+    state: Any = None
+
+    def step() -> None:
+        nonlocal state
+        inputs, targets = next(chunks)
+        with mixed(torch.device("cpu"), precision):
+            logits, state = network(inputs, state)
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), training.clip)
+        optimizer.step()
+        state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+        loss.item()
+
+    step()
+    return _seconds(step)
+
+
+def _bare_sampling_seconds(cells: bool, model: ModelConfig, samples: int, precision: Precision) -> float:
+    """Seconds for a character of every sample, as char-rnn's descendants write them: one call of the layers each."""
+    embedding, head = nn.Embedding(VOCAB_SIZE, model.embedding_size), nn.Linear(model.hidden_size, VOCAB_SIZE)
+    layers = nn.LSTM(model.embedding_size, model.hidden_size, model.num_layers, batch_first=True)
+    sizes = [model.embedding_size] + [model.hidden_size] * (model.num_layers - 1)
+    chain = [nn.LSTMCell(size, model.hidden_size) for size in sizes]
+    ids = torch.zeros(samples, dtype=torch.int64)
+    state: Any = None if not cells else [None] * len(chain)
+
+    def step() -> None:
+        nonlocal ids, state
+        said = embedding(ids)
+        if cells:
+            for number, cell in enumerate(chain):
+                state[number] = cell(said, state[number])
+                said = state[number][0]
+        else:
+            outputs, state = layers(said[:, None], state)
+            said = outputs[:, 0]
+        probabilities = torch.softmax(head(said).float() / 0.8, dim=-1)
+        ids = torch.multinomial(probabilities, 1)[:, 0]
+
+    with torch.no_grad(), mixed(torch.device("cpu"), Precision.FLOAT32 if cells else precision):
+        return _seconds(step)
+
+
+def measure(
+    models: tuple[ModelConfig, ...], training: TrainingConfig, precision: Precision, threads: int
+) -> Iterator[float | TrainingSpeed | SamplingSpeed]:
+    """The machine's peak, the training speed of each network, then the sampling speed of each LSTM among them."""
+    torch.set_num_threads(threads)
+    with bare_loops(threads) as bare:
+        peak = product_peak(precision)
+        yield peak
+        for model in models:
+            yield training_speed(model, training, precision, peak, bare)
+        for model in models:
+            if model.cell is CellKind.LSTM:
+                for samples in (1, 64):
+                    yield sampling_speed(model, samples, precision, bare)
