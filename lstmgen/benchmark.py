@@ -9,13 +9,15 @@ Knows: torch, our training step and engine, and those loops. Does not know: how 
 
 import math
 import multiprocessing
+import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -53,9 +55,21 @@ _BARE = {CellKind.LSTM: nn.LSTM, CellKind.GRU: nn.GRU, CellKind.RNN: nn.RNN}
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What the speeds were measured on."""
+
+    measure: ClassVar[str] = "machine"
+    processor: str
+    threads: int
+    precision: Precision
+    peak_gigaflops: float  # billions of operations a second in a large product of matrices
+
+
+@dataclass(frozen=True)
 class TrainingSpeed:
     """How fast one network learns: whole steps, from ids to moved weights."""
 
+    measure: ClassVar[str] = "training"
     network: str
     characters_per_second: float
     gigaflops: float  # billions of operations a second, in the products with weights alone
@@ -68,6 +82,7 @@ class TrainingSpeed:
 class SamplingSpeed:
     """How fast an LSTM writes; all in characters a second over all samples."""
 
+    measure: ClassVar[str] = "sampling"
     network: str
     samples: int
     characters_per_second: float
@@ -76,33 +91,66 @@ class SamplingSpeed:
     ratio: float  # ours / the faster of both
 
 
-def bare_loops(threads: int) -> ProcessPoolExecutor:
-    """The process in which the bare loops run."""
-    return ProcessPoolExecutor(
-        1, mp_context=multiprocessing.get_context("spawn"), initializer=torch.set_num_threads, initargs=(threads,)
-    )
+Result: TypeAlias = Machine | TrainingSpeed | SamplingSpeed
 
 
-def product_peak(precision: Precision) -> float:
+def measure(
+    models: Sequence[ModelConfig], training: TrainingConfig, precision: Precision, threads: int | None
+) -> Iterator[Result]:
+    """Measure the machine, how fast each network trains, and how fast the LSTMs among them write.
+
+    Args:
+        models: the networks.
+        training: batch size and chunk length; nothing is dropped, since the bare loops drop nothing.
+        precision: of the products in training; auto: the one in which a large product is faster.
+        threads: how many to use; None: as many as torch would.
+    """
+    keep_freed_memory()
+    torch.set_num_threads(threads or torch.get_num_threads())
+    kinds = [Precision.FLOAT32, Precision.BFLOAT16] if precision is Precision.AUTO else [precision]
+    peaks = {kind: _product_peak(kind) for kind in kinds}
+    precision = max(peaks, key=peaks.__getitem__)
+    yield Machine(_processor(), torch.get_num_threads(), precision, peaks[precision])
+    with ProcessPoolExecutor(
+        1,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(torch.get_num_threads(),),
+    ) as bare:
+        for model in models:
+            yield _training_speed(model, training, precision, peaks[precision], bare)
+        for model in models:
+            if model.cell is CellKind.LSTM:
+                for samples in (1, 64):
+                    yield _sampling_speed(model, samples, precision, bare)
+
+
+def describe(model: ModelConfig) -> str:
+    """A network in a few words, such as `2 x 256 gru, reset before`."""
+    reset = f", reset {model.reset}" if model.cell is CellKind.GRU else ""
+    return f"{model.num_layers} x {model.hidden_size} {model.cell}{reset}"
+
+
+def _processor() -> str:
+    """The processor's name, as well as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _product_peak(precision: Precision) -> float:
     """Billions of operations a second that torch does in a large product of matrices: the best of several."""
     kind = torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32
     left, right = (torch.randn(_PEAK_SIZE, _PEAK_SIZE).to(kind) for _ in range(2))
     return 2 * _PEAK_SIZE**3 / min(_seconds(lambda: left @ right) for _ in range(2 * _ROUNDS)) / 1e9
 
 
-def training_speed(
+def _training_speed(
     model: ModelConfig, training: TrainingConfig, precision: Precision, peak: float, bare: ProcessPoolExecutor
 ) -> TrainingSpeed:
-    """Measure steps of one network, and of its bare twin in turns.
-
-    Args:
-        model: the network.
-        training: batch size and chunk length; nothing is dropped, since the bare loops drop nothing.
-        precision: of the products, for both.
-        peak: from `product_peak`, in the same precision.
-        bare: from `bare_loops`.
-    """
-    keep_freed_memory()
+    """Measure steps of one network, and of its bare twin in turns."""
     training = replace(training, dropout=0.0, weight_drop=0.0, state_reset=0.0)
     network = build_network(model, VOCAB_SIZE)
     step = _our_step(network, training, precision)
@@ -124,8 +172,8 @@ def training_speed(
     )
 
 
-def sampling_speed(model: ModelConfig, samples: int, precision: Precision, bare: ProcessPoolExecutor) -> SamplingSpeed:
-    """Measure how fast a network writes, with one thread's matrix products for each, in turns with the bare loops."""
+def _sampling_speed(model: ModelConfig, samples: int, precision: Precision, bare: ProcessPoolExecutor) -> SamplingSpeed:
+    """Measure how fast a network writes, in turns with the bare loops."""
     network = build_network(model, VOCAB_SIZE)
     engine = Engine(network, initialize(network, np.random.default_rng(0)))
     endless = draw_symbols(engine, np.zeros(1, np.int64), SamplingConfig(length=-1, samples=samples), seed=0)
@@ -137,12 +185,6 @@ def sampling_speed(model: ModelConfig, samples: int, precision: Precision, bare:
     ours_speed, whole_speed, cell_speed = (samples / statistics.median(seconds) for seconds in (ours, whole, cells))
     ratio = ours_speed / max(whole_speed, cell_speed)
     return SamplingSpeed(describe(model), samples, ours_speed, whole_speed, cell_speed, ratio)
-
-
-def describe(model: ModelConfig) -> str:
-    """A network in a few words, such as `2 x 256 gru, reset before`."""
-    reset = f", reset {model.reset}" if model.cell is CellKind.GRU else ""
-    return f"{model.num_layers} x {model.hidden_size} {model.cell}{reset}"
 
 
 def _weights_per_symbol(network: Network) -> int:
@@ -244,19 +286,3 @@ def _bare_sampling_seconds(cells: bool, model: ModelConfig, samples: int, precis
 
     with torch.no_grad(), mixed(torch.device("cpu"), Precision.FLOAT32 if cells else precision):
         return _seconds(step)
-
-
-def measure(
-    models: tuple[ModelConfig, ...], training: TrainingConfig, precision: Precision, threads: int
-) -> Iterator[float | TrainingSpeed | SamplingSpeed]:
-    """The machine's peak, the training speed of each network, then the sampling speed of each LSTM among them."""
-    torch.set_num_threads(threads)
-    with bare_loops(threads) as bare:
-        peak = product_peak(precision)
-        yield peak
-        for model in models:
-            yield training_speed(model, training, precision, peak, bare)
-        for model in models:
-            if model.cell is CellKind.LSTM:
-                for samples in (1, 64):
-                    yield sampling_speed(model, samples, precision, bare)

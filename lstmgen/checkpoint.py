@@ -56,6 +56,8 @@ class TrainingRecord:
     progress: float = 0.0  # share of the budget that is used up
     validation_nats: float | None = None  # of these weights
     best_nats: float | None = None  # of the run so far
+    best_step: int = 0  # where that was
+    best_progress: float = 0.0
     validation_chunks: int | None = None  # that an evaluation in training reads
     versions: dict[str, str] = field(default_factory=dict)
 

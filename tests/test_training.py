@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model, drop
 from lstmgen.text.streams import Chunk
 from lstmgen.training import run as training_run
-from lstmgen.training.events import Evaluated, Event, Finished, Stepped
+from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Stepped
 from lstmgen.training.optimization import build_optimizer, learning_rate
 from lstmgen.training.session import Session
 from lstmgen.training.trainer import Trainer
@@ -255,6 +256,52 @@ def test_a_resumed_time_budget_goes_on_from_its_share_and_holds_both_sessions() 
     assert doubled.checkpoint.record.progress == pytest.approx(0.5, abs=0.05)
 
 
+def let_validation_rise(patch: pytest.MonkeyPatch) -> None:
+    losses = chain([2.0, 1.5, 1.52, 1.6, 1.7], repeat(1.8))
+    patch.setattr(Session, "_validation_nats", lambda _: next(losses))
+
+
+def test_a_network_that_learns_the_text_by_heart_ends_early_with_a_falling_learning_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    let_validation_rise(monkeypatch)
+    preparation = prepare(replace(QUICK, budget=Budget(30, BudgetUnit.SECONDS), every=None))
+    session = Session(preparation.checkpoint, preparation.corpus, preparation.folder, started=100.0, clock=Clock(0.01))
+    events = list(session.events())
+    [overfitting] = [event for event in events if isinstance(event, Overfitting)]
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert overfitting.since == evaluated[1].step
+    assert (overfitting.best_nats, overfitting.validation_nats) == (1.5, 1.6)
+    *_, end = events
+    assert isinstance(end, Finished)
+    assert end.epoch == pytest.approx(overfitting.end_epoch, abs=0.5)
+    assert end.seconds < 20
+    assert end.validation_nats == 1.5
+    rates = [event.learning_rate for event in events if isinstance(event, Stepped) and event.step > overfitting.step]
+    assert len(rates) > 20
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.1 * QUICK.learning_rate
+    assert load_checkpoint(preparation.folder / LAST).record.training.most_epochs == overfitting.end_epoch
+
+
+def test_a_counted_budget_is_kept_though_the_network_learns_the_text_by_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_validation_rise(monkeypatch)
+    events = run_to_end(prepare(replace(QUICK, every=None)))
+    assert not any(isinstance(event, Overfitting) for event in events)
+    assert sum(isinstance(event, Stepped) for event in events) == 20
+
+
+def test_a_time_budget_ends_after_the_most_epochs_and_its_learning_rate_has_fallen_by_then() -> None:
+    preparation = prepare(replace(QUICK, budget=Budget(300, BudgetUnit.SECONDS), every=None, most_epochs=4))
+    session = Session(preparation.checkpoint, preparation.corpus, preparation.folder, started=100.0, clock=Clock(0.01))
+    events = list(session.events())
+    *_, end = events
+    assert isinstance(end, Finished)
+    assert end.epoch == pytest.approx(4, abs=0.2)
+    last = [event for event in events if isinstance(event, Stepped)][-1]
+    assert last.learning_rate < 0.05 * QUICK.learning_rate
+
+
 def test_training_is_saved_each_minute() -> None:
     preparation = prepare(replace(QUICK, every=1000))
     session = Session(preparation.checkpoint, preparation.corpus, preparation.folder, started=0.0, clock=Clock(10))
@@ -315,6 +362,19 @@ def test_dropout_zeroes_its_share_and_scales_up_the_rest() -> None:
     dropped = drop(torch.ones(100, 100), 0.25, torch.Generator().manual_seed(0))
     assert sorted(set(dropped.flatten().tolist())) == pytest.approx([0, 4 / 3])
     assert float(dropped.mean()) == pytest.approx(1, abs=0.03)
+
+
+def test_dropped_recurrent_weights_are_the_same_over_a_chunk_and_get_no_gradient() -> None:
+    network = small_network(CELLS["lstm"], num_layers=1)
+    model = Model(network, single(random_weights(network)), torch.device("cpu"))
+    ids = torch.zeros(1, 6, dtype=torch.int64)
+    logits, _ = model.read(ids, model.initial_state(1), weight_drop=0.5, generator=torch.Generator().manual_seed(0))
+    logits.sum().backward()  # type: ignore[no-untyped-call]
+    gradient = model.parameters["layers.0.weight_hh"].grad
+    assert gradient is not None
+    assert 0.3 < float((gradient == 0).float().mean()) < 0.7
+    whole, _ = model.read(ids, model.initial_state(1))
+    assert not torch.allclose(logits, whole)
 
 
 def chunk(fresh: bool = True) -> Chunk:

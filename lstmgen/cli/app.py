@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from lstmgen import __version__
+from lstmgen.cli import bench, info, runs, sample, train
 from lstmgen.cli import eval as eval_command
-from lstmgen.cli import info, runs, sample, train
 from lstmgen.cli.render import mute_stdout, printable
 from lstmgen.errors import LstmgenError
 
@@ -36,6 +36,7 @@ app = typer.Typer(
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("sample", epilog=sample.EXAMPLES)(sample.sample)
 app.command("eval", epilog=eval_command.EXAMPLES)(eval_command.evaluate)
+app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("runs", epilog=runs.EXAMPLES)(runs.runs)
 app.command("info", epilog=info.EXAMPLES)(info.info)
 

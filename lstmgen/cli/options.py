@@ -24,6 +24,7 @@ Threads = Annotated[
 ]
 
 _DURATION = re.compile(r"(?:(?P<h>[\d.]+)h)?\s*(?:(?P<m>[\d.]+)m(?:in)?)?\s*(?:(?P<s>[\d.]+)s?)?")
+_COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
 
 
 def parse_duration(text: str) -> float:
@@ -36,6 +37,14 @@ def parse_duration(text: str) -> float:
     if not parts:
         raise typer.BadParameter(f"{text!r} is not a time; write 90s, 3m or 1h30m")
     return parts.get("h", 0) * 3600 + parts.get("m", 0) * 60 + parts.get("s", 0)
+
+
+def parse_count(text: str) -> int:
+    """Read a number from 800000, 800k, 1.5M; raises typer.BadParameter."""
+    match = _COUNT.fullmatch(text.strip())
+    if not match:
+        raise typer.BadParameter(f"{text!r} is not a number; write 800000, 800k or 1.5M")
+    return round(float(match["number"]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match["unit"].lower()])
 
 
 def parse_peepholes(text: str) -> tuple[Peephole, ...]:

@@ -10,7 +10,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from lstmgen.cli.render import count, duration, note, printable
-from lstmgen.training.events import Evaluated, Event, Finished, Planned, Stepped
+from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
 
 _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}"
 
@@ -52,6 +52,12 @@ class ProgressDisplay:
                 self._bar.update(event.progress - self._bar.n)
             case Evaluated():
                 self._show_evaluation(event)
+            case Overfitting():
+                self.say(
+                    f"\nthe network has begun to learn the text by heart: loss {event.training_nats:.3f} and falling, "
+                    f"validation {event.validation_nats:.3f}, up from {event.best_nats:.3f} at step {event.since:,}.\n"
+                    f"Training will end early, at epoch {event.end_epoch:.1f}; the best weights are kept."
+                )
             case Finished() | Planned():
                 pass
 
@@ -88,10 +94,12 @@ def show_plan(plan: Planned, quiet: bool) -> None:
         f"{plan.validation_symbols:,} held out, {plan.vocab_size} distinct\n"
         f"network  {network}, {count(plan.parameters)} parameters\n"
         f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
-        f"{training['learning_rate']:g}, dropout {training['dropout']:g}; {plan.precision} on {_place(plan)}\n"
-        f"run      {plan.run}",
+        f"{training['learning_rate']:g}, dropout {training['dropout']:g}; {plan.precision} on {_place(plan)}",
         quiet=quiet,
     )
+    for line in plan.reasons:
+        note(f"because  {line}", quiet=quiet)
+    note(f"run      {plan.run}", quiet=quiet)
     for line in plan.notes:
         note(f"note     {line}", quiet=quiet)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from lstmgen.cli.interrupt import StopRequest
-from lstmgen.cli.options import Json, Quiet, Threads, parse_duration, parse_peepholes
+from lstmgen.cli.options import Json, Quiet, Threads, parse_count, parse_duration, parse_peepholes
 from lstmgen.cli.progress import ProgressDisplay, show_end, show_plan
 from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json
 from lstmgen.config import (
@@ -43,6 +43,7 @@ lstmgen train --resume poems-lstm
 """
 
 _TEXT, _NETWORK, _TRAINING, _RUN = "Text", "Network", "Training", "Run"
+_IS_PLANNED = "planned from text, budget and speed"
 
 Config = TypeVar("Config")
 
@@ -122,8 +123,12 @@ def train(
             metavar="N",
         ),
     ] = None,
-    hidden_size: Annotated[
-        int | None, _option(_NETWORK, "Units in each layer.", ModelConfig.hidden_size, metavar="N")
+    hidden_size: Annotated[int | None, _option(_NETWORK, "Units in each layer.", _IS_PLANNED, metavar="N")] = None,
+    parameters: Annotated[
+        str | None,
+        _option(
+            _NETWORK, "Instead of --hidden-size: about how many numbers to learn, as 500k or 2M.", "none", metavar="N"
+        ),
     ] = None,
     layers: Annotated[
         int | None,
@@ -148,7 +153,7 @@ def train(
         _option(
             _TRAINING,
             "Parallel streams of text, or lines; fewer if the text is short.",
-            TrainingConfig.batch_size,
+            f"{TrainingConfig.batch_size}; of lines, as many as hold so many symbols",
             metavar="N",
         ),
     ] = None,
@@ -157,7 +162,7 @@ def train(
         _option(
             _TRAINING,
             "Symbols of each stream between updates; the state is carried on.",
-            TrainingConfig.chunk_length,
+            _IS_PLANNED,
             metavar="N",
         ),
     ] = None,
@@ -182,7 +187,16 @@ def train(
         _option(
             _TRAINING,
             "Share of activations dropped between layers and before the head.",
-            TrainingConfig.dropout,
+            _IS_PLANNED,
+            metavar="X",
+        ),
+    ] = None,
+    weight_drop: Annotated[
+        float | None,
+        _option(
+            _TRAINING,
+            "Share of the recurrent weights dropped, anew for each chunk.",
+            TrainingConfig.weight_drop,
             metavar="X",
         ),
     ] = None,
@@ -259,15 +273,21 @@ def train(
         "weight_decay": weight_decay,
         "clip": clip,
         "dropout": dropout,
+        "weight_drop": weight_drop,
         "precision": precision,
         "every": every,
         "preview": preview,
         "seed": seed,
     }
+    given = {**model_options, **training_options, "hidden_size": hidden_size or parameters}
+    wanted_parameters = None if parameters is None else parse_count(parameters)
+    if hidden_size is not None and parameters is not None:
+        raise typer.BadParameter("give one of --hidden-size and --parameters")
     if resume is not None:
         fixed = {
             **text_options,
             **model_options,
+            "parameters": parameters,
             **training_options,
             "run": run,
             "sources": None,
@@ -284,6 +304,7 @@ def train(
 
     from lstmgen.checkpoint import run_name
     from lstmgen.training import run as training_run
+    from lstmgen.training.plan import PLANNED
 
     if resume is not None:
         prepared = training_run.resume(resume, sources=text or (), budget=budget, device=device, threads=threads)
@@ -293,7 +314,8 @@ def train(
             run=run,
             device=device,
             threads=threads,
-            batch_size_given=batch_size is not None,
+            planned=PLANNED - {name for name, value in given.items() if value is not None},
+            parameters=wanted_parameters,
             dry_run=dry_run,
         )
     session = None if dry_run else prepared.start(started)

@@ -16,18 +16,28 @@ class BudgetMeter:
     """Tells the share of a budget that is used up, 0 to 1; it begins when it is made."""
 
     def __init__(
-        self, budget: Budget, *, seconds: float, share: float, started: float, clock: Callable[[], float]
+        self,
+        budget: Budget,
+        most_epochs: float | None,
+        *,
+        seconds: float,
+        share: float,
+        started: float,
+        clock: Callable[[], float],
     ) -> None:
         """Begin.
 
         Args:
             budget: what there is.
+            most_epochs: how many may be made of a budget of time; None: any number.
             seconds: that earlier sessions of the run took.
             share: that was used up before, of a time budget.
             started: the clock's time when the command began.
             clock: seconds that never go back.
         """
         self.budget = budget
+        self.most_epochs = most_epochs
+        """A budget of time ends after so many epochs even if there is time left; None: it does not."""
         self.timed = budget.unit is BudgetUnit.SECONDS
         self.evaluation_seconds = 0.0
         """How long the last evaluation took: so much is kept back for the one at the end."""
@@ -47,7 +57,7 @@ class BudgetMeter:
 
     def share_before(self, step: int, epochs: float) -> float:
         """The share that earlier sessions used up, who made so many steps, which are so many epochs."""
-        return self._share_before if self.timed else self._counted(step, epochs)
+        return max(self._share_before, self._of_epochs(epochs)) if self.timed else self._counted(step, epochs)
 
     def share(self, step: int, epochs: float) -> float:
         """The share that is used up after so many steps, which are so many epochs."""
@@ -58,7 +68,11 @@ class BudgetMeter:
         available = self.budget.amount - self._seconds_before - loading - closing
         if available <= 0:
             return 1.0
-        return min(1.0, self._share_before + (1 - self._share_before) * self.session_seconds() / available)
+        of_time = self._share_before + (1 - self._share_before) * self.session_seconds() / available
+        return min(1.0, max(of_time, self._of_epochs(epochs)))
+
+    def _of_epochs(self, epochs: float) -> float:
+        return epochs / self.most_epochs if self.most_epochs else 0.0
 
     def _counted(self, step: int, epochs: float) -> float:
         done = step if self.budget.unit is BudgetUnit.STEPS else epochs

@@ -23,6 +23,7 @@ class Planned:
     precision: str
     threads: int
     device: str
+    reasons: list[str]  # of what was planned
     notes: list[str]
 
 
@@ -56,6 +57,20 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Overfitting:
+    """The network learns the text by heart: a budget of time will not be used up."""
+
+    event: ClassVar[str] = "overfitting"
+    step: int
+    since: int  # the step of the best weights
+    best_nats: float
+    validation_nats: float
+    training_nats: float
+    epoch: float
+    end_epoch: float  # where training ends now, its learning rate falling until then
+
+
+@dataclass(frozen=True)
 class Finished:
     """The end of training, or its interruption."""
 
@@ -72,7 +87,7 @@ class Finished:
 LOGGED_STEPS = 50
 """Of the steps, every so many are kept in the log."""
 
-Event = Planned | Stepped | Evaluated | Finished
+Event = Planned | Stepped | Evaluated | Overfitting | Finished
 
 
 def to_mapping(event: Event) -> dict[str, Any]:

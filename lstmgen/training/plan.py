@@ -1,36 +1,36 @@
-"""What training will do, settled before it begins: sizes that fit the text, a device, a precision.
+"""What training will do, settled before it begins: what the user did not choose is chosen here, with its reason.
 
-Knows: how to try a step and time it. Does not know: the loop, files or terminals.
+Three things follow from how much the budget lets a network read. The network is as large as can still learn from so
+many symbols; the more often the text is read, the more is dropped; and a text is not read more often than does it good.
+The numbers were found by experiment, see the README.
+
+Knows: sizes and budgets, and how fast a network learns, which it is told. Does not know: torch, the loop or files.
 """
 
 import math
-import time
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
+from functools import cache
 
-import torch
-
-from lstmgen.config import Device, Precision, TrainingConfig
+from lstmgen.config import BudgetUnit, ModelConfig, TrainingConfig
 from lstmgen.errors import ConfigError
-from lstmgen.network.architecture import Network
-from lstmgen.network.initialization import FloatArray
-from lstmgen.network.model import Model
-from lstmgen.text.streams import Chunk, ParallelStreams, ShuffledLines, TrainingText, line_items
+from lstmgen.network.architecture import build_network
+from lstmgen.text.streams import ParallelStreams, ShuffledLines, TrainingText, line_items
 from lstmgen.text.vocabulary import Ids
-from lstmgen.training.trainer import Trainer
 
-_PROBE_STEPS = 5
-_PROBE_LENGTH = 16
-_GIVE_UP = 3
-"""A step that takes so many times as long as the best so far is not tried again."""
+PLANNED = frozenset({"hidden_size", "chunk_length", "batch_size", "dropout", "most_epochs"})
+"""What a plan chooses, unless the user does; the rest has defaults that serve for all texts."""
 
+_HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
+_SYMBOLS_READ_PER_PARAMETER = 3.0
+_PARAMETERS_PER_SYMBOL = 4.0
+_SHORT_CHUNK, _SHORT_UNTIL_EPOCHS = 32, 6.0
+_DROPOUT_FROM_EPOCHS, _DROPOUT_PER_DOUBLING, _MOST_DROPOUT = 3.5, 0.3, 0.5
+_MOST_EPOCHS = 60.0
 
-@dataclass(frozen=True)
-class Execution:
-    """How steps are computed: chosen once, and kept when a run is resumed."""
-
-    precision: Precision
-    threads: int
+Speed = Callable[[ModelConfig], float]
+"""How many symbols a second a network learns from."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,93 @@ class Fitted:
 
     config: TrainingConfig
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be trained and how, and why so, in words."""
+
+    model: ModelConfig
+    training: TrainingConfig
+    reasons: tuple[str, ...]
+
+
+def make_plan(
+    model: ModelConfig, training: TrainingConfig, planned: Set[str], *, symbols: int, vocab_size: int, speed: Speed
+) -> Plan:
+    """Choose what is left to choose.
+
+    Args:
+        model: the network, as far as it is chosen.
+        training: its training likewise; batch size and chunk length fit the text.
+        planned: the fields that may be changed, by name: some of `PLANNED`.
+        symbols: how many there are to learn from.
+        vocab_size: how many of them are distinct.
+        speed: tries a network out; asked only if the budget is a time.
+    """
+    reasons = []
+    budget = training.budget
+
+    @cache
+    def readable(size: int) -> float:
+        """How many symbols the budget lets a network of this size read."""
+        if budget.unit is BudgetUnit.SECONDS:
+            return budget.amount * speed(replace(model, hidden_size=size))
+        return budget.amount * (
+            symbols if budget.unit is BudgetUnit.EPOCHS else training.batch_size * training.chunk_length
+        )
+
+    if "hidden_size" in planned:
+        model = replace(model, hidden_size=_hidden_size(model, vocab_size, symbols, readable))
+    epochs = readable(model.hidden_size) / symbols
+    reasons.append(
+        f"{budget} are enough to read {readable(model.hidden_size) / 1e6:.3g} M symbols with this network, "
+        f"the text {epochs:.3g} times"
+    )
+    if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > _MOST_EPOCHS:
+        training = replace(training, most_epochs=_MOST_EPOCHS)
+        reasons.append(
+            f"a text of {symbols:,} symbols is known by heart after {_MOST_EPOCHS:g} readings: training ends there, "
+            f"after about {budget.amount * _MOST_EPOCHS / epochs:.0f} seconds"
+        )
+        epochs = _MOST_EPOCHS
+    if "dropout" in planned:
+        training = replace(training, dropout=_dropout(epochs))
+    if "chunk_length" in planned and epochs < _SHORT_UNTIL_EPOCHS:
+        training = replace(training, chunk_length=min(training.chunk_length, _SHORT_CHUNK))
+    return Plan(model, training, tuple(reasons))
+
+
+def _hidden_size(model: ModelConfig, vocab_size: int, symbols: int, readable: Callable[[int], float]) -> int:
+    """The largest that neither the budget nor the text is too small for."""
+    best = _HIDDEN_SIZES[0]
+    for size in _HIDDEN_SIZES[1:]:
+        parameters = parameter_count(model, vocab_size, size)
+        wanted = _SYMBOLS_READ_PER_PARAMETER * parameters
+        if parameters > _PARAMETERS_PER_SYMBOL * symbols or readable(best) < wanted or readable(size) < wanted:
+            break  # asked in this order: a larger network is not tried out where a smaller one is too slow already
+        best = size
+    return best
+
+
+def _dropout(epochs: float) -> float:
+    """The more often a text is read, the more is dropped."""
+    doublings = math.log2(max(epochs, _DROPOUT_FROM_EPOCHS) / _DROPOUT_FROM_EPOCHS)
+    return round(min(_MOST_DROPOUT, _DROPOUT_PER_DOUBLING * doublings), 2)
+
+
+def parameter_count(model: ModelConfig, vocab_size: int, hidden_size: int) -> int:
+    """How many numbers a network of this size learns."""
+    return build_network(replace(model, hidden_size=hidden_size), vocab_size).parameter_count()
+
+
+def hidden_size_for(parameters: int, model: ModelConfig, vocab_size: int) -> int:
+    """The hidden size whose network comes nearest to so many parameters; raises ConfigError if one unit is too many."""
+    fewest = parameter_count(model, vocab_size, 1)
+    if parameters < fewest:
+        raise ConfigError(f"--parameters {parameters:,}: this network has at least {fewest:,}; give more")
+    size = bisect_left(range(1, 65_537), parameters, key=lambda size: parameter_count(model, vocab_size, size)) + 1
+    return min(max(1, size - 1), size, key=lambda size: abs(parameter_count(model, vocab_size, size) - parameters))
 
 
 def fit_to_text(config: TrainingConfig, symbols: int) -> Fitted:
@@ -55,7 +142,10 @@ def fit_to_text(config: TrainingConfig, symbols: int) -> Fitted:
 
 
 def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_given: bool) -> Fitted:
-    """Put so many lines into a batch that it holds as many symbols as a batch of a running text would."""
+    """Put so many lines into a batch that it holds as many symbols as a batch of a running text would.
+
+    Raises ConfigError if there are fewer than two lines.
+    """
     items = line_items(ids, newline)
     if len(items) < 2:
         raise ConfigError(f"--lines: {len(items)} lines to train on; give at least 2, or leave --lines out")
@@ -71,68 +161,3 @@ def build_text(config: TrainingConfig, ids: Ids, newline: int | None, lines: boo
     if lines and newline is not None:
         return ShuffledLines(ids, newline, config.batch_size, config.chunk_length, config.seed)
     return ParallelStreams(ids, config.batch_size, config.chunk_length, config.seed)
-
-
-def choose_device(wanted: Device) -> torch.device:
-    """The device to train on; raises ConfigError for one that this machine does not have."""
-    available = {
-        Device.CUDA: torch.cuda.is_available(),
-        Device.MPS: torch.backends.mps.is_available(),
-        Device.CPU: True,
-    }
-    if wanted is Device.AUTO:
-        return torch.device("cuda" if available[Device.CUDA] else "cpu")
-    if not available[wanted]:
-        raise ConfigError(f"--device {wanted}: torch finds none on this machine; leave it out to use the CPU")
-    return torch.device(wanted.value)
-
-
-def choose_execution(
-    config: TrainingConfig,
-    network: Network,
-    weights: Mapping[str, FloatArray],
-    text: TrainingText,
-    device: torch.device,
-    threads: int | None,
-) -> Execution:
-    """What was asked for; for the rest, what is fastest here and now for this very network.
-
-    Steps are tried on copies of the weights. More threads are not always faster: beside other work they wait for each
-    other, and a step can take ten times as long as with one thread.
-    """
-    precisions = [Precision.BFLOAT16, Precision.FLOAT32] if config.precision is Precision.AUTO else [config.precision]
-    if device.type == "mps" and config.precision is Precision.AUTO:
-        precisions = [Precision.FLOAT32]
-    counts = [threads] if threads is not None else sorted({1, torch.get_num_threads()})
-    if device.type != "cpu":
-        counts = counts[-1:]
-    if len(precisions) == len(counts) == 1:
-        return Execution(precisions[0], counts[0])
-    chunk = next(text.chunks(0))
-    chunk = Chunk(chunk.inputs[:, :_PROBE_LENGTH], chunk.targets[:, :_PROBE_LENGTH], fresh=True)
-    best, best_seconds = Execution(Precision.FLOAT32, counts[0]), math.inf
-    for count in counts:
-        for precision in precisions if count == counts[0] else [best.precision]:
-            torch.set_num_threads(count)
-            trainer = Trainer(Model(network, weights, device), config, precision)
-            seconds = _probe(trainer, chunk, give_up=_GIVE_UP * best_seconds)
-            if seconds < best_seconds:
-                best, best_seconds = Execution(precision, count), seconds
-    return best
-
-
-def _probe(trainer: Trainer, chunk: Chunk, give_up: float) -> float:
-    """Seconds a step takes; infinite if the machine cannot do it."""
-    best = math.inf
-    try:
-        for number in range(1 + _PROBE_STEPS):
-            begun = time.perf_counter()
-            nats, _ = trainer.step(chunk, None, learning_rate=0.0)
-            seconds = time.perf_counter() - begun
-            if number > 0:  # the first step also prepares
-                best = min(best, seconds)
-            if give_up < best < math.inf:
-                break
-    except RuntimeError:  # a processor without these instructions says so only when asked to use them
-        return math.inf
-    return best if math.isfinite(nats) else math.inf

@@ -6,7 +6,7 @@ Knows: the order of these. Does not know: the loop (`session`), or terminals.
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from lstmgen.text.corpus import Corpus, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
-from lstmgen.training.plan import build_text, choose_device, choose_execution, fit_to_lines, fit_to_text
+from lstmgen.training.machine import characters_per_second, choose_device, choose_execution
+from lstmgen.training.plan import fit_to_lines, fit_to_text, hidden_size_for, make_plan
 from lstmgen.training.session import VALIDATION_LIMIT, Session
 
 _MOST_RUNS = 10_000
@@ -63,10 +64,22 @@ def prepare(
     run: str | None = None,
     device: Device = Device.AUTO,
     threads: int | None = None,
-    batch_size_given: bool = False,
+    planned: Set[str] = frozenset(),
+    parameters: int | None = None,
     dry_run: bool = False,
 ) -> Preparation:
     """Settle a new run, and make its folder unless it is a dry run.
+
+    Args:
+        text: what to learn from.
+        model: the network.
+        training: how to train it.
+        run: what to call it; None: after text and cell.
+        device: where to compute.
+        threads: with how many; None: with as many as are fastest.
+        planned: the names of the fields, some of `plan.PLANNED`, that are to be chosen here.
+        parameters: choose the hidden size so that the network has about so many.
+        dry_run: whether to leave the disk as it is.
 
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
@@ -77,7 +90,7 @@ def prepare(
     newline = corpus.vocabulary.newline
     notes = list(corpus.notes)
     if text.lines and newline is not None:
-        fitted = fit_to_lines(training, ids, newline, batch_size_given)
+        fitted = fit_to_lines(training, ids, newline, "batch_size" not in planned)
     else:
         fitted = fit_to_text(training, len(ids))
     notes += fitted.notes
@@ -90,23 +103,32 @@ def prepare(
     training = fitted.config
     _check_preview(training.preview, corpus.vocabulary, text.lines)
 
-    network = build_network(model, len(corpus.vocabulary))
-    weights = initialize(network, np.random.default_rng(training.seed))
-    chosen = choose_device(device)
-    stream = build_text(training, ids, newline, text.lines)
-    execution = choose_execution(training, network, weights, stream, chosen, threads)
+    vocab_size = len(corpus.vocabulary)
+    if parameters is not None:
+        model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
+    execution = choose_execution(build_network(model, vocab_size), training, device, threads)
+    plan = make_plan(
+        model,
+        training,
+        planned,
+        symbols=len(ids),
+        vocab_size=vocab_size,
+        speed=lambda model: characters_per_second(build_network(model, vocab_size), fitted.config, execution),
+    )
+    model, training = plan.model, plan.training
+    weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
     record = TrainingRecord(
         text=text,
         text_sha256=corpus.sha256,
         text_symbols=len(corpus.ids),
         training=training,
         precision=execution.precision,
-        device=str(chosen),
+        device=str(execution.device),
         threads=execution.threads,
     )
     checkpoint = Checkpoint(model, corpus.vocabulary, weights, record)
     folder = _first_free(folders, run) if dry_run else _claim(folders, run)
-    return _prepared(checkpoint, corpus, folder, tuple(notes))
+    return _prepared(checkpoint, corpus, folder, plan.reasons, tuple(notes))
 
 
 def resume(
@@ -145,7 +167,8 @@ def resume(
         record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if budget:
         progress = min(1.0, record.seconds / budget.amount)  # only a time budget goes by this
-        record = replace(record, training=replace(record.training, budget=budget), progress=progress)
+        training = replace(record.training, budget=budget, most_epochs=None)
+        record = replace(record, training=training, progress=progress)
     corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256)
     if corpus is None:
         names = ", ".join(record.text.sources)
@@ -153,10 +176,12 @@ def resume(
             f"{names}: not the text this run was trained on; say where that is: lstmgen train TEXT --resume {run}"
         )
     checkpoint = replace(checkpoint, record=record)
-    return _prepared(checkpoint, corpus, path.parent, (*notes, *corpus.notes))
+    return _prepared(checkpoint, corpus, path.parent, (), (*notes, *corpus.notes))
 
 
-def _prepared(checkpoint: Checkpoint, corpus: Corpus, folder: Path, notes: tuple[str, ...]) -> Preparation:
+def _prepared(
+    checkpoint: Checkpoint, corpus: Corpus, folder: Path, reasons: tuple[str, ...], notes: tuple[str, ...]
+) -> Preparation:
     record = checkpoint.record
     ids, held_out = corpus.split(record.text.validation, record.text.lines)
     planned = Planned(
@@ -171,6 +196,7 @@ def _prepared(checkpoint: Checkpoint, corpus: Corpus, folder: Path, notes: tuple
         precision=record.precision,
         threads=record.threads,
         device=record.device,
+        reasons=list(reasons),
         notes=list(notes),
     )
     return Preparation(checkpoint, corpus, folder, planned)

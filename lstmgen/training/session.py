@@ -30,7 +30,7 @@ from lstmgen.network.model import Model
 from lstmgen.text.corpus import Corpus
 from lstmgen.text.streams import Chunk, every_line, line_items, overlapping_streams
 from lstmgen.training.budget import BudgetMeter
-from lstmgen.training.events import Evaluated, Event, Finished, Stepped, is_logged, to_mapping
+from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Stepped, is_logged, to_mapping
 from lstmgen.training.optimization import learning_rate
 from lstmgen.training.plan import build_text
 from lstmgen.training.resumption import Place, restore_place, take_place
@@ -50,6 +50,9 @@ _SAVE_SECONDS = 60.0
 _SMOOTHING = 0.98
 _PREVIEW_LENGTH = 200
 _MOST_FAILURES = 20
+_PATIENCE = 0.15  # share of the budget for which the validation loss may rise
+_WORSE_NATS = 0.01
+_FALLING_FROM = 0.75  # of the share of the budget: from there on the learning rate is low, and overfitting is expected
 
 
 AnyEvent = TypeVar("AnyEvent", bound=Event)
@@ -66,6 +69,8 @@ class _Progress:
     place: Place = field(default_factory=Place)
     share: float = 0.0
     best_nats: float | None = None
+    best_step: int = 0
+    best_share: float = 0.0
     failures: int = 0
     validation_chunks: int | None = None  # that an evaluation reads; None: not known yet
 
@@ -114,6 +119,8 @@ class Session:
             step=record.step,
             symbols_read=record.symbols_read,
             best_nats=record.best_nats,
+            best_step=record.best_step,
+            best_share=record.best_progress,
             validation_chunks=record.validation_chunks,
         )
         if checkpoint.extra:
@@ -126,7 +133,12 @@ class Session:
             part.unlink(missing_ok=True)
         self._chunk_count = self._text.chunk_count(self._at.epoch)
         self._meter = BudgetMeter(
-            self._config.budget, seconds=record.seconds, share=record.progress, started=started, clock=clock
+            self._config.budget,
+            self._config.most_epochs,
+            seconds=record.seconds,
+            share=record.progress,
+            started=started,
+            clock=clock,
         )
         self._at.share = self._meter.share_before(self._at.step, self._epochs())
         if self._at.share >= 1:
@@ -150,7 +162,10 @@ class Session:
                 if self._at.share >= 1:
                     break
                 if self._evaluation_due(mark):  # also before stopping: a resumed run would not make up for it
-                    yield self._evaluate()
+                    evaluated = self._evaluate()
+                    yield evaluated
+                    if overfitting := self._end_sooner(evaluated):
+                        yield overfitting
                 elif self._clock() - self._saved > _SAVE_SECONDS:
                     self._save(LAST)
                 interrupted = should_stop()
@@ -230,7 +245,7 @@ class Session:
         validation = self._validation_nats()
         best = validation is None or self._at.best_nats is None or validation < self._at.best_nats
         if best:
-            self._at.best_nats = validation
+            self._at.best_nats, self._at.best_step, self._at.best_share = validation, self._at.step, self._at.share
             self._save(BEST, validation)
         self._save(LAST, validation)
         preview = self._preview()
@@ -245,6 +260,31 @@ class Session:
                 best=best,
                 preview=preview,
                 seconds=self._meter.seconds(),
+            )
+        )
+
+    def _end_sooner(self, evaluated: Evaluated) -> Overfitting | None:
+        """If the network has begun to learn the text by heart, let the learning rate fall now, and then end.
+
+        A budget in steps or epochs is kept to the letter.
+        """
+        at, validation = self._at, evaluated.validation_nats
+        if validation is None or at.best_nats is None or not self._meter.timed or at.share > _FALLING_FROM:
+            return None
+        if at.share - at.best_share < _PATIENCE or validation < at.best_nats + _WORSE_NATS:
+            return None
+        end = self._epochs() / _FALLING_FROM
+        self._config = replace(self._config, most_epochs=end)
+        self._meter.most_epochs = end
+        return self.log(
+            Overfitting(
+                step=at.step,
+                since=at.best_step,
+                best_nats=at.best_nats,
+                validation_nats=validation,
+                training_nats=evaluated.training_nats,
+                epoch=self._epochs(),
+                end_epoch=end,
             )
         )
 
@@ -284,6 +324,7 @@ class Session:
         at = self._at
         record = replace(
             self._checkpoint.record,
+            training=self._config,
             epoch=at.epoch,
             chunk=at.chunk,
             step=at.step,
@@ -292,6 +333,8 @@ class Session:
             progress=at.share,
             validation_nats=validation,
             best_nats=at.best_nats,
+            best_step=at.best_step,
+            best_progress=at.best_share,
             validation_chunks=at.validation_chunks,
             versions=_versions(),
         )

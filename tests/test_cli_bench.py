@@ -1,0 +1,53 @@
+"""`lstmgen bench` measures every cell, beside a bare torch loop where torch has one."""
+
+import pytest
+
+from lstmgen import benchmark
+from lstmgen.config import CellKind, ModelConfig
+from lstmgen.network.architecture import build_network
+from tests.command_line import done
+
+TINY = "--hidden-size 8 --layers 1 --batch-size 2 --chunk-length 4 --threads 1 --precision float32".split()
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round of each; the numbers mean nothing then."""
+    monkeypatch.setattr(benchmark, "_ROUNDS", 1)
+    monkeypatch.setattr(benchmark, "_ROUND_SECONDS", 0.0)
+    monkeypatch.setattr(benchmark, "_PEAK_SIZE", 64)
+
+
+def test_json_has_a_line_for_each_measure() -> None:
+    machine, *rows = done("bench", "--json", *TINY).json_lines
+    assert machine["measure"] == "machine"
+    assert machine["precision"] == "float32"
+    assert machine["threads"] == 1
+    trained = {row["network"]: row for row in rows if row["measure"] == "training"}
+    cells = ["lstm", "coupled", "peephole", "gru, reset after", "gru, reset before", "rnn"]
+    assert list(trained) == [f"1 x 8 {cell}" for cell in cells]
+    compared = [name.removeprefix("1 x 8 ") for name, row in trained.items() if row["ratio"] is not None]
+    assert compared == ["lstm", "gru, reset after", "rnn"]
+    for row in trained.values():
+        assert row["characters_per_second"] > 0
+        assert row["share_of_peak"] == pytest.approx(row["gigaflops"] / machine["peak_gigaflops"])
+    sampled = [row for row in rows if row["measure"] == "sampling"]
+    assert [(row["network"], row["samples"]) for row in sampled] == [("1 x 8 lstm", 1), ("1 x 8 lstm", 64)]
+    for row in sampled:
+        faster = max(row["lstm_loop"], row["lstm_cell_loop"])
+        assert row["ratio"] == pytest.approx(row["characters_per_second"] / faster)
+
+
+def test_the_tables_name_the_machine_and_every_network_asked_for() -> None:
+    ran = done("bench", "--cell", "gru", "--cell", "peephole", *TINY)
+    assert "float32" in ran.text.splitlines()[0]
+    for network in ("1 x 8 peephole", "1 x 8 gru, reset after", "1 x 8 gru, reset before"):
+        assert network in ran.text
+    assert "lstm" not in ran.text
+    assert ran.err == ""
+
+
+def test_operations_are_counted_in_the_products_with_weights() -> None:
+    model = ModelConfig(cell=CellKind.LSTM, hidden_size=5, num_layers=2, embedding_size=3)
+    first, second, head = 4 * 5 * (3 + 5), 4 * 5 * (5 + 5), 7 * 5
+    assert benchmark._weights_per_symbol(build_network(model, 7)) == first + second + head

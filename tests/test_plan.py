@@ -1,0 +1,120 @@
+"""What is not given is planned: from the text's size, the budget, and how fast a network learns."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, TrainingConfig
+from lstmgen.errors import ConfigError
+from lstmgen.training.plan import PLANNED, Plan, hidden_size_for, make_plan, parameter_count
+
+VOCAB_SIZE = 65
+MODEL, TRAINING = ModelConfig(), TrainingConfig()
+
+
+def like_a_laptop(model: ModelConfig) -> float:
+    """Symbols a second, as if the products with weights were all the work."""
+    return 8e10 / parameter_count(model, VOCAB_SIZE, model.hidden_size)
+
+
+def plan(
+    seconds: float,
+    symbols: int,
+    *,
+    chosen: frozenset[str] = frozenset(),
+    model: ModelConfig = MODEL,
+    training: TrainingConfig = TRAINING,
+    speed: Callable[[ModelConfig], float] = like_a_laptop,
+) -> Plan:
+    training = replace(training, budget=Budget(seconds))
+    return make_plan(model, training, PLANNED - chosen, symbols=symbols, vocab_size=VOCAB_SIZE, speed=speed)
+
+
+@given(seconds=st.floats(5, 1e4), more=st.floats(1, 20), symbols=st.integers(2, 10**8))
+@settings(max_examples=100)
+def test_more_time_never_gives_a_smaller_network_and_more_text_never_more_dropout(
+    seconds: float, more: float, symbols: int
+) -> None:
+    assert plan(seconds, symbols).model.hidden_size <= plan(more * seconds, symbols).model.hidden_size
+    shared = frozenset({"hidden_size"})
+    assert (
+        plan(seconds, symbols, chosen=shared).training.dropout
+        >= plan(seconds, int(more * symbols), chosen=shared).training.dropout
+    )
+
+
+@given(seconds=st.floats(5, 1e5), symbols=st.integers(2, 10**8))
+@settings(max_examples=100)
+def test_a_network_has_time_and_text_for_its_parameters(seconds: float, symbols: int) -> None:
+    planned = plan(seconds, symbols)
+    parameters = parameter_count(planned.model, VOCAB_SIZE, planned.model.hidden_size)
+    if planned.model.hidden_size > 64:  # the smallest is taken however little there is
+        assert like_a_laptop(planned.model) * seconds >= parameters
+        assert parameters <= 10 * symbols
+    assert 0 <= planned.training.dropout <= 0.6
+
+
+def test_a_small_text_and_a_long_budget_end_in_dropout_and_an_early_end_said_in_words() -> None:
+    planned = plan(3600, 50_000)
+    assert planned.training.most_epochs is not None
+    assert planned.training.dropout >= 0.4
+    assert any("heart" in reason for reason in planned.reasons)
+
+
+def test_a_large_text_and_a_short_budget_have_neither() -> None:
+    planned = plan(60, 100_000_000)
+    assert planned.training.most_epochs is None
+    assert planned.training.dropout == 0
+
+
+@pytest.mark.parametrize("name", sorted(PLANNED - {"most_epochs"}))
+def test_what_is_chosen_stays_as_it_is(name: str) -> None:
+    model, training = ModelConfig(hidden_size=77), TrainingConfig(dropout=0.33, chunk_length=50, batch_size=9)
+    planned = plan(60, 10_000, chosen=frozenset({name}), model=model, training=training)
+    ours, theirs = (planned.model, model) if name == "hidden_size" else (planned.training, training)
+    assert getattr(ours, name) == getattr(theirs, name)
+
+
+@pytest.mark.parametrize("unit", [BudgetUnit.STEPS, BudgetUnit.EPOCHS])
+def test_a_counted_budget_is_planned_without_trying_the_machine_and_kept_to_the_letter(unit: BudgetUnit) -> None:
+    def never(model: ModelConfig) -> float:
+        raise AssertionError(f"{model} was tried")
+
+    training = TrainingConfig(budget=Budget(10_000, unit))
+    planned = make_plan(ModelConfig(), training, PLANNED, symbols=1000, vocab_size=VOCAB_SIZE, speed=never)
+    assert planned.training.most_epochs is None
+    assert planned.training.budget == training.budget
+
+
+def test_larger_networks_are_not_tried_where_a_smaller_one_is_too_slow() -> None:
+    tried: list[int] = []
+
+    def slow(model: ModelConfig) -> float:
+        tried.append(model.hidden_size)
+        return 10.0
+
+    assert plan(60, 10**6, speed=slow).model.hidden_size == min(tried)
+    assert len(set(tried)) == 1
+
+
+@given(parameters=st.integers(2_000, 20_000_000), cell=st.sampled_from(CellKind), layers=st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_the_hidden_size_for_a_number_of_parameters_is_the_nearest(
+    parameters: int, cell: CellKind, layers: int
+) -> None:
+    model = ModelConfig(cell=cell, num_layers=layers, embedding_size=8)
+    size = hidden_size_for(parameters, model, VOCAB_SIZE)
+
+    def miss(size: int) -> int:
+        return abs(parameter_count(model, VOCAB_SIZE, size) - parameters)
+
+    assert miss(size) <= miss(size + 1)
+    assert size == 1 or miss(size) <= miss(size - 1)
+
+
+def test_fewer_parameters_than_one_unit_has_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^--parameters 10: "):
+        hidden_size_for(10, ModelConfig(), VOCAB_SIZE)
