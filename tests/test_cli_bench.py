@@ -7,7 +7,8 @@ from lstmgen.config import CellKind, ModelConfig
 from lstmgen.network.architecture import build_network
 from tests.command_line import done
 
-TINY = "--hidden-size 8 --layers 1 --batch-size 2 --chunk-length 4 --threads 1 --precision float32".split()
+SIZES = {"--hidden-size": 8, "--layers": 1, "--batch-size": 2, "--chunk-length": 4, "--threads": 1}
+TINY = [*(part for option in SIZES.items() for part in option), "--precision", "float32"]
 
 
 @pytest.fixture(autouse=True)
