@@ -197,7 +197,6 @@ class TrainingConfig:
     weight_drop: float = 0.0  # share of the recurrent weights dropped, anew for each chunk
     state_reset: float = 0.02  # chance that a stream begins anew after a chunk
     warm_up: float = 0.02  # share of the budget in which the learning rate rises
-    final_learning_rate: float = 0.02  # as a share of the learning rate
     most_epochs: float | None = None  # with a budget of time: end after so many; None: as many as there is time for
     precision: Precision = Precision.AUTO
     every: int | None = None  # steps between evaluations; None: ten evaluations over the budget
@@ -220,7 +219,6 @@ class TrainingConfig:
             ("--weight-drop", self.weight_drop),
             ("state_reset", self.state_reset),
             ("warm_up", self.warm_up),
-            ("final_learning_rate", self.final_learning_rate),
         ):
             require(0 <= share < 1, option, share, "give a share from 0 to below 1")
         require(self.most_epochs is None or self.most_epochs > 0, "most_epochs", self.most_epochs, "give more than 0")

@@ -170,7 +170,7 @@ def train(
         float | None,
         _option(
             _TRAINING,
-            "The highest; it rises to it and falls as a cosine.",
+            "The highest; it rises to it, then falls in a straight line to zero.",
             TrainingConfig.learning_rate,
             metavar="X",
         ),

@@ -3,7 +3,6 @@
 Knows: torch's optimizer and the schedule. Does not know: budgets, clocks or texts.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,13 +24,10 @@ def build_optimizer(parameters: Mapping[str, nn.Parameter], weight_decay: float)
 
 
 def learning_rate(config: TrainingConfig, progress: float) -> float:
-    """Rises in the warm-up, then falls as a cosine (Loshchilov & Hutter 2017); progress is the share of the budget."""
+    """Rises in the warm-up, then falls in a straight line to zero; progress is the share of the budget, 0 to 1."""
     if progress < config.warm_up:
-        rising = 0.1 + 0.9 * progress / config.warm_up
-        return config.learning_rate * rising
-    falling = min(1.0, (progress - config.warm_up) / (1 - config.warm_up))
-    cosine = (1 + math.cos(math.pi * falling)) / 2
-    return config.learning_rate * (config.final_learning_rate + (1 - config.final_learning_rate) * cosine)
+        return config.learning_rate * (0.1 + 0.9 * progress / config.warm_up)
+    return config.learning_rate * (1 - progress) / (1 - config.warm_up)
 
 
 def optimizer_tensors(
