@@ -191,7 +191,7 @@ class TrainingConfig:
     batch_size: int = 32
     chunk_length: int = 64
     learning_rate: float = 8e-3
-    weight_decay: float = 0.01
+    weight_decay: float = 0.1
     clip: float = 1.0
     dropout: float = 0.1
     weight_drop: float = 0.0  # share of the recurrent weights dropped, anew for each chunk

@@ -22,6 +22,7 @@ from lstmgen.network.model import Model, drop
 from lstmgen.text.streams import Chunk
 from lstmgen.training import run as training_run
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Stepped
+from lstmgen.training.memory import keep_freed_memory
 from lstmgen.training.optimization import build_optimizer, learning_rate
 from lstmgen.training.session import Session
 from lstmgen.training.trainer import Trainer
@@ -444,3 +445,11 @@ def test_tiny_texts_train(text: str, validation: float, fable: Path) -> None:
     *_, end = run_to_end(prepare(replace(QUICK, budget=Budget(3, BudgetUnit.STEPS)), validation=validation))
     assert isinstance(end, Finished)
     assert end.step == 3
+
+
+def test_freed_memory_can_be_kept_on_any_system() -> None:
+    keep_freed_memory()
+    keep_freed_memory()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.platform", "win32")
+        keep_freed_memory()

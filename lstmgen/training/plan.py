@@ -19,14 +19,15 @@ from lstmgen.network.architecture import build_network
 from lstmgen.text.streams import ParallelStreams, ShuffledLines, TrainingText, line_items
 from lstmgen.text.vocabulary import Ids
 
-PLANNED = frozenset({"hidden_size", "chunk_length", "batch_size", "dropout", "most_epochs"})
+PLANNED = frozenset({"hidden_size", "chunk_length", "batch_size", "learning_rate", "dropout", "most_epochs"})
 """What a plan chooses, unless the user does; the rest has defaults that serve for all texts."""
 
 _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _SYMBOLS_READ_PER_PARAMETER = 3.0
 _PARAMETERS_PER_SYMBOL = 4.0
-_SHORT_CHUNK, _SHORT_UNTIL_EPOCHS = 32, 6.0
+_SHORT_CHUNK, _FEW_UPDATES = 32, 3000
 _DROPOUT_FROM_EPOCHS, _DROPOUT_PER_DOUBLING, _MOST_DROPOUT = 3.5, 0.3, 0.5
+_LARGE = 384
 _MOST_EPOCHS = 60.0
 
 Speed = Callable[[ModelConfig], float]
@@ -63,7 +64,6 @@ def make_plan(
         vocab_size: how many of them are distinct.
         speed: tries a network out; asked only if the budget is a time.
     """
-    reasons = []
     budget = training.budget
 
     @cache
@@ -71,41 +71,50 @@ def make_plan(
         """How many symbols the budget lets a network of this size read."""
         if budget.unit is BudgetUnit.SECONDS:
             return budget.amount * speed(replace(model, hidden_size=size))
-        return budget.amount * (
-            symbols if budget.unit is BudgetUnit.EPOCHS else training.batch_size * training.chunk_length
-        )
+        return budget.amount * (symbols if budget.unit is BudgetUnit.EPOCHS else batch)
 
+    batch = training.batch_size * training.chunk_length
+    reasons = []
     if "hidden_size" in planned:
-        model = replace(model, hidden_size=_hidden_size(model, vocab_size, symbols, readable))
+        size, why = _hidden_size(model, vocab_size, symbols, readable)
+        model = replace(model, hidden_size=size)
+        reasons.append(f"{size} units a layer: {why}")
     epochs = readable(model.hidden_size) / symbols
-    reasons.append(
-        f"{budget} are enough to read {readable(model.hidden_size) / 1e6:.3g} M symbols with this network, "
-        f"the text {epochs:.3g} times"
-    )
+    reasons.append(f"{budget} let it read {epochs * symbols / 1e6:.3g} M symbols, which is the text {epochs:.3g} times")
     if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > _MOST_EPOCHS:
         training = replace(training, most_epochs=_MOST_EPOCHS)
+        seconds = budget.amount * _MOST_EPOCHS / epochs
         reasons.append(
-            f"a text of {symbols:,} symbols is known by heart after {_MOST_EPOCHS:g} readings: training ends there, "
-            f"after about {budget.amount * _MOST_EPOCHS / epochs:.0f} seconds"
+            f"{_MOST_EPOCHS:g} times are enough to know it by heart: it ends there, after about {seconds:.0f} s"
         )
         epochs = _MOST_EPOCHS
     if "dropout" in planned:
         training = replace(training, dropout=_dropout(epochs))
-    if "chunk_length" in planned and epochs < _SHORT_UNTIL_EPOCHS:
+        if training.dropout > 0:
+            reasons.append(f"dropout {training.dropout:g}: the more often a text is read, the more is dropped")
+    if "learning_rate" in planned and model.hidden_size > _LARGE:
+        training = replace(training, learning_rate=round(training.learning_rate * _LARGE / model.hidden_size, 5))
+        reasons.append(f"learning rate {training.learning_rate:g}: large networks want smaller steps")
+    if "chunk_length" in planned and epochs * symbols / batch < _FEW_UPDATES:
         training = replace(training, chunk_length=min(training.chunk_length, _SHORT_CHUNK))
+        reasons.append(f"chunks of {training.chunk_length}: short ones give more updates in little time")
     return Plan(model, training, tuple(reasons))
 
 
-def _hidden_size(model: ModelConfig, vocab_size: int, symbols: int, readable: Callable[[int], float]) -> int:
-    """The largest that neither the budget nor the text is too small for."""
+def _hidden_size(
+    model: ModelConfig, vocab_size: int, symbols: int, readable: Callable[[int], float]
+) -> tuple[int, str]:
+    """The largest that neither the budget nor the text is too small for, and why it is not larger."""
     best = _HIDDEN_SIZES[0]
     for size in _HIDDEN_SIZES[1:]:
         parameters = parameter_count(model, vocab_size, size)
         wanted = _SYMBOLS_READ_PER_PARAMETER * parameters
-        if parameters > _PARAMETERS_PER_SYMBOL * symbols or readable(best) < wanted or readable(size) < wanted:
-            break  # asked in this order: a larger network is not tried out where a smaller one is too slow already
+        if parameters > _PARAMETERS_PER_SYMBOL * symbols:
+            return best, f"the text is too small for the {parameters / 1e6:.2g} M parameters of {size}"
+        if readable(best) < wanted or readable(size) < wanted:  # what is too slow already is not tried in large
+            return best, f"there is too little time for the {parameters / 1e6:.2g} M parameters of {size}"
         best = size
-    return best
+    return best, "the largest that pays here"
 
 
 def _dropout(epochs: float) -> float:

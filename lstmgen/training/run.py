@@ -22,6 +22,7 @@ from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.machine import characters_per_second, choose_device, choose_execution
+from lstmgen.training.memory import keep_freed_memory
 from lstmgen.training.plan import fit_to_lines, fit_to_text, hidden_size_for, make_plan
 from lstmgen.training.session import VALIDATION_LIMIT, Session
 
@@ -83,6 +84,7 @@ def prepare(
 
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
+    keep_freed_memory()
     folders = _folders(run, text, model)
     _first_free(folders, run)  # an error is to be said before the text is read
     corpus = read_corpus(text)
@@ -150,6 +152,7 @@ def resume(
 
     Raises CheckpointError, and ConfigError if the run's budget is used up.
     """
+    keep_freed_memory()
     path = find_checkpoint(run, LAST)
     checkpoint = load_checkpoint(path)
     if not checkpoint.extra:
