@@ -191,7 +191,7 @@ class TrainingConfig:
     batch_size: int = 32
     chunk_length: int = 64
     learning_rate: float = 8e-3
-    weight_decay: float = 0.1
+    weight_decay: float = 0.15
     clip: float = 1.0
     dropout: float = 0.1
     weight_drop: float = 0.0  # share of the recurrent weights dropped, anew for each chunk
@@ -212,7 +212,7 @@ class TrainingConfig:
             self.learning_rate,
             "give a number above 0, such as 0.008",
         )
-        require(0 <= self.weight_decay < 10, "--weight-decay", self.weight_decay, "give 0 or more, such as 0.01")
+        require(0 <= self.weight_decay < 10, "--weight-decay", self.weight_decay, "give 0 or more, such as 0.1")
         require(self.clip > 0, "--clip", self.clip, "give the largest gradient norm allowed, above 0")
         for option, share in (
             ("--dropout", self.dropout),

@@ -86,16 +86,50 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(folder: Path) -> None:
 def test_the_plan_holds_what_was_asked_for() -> None:
     options = ["--cell", "peephole", "--peepholes", "output,input", "--attention", 3, "--hidden-size", 6, "--layers", 2]
     options += ["--embedding-size", 5, "--epochs", 2.5, "--batch-size", 2, "--chunk-length", 9, "--learning-rate", 0.01]
-    options += ["--weight-decay", 0, "--clip", 2, "--dropout", 0.5, "--precision", "float32", "--every", 7]
+    options += [
+        "--weight-decay",
+        0,
+        "--clip",
+        2,
+        "--dropout",
+        0.5,
+        "--weight-drop",
+        0.25,
+        "--precision",
+        "float32",
+        "--every",
+        7,
+    ]
     options += ["--preview", "The", "--seed", 5, "--validation", 0.2, "--run", "mine"]
     (plan,) = events_of("fable.txt", *options, "--dry-run")
     asked = {"hidden_size": 6, "num_layers": 2, "embedding_size": 5, "attention": 3, "peepholes": ["input", "output"]}
     assert plan["model"].items() >= {**asked, "cell": "peephole"}.items()
     asked = {"batch_size": 2, "chunk_length": 9, "learning_rate": 0.01, "weight_decay": 0, "clip": 2, "dropout": 0.5}
-    asked |= {"every": 7, "preview": "The", "seed": 5, "budget": {"amount": 2.5, "unit": "epochs"}}
+    asked |= {"weight_drop": 0.25, "every": 7, "preview": "The", "seed": 5, "budget": {"amount": 2.5, "unit": "epochs"}}
     assert plan["training"].items() >= asked.items()
     assert Path(plan["run"]) == Path("checkpoints", "mine")
     assert (plan["training_symbols"], plan["validation_symbols"]) == (len(FABLE) * 4, len(FABLE))
+
+
+def test_the_plan_gives_reasons_for_what_it_chose_and_changes_with_the_budget() -> None:
+    (short,), (long,) = (events_of("fable.txt", "--epochs", epochs, "--dry-run") for epochs in (1, 100))
+    assert short["training"]["dropout"] < long["training"]["dropout"]
+    assert all(f"{plan['model']['hidden_size']} units" in " ".join(plan["reasons"]) for plan in (short, long))
+    err = done("train", "fable.txt", "--epochs", 100, "--dry-run").err
+    assert all(f"because  {reason}" in err for reason in long["reasons"])
+    (given,) = events_of("fable.txt", "--epochs", 100, "--dry-run", "--hidden-size", 7, "--dropout", 0.25)
+    assert (given["model"]["hidden_size"], given["training"]["dropout"]) == (7, 0.25)
+
+
+@pytest.mark.parametrize(("asked", "number"), [("20k", 20_000), ("0.1M", 100_000), ("5000", 5000)])
+def test_a_number_of_parameters_gives_the_hidden_size(asked: str, number: int) -> None:
+    (plan,) = events_of("fable.txt", "--parameters", asked, "--steps", 1, "--dry-run")
+    assert plan["parameters"] == pytest.approx(number, rel=0.05)
+
+
+def test_parameters_and_hidden_size_are_not_both_given() -> None:
+    assert "one of" in usage_error("train", "fable.txt", "--parameters", "1M", "--hidden-size", 8)
+    assert "'many'" in usage_error("train", "fable.txt", "--parameters", "many")
 
 
 def test_a_second_run_gets_a_name_of_its_own_and_leaves_the_first_alone() -> None:

@@ -58,7 +58,7 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         f"{duration(record.seconds)}",
         "training": f"batch {training.batch_size} x {training.chunk_length}, learning rate {training.learning_rate:g}, "
         f"weight decay {training.weight_decay:g}, clip {training.clip:g}, dropout {training.dropout:g}, "
-        f"seed {training.seed}",
+        f"weight drop {training.weight_drop:g}, seed {training.seed}",
         "precision": f"{record.precision} on {record.device}, {record.threads} threads",
         "validation": "none" if record.validation_nats is None else f"{record.validation_nats:.4f} nats per character",
         "best of the run": "none" if record.best_nats is None else f"{record.best_nats:.4f} nats per character",

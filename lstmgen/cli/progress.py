@@ -89,12 +89,14 @@ def show_plan(plan: Planned, quiet: bool) -> None:
         network += f" with attention over {model['attention']} steps"
     budget = training["budget"]
     amount = duration(budget["amount"]) if budget["unit"] == "seconds" else f"{budget['amount']:.12g} {budget['unit']}"
+    weight_drop = f", weight drop {training['weight_drop']:g}" if training["weight_drop"] else ""
     note(
         f"text     {', '.join(plan.text)}: {plan.training_symbols:,} symbols to learn from, "
         f"{plan.validation_symbols:,} held out, {plan.vocab_size} distinct\n"
         f"network  {network}, {count(plan.parameters)} parameters\n"
         f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
-        f"{training['learning_rate']:g}, dropout {training['dropout']:g}; {plan.precision} on {_place(plan)}",
+        f"{training['learning_rate']:g}, dropout {training['dropout']:g}{weight_drop}; "
+        f"{plan.precision} on {_place(plan)}",
         quiet=quiet,
     )
     for line in plan.reasons:

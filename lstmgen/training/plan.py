@@ -19,14 +19,17 @@ from lstmgen.network.architecture import build_network
 from lstmgen.text.streams import ParallelStreams, ShuffledLines, TrainingText, line_items
 from lstmgen.text.vocabulary import Ids
 
-PLANNED = frozenset({"hidden_size", "chunk_length", "batch_size", "learning_rate", "dropout", "most_epochs"})
+PLANNED = frozenset(
+    {"hidden_size", "chunk_length", "batch_size", "learning_rate", "dropout", "weight_drop", "most_epochs"}
+)
 """What a plan chooses, unless the user does; the rest has defaults that serve for all texts."""
 
 _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _SYMBOLS_READ_PER_PARAMETER = 3.0
 _PARAMETERS_PER_SYMBOL = 4.0
 _SHORT_CHUNK, _FEW_UPDATES = 32, 3000
-_DROPOUT_FROM_EPOCHS, _DROPOUT_PER_DOUBLING, _MOST_DROPOUT = 3.5, 0.3, 0.5
+_DROPOUT_FROM_EPOCHS, _DROPOUT_PER_DOUBLING, _MOST_DROPOUT = 3.5, 0.3, 0.4
+_WEIGHT_DROP_FROM_EPOCHS, _WEIGHT_DROP = 12.0, 0.1
 _LARGE = 384
 _MOST_EPOCHS = 60.0
 
@@ -92,6 +95,9 @@ def make_plan(
         training = replace(training, dropout=_dropout(epochs))
         if training.dropout > 0:
             reasons.append(f"dropout {training.dropout:g}: the more often a text is read, the more is dropped")
+    if "weight_drop" in planned and epochs >= _WEIGHT_DROP_FROM_EPOCHS:
+        training = replace(training, weight_drop=_WEIGHT_DROP)
+        reasons.append(f"weight drop {training.weight_drop:g}: recurrent weights are dropped too, for the same reason")
     if "learning_rate" in planned and model.hidden_size > _LARGE:
         training = replace(training, learning_rate=round(training.learning_rate * _LARGE / model.hidden_size, 5))
         reasons.append(f"learning rate {training.learning_rate:g}: large networks want smaller steps")
