@@ -34,10 +34,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_runs(line: str) -> None:
+def test_every_command_runs(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     command, *arguments = shlex.split(line, comments=True)[1:]
     if command == "train":
         arguments = [*arguments, "--dry-run", "--run", "readme", "--threads", "1", "--precision", "float32"]
+    if command == "bench":
+        arguments = ["--hidden-size", "8", "--threads", "1", "--precision", "float32"]
+        monkeypatch.setattr("lstmgen.benchmark._ROUNDS", 1)
     if command == "eval" and len(arguments) == 0:
         arguments = ["poems-lstm", "poems.txt"]  # the text of a run that was never trained is nowhere
     ran = done(command, *arguments)
