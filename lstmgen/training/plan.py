@@ -2,7 +2,7 @@
 
 Three things follow from how much the budget lets a network read. The network is as large as can still learn from so
 many symbols; the more often the text is read, the more is dropped; and a text is not read more often than does it good.
-The numbers were found by experiment, see the README.
+The numbers were found by experiment; TRIALS.md has it.
 
 Knows: sizes and budgets, and how fast a network learns, which it is told. Does not know: torch, the loop or files.
 """
@@ -25,12 +25,12 @@ PLANNED = frozenset(
 """What a plan chooses, unless the user does; the rest has defaults that serve for all texts."""
 
 _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
-_SYMBOLS_READ_PER_PARAMETER = 3.0
-_PARAMETERS_PER_SYMBOL = 4.0
-_SHORT_CHUNK, _FEW_UPDATES = 32, 3000
+_SYMBOLS_READ_PER_PARAMETER = 3.0  # fewer, and a network stays below what a smaller one reaches in the same time
+_PARAMETERS_PER_SYMBOL = 4.0  # of the text; more would only help to know it by heart
+_SHORT_CHUNK, _FEW_UPDATES = 32, 3000  # with fewer updates, more of them count for more than longer chunks
 _DROPOUT_FROM_EPOCHS, _DROPOUT_PER_DOUBLING, _MOST_DROPOUT = 3.5, 0.3, 0.4
 _WEIGHT_DROP_FROM_EPOCHS, _WEIGHT_DROP = 12.0, 0.1
-_LARGE = 384
+_LARGE = 384  # beyond this hidden size the learning rate falls with it
 _MOST_EPOCHS = 60.0
 
 Speed = Callable[[ModelConfig], float]
