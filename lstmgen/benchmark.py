@@ -10,6 +10,7 @@ Knows: torch, our training step and engine, and those loops. Does not know: how 
 import math
 import multiprocessing
 import platform
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -114,7 +115,7 @@ def measure(
     with ProcessPoolExecutor(
         1,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=torch.set_num_threads,
+        initializer=_begin_bare_loops,
         initargs=(torch.get_num_threads(),),
     ) as bare:
         for model in models:
@@ -129,6 +130,12 @@ def describe(model: ModelConfig) -> str:
     """A network in a few words, such as `2 x 256 gru, reset before`."""
     reset = f", reset {model.reset}" if model.cell is CellKind.GRU else ""
     return f"{model.num_layers} x {model.hidden_size} {model.cell}{reset}"
+
+
+def _begin_bare_loops(threads: int) -> None:
+    """Make a process ready for the bare loops; Ctrl-C is for the process that waits for them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
 
 
 def _processor() -> str:

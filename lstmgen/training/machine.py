@@ -18,9 +18,11 @@ from lstmgen.text.streams import Chunk
 from lstmgen.training.trainer import Trainer
 
 _TRIAL_STEPS = 5
-_TRIAL_LENGTH = 16
 _TIMED_STEPS = 3
-_GIVE_UP = 3
+_CLEARLY = 0.85
+"""Fewer threads are taken only if a step with them takes less than such a share of the time: a trial can be unlucky."""
+
+_GIVE_UP = 2
 """A step that takes so many times as long as the best so far is not tried again."""
 
 
@@ -66,9 +68,9 @@ def choose_execution(network: Network, config: TrainingConfig, device: Device, t
     for count in counts:
         for precision in precisions if count == counts[0] else [best.precision]:
             execution = Execution(chosen, precision, count)
-            seconds = _step_seconds(
-                network, config, execution, _TRIAL_LENGTH, _TRIAL_STEPS, give_up=_GIVE_UP * best_seconds
-            )
+            seconds = _step_seconds(network, config, execution, _TRIAL_STEPS, give_up=_GIVE_UP * best_seconds)
+            if count > best.threads:
+                seconds *= _CLEARLY
             if seconds < best_seconds:
                 best, best_seconds = execution, seconds
     return best
@@ -76,18 +78,16 @@ def choose_execution(network: Network, config: TrainingConfig, device: Device, t
 
 def characters_per_second(network: Network, config: TrainingConfig, execution: Execution) -> float:
     """How many symbols whole training steps read in a second, found by trying a few."""
-    seconds = _step_seconds(network, config, execution, config.chunk_length, _TIMED_STEPS, give_up=math.inf)
+    seconds = _step_seconds(network, config, execution, _TIMED_STEPS, give_up=math.inf)
     return config.batch_size * config.chunk_length / seconds
 
 
-def _step_seconds(
-    network: Network, config: TrainingConfig, execution: Execution, length: int, steps: int, give_up: float
-) -> float:
+def _step_seconds(network: Network, config: TrainingConfig, execution: Execution, steps: int, give_up: float) -> float:
     """Seconds that a step takes, the best of a few on random numbers; infinite if the machine cannot do it."""
     torch.set_num_threads(execution.threads)
     generator = np.random.default_rng(0)
     weights = {name: generator.normal(0, 0.05, shape).astype(np.float32) for name, shape in network.shapes().items()}
-    ids = generator.integers(network.vocab_size, size=(config.batch_size, min(length, config.chunk_length) + 1))
+    ids = generator.integers(network.vocab_size, size=(config.batch_size, config.chunk_length + 1))
     chunk = Chunk(ids[:, :-1], ids[:, 1:], fresh=True)
     best = math.inf
     try:
