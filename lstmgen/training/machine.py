@@ -19,6 +19,9 @@ from lstmgen.training.trainer import Trainer
 
 _TRIAL_STEPS = 5
 _TIMED_STEPS = 3
+_SUSTAINED = 0.85
+"""What is left of the speed of a few steps once evaluations, saving and the machine's other work have had their share."""
+
 _CLEARLY = 0.85
 """Fewer threads are taken only if a step with them takes less than such a share of the time: a trial can be unlucky."""
 
@@ -77,9 +80,9 @@ def choose_execution(network: Network, config: TrainingConfig, device: Device, t
 
 
 def characters_per_second(network: Network, config: TrainingConfig, execution: Execution) -> float:
-    """How many symbols whole training steps read in a second, found by trying a few."""
+    """How many symbols training will read in a second, found by trying a few steps."""
     seconds = _step_seconds(network, config, execution, _TIMED_STEPS, give_up=math.inf)
-    return config.batch_size * config.chunk_length / seconds
+    return _SUSTAINED * config.batch_size * config.chunk_length / seconds
 
 
 def _step_seconds(network: Network, config: TrainingConfig, execution: Execution, steps: int, give_up: float) -> float:
