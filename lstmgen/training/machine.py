@@ -20,7 +20,7 @@ from lstmgen.training.trainer import Trainer
 _TRIAL_STEPS = 5
 _TIMED_STEPS = 3
 _SUSTAINED = 0.85
-"""What is left of the speed of a few steps once evaluations, saving and the machine's other work have had their share."""
+"""What is left of the speed of a few steps when evaluations, saving and other work have had their share."""
 
 _CLEARLY = 0.85
 """Fewer threads are taken only if a step with them takes less than such a share of the time: a trial can be unlucky."""
