@@ -31,7 +31,7 @@ _SHORT_CHUNK, _FEW_UPDATES = 32, 3000  # with fewer updates, more of them count 
 _DROPOUT_FROM_EPOCHS, _DROPOUT_PER_DOUBLING, _MOST_DROPOUT = 3.5, 0.3, 0.4
 _WEIGHT_DROP_FROM_EPOCHS, _WEIGHT_DROP = 12.0, 0.1
 _LARGE = 384  # beyond this hidden size the learning rate falls with it
-_MOST_EPOCHS = 60.0
+_MOST_EPOCHS = 120.0
 
 Speed = Callable[[ModelConfig], float]
 """How many symbols a second a network learns from."""
@@ -87,9 +87,7 @@ def make_plan(
     if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > _MOST_EPOCHS:
         training = replace(training, most_epochs=_MOST_EPOCHS)
         seconds = budget.amount * _MOST_EPOCHS / epochs
-        reasons.append(
-            f"{_MOST_EPOCHS:g} times are enough to know it by heart: it ends there, after about {seconds:.0f} s"
-        )
+        reasons.append(f"more than {_MOST_EPOCHS:g} times hardly help: it ends there, after about {seconds:.0f} s")
         epochs = _MOST_EPOCHS
     if "dropout" in planned:
         training = replace(training, dropout=_dropout(epochs))
