@@ -273,8 +273,7 @@ def _bare_sampling_seconds(cells: bool, model: ModelConfig, samples: int, precis
     """Seconds for a character of every sample, as char-rnn's descendants write them: one call of the layers each."""
     embedding, head = nn.Embedding(VOCAB_SIZE, model.embedding_size), nn.Linear(model.hidden_size, VOCAB_SIZE)
     layers = nn.LSTM(model.embedding_size, model.hidden_size, model.num_layers, batch_first=True)
-    sizes = [model.embedding_size] + [model.hidden_size] * (model.num_layers - 1)
-    chain = [nn.LSTMCell(size, model.hidden_size) for size in sizes]
+    chain = [nn.LSTMCell(cell.input_size, cell.hidden_size) for cell in build_network(model, VOCAB_SIZE).cells]
     ids = torch.zeros(samples, dtype=torch.int64)
     state: Any = None if not cells else [None] * len(chain)
 

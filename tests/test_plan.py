@@ -89,6 +89,14 @@ def test_a_counted_budget_is_planned_without_trying_the_machine_and_kept_to_the_
     assert planned.training.budget == training.budget
 
 
+def test_chunks_are_not_shortened_where_steps_are_counted() -> None:
+    training = TrainingConfig(budget=Budget(10, BudgetUnit.STEPS))
+    planned = make_plan(
+        ModelConfig(), training, PLANNED, symbols=10**6, vocab_size=VOCAB_SIZE, speed=like_a_laptop
+    ).training
+    assert planned.chunk_length == training.chunk_length
+
+
 def test_larger_networks_are_not_tried_where_a_smaller_one_is_too_slow() -> None:
     tried: list[int] = []
 

@@ -76,6 +76,7 @@ def make_plan(
             return budget.amount * speed(replace(model, hidden_size=size))
         return budget.amount * (symbols if budget.unit is BudgetUnit.EPOCHS else batch)
 
+    symbols = max(1, symbols)
     batch = training.batch_size * training.chunk_length
     reasons = []
     if "hidden_size" in planned:
@@ -99,7 +100,8 @@ def make_plan(
     if "learning_rate" in planned and model.hidden_size > _LARGE:
         training = replace(training, learning_rate=round(training.learning_rate * _LARGE / model.hidden_size, 5))
         reasons.append(f"learning rate {training.learning_rate:g}: large networks want smaller steps")
-    if "chunk_length" in planned and epochs * symbols / batch < _FEW_UPDATES:
+    in_time = budget.unit is not BudgetUnit.STEPS  # counted steps do not become more when they are shorter
+    if "chunk_length" in planned and in_time and epochs * symbols / batch < _FEW_UPDATES:
         training = replace(training, chunk_length=min(training.chunk_length, _SHORT_CHUNK))
         reasons.append(f"chunks of {training.chunk_length}: short ones give more updates in little time")
     return Plan(model, training, tuple(reasons))
