@@ -7,6 +7,7 @@ Knows: the file format, safe writing, and where runs lie. Does not know: torch, 
 resumable checkpoint mean (`training.session` does).
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -81,6 +82,14 @@ class Checkpoint:
     def network(self) -> Network:
         """The architecture that the weights belong to."""
         return build_network(self.model, len(self.vocabulary))
+
+    def fingerprint(self) -> str:
+        """A digest of all that decides what the model says: its configuration, vocabulary and weights."""
+        about = json.dumps([to_mapping(self.model), self.vocabulary.to_mapping()], sort_keys=True)
+        digest = hashlib.sha256(about.encode("utf-8", "surrogatepass"))
+        for name, array in sorted(self.weights.items()):
+            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

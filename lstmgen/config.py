@@ -69,6 +69,16 @@ class OnUnknown(StrEnum):
     SKIP = "skip"
 
 
+class Finish(StrEnum):
+    """Why a sample ended."""
+
+    LENGTH = "length"  # it is as long as was asked for
+    LINE = "line"  # a model of lines ended its line
+    STOP = "stop"  # the next thing would have been one of the stop texts
+    MATCH = "match"  # it matches the whole pattern
+    STUCK = "stuck"  # the filters left nothing to write
+
+
 class BudgetUnit(StrEnum):
     """What a training budget counts."""
 
@@ -228,13 +238,35 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How text is written."""
+    """How text is written; None: that filter is not used."""
 
     length: int = 500  # symbols; -1: endless
     temperature: float = 0.8  # 0: always the likeliest symbol
+    word_temperature: float | None = None  # where a word may begin; None: as everywhere
+    top_k: int | None = None  # only so many of the likeliest symbols
+    top_p: float | None = None  # only the likeliest that together have this probability
+    min_p: float | None = None  # only those with this share of the likeliest one's probability
+    no_repeat: int | None = None  # no so many symbols in a row twice
+    max_copy: int | None = None  # never more symbols in a row from the training text
+    match: str | None = None  # a regular expression for all that is written
+    stop: tuple[str, ...] = ()  # texts before which a sample ends
     samples: int = 1
+    best_of: int = 1  # of so many candidates for each sample, the likeliest is kept
 
     def __post_init__(self) -> None:
+        def check(option: str, value: float | None, low: float, high: float, remedy: str) -> None:
+            require(value is None or low <= value <= high, option, value, remedy)
+
         require(self.length >= -1, "--length", self.length, "give how many characters to write, or -1 for endless")
-        require(0 <= self.temperature <= 1000, "--temp", self.temperature, "give 0 (always the likeliest) to 1000")
+        for option, temperature in (("--temp", self.temperature), ("--word-temp", self.word_temperature)):
+            check(option, temperature, 0, 1000, "give 0 (always the likeliest) to 1000")
+        check("--top-k", self.top_k, 1, float("inf"), "give how many characters to choose from, at least 1")
+        check("--top-p", self.top_p, 0, 1, "give a probability from 0 (the likeliest alone) to 1 (all)")
+        check("--min-p", self.min_p, 0, 1, "give a share from 0 (all) to 1 (the likeliest alone)")
+        check("--no-repeat", self.no_repeat, 1, 1000, "give 1 to 1,000 characters; 8 to 30 make sense")
+        check("--max-copy", self.max_copy, 1, 1000, "give 1 to 1,000 characters; 15 to 50 make sense")
+        require("" not in self.stop, "--stop", "''", "give a text of at least one character")
         require(1 <= self.samples <= 10_000, "--samples", self.samples, "give 1 to 10,000")
+        require(1 <= self.best_of <= 10_000, "--best-of", self.best_of, "give 1 to 10,000 candidates")
+        total = self.samples * self.best_of
+        require(total <= 10_000, "--samples times --best-of", total, "give at most 10,000 together")

@@ -4,33 +4,66 @@
     print(model.sample("To be", length=200, temperature=0.8, seed=1))
     print(model.score("To be or not to be").bits_per_character)
 
-Knows: how checkpoint, engine, sampler and score fit together. Does not know: training, terminals or torch.
+Knows: how checkpoint, engine, filters, sampler and score fit together. Does not know: training, terminals or torch.
 """
 
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import TypedDict, Unpack
+
+import numpy as np
 
 from lstmgen.checkpoint import Checkpoint, TrainingRecord, find_checkpoint, load_checkpoint
 from lstmgen.config import ModelConfig, OnUnknown, SamplingConfig
 from lstmgen.errors import ConfigError
+from lstmgen.evaluation.own_text import training_ids
 from lstmgen.evaluation.score import Score, score
-from lstmgen.generation.engine import Engine
-from lstmgen.generation.sampler import Drawn, draw_symbols
+from lstmgen.generation.engine import Engine, NumpyEngine, Point, read_on
+from lstmgen.generation.filters import build_filters, look_back
+from lstmgen.generation.history import History
+from lstmgen.generation.sampler import Drawn, Ended, draw_symbols
+from lstmgen.generation.saved_state import Opening
 from lstmgen.text.streams import Chunk, every_line, one_stream
-from lstmgen.text.vocabulary import Ids, Vocabulary
+from lstmgen.text.suffixes import SuffixIndex
+from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
 
 _SCORING_ROWS = 32
+
+
+class SamplingChoices(TypedDict, total=False):
+    """How one text is written: the fields of `SamplingConfig` by name; what is left out has its default."""
+
+    length: int
+    temperature: float
+    word_temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    no_repeat: int | None
+    max_copy: int | None
+    match: str | None
+    stop: tuple[str, ...]
 
 
 class LanguageModel:
     """A trained network with its vocabulary; nothing it does changes it."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, path: Path | None = None, engine: Engine | None = None) -> None:
+        """Wrap a checkpoint.
+
+        Args:
+            checkpoint: the model.
+            path: its file; an index of its training text is kept beside it.
+            engine: computes the same network in another place; None: NumPy, on the CPU.
+        """
         self.vocabulary: Vocabulary = checkpoint.vocabulary
         self.config: ModelConfig = checkpoint.model
         self.record: TrainingRecord = checkpoint.record
-        self.engine = Engine(checkpoint.network, checkpoint.weights)
+        self.engine: Engine = engine or NumpyEngine(checkpoint.network, checkpoint.weights)
+        self.index_path = None if path is None else path.with_name("training-text.index")
+        self._training_index: SuffixIndex | None = None
 
     @property
     def lines(self) -> bool:
@@ -41,59 +74,104 @@ class LanguageModel:
         self,
         prompt: str = "",
         *,
-        length: int = SamplingConfig.length,
-        temperature: float = SamplingConfig.temperature,
         seed: int | None = None,
         on_unknown: str = OnUnknown.ERROR,
+        **choices: Unpack[SamplingChoices],
     ) -> str:
         """Write one text.
 
         Args:
             prompt: what the text begins with; it is part of the result.
-            length: how many symbols to add; a model of lines may end before.
-            temperature: 0 always takes the likeliest, 1 follows the model, above is bolder.
             seed: the same seed gives the same text; None draws one.
             on_unknown: "error", or "skip" to go on without characters that the model has never seen.
+            choices: the fields of `lstmgen.config.SamplingConfig` by name, such as length, temperature or top_p.
 
         Raises:
-            UnknownCharacterError: the prompt holds such a character.
+            UnknownCharacterError: the prompt, or a text to stop at, holds such a character.
             ValueError: `on_unknown` is neither of the two, or the seed is below 0.
-            ConfigError: the length (which must have an end here) or the temperature is below 0.
+            ConfigError: a choice has a value that cannot work, or a length without end, which `stream` takes.
+            TextError: `max_copy` needs the training text, which cannot be read.
         """
-        if length < 0:
-            raise ConfigError(f"length {length}: an endless text has no result; iterate over stream() instead")
-        pieces = self.stream(prompt, length=length, temperature=temperature, seed=seed, on_unknown=on_unknown)
-        return "".join(pieces)
+        if choices.get("length", 0) < 0:
+            raise ConfigError(f"length {choices['length']}: an endless text has no result; iterate over stream()")
+        return "".join(self.stream(prompt, seed=seed, on_unknown=on_unknown, **choices))
 
     def stream(
         self,
         prompt: str = "",
         *,
-        length: int = SamplingConfig.length,
-        temperature: float = SamplingConfig.temperature,
         seed: int | None = None,
         on_unknown: str = OnUnknown.ERROR,
+        **choices: Unpack[SamplingChoices],
     ) -> Iterator[str]:
         """Write one text piece by piece as it comes, the prompt first; see `sample`. A length of -1 has no end.
 
         Errors are raised when the first piece is asked for.
         """
-        ids = self.read_prompt(prompt, OnUnknown(on_unknown))
-        config = SamplingConfig(length, temperature)
+        config = SamplingConfig(**choices)
+        opening = self.read_prompt(prompt, OnUnknown(on_unknown))
         decoder = self.vocabulary.decoder()
-        yield self.vocabulary.decode(self.vocabulary.encode(prompt, on_unknown=OnUnknown(on_unknown)))
-        for drawn in self.draw(ids, config, secrets.randbits(32) if seed is None else seed):
-            yield decoder.feed(drawn.id)
+        yield self.vocabulary.decode(opening.text)
+        for event in self.draw(opening, config, secrets.randbits(32) if seed is None else seed):
+            if isinstance(event, Drawn):
+                yield decoder.feed(event.id)
         yield decoder.finish()
 
-    def read_prompt(self, prompt: str, on_unknown: OnUnknown = OnUnknown.ERROR) -> Ids:
-        """The ids that the network reads before it writes; raises UnknownCharacterError."""
-        return self.vocabulary.opening(prompt, lines=self.lines, on_unknown=on_unknown)
+    def read_prompt(
+        self, prompt: str, on_unknown: OnUnknown = OnUnknown.ERROR, after: Opening | None = None
+    ) -> Opening:
+        """Read what a text begins with, or what comes `after` an opening that was read before.
 
-    def draw(self, prompt: Ids, config: SamplingConfig, seed: int) -> Iterator[Drawn]:
-        """Write symbols after a prompt from `read_prompt`; a model of lines ends each sample with a line feed."""
-        end = self.vocabulary.newline if self.lines else None
-        return draw_symbols(self.engine, prompt, config, seed, end)
+        Raises UnknownCharacterError, and ConfigError for a line feed within a line.
+        """
+        ids = self.vocabulary.opening(prompt, lines=self.lines, on_unknown=on_unknown)
+        text = self.vocabulary.encode(prompt, on_unknown=on_unknown)
+        if after is not None:
+            return self.read_on(after, text)
+        point = read_on(self.engine, ids, self.engine.initial_state(1))
+        return Opening(Point(point.logits, self.engine.to_numpy(point.state)), text)
+
+    def read_on(self, opening: Opening, ids: Ids) -> Opening:
+        """Read more symbols, (symbols,), after an opening, which stays as it is."""
+        if len(ids) == 0:
+            return opening
+        point = read_on(self.engine, ids, self.engine.from_numpy(opening.point.state))
+        return Opening(Point(point.logits, self.engine.to_numpy(point.state)), np.concatenate([opening.text, ids]))
+
+    def draw(self, opening: Opening, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
+        """Write samples after an opening; a model of lines ends each with a line feed.
+
+        Raises UnknownCharacterError for a text to stop at, ConfigError for a pattern that cannot be matched, and
+        TextError if the training text is needed and cannot be read.
+        """
+        rows, end = config.samples * config.best_of, self.vocabulary.newline if self.lines else None
+        training = self.training_index() if config.max_copy is not None else None
+        point = Point(opening.point.logits, self.engine.from_numpy(opening.point.state))
+        return draw_symbols(
+            self.engine,
+            point.repeated(rows),
+            History(opening.text, rows, look_back(config)),
+            build_filters(config, self.vocabulary, opening.text, training, end),
+            length=config.length,
+            seed=seed,
+            end=end,
+            stops=[as_string(self.vocabulary.encode(stop, where="text to stop at")) for stop in config.stop],
+        )
+
+    def training_index(self) -> SuffixIndex:
+        """Finds runs of symbols in the training text; built when it is first needed, and kept beside the checkpoint.
+
+        Raises TextError if it must be built and the training text cannot be read again, or has changed.
+        """
+        name = f"{self.record.text_sha256} {self.record.text.validation}"
+        if self._training_index is None and self.index_path is not None:
+            self._training_index = SuffixIndex.load(self.index_path, name)
+        if self._training_index is None:
+            self._training_index = SuffixIndex.build(training_ids(self.record, self.vocabulary))
+            if self.index_path is not None:
+                with suppress(OSError):  # where nothing can be written it is built each time
+                    self._training_index.save(self.index_path, name)
+        return self._training_index
 
     def score(self, text: str, *, on_unknown: str = OnUnknown.ERROR) -> Score:
         """How well the model predicts a text of at least 2 characters; see `score_ids`.
@@ -123,4 +201,5 @@ def load(checkpoint: str | Path | None = None) -> LanguageModel:
 
     Raises CheckpointError if there is none or it cannot be used.
     """
-    return LanguageModel(load_checkpoint(find_checkpoint(None if checkpoint is None else str(checkpoint))))
+    path = find_checkpoint(None if checkpoint is None else str(checkpoint))
+    return LanguageModel(load_checkpoint(path), path)

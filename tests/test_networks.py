@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lstmgen.cells import build_cell
 from lstmgen.cells.arrays import sigmoid, softmax
 from lstmgen.config import CellKind, ModelConfig, Peephole
-from lstmgen.generation.engine import Engine
+from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.architecture import Network, NetworkState, build_network
 from lstmgen.network.chunk import read_chunk
 from lstmgen.network.initialization import initialize
@@ -164,7 +164,7 @@ def test_coupled_is_an_lstm_whose_input_gate_is_the_forget_gate_negated() -> Non
 
 def test_engine_reads_and_steps_alike_in_single_precision() -> None:
     network = small_network(CELLS["lstm"], attention=2)
-    engine = Engine(network, single(random_weights(network)))
+    engine = NumpyEngine(network, single(random_weights(network)))
     ids = some_ids()
     whole, _ = engine.read(ids, engine.initial_state(len(ids)))
     state: Any = engine.initial_state(len(ids))

@@ -1,5 +1,6 @@
 """Drawing symbols, with engines whose probabilities are known."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,37 +10,49 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from lstmgen.config import SamplingConfig
+from lstmgen.config import Finish
 from lstmgen.evaluation.score import score
-from lstmgen.generation.engine import Engine
-from lstmgen.generation.filters import sharpen
-from lstmgen.generation.sampler import Drawn, _draw, draw_symbols, surprise
+from lstmgen.generation.engine import Engine, NumpyEngine, read_on
+from lstmgen.generation.filters.temperature import sharpen, temperature
+from lstmgen.generation.history import History
+from lstmgen.generation.sampler import Drawn, Ended, _draw, best_of, collect, draw_symbols, surprise
 from lstmgen.text.streams import one_stream
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
 PROMPT = np.array([3])
 
 
-def engine_saying(logits: list[float]) -> Engine:
+def engine_saying(logits: list[float]) -> NumpyEngine:
     """An engine that always says the same, whatever it reads."""
     network = small_network(CELLS["rnn"], num_layers=1)
     weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
     weights["head.bias"] = np.array(logits, np.float32)
-    return Engine(network, weights)
+    return NumpyEngine(network, weights)
 
 
-def random_engine(name: str = "lstm", attention: int = 0) -> Engine:
+def random_engine(name: str = "lstm", attention: int = 0) -> NumpyEngine:
     network = small_network(CELLS[name], attention=attention)
-    return Engine(network, single(random_weights(network)))
+    return NumpyEngine(network, single(random_weights(network)))
 
 
-def rows(drawn: list[Drawn], samples: int) -> list[list[int]]:
-    return [[symbol.id for symbol in drawn if symbol.row == row] for row in range(samples)]
+def events(
+    engine: Engine,
+    prompt: NDArray[np.int64] = PROMPT,
+    *,
+    length: int = 50,
+    heat: float = 1.0,
+    samples: int = 1,
+    seed: int = 0,
+    **choices: Any,
+) -> Iterator[Drawn | Ended]:
+    """Write after a prompt."""
+    point = read_on(engine, prompt, engine.initial_state(1)).repeated(samples)
+    history = History(prompt, samples, reach=0)
+    return draw_symbols(engine, point, history, [temperature(heat)], length=length, seed=seed, **choices)
 
 
-def write(engine: Engine, seed: int = 0, end: int | None = None, **choices: Any) -> list[list[int]]:
-    config = SamplingConfig(**{"length": 50, "temperature": 1.0, **choices})
-    return rows(list(draw_symbols(engine, PROMPT, config, seed, end)), config.samples)
+def write(engine: Engine, samples: int = 1, **choices: Any) -> list[list[int]]:
+    return [sample.ids for sample in collect(events(engine, samples=samples, **choices), samples)]
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
@@ -50,7 +63,7 @@ def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
 
 def test_temperature_zero_ignores_the_seed_and_takes_the_likeliest() -> None:
     engine = engine_saying([0, 0, 0.1, 0, 0, 0, 0])
-    assert write(engine, seed=1, temperature=0.0) == write(engine, seed=2, temperature=0.0) == [[2] * 50]
+    assert write(engine, seed=1, heat=0.0) == write(engine, seed=2, heat=0.0) == [[2] * 50]
 
 
 def test_samples_of_a_batch_differ() -> None:
@@ -73,9 +86,8 @@ def test_length_is_honoured_exactly(length: int, samples: int) -> None:
 
 
 def test_endless_goes_on() -> None:
-    config = SamplingConfig(length=-1, temperature=1.0)
-    drawn = draw_symbols(engine_saying([0.0] * VOCAB_SIZE), PROMPT, config, seed=0)
-    assert len([next(drawn) for _ in range(1000)]) == 1000
+    drawn = events(engine_saying([0.0] * VOCAB_SIZE), length=-1)
+    assert all(isinstance(next(drawn), Drawn) for _ in range(1000))
 
 
 def test_each_sample_ends_with_the_end_symbol() -> None:
@@ -84,13 +96,13 @@ def test_each_sample_ends_with_the_end_symbol() -> None:
     assert len({len(text) for text in texts}) > 1
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_frequencies_match_probabilities(temperature: float) -> None:
+@pytest.mark.parametrize("heat", [0.5, 1.0, 2.0])
+def test_frequencies_match_probabilities(heat: float) -> None:
     """Chi-square with 6 degrees of freedom: above 32.9 one time in a hundred thousand; the seed is fixed."""
     logits = [0.0, 1.0, -1.0, 0.5, -0.5, 0.2, 1.5]
     draws = 20_000
-    (text,) = write(engine_saying(logits), length=draws, temperature=temperature, seed=5)
-    weights = np.exp(np.array(logits) / temperature)
+    (text,) = write(engine_saying(logits), length=draws, heat=heat, seed=5)
+    weights = np.exp(np.array(logits) / heat)
     expected = draws * weights / weights.sum()
     observed = np.bincount(text, minlength=VOCAB_SIZE)
     assert ((observed - expected) ** 2 / expected).sum() < 32.9
@@ -100,11 +112,11 @@ def test_frequencies_match_probabilities(temperature: float) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_surprise_while_writing_equals_the_score_of_what_was_written(name: str, attention: int) -> None:
     engine = random_engine(name, attention)
-    drawn = list(draw_symbols(engine, PROMPT, SamplingConfig(length=60, temperature=0.7), seed=2))
-    text = np.concatenate([PROMPT, [symbol.id for symbol in drawn]])
+    (sample,) = collect(events(engine, length=60, heat=0.7, seed=2), 1)
+    text = np.concatenate([PROMPT, sample.ids])
     scored = score(engine, one_stream(text, chunk_length=7))
     assert scored.characters == 60
-    assert_allclose(sum(symbol.nats for symbol in drawn), scored.nats, rtol=1e-5)
+    assert_allclose(sample.nats, scored.nats, rtol=1e-5)
 
 
 def test_a_long_prompt_is_read_like_a_short_one() -> None:
@@ -112,7 +124,8 @@ def test_a_long_prompt_is_read_like_a_short_one() -> None:
     engine = random_engine()
     prompt = np.arange(2500) % VOCAB_SIZE
     logits, _ = engine.read(prompt[None], engine.initial_state(1))
-    drawn = next(draw_symbols(engine, prompt, SamplingConfig(length=1, temperature=0.0), seed=0))
+    drawn = next(events(engine, prompt, length=1, heat=0.0))
+    assert isinstance(drawn, Drawn)
     assert drawn.id == logits[0, -1].argmax()
 
 
@@ -131,10 +144,57 @@ def test_sharpen_keeps_the_order_and_never_loses_the_best(logits: list[float], t
 def test_what_has_no_probability_is_never_drawn() -> None:
     """Not even where the random number is exactly 0."""
     logits = np.array([[-np.inf, 0.0, -np.inf]], np.float32)
-    assert [_draw(logits, np.array([chance]))[0] for chance in (0.0, 0.5, 1 - 2**-53)] == [1, 1, 1]
+    assert [_draw(logits, [chance])[0][0] for chance in (0.0, 0.5, 1 - 2**-53)] == [1, 1, 1]
 
 
 def test_surprise_is_finite_for_extreme_logits() -> None:
     logits: NDArray[np.float32] = np.array([[1e4, 0.0, -1e4]], np.float32)
     assert_allclose(surprise(logits, np.array([0])), 0)
     assert_allclose(surprise(logits, np.array([2])), 2e4)
+
+
+def test_each_sample_says_why_it_ended() -> None:
+    uniform = engine_saying([0.0] * VOCAB_SIZE)
+    assert {sample.finish for sample in collect(events(uniform, samples=9), 9)} == {Finish.LENGTH}
+    ended = collect(events(uniform, samples=40, end=4, length=5), 40)
+    for sample in ended:
+        assert (sample.ids[-1] == 4) == (sample.finish is Finish.LINE)
+    assert {sample.finish for sample in ended} == {Finish.LINE, Finish.LENGTH}
+
+
+def test_nothing_of_a_stop_text_is_written() -> None:
+    """In what is drawn without it, the sample ends where a stop text first stands."""
+    uniform = engine_saying([0.0] * VOCAB_SIZE)
+    whole = collect(events(uniform, samples=20, length=400), 20)
+    stopped = collect(events(uniform, samples=20, length=400, stops=["\x01\x02\x01\x03", "\x06\x06"]), 20)
+    for long, short in zip(whole, stopped, strict=True):
+        text = "".join(map(chr, long.ids))
+        places = [place for stop in ("\x01\x02\x01\x03", "\x06\x06") if (place := text.find(stop)) >= 0]
+        assert short.ids == long.ids[: min(places, default=400)]
+        assert short.finish is (Finish.STOP if places else Finish.LENGTH)
+
+
+def test_what_is_held_back_comes_out_at_the_end() -> None:
+    """The text ends in what could have been the beginning of a stop text."""
+    assert write(engine_saying([0, 9, 0, 0, 0, 0, 0]), heat=0.0, length=3, stops=["\x01\x01\x01\x01"]) == [[1, 1, 1]]
+
+
+def test_a_sample_with_nothing_left_to_write_is_stuck_and_the_others_go_on() -> None:
+    engine = engine_saying([0.0] * VOCAB_SIZE)
+    point = read_on(engine, PROMPT, engine.initial_state(1)).repeated(3)
+
+    def nothing_for_row_one(logits: Any, history: History) -> Any:
+        return np.where((np.arange(3) == 1)[:, None] & (history.written > 3), -np.inf, logits)
+
+    drawn = draw_symbols(engine, point, History(PROMPT, 3, 0), [nothing_for_row_one], length=9, seed=0)
+    samples = collect(drawn, 3)
+    assert [sample.finish for sample in samples] == [Finish.LENGTH, Finish.STUCK, Finish.LENGTH]
+    assert [len(sample.ids) for sample in samples] == [9, 4, 9]
+
+
+def test_the_best_of_some_candidates_is_the_least_surprising_symbol_by_symbol() -> None:
+    candidates = collect(events(random_engine(), samples=12), 12)
+    best = best_of(candidates, 4)
+    assert [
+        min(group, key=lambda sample: sample.nats) for group in (candidates[:4], candidates[4:8], candidates[8:])
+    ] == best

@@ -10,11 +10,11 @@ from torch import nn
 
 from lstmgen.config import CellKind, ModelConfig
 from lstmgen.evaluation.score import Score, score
-from lstmgen.generation.engine import Engine
+from lstmgen.generation.engine import NumpyEngine
+from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.architecture import build_network
 from lstmgen.network.model import Model
 from lstmgen.text.streams import cold_windows, one_stream, overlapping_streams
-from lstmgen.training.trainer import TorchReader
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
 IDS = np.random.default_rng(7).integers(0, VOCAB_SIZE, 400)
@@ -30,7 +30,7 @@ def test_numbers_follow_from_the_sums() -> None:
 
 def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_vocabulary() -> None:
     network = small_network(CELLS["lstm"])
-    engine = Engine(network, {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()})
+    engine = NumpyEngine(network, {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()})
     result = score(engine, one_stream(IDS))
     assert result.characters == len(IDS) - 1
     assert result.nats_per_character == pytest.approx(math.log(VOCAB_SIZE))
@@ -40,7 +40,7 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_vocabulary() -> N
 @pytest.mark.parametrize("name", CELLS)
 def test_pieces_of_any_length_give_the_same_sum(name: str, chunk_length: int) -> None:
     network = small_network(CELLS[name], attention=3)
-    engine = Engine(network, single(random_weights(network)))
+    engine = NumpyEngine(network, single(random_weights(network)))
     expected = score(engine, one_stream(IDS))
     result = score(engine, one_stream(IDS, chunk_length))
     assert_allclose(result.nats, expected.nats, rtol=1e-5)
@@ -51,7 +51,7 @@ def test_score_equals_an_independent_computation_by_torch() -> None:
     """nn.Embedding, nn.LSTM and nn.Linear with copied weights, over the whole text at once."""
     network = build_network(ModelConfig(CellKind.LSTM, hidden_size=6, num_layers=1, embedding_size=4), VOCAB_SIZE)
     named = random_weights(network)
-    engine = Engine(network, single(named))
+    engine = NumpyEngine(network, single(named))
     embedding, lstm = nn.Embedding(VOCAB_SIZE, 4).double(), nn.LSTM(4, 6, batch_first=True).double()
     head = nn.Linear(6, VOCAB_SIZE).double()
     tensors = {name: torch.from_numpy(array) for name, array in named.items()}
@@ -75,16 +75,16 @@ def test_score_equals_an_independent_computation_by_torch() -> None:
 def test_torch_and_numpy_score_alike() -> None:
     network = small_network(CELLS["peephole"], attention=2)
     weights = single(random_weights(network))
-    reader = TorchReader(Model(network, weights, torch.device("cpu")))
+    reader = TorchEngine(Model(network, weights, torch.device("cpu")))
     chunks = list(overlapping_streams(IDS, batch_size=3, warm_up=10))
-    ours, theirs = score(Engine(network, weights), chunks), score(reader, chunks)
+    ours, theirs = score(NumpyEngine(network, weights), chunks), score(reader, chunks)
     assert ours.correct == theirs.correct
     assert_allclose(ours.nats, theirs.nats, rtol=1e-5)
 
 
 def test_cold_windows_begin_from_the_initial_state() -> None:
     network = small_network(CELLS["lstm"])
-    engine = Engine(network, single(random_weights(network)))
+    engine = NumpyEngine(network, single(random_weights(network)))
     parts = [score(engine, one_stream(IDS[start : start + 51])).nats for start in range(0, 399, 50)]
     for batch_size in (1, 3, 64):
         assert_allclose(score(engine, cold_windows(IDS, 50, batch_size)).nats, sum(parts), rtol=1e-5)

@@ -62,7 +62,7 @@ def evaluate(
     from tqdm import tqdm
 
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint
-    from lstmgen.evaluation.held_out import held_out_ids
+    from lstmgen.evaluation.own_text import held_out_ids
     from lstmgen.evaluation.score import score
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.corpus import read_corpus

@@ -5,16 +5,24 @@ Knows: its options, and how text reaches a terminal, a pipe or a file. Does not 
 
 import secrets
 import sys
+import time
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lstmgen.cli.options import CheckpointArgument, Quiet, Threads, limit_threads
 from lstmgen.cli.render import note
-from lstmgen.config import OnUnknown, SamplingConfig
+from lstmgen.config import Device, Finish, OnUnknown, SamplingConfig
 from lstmgen.errors import ConfigError, TextError
+
+if TYPE_CHECKING:
+    from lstmgen.cli.output import SampleOutput
+    from lstmgen.generation.sampler import Sample
+    from lstmgen.generation.saved_state import Opening
+    from lstmgen.language_model import LanguageModel
+    from lstmgen.text.vocabulary import Ids
 
 EXAMPLES = """Examples:
 
@@ -22,13 +30,27 @@ lstmgen sample --temp 0.8
 
 lstmgen sample poems-lstm --prompt 'The sea' --length 300 --seed 7
 
+lstmgen sample --temp 0.6 --word-temp 1.1 --min-p 0.05 --no-repeat 20 --max-copy 30
+
 lstmgen sample names --samples 20
+
+lstmgen sample --match '[A-Z][a-z]+ [0-9]{1,2}, [0-9]{4}' --samples 10
+
+lstmgen sample --prompt-file story.txt --stop 'The end' --no-prompt-echo
+
+lstmgen sample --interactive --length 80
 
 lstmgen sample -n -1 | head -c 10000
 """
 
+_PIECE = 80
+"""How much the model writes at a time in a conversation, if the user does not say."""
+
 _LINE_SAMPLES = 10
 """How many items a model of lines writes if the user does not say."""
+
+_FILTERS = "What may be written"
+_OTHER = "Where it goes"
 
 
 def sample(
@@ -48,86 +70,302 @@ def sample(
         ),
     ] = None,
     length: Annotated[
-        int, typer.Option("--length", "-n", metavar="N", help="Characters to write; -1: without end.")
-    ] = SamplingConfig.length,
-    temperature: Annotated[
-        float,
-        typer.Option("--temp", "--temperature", metavar="X", help="0: always the likeliest character; above 1: bold."),
-    ] = SamplingConfig.temperature,
+        int | None,
+        typer.Option(
+            "--length",
+            "-n",
+            metavar="N",
+            help="Characters to write; -1: without end.",
+            show_default=f"{SamplingConfig.length}; {_PIECE} with --interactive",
+        ),
+    ] = None,
     samples: Annotated[
         int | None,
         typer.Option(
             metavar="N", help="How many texts to write, as one batch.", show_default="1; 10 for a model of lines"
         ),
     ] = None,
+    best_of: Annotated[
+        int,
+        typer.Option(metavar="N", help="Write N candidates for each text, keep the one the model finds likeliest."),
+    ] = SamplingConfig.best_of,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Write together: you a line, the model a piece, with undo.")
+    ] = False,
     seed: Annotated[
         int | None,
         typer.Option(
             min=0, metavar="N", help="The same seed writes the same text.", show_default="random, shown on stderr"
         ),
     ] = None,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            "--temp",
+            "--temperature",
+            metavar="X",
+            help="0: always the likeliest character; above 1: bold.",
+            rich_help_panel=_FILTERS,
+        ),
+    ] = SamplingConfig.temperature,
+    word_temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--word-temp",
+            metavar="X",
+            help="Another temperature where a word may begin: bold words, spelled well.",
+            show_default="as --temp",
+            rich_help_panel=_FILTERS,
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Choose among the N likeliest characters.", show_default="all", rich_help_panel=_FILTERS
+        ),
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Choose among the likeliest that together have probability X.",
+            show_default="all",
+            rich_help_panel=_FILTERS,
+        ),
+    ] = None,
+    min_p: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Leave out what has less than X times the likeliest one's probability.",
+            show_default="nothing",
+            rich_help_panel=_FILTERS,
+        ),
+    ] = None,
+    no_repeat: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="No N characters in a row twice.", show_default="anything", rich_help_panel=_FILTERS
+        ),
+    ] = None,
+    max_copy: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Never more than N characters in a row from the training text.",
+            show_default="anything",
+            rich_help_panel=_FILTERS,
+        ),
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="What is written after the prompt matches as a whole, within --length.",
+            show_default="anything",
+            rich_help_panel=_FILTERS,
+        ),
+    ] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="End before this text; may be given several times.",
+            show_default="none",
+            rich_help_panel=_FILTERS,
+        ),
+    ] = None,
     on_unknown: Annotated[
         OnUnknown, typer.Option(help="What to do with a prompt's character that the model has never seen.")
     ] = OnUnknown.ERROR,
     no_prompt_echo: Annotated[
-        bool, typer.Option("--no-prompt-echo", help="Write only what follows the prompt, not the prompt.")
+        bool,
+        typer.Option(
+            "--no-prompt-echo", help="Write only what follows the prompt, not the prompt.", rich_help_panel=_OTHER
+        ),
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write to a new file.", show_default="standard output"),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write to a new file.",
+            show_default="standard output",
+            rich_help_panel=_OTHER,
+        ),
     ] = None,
-    threads: Threads = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON object a sample: text, prompt, seed, nats, finish.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Write one JSON object a sample: text, prompt, seed, nats, finish.",
+            rich_help_panel=_OTHER,
+        ),
     ] = False,
+    save_state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Save where the text stands after the prompt, to go on from it again.",
+            show_default="not saved",
+            rich_help_panel=_OTHER,
+        ),
+    ] = None,
+    load_state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Go on from a saved state, without reading its prompt again.",
+            show_default="from the beginning",
+            rich_help_panel=_OTHER,
+        ),
+    ] = None,
+    device: Annotated[
+        Device,
+        typer.Option(help="Where to compute; auto is the CPU, which needs no torch.", rich_help_panel=_OTHER),
+    ] = Device.AUTO,
+    threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Write text with a trained network."""
     limit_threads(threads)
-    import numpy as np
-
+    from lstmgen.checkpoint import find_checkpoint, load_checkpoint
     from lstmgen.cli.output import SampleOutput
-    from lstmgen.language_model import load
+    from lstmgen.generation.saved_state import load_opening, save_opening
+    from lstmgen.language_model import LanguageModel
 
     if prompt_file is not None:
         if prompt:
             raise typer.BadParameter("give one of --prompt and --prompt-file")
+        if interactive and prompt_file == "-":
+            raise typer.BadParameter("--interactive reads standard input itself; name a file for --prompt-file")
         prompt = _read_prompt(prompt_file)
-    model = load(checkpoint)
-    count = samples if samples is not None else _LINE_SAMPLES if model.lines else SamplingConfig.samples
-    config = SamplingConfig(length, temperature, count)
-    if length < 0 and not model.lines and (json or count > 1):
-        raise ConfigError(f"--length {length}: an endless text is one plain text; leave out --samples and --json")
-    opening = model.read_prompt(prompt, on_unknown)
-    echoed = model.vocabulary.encode("" if no_prompt_echo else prompt, on_unknown=on_unknown)
+    if interactive and (json or samples is not None):
+        raise typer.BadParameter("--interactive writes one text; leave out --json and --samples")
+    if length is None:
+        length = _PIECE if interactive else SamplingConfig.length
+    path = find_checkpoint(checkpoint)
+    loaded = load_checkpoint(path)
+    engine = None
+    if device not in (Device.AUTO, Device.CPU):
+        from lstmgen.training.machine import torch_engine
+
+        engine = torch_engine(loaded, device)
+    model = LanguageModel(loaded, path, engine)
+    config = SamplingConfig(
+        length=length,
+        temperature=temperature,
+        word_temperature=word_temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        no_repeat=no_repeat,
+        max_copy=max_copy,
+        match=match,
+        stop=tuple(stop or ()),
+        samples=samples if samples is not None else _LINE_SAMPLES if model.lines and not interactive else 1,
+        best_of=best_of,
+    )
+    ends = length >= 0 or model.lines or stop or match is not None
+    if not ends and (json or config.samples * best_of > 1 or interactive):
+        raise ConfigError(f"--length {length}: an endless text is one plain text; give it a length, or a --stop")
+    saved = load_opening(load_state, loaded.network, loaded.fingerprint()) if load_state else None
+    opening = model.read_prompt(prompt, on_unknown, saved)
+    if save_state is not None:
+        save_opening(opening, save_state, loaded.fingerprint())
+    if max_copy is not None:
+        _note_index(model, quiet)
     with SampleOutput(model.vocabulary, output) as out:
         if seed is None:
             seed = secrets.randbits(32)
             note(f"seed {seed}", quiet=quiet)
-        drawn = model.draw(opening, config, seed)
-        if count == 1 and not json:
-            out.write(echoed)
-            for symbol in drawn:
-                out.write(np.array([symbol.id]))
+        if interactive:
+            _converse(model, opening, config, seed, out)
+        else:
+            echoed = "" if no_prompt_echo else prompt
+            _Writing(model, config, prompt, seed, out, quiet).write(opening, echoed, on_unknown, json)
+
+
+class _Writing:
+    """One batch of samples on its way out."""
+
+    def __init__(
+        self, model: "LanguageModel", config: SamplingConfig, prompt: str, seed: int, out: "SampleOutput", quiet: bool
+    ) -> None:
+        self._model = model
+        self._config = config
+        self._prompt = prompt
+        self._seed = seed
+        self._out = out
+        self._quiet = quiet
+
+    def write(self, opening: "Opening", echoed: str, on_unknown: OnUnknown, json: bool) -> None:
+        """Write all samples: a single one as it comes, several when all are complete."""
+        import numpy as np
+
+        from lstmgen.generation.sampler import Drawn, best_of, collect
+
+        before = self._model.vocabulary.encode(echoed, on_unknown=on_unknown)
+        events = self._model.draw(opening, self._config, self._seed)
+        if self._config.samples == self._config.best_of == 1 and not json:
+            self._out.write(before)
+            for event in events:
+                if isinstance(event, Drawn):
+                    self._out.write(np.array([event.id]))
+                else:
+                    self._warn(0, event.finish)
             return
-        rows: list[list[int]] = [[] for _ in range(count)]
-        nats = [0.0] * count
-        for symbol in drawn:
-            rows[symbol.row].append(symbol.id)
-            nats[symbol.row] += symbol.nats
-        for number, row in enumerate(rows):
-            whole = model.lines and row[-1:] == [model.vocabulary.newline]
-            ids = np.concatenate([echoed, row]).astype(np.int64)
+        candidates = collect(events, self._config.samples * self._config.best_of)
+        for number, chosen in enumerate(best_of(candidates, self._config.best_of)):
+            ids = np.concatenate([before, chosen.ids]).astype(np.int64)
             if json:
-                text = model.vocabulary.decode(ids[:-1] if whole else ids)
-                about = {"sample": number, "nats": nats[number], "finish": "line" if whole else "length"}
-                out.write_text(
-                    dumps({"text": text, "prompt": prompt, "seed": seed, **about}, ensure_ascii=False) + "\n"
-                )
+                self._write_json(number, chosen, ids)
             else:
-                out.write_text("\n" if number and not model.lines else "")
-                out.write(ids)
-                out.write_text("" if whole else "\n")
+                whole = chosen.finish is Finish.LINE
+                self._out.write_text("\n" if number and not self._model.lines and self._config.match is None else "")
+                self._out.write(ids)
+                self._out.write_text("" if whole else "\n")
+            self._warn(number, chosen.finish)
+
+    def _write_json(self, number: int, chosen: "Sample", ids: "Ids") -> None:
+        text = self._model.vocabulary.decode(ids[:-1] if chosen.finish is Finish.LINE else ids)
+        about = {"sample": number, "nats": chosen.nats, "finish": chosen.finish}
+        self._out.write_text(
+            dumps({"text": text, "prompt": self._prompt, "seed": self._seed, **about}, ensure_ascii=False) + "\n"
+        )
+
+    def _warn(self, number: int, finish: Finish) -> None:
+        if finish is Finish.STUCK:
+            note(
+                f"sample {number} ended early: the filters left nothing to write; give larger numbers to "
+                "--no-repeat and --max-copy",
+                quiet=self._quiet,
+            )
+
+
+def _converse(
+    model: "LanguageModel", opening: "Opening", config: SamplingConfig, seed: int, out: "SampleOutput"
+) -> None:
+    from lstmgen.cli.interactive import Conversation, lines_from_stdin
+    from lstmgen.draft import Draft
+
+    draft = Draft(model, opening, config, seed)
+    try:
+        Conversation(draft, model.vocabulary, lines_from_stdin()).run()
+    finally:
+        out.write(draft.ids)  # nothing that was written is lost, however it ends
+
+
+def _note_index(model: "LanguageModel", quiet: bool) -> None:
+    """Load the index of the training text, or build it, which is worth a line."""
+    known = model.index_path is not None and model.index_path.exists()
+    begun = time.monotonic()
+    model.training_index()
+    if not known and model.index_path is not None and model.index_path.exists():
+        size = model.index_path.stat().st_size / 1e6
+        seconds = time.monotonic() - begun
+        note(f"indexed the training text in {seconds:.1f} s: {model.index_path}, {size:.1f} MB", quiet=quiet)
 
 
 def _read_prompt(name: str) -> str:

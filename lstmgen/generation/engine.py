@@ -1,28 +1,67 @@
-"""The network in NumPy: the fastest way to write one character at a time on a CPU, without importing torch.
+"""The network as a writer sees it: ids in, logits out, one symbol at a time or many.
 
-Knows: ids in, logits out. Does not know: characters, temperature or chance.
+In NumPy, the fastest way to write one character at a time on a CPU, and one that need not import torch.
+
+Knows: ids, logits and states. Does not know: characters, temperature or chance.
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.network.architecture import Network, NetworkState
+from lstmgen.network.architecture import Network, NetworkState, map_state
 from lstmgen.network.chunk import read_chunk
 from lstmgen.network.step import projection_table, step
+from lstmgen.text.vocabulary import Ids
 
 FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.integer[Any]]
 
-
+_CHUNK = 1024
 _unchecked = np.errstate(invalid="ignore", over="ignore")
 """BLAS computes on lanes that it does not use, and they may hold anything; weights are checked when they are loaded."""
 
 
-class Engine:
+class Point(NamedTuple):
+    """Where texts stand: what may come next, and the state that knows what came before. Nothing changes it."""
+
+    logits: FloatArray  # (rows, vocab)
+    state: NetworkState
+
+    def repeated(self, rows: int) -> "Point":
+        """The same for so many rows, for a single one."""
+        return Point(self.logits.repeat(rows, axis=0), map_state(lambda field: _repeated(field, rows), self.state))
+
+
+class Engine(Protocol):
     """Reads symbols and says what may come next; the state is passed in and returned."""
+
+    network: Network
+
+    def initial_state(self, batch_size: int) -> NetworkState:
+        """The state before any text."""
+        ...
+
+    def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
+        """Read one symbol a row, (batch,); logits, (batch, vocab), and the state."""
+        ...
+
+    def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
+        """Read many symbols a row, (batch, time); logits after each, (batch, time, vocab), and the state."""
+        ...
+
+    def to_numpy(self, state: NetworkState) -> NetworkState:
+        """A state of this engine as NumPy arrays."""
+        ...
+
+    def from_numpy(self, state: NetworkState) -> NetworkState:
+        """The inverse of `to_numpy`."""
+        ...
+
+
+class NumpyEngine:
+    """The engine in NumPy, on the CPU."""
 
     @_unchecked
     def __init__(self, network: Network, weights: Mapping[str, FloatArray]) -> None:
@@ -35,13 +74,34 @@ class Engine:
         return self.network.initial_state(batch_size, like=self._weights.embedding)
 
     @_unchecked
-    def step(self, ids: IntArray, state: NetworkState) -> tuple[FloatArray, NetworkState]:
+    def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
         """Read one symbol a row, (batch,); logits, (batch, vocab), and the state."""
         read = step(self.network, self._weights, self._table, ids, state)
         return cast(FloatArray, read.logits), read.state
 
     @_unchecked
-    def read(self, ids: IntArray, state: NetworkState) -> tuple[FloatArray, NetworkState]:
+    def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
         """Read many symbols a row, (batch, time); logits after each, (batch, time, vocab), and the state."""
         logits, after = read_chunk(self.network, self._weights, ids, state)
         return cast(FloatArray, logits), after
+
+    def to_numpy(self, state: NetworkState) -> NetworkState:
+        """The state itself."""
+        return state
+
+    def from_numpy(self, state: NetworkState) -> NetworkState:
+        """The state itself."""
+        return state
+
+
+def read_on(engine: Engine, ids: Ids, state: NetworkState) -> Point:
+    """Read a text of any length, (symbols,), at least one, in pieces; where it stands then, as one row."""
+    for start in range(0, len(ids), _CHUNK):
+        logits, state = engine.read(ids[None, start : start + _CHUNK], state)
+    return Point(logits[:, -1], state)
+
+
+def _repeated(field: Any, rows: int) -> Any:
+    if isinstance(field, np.ndarray):
+        return field.repeat(rows, axis=0)
+    return field.repeat_interleave(rows, dim=0)

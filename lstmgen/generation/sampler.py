@@ -2,21 +2,24 @@
 
 Each row of a batch has a generator of its own, so that a sample does not depend on how many are written beside it.
 
-Knows: ids, logits and chance. Does not know: characters, files or terminals.
+Knows: ids, logits, chance, and why a sample ends. Does not know: characters, files or terminals.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.config import SamplingConfig
-from lstmgen.generation.engine import Engine, FloatArray
-from lstmgen.generation.filters import sharpen
+from lstmgen.config import Finish
+from lstmgen.generation.engine import Engine, FloatArray, Point
+from lstmgen.generation.filters import Filter
+from lstmgen.generation.history import History
+from lstmgen.generation.stops import HeldBack
 
 _DRAWS = 256
-_PROMPT_CHUNK = 1024
 
 
 class Drawn(NamedTuple):
@@ -24,39 +27,111 @@ class Drawn(NamedTuple):
 
     row: int
     id: int
-    nats: float  # surprise: its negative log-probability under the model itself, at temperature 1
+    nats: float  # surprise: its negative log-probability under the model itself, before any filter
+
+
+class Ended(NamedTuple):
+    """A sample is complete."""
+
+    row: int
+    finish: Finish
 
 
 def draw_symbols(
     engine: Engine,
-    prompt: NDArray[np.integer[Any]],
-    config: SamplingConfig,
+    point: Point,
+    history: History,
+    filters: Sequence[Filter],
+    *,
+    length: int,
     seed: int,
     end: int | None = None,
-) -> Iterator[Drawn]:
-    """Read a prompt, then write; symbols come as they are drawn, row by row.
+    stops: Sequence[str] = (),
+) -> Iterator[Drawn | Ended]:
+    """Write from where a text stands; symbols come as they are drawn, row by row, and each row's end.
 
     Args:
         engine: the network.
-        prompt: ids, (symbols,), at least one.
-        config: length, temperature and number of samples.
+        point: where each row stands.
+        history: what each row has written before.
+        filters: applied to the logits, in this order; fresh ones for each call.
+        length: how many symbols a sample may have; -1: any number.
         seed: with the row's number it decides all that is drawn.
         end: a symbol after which a sample is complete.
+        stops: strings of ids before which a sample is complete; nothing of them is written.
     """
-    logits, state = _read_prompt(engine, prompt, config.samples)
-    chances = [_uniform(seed, row) for row in range(config.samples)]
-    writing = np.ones(config.samples, bool)
-    written = 0
-    while written != config.length and writing.any():
-        drawn = _draw(sharpen(logits, config.temperature), np.array([next(chance) for chance in chances]))
-        nats = surprise(logits, drawn)
-        for row in np.flatnonzero(writing):
-            yield Drawn(int(row), int(drawn[row]), float(nats[row]))
-        if end is not None:
-            writing &= drawn != end
-        written += 1
-        if written != config.length:
-            logits, state = engine.step(drawn, state)
+    logits, state = point
+    rows, size = logits.shape
+    chances = [_uniform(seed, row) for row in range(rows)]
+    held: list[HeldBack[Drawn]] = [HeldBack(stops) for _ in range(rows)]
+    writing = list(range(rows))
+    while writing and history.written != length:
+        chosen = logits
+        for apply in filters:
+            chosen = apply(chosen, history)
+        drawn, possible = _draw(chosen, [next(chance) for chance in chances])
+        ids = np.minimum(drawn, size - 1)  # the end of a match is a symbol after the last; nothing is written there
+        nats = surprise(logits, ids).tolist()
+        for row, number in zip(tuple(writing), drawn[writing].tolist(), strict=True):
+            finish = None
+            if not possible[row]:
+                finish = Finish.STUCK
+            elif number == size:
+                finish = Finish.MATCH
+            else:
+                symbol = Drawn(row, number, nats[row])
+                if not stops:
+                    yield symbol
+                else:
+                    released, stopped = held[row].add(chr(number), symbol)
+                    yield from released
+                    finish = Finish.STOP if stopped else None
+                if number == end and finish is None:
+                    finish = Finish.LINE
+            if finish is not None:
+                if finish is not Finish.STOP:
+                    yield from held[row].rest()
+                yield Ended(row, finish)
+                writing.remove(row)
+        history.add(ids)
+        if writing and history.written != length:
+            logits, state = engine.step(ids, state)
+    for row in writing:
+        yield from held[row].rest()
+        yield Ended(row, Finish.LENGTH)
+
+
+@dataclass
+class Sample:
+    """One sample as a whole."""
+
+    ids: list[int] = field(default_factory=list)
+    nats: float = 0.0  # its surprise under the model itself
+    finish: Finish = Finish.LENGTH
+
+    @property
+    def nats_per_symbol(self) -> float:
+        """Its mean surprise; infinite for one that is empty or stuck, which no other is worse than."""
+        return self.nats / len(self.ids) if self.ids and self.finish is not Finish.STUCK else math.inf
+
+
+def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
+    """All samples of a batch, when they are complete."""
+    samples = [Sample() for _ in range(rows)]
+    for event in events:
+        sample = samples[event.row]
+        if isinstance(event, Drawn):
+            sample.ids.append(event.id)
+            sample.nats += event.nats
+        else:
+            sample.finish = event.finish
+    return samples
+
+
+def best_of(samples: Sequence[Sample], candidates: int) -> list[Sample]:
+    """Of each so many samples in a row, the one that the model finds likeliest, symbol by symbol."""
+    groups = (samples[start : start + candidates] for start in range(0, len(samples), candidates))
+    return [min(group, key=lambda sample: sample.nats_per_symbol) for group in groups]
 
 
 def surprise(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
@@ -66,14 +141,6 @@ def surprise(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.fl
     return np.log(np.exp(shifted).sum(axis=-1)) - chosen  # type: ignore[no-any-return]
 
 
-def _read_prompt(engine: Engine, prompt: NDArray[np.integer[Any]], samples: int) -> tuple[FloatArray, Any]:
-    state = engine.initial_state(samples)
-    rows = np.broadcast_to(prompt, (samples, len(prompt)))
-    for start in range(0, len(prompt), _PROMPT_CHUNK):
-        logits, state = engine.read(rows[:, start : start + _PROMPT_CHUNK], state)
-    return logits[:, -1], state
-
-
 def _uniform(seed: int, row: int) -> Iterator[float]:
     """Numbers drawn from [0, 1), many at a time."""
     generator = np.random.default_rng([seed, row])
@@ -81,9 +148,13 @@ def _uniform(seed: int, row: int) -> Iterator[float]:
         yield from generator.random(_DRAWS).tolist()
 
 
-def _draw(logits: FloatArray, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Draw one symbol a row by inverting the cumulative distribution: (batch, vocab) and (batch,) -> (batch,)."""
-    likelihood = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
+def _draw(logits: FloatArray, uniform: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Draw one symbol a row by inverting the cumulative distribution; and whether the row had any: each (batch,)."""
+    best = logits.max(axis=-1, keepdims=True)
+    possible = best[:, 0] > -np.inf
+    if not possible.all():
+        logits = np.where(possible[:, None], logits, np.float32(0))
+    likelihood = np.exp((logits - best).astype(np.float64))
     cumulative = likelihood.cumsum(axis=-1)
-    drawn = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(axis=-1)
-    return np.minimum(drawn, logits.shape[-1] - 1)  # type: ignore[no-any-return]
+    drawn = (cumulative <= np.multiply(uniform, cumulative[:, -1])[:, None]).sum(axis=-1)
+    return np.minimum(drawn, logits.shape[-1] - 1), possible

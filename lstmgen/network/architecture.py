@@ -10,7 +10,7 @@ Knows: which parts there are, their shapes and names. A weight's name in a check
 Does not know: torch, how to compute (`step`, `chunk`) or how to learn.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -97,6 +97,14 @@ def build_network(config: ModelConfig, vocab_size: int) -> Network:
         embedding_size=config.embedding_size,
         cells=tuple(build_cell(config, input_size) for input_size in input_sizes),
         attention=Attention(config.hidden_size, config.attention) if config.attention else None,
+    )
+
+
+def map_state(function: Callable[[Any], Any], state: NetworkState) -> NetworkState:
+    """Apply a function to every array of a state."""
+    return NetworkState(
+        layers=tuple(type(layer)(*(function(field) for field in layer)) for layer in state.layers),
+        memory=None if state.memory is None else function(state.memory),
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lstmgen.network.architecture import Network, NetworkState
+from lstmgen.network.architecture import Network, NetworkState, map_state
 from lstmgen.network.chunk import read_chunk
 from lstmgen.network.kernels import run_layer
 
@@ -97,11 +97,3 @@ def drop(activations: Tensor, rate: float, generator: torch.Generator | None) ->
 def detach(state: NetworkState) -> NetworkState:
     """Cut the state from the graph that made it: backpropagation through time ends here."""
     return map_state(torch.Tensor.detach, state)
-
-
-def map_state(function: Any, state: NetworkState) -> NetworkState:
-    """Apply a function to every array of a state."""
-    return NetworkState(
-        layers=tuple(type(layer)(*(function(field) for field in layer)) for layer in state.layers),
-        memory=None if state.memory is None else function(state.memory),
-    )

@@ -36,6 +36,13 @@ def code_points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
+def as_string(ids: Ids) -> str:
+    """Ids, (symbols,), as a string with one character for each, chr(id): cheap to look up, and it sorts as they do."""
+    if ids.dtype == np.uint8:
+        return ids.tobytes().decode("latin-1")
+    return ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The symbols in the order of their ids: the characters of a text, or all 256 bytes."""
@@ -91,6 +98,17 @@ class Vocabulary:
                 "--prompt: this model writes single lines; give the beginning of one, without a line feed"
             )
         return ids if len(ids) and not lines else np.concatenate([[self.start], ids]).astype(np.int64)
+
+    def spelling(self, but: int | None = None) -> list[str]:
+        """The character that each id stands for; empty for the id `but`, and for bytes that are not ASCII."""
+        known = [chr(n) if n < 128 else "" for n in range(256)] if not self.characters else list(self.characters)
+        return [character if number != but else "" for number, character in enumerate(known)]
+
+    def word_symbols(self) -> Ids:
+        """The ids of what words are made of: letters, marks, digits, apostrophes; of bytes all that are not ASCII."""
+        if self.kind is VocabularyKind.BYTES:
+            return np.array([n for n in range(256) if n > 127 or _in_words(chr(n))])
+        return np.array([n for n, character in enumerate(self.characters) if _in_words(character)], np.int64)
 
     def decode(self, ids: Ids) -> str:
         """Turn ids into text; bytes that are not UTF-8 become U+FFFD."""
@@ -149,6 +167,10 @@ def _to_bytes(text: str, where: str) -> bytes:
     except UnicodeEncodeError as error:
         character = describe_character(text[error.start])
         raise UnknownCharacterError(f"no bytes stand for {character}, position {error.start} of the {where}") from error
+
+
+def _in_words(character: str) -> bool:
+    return character in "'\u2019_" or unicodedata.category(character)[0] in "LMN"
 
 
 def _spoken_name(character: str) -> str:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lstmgen.checkpoint import Checkpoint
 from lstmgen.config import Device, Precision, TrainingConfig
 from lstmgen.errors import ConfigError
+from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.architecture import Network
 from lstmgen.network.model import Model
 from lstmgen.text.streams import Chunk
@@ -39,7 +41,7 @@ class Execution:
 
 
 def choose_device(wanted: Device) -> torch.device:
-    """The device to train on; raises ConfigError for one that this machine does not have."""
+    """The device to compute on; raises ConfigError for one that this machine does not have."""
     available = {
         Device.CUDA: torch.cuda.is_available(),
         Device.MPS: torch.backends.mps.is_available(),
@@ -50,6 +52,11 @@ def choose_device(wanted: Device) -> torch.device:
     if not available[wanted]:
         raise ConfigError(f"--device {wanted}: torch finds none on this machine; leave it out to use the CPU")
     return torch.device(wanted.value)
+
+
+def torch_engine(checkpoint: Checkpoint, device: Device) -> TorchEngine:
+    """An engine that writes on another device; raises ConfigError for one that this machine does not have."""
+    return TorchEngine(Model(checkpoint.network, checkpoint.weights, choose_device(device)))
 
 
 def choose_execution(network: Network, config: TrainingConfig, device: Device, threads: int | None) -> Execution:

@@ -12,8 +12,7 @@ import torch
 
 from lstmgen.checkpoint import AnyArray
 from lstmgen.errors import CheckpointError
-from lstmgen.network.architecture import NetworkState
-from lstmgen.network.model import map_state
+from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.training.optimization import optimizer_tensors, restore_optimizer
 from lstmgen.training.trainer import Trainer
 

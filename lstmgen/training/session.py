@@ -16,16 +16,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 
 import lstmgen
 from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, run_name, save_checkpoint
-from lstmgen.config import SamplingConfig
 from lstmgen.errors import CheckpointError, ConfigError, TrainingError
 from lstmgen.evaluation.score import score
-from lstmgen.generation.engine import Engine
-from lstmgen.generation.sampler import draw_symbols
+from lstmgen.generation.torch_engine import TorchEngine
+from lstmgen.language_model import LanguageModel
 from lstmgen.network.model import Model
 from lstmgen.text.corpus import Corpus
 from lstmgen.text.streams import Chunk, every_line, line_items, overlapping_streams
@@ -34,7 +32,7 @@ from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Ste
 from lstmgen.training.optimization import learning_rate
 from lstmgen.training.plan import build_text
 from lstmgen.training.resumption import Place, restore_place, take_place
-from lstmgen.training.trainer import TorchReader, Trainer
+from lstmgen.training.trainer import Trainer
 
 EVALUATIONS = 10
 """How many evaluations a budget has, if nothing else is asked for; fewer where they would cost too much time."""
@@ -297,7 +295,7 @@ class Session:
             if len(line_items(self._held_out, self._newline)) == 0:
                 return None
             chunks = every_line(self._held_out, self._newline, 4 * _VALIDATION_ROWS)
-        return score(TorchReader(self._model), self._affordable(chunks)).nats_per_character
+        return score(TorchEngine(self._model), self._affordable(chunks)).nats_per_character
 
     def _affordable(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         """As many chunks as a time budget allows; how many that is, the first evaluation finds out for all."""
@@ -313,12 +311,8 @@ class Session:
 
     def _preview(self) -> str:
         """A few characters of what the network writes now."""
-        vocabulary = self._checkpoint.vocabulary
-        engine = Engine(self._model.network, self._model.weights())
-        prompt = vocabulary.opening(self._config.preview, lines=self._newline is not None)
-        config = SamplingConfig(length=_PREVIEW_LENGTH)
-        drawn = draw_symbols(engine, prompt, config, self._at.step, self._newline)
-        return self._config.preview + vocabulary.decode(np.array([symbol.id for symbol in drawn], np.int64))
+        model = LanguageModel(replace(self._checkpoint, weights=self._model.weights()))
+        return model.sample(self._config.preview, length=_PREVIEW_LENGTH, seed=self._at.step)
 
     def _save(self, name: str, validation: float | None = None) -> None:
         at = self._at

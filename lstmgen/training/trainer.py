@@ -6,14 +6,12 @@ Knows: the loss, truncated backpropagation, precision. Does not know: how long, 
 import math
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from lstmgen.config import Precision, TrainingConfig
-from lstmgen.network.architecture import NetworkState
-from lstmgen.network.model import Model, detach, map_state
+from lstmgen.network.architecture import NetworkState, map_state
+from lstmgen.network.model import Model, detach
 from lstmgen.text.streams import IGNORED, Chunk
 from lstmgen.training.optimization import build_optimizer
 
@@ -71,23 +69,6 @@ class Trainer:
         kept = torch.empty(batch_size, device=self.model.device)
         kept.bernoulli_(1 - self._config.state_reset, generator=self.generator)
         return map_state(lambda field: field * kept.view(-1, *[1] * (field.ndim - 1)), state)
-
-
-class TorchReader:
-    """A model as `evaluation.score` reads it: NumPy ids in, NumPy logits out, float32, no dropout, no gradient."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    def initial_state(self, batch_size: int) -> NetworkState:
-        """The state before any text."""
-        return self._model.initial_state(batch_size)
-
-    def read(self, ids: NDArray[np.int64], state: NetworkState) -> tuple[NDArray[np.float32], NetworkState]:
-        """Read many symbols a row, (batch, time); logits after each, (batch, time, vocab), and the state."""
-        with torch.no_grad():
-            logits, after = self._model.read(torch.from_numpy(ids).to(self._model.device), state)
-        return logits.float().cpu().numpy(), after
 
 
 def mixed(device: torch.device, precision: Precision) -> Any:

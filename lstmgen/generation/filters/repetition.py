@@ -1,0 +1,70 @@
+"""No loops: nothing of some length is written twice.
+
+It counts runs of characters, not single ones: a penalty on single characters would punish the space and the e.
+
+Knows: what was written. Does not know: the training text.
+"""
+
+from collections import deque
+
+import numpy as np
+
+from lstmgen.generation.engine import FloatArray
+from lstmgen.generation.filters.base import Filter
+from lstmgen.generation.history import History
+from lstmgen.text.vocabulary import Ids, as_string
+
+REMEMBERED = 1_000_000
+"""How many runs a row remembers: an endless text may repeat what it wrote so long ago."""
+
+
+def no_repeat(length: int, prompt: Ids, rows: int) -> Filter:
+    """Forbid the symbol that would complete a run of `length` symbols that stands in the text already.
+
+    Args:
+        length: of the runs, in symbols.
+        prompt: ids that count as written, (symbols,).
+        rows: how many samples are written.
+    """
+    in_prompt = _Runs()
+    text = as_string(prompt)
+    for end in range(length, len(text) + 1):
+        in_prompt.add(text[end - length : end])
+    written = [_Runs() for _ in range(rows)]
+
+    def apply(logits: FloatArray, history: History) -> FloatArray:
+        allowed = logits
+        for row, (tail, runs) in enumerate(zip(history.tails, written, strict=True)):
+            if history.written and len(tail) >= length:
+                runs.add(tail[-length:])
+            context = tail[len(tail) - length + 1 :] if len(tail) >= length - 1 else None
+            if context is not None and (followers := in_prompt.followers(context) + runs.followers(context)):
+                allowed = allowed.copy() if allowed is logits else allowed
+                allowed[row, [ord(symbol) for symbol in followers]] = -np.inf
+        return allowed
+
+    return apply
+
+
+class _Runs:
+    """Runs of one length: what followed their first symbols. The oldest are forgotten when there are too many."""
+
+    def __init__(self) -> None:
+        self._followers: dict[str, str] = {}
+        self._order: deque[str] = deque()
+
+    def add(self, run: str) -> None:
+        context, last = run[:-1], run[-1]
+        followers = self._followers.get(context, "")
+        if last in followers:
+            return
+        self._followers[context] = followers + last
+        self._order.append(run)
+        if len(self._order) > REMEMBERED:
+            oldest = self._order.popleft()
+            left = self._followers.pop(oldest[:-1]).replace(oldest[-1], "")
+            if left:
+                self._followers[oldest[:-1]] = left
+
+    def followers(self, context: str) -> str:
+        return self._followers.get(context, "")

@@ -1,0 +1,60 @@
+"""The same engine on torch, for a GPU; the equations are those of the NumPy engine.
+
+Knows: torch. Does not know: characters, temperature or chance.
+"""
+
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from lstmgen.generation.engine import FloatArray
+from lstmgen.network.architecture import NetworkState, map_state
+from lstmgen.network.model import Model
+from lstmgen.network.step import projection_table, step
+from lstmgen.text.vocabulary import Ids
+
+
+class TorchEngine:
+    """A model as an engine: NumPy ids in, NumPy logits out, states on its device; no dropout, no gradient."""
+
+    def __init__(self, model: Model) -> None:
+        self.network = model.network
+        self._model = model
+        self._weights = model.network.arrange(model.parameters)
+
+    def initial_state(self, batch_size: int) -> NetworkState:
+        """The state before any text."""
+        return self._model.initial_state(batch_size)
+
+    @torch.no_grad()
+    def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
+        """Read one symbol a row, (batch,); logits, (batch, vocab), and the state."""
+        read = step(self.network, self._weights, self._table, self._on_device(ids), state)
+        return _to_numpy(read.logits), read.state
+
+    @torch.no_grad()
+    def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
+        """Read many symbols a row, (batch, time); logits after each, (batch, time, vocab), and the state."""
+        logits, after = self._model.read(self._on_device(ids), state)
+        return _to_numpy(logits), after
+
+    def to_numpy(self, state: NetworkState) -> NetworkState:
+        """A state of this engine as NumPy arrays."""
+        return map_state(lambda field: field.cpu().numpy(), state)
+
+    def from_numpy(self, state: NetworkState) -> NetworkState:
+        """The inverse of `to_numpy`."""
+        return map_state(lambda field: torch.from_numpy(field).to(self._model.device), state)
+
+    @cached_property
+    def _table(self) -> Any:
+        return projection_table(self._weights)
+
+    def _on_device(self, ids: Ids) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(ids, np.int64)).to(self._model.device)
+
+
+def _to_numpy(logits: Any) -> FloatArray:
+    return cast(FloatArray, logits.float().cpu().numpy())

@@ -1,0 +1,272 @@
+"""Each filter keeps what it promises, for any logits and any text."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lstmgen.config import Finish, SamplingConfig, VocabularyKind
+from lstmgen.errors import ConfigError
+from lstmgen.generation.engine import NumpyEngine, read_on
+from lstmgen.generation.filters import build_filters, look_back
+from lstmgen.generation.filters.temperature import sharpen, word_temperature
+from lstmgen.generation.filters.truncation import min_p, top_k, top_p
+from lstmgen.generation.history import History
+from lstmgen.generation.sampler import Sample, collect, draw_symbols
+from lstmgen.text.suffixes import SuffixIndex
+from lstmgen.text.vocabulary import Vocabulary
+from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
+
+LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\n 12abc")
+NOTHING = History(np.zeros(0, np.int64), 1, 0)
+
+some_logits = st.lists(
+    st.floats(-30, 30, width=32) | st.just(-math.inf) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=9
+)
+
+
+def array(logits: Sequence[float]) -> NDArray[np.float32]:
+    return np.array([logits], np.float32)
+
+
+def kept(logits: NDArray[np.float32]) -> set[int]:
+    return set(np.flatnonzero(logits[0] > -np.inf).tolist())
+
+
+def probabilities(logits: Sequence[float]) -> NDArray[np.float64]:
+    likelihood = np.exp(np.array(logits, np.float64) - max(logits))
+    return likelihood / likelihood.sum()  # type: ignore[no-any-return]
+
+
+@given(logits=some_logits, count=st.integers(1, 12))
+def test_top_k_keeps_the_likeliest_and_their_ties(logits: list[float], count: int) -> None:
+    after = kept(top_k(count)(array(logits), NOTHING))
+    limit = sorted(logits, reverse=True)[min(count, len(logits)) - 1]
+    assert after == {place for place, logit in enumerate(logits) if logit >= limit and logit > -math.inf}
+
+
+@given(logits=some_logits, share=st.floats(0, 1))
+def test_top_p_keeps_the_fewest_that_reach_the_share(logits: list[float], share: float) -> None:
+    assume(max(logits) > -math.inf)
+    after = kept(top_p(share)(array(logits), NOTHING))
+    probability = probabilities(logits)
+    assert probability[sorted(after)].sum() >= share - 1e-6
+    least = min(probability[place] for place in after)
+    fewer = [place for place in after if probability[place] > least]
+    assert len(fewer) == 0 or probability[fewer].sum() < share + 1e-6
+    assert all(probability[place] <= least for place in set(range(len(logits))) - after)
+
+
+@given(logits=some_logits, share=st.floats(0, 1))
+def test_min_p_keeps_what_is_not_too_far_from_the_likeliest(logits: list[float], share: float) -> None:
+    assume(max(logits) > -math.inf)
+    after = kept(min_p(share)(array(logits), NOTHING))
+    probability = probabilities(logits)
+    for place, logit in enumerate(logits):
+        ratio = probability[place] / probability.max()
+        if logit > -math.inf and not math.isclose(ratio, share, rel_tol=1e-4, abs_tol=1e-9):
+            assert (place in after) == (ratio > share)
+
+
+@given(logits=some_logits, choice=st.sampled_from([top_k(2), top_p(0.5), min_p(0.2)]))
+def test_truncation_changes_nothing_of_what_it_keeps(logits: list[float], choice: object) -> None:
+    before = array(logits)
+    after = choice(before.copy(), NOTHING)  # type: ignore[operator]
+    assert all(after[0, place] == before[0, place] for place in kept(after))
+    assert (max(logits) == -math.inf) == (len(kept(after)) == 0)
+
+
+@given(logits=some_logits, temperature=st.floats(0, 100))
+def test_sharpen_keeps_the_order_and_brings_nothing_back(logits: list[float], temperature: float) -> None:
+    before = array(logits)
+    after = sharpen(before, temperature)
+    assert not np.isnan(after).any()
+    assert kept(after) <= kept(before)
+    if kept(before):
+        assert before[0, after[0].argmax()] == before.max()
+
+
+def test_a_word_may_begin_at_another_temperature() -> None:
+    """Rows that stand within a word, after a space, and at the very beginning."""
+    logits: NDArray[np.float32] = np.tile(np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], np.float32), (3, 1))
+    history = History(np.zeros(0, np.int64), 3, reach=1)
+    history.tails = [chr(4), chr(1), ""]
+    after = word_temperature(2.0, 0.5, LETTERS.word_symbols())(logits, history)
+    assert np.ptp(after, axis=-1).tolist() == [12.0, 3.0, 3.0]
+
+
+def written(config: SamplingConfig, prompt: str = "", training: str = "", end: int | None = None) -> list[Sample]:
+    """What a network with random weights over `LETTERS` writes."""
+    network = small_network(CELLS["lstm"])
+    assert len(LETTERS) == VOCAB_SIZE
+    engine = NumpyEngine(network, single(random_weights(network)))
+    text = LETTERS.encode(prompt)
+    index = SuffixIndex.build(LETTERS.encode(training).astype(np.uint8))
+    rows = config.samples * config.best_of
+    drawn = draw_symbols(
+        engine,
+        read_on(engine, text if prompt else np.array([0]), engine.initial_state(1)).repeated(rows),
+        History(text, rows, look_back(config)),
+        build_filters(config, LETTERS, text, index, end),
+        length=config.length,
+        seed=3,
+        end=end,
+        stops=["".join(map(chr, LETTERS.encode(stop))) for stop in config.stop],
+    )
+    return collect(drawn, rows)
+
+
+def texts(samples: list[Sample]) -> list[str]:
+    return [LETTERS.decode(np.array(sample.ids, np.int64)) for sample in samples]
+
+
+some_text = st.text(LETTERS.characters, max_size=30)
+
+
+@given(length=st.integers(1, 6), prompt=some_text, heat=st.sampled_from([0.0, 0.5, 1.0]))
+@settings(max_examples=40, deadline=None)
+def test_no_run_is_written_twice(length: int, prompt: str, heat: float) -> None:
+    """Nor one that stands in the prompt; a sample that can go on nowhere has used up every continuation."""
+    for sample in written(SamplingConfig(length=120, temperature=heat, no_repeat=length, samples=2), prompt):
+        text = prompt + texts([sample])[0]
+        runs = [text[start : start + length] for start in range(len(text) - length + 1)]
+        new = runs[max(0, len(prompt) - length + 1) :]
+        assert len(set(new)) == len(new)
+        assert not set(new) & set(runs[: len(runs) - len(new)])
+        if sample.finish is Finish.STUCK:
+            assert all(text[len(text) - length + 1 :] + symbol in runs for symbol in LETTERS.characters)
+        else:
+            assert len(sample.ids) == 120
+
+
+@given(length=st.integers(1, 6), prompt=some_text, training=st.text(LETTERS.characters, max_size=400))
+@settings(max_examples=40, deadline=None)
+def test_nothing_longer_is_copied(length: int, prompt: str, training: str) -> None:
+    """Every run of one symbol more that ends in what was written is searched for in the training text."""
+    for sample in written(SamplingConfig(length=60, max_copy=length, samples=2), prompt, training):
+        text = prompt + texts([sample])[0]
+        for end in range(max(len(prompt), length) + 1, len(text) + 1):
+            assert text[end - length - 1 : end] not in training
+        if sample.finish is Finish.STUCK:
+            assert all(text[-length:] + symbol in training for symbol in LETTERS.characters)
+
+
+EXPRESSIONS = [
+    "[12]{4} [12]{2}",
+    "(abc|ba)*c",
+    "a.*b",
+    "[^ ]+( [^ ]+){2}",
+    "a?",
+    "",
+    ".{0,3}(aa|bb)",
+    r"\d+\s\w*",
+    "^a+$",
+    "((a|b)c?){3,5}",
+    "[a-z]+[^a-z\n]",
+    "(?i)ABC+",
+]
+
+
+@pytest.mark.parametrize("heat", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_the_whole_sample_matches_however_long_it_may_be(expression: str, heat: float) -> None:
+    shortest = (
+        min(
+            len(text)
+            for text in ("a", "", "c", "ab", "aa", "abc", "1 ", "a1", "1a1", "a a a", "2121 21")
+            if re.fullmatch(expression, text)
+        )
+        if expression != "((a|b)c?){3,5}"
+        else 3
+    )
+    for length in (shortest, shortest + 1, 20, 60):
+        samples = written(SamplingConfig(length=length, match=expression, temperature=heat, samples=5))
+        for sample, text in zip(samples, texts(samples), strict=True):
+            assert re.fullmatch(expression, text), text
+            assert sample.finish in (Finish.MATCH, Finish.LENGTH)
+            assert len(text) <= length
+
+
+def test_a_match_ends_with_the_probability_of_all_that_could_not_go_on() -> None:
+    """A network that always says the same: seven likelihoods, of which a and b go on. Compared over many samples."""
+    network = small_network(CELLS["rnn"], num_layers=1)
+    weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
+    weights["head.bias"] = np.log(np.array([1, 1, 1, 1, 2, 3, 1], np.float32))
+    engine = NumpyEngine(network, weights)
+    config = SamplingConfig(length=50, match="[ab]*", temperature=1.0, samples=4000)
+    point = read_on(engine, np.array([0]), engine.initial_state(1)).repeated(config.samples)
+    history = History(np.zeros(0, np.int64), config.samples, look_back(config))
+    filters = build_filters(config, LETTERS, np.zeros(0, np.int64), None, None)
+    samples = collect(draw_symbols(engine, point, history, filters, length=50, seed=1), config.samples)
+    lengths = np.array([len(sample.ids) for sample in samples])
+    assert lengths.mean() == pytest.approx(1.0, abs=4 * math.sqrt(2 / config.samples))  # it ends with 1/2 each time
+    drawn = np.concatenate([np.array(sample.ids, np.int64) for sample in samples])
+    assert (drawn == 4).mean() == pytest.approx(0.4, abs=4 * math.sqrt(0.24 / len(drawn)))
+
+
+def test_a_model_of_lines_ends_a_match_itself() -> None:
+    for sample, text in zip(
+        samples := written(SamplingConfig(length=40, match="[abc]+2", temperature=1.0, samples=30), end=0),
+        texts(samples),
+        strict=True,
+    ):
+        assert re.fullmatch("[abc]+2\n?", text)
+        assert text.endswith("\n") == (sample.finish is Finish.LINE)
+    assert {sample.finish for sample in samples} == {Finish.LINE}
+
+
+@pytest.mark.parametrize("expression", ["é+", "[d-z]", "a{5}d", "[^\n 12abc]"])
+def test_what_the_model_has_no_characters_for_is_refused(expression: str) -> None:
+    with pytest.raises(ConfigError, match="--match"):
+        written(SamplingConfig(match=expression))
+
+
+@pytest.mark.parametrize("expression", ["(a", "[", "a(?=b)", "(?<!a)b", r"(a)\1", r"\ba", "a**"])
+def test_an_expression_that_cannot_be_used_is_refused_in_a_line(expression: str) -> None:
+    with pytest.raises(ConfigError, match="--match") as refused:
+        written(SamplingConfig(match=expression))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_length_below_the_shortest_match_is_refused() -> None:
+    with pytest.raises(ConfigError, match="7 characters, --length is 6"):
+        written(SamplingConfig(match="[12]{4} [12]{2}", length=6))
+
+
+@given(
+    config=st.builds(
+        SamplingConfig,
+        length=st.just(40),
+        temperature=st.sampled_from([0.0, 0.7, 3.0]),
+        word_temperature=st.sampled_from([None, 0.0, 1.5]),
+        top_k=st.sampled_from([None, 1, 3]),
+        top_p=st.sampled_from([None, 0.0, 0.8]),
+        min_p=st.sampled_from([None, 0.05, 1.0]),
+        no_repeat=st.sampled_from([None, 3, 5]),
+        max_copy=st.sampled_from([None, 2, 4]),
+        match=st.sampled_from([None, "[abc 12]*", "a.*b"]),
+        stop=st.sampled_from([(), ("ab", "2\n"), ("c",)]),
+        samples=st.sampled_from([1, 3]),
+        best_of=st.sampled_from([1, 2]),
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_all_filters_together_keep_all_promises(config: SamplingConfig) -> None:
+    training = "ab ab 12\nabc abc 21\n" * 3
+    for sample, text in zip(samples := written(config, "ab", training), texts(samples), strict=True):
+        whole = "ab" + text
+        if config.no_repeat and len(text):
+            runs = [whole[end - config.no_repeat : end] for end in range(config.no_repeat, len(whole) + 1)]
+            assert len(set(runs)) == len(runs)
+        if config.max_copy:
+            cut = config.max_copy + 1
+            assert all(whole[end - cut : end] not in training for end in range(max(3, cut), len(whole) + 1))
+        if config.match and sample.finish not in (Finish.STUCK, Finish.STOP):
+            assert re.fullmatch(config.match, text)
+        assert not any(stop in text for stop in config.stop)
+        assert sample.finish is not Finish.LENGTH or len(text) == 40
