@@ -144,7 +144,7 @@ def test_sharpen_keeps_the_order_and_never_loses_the_best(logits: list[float], t
 def test_what_has_no_probability_is_never_drawn() -> None:
     """Not even where the random number is exactly 0."""
     logits = np.array([[-np.inf, 0.0, -np.inf]], np.float32)
-    assert [_draw(logits, [chance])[0][0] for chance in (0.0, 0.5, 1 - 2**-53)] == [1, 1, 1]
+    assert [_draw(logits, np.array([chance]))[0][0] for chance in (0.0, 0.5, 1 - 2**-53)] == [1, 1, 1]
 
 
 def test_surprise_is_finite_for_extreme_logits() -> None:

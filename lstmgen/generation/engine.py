@@ -11,9 +11,11 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmgen.cells import Array
+from lstmgen.generation.fast_layers import fast_layer, run_layer
 from lstmgen.network.architecture import Network, NetworkState, map_state
+from lstmgen.network.attention import Attention
 from lstmgen.network.chunk import read_chunk
-from lstmgen.network.step import projection_table, step
 from lstmgen.text.vocabulary import Ids
 
 FloatArray = NDArray[np.float32]
@@ -63,27 +65,46 @@ class Engine(Protocol):
 class NumpyEngine:
     """The engine in NumPy, on the CPU."""
 
-    @_unchecked
     def __init__(self, network: Network, weights: Mapping[str, FloatArray]) -> None:
         self.network = network
-        self._weights = network.arrange(weights)
-        self._table = projection_table(self._weights)
+        arranged = network.arrange(weights)
+        layers = tuple(fast_layer(*layer) for layer in zip(network.cells, arranged.layers, strict=True))
+        self._weights = arranged._replace(layers=layers)
+        self._first, self._others = layers[0], layers[1:]
+        self._table = self._first.project(cast(FloatArray, arranged.embedding))
+        self._head = np.ascontiguousarray(arranged.head_weight.T)
 
     def initial_state(self, batch_size: int) -> NetworkState:
         """The state before any text."""
         return self.network.initial_state(batch_size, like=self._weights.embedding)
 
-    @_unchecked
     def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read one symbol a row, (batch,); logits, (batch, vocab), and the state."""
-        read = step(self.network, self._weights, self._table, ids, state)
-        return cast(FloatArray, read.logits), read.state
+        """Read one symbol a row, (batch,); logits, (batch, vocab), and the state. The twin of `network.step`."""
+        after = self._first.advance(self._table[ids], state.layers[0])
+        states = [after]
+        said = after.hidden
+        for layer, before in zip(self._others, state.layers[1:], strict=True):
+            after = layer.step(said, before)
+            states.append(after)
+            said = said + after.hidden
+        memory = state.memory
+        if self.network.attention and memory is not None:
+            said, memory = self._look_back(said, memory)
+        logits = np.dot(said, self._head)
+        logits += self._weights.head_bias
+        return logits, NetworkState(tuple(states), memory)
 
     @_unchecked
     def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
         """Read many symbols a row, (batch, time); logits after each, (batch, time, vocab), and the state."""
-        logits, after = read_chunk(self.network, self._weights, ids, state)
+        logits, after = read_chunk(self.network, self._weights, ids, state, run_layer=run_layer)
         return cast(FloatArray, logits), after
+
+    @_unchecked
+    def _look_back(self, said: FloatArray, memory: Array) -> tuple[Any, Array]:
+        attention = cast(Attention, self.network.attention)
+        looked, memory, _ = attention.step(said, memory, self._weights.attention)
+        return looked, memory
 
     def to_numpy(self, state: NetworkState) -> NetworkState:
         """The state itself."""

@@ -62,18 +62,19 @@ def draw_symbols(
     """
     logits, state = point
     rows, size = logits.shape
-    chances = [_uniform(seed, row) for row in range(rows)]
+    chances = _uniform(seed, rows)
     held: list[HeldBack[Drawn]] = [HeldBack(stops) for _ in range(rows)]
     writing = list(range(rows))
     while writing and history.written != length:
         chosen = logits
         for apply in filters:
             chosen = apply(chosen, history)
-        drawn, possible = _draw(chosen, [next(chance) for chance in chances])
-        ids = np.minimum(drawn, size - 1)  # the end of a match is a symbol after the last; nothing is written there
-        nats = surprise(logits, ids).tolist()
-        for row, number in zip(tuple(writing), drawn[writing].tolist(), strict=True):
-            finish = None
+        drawn, possible = _draw(chosen, next(chances))
+        # Drawing the symbol after the last is drawing the end of a match: nothing is written there.
+        ids = drawn if chosen.shape[1] == size else np.minimum(drawn, size - 1)
+        numbers, nats = drawn.tolist(), surprise(logits, ids).tolist()
+        for row in tuple(writing):
+            number, finish = numbers[row], None
             if not possible[row]:
                 finish = Finish.STUCK
             elif number == size:
@@ -135,26 +136,26 @@ def best_of(samples: Sequence[Sample], candidates: int) -> list[Sample]:
 
 
 def surprise(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """The negative log-probability of each id under its logits, in nats: (..., vocab) and (...) -> (...)."""
-    shifted = (logits - logits.max(axis=-1, keepdims=True)).astype(np.float64)
-    chosen = np.take_along_axis(shifted, ids[..., None], axis=-1)[..., 0]
-    return np.log(np.exp(shifted).sum(axis=-1)) - chosen  # type: ignore[no-any-return]
+    """The negative log-probability of each id under its logits, in nats: (rows, vocab) and (rows,) -> (rows,)."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    chosen = shifted[np.arange(len(ids)), ids]
+    return np.log(np.exp(shifted).sum(axis=-1, dtype=np.float64)) - chosen  # type: ignore[no-any-return]
 
 
-def _uniform(seed: int, row: int) -> Iterator[float]:
-    """Numbers drawn from [0, 1), many at a time."""
-    generator = np.random.default_rng([seed, row])
+def _uniform(seed: int, rows: int) -> Iterator[NDArray[np.float64]]:
+    """Numbers from [0, 1), (rows,): each row's come from a generator of its own, many at a time."""
+    generators = [np.random.default_rng([seed, row]) for row in range(rows)]
     while True:
-        yield from generator.random(_DRAWS).tolist()
+        yield from np.stack([generator.random(_DRAWS) for generator in generators], axis=1)
 
 
-def _draw(logits: FloatArray, uniform: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Draw one symbol a row by inverting the cumulative distribution; and whether the row had any: each (batch,)."""
+def _draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.int64], list[bool]]:
+    """Draw one symbol a row by inverting the cumulative distribution, (rows,); and whether each row had any."""
     best = logits.max(axis=-1, keepdims=True)
-    possible = best[:, 0] > -np.inf
-    if not possible.all():
-        logits = np.where(possible[:, None], logits, np.float32(0))
-    likelihood = np.exp((logits - best).astype(np.float64))
-    cumulative = likelihood.cumsum(axis=-1)
-    drawn = (cumulative <= np.multiply(uniform, cumulative[:, -1])[:, None]).sum(axis=-1)
-    return np.minimum(drawn, logits.shape[-1] - 1), possible
+    possible = [value > -math.inf for (value,) in best.tolist()]
+    if not all(possible):
+        logits = np.where(best == -np.inf, np.float32(0), logits)
+        best = logits.max(axis=-1, keepdims=True)
+    cumulative = np.add.accumulate(np.exp(logits - best), axis=-1, dtype=np.float64)
+    below = cumulative <= (uniform * cumulative[:, -1])[:, None]
+    return np.minimum(below.sum(axis=-1), logits.shape[-1] - 1), possible

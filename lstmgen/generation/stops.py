@@ -17,11 +17,14 @@ class HeldBack(Generic[Item]):
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
+        self._beginnings = {stop[0] for stop in stops}
         self._text = ""
         self._items: list[Item] = []
 
     def add(self, symbol: str, item: Item) -> tuple[list[Item], bool]:
         """Add a symbol and what goes with it; what is released by it, and whether a stop text is complete."""
+        if not self._items and symbol not in self._beginnings:
+            return [item], False
         self._text += symbol
         self._items.append(item)
         complete = [len(stop) for stop in self._stops if self._text.endswith(stop)]

@@ -30,7 +30,7 @@ class Weights(NamedTuple):
     """All parameters, as the equations take them."""
 
     embedding: Array  # (vocab, embedding)
-    layers: tuple[Mapping[str, Array], ...]
+    layers: tuple[Any, ...]  # a mapping of names to arrays each, or what a runner of layers made of it
     attention: Mapping[str, Array]  # empty without attention
     head_weight: Array  # (vocab, hidden)
     head_bias: Array  # (vocab,)

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 from lstmgen.cells import Array, Cell, State
 from lstmgen.cells.arrays import stack
 
-LayerRunner: TypeAlias = Callable[[Cell, Mapping[str, Any], Any, State], tuple[Any, State]]
-"""Runs one layer over a chunk: `unroll`, or a faster twin on the same parameters."""
+LayerRunner: TypeAlias = Callable[[Cell, Any, Any, State], tuple[Any, State]]
+"""Runs one layer over a chunk, given its parameters, or what it made of them: `unroll`, or a faster twin."""
 
 
 def unroll(cell: Cell, weights: Mapping[str, Any], inputs: Array, state: State) -> tuple[Array, State]:

@@ -56,6 +56,10 @@ class SuffixIndex:
             return range(first, first)
         return range(first, bisect_right(places, run, lo=first, key=beginning))
 
+    def longest_end(self, run: str) -> int:
+        """How many of the last symbols of a run stand somewhere in the text in a row."""
+        return bisect_left(range(len(run)), True, key=lambda length: not self.find(run[len(run) - length - 1 :]))
+
     def positions(self, places: range) -> NDArray[np.integer[Any]]:
         """Where in the text the suffixes at these places begin."""
         return self._order[places.start : places.stop]

@@ -16,14 +16,20 @@ def max_copy(length: int, training: SuffixIndex) -> Filter:
 
     So of all that is written no more than `length` symbols in a row are copied; the prompt's end counts with it.
     """
+    safe_until: dict[int, int] = {}
 
     def apply(logits: FloatArray, history: History) -> FloatArray:
         allowed = logits
         for row, tail in enumerate(history.tails):
+            if len(tail) < length or history.written < safe_until.get(row, 0):
+                continue
             context = tail[-length:]
-            if len(context) == length and (followers := training.followers(context)):
+            copied = training.longest_end(context)
+            # One symbol more than is copied now stands nowhere, and nothing that holds it does.
+            safe_until[row] = history.written + length - copied
+            if copied == length:
                 allowed = allowed.copy() if allowed is logits else allowed
-                allowed[row, followers] = -np.inf
+                allowed[row, training.followers(context)] = -np.inf
         return allowed
 
     return apply

@@ -46,8 +46,8 @@ class Automaton:
         self._next = np.full((nowhere + 1, len(characters)), nowhere, np.int32)
         spelled = [number for number, character in enumerate(characters) if character]
         for state, row in names.items():
-            goals = [names.get(fsm.map.get(state, {}).get(key), nowhere) for key in keys]
-            self._next[row, spelled] = goals
+            goals = {key: names.get(goal, nowhere) for key, goal in fsm.map.get(state, {}).items()}
+            self._next[row, spelled] = [goals.get(key, nowhere) for key in keys]
         self._distance = np.full(nowhere + 1, _ENDLESS)
         self._distance[[names[state] for state in fsm.finals]] = 0
         self._measure()
@@ -61,8 +61,9 @@ class Automaton:
         while True:
             nearest = np.minimum(self._distance, self._distance[self._next].min(axis=1) + 1)
             if (nearest == self._distance).all():
-                return
+                break
             self._distance = nearest
+        self._distance_after = self._distance[self._next]
 
     def after(self, state: int, symbol: int) -> int:
         """The state that a symbol leads to."""
@@ -70,7 +71,7 @@ class Automaton:
 
     def open(self, state: int, left: int) -> NDArray[np.bool_]:
         """The symbols, (vocab,), after which a match can be reached with `left` symbols, that one among them."""
-        return self._distance[self._next[state]] < left  # type: ignore[no-any-return]
+        return self._distance_after[state] < left  # type: ignore[no-any-return]
 
     def matches(self, state: int) -> bool:
         """Whether what led to the state is a match."""
@@ -99,12 +100,12 @@ def match(automaton: Automaton, length: int, rows: int, end: int | None = None) 
             if history.written and (last := ord(tail[-1])) != end:
                 states[row] = automaton.after(states[row], last)
             is_open = automaton.open(states[row], left)
-            allowed[row, :size][is_open] = logits[row, is_open]
+            np.copyto(allowed[row, :size], logits[row], where=is_open)
             if automaton.matches(states[row]):
-                if end is None:
-                    allowed[row, size] = np.logaddexp.reduce(logits[row, ~is_open], initial=-np.inf)
-                else:
+                if end is not None:
                     allowed[row, end] = logits[row, end]
+                elif not is_open.all():
+                    allowed[row, size] = np.logaddexp.reduce(logits[row, ~is_open])
         return allowed
 
     return apply

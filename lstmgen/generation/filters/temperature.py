@@ -27,10 +27,12 @@ def word_temperature(at_starts: float, inside: float, word_symbols: Ids) -> Filt
     in_words = frozenset(map(chr, word_symbols.tolist()))
 
     def apply(logits: FloatArray, history: History) -> FloatArray:
-        is_inside = np.array([tail[-1:] in in_words for tail in history.tails])
-        if is_inside.all() or not is_inside.any():
-            return sharpen(logits, inside if is_inside[0] else at_starts)
-        return np.where(is_inside[:, None], sharpen(logits, inside), sharpen(logits, at_starts))
+        is_inside = [tail[-1:] in in_words for tail in history.tails]
+        if all(is_inside):
+            return sharpen(logits, inside)
+        if not any(is_inside):
+            return sharpen(logits, at_starts)
+        return np.where(np.array(is_inside)[:, None], sharpen(logits, inside), sharpen(logits, at_starts))
 
     return apply
 
@@ -42,11 +44,9 @@ def sharpen(logits: FloatArray, temperature: float) -> FloatArray:
     """
     if temperature == 1:
         return logits
-    best = logits.max(axis=-1, keepdims=True)
     if temperature > 0:
-        shifted: FloatArray = logits - np.where(np.isneginf(best), 0, best)
-        return shifted / np.float32(max(temperature, 1e-6))
-    kept = np.full_like(logits, -np.inf)
+        return logits / np.float32(max(temperature, 1e-6))
     rows, likeliest = np.arange(len(logits)), logits.argmax(axis=-1)
-    kept[rows, likeliest] = np.where(np.isneginf(best[:, 0]), -np.inf, 0)
+    kept = np.full_like(logits, -np.inf)
+    kept[rows, likeliest] = logits[rows, likeliest]
     return kept

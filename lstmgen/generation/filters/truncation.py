@@ -10,6 +10,9 @@ import numpy as np
 from lstmgen.generation.engine import FloatArray
 from lstmgen.generation.filters.base import Filter
 
+_IMPOSSIBLE = np.float32(-np.inf)
+_LOWEST = np.finfo(np.float32).min  # in place of -inf where one is subtracted from another
+
 
 def top_k(count: int) -> Filter:
     """Keep the `count` likeliest symbols; of equally likely ones, all that tie with the last."""
@@ -18,7 +21,7 @@ def top_k(count: int) -> Filter:
         if count >= logits.shape[-1]:
             return logits
         last = np.partition(logits, -count, axis=-1)[:, -count, None]
-        return np.where(logits >= last, logits, -np.inf)
+        return np.where(logits >= last, logits, _IMPOSSIBLE)
 
     return apply
 
@@ -29,13 +32,12 @@ def top_p(share: float) -> Filter:
     def apply(logits: FloatArray, _history: object) -> FloatArray:
         if share >= 1:
             return logits
-        descending = -np.sort(-logits, axis=-1)
-        likelihood = _likelihood(descending, descending[:, :1])
-        before = np.cumsum(likelihood, axis=-1) - likelihood  # the probability of all that is likelier, unnormalised
-        kept = before < share * likelihood.sum(axis=-1, keepdims=True)
-        kept[:, 0] = True
-        last = np.where(kept, descending, np.inf).min(axis=-1, keepdims=True)
-        return np.where(logits >= last, logits, -np.inf)
+        descending = np.sort(logits, axis=-1)[:, ::-1]
+        best = np.maximum(descending[:, :1], _LOWEST)
+        reached = np.add.accumulate(np.exp(descending - best), axis=-1, dtype=np.float64)  # unnormalised
+        short = (reached[:, :-1] < share * reached[:, -1:]).sum(axis=-1)  # so many do not reach it, one more does
+        last = descending[np.arange(len(logits)), short]
+        return np.where(logits >= last[:, None], logits, _IMPOSSIBLE)
 
     return apply
 
@@ -45,11 +47,6 @@ def min_p(share: float) -> Filter:
     distance = np.float32(-np.log(share)) if share > 0 else np.float32(np.inf)
 
     def apply(logits: FloatArray, _history: object) -> FloatArray:
-        return np.where(logits >= logits.max(axis=-1, keepdims=True) - distance, logits, -np.inf)
+        return np.where(logits >= logits.max(axis=-1, keepdims=True) - distance, logits, _IMPOSSIBLE)
 
     return apply
-
-
-def _likelihood(logits: FloatArray, best: FloatArray) -> FloatArray:
-    likelihood: FloatArray = np.exp(logits - np.where(np.isneginf(best), 0, best), dtype=np.float64)
-    return likelihood
