@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from lstmgen.cells import build_cell
 from lstmgen.cells.arrays import sigmoid, softmax
 from lstmgen.config import CellKind, ModelConfig, Peephole
-from lstmgen.generation.engine import NumpyEngine
+from lstmgen.generation.engine import Engine, NumpyEngine
+from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.architecture import Network, NetworkState, build_network
 from lstmgen.network.chunk import read_chunk
 from lstmgen.network.initialization import initialize
@@ -162,16 +163,54 @@ def test_coupled_is_an_lstm_whose_input_gate_is_the_forget_gate_negated() -> Non
     assert_allclose(chunk_logits(coupled, named, some_ids()), chunk_logits(lstm, as_lstm, some_ids()), atol=EXACT)
 
 
-def test_engine_reads_and_steps_alike_in_single_precision() -> None:
-    network = small_network(CELLS["lstm"], attention=2)
-    engine = NumpyEngine(network, single(random_weights(network)))
+def engines(network: Network) -> list[Engine]:
+    weights = single(random_weights(network))
+    return [NumpyEngine(network, weights), TorchEngine(Model(network, weights, torch.device("cpu")))]
+
+
+@pytest.mark.parametrize("attention", [0, 2])
+@pytest.mark.parametrize("name", CELLS)
+def test_engines_read_and_step_as_the_equations_say(name: str, attention: int) -> None:
+    """In single precision, logits and states; in NumPy, where the steps are written a second time, and on torch."""
+    network = small_network(CELLS[name], attention=attention)
+    arranged = network.arrange(random_weights(network))
     ids = some_ids()
-    whole, _ = engine.read(ids, engine.initial_state(len(ids)))
-    state: Any = engine.initial_state(len(ids))
-    for time in range(TIME):
-        logits, state = engine.step(ids[:, time], state)
-        assert logits.dtype == np.float32
-        assert_allclose(logits, whole[:, time], atol=1e-5)
+    for engine in engines(network):
+        whole, after = engine.read(ids, engine.initial_state(len(ids)))
+        state: Any = engine.initial_state(len(ids))
+        expected: Any = network.initial_state(len(ids), like=arranged.embedding)
+        for time in range(TIME):
+            logits, state = engine.step(ids[:, time], state)
+            said = step(network, arranged, projection_table(arranged), ids[:, time], expected)
+            expected = said.state
+            assert logits.dtype == np.float32
+            assert_allclose(logits, np.asarray(said.logits), atol=2e-5)
+            assert_allclose(whole[:, time], np.asarray(said.logits), atol=2e-5)
+        for final in (state, after):
+            for field, value in zip(flat(engine.to_numpy(final)), flat(expected), strict=True):
+                assert field.dtype == np.float32
+                assert_allclose(field, value, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_an_engine_changes_no_state_that_it_was_given(name: str) -> None:
+    network = small_network(CELLS[name], attention=2)
+    for engine in engines(network):
+        _, state = engine.read(some_ids(), engine.initial_state(len(some_ids())))
+        before = [field.copy() for field in flat(engine.to_numpy(state))]
+        engine.step(some_ids()[:, 0], state)
+        engine.read(some_ids(), state)
+        assert all((old == new).all() for old, new in zip(before, flat(engine.to_numpy(state)), strict=True))
+
+
+def test_a_state_goes_from_engine_to_engine() -> None:
+    network = small_network(CELLS["lstm"], attention=2)
+    numpy_engine, torch_engine = engines(network)
+    _, state = torch_engine.read(some_ids(), torch_engine.initial_state(len(some_ids())))
+    ids = some_ids()[:, 0]
+    ours, _ = numpy_engine.step(ids, numpy_engine.from_numpy(torch_engine.to_numpy(state)))
+    theirs, _ = torch_engine.step(ids, torch_engine.from_numpy(torch_engine.to_numpy(state)))
+    assert_allclose(ours, theirs, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", CELLS)

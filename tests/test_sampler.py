@@ -15,7 +15,7 @@ from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import Engine, NumpyEngine, read_on
 from lstmgen.generation.filters.temperature import sharpen, temperature
 from lstmgen.generation.history import History
-from lstmgen.generation.sampler import Drawn, Ended, _draw, best_of, collect, draw_symbols, surprise
+from lstmgen.generation.sampler import Drawn, Ended, _draw, collect, draw_symbols, keep_best, surprise
 from lstmgen.text.streams import one_stream
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
@@ -194,7 +194,7 @@ def test_a_sample_with_nothing_left_to_write_is_stuck_and_the_others_go_on() -> 
 
 def test_the_best_of_some_candidates_is_the_least_surprising_symbol_by_symbol() -> None:
     candidates = collect(events(random_engine(), samples=12), 12)
-    best = best_of(candidates, 4)
+    best = keep_best(candidates, 4)
     assert [
         min(group, key=lambda sample: sample.nats) for group in (candidates[:4], candidates[4:8], candidates[8:])
     ] == best

@@ -77,8 +77,10 @@ class Conversation:
                         self._commands[word](value.strip())
                     else:
                         self._console.print(f"there is no /{printable(word, single_line=True)}; /help names all")
-                except (LstmgenError, ValueError) as error:
+                except LstmgenError as error:
                     self._console.print(printable(str(error), single_line=True), style="red")
+                except ValueError:
+                    self._console.print(f"/{word} wants a number; /help says what it is", style="red")
 
     def _go_on(self) -> None:
         """Let the model write, shown as it comes; Ctrl-C ends the piece, and what is written stays."""
@@ -99,11 +101,11 @@ class Conversation:
         self._go_on()
 
     def _keep(self, value: str) -> None:
-        self._draft.keep_words(int(value))
+        self._draft.keep_words(max(0, int(value)))
         self._show(_SHOWN)
 
     def _top(self, value: str) -> None:
-        for number, probability in self._draft.alternatives(int(value or 10)):
+        for number, probability in self._draft.alternatives(max(1, int(value or 10))):
             shown = printable(self._vocabulary.decode(_one(number)), single_line=True)
             self._console.print(f"  {shown if shown != ' ' else '(space)':8} {probability:6.1%}")
 
@@ -111,10 +113,7 @@ class Conversation:
         self._draft.config = replace(self._draft.config, temperature=float(value))
 
     def _length(self, value: str) -> None:
-        length = int(value)
-        if length < 1:
-            raise ValueError(f"/length {length}: give at least 1")
-        self._draft.config = replace(self._draft.config, length=length)
+        self._draft.config = replace(self._draft.config, length=max(1, int(value)))
 
     def _save(self, value: str) -> None:
         path = Path(value)

@@ -19,10 +19,9 @@ from lstmgen.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
     from lstmgen.cli.output import SampleOutput
-    from lstmgen.generation.sampler import Sample
-    from lstmgen.generation.saved_state import Opening
+    from lstmgen.draft import Draft
     from lstmgen.language_model import LanguageModel
-    from lstmgen.text.vocabulary import Ids
+    from lstmgen.text.vocabulary import Vocabulary
 
 EXAMPLES = """Examples:
 
@@ -230,8 +229,12 @@ def sample(
 ) -> None:
     """Write text with a trained network."""
     limit_threads(threads)
+    import numpy as np
+
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint
     from lstmgen.cli.output import SampleOutput
+    from lstmgen.draft import Draft
+    from lstmgen.generation.sampler import Drawn, collect, keep_best
     from lstmgen.generation.saved_state import load_opening, save_opening
     from lstmgen.language_model import LanguageModel
 
@@ -272,87 +275,55 @@ def sample(
         raise ConfigError(f"--length {length}: an endless text is one plain text; give it a length, or a --stop")
     saved = load_opening(load_state, loaded.network, loaded.fingerprint()) if load_state else None
     opening = model.read_prompt(prompt, on_unknown, saved)
-    if save_state is not None:
-        save_opening(opening, save_state, loaded.fingerprint())
     if max_copy is not None:
         _note_index(model, quiet)
+    drawn_seed = secrets.randbits(32) if seed is None else seed
+    events = model.draw(opening, config, drawn_seed)  # before any file is made: it says what cannot work
+    if save_state is not None:
+        save_opening(opening, save_state, loaded.fingerprint())
     with SampleOutput(model.vocabulary, output) as out:
         if seed is None:
-            seed = secrets.randbits(32)
-            note(f"seed {seed}", quiet=quiet)
+            note(f"seed {drawn_seed}", quiet=quiet)
         if interactive:
-            _converse(model, opening, config, seed, out)
-        else:
-            echoed = "" if no_prompt_echo else prompt
-            _Writing(model, config, prompt, seed, out, quiet).write(opening, echoed, on_unknown, json)
-
-
-class _Writing:
-    """One batch of samples on its way out."""
-
-    def __init__(
-        self, model: "LanguageModel", config: SamplingConfig, prompt: str, seed: int, out: "SampleOutput", quiet: bool
-    ) -> None:
-        self._model = model
-        self._config = config
-        self._prompt = prompt
-        self._seed = seed
-        self._out = out
-        self._quiet = quiet
-
-    def write(self, opening: "Opening", echoed: str, on_unknown: OnUnknown, json: bool) -> None:
-        """Write all samples: a single one as it comes, several when all are complete."""
-        import numpy as np
-
-        from lstmgen.generation.sampler import Drawn, best_of, collect
-
-        before = self._model.vocabulary.encode(echoed, on_unknown=on_unknown)
-        events = self._model.draw(opening, self._config, self._seed)
-        if self._config.samples == self._config.best_of == 1 and not json:
-            self._out.write(before)
+            _converse(Draft(model, opening, config, drawn_seed), model.vocabulary, out)
+            return
+        echoed = "" if no_prompt_echo else prompt
+        before = model.vocabulary.encode(echoed, on_unknown=on_unknown)
+        if config.samples == config.best_of == 1 and not json:
+            out.write(before)
             for event in events:
                 if isinstance(event, Drawn):
-                    self._out.write(np.array([event.id]))
+                    out.write(np.array([event.id]))
                 else:
-                    self._warn(0, event.finish)
+                    _warn_if_stuck(0, event.finish, quiet)
             return
-        candidates = collect(events, self._config.samples * self._config.best_of)
-        for number, chosen in enumerate(best_of(candidates, self._config.best_of)):
+        candidates = collect(events, config.samples * config.best_of)
+        for number, chosen in enumerate(keep_best(candidates, config.best_of)):
             ids = np.concatenate([before, chosen.ids]).astype(np.int64)
+            whole = chosen.finish is Finish.LINE
             if json:
-                self._write_json(number, chosen, ids)
+                text = model.vocabulary.decode(ids[:-1] if whole else ids)
+                about = {"prompt": prompt, "seed": drawn_seed, "sample": number}
+                result = {"text": text, **about, "nats": chosen.nats, "finish": chosen.finish}
+                out.write_text(dumps(result, ensure_ascii=False) + "\n")
             else:
-                whole = chosen.finish is Finish.LINE
-                self._out.write_text("\n" if number and not self._model.lines and self._config.match is None else "")
-                self._out.write(ids)
-                self._out.write_text("" if whole else "\n")
-            self._warn(number, chosen.finish)
-
-    def _write_json(self, number: int, chosen: "Sample", ids: "Ids") -> None:
-        text = self._model.vocabulary.decode(ids[:-1] if chosen.finish is Finish.LINE else ids)
-        about = {"sample": number, "nats": chosen.nats, "finish": chosen.finish}
-        self._out.write_text(
-            dumps({"text": text, "prompt": self._prompt, "seed": self._seed, **about}, ensure_ascii=False) + "\n"
-        )
-
-    def _warn(self, number: int, finish: Finish) -> None:
-        if finish is Finish.STUCK:
-            note(
-                f"sample {number} ended early: the filters left nothing to write; give larger numbers to "
-                "--no-repeat and --max-copy",
-                quiet=self._quiet,
-            )
+                out.write_text("\n" if number and not model.lines and match is None else "")
+                out.write(ids)
+                out.write_text("" if whole else "\n")
+            _warn_if_stuck(number, chosen.finish, quiet)
 
 
-def _converse(
-    model: "LanguageModel", opening: "Opening", config: SamplingConfig, seed: int, out: "SampleOutput"
-) -> None:
+def _warn_if_stuck(number: int, finish: Finish, quiet: bool) -> None:
+    if finish is Finish.STUCK:
+        remedy = "give larger numbers to --no-repeat and --max-copy"
+        note(f"sample {number} ended early: the filters left nothing to write; {remedy}", quiet=quiet)
+
+
+def _converse(draft: "Draft", vocabulary: "Vocabulary", out: "SampleOutput") -> None:
     from lstmgen.cli.interactive import Conversation, lines_from_stdin
-    from lstmgen.draft import Draft
 
-    draft = Draft(model, opening, config, seed)
     try:
-        Conversation(draft, model.vocabulary, lines_from_stdin()).run()
+        Conversation(draft, vocabulary, lines_from_stdin()).run()
     finally:
         out.write(draft.ids)  # nothing that was written is lost, however it ends
 

@@ -129,7 +129,7 @@ def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
     return samples
 
 
-def best_of(samples: Sequence[Sample], candidates: int) -> list[Sample]:
+def keep_best(samples: Sequence[Sample], candidates: int) -> list[Sample]:
     """Of each so many samples in a row, the one that the model finds likeliest, symbol by symbol."""
     groups = (samples[start : start + candidates] for start in range(0, len(samples), candidates))
     return [min(group, key=lambda sample: sample.nats_per_symbol) for group in groups]

@@ -1,0 +1,228 @@
+"""`lstmgen sample`: what may be written, where it ends, and where a text stands."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lstmgen.language_model import load
+from tests.command_line import done, problem, run, untrained_run, usage_error
+from tests.conftest import FABLE
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+@pytest.fixture
+def folder(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the trained run and its text, to write beside."""
+    shutil.copytree(trained_folder / "checkpoints" / "fable", tmp_path / "checkpoints" / "fable")
+    shutil.copy(trained_folder / "fable.txt", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_sample_matches_the_expression() -> None:
+    expression = "[A-Z][a-z]+( [a-z]+){2,4}[.;]"
+    samples = done("sample", "--match", expression, "--samples", 10, "-n", 90, "--seed", 1, "--json").json_lines
+    assert len(samples) == 10
+    for sample in samples:
+        assert re.fullmatch(expression, sample["text"])
+        assert sample["finish"] in ("match", "length")
+    lines = done("sample", "--match", expression, "--samples", 10, "-n", 90, "--seed", 1).text.splitlines()
+    assert lines == [sample["text"] for sample in samples]
+
+
+def test_the_prompt_stands_before_the_match() -> None:
+    text = done("sample", "-p", "The fox ", "--match", "[a-z]+;", "-n", 90, "--seed", 1).text
+    assert re.fullmatch("The fox [a-z]+;", text)
+
+
+@pytest.mark.parametrize("expression", ["(", "Ω+", r"(a)\1"])
+def test_an_expression_that_cannot_be_used_leaves_nothing_behind(expression: str, folder: Path) -> None:
+    assert "--match" in problem("sample", "--match", expression, "-o", "out.txt", "--save-state", "state")
+    assert not (folder / "out.txt").exists()
+    assert not (folder / "state").exists()
+
+
+def test_a_stop_text_ends_the_sample_and_is_not_part_of_it() -> None:
+    whole = done("sample", "-n", 300, "--seed", 1, "--temp", 0).text
+    for stop in (["--stop", "fox"], ["--stop", "xxx", "--stop", " "], ["--stop", "xg"]):
+        wanted = min((whole.find(text) for text in stop[1::2] if text in whole), default=300)
+        assert done("sample", "-n", 300, "--seed", 1, "--temp", 0, *stop).text == whole[:wanted]
+    (sample,) = done("sample", "-n", 300, "--seed", 1, "--temp", 0, "--stop", "fox", "--json").json_lines
+    assert sample["finish"] == "stop"
+
+
+def test_a_stop_text_of_unknown_characters_is_a_problem() -> None:
+    assert "text to stop at" in problem("sample", "--stop", "Ω")
+
+
+def test_nothing_is_repeated() -> None:
+    looping = done("sample", "-n", 400, "--seed", 1, "--temp", 0).text
+    assert len({looping[at : at + 12] for at in range(len(looping) - 11)}) < len(looping) - 11
+    text = done("sample", "-n", 400, "--seed", 1, "--temp", 0, "--no-repeat", 12).text
+    assert len({text[at : at + 12] for at in range(389)}) == 389
+
+
+def test_nothing_long_is_copied_from_the_training_text(folder: Path) -> None:
+    training = (FABLE * 20)[: int(len(FABLE * 20) * 0.9) + 1]
+    options = ["-n", 300, "--seed", 1, "--temp", 0.2]
+    ran = done("sample", *options, "--max-copy", 4)
+    assert not any(ran.text[at : at + 5] in training for at in range(len(ran.text) - 4))
+    plain = done("sample", *options).text
+    assert any(plain[at : at + 5] in training for at in range(len(plain) - 4))
+    assert "training-text.index" in ran.err
+    assert (folder / "checkpoints" / "fable" / "training-text.index").is_file()
+    (folder / "fable.txt").unlink()  # from now on the index is all that is needed
+    again = done("sample", *options, "--max-copy", 4)
+    assert (again.text, again.err) == (ran.text, "")
+
+
+def test_without_the_training_text_there_is_no_telling_what_is_copied(folder: Path) -> None:
+    (folder / "fable.txt").write_text("another text\n", encoding="utf-8")
+    assert "--max-copy" in problem("sample", "--max-copy", 10)
+
+
+def test_a_sample_that_cannot_go_on_says_so() -> None:
+    untrained_run("tiny", "ab")
+    ran = done("sample", "tiny", "-n", 100, "--no-repeat", 2, "--seed", 1)
+    assert len(ran.text) <= 5  # aabba has all pairs of two symbols
+    assert "--no-repeat" in ran.err
+    (sample,) = done("sample", "tiny", "-n", 100, "--no-repeat", 2, "--seed", 1, "--json", "-q").json_lines
+    assert sample["finish"] == "stuck"
+
+
+def test_of_several_candidates_the_likeliest_is_kept() -> None:
+    options = ["-n", 60, "--seed", 3, "--temp", 1.2, "--json"]
+    candidates = done("sample", *options, "--samples", 8).json_lines
+    best = min(candidates, key=lambda sample: sample["nats"])
+    (chosen,) = done("sample", *options, "--best-of", 8).json_lines
+    assert (chosen["text"], chosen["nats"]) == (best["text"], best["nats"])
+    assert done("sample", "-n", 60, "--seed", 3, "--temp", 1.2, "--best-of", 8).text == best["text"] + "\n"
+    two = done("sample", *options, "--samples", 2, "--best-of", 4).json_lines
+    halves = [min(half, key=lambda sample: sample["nats"])["text"] for half in (candidates[:4], candidates[4:])]
+    assert [sample["text"] for sample in two] == halves
+
+
+def test_likeliest_alone_is_temperature_zero() -> None:
+    greedy = done("sample", "-n", 80, "--seed", 1, "--temp", 0).text
+    for only in (["--top-k", 1], ["--top-p", 0], ["--min-p", 1], ["--temp", 0, "--word-temp", 0]):
+        assert done("sample", "-n", 80, "--seed", 1, "--temp", 1, *only).text == greedy
+
+
+def test_words_may_be_bold_and_spelled_well() -> None:
+    """With temperature 0 inside words, every word is one that greedy spelling gives."""
+    text = done("sample", "-n", 200, "--seed", 1, "--temp", 0, "--word-temp", 1.5).text
+    assert text != done("sample", "-n", 200, "--seed", 1, "--temp", 0).text
+
+
+def test_all_filters_at_once() -> None:
+    options = "--temp 0.9 --word-temp 1.1 --top-k 20 --top-p 0.95 --min-p 0.01 --no-repeat 15 --max-copy 20 --stop xg"
+    text = done("sample", "-n", 150, "--seed", 1, "--match", "(.|\n)*", *options.split()).text
+    assert len(text) == 150
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--top-k", 0),
+        ("--top-p", 1.5),
+        ("--min-p", -0.1),
+        ("--word-temp", -1),
+        ("--word-temp", "nan"),
+        ("--no-repeat", 0),
+        ("--max-copy", 0),
+        ("--stop", ""),
+        ("--best-of", 0),
+    ],
+)
+def test_a_value_that_cannot_work_is_a_problem_that_names_it(option: str, value: object) -> None:
+    assert option in problem("sample", option, value, "--seed", 1)
+
+
+def test_a_prompt_is_read_once_and_gone_on_from() -> None:
+    wanted = done("sample", "-p", "The fox leapt", "-n", 60, "--seed", 1, "--no-prompt-echo").text
+    assert done("sample", "-p", "The fox", "-n", 0, "--save-state", "fox.state", "--seed", 1).text == "The fox"
+    text = done("sample", "--load-state", "fox.state", "-p", " leapt", "-n", 60, "--seed", 1).text
+    assert text == " leapt" + wanted
+    assert "not overwritten" in problem("sample", "--save-state", "fox.state")
+
+
+def test_a_state_belongs_to_its_model() -> None:
+    done("sample", "-p", "The fox", "-n", 0, "--save-state", "fox.state", "--seed", 1)
+    untrained_run("other", "\n .;:,ATaefghilnoprstuvxd")
+    assert "another model" in problem("sample", "other", "--load-state", "fox.state")
+    assert "--load-state" in problem("sample", "fable", "--load-state", "nowhere")
+    assert "not a saved state" in problem("sample", "fable", "--load-state", "fable.txt")
+
+
+def test_a_device_that_is_not_there_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "--device cuda" in problem("sample", "--device", "cuda")
+
+
+def test_the_cpu_is_what_auto_takes() -> None:
+    texts = [done("sample", "-n", 50, "--seed", 1, "--device", device).text for device in ("auto", "cpu")]
+    assert texts[0] == texts[1]
+
+
+def talk(*lines: str, options: str = "") -> tuple[str, str]:
+    """What a conversation leaves on stdout and stderr."""
+    said = "".join(line + "\n" for line in lines).encode()
+    ran = run("sample", "-i", "-p", "The fox", "--seed", 1, "-n", 20, *options.split(), stdin=said)
+    assert ran.code == 0, ran.err
+    return ran.text, ran.err
+
+
+def test_a_conversation_leaves_the_text_on_stdout() -> None:
+    text, err = talk("", " saw", "/quit")
+    assert text.startswith("The fox") and " saw" in text
+    assert len(text) == len("The fox") + 20 + len(" saw") + 20
+    assert "/undo" in err
+
+
+def test_the_end_of_the_input_is_the_end_of_the_conversation() -> None:
+    assert talk() == talk("/quit")
+    assert talk()[0] == "The fox"
+
+
+def test_undo_and_retry_in_a_conversation() -> None:
+    once, _ = talk("")
+    assert talk("", "", "/undo")[0] == once
+    retried, _ = talk("", "/retry")
+    assert len(retried) == len(once) and retried != once
+    assert "nothing to take back" in talk("/undo")[1]
+
+
+def test_a_conversation_can_change_how_the_model_writes() -> None:
+    greedy = load("fable").sample("The fox", length=33, temperature=0.0)
+    assert talk("/temp 0", "/length 33", "")[0] == greedy
+    text, err = talk("/temp -1", "/length x", "/keep", "/fly")
+    assert text == "The fox"
+    assert "--temp" in err and "/fly" in err and "number" in err
+
+
+def test_words_can_be_kept_and_alternatives_seen() -> None:
+    kept, _ = talk("", "/keep 1")
+    assert talk("")[0].startswith(kept)
+    assert re.fullmatch(r"The fox\s*\S+", kept)
+    assert len(re.findall(r"\d+\.\d%", talk("/top 4")[1])) == 4
+
+
+def test_a_conversation_saves_where_nothing_stands(folder: Path) -> None:
+    text, err = talk("", "/save story.txt", "", "/save story.txt", "/save fable.txt")
+    assert (folder / "story.txt").read_text(encoding="utf-8") == text
+    assert "not overwritten" in err
+    assert (folder / "fable.txt").read_text(encoding="utf-8") == FABLE * 20
+
+
+def test_a_line_feed_and_an_unknown_character_in_a_conversation() -> None:
+    text, err = talk(r"\nA", "Ω")
+    assert text.startswith("The fox\nA")
+    assert "U+03A9" in err
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--samples", "2"], ["-f", "-"]])
+def test_what_a_conversation_cannot_be(options: list[str]) -> None:
+    assert "--interactive" in usage_error("sample", "-i", *options)

@@ -1,0 +1,124 @@
+"""A text that two write: what is added, taken back, tried again and kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstmgen.config import SamplingConfig
+from lstmgen.draft import Draft
+from lstmgen.errors import UnknownCharacterError
+from lstmgen.language_model import LanguageModel, load
+from tests.command_line import untrained_run
+
+
+@pytest.fixture
+def model(trained_folder: Path) -> LanguageModel:
+    return load(trained_folder / "checkpoints" / "fable")
+
+
+def begin(model: LanguageModel, prompt: str = "The fox", length: int = 12) -> Draft:
+    return Draft(model, model.read_prompt(prompt), SamplingConfig(length=length, temperature=1.0), seed=5)
+
+
+def text(model: LanguageModel, draft: Draft) -> str:
+    return model.vocabulary.decode(draft.ids)
+
+
+def go_on(draft: Draft) -> list[int]:
+    return list(draft.propose())
+
+
+def test_both_write_in_turns(model: LanguageModel) -> None:
+    draft = begin(model)
+    draft.write(" saw")
+    proposed = model.vocabulary.decode(np.array(go_on(draft)))
+    assert text(model, draft) == "The fox saw" + proposed
+    assert len(proposed) == 12
+
+
+def test_what_the_model_writes_follows_from_all_that_stands_before(model: LanguageModel) -> None:
+    """At temperature 0 it is what a single prompt of the whole text gives."""
+    draft = begin(model)
+    draft.config = SamplingConfig(length=20, temperature=0.0)
+    draft.write(" hung")
+    go_on(draft)
+    draft.write(" The")
+    go_on(draft)
+    halfway = model.sample("The fox hung", length=20, temperature=0.0)
+    assert text(model, draft) == model.sample(halfway + " The", length=20, temperature=0.0)
+
+
+def test_undo_goes_back_piece_by_piece(model: LanguageModel) -> None:
+    draft = begin(model)
+    states = [text(model, draft)]
+    for words in (" a", " b"):
+        draft.write(words.replace("b", "s"))
+        states.append(text(model, draft))
+        go_on(draft)
+        states.append(text(model, draft))
+    alternatives = draft.alternatives(5)
+    go_on(draft)
+    assert draft.undo() is not None
+    assert draft.alternatives(5) == alternatives
+    for before in reversed(states):
+        assert text(model, draft) == before
+        draft.undo()
+    assert draft.undo() is None
+
+
+def test_trying_again_writes_something_else_and_the_same_seed_the_same(model: LanguageModel) -> None:
+    first, second = begin(model, length=40), begin(model, length=40)
+    written = go_on(first)
+    first.undo()
+    assert go_on(first) != written
+    assert go_on(second) == written
+
+
+def test_a_proposal_that_is_broken_off_keeps_what_was_shown(model: LanguageModel) -> None:
+    draft = begin(model)
+    proposal = draft.propose()
+    shown = [next(proposal) for _ in range(4)]
+    proposal.close()  # type: ignore[attr-defined]  # it is a generator
+    assert draft.ids[-4:].tolist() == shown
+    assert len(draft.ids) == len("The fox") + 4
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"), [(0, ""), (1, " grapes"), (2, " grapes  hung"), (9, " grapes  hung high. ")]
+)
+def test_words_are_kept_with_what_stands_before_them(model: LanguageModel, count: int, kept: str) -> None:
+    draft = begin(model)
+    draft.write(" grapes  hung high. ")
+    draft.keep_words(count)
+    assert text(model, draft) == ("The fox" + kept).rstrip(" ")[: len("The fox" + kept)]
+
+
+def test_alternatives_are_the_models_probabilities(model: LanguageModel) -> None:
+    draft = begin(model)
+    size = len(model.vocabulary)
+    alternatives = draft.alternatives(size)
+    assert sum(probability for _, probability in alternatives) == pytest.approx(1, abs=1e-5)
+    probabilities = [probability for _, probability in alternatives]
+    assert probabilities == sorted(probabilities, reverse=True)
+    nats = {
+        number: model.score("The fox" + model.vocabulary.decode(np.array([number]))).nats - model.score("The fox").nats
+        for number, _ in alternatives[:3]
+    }
+    for number, probability in alternatives[:3]:
+        assert -np.log(probability) == pytest.approx(nats[number], rel=1e-3)
+
+
+def test_an_unknown_character_changes_nothing(model: LanguageModel) -> None:
+    draft = begin(model)
+    with pytest.raises(UnknownCharacterError):
+        draft.write(" Ω")
+    assert text(model, draft) == "The fox"
+
+
+def test_a_model_of_lines_stays_within_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = load(untrained_run("names", "abc\n", lines=True))
+    draft = begin(model, "ab", length=200)
+    go_on(draft)
+    assert "\n" not in text(model, draft)
