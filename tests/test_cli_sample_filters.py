@@ -47,10 +47,11 @@ def test_an_expression_that_cannot_be_used_leaves_nothing_behind(expression: str
 
 def test_a_stop_text_ends_the_sample_and_is_not_part_of_it() -> None:
     whole = done("sample", "-n", 300, "--seed", 1, "--temp", 0).text
-    for stop in (["--stop", "fox"], ["--stop", "xxx", "--stop", " "], ["--stop", "xg"]):
+    piece = whole[50:53]
+    for stop in (["--stop", piece], ["--stop", "xxx", "--stop", " "], ["--stop", "xg"]):
         wanted = min((whole.find(text) for text in stop[1::2] if text in whole), default=300)
         assert done("sample", "-n", 300, "--seed", 1, "--temp", 0, *stop).text == whole[:wanted]
-    (sample,) = done("sample", "-n", 300, "--seed", 1, "--temp", 0, "--stop", "fox", "--json").json_lines
+    (sample,) = done("sample", "-n", 300, "--seed", 1, "--temp", 0, "--stop", piece, "--json").json_lines
     assert sample["finish"] == "stop"
 
 
