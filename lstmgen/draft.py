@@ -7,7 +7,7 @@ Knows: pieces, who wrote them, and how to go back. Does not know: terminals or f
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,8 +62,8 @@ class Draft:
         """Add the person's own words; raises UnknownCharacterError, and then nothing is added."""
         self._add(self._model.vocabulary.encode(text, where="text", on_unknown=on_unknown), by_model=False)
 
-    def propose(self) -> Iterator[int]:
-        """Let the model go on: the ids as they come. What has come is part of the text when the iterator ends."""
+    def propose(self) -> Generator[int, None, None]:
+        """Let the model go on: the ids as they come. What has come is part of the text when it ends or is closed."""
         self._proposals += 1
         drawn: list[int] = []
         try:

@@ -79,7 +79,7 @@ def test_a_proposal_that_is_broken_off_keeps_what_was_shown(model: LanguageModel
     draft = begin(model)
     proposal = draft.propose()
     shown = [next(proposal) for _ in range(4)]
-    proposal.close()  # type: ignore[attr-defined]  # it is a generator
+    proposal.close()
     assert draft.ids[-4:].tolist() == shown
     assert len(draft.ids) == len("The fox") + 4
 

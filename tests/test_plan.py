@@ -68,6 +68,7 @@ def test_a_large_text_and_a_short_budget_have_neither() -> None:
     planned = plan(60, 100_000_000)
     assert planned.training.most_epochs is None
     assert planned.training.dropout == 0
+    assert planned.training.weight_decay < plan(3600, 1_000_000).training.weight_decay
 
 
 @pytest.mark.parametrize("name", sorted(PLANNED - {"most_epochs"}))

@@ -43,7 +43,9 @@ def test_every_command_runs(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lstmgen.benchmark._ROUNDS", 1)
     if command == "eval" and len(arguments) == 0:
         arguments = ["poems-lstm", "poems.txt"]  # the text of a run that was never trained is nowhere
-    ran = done(command, *arguments)
+    if "--load-state" in arguments:
+        done("sample", "-p", "The sea", "-n", "0", "--save-state", "sea.state", "--seed", "1")
+    ran = done(command, *arguments, stdin=b"\n/quit\n")
     assert ran.out or "readme" in ran.err
 
 

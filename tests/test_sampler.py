@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lstmgen.config import Finish
 from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import Engine, NumpyEngine, read_on
-from lstmgen.generation.filters.temperature import sharpen, temperature
+from lstmgen.generation.filters.temperature import temperature
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Drawn, Ended, _draw, collect, draw_symbols, keep_best, surprise
 from lstmgen.text.streams import one_stream
@@ -127,18 +127,6 @@ def test_a_long_prompt_is_read_like_a_short_one() -> None:
     drawn = next(events(engine, prompt, length=1, heat=0.0))
     assert isinstance(drawn, Drawn)
     assert drawn.id == logits[0, -1].argmax()
-
-
-@given(
-    logits=st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=9),
-    temperature=st.floats(0, 100),
-)
-def test_sharpen_keeps_the_order_and_never_loses_the_best(logits: list[float], temperature: float) -> None:
-    before = np.array([logits], np.float32)
-    after = sharpen(before, temperature)
-    assert np.isfinite(after).any()
-    assert after[0].argmax() == before[0].argmax()
-    assert not np.isnan(after).any()
 
 
 def test_what_has_no_probability_is_never_drawn() -> None:

@@ -7,7 +7,7 @@ Knows: its commands, and how the text is shown. Does not know: how it is written
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,8 +85,8 @@ class Conversation:
     def _go_on(self) -> None:
         """Let the model write, shown as it comes; Ctrl-C ends the piece, and what is written stays."""
         decoder = self._vocabulary.decoder()
-        with suppress(KeyboardInterrupt):
-            for number in self._draft.propose():
+        with suppress(KeyboardInterrupt), closing(self._draft.propose()) as proposal:
+            for number in proposal:
                 self._console.print(Text(printable(decoder.feed(number)), _MODEL_STYLE), end="")
         self._console.print(Text(printable(decoder.finish()), _MODEL_STYLE))
 

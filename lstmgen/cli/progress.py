@@ -95,7 +95,8 @@ def show_plan(plan: Planned, quiet: bool) -> None:
         f"{plan.validation_symbols:,} held out, {plan.vocab_size} distinct\n"
         f"network  {network}, {count(plan.parameters)} parameters\n"
         f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
-        f"{training['learning_rate']:g}, dropout {training['dropout']:g}{weight_drop}; "
+        f"{training['learning_rate']:g}, weight decay {training['weight_decay']:g}, "
+        f"dropout {training['dropout']:g}{weight_drop}; "
         f"{plan.precision} on {_place(plan)}",
         quiet=quiet,
     )

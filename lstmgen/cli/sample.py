@@ -29,13 +29,13 @@ lstmgen sample --temp 0.8
 
 lstmgen sample poems-lstm --prompt 'The sea' --length 300 --seed 7
 
-lstmgen sample --temp 0.6 --word-temp 1.1 --min-p 0.05 --no-repeat 20 --max-copy 30
+lstmgen sample --temp 0.6 --word-temp 1.1 --no-repeat 20 --max-copy 30
 
 lstmgen sample names --samples 20
 
-lstmgen sample --match '[A-Z][a-z]+ [0-9]{1,2}, [0-9]{4}' --samples 10
+lstmgen sample --match '(.+ ){4,6}.+' --samples 10
 
-lstmgen sample --prompt-file story.txt --stop 'The end' --no-prompt-echo
+lstmgen sample --prompt-file notes.md --stop . --no-prompt-echo
 
 lstmgen sample --interactive --length 80
 

@@ -177,7 +177,7 @@ def train(
     ] = None,
     weight_decay: Annotated[
         float | None,
-        _option(_TRAINING, "How strongly matrices are drawn to zero.", TrainingConfig.weight_decay, metavar="X"),
+        _option(_TRAINING, "How strongly matrices are drawn to zero.", _IS_PLANNED, metavar="X"),
     ] = None,
     clip: Annotated[
         float | None, _option(_TRAINING, "The largest gradient norm.", TrainingConfig.clip, metavar="X")

@@ -70,9 +70,8 @@ def load_opening(path: Path, network: Network, model: str) -> Opening:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
     except OSError as error:
-        raise CheckpointError(
-            f"--load-state {path}: {error.strerror or error}; name a file that can be read"
-        ) from error
+        reason = error.strerror or "cannot be read"  # safetensors says it in other words, with the path in them
+        raise CheckpointError(f"--load-state {path}: {reason}; name a file that --save-state wrote") from error
     except (SafetensorError, TypeError) as error:
         raise CheckpointError(f"--load-state {path}: not a saved state, or one cut short ({error})") from error
     if metadata.get("format") != _FORMAT:

@@ -1,7 +1,11 @@
 """What training will do, settled before it begins: what the user did not choose is chosen here, with its reason.
 
 Three things follow from how much the budget lets a network read. The network is as large as can still learn from so
-many symbols; the more often the text is read, the more is dropped; and a text is not read more often than does it good.
+many symbols; a text is not read more often than does it good; and how strongly the network is held back depends on how
+well it could learn the text by heart, its *pressure*:
+
+    pressure = how often the text is read again * parameters / symbols of the text
+
 The numbers were found by experiment; TRIALS.md has it.
 
 Knows: sizes and budgets, and how fast a network learns, which it is told. Does not know: torch, the loop or files.
@@ -20,7 +24,10 @@ from lstmgen.text.streams import ParallelStreams, ShuffledLines, TrainingText, l
 from lstmgen.text.vocabulary import Ids
 
 PLANNED = frozenset(
-    {"hidden_size", "chunk_length", "batch_size", "learning_rate", "dropout", "weight_drop", "most_epochs"}
+    {
+        *("hidden_size", "chunk_length", "batch_size", "most_epochs"),
+        *("learning_rate", "weight_decay", "dropout", "weight_drop"),
+    }
 )
 """What a plan chooses, unless the user does; the rest has defaults that serve for all texts."""
 
@@ -28,8 +35,9 @@ _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _SYMBOLS_READ_PER_PARAMETER = 3.0  # fewer, and a network stays below what a smaller one reaches in the same time
 _PARAMETERS_PER_SYMBOL = 4.0  # of the text; more would only help to know it by heart
 _SHORT_CHUNK, _FEW_UPDATES = 32, 3000  # with fewer updates, more of them count for more than longer chunks
-_DROPOUT_FROM_EPOCHS, _DROPOUT_PER_DOUBLING, _MOST_DROPOUT = 3.5, 0.3, 0.4
-_WEIGHT_DROP_FROM_EPOCHS, _WEIGHT_DROP = 12.0, 0.1
+_DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING, _MOST_DROPOUT = 3.0, 0.13, 0.4
+_DECAY_PER_PRESSURE, _LEAST_DECAY, _MOST_DECAY = 0.015, 0.02, 0.15
+_WEIGHT_DROP_FROM_PRESSURE, _WEIGHT_DROP = 25.0, 0.1
 _LARGE = 384  # beyond this hidden size the learning rate falls with it
 _MOST_EPOCHS = 120.0
 
@@ -90,11 +98,18 @@ def make_plan(
         seconds = budget.amount * _MOST_EPOCHS / epochs
         reasons.append(f"more than {_MOST_EPOCHS:g} times hardly help: it ends there, after about {seconds:.0f} s")
         epochs = _MOST_EPOCHS
-    if "dropout" in planned:
-        training = replace(training, dropout=_dropout(epochs))
-        if training.dropout > 0:
-            reasons.append(f"dropout {training.dropout:g}: the more often a text is read, the more is dropped")
-    if "weight_drop" in planned and epochs >= _WEIGHT_DROP_FROM_EPOCHS:
+    parameters = parameter_count(model, vocab_size, model.hidden_size)
+    pressure = max(0.0, epochs - 1) * parameters / symbols
+    if planned & {"weight_decay", "dropout"}:
+        if "weight_decay" in planned:
+            training = replace(training, weight_decay=_weight_decay(pressure))
+        if "dropout" in planned:
+            training = replace(training, dropout=_dropout(pressure))
+        reasons.append(
+            f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {parameters / symbols:.2g} "
+            "parameters a symbol of the text; the more, and the more often it is read, the more they are held back"
+        )
+    if "weight_drop" in planned and pressure >= _WEIGHT_DROP_FROM_PRESSURE:
         training = replace(training, weight_drop=_WEIGHT_DROP)
         reasons.append(f"weight drop {training.weight_drop:g}: recurrent weights are dropped too, for the same reason")
     if "learning_rate" in planned and model.hidden_size > _LARGE:
@@ -123,10 +138,13 @@ def _hidden_size(
     return best, "the largest that pays here"
 
 
-def _dropout(epochs: float) -> float:
-    """The more often a text is read, the more is dropped."""
-    doublings = math.log2(max(epochs, _DROPOUT_FROM_EPOCHS) / _DROPOUT_FROM_EPOCHS)
+def _dropout(pressure: float) -> float:
+    doublings = math.log2(max(pressure, _DROPOUT_FROM_PRESSURE) / _DROPOUT_FROM_PRESSURE)
     return round(min(_MOST_DROPOUT, _DROPOUT_PER_DOUBLING * doublings), 2)
+
+
+def _weight_decay(pressure: float) -> float:
+    return round(min(_MOST_DECAY, max(_LEAST_DECAY, _DECAY_PER_PRESSURE * pressure)), 3)
 
 
 def parameter_count(model: ModelConfig, vocab_size: int, hidden_size: int) -> int:
