@@ -128,12 +128,6 @@ def measure(
                     yield _sampling_speed(model, samples, precision, bare)
 
 
-def describe(model: ModelConfig) -> str:
-    """A network in a few words, such as `2 x 256 gru, reset before`."""
-    reset = f", reset {model.reset}" if model.cell is CellKind.GRU else ""
-    return f"{model.num_layers} x {model.hidden_size} {model.cell}{reset}"
-
-
 def _begin_bare_loops(threads: int) -> None:
     """Make a process ready for the bare loops; Ctrl-C is for the process that waits for them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -172,7 +166,7 @@ def _training_speed(
     symbols = training.batch_size * training.chunk_length
     gigaflops = _FLOPS_PER_WEIGHT * _weights_per_symbol(network) * symbols / statistics.median(ours) / 1e9
     return TrainingSpeed(
-        network=describe(model),
+        network=str(model),
         characters_per_second=symbols / statistics.median(ours),
         gigaflops=gigaflops,
         share_of_peak=gigaflops / peak,
@@ -195,7 +189,7 @@ def _sampling_speed(model: ModelConfig, samples: int, precision: Precision, bare
         cells.append(bare.submit(_bare_sampling_seconds, True, model, samples, precision).result())
     ours_speed, whole_speed, cell_speed = (samples / statistics.median(seconds) for seconds in (ours, whole, cells))
     ratio = ours_speed / max(whole_speed, cell_speed)
-    return SamplingSpeed(describe(model), samples, ours_speed, whole_speed, cell_speed, ratio)
+    return SamplingSpeed(str(model), samples, ours_speed, whole_speed, cell_speed, ratio)
 
 
 def _weights_per_symbol(network: Network) -> int:

@@ -10,6 +10,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from lstmgen.cli.render import count, duration, note, printable
+from lstmgen.config import ModelConfig, from_mapping
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
 
 _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}"
@@ -83,17 +84,14 @@ class ProgressDisplay:
 
 def show_plan(plan: Planned, quiet: bool) -> None:
     """Say what is about to happen, in a few lines."""
-    model, training = plan.model, plan.training
-    network = f"{model['num_layers']} x {model['hidden_size']} {model['cell']}"
-    if model["attention"]:
-        network += f" with attention over {model['attention']} steps"
+    training = plan.training
     budget = training["budget"]
     amount = duration(budget["amount"]) if budget["unit"] == "seconds" else f"{budget['amount']:.12g} {budget['unit']}"
     weight_drop = f", weight drop {training['weight_drop']:g}" if training["weight_drop"] else ""
     note(
         f"text     {', '.join(plan.text)}: {plan.training_symbols:,} symbols to learn from, "
         f"{plan.validation_symbols:,} held out, {plan.vocab_size} distinct\n"
-        f"network  {network}, {count(plan.parameters)} parameters\n"
+        f"network  {from_mapping(ModelConfig, plan.model)}, {count(plan.parameters)} parameters\n"
         f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
         f"{training['learning_rate']:g}, weight decay {training['weight_decay']:g}, "
         f"dropout {training['dropout']:g}{weight_drop}; "

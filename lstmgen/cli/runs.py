@@ -34,14 +34,12 @@ def runs(json: Json = False) -> None:
         model, record = checkpoint.model, newest.record
         saved = datetime.fromtimestamp((run / BEST).stat().st_mtime).astimezone()
         parameters = checkpoint.network.parameter_count()
-        network = f"{model.num_layers} x {model.hidden_size} {model.cell}"
-        network += f" + attention {model.attention}" if model.attention else ""
         if json:
             print_json(
                 {
                     "run": run.name,
                     "checkpoint": str(run / BEST),
-                    "network": network,
+                    "network": str(model),
                     "parameters": parameters,
                     "text": list(record.text.sources),
                     "step": record.step,
@@ -53,7 +51,7 @@ def runs(json: Json = False) -> None:
             continue
         table.add_row(
             printable(run.name, single_line=True),
-            network,
+            str(model),
             count(parameters),
             printable(", ".join(record.text.sources), single_line=True),
             f"{record.step:,}",

@@ -116,8 +116,9 @@ def make_plan(
         training = replace(training, learning_rate=round(training.learning_rate * _LARGE / model.hidden_size, 5))
         reasons.append(f"learning rate {training.learning_rate:g}: large networks want smaller steps")
     in_time = budget.unit is not BudgetUnit.STEPS  # counted steps do not become more when they are shorter
-    if "chunk_length" in planned and in_time and epochs * symbols / batch < _FEW_UPDATES:
-        training = replace(training, chunk_length=min(training.chunk_length, _SHORT_CHUNK))
+    few = epochs * symbols / batch < _FEW_UPDATES
+    if "chunk_length" in planned and in_time and few and training.chunk_length > _SHORT_CHUNK:
+        training = replace(training, chunk_length=_SHORT_CHUNK)
         reasons.append(f"chunks of {training.chunk_length}: short ones give more updates in little time")
     return Plan(model, training, tuple(reasons))
 
@@ -182,11 +183,13 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     items = line_items(ids, newline)
     if len(items) < 2:
         raise ConfigError(f"--lines: {len(items)} lines to train on; give at least 2, or leave --lines out")
+    longest = int((items[:, 1] - items[:, 0]).max()) + 1
     length = min(config.chunk_length, len(ids) / len(items))
     wanted = config.batch_size if batch_size_given else math.ceil(config.batch_size * config.chunk_length / length)
     batch_size = max(1, min(wanted, len(items) // 4))
     notes = (f"{len(items):,} lines are few to learn from: batch size {wanted} -> {batch_size}",)
-    return Fitted(replace(config, batch_size=batch_size), notes if batch_size < wanted else ())
+    fitted = replace(config, batch_size=batch_size, chunk_length=min(config.chunk_length, longest))
+    return Fitted(fitted, notes if batch_size < wanted else ())
 
 
 def build_text(config: TrainingConfig, ids: Ids, newline: int | None, lines: bool) -> TrainingText:
