@@ -14,6 +14,7 @@ Knows: every cell's equations, a second time; a test compares them with the firs
 head.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -31,8 +32,8 @@ from lstmgen.cells.rnn import RNNCell, RNNState
 Floats = NDArray[np.float32]
 
 
-class FastLayer:
-    """One layer, whatever its cell; what a cell does with a W x + R h + b is its subclass's."""
+class FastLayer(ABC):
+    """One layer, whatever its cell."""
 
     tanh_gates: ClassVar[frozenset[str]] = frozenset({"candidate"})
 
@@ -54,15 +55,11 @@ class FastLayer:
 
     def step(self, inputs: Floats, state: State) -> State:
         """One step from x, (batch, input)."""
-        return self._after(np.dot(np.concatenate((inputs, state.hidden), axis=1), self._both) + self._bias, state)
+        return self.advance(self.project(inputs), state)
 
+    @abstractmethod
     def advance(self, projected: Floats, state: State) -> State:
         """One step from W x + b, scaled, (batch, gates * hidden)."""
-        return self._after(np.dot(state.hidden, self._R) + projected, state)
-
-    def _after(self, sums: Floats, _state: State) -> State:
-        """The state that a = s (W x + R h + b) leads to; `sums` is its own, to be overwritten."""
-        raise NotImplementedError
 
     def _activate(self, sums: Floats, gates: slice = slice(None)) -> None:
         """Turn halved sums into sigmoids, and the others into hyperbolic tangents, in place."""
@@ -71,7 +68,23 @@ class FastLayer:
         sums += self._offset[gates]
 
 
-class FastRNN(FastLayer):
+class SummedLayer(FastLayer):
+    """A layer of a cell that needs no more than the sum W x + R h + b: one product gives it."""
+
+    def step(self, inputs: Floats, state: State) -> State:
+        """One step from x, (batch, input)."""
+        return self._after(np.dot(np.concatenate((inputs, state.hidden), axis=1), self._both) + self._bias, state)
+
+    def advance(self, projected: Floats, state: State) -> State:
+        """One step from W x + b, scaled, (batch, gates * hidden)."""
+        return self._after(np.dot(state.hidden, self._R) + projected, state)
+
+    @abstractmethod
+    def _after(self, sums: Floats, state: State) -> State:
+        """The state that the sum, scaled, leads to; `sums` is its own, to be overwritten."""
+
+
+class FastRNN(SummedLayer):
     """h' = tanh(a)."""
 
     tanh_gates = frozenset(gate_names(RNNCell(1, 1)))
@@ -80,7 +93,7 @@ class FastRNN(FastLayer):
         return RNNState(np.tanh(sums, out=sums))
 
 
-class FastLSTM(FastLayer):
+class FastLSTM(SummedLayer):
     """c' = f c + i g, h' = o tanh(c')."""
 
     def _after(self, sums: Floats, state: LSTMState) -> LSTMState:
@@ -93,7 +106,7 @@ class FastLSTM(FastLayer):
         return LSTMState(h, c)
 
 
-class FastPeephole(FastLayer):
+class FastPeephole(SummedLayer):
     """The same, with i and f seeing c, and o seeing c'."""
 
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
@@ -117,7 +130,7 @@ class FastPeephole(FastLayer):
         return LSTMState(h, c)
 
 
-class FastCoupled(FastLayer):
+class FastCoupled(SummedLayer):
     """c' = f c + (1 - f) g = g + f (c - g), h' = o tanh(c')."""
 
     def _after(self, sums: Floats, state: LSTMState) -> LSTMState:
@@ -142,10 +155,6 @@ class FastGRU(FastLayer):
             np.ascontiguousarray(self._R[:, : 2 * cell.hidden_size]),
             self._R[:, -cell.hidden_size :],
         )
-
-    def step(self, inputs: Floats, state: GRUState) -> GRUState:
-        """One step from x, (batch, input)."""
-        return self.advance(self.project(inputs), state)
 
     def advance(self, projected: Floats, state: GRUState) -> GRUState:
         """One step from W x + b, scaled, (batch, gates * hidden)."""
