@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch.testing import assert_close
 
 from lstmgen.cells import Cell, build_cell, initial_state, parameter_shapes
 from lstmgen.network.kernels import fastest_runner, run_layer
-from lstmgen.network.unroll import LayerRunner, unroll
+from lstmgen.network.unroll import Embedded, LayerRunner, unroll
 from tests.conftest import CELLS
 
 BATCH, TIME, INPUT, HIDDEN = 3, 6, 4, 5
@@ -48,7 +49,8 @@ def values_and_gradients(run: Callable[[], tuple[Tensor, Any]], leaves: list[Ten
 
 def through(run: LayerRunner, cell: Cell) -> list[Tensor]:
     weights, inputs, state = problem(cell)
-    return values_and_gradients(lambda: run(cell, weights, inputs, state), [*weights.values(), inputs, *state])
+    ours: Callable[[], Any] = partial(run, cell, weights, inputs, state)
+    return values_and_gradients(ours, [*weights.values(), inputs, *state])
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -57,6 +59,23 @@ def test_the_kernel_for_each_device_equals_the_loop(name: str, device: str) -> N
     cell = build(name)
     for ours, theirs in zip(through(fastest_runner(cell, device), cell), through(unroll, cell), strict=True):
         assert_close(ours, theirs, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("vocab_size", [7, 40])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_kernel_looks_symbols_up_as_the_loop_does(name: str, vocab_size: int) -> None:
+    """With fewer symbols than places in the chunk, and with more."""
+    cell = build(name)
+    weights, _, state = problem(cell)
+    generator = torch.Generator().manual_seed(5)
+    embedding = torch.randn(vocab_size, INPUT, generator=generator, dtype=torch.float64).requires_grad_()
+    inputs: Any = Embedded(embedding, torch.randint(vocab_size, (BATCH, TIME), generator=generator))
+    leaves = [*weights.values(), embedding, *state]
+    ours = values_and_gradients(lambda: run_layer(cell, weights, inputs, state), leaves)
+    loop: Callable[[], Any] = partial(unroll, cell, weights, inputs, state)
+    theirs = values_and_gradients(loop, leaves)
+    for one, other in zip(ours, theirs, strict=True):
+        assert_close(one, other, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", [name for name in CELLS if name.startswith(("rnn", "peephole", "gru"))])

@@ -16,7 +16,7 @@ head.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from lstmgen.cells.gru import GRUCell, GRUState
 from lstmgen.cells.lstm import LSTMCell, LSTMState
 from lstmgen.cells.peephole import PeepholeCell
 from lstmgen.cells.rnn import RNNCell, RNNState
+from lstmgen.network.unroll import Embedded
 
 Floats = NDArray[np.float32]
 
@@ -194,11 +195,11 @@ def fast_layer(cell: Cell, weights: Mapping[str, Floats]) -> FastLayer:
     return _LAYERS[type(cell)](cell, weights)
 
 
-def run_layer(_cell: Cell, layer: FastLayer, inputs: Floats, state: State) -> tuple[Floats, State]:
+def run_layer(_cell: Cell, layer: FastLayer, inputs: Floats | Embedded, state: State) -> tuple[Floats, State]:
     """Run one layer over a chunk, (batch, time, input); what `network.unroll.unroll` does."""
-    projected = layer.project(inputs)
-    outputs = np.empty((*inputs.shape[:2], layer.hidden_size), np.float32)
-    for time in range(inputs.shape[1]):
+    projected = layer.project(cast(Floats, inputs.looked_up() if isinstance(inputs, Embedded) else inputs))
+    outputs = np.empty((*projected.shape[:2], layer.hidden_size), np.float32)
+    for time in range(projected.shape[1]):
         state = layer.advance(projected[:, time], state)
         outputs[:, time] = state.hidden
     return outputs, state

@@ -8,7 +8,7 @@ from typing import Any
 
 from lstmgen.cells import Array
 from lstmgen.network.architecture import Network, NetworkState, Weights
-from lstmgen.network.unroll import LayerRunner, unroll
+from lstmgen.network.unroll import Embedded, LayerRunner, unroll
 
 
 def _keep(outputs: Any) -> Any:
@@ -37,7 +37,7 @@ def read_chunk(
     Returns:
         Logits, (batch, time, vocab), and the state after the chunk.
     """
-    said: Array = weights.embedding[ids]
+    said: Any = Embedded(weights.embedding, ids)
     states = []
     for number, (cell, layer) in enumerate(zip(network.cells, weights.layers, strict=True)):
         given = dropout(said) if number else said

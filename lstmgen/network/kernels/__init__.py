@@ -42,4 +42,4 @@ def fastest_runner(cell: Cell, device: str = "cpu") -> LayerRunner:
 
 def run_layer(cell: Cell, weights: Mapping[str, Any], inputs: Any, state: Any) -> tuple[Any, Any]:
     """Run one layer over a chunk in the fastest way; equal to `unroll`."""
-    return fastest_runner(cell, inputs.device.type)(cell, weights, inputs, state)
+    return fastest_runner(cell, state.hidden.device.type)(cell, weights, inputs, state)

@@ -12,7 +12,7 @@ Does not know: the projection's gradient, or any other cell.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -23,16 +23,18 @@ from lstmgen.cells import Cell
 from lstmgen.cells.gru import GRUState
 from lstmgen.cells.lstm import LSTMState
 from lstmgen.cells.rnn import RNNState
+from lstmgen.network.kernels.fused import Inputs, looked_up
+from lstmgen.network.unroll import Embedded
 
 
-def derived_rnn(_cell: Cell, weights: Mapping[str, Tensor], inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
+def derived_rnn(_cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: RNNState) -> tuple[Tensor, RNNState]:
     """The tanh RNN over a chunk; equal to `unroll`."""
     outputs = _RNN.apply(_project(weights, inputs), weights["weight_hh"], state.hidden)  # type: ignore[no-untyped-call]
     return outputs.transpose(0, 1), RNNState(outputs[-1].to(state.hidden.dtype))
 
 
 def derived_peephole(
-    cell: Cell, weights: Mapping[str, Tensor], inputs: Tensor, state: LSTMState
+    cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: LSTMState
 ) -> tuple[Tensor, LSTMState]:
     """The peephole cell over a chunk; equal to `unroll`."""
     absent = torch.zeros_like(weights["bias"][: cell.hidden_size])
@@ -44,7 +46,7 @@ def derived_peephole(
 
 
 def derived_gru_before(
-    _cell: Cell, weights: Mapping[str, Tensor], inputs: Tensor, state: GRUState
+    _cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: GRUState
 ) -> tuple[Tensor, GRUState]:
     """The GRU with its reset gate before the product, over a chunk; equal to `unroll`."""
     outputs, last = _GRUBefore.apply(_project(weights, inputs), weights["weight_hh"], state.hidden)  # type: ignore[no-untyped-call]
@@ -52,7 +54,7 @@ def derived_gru_before(
 
 
 def derived_gru_after(
-    _cell: Cell, weights: Mapping[str, Tensor], inputs: Tensor, state: GRUState
+    _cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: GRUState
 ) -> tuple[Tensor, GRUState]:
     """The GRU with its reset gate after the product, over a chunk; equal to `unroll`."""
     outputs, last = _GRUAfter.apply(  # type: ignore[no-untyped-call]
@@ -61,9 +63,33 @@ def derived_gru_after(
     return outputs.transpose(0, 1), GRUState(last)
 
 
-def _project(weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+def _project(weights: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
     """W x + b for all steps at once, (time, batch, gates * hidden)."""
-    return functional.linear(inputs.transpose(0, 1), weights["weight_ih"], weights["bias"])
+    W, b = weights["weight_ih"], weights["bias"]
+    if isinstance(inputs, Embedded):
+        embedding, ids = cast(Tensor, inputs.embedding), cast(Tensor, inputs.ids)
+        if len(embedding) < ids.numel():  # fewer symbols than places: a table of their projections is less work
+            return _LookUp.apply(functional.linear(embedding, W, b), ids.T)  # type: ignore[no-untyped-call,no-any-return]
+    return functional.linear(looked_up(inputs).transpose(0, 1), W, b)
+
+
+class _LookUp(torch.autograd.Function):
+    """Rows of a table; back as a product, which adds up in full precision where bfloat16 would lose what is small."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
+        """The rows, (*ids, columns)."""
+        ctx.save_for_backward(ids)
+        ctx.rows = len(table)
+        return table[ids]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, deltas: Tensor) -> tuple[Tensor, None]:
+        """The sum of the gradients of each row, (rows, columns)."""
+        (ids,) = ctx.saved_tensors
+        chosen = deltas.new_zeros(ctx.rows, ids.numel()).scatter_(0, ids.reshape(1, -1), 1.0)
+        return chosen @ deltas.flatten(0, 1), None
 
 
 class _RNN(torch.autograd.Function):
