@@ -69,6 +69,11 @@ def zeros(shape: tuple[int, ...], like: Any) -> Any:
     return np.zeros(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_zeros(shape)
 
 
+def repeat(x: Any, times: int) -> Any:
+    """Each row of the first axis so many times."""
+    return x.repeat(times, axis=0) if isinstance(x, np.ndarray) else x.repeat_interleave(times, dim=0)
+
+
 def concatenate(arrays: Sequence[Any], axis: int) -> Any:
     """Join arrays along an axis that they have."""
     if isinstance(arrays[0], np.ndarray):

@@ -6,7 +6,7 @@ Knows: names, short names and help. Does not know: defaults; those are `config`'
 import os
 import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,6 +25,11 @@ Threads = Annotated[
 
 _DURATION = re.compile(r"(?:(?P<h>[\d.]+)h)?\s*(?:(?P<m>[\d.]+)m(?:in)?)?\s*(?:(?P<s>[\d.]+)s?)?")
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
+
+
+def option(panel: str, help: str, default: object, *names: str, **more: Any) -> Any:  # noqa: A002  # typer's name
+    """An option whose default is settled later, by a configuration or a plan, and shown in the help now."""
+    return typer.Option(*names, help=help, show_default=str(default), rich_help_panel=panel, **more)
 
 
 def parse_duration(text: str) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmgen.cli.options import CheckpointArgument, Quiet, Threads, limit_threads
+from lstmgen.cli.options import CheckpointArgument, Quiet, Threads, limit_threads, option
 from lstmgen.cli.render import note
 from lstmgen.config import Device, Finish, OnUnknown, SamplingConfig
 from lstmgen.errors import ConfigError, TextError
@@ -109,70 +109,48 @@ def sample(
     ] = SamplingConfig.temperature,
     word_temperature: Annotated[
         float | None,
-        typer.Option(
+        option(
+            _FILTERS,
+            "Another temperature where a word may begin: bold words, spelled well.",
+            "as --temp",
             "--word-temp",
             metavar="X",
-            help="Another temperature where a word may begin: bold words, spelled well.",
-            show_default="as --temp",
-            rich_help_panel=_FILTERS,
         ),
     ] = None,
     top_k: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", help="Choose among the N likeliest characters.", show_default="all", rich_help_panel=_FILTERS
-        ),
+        option(_FILTERS, "Choose among the N likeliest characters.", "all", metavar="N"),
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option(
-            metavar="X",
-            help="Choose among the likeliest that together have probability X.",
-            show_default="all",
-            rich_help_panel=_FILTERS,
-        ),
+        option(_FILTERS, "Choose among the likeliest that together have probability X.", "all", metavar="X"),
     ] = None,
     min_p: Annotated[
         float | None,
-        typer.Option(
-            metavar="X",
-            help="Leave out what has less than X times the likeliest one's probability.",
-            show_default="nothing",
-            rich_help_panel=_FILTERS,
+        option(
+            _FILTERS, "Leave out what has less than X times the likeliest one's probability.", "nothing", metavar="X"
         ),
     ] = None,
     no_repeat: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", help="No N characters in a row twice.", show_default="anything", rich_help_panel=_FILTERS
-        ),
+        option(_FILTERS, "No N characters in a row twice.", "anything", metavar="N"),
     ] = None,
     max_copy: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            help="Never more than N characters in a row from the training text.",
-            show_default="anything",
-            rich_help_panel=_FILTERS,
-        ),
+        option(_FILTERS, "Never more than N characters in a row from the training text.", "anything", metavar="N"),
     ] = None,
     match: Annotated[
         str | None,
-        typer.Option(
+        option(
+            _FILTERS,
+            "What is written after the prompt matches as a whole, within --length.",
+            "anything",
             metavar="REGEX",
-            help="What is written after the prompt matches as a whole, within --length.",
-            show_default="anything",
-            rich_help_panel=_FILTERS,
         ),
     ] = None,
     stop: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="TEXT",
-            help="End before this text; may be given several times.",
-            show_default="none",
-            rich_help_panel=_FILTERS,
-        ),
+        option(_FILTERS, "End before this text; may be given several times.", "none", metavar="TEXT"),
     ] = None,
     on_unknown: Annotated[
         OnUnknown, typer.Option(help="What to do with a prompt's character that the model has never seen.")
@@ -185,14 +163,7 @@ def sample(
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write to a new file.",
-            show_default="standard output",
-            rich_help_panel=_OTHER,
-        ),
+        option(_OTHER, "Write to a new file.", "standard output", "--output", "-o", metavar="FILE"),
     ] = None,
     json: Annotated[
         bool,
@@ -204,20 +175,14 @@ def sample(
     ] = False,
     save_state: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Save where the text stands after the prompt, to go on from it again.",
-            show_default="not saved",
-            rich_help_panel=_OTHER,
+        option(
+            _OTHER, "Save where the text stands after the prompt, to go on from it again.", "not saved", metavar="FILE"
         ),
     ] = None,
     load_state: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Go on from a saved state, without reading its prompt again.",
-            show_default="from the beginning",
-            rich_help_panel=_OTHER,
+        option(
+            _OTHER, "Go on from a saved state, without reading its prompt again.", "from the beginning", metavar="FILE"
         ),
     ] = None,
     device: Annotated[

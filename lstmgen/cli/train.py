@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from lstmgen.cli.interrupt import StopRequest
-from lstmgen.cli.options import Json, Quiet, Threads, parse_count, parse_duration, parse_peepholes
+from lstmgen.cli.options import Json, Quiet, Threads, option, parse_count, parse_duration, parse_peepholes
 from lstmgen.cli.progress import ProgressDisplay, show_end, show_plan
 from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json
 from lstmgen.config import (
@@ -48,11 +48,6 @@ _IS_PLANNED = "planned from text, budget and speed"
 Config = TypeVar("Config")
 
 
-def _option(panel: str, help: str, default: object, *names: str, **more: Any) -> Any:  # noqa: A002  # typer's name
-    """An option whose default is settled later, by a configuration or a plan, and shown in the help now."""
-    return typer.Option(*names, help=help, show_default=str(default), rich_help_panel=panel, **more)
-
-
 def train(
     text: Annotated[
         list[str] | None,
@@ -65,7 +60,7 @@ def train(
     ] = None,
     lines: Annotated[
         bool | None,
-        _option(
+        option(
             _TEXT,
             "Each line is one item: read from the initial state, shuffled; sampling writes whole items.",
             "off",
@@ -74,7 +69,7 @@ def train(
     ] = None,
     vocabulary: Annotated[
         VocabularyKind | None,
-        _option(
+        option(
             _TEXT,
             "What one symbol is; bytes take any data and give it back unchanged.",
             TextConfig.vocabulary,
@@ -82,11 +77,11 @@ def train(
     ] = None,
     encoding: Annotated[
         str | None,
-        _option(_TEXT, "How the text's bytes spell characters.", TextConfig.encoding, metavar="NAME"),
+        option(_TEXT, "How the text's bytes spell characters.", TextConfig.encoding, metavar="NAME"),
     ] = None,
     validation: Annotated[
         float | None,
-        _option(
+        option(
             _TEXT,
             "Share of the text, at its end, that is held out to validate; 0: none.",
             TextConfig.validation,
@@ -95,11 +90,11 @@ def train(
     ] = None,
     cell: Annotated[
         CellKind | None,
-        _option(_NETWORK, f"The recurrent cell: {', '.join(CellKind)}.", ModelConfig.cell, metavar="CELL"),
+        option(_NETWORK, f"The recurrent cell: {', '.join(CellKind)}.", ModelConfig.cell, metavar="CELL"),
     ] = None,
     peepholes: Annotated[
         str | None,
-        _option(
+        option(
             _NETWORK,
             "For --cell peephole: the gates that see the cell state.",
             ",".join(ModelConfig.peepholes),
@@ -108,7 +103,7 @@ def train(
     ] = None,
     reset: Annotated[
         Reset | None,
-        _option(
+        option(
             _NETWORK,
             "For --cell gru: the reset gate acts before the recurrent product, or after it.",
             ModelConfig.reset,
@@ -116,41 +111,41 @@ def train(
     ] = None,
     attention: Annotated[
         int | None,
-        _option(
+        option(
             _NETWORK,
             "Let every step look back at its last N outputs; 0: no attention.",
             ModelConfig.attention,
             metavar="N",
         ),
     ] = None,
-    hidden_size: Annotated[int | None, _option(_NETWORK, "Units in each layer.", _IS_PLANNED, metavar="N")] = None,
+    hidden_size: Annotated[int | None, option(_NETWORK, "Units in each layer.", _IS_PLANNED, metavar="N")] = None,
     parameters: Annotated[
         str | None,
-        _option(
+        option(
             _NETWORK, "Instead of --hidden-size: about how many numbers to learn, as 500k or 2M.", "none", metavar="N"
         ),
     ] = None,
     layers: Annotated[
         int | None,
-        _option(_NETWORK, "Recurrent layers, each adding to the one below.", ModelConfig.num_layers, metavar="N"),
+        option(_NETWORK, "Recurrent layers, each adding to the one below.", ModelConfig.num_layers, metavar="N"),
     ] = None,
     embedding_size: Annotated[
         int | None,
-        _option(_NETWORK, "Numbers that stand for a symbol.", ModelConfig.embedding_size, metavar="N"),
+        option(_NETWORK, "Numbers that stand for a symbol.", ModelConfig.embedding_size, metavar="N"),
     ] = None,
     duration: Annotated[
         str | None,
-        _option(_TRAINING, "Train so long, all included: 90s, 3m, 1h30m.", "5m", "--time", metavar="TIME"),
+        option(_TRAINING, "Train so long, all included: 90s, 3m, 1h30m.", "5m", "--time", metavar="TIME"),
     ] = None,
     epochs: Annotated[
-        float | None, _option(_TRAINING, "Instead of --time: read the text so many times.", "none", metavar="X")
+        float | None, option(_TRAINING, "Instead of --time: read the text so many times.", "none", metavar="X")
     ] = None,
     steps: Annotated[
-        int | None, _option(_TRAINING, "Instead of --time: make so many updates.", "none", metavar="N")
+        int | None, option(_TRAINING, "Instead of --time: make so many updates.", "none", metavar="N")
     ] = None,
     batch_size: Annotated[
         int | None,
-        _option(
+        option(
             _TRAINING,
             "Parallel streams of text, or lines; fewer if the text is short.",
             f"{TrainingConfig.batch_size}; of lines, as many as hold so many symbols",
@@ -159,7 +154,7 @@ def train(
     ] = None,
     chunk_length: Annotated[
         int | None,
-        _option(
+        option(
             _TRAINING,
             "Symbols of each stream between updates; the state is carried on.",
             _IS_PLANNED,
@@ -168,7 +163,7 @@ def train(
     ] = None,
     learning_rate: Annotated[
         float | None,
-        _option(
+        option(
             _TRAINING,
             "The highest; it rises to it, then falls in a straight line to zero.",
             TrainingConfig.learning_rate,
@@ -177,14 +172,14 @@ def train(
     ] = None,
     weight_decay: Annotated[
         float | None,
-        _option(_TRAINING, "How strongly matrices are drawn to zero.", _IS_PLANNED, metavar="X"),
+        option(_TRAINING, "How strongly matrices are drawn to zero.", _IS_PLANNED, metavar="X"),
     ] = None,
     clip: Annotated[
-        float | None, _option(_TRAINING, "The largest gradient norm.", TrainingConfig.clip, metavar="X")
+        float | None, option(_TRAINING, "The largest gradient norm.", TrainingConfig.clip, metavar="X")
     ] = None,
     dropout: Annotated[
         float | None,
-        _option(
+        option(
             _TRAINING,
             "Share of activations dropped between layers and before the head.",
             _IS_PLANNED,
@@ -193,7 +188,7 @@ def train(
     ] = None,
     weight_drop: Annotated[
         float | None,
-        _option(
+        option(
             _TRAINING,
             "Share of the recurrent weights dropped, anew for each chunk.",
             TrainingConfig.weight_drop,
@@ -202,7 +197,7 @@ def train(
     ] = None,
     precision: Annotated[
         Precision | None,
-        _option(
+        option(
             _TRAINING,
             "Number format of the matrix products; auto takes the faster one that works here.",
             TrainingConfig.precision,
@@ -210,7 +205,7 @@ def train(
     ] = None,
     seed: Annotated[
         int | None,
-        _option(_TRAINING, "Decides first weights, dropout and order.", TrainingConfig.seed, metavar="N"),
+        option(_TRAINING, "Decides first weights, dropout and order.", TrainingConfig.seed, metavar="N"),
     ] = None,
     device: Annotated[
         Device,
@@ -219,7 +214,7 @@ def train(
     threads: Threads = None,
     run: Annotated[
         str | None,
-        _option(
+        option(
             _RUN,
             "What to call the run; another run is never overwritten.",
             "from text and cell",
@@ -230,7 +225,7 @@ def train(
     ] = None,
     resume: Annotated[
         str | None,
-        _option(
+        option(
             _RUN,
             "Go on with a run where it stopped; no other option is needed, a budget may be given.",
             "none",
@@ -239,9 +234,9 @@ def train(
     ] = None,
     every: Annotated[
         int | None,
-        _option(_RUN, "Evaluate, save and preview every N steps.", "ten times over the budget", metavar="N"),
+        option(_RUN, "Evaluate, save and preview every N steps.", "ten times over the budget", metavar="N"),
     ] = None,
-    preview: Annotated[str | None, _option(_RUN, "What previews begin with.", "nothing", metavar="TEXT")] = None,
+    preview: Annotated[str | None, option(_RUN, "What previews begin with.", "nothing", metavar="TEXT")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.", rich_help_panel=_RUN)] = False,
     json: Json = False,
     quiet: Quiet = False,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.cells import Array
+from lstmgen.cells.arrays import repeat
 from lstmgen.generation.fast_layers import fast_layer, run_layer
 from lstmgen.network.architecture import Network, NetworkState, map_state
 from lstmgen.network.attention import Attention
@@ -33,7 +34,7 @@ class Point(NamedTuple):
 
     def repeated(self, rows: int) -> "Point":
         """The same for so many rows, for a single one."""
-        return Point(self.logits.repeat(rows, axis=0), map_state(lambda field: _repeated(field, rows), self.state))
+        return Point(self.logits.repeat(rows, axis=0), map_state(lambda field: repeat(field, rows), self.state))
 
 
 class Engine(Protocol):
@@ -120,9 +121,3 @@ def read_on(engine: Engine, ids: Ids, state: NetworkState) -> Point:
     for start in range(0, len(ids), _CHUNK):
         logits, state = engine.read(ids[None, start : start + _CHUNK], state)
     return Point(logits[:, -1], state)
-
-
-def _repeated(field: Any, rows: int) -> Any:
-    if isinstance(field, np.ndarray):
-        return field.repeat(rows, axis=0)
-    return field.repeat_interleave(rows, dim=0)

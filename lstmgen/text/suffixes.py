@@ -81,8 +81,12 @@ class SuffixIndex:
     def save(self, path: Path, text: str) -> None:
         """Write the index to a file, with a name of the text that it is of; raises OSError."""
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        part.write_bytes(save({"ids": self._ids, "order": self._order}, {"format": _FORMAT, "text": text}))
-        part.replace(path)
+        try:
+            part.write_bytes(save({"ids": self._ids, "order": self._order}, {"format": _FORMAT, "text": text}))
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
 
     @staticmethod
     def load(path: Path, text: str) -> "SuffixIndex | None":
