@@ -10,6 +10,7 @@ resumable checkpoint mean (`training.session` does).
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,10 +29,13 @@ from lstmgen.text.vocabulary import Vocabulary
 RUNS_FOLDER = Path("checkpoints")
 BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.jsonl"
 FORMAT = 1
+HELD_OUT = "the held-out text"
+"""What `TrainingRecord.adapted_to` calls the part of its own text that training held out."""
 
 _METADATA_KEY = "lstmgen"  # one key, so that the same content is the same bytes
 _EXTRA_PREFIX = "resume/"
 _SHOWN_CHARACTERS = 60
+LONGEST_NAME = 100
 _LARGEST_WEIGHT = 1e6
 
 FloatArray = NDArray[np.float32]
@@ -61,6 +65,7 @@ class TrainingRecord:
     best_progress: float = 0.0
     validation_chunks: int | None = None  # that an evaluation in training reads
     versions: dict[str, str] = field(default_factory=dict)
+    adapted_to: tuple[str, ...] = ()  # texts that it learned from while it was evaluated, or HELD_OUT
 
     def __post_init__(self) -> None:
         counts = (self.text_symbols, self.threads - 1, self.epoch, self.chunk, self.step, self.symbols_read)
@@ -222,12 +227,38 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
     raise CheckpointError(f"{reference}: no such run, folder or checkpoint; runs here: {known}")
 
 
+def names_checkpoint(word: str) -> bool:
+    """Whether a word is a checkpoint by its name, and no text: a safetensors file, a run or a run's folder."""
+    try:
+        folders = (RUNS_FOLDER / word, Path(word))
+        return word.endswith(".safetensors") or any((folder / BEST).is_file() for folder in folders)
+    except (OSError, ValueError):  # no name that a file can have
+        return False
+
+
 def list_runs() -> list[Path]:
     """The folders of all runs that have a checkpoint, the newest last."""
     if not RUNS_FOLDER.is_dir():
         return []
     runs = [run for run in RUNS_FOLDER.iterdir() if (run / BEST).is_file()]
     return sorted(runs, key=lambda run: (max(file.stat().st_mtime for file in run.glob("*.safetensors")), run.name))
+
+
+def run_folder(name: str, option: str) -> Path:
+    """Where a run of this name lies; raises ConfigError, naming the option, for what is no name."""
+    if not re.fullmatch(r"\w[\w.+-]*", name) or len(name) > LONGEST_NAME:
+        shown = name[:LONGEST_NAME] or "(an empty name)"
+        remedy = f"give a short name of letters, digits, - and _; the run goes to {RUNS_FOLDER / 'NAME'}"
+        raise ConfigError(f"{option} {shown}: {remedy}")
+    return RUNS_FOLDER / name
+
+
+def new_run_folder(name: str, option: str) -> Path:
+    """Where a new run of this name will lie; raises ConfigError, naming the option, if it cannot or does already."""
+    folder = run_folder(name, option)
+    if folder.exists():
+        raise ConfigError(f"{option} {name}: {folder} exists, and is not overwritten; give another name")
+    return folder
 
 
 def run_name(folder: Path) -> str:

@@ -245,6 +245,18 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class DynamicConfig:
+    """How a model learns from what it reads while it is evaluated; TRIALS.md says how these were found."""
+
+    segment_length: int = 20  # symbols that are predicted before they are learned from
+    learning_rate: float = 8e-5
+    decay: float = 4e-3  # how far each step draws the weights back to the trained ones
+    epsilon: float = 0.1  # of the mean gradient scale, below which gradients count as no smaller
+    scale_batch_size: int = 32
+    scale_chunks: int = 200  # of the training text that the gradients' scales are measured on
+
+
+@dataclass(frozen=True)
 class SamplingConfig:
     """How text is written; None: that filter is not used."""
 

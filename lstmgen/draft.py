@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstmgen.config import OnUnknown, SamplingConfig
-from lstmgen.generation.sampler import Drawn, surprise
+from lstmgen.generation.sampler import Drawn, likeliest
 from lstmgen.generation.saved_state import Opening
 from lstmgen.language_model import LanguageModel
 from lstmgen.text.vocabulary import Ids
@@ -93,10 +93,8 @@ class Draft:
 
     def alternatives(self, count: int) -> list[tuple[int, float]]:
         """The likeliest next symbols with their probabilities under the model itself, before any filter."""
-        logits = self._here.point.logits[0]
-        likeliest = np.argsort(-logits, kind="stable")[:count]
-        nats = surprise(np.broadcast_to(logits, (len(likeliest), len(logits))), likeliest)
-        return list(zip(likeliest.tolist(), np.exp(-nats).tolist(), strict=True))
+        ids, probabilities = likeliest(self._here.point.logits, count)
+        return list(zip(ids[0].tolist(), probabilities[0].tolist(), strict=True))
 
     def _add(self, ids: Ids, *, by_model: bool) -> None:
         if len(ids):

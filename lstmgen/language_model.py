@@ -8,8 +8,9 @@ Knows: how checkpoint, engine, filters, sampler and score fit together. Does not
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -18,18 +19,21 @@ import numpy as np
 from lstmgen.checkpoint import Checkpoint, TrainingRecord, find_checkpoint, load_checkpoint
 from lstmgen.config import ModelConfig, OnUnknown, SamplingConfig
 from lstmgen.errors import ConfigError
-from lstmgen.evaluation.own_text import training_ids
-from lstmgen.evaluation.score import Score, score
+from lstmgen.evaluation.characters import CharacterScore, score_characters
+from lstmgen.evaluation.lines import LineScore, lines_in_context, separate_lines
+from lstmgen.evaluation.own_text import read_own_text
+from lstmgen.evaluation.score import Predictions, Score, predict, score
 from lstmgen.generation.engine import Engine, NumpyEngine, Point, read_on
 from lstmgen.generation.filters import build_filters, look_back
 from lstmgen.generation.history import History
-from lstmgen.generation.sampler import Drawn, Ended, draw_symbols
+from lstmgen.generation.sampler import Drawn, Ended, collect, draw_symbols
 from lstmgen.generation.saved_state import Opening
-from lstmgen.text.streams import Chunk, every_line, one_stream
+from lstmgen.text.streams import Chunk, every_line, flowing_stream, lines_in_order, one_stream, whole_lines
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
 
 _SCORING_ROWS = 32
+_LINES_AT_ONCE = 64
 
 
 class SamplingChoices(TypedDict, total=False):
@@ -158,6 +162,17 @@ class LanguageModel:
             stops=[as_string(self.vocabulary.encode(stop, where="text to stop at")) for stop in config.stop],
         )
 
+    def write(self, symbols: int, temperature: float, seed: int) -> Ids:
+        """So many symbols as the model writes them, (symbols,): of one text, or line after line."""
+        rows = _LINES_AT_ONCE if self.lines else 1
+        config = SamplingConfig(length=symbols, temperature=temperature, samples=rows)
+        opening, written = self.read_prompt(""), np.zeros(0, np.int64)
+        while len(written) < symbols:
+            samples = collect(self.draw(opening, config, seed), rows)
+            written = np.concatenate([written, *(sample.ids for sample in samples)]).astype(np.int64)
+            seed += 1
+        return written[:symbols]
+
     def training_index(self) -> SuffixIndex:
         """Finds runs of symbols in the training text; built when it is first needed, and kept beside the checkpoint.
 
@@ -167,7 +182,9 @@ class LanguageModel:
         if self._training_index is None and self.index_path is not None:
             self._training_index = SuffixIndex.load(self.index_path, name)
         if self._training_index is None:
-            self._training_index = SuffixIndex.build(training_ids(self.record, self.vocabulary))
+            remedy = "leave out --max-copy, which looks things up in it"
+            own = read_own_text(self.record, self.vocabulary, remedy=remedy)
+            self._training_index = SuffixIndex.build(own.training)
             if self.index_path is not None:
                 with suppress(OSError):  # where nothing can be written it is built each time
                     self._training_index.save(self.index_path, name)
@@ -194,6 +211,37 @@ class LanguageModel:
         if self.lines and newline is not None:
             return every_line(ids, newline, _SCORING_ROWS)
         return one_stream(ids)
+
+    def predict(self, blocks: Iterable[Ids]) -> tuple[Ids, Iterator[Predictions]]:
+        """Read a text that comes in blocks, (symbols,), in the order in which it stands.
+
+        Returns what is given and not predicted, and the predictions of all else: of one stream all symbols but the
+        first, of lines all symbols and ends, each line from the initial state.
+        """
+        newline = self.vocabulary.newline
+        if self.lines and newline is not None:
+            chunks = (chunk for lines in whole_lines(blocks, newline) for chunk in lines_in_order(lines, newline))
+            return np.zeros(0, np.int64), predict(self.engine, chunks)
+        blocks = iter(blocks)
+        head = next((block for block in blocks if len(block)), np.zeros(0, np.int64))
+        return head[:1], predict(self.engine, flowing_stream(chain([head], blocks)))
+
+    def score_characters(self, blocks: Iterable[Ids], alternatives: int = 5) -> Iterator[CharacterScore]:
+        """How surprising each character is of a text that comes in blocks, (symbols,), and what was expected."""
+        return score_characters(self.vocabulary, *self.predict(blocks), alternatives)
+
+    def score_lines(self, blocks: Iterable[Ids], *, separate: bool = False) -> Iterator[LineScore]:
+        """How likely each line is of a text that comes in blocks, (symbols,).
+
+        A line is read after all that comes before it; or, if they are separate and always by a model of lines, as if it
+        stood alone. Raises ConfigError for separate lines if the model knows no line feed.
+        """
+        newline = self.vocabulary.newline
+        if not (separate or self.lines):
+            return lines_in_context(self.engine, blocks, newline)
+        if newline is None:
+            raise ConfigError("--separate: the model has never seen a line feed; leave it out")
+        return separate_lines(self.engine, blocks, newline)
 
 
 def load(checkpoint: str | Path | None = None) -> LanguageModel:

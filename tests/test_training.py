@@ -380,7 +380,7 @@ def test_dropped_recurrent_weights_are_the_same_over_a_chunk_and_get_no_gradient
 
 def chunk(fresh: bool = True) -> Chunk:
     ids = np.random.default_rng(1).integers(0, 7, (4, 9))
-    return Chunk(ids[:, :-1], ids[:, 1:], fresh)
+    return Chunk(ids[:, :-1], ids[:, 1:], np.ones(len(ids), np.int64), fresh)
 
 
 def test_a_step_without_a_finite_loss_leaves_the_weights_alone() -> None:

@@ -1,19 +1,27 @@
 """`lstmgen eval`.
 
-Knows: its options and how a score is shown. Does not know: how it is computed.
+Knows: its options, and which measurements they ask for. Does not know: how these are made, or how they look.
 """
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmgen.cli.options import CheckpointArgument, Encoding, Json, Quiet, Threads, limit_threads
-from lstmgen.cli.render import note, print_facts, print_json
-from lstmgen.config import OnUnknown, TextConfig
+from lstmgen.cli.options import Encoding, Json, Quiet, Threads, checkpoints_and_text, limit_threads, option
+from lstmgen.cli.render import note, print_json
+from lstmgen.config import DynamicConfig, OnUnknown, SamplingConfig, TextConfig
+from lstmgen.errors import TextError
 
 if TYPE_CHECKING:
-    from lstmgen.evaluation.score import Score
+    from lstmgen.checkpoint import Checkpoint
+    from lstmgen.cli.evaluation_report import Reading
+    from lstmgen.evaluation.own_text import OwnText
+    from lstmgen.evaluation.score import Predictions
+    from lstmgen.language_model import LanguageModel
+    from lstmgen.text.vocabulary import Ids
 
 EXAMPLES = """Examples:
 
@@ -21,18 +29,27 @@ lstmgen eval
 
 lstmgen eval poems-lstm other-poems.txt
 
-lstmgen eval poems-lstm --window 256 --json
+lstmgen eval poems-lstm poems-gru
+
+lstmgen eval --window 256 --json
+
+lstmgen eval poems-lstm --dynamic --save-adapted poems-adapted
+
+lstmgen eval --novelty --temp 0.5
 """
+
+_WRITTEN_SYMBOLS = 20_000
+_DYNAMIC = "Going on learning"
+_NOVELTY = "What is copied"
 
 
 def evaluate(
-    checkpoint: CheckpointArgument = None,
-    text: Annotated[
-        str | None,
+    words: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="TEXT",
-            help="A text to evaluate on, as for train.",
-            show_default="what the checkpoint's training text held out",
+            metavar="[CHECKPOINT]... [TEXT]",
+            help="Runs' names, runs' folders or files, and a text, as for train.",
+            show_default="the newest run, and what its training held out",
         ),
     ] = None,
     window: Annotated[
@@ -44,6 +61,41 @@ def evaluate(
             show_default="none",
         ),
     ] = None,
+    no_baselines: Annotated[
+        bool, typer.Option("--no-baselines", help="Leave out the yardsticks: n-grams, compressors, frequencies.")
+    ] = False,
+    dynamic: Annotated[
+        bool,
+        typer.Option(
+            "--dynamic",
+            help="Score also a copy that goes on learning: each piece of the text once it is scored.",
+            rich_help_panel=_DYNAMIC,
+        ),
+    ] = False,
+    save_adapted: Annotated[
+        str | None,
+        option(_DYNAMIC, "Save what that copy has become as a new run.", "not saved", "--save-adapted", metavar="NAME"),
+    ] = None,
+    novelty: Annotated[
+        bool,
+        typer.Option(
+            "--novelty",
+            help="Measure how much of what the model writes stands in its training text.",
+            rich_help_panel=_NOVELTY,
+        ),
+    ] = False,
+    length: Annotated[
+        int,
+        typer.Option("--length", "-n", min=1, metavar="N", help="Characters it writes.", rich_help_panel=_NOVELTY),
+    ] = _WRITTEN_SYMBOLS,
+    temperature: Annotated[
+        float,
+        typer.Option("--temp", "--temperature", metavar="X", help="How bold it writes.", rich_help_panel=_NOVELTY),
+    ] = SamplingConfig.temperature,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="The same seed writes the same text.", rich_help_panel=_NOVELTY),
+    ] = 0,
     encoding: Encoding = TextConfig.encoding,
     on_unknown: Annotated[
         OnUnknown, typer.Option(help="What to do with a character of TEXT that the model has never seen.")
@@ -57,68 +109,135 @@ def evaluate(
     The protocol is exact: one stream over the whole text with carried state,
     every character but the first predicted once, sums divided by their count.
     A model of lines reads each line from its initial state.
+    Yardsticks that know the same training text stand beside it; intervals come from a block bootstrap over the text.
     """
+    references, text = checkpoints_and_text(words or [])
+    if save_adapted is not None and (not dynamic or len(references) > 1):
+        raise typer.BadParameter("--save-adapted takes --dynamic and a single checkpoint")
     limit_threads(threads)
+    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, new_run_folder, run_name
+    from lstmgen.cli.evaluation_report import Evaluation, evaluation_json, print_evaluations
+    from lstmgen.evaluation.baselines import baselines
+    from lstmgen.evaluation.novelty import compare_copying
+    from lstmgen.evaluation.score import predict
+    from lstmgen.language_model import LanguageModel
+    from lstmgen.text.streams import cold_windows
+
+    folder = None if save_adapted is None else new_run_folder(save_adapted, "--save-adapted")
+    evaluations: list[Evaluation] = []
+    for path in [find_checkpoint(reference) for reference in references]:
+        checkpoint = load_checkpoint(path)
+        model = LanguageModel(checkpoint, path)
+        given = None if text is None else _given(model, text, encoding, on_unknown, quiet)
+        own = _own_text(model, text, required=dynamic or novelty, wanted=not no_baselines, quiet=quiet)
+        name, ids = given or _held_out(model, own)
+        protocol = "each line from the initial state" if model.lines else "one stream, state carried"
+        exact = _read(protocol, predict(model.engine, model.exact_protocol(ids)), ids, quiet)
+        evaluation = Evaluation(path, run_name(path.parent), name, model.record.text_sha256, exact)
+        if window is not None:
+            cold = predict(model.engine, cold_windows(ids, window))
+            evaluation.others["window"] = _read(f"windows of {window}, each from a cold start", cold, ids, quiet)
+        if own and dynamic:
+            evaluation.others["dynamic"] = _read_and_adapt(checkpoint, own, ids, text, folder, threads, quiet)
+        if own and novelty:
+            written = model.write(length, temperature, seed)
+            evaluation.novelty = compare_copying(
+                own.training, written, own.held_out, model.vocabulary, lines=model.lines
+            )
+            evaluation.how_written = f"temperature {temperature:g}, seed {seed}"
+        if own and not no_baselines:
+            alike = [other.baselines for other in evaluations if other.has_yardsticks_of(evaluation)]
+            yardsticks = baselines(own.training, ids, model.vocabulary, lines=model.lines)
+            evaluation.baselines = alike[0] if alike else list(yardsticks)
+        evaluations.append(evaluation)
+        if json:
+            print_json(evaluation_json(evaluation))
+    if not json:
+        print_evaluations(evaluations)
+    if folder is not None:
+        note(f"the adapted model is {folder}; now: lstmgen sample {run_name(folder)}", quiet=quiet)
+
+
+def _own_text(
+    model: "LanguageModel", text: str | None, *, required: bool, wanted: bool, quiet: bool
+) -> "OwnText | None":
+    """The text of the model's run, if something needs it; without it there are no yardsticks, which is said."""
+    from lstmgen.evaluation.own_text import read_own_text
+
+    if text is not None and not required and not wanted:
+        return None
+    remedy = "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
+    if text is not None:
+        remedy = "leave out --dynamic and --novelty, which need it" if required else "restore it"
+    try:
+        return read_own_text(model.record, model.vocabulary, remedy=remedy)
+    except TextError as error:
+        if text is None or required:
+            raise
+        note(f"note: no yardsticks: {error}", quiet=quiet)
+        return None
+
+
+def _held_out(model: "LanguageModel", own: "OwnText | None") -> "tuple[str, Ids]":
+    from lstmgen.evaluation.own_text import require_held_out
+
+    text = model.record.text
+    name = f"{', '.join(text.sources)}: the last {100 * text.validation:g}%, held out"
+    return name, require_held_out(own, model.record)
+
+
+def _given(
+    model: "LanguageModel", text: str, encoding: str, on_unknown: OnUnknown, quiet: bool
+) -> "tuple[str, Ids]":
+    from lstmgen.text.corpus import read_corpus
+
+    config = TextConfig(sources=(text,), encoding=encoding, lines=model.lines)
+    corpus = read_corpus(config, model.vocabulary, on_unknown)
+    for line in corpus.notes:
+        note(f"note: {line}", quiet=quiet)
+    return text, corpus.ids
+
+
+def _read(protocol: str, predictions: "Iterable[Predictions]", ids: "Ids", quiet: bool) -> "Reading":
+    """Add up what is predicted of a text, with a bar."""
     from tqdm import tqdm
 
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint
-    from lstmgen.evaluation.own_text import held_out_ids
-    from lstmgen.evaluation.score import score
-    from lstmgen.language_model import LanguageModel
-    from lstmgen.text.corpus import read_corpus
-    from lstmgen.text.streams import IGNORED, cold_windows
+    from lstmgen.cli.evaluation_report import Reading
+    from lstmgen.evaluation.confidence import Blocks
+    from lstmgen.evaluation.score import add_up
 
-    path = find_checkpoint(checkpoint)
-    model = LanguageModel(load_checkpoint(path))
-    if text is None:
-        name = f"{', '.join(model.record.text.sources)}: the last {100 * model.record.text.validation:g}%, held out"
-        ids = held_out_ids(model.record, model.vocabulary)
-    else:
-        name = text
-        corpus = read_corpus(
-            TextConfig(sources=(text,), encoding=encoding, lines=model.lines), model.vocabulary, on_unknown
-        )
-        for line in corpus.notes:
-            note(f"note: {line}", quiet=quiet)
-        ids = corpus.ids
+    hidden = quiet or not sys.stderr.isatty()
+    bar = tqdm(total=len(ids), desc=protocol, unit=" chars", unit_scale=True, leave=False, disable=hidden)
 
-    bar = tqdm(total=len(ids), unit=" chars", unit_scale=True, leave=False, disable=quiet or not sys.stderr.isatty())
+    def watched() -> "Iterator[Predictions]":
+        for part in predictions:
+            yield part
+            bar.update(len(part.ids))
 
-    def watched(chunks: Any) -> Any:
-        for chunk in chunks:
-            yield chunk
-            bar.update(int((chunk.targets != IGNORED).sum()))
-
+    blocks = Blocks(len(ids))
     with bar:
-        exact = score(model.engine, watched(model.exact_protocol(ids)))
-    protocol = "each line from the initial state" if model.lines else "one stream, state carried"
-    about = {"checkpoint": str(path), "text": name, "protocol": protocol, **_facts(exact)}
-    cold = score(model.engine, cold_windows(ids, window)) if window else None
-    if json:
-        windows = {"window": {"protocol": f"cold windows of {window}", **_facts(cold)}} if cold else {}
-        print_json({**about, **windows})
-        return
-    print_facts({"checkpoint": str(path), "text": name, "protocol": protocol, **_shown(exact)})
-    if cold:
-        sys.stdout.write("\n")
-        print_facts({"protocol": f"windows of {window} characters, each from a cold start", **_shown(cold)})
+        return Reading(protocol, add_up(watched(), blocks), blocks)
 
 
-def _facts(score: "Score") -> dict[str, float]:
-    return {
-        "characters": score.characters,
-        "nats_per_character": score.nats_per_character,
-        "bits_per_character": score.bits_per_character,
-        "perplexity": score.perplexity,
-        "accuracy": score.accuracy,
-    }
+def _read_and_adapt(
+    checkpoint: "Checkpoint",
+    own: "OwnText",
+    ids: "Ids",
+    text: str | None,
+    folder: Path | None,
+    threads: int | None,
+    quiet: bool,
+) -> "Reading":
+    """Read with a copy that goes on learning, and save it if there is a folder for it."""
+    import torch
 
+    from lstmgen.checkpoint import BEST, HELD_OUT, save_checkpoint
+    from lstmgen.evaluation.dynamic import AdaptingModel
 
-def _shown(score: "Score") -> dict[str, str]:
-    return {
-        "characters": f"{score.characters:,} predicted",
-        "nats per character": f"{score.nats_per_character:.4f}",
-        "bits per character": f"{score.bits_per_character:.4f}",
-        "perplexity": f"{score.perplexity:.3f}",
-        "accuracy": f"{score.accuracy:.1%}",
-    }
+    torch.set_num_threads(threads or 1)  # the products of a single text are too small to share
+    adapting = AdaptingModel(checkpoint, own.training, DynamicConfig())
+    reading = _read("going on learning", adapting.predict(ids), ids, quiet)
+    if folder is not None:
+        folder.mkdir(parents=True)
+        save_checkpoint(adapting.adapted(HELD_OUT if text is None else text), folder / BEST)
+    return reading

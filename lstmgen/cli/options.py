@@ -61,6 +61,23 @@ def parse_peepholes(text: str) -> tuple[Peephole, ...]:
         raise typer.BadParameter(f"{text!r}: name some of {known}, with commas between") from error
 
 
+def checkpoints_and_text(words: list[str]) -> tuple[list[str | None], str | None]:
+    """Tell [CHECKPOINT]... [TEXT] apart: the last word is a text unless it names a checkpoint.
+
+    A single word that is neither is a checkpoint, so that what is said of it names the runs there are. Without a
+    checkpoint it is the newest run, for which None stands.
+    """
+    from lstmgen.checkpoint import names_checkpoint
+    from lstmgen.text.sources import may_be_text
+
+    if not words:
+        return [None], None
+    *checkpoints, last = words
+    if names_checkpoint(last) or (not checkpoints and not may_be_text(last)):
+        return [*words], None
+    return [*checkpoints] or [None], last
+
+
 def limit_threads(threads: int | None) -> None:
     """Tell the libraries that have not been imported yet how many threads to use."""
     if threads is not None and "numpy" not in sys.modules:

@@ -3,37 +3,27 @@
 Knows: what a training record says of its text. Does not know: networks or scores.
 """
 
-from lstmgen.checkpoint import TrainingRecord
+from typing import NamedTuple
+
+from lstmgen.checkpoint import HELD_OUT, TrainingRecord
 from lstmgen.errors import TextError
-from lstmgen.text.corpus import Corpus, read_same_corpus
+from lstmgen.text.corpus import read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
-def held_out_ids(record: TrainingRecord, vocabulary: Vocabulary) -> Ids:
-    """The part of the training text that training did not see, (symbols,).
+class OwnText(NamedTuple):
+    """The text of a run, cut as training cut it."""
 
-    Raises TextError if the text cannot be read again, has changed since, or had nothing held out.
+    training: Ids  # (symbols,): what was learned from
+    held_out: Ids  # (symbols,): what was not
+
+
+def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str) -> OwnText:
+    """Read the text that a checkpoint was trained on.
+
+    Raises TextError, ending in the remedy, if it cannot be read again or has changed since.
     """
-    remedy = "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
-    _, held_out = _own_corpus(record, vocabulary, remedy).split(record.text.validation, record.text.lines)
-    if len(held_out) < 2:
-        names = ", ".join(record.text.sources)
-        raise TextError(f"{names}: only {len(held_out)} symbols were held out from training; {remedy}")
-    return held_out
-
-
-def training_ids(record: TrainingRecord, vocabulary: Vocabulary) -> Ids:
-    """The part of the text that was learned from, (symbols,).
-
-    Raises TextError if the text cannot be read again or has changed since.
-    """
-    corpus = _own_corpus(record, vocabulary, "leave out --max-copy, which looks things up in it")
-    training, _ = corpus.split(record.text.validation, record.text.lines)
-    return training
-
-
-def _own_corpus(record: TrainingRecord, vocabulary: Vocabulary, remedy: str) -> Corpus:
     names = ", ".join(record.text.sources)
     if STANDARD_INPUT in record.text.sources:
         raise TextError(f"the model was trained from standard input, which cannot be read again; {remedy}")
@@ -43,4 +33,14 @@ def _own_corpus(record: TrainingRecord, vocabulary: Vocabulary, remedy: str) -> 
         raise TextError(f"the model's own text cannot be read ({error}); {remedy}") from error
     if corpus is None:
         raise TextError(f"{names}: not the text the model was trained on, or changed since; restore it, or {remedy}")
-    return corpus
+    return OwnText(*corpus.split(record.text.validation, record.text.lines))
+
+
+def require_held_out(own: OwnText, record: TrainingRecord) -> Ids:
+    """The part that was held out, if a score on it says something; otherwise raises TextError."""
+    names, remedy = ", ".join(record.text.sources), "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
+    if HELD_OUT in record.adapted_to:
+        raise TextError(f"{names}: the model has adapted to the text that training held out; {remedy}")
+    if len(own.held_out) < 2:
+        raise TextError(f"{names}: only {len(own.held_out)} symbols were held out from training; {remedy}")
+    return own.held_out

@@ -1,25 +1,27 @@
-"""The model's score on a text: the one measure that training, `eval` and the Python API share.
+"""The model's score on a text: the one measure that training, `eval`, `score` and the Python API share.
 
 How the text is cut decides the protocol (`text.streams`): one stream over the whole of it is the exact one.
 
-Knows: sums of surprise. Does not know: how the text was cut, or what computes the logits.
+Knows: what was predicted, and sums of surprise. Does not know: how the text was cut, or what computes the logits.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.errors import TextError
+from lstmgen.evaluation.confidence import Blocks
 from lstmgen.generation.sampler import surprise
 from lstmgen.text.streams import IGNORED, Chunk
 
 
 class Reader(Protocol):
-    """A network that reads chunks: `generation.engine.Engine`, or torch's through `training.trainer`."""
+    """A network that reads chunks: an `Engine` of `generation`."""
 
     def initial_state(self, batch_size: int) -> Any:
         """The state before any text."""
@@ -28,6 +30,25 @@ class Reader(Protocol):
     def read(self, ids: Any, state: Any) -> tuple[NDArray[np.float32], Any]:
         """Logits, (batch, time, vocab), after each symbol, (batch, time), and the state after the last."""
         ...
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Some symbols of a text, and what the model had said of them before it saw them."""
+
+    places: NDArray[np.int64]  # (symbols,): where in the text they stand
+    ids: NDArray[np.int64]  # (symbols,)
+    logits: NDArray[np.float32]  # (symbols, vocab)
+
+    @cached_property
+    def nats(self) -> NDArray[np.float64]:
+        """The surprise of each, (symbols,)."""
+        return surprise(self.logits, self.ids)
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Which ones the model held for the likeliest, (symbols,)."""
+        return np.asarray(self.logits.argmax(axis=-1) == self.ids)
 
 
 @dataclass(frozen=True)
@@ -59,19 +80,40 @@ class Score:
         return self.correct / self.characters
 
 
-def score(reader: Reader, chunks: Iterable[Chunk]) -> Score:
-    """Add up the surprise of all that is to be predicted, in float64; raises TextError if that is nothing."""
-    characters, nats, correct, state = 0, 0.0, 0, None
+def predict(reader: Reader, chunks: Iterable[Chunk]) -> Iterator[Predictions]:
+    """Read a text chunk by chunk; what was to be predicted of each comes out."""
+    state = None
     for chunk in chunks:
         if chunk.fresh:
             state = reader.initial_state(len(chunk.inputs))
         logits, state = reader.read(chunk.inputs, state)
-        scored = chunk.targets != IGNORED
-        if scored.any():
-            logits, targets = logits[scored], chunk.targets[scored]
-            characters += len(targets)
-            nats += float(surprise(logits, targets).sum())
-            correct += int((logits.argmax(axis=-1) == targets).sum())
+        if (predictions := predicted(chunk, logits)) is not None:
+            yield predictions
+
+
+def predicted(chunk: Chunk, logits: NDArray[np.float32]) -> Predictions | None:
+    """What a chunk had to predict, given logits for all of it, (batch, time, vocab); None: nothing."""
+    scored = chunk.targets != IGNORED
+    if not scored.any():
+        return None
+    places = chunk.places[:, None] + np.arange(scored.shape[1])
+    return Predictions(places[scored], chunk.targets[scored], logits[scored])
+
+
+def add_up(predictions: Iterable[Predictions], blocks: Blocks | None = None) -> Score:
+    """The sums of all predictions, in float64, and by block if wanted; raises TextError if there are none."""
+    characters, nats, correct = 0, 0.0, 0
+    for part in predictions:
+        characters += len(part.ids)
+        nats += float(part.nats.sum())
+        correct += int(part.correct.sum())
+        if blocks is not None:
+            blocks.add(part.places, part.nats)
     if characters == 0:
         raise TextError("the text has nothing to predict; give one with at least 2 characters")
     return Score(characters, nats, correct)
+
+
+def score(reader: Reader, chunks: Iterable[Chunk]) -> Score:
+    """How well a text is predicted; raises TextError if there is nothing to predict."""
+    return add_up(predict(reader, chunks))

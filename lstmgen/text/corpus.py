@@ -82,13 +82,12 @@ def read_corpus(
                     store.append(np.frombuffer(block, np.uint8), size=len(known))
             ids = store.finish()
         else:
-            encoder = _Encoder(store, vocabulary, on_unknown)
+            encoder = _Encoder(vocabulary, on_unknown)
             for text in _decoded(found.sources, config.encoding):
                 digest.update(text.encode("utf-8", "surrogatepass"))
-                encoder.append(text)
-            ids, known = encoder.finish()
-            if encoder.skipped:
-                notes.append(f"{encoder.skipped:,} characters skipped that the model has never seen")
+                store.append(encoder.encode(text), size=encoder.size)
+            ids, known = encoder.finish(store.finish())
+            notes += encoder.notes
     corpus = Corpus(ids, known, digest.hexdigest(), tuple(notes))
     _require_text(corpus, config)
     return corpus
@@ -101,6 +100,36 @@ def read_same_corpus(config: TextConfig, vocabulary: Vocabulary, sha256: str) ->
     except UnknownCharacterError:
         return None
     return corpus if corpus.sha256 == sha256 else None
+
+
+class TextStream:
+    """A text as ids, (symbols,), block by block as it is read; nothing of it is kept.
+
+    Iterating raises what `read_corpus` raises, but takes a text of any length.
+
+    Args:
+        config: which text, and how to read it.
+        vocabulary: the symbols to use.
+        on_unknown: what to do with a character that the vocabulary does not have.
+    """
+
+    def __init__(self, config: TextConfig, vocabulary: Vocabulary, on_unknown: OnUnknown) -> None:
+        self._bytes = vocabulary.kind is VocabularyKind.BYTES
+        self._encoding = config.encoding
+        self._encoder = _Encoder(vocabulary, on_unknown)
+        self._found = find_sources(config.sources, zero_bytes=self._bytes or _has_zero_bytes(config.encoding))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the text that has been read so far."""
+        return (*self._found.notes, *self._encoder.notes)
+
+    def __iter__(self) -> Iterator[Ids]:
+        if self._bytes:
+            for source in self._found.sources:
+                yield from (np.frombuffer(block, np.uint8) for block in source.blocks())
+        else:
+            yield from map(self._encoder.encode, _decoded(self._found.sources, self._encoding))
 
 
 def _require_text(corpus: Corpus, config: TextConfig) -> None:
@@ -186,19 +215,29 @@ def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError, offse
 class _Encoder:
     """Turns text into ids; without a given vocabulary a new character gets the next id."""
 
-    def __init__(self, store: "_IdStore", vocabulary: Vocabulary | None, on_unknown: OnUnknown) -> None:
+    def __init__(self, vocabulary: Vocabulary | None, on_unknown: OnUnknown) -> None:
         self._given = vocabulary
         self._on_unknown = on_unknown
         self._id_of = np.full(CODE_POINTS, -1, np.int32)
         self._codes: list[int] = []
-        self._store = store
         self._position = 0
-        self.skipped = 0
+        self._skipped = 0
         if vocabulary:
             self._codes = [ord(character) for character in vocabulary.characters]
             self._id_of[self._codes] = np.arange(len(self._codes), dtype=np.int32)
 
-    def append(self, text: str) -> None:
+    @property
+    def size(self) -> int:
+        """How many symbols there are so far."""
+        return len(self._codes)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the text so far."""
+        return [f"{self._skipped:,} characters skipped that the model has never seen"] if self._skipped else []
+
+    def encode(self, text: str) -> Ids:
+        """The ids of the text's next piece."""
         codes = code_points(text)
         ids = self._id_of[codes]
         unknown = ids < 0
@@ -209,17 +248,17 @@ class _Encoder:
                 self._codes += new.tolist()
                 ids = self._id_of[codes]
             elif self._on_unknown is OnUnknown.SKIP:
-                self.skipped += int(unknown.sum())
+                self._skipped += int(unknown.sum())
                 ids = ids[~unknown]
             else:
                 first = int(unknown.argmax())
                 where = f"position {self._position + first:,} of the text"
                 raise UnknownCharacterError(self._given.describe_unknown(text[first], where))
         self._position += len(text)
-        self._store.append(ids, size=len(self._codes))
+        return ids
 
-    def finish(self) -> tuple[Ids, Vocabulary]:
-        ids = self._store.finish()
+    def finish(self, ids: Ids) -> tuple[Ids, Vocabulary]:
+        """All ids, renumbered in place, and the vocabulary they are of."""
         if self._given:
             return ids, self._given
         order = np.argsort(self._codes)

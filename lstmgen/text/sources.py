@@ -33,7 +33,8 @@ class Source:
         """The bytes, block by block; raises TextError if they cannot be read."""
         try:
             with self.open() as file:
-                while block := file.read(BLOCK_BYTES):
+                read = getattr(file, "read1", file.read)  # a pipe gives what it has, and need not end
+                while block := read(BLOCK_BYTES):
                     yield block
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -79,6 +80,11 @@ def find_sources(names: Sequence[str], *, zero_bytes: bool = False) -> Found:
         else:
             sources.append(_file(Path(name)))
     return Found(tuple(sources), tuple(notes))
+
+
+def may_be_text(name: str) -> bool:
+    """Whether a name by itself is more likely a text than anything else."""
+    return name in (STANDARD_INPUT, *NAMED_CORPORA) or (_exists(name) and Path(name).is_file()) or glob.has_magic(name)
 
 
 def _exists(name: str) -> bool:

@@ -6,7 +6,7 @@ in the text is two numbers. Scoring reads every symbol but the first exactly onc
 Knows: ids and where to cut them. Does not know: characters, networks or torch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -29,6 +29,7 @@ class Chunk(NamedTuple):
 
     inputs: NDArray[np.int64]  # (batch, time)
     targets: NDArray[np.int64]  # (batch, time); IGNORED where nothing is predicted
+    places: NDArray[np.int64]  # (batch,): where in the text each row's first target stands
     fresh: bool  # the state before it is the initial one; otherwise the one after the chunk before
 
 
@@ -63,7 +64,7 @@ class ParallelStreams:
         firsts = offset + cuts[-1] * np.arange(self.batch_size)[:, None]
         for number in range(start, len(cuts) - 1):
             window = self.ids[firsts + np.arange(cuts[number], cuts[number + 1] + 1)].astype(np.int64)
-            yield Chunk(window[:, :-1], window[:, 1:], fresh=number == 0)
+            yield Chunk(window[:, :-1], window[:, 1:], firsts[:, 0] + cuts[number] + 1, fresh=number == 0)
 
     def _cuts(self, epoch: int) -> tuple[int, NDArray[np.int64]]:
         """The first stream's beginning, and where each stream is cut, counted from its own beginning.
@@ -147,7 +148,8 @@ def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: 
         within = (positions >= begins) & (positions < ends)
         window = np.where(within, ids[np.clip(positions, 0, len(ids) - 1)].astype(np.int64), newline)
         predicted = begins + steps[1:] - 1 <= ends  # the item, then its line feed
-        yield Chunk(window[:, :-1], np.where(predicted, window[:, 1:], IGNORED), fresh=start == 0)
+        targets = np.where(predicted, window[:, 1:], IGNORED)
+        yield Chunk(window[:, :-1], targets, begins[:, 0] + start, fresh=start == 0)
 
 
 def every_line(ids: Ids, newline: int, batch_size: int, chunk_length: int = 256) -> Iterator[Chunk]:
@@ -158,9 +160,41 @@ def every_line(ids: Ids, newline: int, batch_size: int, chunk_length: int = 256)
         yield from item_chunks(ids, items[start : start + batch_size].astype(np.int64), newline, chunk_length)
 
 
+def lines_in_order(ids: Ids, newline: int, chunk_length: int = 256) -> Iterator[Chunk]:
+    """The same one line at a time, in the order of the text."""
+    for item in line_items(ids, newline):
+        yield from item_chunks(ids, item[None].astype(np.int64), newline, chunk_length)
+
+
+def whole_lines(blocks: Iterable[Ids], newline: int) -> Iterator[Ids]:
+    """A text that comes in blocks, (symbols,), in blocks that end where a line does."""
+    held: list[Ids] = []
+    for block in blocks:
+        ends = np.flatnonzero(block == newline)
+        if len(ends):
+            yield np.concatenate([*held, block[: ends[-1] + 1]])
+            held, block = [], block[ends[-1] + 1 :]
+        held.append(block)
+    if any(map(len, held)):
+        yield np.concatenate(held)
+
+
 def one_stream(ids: Ids, chunk_length: int = 1024) -> Iterator[Chunk]:
     """The whole text for scoring, as one stream: the exact protocol."""
-    return overlapping_streams(ids, batch_size=1, warm_up=0, chunk_length=chunk_length)
+    return flowing_stream([ids], chunk_length)
+
+
+def flowing_stream(blocks: Iterable[Ids], chunk_length: int = 1024) -> Iterator[Chunk]:
+    """The same for a text that comes in blocks, (symbols,), and need not end: no block is kept."""
+    before, place = np.zeros(0, np.int64), 0
+    for block in blocks:
+        for start in range(0, len(block), chunk_length):
+            window = np.concatenate([before, block[start : start + chunk_length]]).astype(np.int64)
+            if len(window) > 1:
+                first = place + 1 - len(before)
+                yield Chunk(window[None, :-1], window[None, 1:], np.array([first]), fresh=first == 1)
+            place += len(window) - len(before)
+            before = window[-1:]
 
 
 def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: int = 256) -> Iterator[Chunk]:
@@ -182,6 +216,7 @@ def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: i
         yield Chunk(
             ids[positions].astype(np.int64),
             np.where(scored, ids[positions + 1].astype(np.int64), IGNORED),
+            firsts[:, 0] + start + 1,
             fresh=start == 0,
         )
 
@@ -199,4 +234,4 @@ def cold_windows(ids: Ids, window: int, batch_size: int = 64) -> Iterator[Chunk]
         within = positions < predicted
         positions = np.minimum(positions, predicted - 1)
         targets = np.where(within, ids[positions + 1].astype(np.int64), IGNORED)
-        yield Chunk(ids[positions].astype(np.int64), targets, fresh=True)
+        yield Chunk(ids[positions].astype(np.int64), targets, firsts[start : start + batch_size] + 1, fresh=True)

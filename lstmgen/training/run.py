@@ -12,7 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmgen.checkpoint import LAST, RUNS_FOLDER, Checkpoint, TrainingRecord, find_checkpoint, load_checkpoint
+from lstmgen.checkpoint import (
+    LAST,
+    LONGEST_NAME,
+    RUNS_FOLDER,
+    Checkpoint,
+    TrainingRecord,
+    find_checkpoint,
+    load_checkpoint,
+    run_folder,
+)
 from lstmgen.config import Budget, Device, ModelConfig, TextConfig, TrainingConfig, to_mapping
 from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownCharacterError
 from lstmgen.network.architecture import build_network
@@ -27,7 +36,6 @@ from lstmgen.training.plan import fit_to_lines, fit_to_text, hidden_size_for, ma
 from lstmgen.training.session import VALIDATION_LIMIT, Session
 
 _MOST_RUNS = 10_000
-_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -217,13 +225,9 @@ def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
 def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> list[Path]:
     """Where a new run may go, the best name first: the one that was given, or one made of text and cell."""
     if run is not None:
-        if not re.fullmatch(r"\w[\w.+-]*", run) or len(run) > _LONGEST_NAME:
-            shown = run[:_LONGEST_NAME] or "(an empty name)"
-            remedy = f"give a short name of letters, digits, - and _; the run goes to {RUNS_FOLDER / 'NAME'}"
-            raise ConfigError(f"--run {shown}: {remedy}")
-        return [RUNS_FOLDER / run]
+        return [run_folder(run, "--run")]
     stem = "stdin" if text.sources[0] == STANDARD_INPUT else Path(text.sources[0]).resolve().name.split(".")[0]
-    corpus = re.sub(r"[^\w-]+", "-", stem).strip("-")[: _LONGEST_NAME // 2] or "text"
+    corpus = re.sub(r"[^\w-]+", "-", stem).strip("-")[: LONGEST_NAME // 2] or "text"
     name = f"{corpus}-{model.cell}" + ("-attention" if model.attention else "")
     return [RUNS_FOLDER / name, *(RUNS_FOLDER / f"{name}-{number}" for number in range(2, _MOST_RUNS))]
 

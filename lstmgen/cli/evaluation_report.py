@@ -1,0 +1,250 @@
+"""How an evaluation looks: tables, a few sentences, JSON.
+
+Knows: what was measured. Does not know: how.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from lstmgen.cli.render import print_facts, print_table, printable
+from lstmgen.evaluation.baselines import Baseline
+from lstmgen.evaluation.confidence import LEVEL, RESAMPLES, Blocks, Interval
+from lstmgen.evaluation.novelty import Copying, Novelty
+from lstmgen.evaluation.score import Score
+
+_CLEARLY_MORE, _CLEARLY_LONG, _BY_HEART = 0.05, 20, 0.5
+_SHOWN_RUN = 60
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way of reading a text, and what came of it."""
+
+    protocol: str
+    score: Score
+    blocks: Blocks
+
+
+@dataclass
+class Evaluation:
+    """All that was measured of one checkpoint."""
+
+    checkpoint: Path
+    name: str  # what to call it beside others
+    text: str
+    training_text: str  # a digest of what the model was trained on, and its yardsticks with it
+    exact: Reading
+    others: dict[str, Reading] = field(default_factory=dict)  # by name: window, dynamic
+    baselines: list[Baseline] = field(default_factory=list)
+    novelty: Novelty | None = None
+    how_written: str = ""  # what novelty was measured of
+
+    @property
+    def same_symbols(self) -> tuple[str, str, int]:
+        """What is alike where numbers can be compared."""
+        return self.text, self.exact.protocol, self.exact.score.characters
+
+    def has_yardsticks_of(self, other: "Evaluation") -> bool:
+        """Whether the yardsticks of both are the same."""
+        same_text = (self.training_text, self.same_symbols) == (other.training_text, other.same_symbols)
+        return same_text and bool(self.baselines)
+
+
+# For programs
+
+
+def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    """All of it, as values that JSON can hold."""
+    about = {"checkpoint": str(evaluation.checkpoint), "text": evaluation.text}
+    found = about | _reading_json(evaluation.exact)
+    found["baselines"] = [
+        {
+            "name": baseline.name,
+            "nats_per_character": baseline.nats_per_character,
+            "bits_per_character": baseline.bits_per_character,
+        }
+        for baseline in evaluation.baselines
+    ]
+    found |= {name: _reading_json(reading) for name, reading in evaluation.others.items()}
+    if (novelty := evaluation.novelty) is not None:
+        found["novelty"] = {
+            "how": evaluation.how_written,
+            "longest_run": {"text": novelty.longest_run, "line": novelty.line},
+            "written": _copying_json(novelty.written),
+            "held_out": _copying_json(novelty.real) if novelty.real else None,
+        }
+    return found
+
+
+def _reading_json(reading: Reading) -> dict[str, Any]:
+    score, interval = reading.score, reading.blocks.interval()
+    return {
+        "protocol": reading.protocol,
+        "characters": score.characters,
+        "nats_per_character": score.nats_per_character,
+        "bits_per_character": score.bits_per_character,
+        "perplexity": score.perplexity,
+        "accuracy": score.accuracy,
+        "confidence": interval
+        and {
+            "level": LEVEL,
+            "nats_per_character": list(interval),
+            "method": "block bootstrap",
+            "block_length": reading.blocks.length,
+            "resamples": RESAMPLES,
+        },
+    }
+
+
+def _copying_json(copying: Copying) -> dict[str, Any]:
+    return {
+        "characters": copying.symbols,
+        "longest_run": copying.longest,
+        "found_in_training": {str(length): share for length, share in copying.shares.items()},
+        "lines_found_in_training": copying.lines,
+    }
+
+
+# For people
+
+
+def print_evaluations(evaluations: Sequence[Evaluation]) -> None:
+    """Write all evaluations to stdout, those of the same text in one table."""
+    for number, group in enumerate(_same_text(evaluations)):
+        if number:
+            sys.stdout.write("\n\n")
+        _print_group(group)
+
+
+def _same_text(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    groups: dict[tuple[str, str, int], list[Evaluation]] = {}
+    for evaluation in evaluations:
+        groups.setdefault(evaluation.same_symbols, []).append(evaluation)
+    return list(groups.values())
+
+
+def _print_group(group: Sequence[Evaluation]) -> None:
+    first = group[0]
+    facts = {"checkpoint": str(first.checkpoint)} if len(group) == 1 else {}
+    print_facts(
+        facts
+        | {
+            "text": first.text,
+            "protocol": first.exact.protocol,
+            "characters": f"{first.exact.score.characters:,} predicted",
+        }
+    )
+    table = Table("", "nats per character", f"{LEVEL:.0%} interval", "bits", "perplexity", "accuracy", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for evaluation in group:
+        _add_reading(table, evaluation.name, evaluation.exact)
+        for reading in evaluation.others.values():
+            _add_reading(table, f"  {reading.protocol}", reading)
+    for baseline in first.baselines:
+        nats = baseline.nats_per_character
+        interval = baseline.blocks.interval() if baseline.blocks else None
+        table.add_row(baseline.name, f"{nats:.4f}", _span(interval), f"{baseline.bits_per_character:.3f}", "", "")
+    sys.stdout.write("\n")
+    print_table(table)
+    for line in [*_in_words(first), *_compared(group)]:
+        sys.stdout.write(f"\n{printable(line)}\n")
+    for evaluation in group:
+        if evaluation.novelty is not None:
+            _print_novelty(evaluation.name, evaluation.novelty, evaluation.how_written)
+
+
+def _add_reading(table: Table, name: str, reading: Reading) -> None:
+    score = reading.score
+    table.add_row(
+        printable(name, single_line=True),
+        f"{score.nats_per_character:.4f}",
+        _span(reading.blocks.interval()),
+        f"{score.bits_per_character:.3f}",
+        f"{score.perplexity:.3f}",
+        f"{score.accuracy:.1%}",
+    )
+
+
+def _span(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def _in_words(evaluation: Evaluation) -> list[str]:
+    """What the yardsticks say, and how sure that is."""
+    score, baselines = evaluation.exact.score, {baseline.name: baseline for baseline in evaluation.baselines}
+    counting = next((baseline for baseline in evaluation.baselines if baseline.blocks), None)
+    if counting is None or counting.blocks is None:
+        return []
+    more = counting.blocks.interval(beside=evaluation.exact.blocks)
+    if score.bits_per_character > baselines["character frequencies"].bits_per_character:
+        verdict = "it has learned less than how often each character comes"
+    elif more is None:
+        verdict = "the text is too short to say what that means"
+    elif more.low > 0:
+        verdict = "it has learned more than spelling"
+    elif more.high < 0:
+        verdict = "counting does better: it needs more training, or a larger network"
+    else:
+        verdict = "on this text that is no clear difference from counting"
+    return [
+        f"{score.bits_per_character:.2f} bits per character: a {counting.name} needs "
+        f"{counting.bits_per_character:.2f}, xz {baselines['xz'].bits_per_character:.2f}; {verdict}."
+    ]
+
+
+def _compared(group: Sequence[Evaluation]) -> list[str]:
+    """By how much the best of several models is the best."""
+    best = min(group, key=lambda evaluation: evaluation.exact.score.nats_per_character)
+    lines = []
+    for other in group:
+        if other is not best:
+            more = other.exact.score.nats_per_character - best.exact.score.nats_per_character
+            interval = other.exact.blocks.interval(beside=best.exact.blocks)
+            sure = "" if interval is None else f" ({LEVEL:.0%} interval {_span(interval)})"
+            clear = " No clear difference." if interval and interval.low <= 0 else ""
+            lines.append(f"{other.name} needs {more:.4f} nats per character more than {best.name}{sure}.{clear}")
+    return lines
+
+
+def _print_novelty(name: str, novelty: Novelty, how: str) -> None:
+    written, real = novelty.written, novelty.real
+    columns = ["", *(f"{length}" for length in written.shares), "longest run"]
+    lines = written.lines is not None
+    table = Table(*columns, *(["whole lines"] if lines else []), box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for title, copying in [(f"written, {how}", written), *([("real, held out", real)] if real else [])]:
+        shares = (f"{copying.shares[length]:.1%}" if length in copying.shares else "" for length in written.shares)
+        share_of_lines = [f"{copying.lines:.1%}" if copying.lines is not None else ""] if lines else []
+        table.add_row(f"{title}: {copying.symbols:,} characters", *shares, str(copying.longest), *share_of_lines)
+    sys.stdout.write(f"\n{printable(name, single_line=True)}: how much stands in its training text, of runs of\n")
+    print_table(table)
+    shown = novelty.longest_run[:_SHOWN_RUN] + ("..." if len(novelty.longest_run) > _SHOWN_RUN else "")
+    sys.stdout.write(
+        f"\nthe longest, line {novelty.line:,} of the training text: {printable(shown, single_line=True)}\n"
+    )
+    if real:
+        sys.stdout.write(f"{_copying_in_words(written, real)}\n")
+
+
+def _copying_in_words(written: Copying, real: Copying) -> str:
+    """Whether a model copies more than real text does."""
+    both = written.shares.keys() & real.shares.keys()
+    clearly = [n for n in both if n >= _CLEARLY_LONG and written.shares[n] > 2 * real.shares[n] + _CLEARLY_MORE]
+    if written.lines is not None and real.lines is not None:
+        sentence = f"Of its lines {written.lines:.0%} stand there, of real ones {real.lines:.0%}"
+        by_heart = written.lines > max(_BY_HEART, 2 * real.lines)
+        return f"{sentence}: it has learned its text by heart." if by_heart else f"{sentence}."
+    if clearly:
+        n = max(clearly, key=lambda n: written.shares[n] - real.shares[n])
+        return (
+            f"Of its runs of {n} characters {written.shares[n]:.0%} stand there, of real ones {real.shares[n]:.0%}: "
+            "it repeats its training text by heart."
+        )
+    return "That is near what real text shares with it: it writes text of its own."

@@ -1,0 +1,114 @@
+"""Dynamic evaluation: a model that goes on learning from what it has read.
+
+Krause, Kahembwe, Murray & Renals 2018, "Dynamic Evaluation of Neural Sequence Models". A text is read in short
+segments; each is predicted first, by the weights as they are, and learned from only then. With g the gradient of a
+segment's mean surprise, W0 the trained weights, and M the root mean square of such gradients over the training text:
+
+    W <- W + min(decay M / mean(M), 1) (W0 - W) - learning_rate g / (M + epsilon mean(M))
+
+so that a weight moves farther the smaller its gradients were in training, and is drawn back more the larger they were.
+
+Knows: torch. Does not know: characters, files, or how well it goes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from lstmgen.checkpoint import Checkpoint
+from lstmgen.config import DynamicConfig
+from lstmgen.evaluation.score import Predictions, predicted
+from lstmgen.network.architecture import NetworkState
+from lstmgen.network.model import Model, detach
+from lstmgen.text.streams import (
+    IGNORED,
+    Chunk,
+    ParallelStreams,
+    ShuffledLines,
+    TrainingText,
+    lines_in_order,
+    one_stream,
+)
+from lstmgen.text.vocabulary import Ids
+
+Tensors = dict[str, Tensor]
+
+
+class AdaptingModel:
+    """A copy of a checkpoint's network that learns from what it reads.
+
+    Args:
+        checkpoint: the trained network.
+        training: the text it was trained on, (symbols,), for the scales of its gradients.
+        config: how far its weights move.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, training: Ids, config: DynamicConfig) -> None:
+        self._checkpoint = checkpoint
+        self._config = config
+        self._newline = checkpoint.vocabulary.newline if checkpoint.record.text.lines else None
+        self._model = Model(checkpoint.network, checkpoint.weights, torch.device("cpu"))
+        self._trained = {name: weight.detach().clone() for name, weight in self._model.parameters.items()}
+        scales = self._gradient_scales(training)
+        mean = torch.cat([scale.flatten() for scale in scales.values()]).mean().clamp(min=torch.finfo().tiny)
+        self._pull = {name: (config.decay * scale / mean).clamp(max=1) for name, scale in scales.items()}
+        self._rate = {name: -config.learning_rate / (scale + config.epsilon * mean) for name, scale in scales.items()}
+
+    def predict(self, ids: Ids) -> Iterator[Predictions]:
+        """Read a text, (symbols,), in the order in which it stands.
+
+        What comes out was predicted before it was learned from, which happens when more is asked for.
+        """
+        length = self._config.segment_length
+        segments = one_stream(ids, length) if self._newline is None else lines_in_order(ids, self._newline, length)
+        state = None
+        for chunk in segments:
+            logits, state = self._read(chunk, state)
+            predictions = predicted(chunk, logits.detach().numpy())
+            if predictions is not None:
+                yield predictions
+                self._learn(self._gradients(chunk, logits))
+
+    def adapted(self, text: str) -> Checkpoint:
+        """The network as it is now, after it has read the text of this name."""
+        record = self._checkpoint.record
+        record = replace(record, validation_nats=None, best_nats=None, adapted_to=(*record.adapted_to, text))
+        return replace(self._checkpoint, weights=self._model.weights(), record=record, extra={})
+
+    def _gradient_scales(self, training: Ids) -> Tensors:
+        """M: the root mean square of each weight's gradient, over chunks of the training text."""
+        rows, length = self._config.scale_batch_size, self._config.segment_length
+        text: TrainingText
+        if self._newline is None:
+            text = ParallelStreams(training, max(1, min(rows, (len(training) - 1) // length)), length, seed=0)
+        else:
+            text = ShuffledLines(training, self._newline, rows, length, seed=0)
+        squares = {name: torch.zeros_like(weight) for name, weight in self._trained.items()}
+        state, count = None, 0
+        for chunk in islice(text.chunks(0), self._config.scale_chunks):
+            count += 1
+            logits, state = self._read(chunk, state)
+            for name, gradient in self._gradients(chunk, logits).items():
+                squares[name].addcmul_(gradient, gradient)
+        return {name: (square / max(1, count)).sqrt() for name, square in squares.items()}
+
+    def _read(self, chunk: Chunk, state: NetworkState | None) -> tuple[Tensor, NetworkState]:
+        if state is None or chunk.fresh:
+            state = self._model.initial_state(len(chunk.inputs))
+        logits, after = self._model.read(torch.from_numpy(chunk.inputs), state)
+        return logits, detach(after)
+
+    def _gradients(self, chunk: Chunk, logits: Tensor) -> Tensors:
+        """Of the mean surprise of what a chunk had to predict."""
+        targets = torch.from_numpy(chunk.targets)
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+        gradients = torch.autograd.grad(loss, list(self._model.parameters.values()))
+        return dict(zip(self._model.parameters, gradients, strict=True))
+
+    @torch.no_grad()
+    def _learn(self, gradients: Tensors) -> None:
+        for name, weight in self._model.parameters.items():
+            weight.lerp_(self._trained[name], self._pull[name]).addcmul_(gradients[name], self._rate[name])

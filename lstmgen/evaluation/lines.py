@@ -1,0 +1,68 @@
+"""How likely each line of a text is.
+
+Knows: lines of ids, and how well they were predicted. Does not know: characters, files, or which line is better.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from lstmgen.evaluation.score import Reader, Score, predict
+from lstmgen.text.streams import every_line, flowing_stream, line_items, whole_lines
+from lstmgen.text.vocabulary import Ids
+
+_ROWS = 32
+
+
+@dataclass(frozen=True)
+class LineScore:
+    """One line, and how well it was predicted, its end included."""
+
+    number: int  # in the text, from 1; empty lines are counted, but have no score
+    ids: Ids  # (symbols,), without its line feed
+    score: Score
+
+
+def lines_in_context(reader: Reader, blocks: Iterable[Ids], newline: int | None) -> Iterator[LineScore]:
+    """Score each line of a text that comes in blocks, (symbols,), as it stands there: after all that comes before."""
+    blocks = iter(blocks)
+    head = next((block for block in blocks if len(block)), np.zeros(0, np.int64))
+    number, ids, characters, nats, correct = 1, [head[:1]], 0, 0.0, 0
+    end = -1 if newline is None else newline
+
+    for part in predict(reader, flowing_stream(chain([head], blocks))):
+        cuts = np.flatnonzero(part.ids == end) + 1
+        for piece in zip(*(np.split(array, cuts) for array in (part.ids, part.nats, part.correct)), strict=True):
+            if ids and len(ids[-1]) and ids[-1][-1] == end:  # the line before is whole
+                if (line := np.concatenate(ids)[:-1]).size:
+                    yield LineScore(number, line, Score(characters, nats, correct))
+                number, ids, characters, nats, correct = number + 1, [], 0, 0.0, 0
+            ids.append(piece[0])
+            characters += len(piece[0])
+            nats += float(piece[1].sum())
+            correct += int(piece[2].sum())
+    line = np.concatenate([array[array != end] for array in ids])
+    if characters and line.size:
+        yield LineScore(number, line, Score(characters, nats, correct))
+
+
+def separate_lines(reader: Reader, blocks: Iterable[Ids], newline: int) -> Iterator[LineScore]:
+    """Score each line of a text that comes in blocks, (symbols,), as if it stood alone, after a line feed."""
+    lines_before = 0
+    for ids in whole_lines(blocks, newline):
+        items = line_items(ids, newline).astype(np.int64)
+        count = len(items)
+        characters, nats, correct = np.zeros(count, np.int64), np.zeros(count), np.zeros(count, np.int64)
+        for part in predict(reader, every_line(ids, newline, _ROWS)):
+            of = np.searchsorted(items[:, 1], part.places)
+            characters += np.bincount(of, minlength=count)
+            nats += np.bincount(of, part.nats, count)
+            correct += np.bincount(of, part.correct, count).astype(np.int64)
+        feeds = np.flatnonzero(ids == newline)
+        numbers = lines_before + 1 + np.searchsorted(feeds, items[:, 0])
+        sums = zip(characters.tolist(), nats.tolist(), correct.tolist(), strict=True)
+        for number, (begin, end), summed in zip(numbers.tolist(), items.tolist(), sums, strict=True):
+            yield LineScore(number, ids[begin:end], Score(*summed))
+        lines_before += len(feeds)
