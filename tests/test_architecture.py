@@ -99,7 +99,10 @@ def test_every_module_says_what_it_knows() -> None:
         assert knows or "Gate order" in docstring or name == "__main__.py", name
 
 
-@pytest.mark.parametrize("command", [["--help"], ["sample", "fable", "-n", "20"], ["eval", "fable"], ["info", "fable"]])
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["sample", "fable", "-n", "20"], ["eval", "fable"], ["info", "fable"], ["runs", "fable", "--plot"]],
+)
 def test_torch_is_not_imported_by(command: list[str], trained_folder: Path) -> None:
     script = f"""
 import sys
