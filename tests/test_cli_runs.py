@@ -126,8 +126,8 @@ def test_the_newest_run_is_drawn_in_plain_text_for_a_pipe() -> None:
     assert max(map(len, ran.text.splitlines())) <= 100
     *_, words = ran.text.rstrip("\n").split("\n\n")
     assert " ".join(words.split()) == (
-        "● overfits: best validation 1.7500 at epoch 2.50 (step 250, 25 s); then it overfitted: 0.250 up, while the "
-        "training loss fell by 0.900"
+        "● overfits: best validation 1.7500 at epoch 2.50 (step 250, 25 s); then it overfitted: validation rose by "
+        "0.250, training fell by 0.900"
     )
 
 
@@ -181,7 +181,12 @@ def test_a_drawing_holds_its_text_and_is_the_same_each_time() -> None:
     for name in ("a.svg", "b.svg"):
         done("runs", "learns", "overfits", "--plot", "-o", name)
     text = " ".join(ElementTree.parse("a.svg").getroot().itertext())
-    for words in ("learns: best validation 1.8500 at epoch 3.00", "then it overfitted: 0.250 up", "epochs"):
+    for words in (
+        "learns: best validation 1.8500 at epoch 3.00",
+        "then it overfitted: validation rose by 0.250",
+        "overfitting from there",
+        "epochs",
+    ):
         assert words in text
     assert Path("a.svg").read_bytes() == Path("b.svg").read_bytes()
 

@@ -50,7 +50,7 @@ def describe(name: str, curve: LearningCurve) -> str:
     line = f"{name}: best validation {best.nats:.4f} {_when(best)}"
     if curve.overfitted:
         rise, fall = curve.overfitted
-        line += f"; then it overfitted: {rise:.3f} up, while the training loss fell by {fall:.3f}"
+        line += f"; then it overfitted: validation rose by {rise:.3f}, training fell by {fall:.3f}"
     return line
 
 

@@ -19,6 +19,7 @@ _LINE_CHARACTERS = 145
 _TRAINING: dict[str, Any] = {"linewidth": 1, "alpha": 0.6}
 _VALIDATION: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize": 4}
 _BEST: dict[str, Any] = {"linestyle": "", "marker": "*", "markersize": 15, "markeredgecolor": "white"}
+_OVERFITTING: dict[str, Any] = {"linewidth": 1, "linestyle": ":"}
 _SETTINGS: dict[Any, Any] = {  # matplotlib knows them by many types
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -49,11 +50,13 @@ def picture(curves: Curves, format: str) -> bytes:  # noqa: A002  # matplotlib's
             if curve.best:
                 axes.plot([curve.best.epoch], [curve.best.nats], color=color, zorder=3, **_BEST)
                 if curve.overfitted:
-                    axes.axvline(curve.best.epoch, color=color, linewidth=1, linestyle=":")
+                    axes.axvline(curve.best.epoch, color=color, **_OVERFITTING)
             words = textwrap.fill(describe(name, curve), _LINE_CHARACTERS)
             runs.append(Line2D([], [], color=color, linewidth=4, label=words))
         figure.legend(handles=runs, loc="outside lower left", fontsize=9)
         key = {"training": _TRAINING, "validation": _VALIDATION, "the best": _BEST}
+        if any(curve.overfitted for curve in curves.values()):
+            key["overfitting from there"] = _OVERFITTING
         styles = [Line2D([], [], color="gray", label=label, **style) for label, style in key.items()]
         axes.legend(handles=styles, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(styles))
         figure.savefig(content, format=format, metadata={"Date": None} if format == "svg" else None)
