@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 import pytest
 
 import lstmgen
-from lstmgen.checkpoint import BEST, Checkpoint, TrainingRecord, save_checkpoint
+from lstmgen.checkpoint import BEST, LOG, Checkpoint, TrainingRecord, save_checkpoint
 from lstmgen.cli.app import main
 from lstmgen.config import ModelConfig, Precision, TextConfig, TrainingConfig, VocabularyKind
 from lstmgen.network.architecture import build_network
@@ -125,6 +126,23 @@ def untrained_run(name: str, characters: str | None, *, lines: bool = False, **m
     path.parent.mkdir(parents=True)
     save_checkpoint(untrained_checkpoint(Vocabulary(kind, characters or ""), lines=lines, **model), path)
     return path
+
+
+def step_event(step: int, nats: float | None) -> dict[str, Any]:
+    """A step as the log keeps it."""
+    return {"event": "step", "step": step, "epoch": step / 100, "seconds": step / 10, "nats": nats}
+
+
+def evaluation_event(step: int, training_nats: float | None, validation_nats: float | None) -> dict[str, Any]:
+    """An evaluation as the log keeps it."""
+    losses = {"training_nats": training_nats, "validation_nats": validation_nats}
+    return {"event": "evaluation", "step": step, "epoch": step / 100, "seconds": step / 10, **losses}
+
+
+def write_log(run: Path, *events: Mapping[str, Any]) -> None:
+    """Give a run's folder a log of these events."""
+    lines = (json.dumps(event) + "\n" for event in events)
+    (run / LOG).write_text("".join(lines), encoding="utf-8")
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

@@ -31,7 +31,12 @@ LAYERS = [
 
 TORCH = (
     "network/model.py",
-    "generation/torch_engine.py", "network/kernels/", "evaluation/dynamic.py", "training/", "benchmark.py")
+    "generation/torch_engine.py",
+    "network/kernels/",
+    "evaluation/dynamic.py",
+    "training/",
+    "benchmark.py",
+)
 """The only places that may import torch at module level."""
 
 
@@ -101,7 +106,10 @@ def test_every_module_says_what_it_knows() -> None:
         assert knows or "Gate order" in docstring or name == "__main__.py", name
 
 
-@pytest.mark.parametrize("command", [["--help"], ["sample", "fable", "-n", "20"], ["eval", "fable"], ["info", "fable"]])
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["sample", "fable", "-n", "20"], ["eval", "fable"], ["info", "fable"], ["runs", "fable", "--plot"]],
+)
 def test_torch_is_not_imported_by(command: list[str], trained_folder: Path) -> None:
     script = f"""
 import sys

@@ -43,12 +43,12 @@ def place_of_the_examples(trained_folder: Path, tmp_path: Path, monkeypatch: pyt
     """A folder with every text and run that the examples name."""
     monkeypatch.chdir(tmp_path)
     fable = trained_folder / "fable.txt"
-    for name in ("poems-lstm", "poems-gru"):
+    for name in ("poems-gru", "poems-lstm"):
         shutil.copytree(trained_folder / "checkpoints" / "fable", f"checkpoints/{name}")
     Path("src").mkdir()
     for name in ("poems.txt", "other-poems.txt", "names.txt", "log.txt", "src/a.py", "notes.md", "fable.txt"):
         shutil.copy(fable, name)
-    os.utime(untrained_run("names", "\nabc", lines=True), (0, 0))  # older than the other run
+    os.utime(untrained_run("names", "\nabc", lines=True), (0, 0))  # older than the others
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], *([name, "--help"] for name in COMMANDS)])

@@ -1,8 +1,7 @@
-"""`lstmgen eval`, `runs` and `info`: what is said of a model, and of a file that is none."""
+"""`lstmgen eval` and `info`: what is said of a model, and of a file that is none."""
 
 import json
 import math
-import os
 import pickle
 import shutil
 import struct
@@ -168,41 +167,6 @@ def test_a_text_that_is_gone_is_said() -> None:
     line = problem("eval", "fable")
     assert "fable.txt" in line
     assert "lstmgen eval CHECKPOINT TEXT" in line
-
-
-# runs
-
-
-@pytest.mark.usefixtures("nowhere")
-def test_runs_are_listed_newest_last_and_a_damaged_one_is_skipped_with_a_note() -> None:
-    for age, name in enumerate(["c", "a", "damaged", "b"]):
-        os.utime(untrained_run(name, "ab\n"), (10**9 - age, 10**9 - age))
-    path = Path("checkpoints", "damaged", "best.safetensors")
-    path.write_bytes(path.read_bytes()[:100])
-    Path("checkpoints", "no-run").mkdir()
-    ran = done("runs", "--json")
-    assert [found["run"] for found in ran.json_lines] == ["b", "a", "c"]
-    assert ran.err.startswith("lstmgen: ")
-    assert "damaged" in ran.err
-    table = done("runs")
-    assert [line.split()[0] for line in table.text.splitlines()] == ["run", "b", "a", "c"]
-    assert table.err == ran.err
-
-
-@pytest.mark.usefixtures("in_trained_folder")
-def test_a_run_is_listed_with_what_it_learned() -> None:
-    (found,) = done("runs", "--json").json_lines
-    assert (found["run"], found["step"], found["text"]) == ("fable", 60, ["fable.txt"])
-    assert found["validation_nats"] == load_checkpoint(Path(found["checkpoint"])).record.best_nats
-    assert found["parameters"] == load("fable").engine.network.parameter_count()
-
-
-@pytest.mark.usefixtures("nowhere")
-def test_without_runs_the_list_is_empty_and_the_remedy_a_note() -> None:
-    ran = done("runs")
-    assert ran.out == b""
-    assert "lstmgen train" in ran.err
-    assert done("runs", "--json").out == b""
 
 
 # info

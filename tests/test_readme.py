@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import lstmgen
-from tests.command_line import done, untrained_run
+from tests.command_line import done, evaluation_event, untrained_run, write_log
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("poems.txt", "names.txt"):
         Path(name).write_text("The sea is calm.\nMary, Martha and Marcus sail on it.\n" * 40, encoding="utf-8")
     untrained_run("names", CHARACTERS, lines=True)
-    untrained_run("poems-lstm", CHARACTERS)
+    write_log(untrained_run("poems-lstm", CHARACTERS).parent, evaluation_event(60, 1.5, 1.6))
     return tmp_path
 
 

@@ -186,9 +186,7 @@ def _held_out(model: "LanguageModel", own: "OwnText | None") -> "tuple[str, Ids]
     return name, require_held_out(own, model.record)
 
 
-def _given(
-    model: "LanguageModel", text: str, encoding: str, on_unknown: OnUnknown, quiet: bool
-) -> "tuple[str, Ids]":
+def _given(model: "LanguageModel", text: str, encoding: str, on_unknown: OnUnknown, quiet: bool) -> "tuple[str, Ids]":
     from lstmgen.text.corpus import read_corpus
 
     config = TextConfig(sources=(text,), encoding=encoding, lines=model.lines)

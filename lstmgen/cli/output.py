@@ -1,4 +1,4 @@
-"""Where sampled text goes: a terminal, a pipe, or a new file.
+"""Where a product goes: sampled text to a terminal, a pipe or a new file; a picture to a new file.
 
 Knows: that a terminal gets text it cannot obey, as it comes, and that pipes and files get the exact bytes; that a
 closed pipe is no error. Does not know: how the text is made.
@@ -16,6 +16,16 @@ from lstmgen.errors import ConfigError
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
+def new_file(path: Path) -> BinaryIO:
+    """Make the file that `--output` names. Raises ConfigError if it exists or cannot be made."""
+    try:
+        return path.open("xb")
+    except FileExistsError as error:
+        raise ConfigError(f"--output {path}: exists, and is not overwritten; give another name") from error
+    except OSError as error:
+        raise ConfigError(f"--output {path}: {error.strerror}; give a file that can be made") from error
+
+
 class SampleOutput:
     """Writes ids as a vocabulary's text. Raises ConfigError if the file exists or cannot be made."""
 
@@ -24,12 +34,7 @@ class SampleOutput:
         self._decoder = vocabulary.decoder()
         self._terminal = path is None and sys.stdout.isatty()
         self._line_open = False
-        try:
-            self._file: BinaryIO = sys.stdout.buffer if path is None else path.open("xb")
-        except FileExistsError as error:
-            raise ConfigError(f"--output {path}: exists, and is not overwritten; give another name") from error
-        except OSError as error:
-            raise ConfigError(f"--output {path}: {error.strerror}; give a file that can be made") from error
+        self._file = sys.stdout.buffer if path is None else new_file(path)
         self._path = path
 
     def __enter__(self) -> "SampleOutput":

@@ -1,30 +1,82 @@
 """`lstmgen runs`.
 
-Knows: its options and the table. Does not know: what is in a checkpoint.
+Knows: its options, the table, and where a chart goes. Does not know: what is in a checkpoint, or how a chart is drawn.
 """
 
+import shutil
+import sys
+from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.table import Table
 
 from lstmgen.cli.options import Json
 from lstmgen.cli.render import count, duration, note, print_json, print_table, printable
-from lstmgen.errors import CheckpointError
+from lstmgen.config import require
+from lstmgen.errors import CheckpointError, ConfigError
 
 EXAMPLES = """Examples:
 
 lstmgen runs
 
 lstmgen runs --json
+
+lstmgen runs --plot
+
+lstmgen runs poems-lstm poems-gru --plot -o curves.png
 """
 
+_PIPE = (100, 30)  # columns and lines that a chart has where there is no terminal
 
-def runs(json: Json = False) -> None:
-    """List the runs in checkpoints/, the newest last."""
-    from lstmgen.checkpoint import BEST, LAST, RUNS_FOLDER, list_runs, load_checkpoint
+
+def runs(
+    run: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN",
+            help="Runs' names or folders.",
+            show_default="all; with --plot the newest",
+        ),
+    ] = None,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw how training and validation loss went, in one chart.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="With --plot: write a new .png or .svg picture.",
+            show_default="the terminal",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the runs in checkpoints/, the newest last, or draw their learning curves."""
+    if output is not None and not plot:
+        raise typer.BadParameter("--output is for --plot")
+    if json and plot:
+        raise typer.BadParameter("give one of --json and --plot")
+    from lstmgen.checkpoint import RUNS_FOLDER, find_checkpoint, list_runs
+
+    named = [find_checkpoint(name).parent for name in run or ()]
+    if plot:
+        _draw(named or [find_checkpoint(None).parent], output)
+    elif folders := named or list_runs():
+        _list(folders, json)
+    elif not json:
+        note(f"no runs in {RUNS_FOLDER}; train one: lstmgen train")
+
+
+def _list(folders: Sequence[Path], json: bool) -> None:
+    from lstmgen.checkpoint import BEST, LAST, load_checkpoint, run_name
 
     table = Table("run", "network", "parameters", "text", "steps", "time", "validation nats", "saved", box=None)
-    for run in list_runs():
+    for run in folders:
         try:
             checkpoint = load_checkpoint(run / BEST)
             newest = load_checkpoint(run / LAST) if (run / LAST).exists() else checkpoint
@@ -37,7 +89,7 @@ def runs(json: Json = False) -> None:
         if json:
             print_json(
                 {
-                    "run": run.name,
+                    "run": run_name(run),
                     "checkpoint": str(run / BEST),
                     "network": str(model),
                     "parameters": parameters,
@@ -50,7 +102,7 @@ def runs(json: Json = False) -> None:
             )
             continue
         table.add_row(
-            printable(run.name, single_line=True),
+            printable(run_name(run), single_line=True),
             str(model),
             count(parameters),
             printable(", ".join(record.text.sources), single_line=True),
@@ -59,9 +111,28 @@ def runs(json: Json = False) -> None:
             "-" if record.best_nats is None else f"{record.best_nats:.4f}",
             f"{saved:%Y-%m-%d %H:%M}",
         )
-    if json:
-        return
     if table.row_count:
         print_table(table)
-    else:
-        note(f"no runs in {RUNS_FOLDER}; train one: lstmgen train")
+
+
+def _draw(folders: Sequence[Path], output: Path | None) -> None:
+    from lstmgen.checkpoint import LOG, run_name
+    from lstmgen.cli.output import new_file
+    from lstmgen.cli.picture import FORMATS, picture
+    from lstmgen.cli.terminal_chart import terminal_chart
+    from lstmgen.training.log import read_log
+
+    kind = "" if output is None else output.suffix.lower().removeprefix(".")
+    require(output is None or kind in FORMATS, "--output", output, "give a name that ends in .png or .svg")
+    curves = {run_name(folder): read_log(folder / LOG) for folder in folders}
+    try:
+        if output is None:
+            columns, lines = shutil.get_terminal_size(_PIPE) if sys.stdout.isatty() else _PIPE
+            sys.stdout.write(terminal_chart(curves, columns, lines))
+            return
+        content = picture(curves, kind)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"--plot: {error.name} is not installed; pip install 'lstmgen[plot]'") from error
+    with new_file(output) as file:
+        file.write(content)
+    note(f"the chart is {output}")

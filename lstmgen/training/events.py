@@ -87,6 +87,9 @@ class Finished:
 LOGGED_STEPS = 50
 """Of the steps, every so many are kept in the log."""
 
+WORSE_NATS = 0.01
+"""A validation loss so far above the best is more than chance: the text is being learned by heart."""
+
 Event = Planned | Stepped | Evaluated | Overfitting | Finished
 
 

@@ -28,7 +28,16 @@ from lstmgen.network.model import Model
 from lstmgen.text.corpus import Corpus
 from lstmgen.text.streams import Chunk, every_line, line_items, overlapping_streams
 from lstmgen.training.budget import BudgetMeter
-from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Stepped, is_logged, to_mapping
+from lstmgen.training.events import (
+    WORSE_NATS,
+    Evaluated,
+    Event,
+    Finished,
+    Overfitting,
+    Stepped,
+    is_logged,
+    to_mapping,
+)
 from lstmgen.training.optimization import learning_rate
 from lstmgen.training.plan import build_text
 from lstmgen.training.resumption import Place, restore_place, take_place
@@ -49,7 +58,6 @@ _SMOOTHING = 0.98
 _PREVIEW_LENGTH = 200
 _MOST_FAILURES = 20
 _PATIENCE = 0.15  # share of the budget for which the validation loss may rise
-_WORSE_NATS = 0.01
 _FALLING_FROM = 0.75  # of the share of the budget: from there on the learning rate is low, and overfitting is expected
 
 
@@ -269,7 +277,7 @@ class Session:
         at, validation = self._at, evaluated.validation_nats
         if validation is None or at.best_nats is None or not self._meter.timed or at.share > _FALLING_FROM:
             return None
-        if at.share - at.best_share < _PATIENCE or validation < at.best_nats + _WORSE_NATS:
+        if at.share - at.best_share < _PATIENCE or validation < at.best_nats + WORSE_NATS:
             return None
         end = self._epochs() / _FALLING_FROM
         self._config = replace(self._config, most_epochs=end)

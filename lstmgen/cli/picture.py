@@ -1,0 +1,63 @@
+"""Learning curves as a PNG or SVG picture.
+
+Knows: matplotlib. Does not know: what is said of a run; files.
+"""
+
+import io
+import textwrap
+import warnings
+from itertools import cycle
+from typing import Any
+
+from lstmgen.cli.chart import Curves, describe, limits
+
+FORMATS = ("png", "svg")
+
+_COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:cyan")
+_WIDTH, _HEIGHT, _LINE_HEIGHT = 10, 5.5, 0.2  # inches; the last for what is said of a run
+_LINE_CHARACTERS = 145
+_TRAINING: dict[str, Any] = {"linewidth": 1, "alpha": 0.6}
+_VALIDATION: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize": 4}
+_BEST: dict[str, Any] = {"linestyle": "", "marker": "*", "markersize": 15, "markeredgecolor": "white"}
+_OVERFITTING: dict[str, Any] = {"linewidth": 1, "linestyle": ":"}
+_SETTINGS: dict[Any, Any] = {  # matplotlib knows them by many types
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text, in any script
+    "svg.hashsalt": "lstmgen",  # the same curves are the same bytes
+    "text.parse_math": False,  # a run may be called $x$
+}
+
+
+def picture(curves: Curves, format: str) -> bytes:  # noqa: A002  # matplotlib's name
+    """Draw curves, with a line in words for each below them, in one of `FORMATS`."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    last, low, high = limits(curves)
+    content = io.BytesIO()
+    with rc_context(_SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a name that the font lacks; a box stands for it
+        figure = Figure(figsize=(_WIDTH, _HEIGHT + _LINE_HEIGHT * len(curves)), dpi=150, layout="constrained")
+        axes = figure.add_subplot(xlabel="epochs", ylabel="nats per character", xlim=(0, 1.01 * last), ylim=(low, high))
+        axes.grid(alpha=0.3)
+        runs = []
+        for (name, curve), color in zip(curves.items(), cycle(_COLORS), strict=False):
+            for losses, style in ((curve.training, _TRAINING), (curve.validation, _VALIDATION)):
+                axes.plot([loss.epoch for loss in losses], [loss.nats for loss in losses], color=color, **style)
+            if curve.best:
+                axes.plot([curve.best.epoch], [curve.best.nats], color=color, zorder=3, **_BEST)
+                if curve.overfitted:
+                    axes.axvline(curve.best.epoch, color=color, **_OVERFITTING)
+            words = textwrap.fill(describe(name, curve), _LINE_CHARACTERS)
+            runs.append(Line2D([], [], color=color, linewidth=4, label=words))
+        figure.legend(handles=runs, loc="outside lower left", fontsize=9)
+        key = {"training": _TRAINING, "validation": _VALIDATION, "the best": _BEST}
+        if any(curve.overfitted for curve in curves.values()):
+            key["overfitting from there"] = _OVERFITTING
+        styles = [Line2D([], [], color="gray", label=label, **style) for label, style in key.items()]
+        axes.legend(handles=styles, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(styles))
+        figure.savefig(content, format=format, metadata={"Date": None} if format == "svg" else None)
+    return content.getvalue()

@@ -1,0 +1,93 @@
+"""Learning curves in characters.
+
+Knows: plotille, how much room there is. Does not know: what is said of a run; where the characters go.
+"""
+
+import math
+import textwrap
+from collections.abc import Iterable, Iterator
+from itertools import cycle, dropwhile, pairwise
+
+from lstmgen.cli.chart import Curves, describe, limits
+from lstmgen.training.log import Loss
+
+_BEST = "★"
+_STYLES = (  # what marks a run, and the colours of its validation and its training loss
+    ("●", "bright_cyan", "cyan"),
+    ("■", "bright_yellow", "yellow"),
+    ("▲", "bright_magenta", "magenta"),
+    ("◆", "bright_green", "green"),
+    ("▼", "bright_red", "red"),
+    ("○", "bright_blue", "blue"),
+)
+_NARROWEST, _WIDEST = 40, 160  # columns, labels included
+_LOWEST, _HIGHEST = 10, 30  # rows, without the horizontal axis and what is above and below
+_AXIS_ROWS = 2 + 1  # and the line in which one goes on typing
+_TICK_COLUMNS, _TICK_ROWS = 12, 3  # at least, from one label to the next
+
+
+def terminal_chart(curves: Curves, columns: int, lines: int) -> str:
+    """Draw curves, with a line in words for each below them; in colours if stdout is a terminal that wants them.
+
+    Args:
+        curves: what to draw.
+        columns: how wide the terminal is.
+        lines: how high it is.
+    """
+    from plotille import Canvas, color
+
+    columns = min(max(columns, _NARROWEST), _WIDEST)
+    styled = list(zip(curves.items(), cycle(_STYLES), strict=False))
+    marks = "".join(mark for _, (mark, _, _) in styled[: len(_STYLES)])
+    key = f"nats per character over epochs   ⠤⠤ training   {marks} validation   {_BEST} the best"
+    above, below = [*textwrap.wrap(key, columns), ""], [""]
+    for (name, curve), (mark, bright, _) in styled:
+        first, *more = textwrap.wrap(describe(name, curve), columns - 2)
+        below += [f"{color(mark, fg=bright)} {first}", *(f"  {line}" for line in more)]
+
+    last, low, high = limits(curves)
+    height = min(max(lines - len(above) - len(below) - _AXIS_ROWS, _LOWEST), _HIGHEST)
+    labels = {int((tick - low) / (high - low) * height): text for tick, text in _ticks(low, high, height // _TICK_ROWS)}
+    margin = max(map(len, labels.values())) + 1
+    width = columns - margin - 1
+    # Half a column more: a canvas ends just below its limits, and the last point is to be on it.
+    canvas = Canvas(width, height, 0, low, last * (1 + 0.5 / width), high)
+    for (_, curve), (_, _, dark) in styled:
+        for start, end in pairwise(_entering(curve.training, high)):
+            canvas.line(*start, *end, color=dark)
+    for (_, curve), (mark, bright, _) in styled:
+        points = _entering(curve.validation, high)
+        for start, end in pairwise(points):
+            canvas.line(*start, *end, color=bright)
+        for point in points:
+            canvas.point(*point, color=bright, marker=mark)
+        if curve.best:
+            canvas.point(curve.best.epoch, curve.best.nats, color=bright, marker=_BEST)
+
+    chart = [
+        f"{labels.get(number, ''):>{margin - 1}} {'┤' if number in labels else '│'}{row}"
+        for number, row in zip(reversed(range(height)), canvas.plot(linesep="\n").split("\n"), strict=True)
+    ]
+    axis, numbers = ["─"] * width, [" "] * columns
+    for tick, text in _ticks(0, last, width // _TICK_COLUMNS):
+        place = round(tick / last * (width - 1))
+        axis[place] = "┬"
+        left = min(margin + 1 + place - len(text) // 2, columns - len(text))
+        numbers[left : left + len(text)] = text
+    chart += [" " * margin + "└" + "".join(axis), "".join(numbers)]
+    return "\n".join(line.replace("\u2800", " ").rstrip() for line in [*above, *chart, *below]) + "\n"
+
+
+def _entering(losses: Iterable[Loss], high: float) -> list[tuple[float, float]]:
+    """Epochs and losses, from where these come below the top on; what rises above it later stays at it."""
+    return [(loss.epoch, min(loss.nats, high)) for loss in dropwhile(lambda loss: loss.nats > high, losses)]
+
+
+def _ticks(low: float, high: float, most: int) -> Iterator[tuple[float, str]]:
+    """Round numbers between two limits, about so many at most, and how they are written."""
+    least = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= least)
+    decimals = max(0, -math.floor(math.log10(step)))
+    for number in range(math.ceil(low / step), math.floor(high / step) + 1):
+        yield number * step, f"{number * step:,.{decimals}f}"

@@ -1,0 +1,277 @@
+"""`lstmgen runs`: the list of runs, and their learning curves in a terminal, a pipe or a picture."""
+
+import os
+import re
+import shutil
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstmgen.checkpoint import load_checkpoint
+from lstmgen.cli.chart import describe, limits
+from lstmgen.cli.picture import picture
+from lstmgen.cli.terminal_chart import terminal_chart
+from lstmgen.language_model import load
+from lstmgen.training.log import LearningCurve, Loss
+from tests.command_line import (
+    controls,
+    done,
+    evaluation_event,
+    problem,
+    start,
+    step_event,
+    untrained_run,
+    usage_error,
+    write_log,
+)
+
+LEARNS = [
+    step_event(50, 3.5),
+    evaluation_event(100, 2.5, 2.4),
+    step_event(150, 2.0),
+    evaluation_event(200, 1.8, 1.95),
+    evaluation_event(300, 1.6, 1.85),
+]
+OVERFITS = [
+    step_event(50, 3.0),
+    evaluation_event(150, 2.0, 2.1),
+    evaluation_event(250, 1.5, 1.75),
+    evaluation_event(400, 0.9, 1.9),
+    evaluation_event(500, 0.6, 2.0),
+]
+
+LOSSES = st.lists(st.tuples(st.floats(0, 1e12), st.floats(0, 1000)), max_size=6).map(
+    lambda pairs: tuple(Loss(step, epoch, epoch, nats) for step, (epoch, nats) in enumerate(sorted(pairs)))
+)
+CURVES = st.builds(LearningCurve, LOSSES, LOSSES).filter(lambda curve: bool(curve.training + curve.validation))
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that learns, and a newer one that overfits."""
+    monkeypatch.chdir(tmp_path)
+    for age, (name, events) in enumerate((("overfits", OVERFITS), ("learns", LEARNS))):
+        path = untrained_run(name, "ab\n")
+        os.utime(path, (10**9 - age, 10**9 - age))
+        write_log(path.parent, *events)
+
+
+def curve(*validation: float) -> LearningCurve:
+    losses = tuple(Loss(step, step / 10, step, nats) for step, nats in enumerate(validation))
+    return LearningCurve(losses, losses)
+
+
+# The list
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_runs_are_listed_newest_last_and_a_damaged_one_is_skipped_with_a_note() -> None:
+    for age, name in enumerate(["c", "a", "damaged", "b"]):
+        os.utime(untrained_run(name, "ab\n"), (10**9 - age, 10**9 - age))
+    path = Path("checkpoints", "damaged", "best.safetensors")
+    path.write_bytes(path.read_bytes()[:100])
+    Path("checkpoints", "no-run").mkdir()
+    ran = done("runs", "--json")
+    assert [found["run"] for found in ran.json_lines] == ["b", "a", "c"]
+    assert ran.err.startswith("lstmgen: ")
+    assert "damaged" in ran.err
+    table = done("runs")
+    assert [line.split()[0] for line in table.text.splitlines()] == ["run", "b", "a", "c"]
+    assert table.err == ran.err
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_run_is_listed_with_what_it_learned() -> None:
+    (found,) = done("runs", "--json").json_lines
+    assert (found["run"], found["step"], found["text"]) == ("fable", 60, ["fable.txt"])
+    assert found["validation_nats"] == load_checkpoint(Path(found["checkpoint"])).record.best_nats
+    assert found["parameters"] == load("fable").engine.network.parameter_count()
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_without_runs_the_list_is_empty_and_the_remedy_a_note() -> None:
+    ran = done("runs")
+    assert ran.out == b""
+    assert "lstmgen train" in ran.err
+    assert done("runs", "--json").out == b""
+
+
+# Learning curves
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_the_list_can_be_of_some_runs_in_their_order() -> None:
+    assert [found["run"] for found in done("runs", "overfits", "learns", "--json").json_lines] == ["overfits", "learns"]
+    assert [found["run"] for found in done("runs", "checkpoints/learns", "--json").json_lines] == ["learns"]
+    assert [line.split()[0] for line in done("runs", "learns").text.splitlines()] == ["run", "learns"]
+    assert "no such run" in problem("runs", "learns", "none")
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_the_newest_run_is_drawn_in_plain_text_for_a_pipe() -> None:
+    ran = done("runs", "--plot")
+    assert ran.err == ""
+    assert ran.text == done("runs", "overfits", "--plot").text
+    assert controls(ran.text) == set()
+    assert ran.text.count("★") == 2  # the key's, and the best
+    assert max(map(len, ran.text.splitlines())) <= 100
+    *_, words = ran.text.rstrip("\n").split("\n\n")
+    assert " ".join(words.split()) == (
+        "● overfits: best validation 1.7500 at epoch 2.50 (step 250, 25 s); then it overfitted: validation rose by "
+        "0.250, training fell by 0.900"
+    )
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_several_runs_are_laid_over_each_other() -> None:
+    chart = done("runs", "learns", "checkpoints/overfits", "--plot").text
+    assert chart.count("●") == 2 + 2  # in the key and below; the evaluations that are not the best
+    assert chart.count("■") == 2 + 3
+    assert "\n● learns: best validation 1.8500" in chart
+    assert "\n■ overfits: best validation 1.7500" in chart
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("COLUMNS", "80"), ("LINES", "30")):
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    coloured = done("runs", "--plot", terminal=True).text
+    assert controls(coloured) == {"\x1b"}
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = done("runs", "--plot", terminal=True).text
+    assert controls(plain) == set()
+    assert [line.rstrip() for line in re.sub(r"\x1b\[\d+m", "", coloured).splitlines()] == plain.splitlines()
+    assert max(map(len, plain.splitlines())) <= 80
+    assert len(plain.splitlines()) < 30
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_trained_run_is_drawn() -> None:
+    (found,) = done("runs", "--json").json_lines
+    assert f"fable: best validation {found['validation_nats']:.4f}" in done("runs", "--plot").text
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_a_picture_is_a_new_file(tmp_path: Path) -> None:
+    ran = done("runs", "learns", "overfits", "--plot", "-o", "curves.PNG")
+    assert (ran.out, ran.err) == (b"", "the chart is curves.PNG\n")
+    content = (tmp_path / "curves.PNG").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert "curves.PNG: exists" in problem("runs", "--plot", "--output", "curves.PNG")
+    assert (tmp_path / "curves.PNG").read_bytes() == content
+    assert "no/folder/a.svg" in problem("runs", "--plot", "-o", "no/folder/a.svg").replace("\\", "/")
+    for name in ("curves.pdf", "curves", ".png"):
+        assert ".png or .svg" in problem("runs", "--plot", "-o", name)
+        assert not Path(name).exists()
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_a_drawing_holds_its_text_and_is_the_same_each_time() -> None:
+    for name in ("a.svg", "b.svg"):
+        done("runs", "learns", "overfits", "--plot", "-o", name)
+    text = " ".join(ElementTree.parse("a.svg").getroot().itertext())
+    for words in (
+        "learns: best validation 1.8500 at epoch 3.00",
+        "then it overfitted: validation rose by 0.250",
+        "overfitting from there",
+        "epochs",
+    ):
+        assert words in text
+    assert Path("a.svg").read_bytes() == Path("b.svg").read_bytes()
+
+
+@pytest.mark.parametrize("arguments", [["-o", "a.png"], ["--output", "a.png", "--json"], ["--plot", "--json"]])
+def test_options_that_do_not_go_together_are_wrong_usage(arguments: list[str]) -> None:
+    assert "--plot" in usage_error("runs", *arguments)
+
+
+@pytest.mark.usefixtures("two_runs")
+@pytest.mark.parametrize(("library", "more"), [("plotille", []), ("matplotlib", ["-o", "a.png"])])
+def test_without_the_libraries_the_remedy_is_said(
+    library: str, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    line = problem("runs", "--plot", *more)
+    assert f"{library} is not installed" in line
+    assert "pip install 'lstmgen[plot]'" in line
+    assert not Path("a.png").exists()
+    assert "overfits" in done("runs").text
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_run_without_losses_cannot_be_drawn() -> None:
+    path = untrained_run("old", "ab\n").parent
+    assert "log.jsonl" in problem("runs", "--plot")
+    write_log(path, {"event": "plan"})
+    assert "log.jsonl" in problem("runs", "old", "--plot")
+    shutil.rmtree("checkpoints")
+    assert "lstmgen train" in problem("runs", "--plot")
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        (
+            [step_event(50, 2.5), evaluation_event(60, 2.25, None)],
+            "no validation loss; training loss 2.2500 at epoch 0.60",
+        ),
+        ([evaluation_event(0, 2.5, 2.25)], "best validation 2.2500 at epoch 0.00"),
+        ([evaluation_event(60, None, 2.25)], "best validation 2.2500 at epoch 0.60"),
+    ],
+)
+def test_a_curve_may_lack_much(events: list[dict[str, object]], words: str) -> None:
+    write_log(untrained_run("short", "ab\n").parent, *events)
+    assert f"short: {words}" in done("runs", "--plot").text
+    done("runs", "--plot", "-o", "a.png")
+
+
+@pytest.mark.parametrize("format_", ["png", "svg"])
+@pytest.mark.parametrize(
+    "name", ["🙂 日本語", "$x_1$ \\frac{", "_hidden", "a\x1b[31m\x07\nb\x85", "x" * 300, "<&>", ""]
+)
+def test_any_name_can_be_drawn(name: str, format_: str) -> None:
+    curves = {name: curve(3, 2, 2.5), "other": curve(3, 2)}
+    content = picture(curves, format_)
+    if format_ == "svg":
+        text = " ".join(ElementTree.fromstring(content).itertext())
+        assert describe(name, curves[name])[:40] in text
+    chart = terminal_chart(curves, 80, 24)
+    assert controls(chart) == set()
+    assert describe(name, curves[name])[:20] in chart
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(CURVES, min_size=1, max_size=8), st.integers(0, 200), st.integers(0, 100))
+def test_any_curves_can_be_drawn(curves: list[LearningCurve], columns: int, lines: int) -> None:
+    chart = terminal_chart({str(number): curve for number, curve in enumerate(curves)}, columns, lines)
+    assert max(map(len, chart.splitlines())) <= min(max(40, columns), 160)
+    assert all(f" {number}: " in chart for number in range(len(curves)))
+
+
+def test_the_opening_of_a_run_does_not_flatten_the_rest() -> None:
+    shown = limits({"long": curve(9, 4, *[2 - 0.01 * step for step in range(50)]), "short": curve(8, *[1.9] * 20)})
+    assert shown.last_epoch == 5.1
+    assert shown.low < 1.51 < 1.9 < shown.high < 3
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_a_reader_that_goes_away_is_no_reason_to_complain() -> None:
+    process = start("runs", "--plot")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    complaints = process.stderr.read()
+    process.stderr.close()
+    process.wait(60)
+    assert complaints == b""
