@@ -119,18 +119,24 @@ def evaluate(
     from lstmgen.cli.evaluation_report import Evaluation, evaluation_json, print_evaluations
     from lstmgen.evaluation.baselines import baselines
     from lstmgen.evaluation.novelty import compare_copying
+    from lstmgen.evaluation.own_text import NAME_A_TEXT, read_own_text, require_held_out
     from lstmgen.evaluation.score import predict
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.streams import cold_windows
 
     folder = None if save_adapted is None else new_run_folder(save_adapted, "--save-adapted")
     evaluations: list[Evaluation] = []
+    own: "OwnText | None"
     for path in [find_checkpoint(reference) for reference in references]:
         checkpoint = load_checkpoint(path)
         model = LanguageModel(checkpoint, path)
-        given = None if text is None else _given(model, text, encoding, on_unknown, quiet)
-        own = _own_text(model, text, required=dynamic or novelty, wanted=not no_baselines, quiet=quiet)
-        name, ids = given or _held_out(model, own)
+        if text is None:
+            whole = read_own_text(model.record, model.vocabulary, remedy=NAME_A_TEXT)
+            name = f"{', '.join(model.record.text.sources)}: the last {100 * model.record.text.validation:g}%, held out"
+            own, ids = whole, require_held_out(whole, model.record)
+        else:
+            name, ids = text, _given(model, text, encoding, on_unknown, quiet)
+            own = _own_text_beside(model, required=dynamic or novelty, wanted=not no_baselines, quiet=quiet)
         protocol = "each line from the initial state" if model.lines else "one stream, state carried"
         exact = _read(protocol, predict(model.engine, model.exact_protocol(ids)), ids, quiet)
         evaluation = Evaluation(path, run_name(path.parent), name, model.record.text_sha256, exact)
@@ -158,42 +164,30 @@ def evaluate(
         note(f"the adapted model is {folder}; now: lstmgen sample {run_name(folder)}", quiet=quiet)
 
 
-def _own_text(
-    model: "LanguageModel", text: str | None, *, required: bool, wanted: bool, quiet: bool
-) -> "OwnText | None":
-    """The text of the model's run, if something needs it; without it there are no yardsticks, which is said."""
+def _own_text_beside(model: "LanguageModel", *, required: bool, wanted: bool, quiet: bool) -> "OwnText | None":
+    """The text of the model's run, where another one is evaluated; if it is only wanted, that it is missing is said."""
     from lstmgen.evaluation.own_text import read_own_text
 
-    if text is not None and not required and not wanted:
+    if not required and not wanted:
         return None
-    remedy = "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
-    if text is not None:
-        remedy = "leave out --dynamic and --novelty, which need it" if required else "restore it"
+    remedy = "leave out --dynamic and --novelty, which need it" if required else "restore it"
     try:
         return read_own_text(model.record, model.vocabulary, remedy=remedy)
     except TextError as error:
-        if text is None or required:
+        if required:
             raise
         note(f"note: no yardsticks: {error}", quiet=quiet)
         return None
 
 
-def _held_out(model: "LanguageModel", own: "OwnText | None") -> "tuple[str, Ids]":
-    from lstmgen.evaluation.own_text import require_held_out
-
-    text = model.record.text
-    name = f"{', '.join(text.sources)}: the last {100 * text.validation:g}%, held out"
-    return name, require_held_out(own, model.record)
-
-
-def _given(model: "LanguageModel", text: str, encoding: str, on_unknown: OnUnknown, quiet: bool) -> "tuple[str, Ids]":
+def _given(model: "LanguageModel", text: str, encoding: str, on_unknown: OnUnknown, quiet: bool) -> "Ids":
     from lstmgen.text.corpus import read_corpus
 
     config = TextConfig(sources=(text,), encoding=encoding, lines=model.lines)
     corpus = read_corpus(config, model.vocabulary, on_unknown)
     for line in corpus.notes:
         note(f"note: {line}", quiet=quiet)
-    return text, corpus.ids
+    return corpus.ids
 
 
 def _read(protocol: str, predictions: "Iterable[Predictions]", ids: "Ids", quiet: bool) -> "Reading":

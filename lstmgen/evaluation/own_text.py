@@ -11,6 +11,8 @@ from lstmgen.text.corpus import read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
+NAME_A_TEXT = "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
+
 
 class OwnText(NamedTuple):
     """The text of a run, cut as training cut it."""
@@ -38,9 +40,9 @@ def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str
 
 def require_held_out(own: OwnText, record: TrainingRecord) -> Ids:
     """The part that was held out, if a score on it says something; otherwise raises TextError."""
-    names, remedy = ", ".join(record.text.sources), "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
+    names = ", ".join(record.text.sources)
     if HELD_OUT in record.adapted_to:
-        raise TextError(f"{names}: the model has adapted to the text that training held out; {remedy}")
+        raise TextError(f"{names}: the model has adapted to the text that training held out; {NAME_A_TEXT}")
     if len(own.held_out) < 2:
-        raise TextError(f"{names}: only {len(own.held_out)} symbols were held out from training; {remedy}")
+        raise TextError(f"{names}: only {len(own.held_out)} symbols were held out from training; {NAME_A_TEXT}")
     return own.held_out
