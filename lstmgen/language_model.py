@@ -28,7 +28,7 @@ from lstmgen.generation.filters import build_filters, look_back
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Drawn, Ended, collect, draw_symbols
 from lstmgen.generation.saved_state import Opening
-from lstmgen.text.streams import Chunk, every_line, flowing_stream, lines_in_order, one_stream, whole_lines
+from lstmgen.text.streams import Chunk, every_line, first_block, flowing_stream, lines_in_order, one_stream, whole_lines
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
 
@@ -212,6 +212,13 @@ class LanguageModel:
             return every_line(ids, newline, _SCORING_ROWS)
         return one_stream(ids)
 
+    def score_blocks(self, blocks: Iterable[Ids]) -> Score:
+        """The same for a text that comes in blocks, (symbols,), of which none is kept."""
+        newline = self.vocabulary.newline
+        if self.lines and newline is not None:
+            return score(self.engine, chain.from_iterable(map(self.exact_protocol, whole_lines(blocks, newline))))
+        return score(self.engine, flowing_stream(blocks))
+
     def predict(self, blocks: Iterable[Ids]) -> tuple[Ids, Iterator[Predictions]]:
         """Read a text that comes in blocks, (symbols,), in the order in which it stands.
 
@@ -222,9 +229,8 @@ class LanguageModel:
         if self.lines and newline is not None:
             chunks = (chunk for lines in whole_lines(blocks, newline) for chunk in lines_in_order(lines, newline))
             return np.zeros(0, np.int64), predict(self.engine, chunks)
-        blocks = iter(blocks)
-        head = next((block for block in blocks if len(block)), np.zeros(0, np.int64))
-        return head[:1], predict(self.engine, flowing_stream(chain([head], blocks)))
+        head, blocks = first_block(blocks)
+        return head[:1], predict(self.engine, flowing_stream(blocks))
 
     def score_characters(self, blocks: Iterable[Ids], alternatives: int = 5) -> Iterator[CharacterScore]:
         """How surprising each character is of a text that comes in blocks, (symbols,), and what was expected."""

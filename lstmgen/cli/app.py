@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from lstmgen import __version__
-from lstmgen.cli import bench, info, runs, sample, train
+from lstmgen.cli import bench, info, runs, sample, score, train
 from lstmgen.cli import eval as eval_command
 from lstmgen.cli.render import mute_stdout, printable
 from lstmgen.errors import LstmgenError
@@ -29,6 +29,7 @@ app = typer.Typer(
 [bold]lstmgen train poems.txt[/bold]     learn to write like a text, in minutes
 [bold]lstmgen sample --temp 0.8[/bold]   write
 [bold]lstmgen eval[/bold]                how well does it predict text it has not seen?
+[bold]lstmgen score my.txt[/bold]        how likely is this text, and where does it surprise?
 """,
     epilog="Every command has examples: lstmgen train --help",
 )
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("sample", epilog=sample.EXAMPLES)(sample.sample)
 app.command("eval", epilog=eval_command.EXAMPLES)(eval_command.evaluate)
+app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("runs", epilog=runs.EXAMPLES)(runs.runs)
 app.command("info", epilog=info.EXAMPLES)(info.info)

@@ -126,7 +126,7 @@ def evaluate(
 
     folder = None if save_adapted is None else new_run_folder(save_adapted, "--save-adapted")
     evaluations: list[Evaluation] = []
-    own: "OwnText | None"
+    own: OwnText | None
     for path in [find_checkpoint(reference) for reference in references]:
         checkpoint = load_checkpoint(path)
         model = LanguageModel(checkpoint, path)

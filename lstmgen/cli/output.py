@@ -16,14 +16,14 @@ from lstmgen.errors import ConfigError
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
-def new_file(path: Path) -> BinaryIO:
-    """Make the file that `--output` names. Raises ConfigError if it exists or cannot be made."""
+def new_file(path: Path, option: str = "--output") -> BinaryIO:
+    """Make the file that an option names. Raises ConfigError if it exists or cannot be made."""
     try:
         return path.open("xb")
     except FileExistsError as error:
-        raise ConfigError(f"--output {path}: exists, and is not overwritten; give another name") from error
+        raise ConfigError(f"{option} {path}: exists, and is not overwritten; give another name") from error
     except OSError as error:
-        raise ConfigError(f"--output {path}: {error.strerror}; give a file that can be made") from error
+        raise ConfigError(f"{option} {path}: {error.strerror}; give a file that can be made") from error
 
 
 class SampleOutput:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -52,17 +53,28 @@ def note(text: str, *, quiet: bool = False) -> None:
         sys.stderr.flush()
 
 
+def put(text: str) -> None:
+    """Write text to stdout at once; if nobody reads any more, the command ends quietly."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        if not is_closed_pipe(error):
+            raise
+        mute_stdout()
+        raise typer.Exit from None
+
+
 def print_json(value: Mapping[str, Any]) -> None:
     """Write one JSON object as a line to stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    put(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
     """Write names and values as two columns to stdout."""
     width = max(map(len, facts))
     for name, value in facts.items():
-        sys.stdout.write(f"{name:<{width}}  {printable(value, single_line=True)}".rstrip() + "\n")
+        put(f"{name:<{width}}  {printable(value, single_line=True)}".rstrip() + "\n")
 
 
 def print_table(table: Table) -> None:

@@ -5,12 +5,11 @@ Knows: lines of ids, and how well they were predicted. Does not know: characters
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
 from lstmgen.evaluation.score import Reader, Score, predict
-from lstmgen.text.streams import every_line, flowing_stream, line_items, whole_lines
+from lstmgen.text.streams import every_line, first_block, flowing_stream, line_items, whole_lines
 from lstmgen.text.vocabulary import Ids
 
 _ROWS = 32
@@ -27,12 +26,11 @@ class LineScore:
 
 def lines_in_context(reader: Reader, blocks: Iterable[Ids], newline: int | None) -> Iterator[LineScore]:
     """Score each line of a text that comes in blocks, (symbols,), as it stands there: after all that comes before."""
-    blocks = iter(blocks)
-    head = next((block for block in blocks if len(block)), np.zeros(0, np.int64))
+    head, blocks = first_block(blocks)
     number, ids, characters, nats, correct = 1, [head[:1]], 0, 0.0, 0
     end = -1 if newline is None else newline
 
-    for part in predict(reader, flowing_stream(chain([head], blocks))):
+    for part in predict(reader, flowing_stream(blocks)):
         cuts = np.flatnonzero(part.ids == end) + 1
         for piece in zip(*(np.split(array, cuts) for array in (part.ids, part.nats, part.correct)), strict=True):
             if ids and len(ids[-1]) and ids[-1][-1] == end:  # the line before is whole

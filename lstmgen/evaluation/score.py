@@ -60,6 +60,11 @@ class Score:
     correct: int  # how many the model held for the likeliest
 
     @property
+    def bits(self) -> float:
+        """Their total surprise in bits."""
+        return self.nats / math.log(2)
+
+    @property
     def nats_per_character(self) -> float:
         """The mean negative log-probability."""
         return self.nats / self.characters

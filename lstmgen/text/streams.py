@@ -9,7 +9,7 @@ Knows: ids and where to cut them. Does not know: characters, networks or torch.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -177,6 +177,13 @@ def whole_lines(blocks: Iterable[Ids], newline: int) -> Iterator[Ids]:
         held.append(block)
     if any(map(len, held)):
         yield np.concatenate(held)
+
+
+def first_block(blocks: Iterable[Ids]) -> tuple[Ids, Iterator[Ids]]:
+    """The first block that holds anything, and all blocks from there on."""
+    rest = iter(blocks)
+    head = next((block for block in rest if len(block)), np.zeros(0, np.int64))
+    return head, chain([head], rest)
 
 
 def one_stream(ids: Ids, chunk_length: int = 1024) -> Iterator[Chunk]:

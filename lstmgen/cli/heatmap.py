@@ -1,0 +1,102 @@
+"""A text coloured by surprise, in a terminal.
+
+Where there are no colours a line of digits stands below each line of the text: the bits of each character, rounded.
+
+Knows: characters, their bits, and how both are shown. Does not know: where they come from, or web pages.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from rich.cells import cell_len
+from rich.color import Color
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from lstmgen.cli.render import printable
+from lstmgen.evaluation.characters import CharacterScore
+
+MOST_BITS = 8
+"""What surprises more is shown no differently."""
+
+_LINE_FEED = "\u240a"  # as `printable` shows it; the arrow is in more fonts
+_LONGEST_PART = 200
+_PALE, _HOT = (255, 243, 214), (226, 61, 21)
+
+
+def level(character: CharacterScore) -> int:
+    """Which of the colours a character has: its bits, rounded, from 0 to `MOST_BITS`."""
+    return min(MOST_BITS, round(character.bits))
+
+
+def shown(text: str) -> str:
+    """A character of a text as one can see it; a line feed is shown before it is made."""
+    return printable(text, single_line=True).replace(_LINE_FEED, "\u21b5\n")
+
+
+def name_of(symbol: str) -> str:
+    """A symbol by itself: a space, too, is to be seen."""
+    return "\u2423" if symbol == " " else printable(symbol, single_line=True).replace(_LINE_FEED, "\u21b5")
+
+
+def alternatives(character: CharacterScore) -> str:
+    """What was expected in its place, in words."""
+    return "  ".join(f"{name_of(expected.symbol)} {expected.probability:.0%}" for expected in character.expected)
+
+
+def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
+    """The text in pieces that can be written as they come, and a legend."""
+    console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
+    colored = console.color_system is not None and not console.no_color
+    for line in _lines(characters):
+        yield _in_colors(console, line) if colored else _in_digits(line)
+    if colored:
+        scale = Text("\nbits of surprise ")
+        for number in range(MOST_BITS + 1):
+            scale.append(f" {number}{'+' if number == MOST_BITS else ''} ", _style(number))
+        yield _rendered(console, scale.append("\n"))
+    else:
+        yield f"\nBelow each line: bits of surprise, rounded; {MOST_BITS} stands for all above, nothing for 0.\n"
+
+
+def _lines(characters: Iterable[CharacterScore]) -> Iterator[list[CharacterScore]]:
+    """Lines, and parts of those that are long."""
+    line: list[CharacterScore] = []
+    for character in characters:
+        line.append(character)
+        if character.text == "\n" or len(line) == _LONGEST_PART:
+            yield line
+            line = []
+    if line:
+        yield line
+
+
+def _in_colors(console: Console, line: Iterable[CharacterScore]) -> str:
+    text = Text()
+    for character in line:
+        text.append(shown(character.text), _style(level(character)))
+    return _rendered(console, text)
+
+
+def _rendered(console: Console, text: Text) -> str:
+    with console.capture() as capture:
+        console.print(text, end="")
+    return capture.get()
+
+
+def _style(number: int) -> Style:
+    if number == 0:
+        return Style()
+    share = (number - 1) / (MOST_BITS - 1)
+    red, green, blue = (pale + share * (hot - pale) for pale, hot in zip(_PALE, _HOT, strict=True))
+    return Style(color="black", bgcolor=Color.from_rgb(red, green, blue))
+
+
+def _in_digits(line: Iterable[CharacterScore]) -> str:
+    text, digits = "", ""
+    for character in line:
+        seen = shown(character.text).removesuffix("\n")
+        text += seen
+        digits += f"{level(character) or ' '}".ljust(cell_len(seen))
+    return f"{text}\n{digits.rstrip()}\n"

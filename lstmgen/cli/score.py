@@ -1,0 +1,235 @@
+"""`lstmgen score`.
+
+Knows: its options, and how scores look as a table or JSON. Does not know: how they are computed, or heat maps.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lstmgen.cli.options import Encoding, Json, Quiet, Threads, checkpoints_and_text, limit_threads, option
+from lstmgen.cli.render import note, print_facts, print_json, printable, put
+from lstmgen.config import OnUnknown, TextConfig
+
+if TYPE_CHECKING:
+    from lstmgen.evaluation.lines import LineScore
+    from lstmgen.language_model import LanguageModel
+    from lstmgen.text.vocabulary import Ids
+
+EXAMPLES = """Examples:
+
+lstmgen score poems-lstm other-poems.txt
+
+echo 'To be or not to be' | lstmgen score
+
+lstmgen score --lines names.txt --separate
+
+lstmgen score --heatmap notes.md
+
+lstmgen score notes.md --html notes.html
+
+lstmgen score --characters --json < notes.md
+"""
+
+_PIECE = 1 << 12
+_SHOW = "What is shown"
+
+
+def score(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CHECKPOINT] [TEXT]",
+            help="A run's name, a run's folder or a file; a text, as for train.",
+            show_default="the newest run, and standard input",
+        ),
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Every line, the likeliest first.", rich_help_panel=_SHOW)
+    ] = False,
+    separate: Annotated[
+        bool,
+        typer.Option(
+            "--separate", help="With --lines: each as if it stood alone, not after the others.", rich_help_panel=_SHOW
+        ),
+    ] = False,
+    unranked: Annotated[
+        bool,
+        typer.Option(
+            "--unranked", help="With --lines: in the order of the text, each as it comes.", rich_help_panel=_SHOW
+        ),
+    ] = False,
+    characters: Annotated[
+        bool,
+        typer.Option("--characters", help="Every character, and what was expected.", rich_help_panel=_SHOW),
+    ] = False,
+    heatmap: Annotated[
+        bool, typer.Option("--heatmap", help="The text, coloured by surprise.", rich_help_panel=_SHOW)
+    ] = False,
+    html: Annotated[
+        Path | None,
+        option(_SHOW, "The same as a new web page, that says what was expected.", "none", "--html", metavar="FILE"),
+    ] = None,
+    encoding: Encoding = TextConfig.encoding,
+    on_unknown: Annotated[
+        OnUnknown, typer.Option(help="What to do with a character of TEXT that the model has never seen.")
+    ] = OnUnknown.ERROR,
+    threads: Threads = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """How likely is this text? All of it, each line, or each character.
+
+    Surprise is the negative logarithm of a character's probability after all that came before it: 1 bit for one half,
+    2 bits for a quarter. The text is read as one stream, and its first character is given; a model of lines reads each
+    line from its initial state. A text of any length is read in the same memory, but for ranked lines, which are kept.
+    """
+    checkpoints, text = checkpoints_and_text(words or [])
+    if len(checkpoints) > 1:
+        raise typer.BadParameter("give one CHECKPOINT and one TEXT")
+    if sum((lines, characters, heatmap, html is not None)) > 1:
+        raise typer.BadParameter("give one of --lines, --characters, --heatmap and --html")
+    if (separate or unranked) and not lines:
+        raise typer.BadParameter("--separate and --unranked are for --lines")
+    if json and (heatmap or html is not None):
+        raise typer.BadParameter("--json is for numbers; give it with --characters")
+    if text is None and sys.stdin is not None and sys.stdin.isatty():
+        raise typer.BadParameter("name a TEXT, or pipe one in")
+    limit_threads(threads)
+    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, run_name
+    from lstmgen.language_model import LanguageModel
+    from lstmgen.text.corpus import TextStream
+    from lstmgen.text.sources import STANDARD_INPUT
+
+    path = find_checkpoint(checkpoints[0])
+    model = LanguageModel(load_checkpoint(path), path)
+    source = STANDARD_INPUT if text is None else text
+    stream = TextStream(TextConfig(sources=(source,), encoding=encoding), model.vocabulary, on_unknown)
+    live = characters or heatmap or unranked
+    blocks = _watched(stream, quiet or (live and sys.stdout.isatty()))
+    name = "standard input" if source == STANDARD_INPUT else source
+    if lines:
+        _show_lines(model, blocks, separate=separate, ranked=not unranked, json=json)
+    elif characters:
+        _show_characters(model, blocks, json=json)
+    elif heatmap:
+        _show_heatmap(model, blocks)
+    elif html is not None:
+        _write_page(model, blocks, html, name, run_name(path.parent))
+        note(f"the page is {html}", quiet=quiet)
+    else:
+        _show_total(model, blocks, {"checkpoint": str(path), "text": name}, json=json)
+    for line in stream.notes:
+        note(f"note: {line}", quiet=quiet)
+
+
+def _watched(blocks: "Iterable[Ids]", quiet: bool) -> "Iterator[Ids]":
+    """The same blocks, cut smaller, with a bar that says how many characters have been read."""
+    from tqdm import tqdm
+
+    with tqdm(unit=" chars", unit_scale=True, leave=False, disable=quiet or not sys.stderr.isatty()) as bar:
+        for block in blocks:
+            for start in range(0, len(block), _PIECE):
+                piece = block[start : start + _PIECE]
+                yield piece
+                bar.update(len(piece))
+
+
+def _show_total(model: "LanguageModel", blocks: "Iterable[Ids]", about: dict[str, str], *, json: bool) -> None:
+    score = model.score_blocks(blocks)
+    if json:
+        print_json(
+            {
+                **about,
+                "characters": score.characters,
+                "nats": score.nats,
+                "bits": score.bits,
+                "nats_per_character": score.nats_per_character,
+                "bits_per_character": score.bits_per_character,
+                "perplexity": score.perplexity,
+                "accuracy": score.accuracy,
+            }
+        )
+        return
+    print_facts(
+        {
+            **about,
+            "characters": f"{score.characters:,} predicted",
+            "surprise": f"{score.bits:,.1f} bits, {score.nats:,.1f} nats",
+            "bits per character": f"{score.bits_per_character:.4f}",
+            "nats per character": f"{score.nats_per_character:.4f}",
+            "perplexity": f"{score.perplexity:.3f}",
+            "accuracy": f"{score.accuracy:.1%}",
+        }
+    )
+
+
+def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bool, ranked: bool, json: bool) -> None:
+    lines: Iterable[LineScore] = model.score_lines(blocks, separate=separate)
+    if ranked:
+        lines = sorted(lines, key=lambda line: line.score.nats_per_character)
+    if not json:
+        put(f"{'bits per character':>18} {'bits':>9} {'line':>7}\n")
+    for line in lines:
+        text, score = model.vocabulary.decode(line.ids), line.score
+        if json:
+            print_json(
+                {
+                    "line": line.number,
+                    "text": text,
+                    "characters": score.characters,
+                    "nats": score.nats,
+                    "bits": score.bits,
+                    "bits_per_character": score.bits_per_character,
+                }
+            )
+        else:
+            shown = printable(text, single_line=True)
+            put(f"{score.bits_per_character:18.3f} {score.bits:9.1f} {line.number:7}  {shown}\n")
+
+
+def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", *, json: bool) -> None:
+    from lstmgen.cli.heatmap import alternatives, name_of
+
+    if not json:
+        put("  bits  character  expected\n")
+    for character in model.score_characters(blocks):
+        if json:
+            expected = [{"character": e.symbol, "probability": e.probability} for e in character.expected]
+            print_json(
+                {
+                    "position": character.place,
+                    "character": character.text,
+                    "nats": character.nats,
+                    "bits": character.bits,
+                    "expected": expected,
+                }
+            )
+        else:
+            known = f"{character.bits:6.2f}" if character.expected else " given"
+            put(f"{known}  {name_of(character.text):9}  {alternatives(character)}".rstrip() + "\n")
+
+
+def _show_heatmap(model: "LanguageModel", blocks: "Iterable[Ids]") -> None:
+    from lstmgen.cli.heatmap import heatmap
+
+    for piece in heatmap(model.score_characters(blocks)):
+        put(piece)
+
+
+def _write_page(model: "LanguageModel", blocks: "Iterable[Ids]", path: Path, title: str, name: str) -> None:
+    """Write the page as the text is read; of one that cannot become whole nothing is left."""
+    from lstmgen.cli.heatmap_page import heatmap_page
+    from lstmgen.cli.output import new_file
+
+    with new_file(path, "--html") as file:
+        try:
+            for piece in heatmap_page(title, name, model.score_characters(blocks)):
+                file.write(piece.encode("utf-8", "replace"))
+        except BaseException:
+            file.close()
+            path.unlink()
+            raise

@@ -1,0 +1,79 @@
+"""A headless Chromium, driven through ChromeDriver by the WebDriver protocol (W3C 2018) alone."""
+
+import json
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CHROMEDRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("chromium-browser")
+
+_SWITCHES = (
+    "--headless",
+    "--no-sandbox",  # as root, in a container
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--window-size=1000,800",
+)
+
+
+class Browser:
+    """One window."""
+
+    def __init__(self, address: str, folder: Path, *, dark: bool) -> None:
+        self._address = address
+        scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+        options = {"binary": CHROMIUM, "args": [*_SWITCHES, scheme, f"--user-data-dir={folder}"]}
+        capabilities = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
+        self._session = self._send("POST", "/session", {"capabilities": capabilities})["sessionId"]
+
+    def open(self, page: Path) -> None:
+        """Open a file."""
+        self.command("POST", "/url", {"url": page.resolve().as_uri()})
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """What a function body in JavaScript returns."""
+        return self.command("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def point_at(self, x: int, y: int) -> None:
+        """Move the mouse."""
+        move = {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y)}
+        mouse = {"type": "pointer", "id": "mouse", "actions": [move]}
+        self.command("POST", "/actions", {"actions": [mouse]})
+
+    def complaints(self) -> list[str]:
+        """What the browser had to say of the page."""
+        return [entry["message"] for entry in self.command("POST", "/se/log", {"type": "browser"})]
+
+    def command(self, method: str, path: str, content: Any = None) -> Any:
+        """Send a command to the window."""
+        return self._send(method, f"/session/{self._session}{path}", content)
+
+    def _send(self, method: str, path: str, content: Any = None) -> Any:
+        data = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(self._address + path, data, {"Content-Type": "application/json"}, method=method)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+
+@contextmanager
+def browser(folder: Path, *, dark: bool = False) -> Iterator[Browser]:
+    """Start a browser that keeps its files in a folder, and end it."""
+    assert CHROMEDRIVER is not None
+    with subprocess.Popen([CHROMEDRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as driver:
+        assert driver.stdout is not None
+        try:
+            line = next(line for line in driver.stdout if b"successfully on port" in line)
+            window = Browser(f"http://127.0.0.1:{int(line.split()[-1].strip(b'.'))}", folder, dark=dark)
+            try:
+                yield window
+            finally:
+                window.command("DELETE", "")
+        finally:
+            driver.terminate()
