@@ -41,7 +41,7 @@ class Browser:
         """What a function body in JavaScript returns."""
         return self.command("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
-    def point_at(self, x: int, y: int) -> None:
+    def point_at(self, x: float, y: float) -> None:
         """Move the mouse."""
         move = {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y)}
         mouse = {"type": "pointer", "id": "mouse", "actions": [move]}
@@ -57,7 +57,9 @@ class Browser:
 
     def _send(self, method: str, path: str, content: Any = None) -> Any:
         data = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(self._address + path, data, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(
+            self._address + path, data, {"Content-Type": "application/json"}, method=method
+        )
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
             return json.load(answer)["value"]
 

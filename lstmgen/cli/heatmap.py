@@ -22,7 +22,8 @@ MOST_BITS = 8
 
 _LINE_FEED = "\u240a"  # as `printable` shows it; the arrow is in more fonts
 _LONGEST_PART = 200
-_PALE, _HOT = (255, 243, 214), (226, 61, 21)
+_PAPER, _HOT, _INK = (22, 23, 26), (214, 62, 8), (236, 233, 227)
+"""The text has a background of its own: on one that is not known no scale of colours rises evenly."""
 
 
 def level(character: CharacterScore) -> int:
@@ -86,11 +87,9 @@ def _rendered(console: Console, text: Text) -> str:
 
 
 def _style(number: int) -> Style:
-    if number == 0:
-        return Style()
-    share = (number - 1) / (MOST_BITS - 1)
-    red, green, blue = (pale + share * (hot - pale) for pale, hot in zip(_PALE, _HOT, strict=True))
-    return Style(color="black", bgcolor=Color.from_rgb(red, green, blue))
+    share = number / MOST_BITS
+    red, green, blue = (paper + share * (hot - paper) for paper, hot in zip(_PAPER, _HOT, strict=True))
+    return Style(color=Color.from_rgb(*_INK), bgcolor=Color.from_rgb(red, green, blue))
 
 
 def _in_digits(line: Iterable[CharacterScore]) -> str:

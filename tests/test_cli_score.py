@@ -1,0 +1,194 @@
+"""`lstmgen score`: a text as a whole, by line and by character; from files and standard input."""
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lstmgen.language_model import load
+from tests.command_line import controls, done, files_below, problem, run, untrained_run, usage_error
+from tests.conftest import FABLE
+
+TEXT = "The fox saw a vine.\n\nThe grapes left.\nThe fox.\n"
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def scores(*arguments: object, text: str = TEXT) -> list[dict[str, Any]]:
+    return done("score", *arguments, "--json", stdin=text.encode()).json_lines
+
+
+# All of it
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_the_total_is_the_score() -> None:
+    score = load("fable").score(TEXT)
+    (found,) = scores("fable")
+    assert found["characters"] == len(TEXT) - 1
+    assert found["nats"] == pytest.approx(score.nats)
+    assert found["bits"] == pytest.approx(score.nats / math.log(2))
+    assert found["bits_per_character"] == pytest.approx(score.bits_per_character)
+    assert found["perplexity"] == pytest.approx(score.perplexity)
+    assert (found["text"], found["accuracy"]) == ("standard input", score.accuracy)
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_text_comes_from_a_file_or_standard_input(tmp_path: Path) -> None:
+    file = tmp_path / "some.txt"
+    file.write_text(TEXT, encoding="utf-8")
+    shown = done("score", "fable", file)
+    assert shown.err == ""
+    for arguments, stdin in ((["-"], TEXT.encode()), ([], TEXT.encode()), ([str(file)], None)):
+        ran = done("score", "fable", *arguments, stdin=stdin)
+        assert ran.text.splitlines()[2:] == shown.text.splitlines()[2:]
+    assert done("score", file).text == shown.text  # a file that is no checkpoint is a text; the newest run reads it
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_scoring_changes_no_file(tmp_path: Path) -> None:
+    before = files_below(Path())
+    for choice in ([], ["--lines"], ["--characters"], ["--heatmap"], ["--html", tmp_path / "page.html"]):
+        done("score", "fable", "fable.txt", *choice)
+    assert files_below(Path()) == before
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("choice", [[], ["--lines"], ["--characters"], ["--heatmap"]])
+def test_an_unknown_character_is_a_problem_or_skipped_with_a_note(choice: list[str]) -> None:
+    untrained_run("plain", "abc\n")
+    ran = run("score", "plain", *choice, stdin="abcé".encode())
+    assert ran.code == 1
+    assert "'é'" in ran.err
+    ran = done("score", "plain", *choice, "--on-unknown", "skip", stdin="abcé".encode())
+    assert "1 characters skipped" in ran.err
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("text", [b"", b"a"])
+def test_a_text_with_nothing_to_predict_is_a_problem(text: bytes) -> None:
+    untrained_run("plain", "abc\n")
+    assert "at least 2" in problem("score", "plain", stdin=text)
+    assert done("score", "plain", "--lines", "--json", stdin=text).out == b""
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_wrong_usage_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "one CHECKPOINT" in usage_error("score", "fable", "fable", "fable.txt")
+    assert "give one of" in usage_error("score", "fable", "-", "--lines", "--characters")
+    assert "for --lines" in usage_error("score", "fable", "-", "--separate")
+    assert "--json" in usage_error("score", "fable", "-", "--heatmap", "--json")
+    assert "no such run" in problem("score", "grapes", stdin=b"")
+    assert "no such file" in problem("score", "fable", "grapes.txt")
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    assert "name a TEXT" in usage_error("score", "fable")
+
+
+# By line
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_lines_are_ranked_the_likeliest_first_and_add_up() -> None:
+    lines = scores("fable", "--lines")
+    texts = {line["line"]: line["text"] for line in lines}
+    assert texts == {1: "The fox saw a vine.", 3: "The grapes left.", 4: "The fox."}
+    bits = [line["bits_per_character"] for line in lines]
+    assert bits == sorted(bits)
+    assert sum(line["characters"] for line in lines) == len(TEXT) - 2  # the first is given, one line is empty
+    unranked = scores("fable", "--lines", "--unranked")
+    assert [line["line"] for line in unranked] == [1, 3, 4]
+    assert sorted(unranked, key=str) == sorted(lines, key=str)
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_separate_lines_do_not_know_each_other() -> None:
+    text = "The fox.\nThe vine.\nThe fox.\n"
+    first, other, again = sorted(scores("fable", "--lines", "--separate", text=text), key=lambda line: line["line"])
+    assert first["bits"] == pytest.approx(again["bits"], rel=1e-5)
+    assert first["characters"] == len("The fox.\n")
+    (alone,) = scores("fable", "--lines", "--separate", text="The vine.\n")
+    assert alone["bits"] == pytest.approx(other["bits"], rel=1e-5)
+    in_context = scores("fable", "--lines", "--unranked", text=text)
+    assert in_context[2]["bits"] != pytest.approx(in_context[0]["bits"], rel=1e-3)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_model_of_lines_reads_each_alone() -> None:
+    untrained_run("names", "abc\n", lines=True)
+    lines = scores("names", "--lines", "--unranked", text="ab\n\nca\nab")
+    assert [(line["line"], line["text"]) for line in lines] == [(1, "ab"), (3, "ca"), (4, "ab")]
+    assert lines[0]["nats"] == pytest.approx(lines[2]["nats"], rel=1e-5)
+    (total,) = scores("names", text="ab\n\nca\nab")
+    assert total["nats"] == pytest.approx(sum(line["nats"] for line in lines), rel=1e-5)
+    assert total["characters"] == 9
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_lines_cannot_be_separate_without_a_line_feed() -> None:
+    untrained_run("plain", "abc")
+    assert "--separate" in problem("score", "plain", "--lines", "--separate", stdin=b"abc")
+    assert len(scores("plain", "--lines", text="abc")) == 1
+
+
+# By character
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_characters_come_with_what_was_expected() -> None:
+    first, *others = scores("fable", "--characters")
+    assert (first["character"], first["position"], first["bits"], first["expected"]) == ("T", 0, 0, [])
+    assert "T" + "".join(character["character"] for character in others) == TEXT
+    assert sum(character["nats"] for character in others) == pytest.approx(load("fable").score(TEXT).nats)
+    for character in others:
+        probabilities = [expected["probability"] for expected in character["expected"]]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert sum(probabilities) <= 1 + 1e-6
+        for expected in character["expected"]:
+            if expected["character"] == character["character"]:
+                assert character["bits"] == pytest.approx(-math.log2(expected["probability"]), abs=1e-5)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_characters_of_several_bytes_are_whole() -> None:
+    untrained_run("octets", None)
+    text = "é€🙂a"
+    characters = scores("octets", "--characters", text=text)
+    assert "".join(character["character"] for character in characters) == text
+    nats = sum(character["nats"] for character in characters)
+    assert nats == pytest.approx(load("octets").score(text).nats, rel=1e-6)
+    ran = done("score", "octets", "--characters", "--json", stdin=b"a\xff\xc3")
+    assert "".join(character["character"] for character in ran.json_lines) == "a\ufffd\ufffd"
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_the_table_of_characters_shows_what_cannot_be_seen() -> None:
+    lines = done("score", "fable", "--characters", stdin=b"A fox\n").text.splitlines()
+    assert lines[1].split() == ["given", "A"]
+    assert [line.split()[1] for line in lines[1:]] == ["A", "␣", "f", "o", "x", "↵"]
+    assert all("%" in line for line in lines[2:])
+
+
+# Hostile text
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("choice", [[], ["--lines"], ["--characters"]])
+def test_control_characters_reach_no_terminal(choice: list[str]) -> None:
+    untrained_run("hostile", "\x1b[\x07\x9b\r\u202e\nab")
+    Path("hostile\x1b[.txt").write_text("ab\x1b[\x07\n\u202eb\n\x9ba", encoding="utf-8")
+    ran = done("score", "hostile", "hostile\x1b[.txt", *choice, terminal=True)
+    assert controls(ran.text) == set()
+    assert controls(ran.err) <= {"\r"}  # the bar's
+    assert "\u202e" not in ran.text
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_long_text_is_read_in_pieces_to_the_same_score() -> None:
+    text = FABLE * 120  # several blocks
+    (found,) = scores("fable", text=text)
+    assert found["nats"] == pytest.approx(load("fable").score(text).nats, rel=1e-6)

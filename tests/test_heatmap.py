@@ -1,0 +1,170 @@
+"""A text coloured by surprise: in a terminal, without colours, and as a page."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from lstmgen.cli.heatmap import level
+from lstmgen.cli.heatmap import shown as shown_character
+from lstmgen.evaluation.characters import CharacterScore
+from lstmgen.language_model import load
+from tests.browser import CHROMEDRIVER, CHROMIUM, browser
+from tests.command_line import controls, done, problem, run, untrained_run
+
+TEXT = "The fox saw grapes.\nThe vine hung.\n"
+HOSTILE = "</pre><script>document.title = 'owned'</script>\n<img src=x onerror=alert(1)> & \"'\x1b[31m\u202e"
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model of bytes, and a text that would like to do harm, in a file whose name would too."""
+    monkeypatch.chdir(tmp_path)
+    untrained_run("octets", None)
+    path = Path("a<b>&amp;.txt")
+    path.write_text(HOSTILE, encoding="utf-8", newline="")
+    return path
+
+
+# In a terminal
+
+
+@pytest.mark.usefixtures("terminal", "in_trained_folder")
+def test_a_terminal_shows_the_text_in_colours_of_its_surprise() -> None:
+    written = done("score", "fable", "--heatmap", stdin=TEXT.encode(), terminal=True).text
+    shown = Text.from_ansi(written.split("\nbits of surprise")[0])
+    assert shown.plain.rstrip("\n") == TEXT.replace("\n", "↵\n").rstrip("\n")
+    model = load("fable")
+    reds: dict[int, set[int]] = {}
+    place = 0
+    for character in model.score_characters([model.vocabulary.encode(TEXT)]):
+        color = shown.get_style_at_offset(Console(), place).bgcolor
+        assert color is not None
+        reds.setdefault(level(character), set()).add(color.get_truecolor().red)
+        place += len(shown_character(character.text))
+    rising = [value for _, (value,) in sorted(reds.items())]
+    assert rising == sorted(set(rising))
+    assert len(rising) > 2
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+@pytest.mark.parametrize("in_terminal", [False, True])
+def test_without_colours_digits_stand_below(in_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    written = done("score", "fable", "--heatmap", stdin=TEXT.encode(), terminal=in_terminal).text
+    assert "\x1b" not in written
+    lines = written.splitlines()
+    assert lines[0] == "The fox saw grapes.↵"
+    assert lines[2] == "The vine hung.↵"
+    model = load("fable")
+    expected = "".join(str(level(c) or " ") for c in model.score_characters([model.vocabulary.encode(TEXT)]))
+    assert lines[1] == expected[: TEXT.index("\n") + 1].rstrip()
+    assert lines[3] == expected[TEXT.index("\n") + 1 :].rstrip()
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_terminal_gets_nothing_to_obey_but_colours(hostile: Path) -> None:
+    written = done("score", "octets", hostile, "--heatmap", terminal=True).text
+    assert controls(re.sub(r"\x1b\[[0-9;]*m", "", written)) == set()
+    assert "\u202e" not in written
+
+
+def test_levels_are_bits_rounded_up_to_the_most() -> None:
+    bits = {0.0: 0, 0.4: 0, 0.6: 1, 3.2: 3, 7.9: 8, 30.0: 8}
+    for amount, expected in bits.items():
+        assert level(CharacterScore(0, "a", amount * 0.6931471805599453, ())) == expected
+
+
+# As a page
+
+
+class Page(HTMLParser):
+    """The text of a page's <pre>, its elements, and what each is told to show."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text, self.expected = "", list[str | None]()
+        self._within = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self._within |= tag == "pre"
+        if self._within and tag == "i":
+            self.expected.append(dict(attrs).get("data-expected"))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._within &= tag != "pre"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data if self._within else ""
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_page_holds_the_text_and_what_was_expected(tmp_path: Path) -> None:
+    ran = done("score", "fable", "--html", tmp_path / "page.html", stdin=TEXT.encode())
+    assert ran.out == b""
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert page.text == TEXT.replace("\n", "↵\n")
+    assert page.expected[0] is None
+    assert all(expected and "%" in expected for expected in page.expected[1:])
+    assert len(page.expected) == len(TEXT)
+
+
+def test_a_page_escapes_everything_and_asks_for_nothing(hostile: Path) -> None:
+    done("score", "octets", hostile, "--html", "page.html")
+    text = Path("page.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.tags == {"html", "head", "meta", "title", "style", "body", "h1", "p", "i", "pre"}
+    assert page.text.replace("↵\n", "\n") == HOSTILE.replace("\x1b", "␛").replace("\u202e", "<U+202E>")
+    assert "src=" not in re.sub(r"<i[^>]*>.</i>", "", text)
+    assert "url(" not in text
+    assert "default-src 'none'" in text
+    assert controls(text) == set()
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_page_never_replaces_a_file_and_no_part_of_one_is_left(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("mine", encoding="utf-8")
+    assert "exists" in problem("score", "fable", "fable.txt", "--html", page)
+    assert page.read_text(encoding="utf-8") == "mine"
+    other = tmp_path / "other.html"
+    assert run("score", "fable", "--html", other, stdin="The fox 🙂".encode()).code == 1
+    assert not other.exists()
+
+
+@pytest.mark.skipif(not (CHROMEDRIVER and CHROMIUM), reason="no Chromium with its ChromeDriver")
+def test_a_browser_shows_the_page(hostile: Path, tmp_path: Path) -> None:
+    done("score", "octets", hostile, "--html", "page.html")
+    papers, hottest = [], []
+    for dark in (False, True):
+        with browser(tmp_path / f"browser-{dark}", dark=dark) as window:
+            window.open(Path("page.html"))
+            assert window.run("return document.title") == hostile.name
+            assert window.run("return document.scripts.length + document.images.length") == 0
+            text = window.run("return document.querySelector('pre').textContent")
+            assert "<script>document.title = 'owned'</script>" in text
+            papers.append(window.run("return getComputedStyle(document.body).backgroundColor"))
+            hottest.append(window.run("return getComputedStyle(document.querySelector('pre .b8')).backgroundColor"))
+
+            place = "const box = document.querySelectorAll('pre i')[9].getBoundingClientRect();"
+            window.point_at(*window.run(f"{place} return [box.x + box.width / 2, box.y + box.height / 2]"))
+            said = window.run("return getComputedStyle(document.querySelector('pre i:hover'), '::after').content")
+            expected = Page(Path("page.html").read_text(encoding="utf-8")).expected[9]
+            assert expected is not None
+            assert expected in said.replace('\\"', '"').replace("\\\\", "\\")
+            assert window.complaints() == []
+    assert papers[0] != papers[1]
+    assert hottest[0] != hottest[1]
