@@ -152,7 +152,7 @@ def _print_group(group: Sequence[Evaluation]) -> None:
         table.add_row(baseline.name, f"{nats:.4f}", _span(interval), f"{baseline.bits_per_character:.3f}", "", "")
     sys.stdout.write("\n")
     print_table(table)
-    for line in [*_in_words(first), *_compared(group)]:
+    for line in [*_in_words(first), *_adapted(group), *_compared(group)]:
         sys.stdout.write(f"\n{printable(line)}\n")
     for evaluation in group:
         if evaluation.novelty is not None:
@@ -192,10 +192,24 @@ def _in_words(evaluation: Evaluation) -> list[str]:
         verdict = "counting does better: it needs more training, or a larger network"
     else:
         verdict = "on this text that is no clear difference from counting"
+    article = "an" if counting.name.startswith(("8", "11")) else "a"
     return [
-        f"{score.bits_per_character:.2f} bits per character: a {counting.name} needs "
+        f"{score.bits_per_character:.2f} bits per character: {article} {counting.name} needs "
         f"{counting.bits_per_character:.2f}, xz {baselines['xz'].bits_per_character:.2f}; {verdict}."
     ]
+
+
+def _adapted(group: Sequence[Evaluation]) -> list[str]:
+    """What going on learning gave."""
+    lines = []
+    for evaluation in group:
+        if dynamic := evaluation.others.get("dynamic"):
+            share = 1 - dynamic.score.nats / evaluation.exact.score.nats
+            lines.append(
+                f"{evaluation.name} needs {abs(share):.1%} {'less' if share >= 0 else 'more'} if it goes on learning "
+                "from what it has read. That is another protocol: compare it with its like alone."
+            )
+    return lines
 
 
 def _compared(group: Sequence[Evaluation]) -> list[str]:

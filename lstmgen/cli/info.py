@@ -62,6 +62,7 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         "precision": f"{record.precision} on {record.device}, {record.threads} threads",
         "validation": "none" if record.validation_nats is None else f"{record.validation_nats:.4f} nats per character",
         "best of the run": "none" if record.best_nats is None else f"{record.best_nats:.4f} nats per character",
+        "adapted to": ", ".join(record.adapted_to) or "nothing it was evaluated on",
         "written by": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
         "can be resumed": "yes" if loaded.extra else "no; the run's last.safetensors can",
     }

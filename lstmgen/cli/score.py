@@ -31,7 +31,7 @@ lstmgen score --heatmap notes.md
 
 lstmgen score notes.md --html notes.html
 
-lstmgen score --characters --json < notes.md
+lstmgen score --characters --json notes.md
 """
 
 _PIECE = 1 << 12
