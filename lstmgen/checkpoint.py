@@ -261,6 +261,11 @@ def new_run_folder(name: str, option: str) -> Path:
     return folder
 
 
+def checkpoint_name(path: Path) -> str:
+    """What to call a checkpoint: its run's name, if it is the one that sampling uses."""
+    return run_name(path.parent) if path.name == BEST else str(path)
+
+
 def run_name(folder: Path) -> str:
     """What to call a run on the command line: its name, or its folder if that is elsewhere."""
     return folder.name if folder.parent == RUNS_FOLDER else str(folder)

@@ -115,7 +115,7 @@ def evaluate(
     if save_adapted is not None and (not dynamic or len(references) > 1):
         raise typer.BadParameter("--save-adapted takes --dynamic and a single checkpoint")
     limit_threads(threads)
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, new_run_folder, run_name
+    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint, new_run_folder, run_name
     from lstmgen.cli.evaluation_report import Evaluation, evaluation_json, print_evaluations
     from lstmgen.evaluation.baselines import baselines
     from lstmgen.evaluation.novelty import compare_copying
@@ -139,7 +139,7 @@ def evaluate(
             own = _own_text_beside(model, required=dynamic or novelty, wanted=not no_baselines, quiet=quiet)
         protocol = "each line from the initial state" if model.lines else "one stream, state carried"
         exact = _read(protocol, predict(model.engine, model.exact_protocol(ids)), ids, quiet)
-        evaluation = Evaluation(path, run_name(path.parent), name, model.record.text_sha256, exact)
+        evaluation = Evaluation(path, checkpoint_name(path), name, model.record.text_sha256, exact)
         if window is not None:
             cold = predict(model.engine, cold_windows(ids, window))
             evaluation.others["window"] = _read(f"windows of {window}, each from a cold start", cold, ids, quiet)

@@ -3,6 +3,7 @@
 Knows: what was measured. Does not know: how.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -94,6 +95,7 @@ def _reading_json(reading: Reading) -> dict[str, Any]:
         and {
             "level": LEVEL,
             "nats_per_character": list(interval),
+            "bits_per_character": [nats / math.log(2) for nats in interval],
             "method": "block bootstrap",
             "block_length": reading.blocks.length,
             "resamples": RESAMPLES,

@@ -99,7 +99,7 @@ def score(
     if text is None and sys.stdin is not None and sys.stdin.isatty():
         raise typer.BadParameter("name a TEXT, or pipe one in")
     limit_threads(threads)
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, run_name
+    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.corpus import TextStream
     from lstmgen.text.sources import STANDARD_INPUT
@@ -109,7 +109,7 @@ def score(
     source = STANDARD_INPUT if text is None else text
     stream = TextStream(TextConfig(sources=(source,), encoding=encoding), model.vocabulary, on_unknown)
     live = characters or heatmap or unranked
-    blocks = _watched(stream, quiet or (live and sys.stdout.isatty()))
+    blocks = _watched(stream, quiet or live)
     name = "standard input" if source == STANDARD_INPUT else source
     if lines:
         _show_lines(model, blocks, separate=separate, ranked=not unranked, json=json)
@@ -118,7 +118,7 @@ def score(
     elif heatmap:
         _show_heatmap(model, blocks)
     elif html is not None:
-        _write_page(model, blocks, html, name, run_name(path.parent))
+        _write_page(model, blocks, html, name, checkpoint_name(path))
         note(f"the page is {html}", quiet=quiet)
     else:
         _show_total(model, blocks, {"checkpoint": str(path), "text": name}, json=json)
