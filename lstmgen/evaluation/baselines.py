@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +41,6 @@ class Baseline:
         return self.nats_per_character / math.log(2)
 
 
-class _Read(NamedTuple):
-    """A text as a network reads it: the first symbol is given, every other one predicted."""
-
-    ids: Ids  # (symbols,)
-    places: NDArray[np.int64]  # (symbols - 1,): where in the text as it was given each predicted symbol stands
-
-
 def baselines(training: Ids, text: Ids, vocabulary: Vocabulary, *, lines: bool) -> Iterator[Baseline]:
     """The yardsticks for a text, (symbols,), of at least one symbol that is predicted, the best informed first.
 
@@ -58,36 +51,54 @@ def baselines(training: Ids, text: Ids, vocabulary: Vocabulary, *, lines: bool) 
         lines: whether each line is an item of its own, that is predicted whole and from nothing but itself.
     """
     newline = vocabulary.newline if lines else None
-    learned, read = (_as_read(ids, newline) for ids in (training, text))
-    count = len(read.places)
+    learned, read = _as_read(training, newline), _as_read(text, newline)
+    count = len(read) - 1  # the first is given
 
-    if len(learned.ids):
-        model = fit(learned.ids, Alphabet(len(vocabulary), newline))
+    if len(learned):
+        model = fit(learned, Alphabet(len(vocabulary), newline))
+        places = range(1, len(read)) if newline is None else np.flatnonzero(_predicted(text, newline))
         blocks, begin = Blocks(len(text)), 0
-        for nats in model.nats(read.ids, 1, len(read.ids)):
-            blocks.add(read.places[begin : begin + len(nats)], nats)
+        for nats in model.nats(read, 1, len(read)):
+            blocks.add(np.asarray(places[begin : begin + len(nats)]), nats)
             begin += len(nats)
         yield Baseline(f"{model.order}-gram model", blocks.nats_per_character, blocks)
 
-    known = vocabulary.to_bytes(training[-_XZ_CONTEXT:])
+    known = b"".join(_pieces(training[-_XZ_CONTEXT:], vocabulary))
     for name, added_bytes in _COMPRESSORS.items():
-        unknown = (vocabulary.to_bytes(text[start : start + _PIECE]) for start in range(0, len(text), _PIECE))
-        yield Baseline(name, max(0, added_bytes(known, unknown)) * 8 * math.log(2) / count)
+        added = max(0, added_bytes(known, _pieces(text, vocabulary)))
+        yield Baseline(name, added * 8 * math.log(2) / count)
 
-    seen = np.bincount(learned.ids, minlength=len(vocabulary)) + 0.5
-    yield Baseline("character frequencies", float(-np.log(seen / seen.sum())[read.ids[1:]].mean()))
+    seen = _frequencies(learned, vocabulary) + 0.5
+    met = _frequencies(read[1:], vocabulary)
+    yield Baseline("character frequencies", float(-(met * np.log(seen / seen.sum())).sum() / count))
     yield Baseline(f"uniform, {len(vocabulary)} symbols", math.log(len(vocabulary)))
 
 
-def _as_read(ids: Ids, newline: int | None) -> _Read:
+def _as_read(ids: Ids, newline: int | None) -> Ids:
+    """A text as a network reads it: the first symbol is given, every other one predicted."""
     if newline is None:
-        return _Read(ids, np.arange(1, len(ids)))
-    before = np.concatenate([[newline], ids[:-1]])
-    places = np.flatnonzero((ids != newline) | (before != newline))  # all but the line feeds of empty lines
-    if len(ids) and ids[-1] != newline:
-        places = np.append(places, len(ids))
-    ended = np.append(ids, np.asarray(newline, ids.dtype))
-    return _Read(np.concatenate([ended[-1:], ended[places]]), places)
+        return ids
+    feed = np.array([newline], ids.dtype)
+    return np.concatenate([feed, np.concatenate([ids, feed])[_predicted(ids, newline)]])
+
+
+def _predicted(ids: Ids, newline: int) -> NDArray[np.bool_]:
+    """Which symbols of lines, and of one line feed more, are predicted: all but the line feeds of empty lines."""
+    feeds = np.append(ids == newline, True)
+    empty = feeds.copy()
+    empty[1:] &= feeds[:-1]
+    return ~empty
+
+
+def _frequencies(ids: Ids, vocabulary: Vocabulary) -> NDArray[np.int64]:
+    counts = np.zeros(len(vocabulary), np.int64)
+    for start in range(0, len(ids), _PIECE):
+        counts += np.bincount(ids[start : start + _PIECE], minlength=len(vocabulary))
+    return counts
+
+
+def _pieces(ids: Ids, vocabulary: Vocabulary) -> Iterator[bytes]:
+    return (vocabulary.to_bytes(ids[start : start + _PIECE]) for start in range(0, len(ids), _PIECE))
 
 
 class _Packer(Protocol):
