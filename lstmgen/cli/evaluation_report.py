@@ -194,10 +194,13 @@ def _in_words(evaluation: Evaluation) -> list[str]:
         verdict = "counting does better: it needs more training, or a larger network"
     else:
         verdict = "on this text that is no clear difference from counting"
+    learning = min(baselines["xz"], baselines["bz2"], key=lambda baseline: baseline.nats_per_character)
+    ahead = learning.nats_per_character < score.nats_per_character
+    hint = f" ({learning.name} goes on learning as it reads, which --dynamic does too.)" if ahead else ""
     article = "an" if counting.name.startswith(("8", "11")) else "a"
     return [
         f"{score.bits_per_character:.2f} bits per character: {article} {counting.name} needs "
-        f"{counting.bits_per_character:.2f}, xz {baselines['xz'].bits_per_character:.2f}; {verdict}."
+        f"{counting.bits_per_character:.2f}, xz {baselines['xz'].bits_per_character:.2f}; {verdict}.{hint}"
     ]
 
 
