@@ -63,8 +63,11 @@ def test_evaluation_writes_facts_to_stdout_and_changes_nothing() -> None:
     before = files_below(Path())
     ran = done("eval", "fable")
     assert ran.err == ""
-    for fact in ("characters", "nats per character", "bits per character", "perplexity", "accuracy"):
-        assert f"\n{fact} " in ran.text
+    for fact in ("checkpoint", "text", "protocol", "characters"):
+        assert f"\n{fact} " in f"\n{ran.text}"
+    for column in ("nats per character", "95% interval", "bits", "perplexity", "accuracy"):
+        assert f" {column}" in ran.text
+    assert "\nfable " in ran.text.replace("\n ", "\n")
     assert files_below(Path()) == before
 
 
