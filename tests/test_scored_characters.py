@@ -20,7 +20,6 @@ from tests.command_line import untrained_checkpoint
 BYTES = Vocabulary(VocabularyKind.BYTES)
 LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\nabcé日")
 
-
 OF_WHOLE_AND_BROKEN_CHARACTERS = st.lists(
     st.sampled_from(
         [b"a", "é".encode(), "日".encode(), "🙂".encode(), b"\xc2", b"\xe6\x97", b"\x80", b"\xf0\x9f", b"\xff"]
@@ -28,6 +27,7 @@ OF_WHOLE_AND_BROKEN_CHARACTERS = st.lists(
     min_size=1,
     max_size=8,
 ).map(b"".join)
+CODES_OF_SURROGATES = st.lists(st.sampled_from([0xED, 0xA0, 0x80, 0x61]), min_size=1, max_size=8).map(bytes)
 
 
 def engine_of(vocabulary: Vocabulary) -> NumpyEngine:
@@ -97,20 +97,25 @@ def test_what_was_expected_of_a_character_of_several_bytes_is_its_first_byte() -
     assert len(symbols) == 256
 
 
-@given(st.binary(min_size=1, max_size=20) | OF_WHOLE_AND_BROKEN_CHARACTERS)
-@settings(deadline=None, max_examples=60)
-def test_bytes_that_are_no_text_come_out_as_such(content: bytes) -> None:
+@given(st.binary(min_size=1, max_size=20) | OF_WHOLE_AND_BROKEN_CHARACTERS | CODES_OF_SURROGATES)
+@settings(deadline=None, max_examples=80)
+def test_bytes_that_are_no_text_come_out_once_and_so_does_their_surprise(content: bytes) -> None:
     ids = np.frombuffer(content, np.uint8)
-    found = scored(ids, BYTES)
+    found, nats = scored(ids, BYTES), costs(ids, BYTES)
     assert "".join(character.text for character in found) == content.decode("utf-8", "replace")
-    assert all(len(character.text) == 1 for character in found)
-    places, nats = [character.place for character in found], costs(ids, BYTES)
+    places = [character.place for character in found]
     assert places == sorted({0, *places})
-    sums = [sum(nats[begin:end]) for begin, end in pairwise([*places, len(ids)])]
+    stretches = list(pairwise([*places, len(ids)]))
+    assert [content[begin:end].decode("utf-8", "replace") for begin, end in stretches] == [c.text for c in found]
+    sums = [sum(nats[begin:end]) for begin, end in stretches]
     assert_allclose([character.nats for character in found], sums, rtol=1e-5, atol=1e-6)
-    assert [content[begin:end].decode("utf-8", "replace") for begin, end in pairwise([*places, len(ids)])] == [
-        character.text for character in found
-    ]
+
+
+@given(OF_WHOLE_AND_BROKEN_CHARACTERS)
+@settings(deadline=None, max_examples=40)
+def test_a_character_that_breaks_off_is_one_of_its_own(content: bytes) -> None:
+    found = scored(np.frombuffer(content, np.uint8), BYTES)
+    assert [character.text for character in found] == list(content.decode("utf-8", "replace"))
 
 
 def test_the_rest_of_a_character_whose_first_byte_is_given_has_its_surprise() -> None:

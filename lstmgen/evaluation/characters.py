@@ -26,7 +26,7 @@ class CharacterScore:
     """One character of the text."""
 
     place: int  # of its first symbol in the text, from 0
-    text: str
+    text: str  # of bytes that are no character U+FFFD, and perhaps several
     nats: float  # its surprise; that of all its bytes, for a model of bytes
     expected: tuple[Expected, ...]  # the likeliest symbols in its place, or in that of its first byte
 
@@ -54,9 +54,9 @@ def score_characters(
     place, nats, expected, whole = 0, 0.0, tuple[Expected, ...](), True
     for at, id_, surprise, likely in chain(_given(first), _predicted(vocabulary, predictions, alternatives)):
         text = decoder.feed(id_)
-        if not whole and text and (len(text) > 1 or decoder.pending):  # what had begun was no character
-            yield CharacterScore(place, text[0], nats, expected)
-            text, whole = text[1:], True
+        if not whole and (broken := text[: len(text) - (not decoder.pending)]):  # what had begun was no character
+            yield CharacterScore(place, broken, nats, expected)
+            text, whole = text[len(broken) :], True
         if whole:
             place, nats, expected = at, 0.0, likely
         nats += surprise
