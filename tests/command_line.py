@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +18,7 @@ from lstmgen.checkpoint import BEST, LOG, Checkpoint, TrainingRecord, save_check
 from lstmgen.cli.app import main
 from lstmgen.config import ModelConfig, Precision, TextConfig, TrainingConfig, VocabularyKind
 from lstmgen.network.architecture import build_network
+from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import Vocabulary
 from tests.conftest import random_weights, single
 
@@ -125,6 +126,19 @@ def untrained_run(name: str, characters: str | None, *, lines: bool = False, **m
     path = Path("checkpoints", name, BEST)
     path.parent.mkdir(parents=True)
     save_checkpoint(untrained_checkpoint(Vocabulary(kind, characters or ""), lines=lines, **model), path)
+    return path
+
+
+def run_of_text(name: str, text: str, *, lines: bool = False, **model: Any) -> Path:
+    """A run in `checkpoints/` with random weights that says it was trained on a file that holds this text."""
+    config = TextConfig(sources=(f"{name}.txt",), lines=lines)
+    Path(f"{name}.txt").write_text(text, encoding="utf-8", newline="")
+    corpus = read_corpus(config)
+    checkpoint = untrained_checkpoint(corpus.vocabulary, lines=lines, **model)
+    record = replace(checkpoint.record, text=config, text_sha256=corpus.sha256, text_symbols=len(corpus.ids))
+    path = Path("checkpoints", name, BEST)
+    path.parent.mkdir(parents=True)
+    save_checkpoint(replace(checkpoint, record=record), path)
     return path
 
 

@@ -63,8 +63,10 @@ def test_evaluation_writes_facts_to_stdout_and_changes_nothing() -> None:
     before = files_below(Path())
     ran = done("eval", "fable")
     assert ran.err == ""
-    for fact in ("characters", "nats per character", "bits per character", "perplexity", "accuracy"):
-        assert f"\n{fact} " in ran.text
+    lines = [line.split() for line in ran.text.splitlines() if line]
+    assert [line[0] for line in lines[:4]] == ["checkpoint", "text", "protocol", "characters"]
+    assert lines[4] == ["nats", "per", "character", "95%", "interval", "bits", "perplexity", "accuracy"]
+    assert lines[5][0] == "fable"
     assert files_below(Path()) == before
 
 

@@ -1,20 +1,35 @@
 """The score: exact sums, whatever the pieces, and an independent computation."""
 
 import math
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from torch import nn
 
 from lstmgen.config import CellKind, ModelConfig
-from lstmgen.evaluation.score import Score, score
+from lstmgen.evaluation.confidence import Blocks
+from lstmgen.evaluation.score import Score, add_up, predict, predicted, score
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.architecture import build_network
 from lstmgen.network.model import Model
-from lstmgen.text.streams import cold_windows, one_stream, overlapping_streams
+from lstmgen.text.streams import (
+    Chunk,
+    ParallelStreams,
+    ShuffledLines,
+    cold_windows,
+    every_line,
+    flowing_stream,
+    lines_in_order,
+    one_stream,
+    overlapping_streams,
+)
+from lstmgen.text.vocabulary import Ids
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
 IDS = np.random.default_rng(7).integers(0, VOCAB_SIZE, 400)
@@ -47,27 +62,32 @@ def test_pieces_of_any_length_give_the_same_sum(name: str, chunk_length: int) ->
     assert result.characters == expected.characters
 
 
-def test_score_equals_an_independent_computation_by_torch() -> None:
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_score_equals_an_independent_computation_by_torch(num_layers: int) -> None:
     """nn.Embedding, nn.LSTM and nn.Linear with copied weights, over the whole text at once."""
-    network = build_network(ModelConfig(CellKind.LSTM, hidden_size=6, num_layers=1, embedding_size=4), VOCAB_SIZE)
+    size = 6  # of the embedding too, so that all layers are alike
+    network = build_network(ModelConfig(CellKind.LSTM, size, num_layers, embedding_size=size), VOCAB_SIZE)
     named = random_weights(network)
     engine = NumpyEngine(network, single(named))
-    embedding, lstm = nn.Embedding(VOCAB_SIZE, 4).double(), nn.LSTM(4, 6, batch_first=True).double()
-    head = nn.Linear(6, VOCAB_SIZE).double()
     tensors = {name: torch.from_numpy(array) for name, array in named.items()}
+    embedding, head = nn.Embedding(VOCAB_SIZE, size).double(), nn.Linear(size, VOCAB_SIZE).double()
     embedding.load_state_dict({"weight": tensors["embedding"]})
-    lstm.load_state_dict(
-        {
-            "weight_ih_l0": tensors["layers.0.weight_ih"],
-            "weight_hh_l0": tensors["layers.0.weight_hh"],
-            "bias_ih_l0": tensors["layers.0.bias"],
-            "bias_hh_l0": torch.zeros(24),
-        }
-    )
     head.load_state_dict({"weight": tensors["head.weight"], "bias": tensors["head.bias"]})
     ids = torch.from_numpy(IDS)
     with torch.no_grad():
-        outputs, _ = lstm(embedding(ids[None, :-1]))
+        outputs = embedding(ids[None, :-1])
+        for layer in range(num_layers):
+            lstm = nn.LSTM(size, size, batch_first=True).double()
+            lstm.load_state_dict(
+                {
+                    "weight_ih_l0": tensors[f"layers.{layer}.weight_ih"],
+                    "weight_hh_l0": tensors[f"layers.{layer}.weight_hh"],
+                    "bias_ih_l0": tensors[f"layers.{layer}.bias"],
+                    "bias_hh_l0": torch.zeros(4 * size),
+                }
+            )
+            above, _ = lstm(outputs)
+            outputs = above + outputs if layer else above  # every further layer adds to what it was given
         expected = nn.functional.cross_entropy(head(outputs)[0], ids[1:])
     assert score(engine, one_stream(IDS)).nats_per_character == pytest.approx(float(expected), abs=1e-6)
 
@@ -88,3 +108,83 @@ def test_cold_windows_begin_from_the_initial_state() -> None:
     parts = [score(engine, one_stream(IDS[start : start + 51])).nats for start in range(0, 399, 50)]
     for batch_size in (1, 3, 64):
         assert_allclose(score(engine, cold_windows(IDS, 50, batch_size)).nats, sum(parts), rtol=1e-5)
+
+
+# What was predicted, and where it stands
+
+
+def read_through(chunks: Iterable[Chunk]) -> tuple[list[int], list[int]]:
+    """The places and the ids of all that is predicted."""
+    places, ids = list[int](), list[int]()
+    for chunk in chunks:
+        part = predicted(chunk, np.zeros((*chunk.inputs.shape, VOCAB_SIZE), np.float32))
+        if part is not None:
+            assert len(part.logits) == len(part.ids) == len(part.places)
+            places += part.places.tolist()
+            ids += part.ids.tolist()
+    return places, ids
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=120),
+    st.integers(1, 30),
+    st.integers(1, 5),
+    st.lists(st.integers(0, 120), max_size=5),
+)
+@settings(deadline=None, max_examples=80)
+def test_of_a_text_each_place_but_the_first_is_predicted_once(
+    symbols: list[int], length: int, batch_size: int, cuts: list[int]
+) -> None:
+    ids = np.array(symbols, np.uint8)
+    for chunks in (
+        one_stream(ids, length),
+        flowing_stream(np.split(ids, sorted(cuts)), length),
+        overlapping_streams(ids, batch_size, 2, length),
+        cold_windows(ids, length, batch_size),
+    ):
+        places, predicted_ids = read_through(chunks)
+        assert sorted(places) == list(range(1, len(ids)))
+        assert predicted_ids == ids[places].tolist()
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=80), st.integers(0, 2), st.integers(1, 9), st.integers(1, 5))
+@settings(deadline=None, max_examples=80)
+def test_of_lines_each_place_but_empty_lines_is_predicted_once(
+    symbols: list[int], newline: int, length: int, batch_size: int
+) -> None:
+    ids = np.array(symbols, np.uint8)
+    ended = np.append(ids, newline)  # where the last line does not end, its end is predicted after the text
+    before = np.concatenate([[newline], ids])
+    expected = np.flatnonzero((ended != newline) | (before != newline)).tolist()
+    for chunks in (
+        every_line(ids, newline, batch_size, length),
+        lines_in_order(ids, newline, length),
+        ShuffledLines(ids, newline, batch_size, length, seed=0).chunks(3),
+    ):
+        places, predicted_ids = read_through(chunks)
+        assert sorted(places) == expected
+        assert predicted_ids == ended[places].tolist()
+    assert read_through(lines_in_order(ids, newline, length))[0] == expected
+
+
+def test_training_knows_where_its_symbols_stand_too() -> None:
+    places, ids = read_through(ParallelStreams(IDS, batch_size=3, chunk_length=20, seed=1).chunks(2))
+    assert len(set(places)) == len(places) > 350
+    assert ids == IDS[places].tolist()
+
+
+@pytest.mark.parametrize("cut", [one_stream, lambda ids: cold_windows(ids, 9), lambda ids: every_line(ids, 0, 4)])
+def test_sums_by_block_are_those_of_the_score(cut: Callable[[Ids], Iterable[Chunk]]) -> None:
+    network = small_network(CELLS["gru-after"])
+    engine = NumpyEngine(network, single(random_weights(network)))
+    blocks = Blocks(len(IDS))
+    result = add_up(predict(engine, cut(IDS)), blocks)
+    assert result == score(engine, cut(IDS))
+    assert blocks.nats_per_character == pytest.approx(result.nats_per_character, rel=1e-12)
+    parts = list(predict(engine, cut(IDS)))
+    assert result.nats == pytest.approx(sum(float(part.nats.sum()) for part in parts))
+    for part in parts:
+        chances = np.exp(part.logits.astype(np.float64))
+        chances /= chances.sum(axis=1, keepdims=True)
+        assert_allclose(part.nats, -np.log(chances[np.arange(len(part.ids)), part.ids]), rtol=1e-5, atol=1e-6)
+        assert np.array_equal(part.correct, chances.argmax(axis=1) == part.ids)

@@ -17,8 +17,11 @@ from lstmgen.text.streams import (
     TrainingText,
     cold_windows,
     every_line,
+    flowing_stream,
+    lines_in_order,
     one_stream,
     overlapping_streams,
+    whole_lines,
 )
 from lstmgen.training.plan import fit_to_text
 
@@ -203,6 +206,44 @@ def test_one_stream_predicts_every_symbol_but_the_first_in_order(symbols: int, c
     assert [symbol for chunk in chunks for symbol in chunk.inputs.ravel()] == list(range(symbols - 1))
     assert sum(chunk.fresh for chunk in chunks) == bool(chunks)
     assert all(chunk.inputs.shape[0] == 1 for chunk in chunks)
+
+
+@given(st.integers(0, 200), st.lists(st.integers(0, 200), max_size=8), st.integers(1, 50))
+@settings(deadline=None, max_examples=100)
+def test_a_text_in_blocks_is_the_same_stream(symbols: int, cuts: list[int], chunk_length: int) -> None:
+    ids = np.arange(symbols, dtype=np.uint8)
+    blocks = np.split(ids, sorted(cuts))  # empty ones among them
+    chunks = list(flowing_stream(iter(blocks), chunk_length))
+    expected = list(sequences(one_stream(ids)))
+    assert len(expected) == (symbols > 1)
+    for ours, theirs in zip(sequences(chunks), expected, strict=True):
+        assert all(map(np.array_equal, ours, theirs))
+    assert [int(chunk.places[0]) for chunk in chunks] == [int(chunk.targets[0, 0]) for chunk in chunks]
+    assert all(chunk.inputs.shape[1] <= chunk_length for chunk in chunks)
+
+
+def test_a_stream_without_end_is_read_as_it_comes() -> None:
+    def endless() -> Iterator[NDArray[np.int64]]:
+        while True:
+            yield np.zeros(3, np.int64)
+
+    chunks = flowing_stream(endless())
+    widths = [next(chunks).inputs.shape[1] for _ in range(3)]
+    assert widths == [2, 3, 3]
+
+
+@given(LINES, st.booleans(), st.lists(st.integers(0, 300), max_size=9), st.integers(1, 8))
+@settings(deadline=None, max_examples=100)
+def test_blocks_of_a_text_become_blocks_of_whole_lines(
+    lines: list[list[int]], final_newline: bool, cuts: list[int], chunk_length: int
+) -> None:
+    ids = joined(lines, final_newline)
+    blocks = list(whole_lines(iter(np.split(ids, sorted(cuts))), NEWLINE))
+    assert np.array_equal(np.concatenate([*blocks, ids[:0]]), ids)
+    assert all(len(block) for block in blocks)
+    assert all(block[-1] == NEWLINE for block in blocks[:-1])
+    in_order = [item for block in blocks for item in items(lines_in_order(block, NEWLINE, chunk_length))]
+    assert in_order == [tuple(line) for line in lines if line]
 
 
 @given(st.integers(1, 300), st.integers(1, 50), st.integers(1, 9))

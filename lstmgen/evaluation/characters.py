@@ -6,6 +6,7 @@ Knows: ids, and the characters that a vocabulary makes of them. Does not know: f
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from lstmgen.evaluation.score import Predictions
 from lstmgen.generation.sampler import likeliest
@@ -24,8 +25,8 @@ class Expected:
 class CharacterScore:
     """One character of the text."""
 
-    place: int  # in the text, from 0
-    text: str
+    place: int  # of its first symbol in the text, from 0
+    text: str  # of bytes that are no character U+FFFD, and perhaps several
     nats: float  # its surprise; that of all its bytes, for a model of bytes
     expected: tuple[Expected, ...]  # the likeliest symbols in its place, or in that of its first byte
 
@@ -33,6 +34,9 @@ class CharacterScore:
     def bits(self) -> float:
         """Its surprise in bits."""
         return self.nats / math.log(2)
+
+
+_Symbol = tuple[int, int, float, tuple[Expected, ...]]  # its place, id and surprise, and what was expected
 
 
 def score_characters(
@@ -46,22 +50,32 @@ def score_characters(
         predictions: of all others, in the order of the text.
         alternatives: how many.
     """
-    names = [character or f"0x{number:02X}" for number, character in enumerate(vocabulary.spelling())]
     decoder = vocabulary.decoder()
-    text, nats, expected = "".join(map(decoder.feed, first.tolist())), 0.0, tuple[Expected, ...]()
-    place = 0
-    if text:
-        yield CharacterScore(place, text, nats, expected)
-    for part in predictions:
-        likely = zip(*(array.tolist() for array in likeliest(part.logits, alternatives)), strict=True)
-        for place, id_, surprise, row in zip(
-            part.places.tolist(), part.ids.tolist(), part.nats.tolist(), likely, strict=True
-        ):
-            if text:  # the character before is whole: a new one begins
-                nats, expected = 0.0, tuple(Expected(names[id_], p) for id_, p in zip(*row, strict=True))
-            text = decoder.feed(id_)
-            nats += surprise
-            if text:
-                yield CharacterScore(place, text, nats, expected)
+    place, nats, expected, whole = 0, 0.0, tuple[Expected, ...](), True
+    for at, id_, surprise, likely in chain(_given(first), _predicted(vocabulary, predictions, alternatives)):
+        text = decoder.feed(id_)
+        if not whole and (broken := text[: len(text) - (not decoder.pending)]):  # what had begun was no character
+            yield CharacterScore(place, broken, nats, expected)
+            text, whole = text[len(broken) :], True
+        if whole:
+            place, nats, expected = at, 0.0, likely
+        nats += surprise
+        whole = bool(text)
+        if whole:
+            yield CharacterScore(place, text, nats, expected)
     if rest := decoder.finish():
         yield CharacterScore(place, rest, nats, expected)
+
+
+def _given(first: Ids) -> Iterator[_Symbol]:
+    for place, id_ in enumerate(first.tolist()):
+        yield place, id_, 0.0, ()
+
+
+def _predicted(vocabulary: Vocabulary, predictions: Iterable[Predictions], alternatives: int) -> Iterator[_Symbol]:
+    names = [character or f"0x{number:02X}" for number, character in enumerate(vocabulary.spelling())]
+    for part in predictions:
+        likely = (array.tolist() for array in likeliest(part.logits, alternatives))
+        told = (part.places.tolist(), part.ids.tolist(), part.nats.tolist(), *likely)
+        for place, id_, surprise, ids, probabilities in zip(*told, strict=True):
+            yield place, id_, surprise, tuple(Expected(names[i], p) for i, p in zip(ids, probabilities, strict=True))

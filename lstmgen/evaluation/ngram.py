@@ -244,11 +244,7 @@ def fit(ids: Ids, alphabet: Alphabet) -> NgramModel:
     counter = NgramCounter(alphabet)
     tuning = len(ids) - min(len(ids) // 10, _TUNING_SYMBOLS)
     counter.add(ids, 0, tuning)
-    best, least = 1, np.inf
-    for model in models(counter):
-        nats = sum(float(block.sum()) for block in model.nats(ids, tuning, len(ids)))
-        if nats >= least:
-            break
-        best, least = model.order, nats
-    counter.add(ids, tuning, len(ids))
-    return next(model for model in models(counter) if model.order == best)
+    tried = ((sum(float(part.sum()) for part in m.nats(ids, tuning, len(ids))), m.order) for m in models(counter))
+    _, best = min(tried)
+    counter.add(ids, tuning, len(ids))  # which may be too much for that order
+    return next(model for model in models(counter) if model.order == min(best, counter.order))

@@ -36,13 +36,14 @@ def measure_copying(index: SuffixIndex, ids: Ids, newline: int | None = None) ->
     place = int(runs.argmax()) if longest else 0
     where = index.positions(index.find(as_string(ids[place : place + longest]))) if longest else np.zeros(1)
     shares = {n: float((runs[: len(runs) - n + 1] >= n).mean()) for n in NGRAM_LENGTHS if n <= len(runs)}
-    lines = None if newline is None else _share_of_lines(index, as_string(ids), chr(newline))
+    lines = None if newline is None else _share_of_lines(index.text, as_string(ids), chr(newline))
     return Copying(len(ids), longest, place, int(where.min()), shares, lines)
 
 
-def _share_of_lines(index: SuffixIndex, text: str, newline: str) -> float | None:
+def _share_of_lines(training: str, text: str, newline: str) -> float | None:
+    known = set(training.split(newline))
     lines = [line for line in text.split(newline)[:-1] if line]  # what follows the last line feed may be cut short
-    return sum(bool(index.find(newline + line + newline)) for line in lines) / len(lines) if lines else None
+    return sum(line in known for line in lines) / len(lines) if lines else None
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class SuffixIndex:
             order: where each suffix begins, in the order in which they sort, (symbols,).
         """
         self._ids = ids
-        self._text = as_string(ids)
+        self.text = as_string(ids)  # with one character for each id
         self._order = order
 
     @staticmethod
@@ -48,7 +48,7 @@ class SuffixIndex:
 
         def beginning(place: int) -> str:
             start = self._order[place]
-            return self._text[start : start + length]
+            return self.text[start : start + length]
 
         places = range(len(self._order))
         first = bisect_left(places, run, key=beginning)
@@ -70,12 +70,12 @@ class SuffixIndex:
         found = []
         while len(places):
             after = int(self._order[places.start]) + length
-            if after == len(self._text):  # the text ends with the run: this sorts first, and nothing follows
+            if after == len(self.text):  # the text ends with the run: this sorts first, and nothing follows
                 places = places[1:]
                 continue
-            symbol = self._text[after]
+            symbol = self.text[after]
             found.append(ord(symbol))
-            places = places[bisect_right(places, symbol, key=lambda place: self._text[self._order[place] + length]) :]
+            places = places[bisect_right(places, symbol, key=lambda place: self.text[self._order[place] + length]) :]
         return found
 
     def save(self, path: Path, text: str) -> None:

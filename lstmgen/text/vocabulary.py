@@ -197,6 +197,11 @@ class Decoder:
             return self._bytes.decode(bytes([number]))
         return self._vocabulary.characters[number]
 
+    @property
+    def pending(self) -> bool:
+        """Whether a character has begun and is not whole."""
+        return bool(self._bytes.getstate()[0])
+
     def finish(self) -> str:
         """What is left when no more ids come."""
         return self._bytes.decode(b"", final=True)

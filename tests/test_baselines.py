@@ -1,0 +1,176 @@
+"""The yardsticks: what they need by an independent computation, and that they predict what a network predicts."""
+
+import bz2
+import math
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from lstmgen.config import VocabularyKind
+from lstmgen.evaluation import baselines as yardsticks
+from lstmgen.evaluation.baselines import Baseline, baselines
+from lstmgen.evaluation.confidence import Blocks
+from lstmgen.evaluation.ngram import Alphabet, fit
+from lstmgen.evaluation.score import Score, add_up, predict
+from lstmgen.language_model import LanguageModel
+from lstmgen.text.vocabulary import Ids, Vocabulary
+from tests.command_line import untrained_checkpoint
+
+BYTES = Vocabulary(VocabularyKind.BYTES)
+LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\nabcé")
+TRAINING = "abc\nab\n\nbca\né\n" * 3
+TEXTS = ["ab\nc\n", "ab\nc", "\n\nab\n\n\nc\n\n", "abcab", "é\n", "c"]
+MODELS = {lines: LanguageModel(untrained_checkpoint(LETTERS, lines=lines)) for lines in (False, True)}
+COMPRESSORS = ("bz2", "xz", "gzip")
+
+
+def all_of(training: str, text: str, *, lines: bool = False) -> dict[str, Baseline]:
+    found = baselines(LETTERS.encode(training), LETTERS.encode(text), LETTERS, lines=lines)
+    return {baseline.name: baseline for baseline in found}
+
+
+def of_bytes(training: Ids, text: Ids) -> dict[str, float]:
+    """Bits per byte."""
+    return {baseline.name: baseline.bits_per_character for baseline in baselines(training, text, BYTES, lines=False)}
+
+
+def random_bytes(count: int, seed: int = 0) -> Ids:
+    return np.random.default_rng(seed).integers(0, 256, count).astype(np.uint8)
+
+
+def networks_score(text: str, *, lines: bool) -> tuple[Score, Blocks]:
+    ids, model = LETTERS.encode(text), MODELS[lines]
+    blocks = Blocks(len(ids))
+    return add_up(predict(model.engine, model.exact_protocol(ids)), blocks), blocks
+
+
+def as_read(text: str) -> str:
+    """What a network of lines reads: a line feed, then each line that is not empty and its line feed."""
+    return "\n" + "".join(line + "\n" for line in text.split("\n") if line)
+
+
+def test_all_yardsticks_come_the_best_informed_first() -> None:
+    found = all_of(TRAINING, "abcab")
+    counting = f"{fit(LETTERS.encode(TRAINING), Alphabet(5)).order}-gram model"
+    assert list(found) == [counting, *COMPRESSORS, "character frequencies", "uniform, 5 symbols"]
+    assert [name for name, baseline in found.items() if baseline.blocks] == [counting]
+    assert next(iter(all_of("", "abcab"))) == "bz2"  # nothing to count
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"), [*((text, True) for text in TEXTS), *((text, False) for text in TEXTS[:-1])]
+)
+def test_each_predicts_the_symbols_that_a_network_predicts(text: str, lines: bool) -> None:
+    score, _ = networks_score(text, lines=lines)
+    assert score.characters == MODELS[lines].score_ids(LETTERS.encode(text)).characters
+    found = all_of(TRAINING, text, lines=lines)
+    counting, packed = next(iter(found.values())), found["gzip"]
+
+    learned, read = (LETTERS.encode(as_read(each) if lines else each) for each in (TRAINING, text))
+    model = fit(learned, Alphabet(5, 0 if lines else None))
+    assert counting.name == f"{model.order}-gram model"
+    nats = np.concatenate(list(model.nats(read, 1, len(read))))
+    assert len(nats) == score.characters
+    assert counting.nats_per_character == pytest.approx(nats.mean())
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=TRAINING.encode())
+    size = len(packer.compress(text.encode()) + packer.flush())
+    assert packed.nats_per_character == pytest.approx(8 * size * math.log(2) / score.characters)
+
+    counts = np.bincount(learned, minlength=5) + 0.5
+    expected = -np.log(counts / counts.sum())[read[1:]].mean()
+    assert found["character frequencies"].nats_per_character == pytest.approx(expected)
+    assert found["uniform, 5 symbols"].nats_per_character == math.log(5)
+
+
+@given(st.text("\nab", min_size=2, max_size=350), st.booleans())
+@settings(deadline=None, max_examples=40)
+def test_counting_knows_where_in_the_text_its_symbols_stand_as_a_network_does(text: str, lines: bool) -> None:
+    assume(not lines or text.strip("\n"))
+    score, blocks = networks_score(text, lines=lines)
+    counting = next(baselines(LETTERS.encode(TRAINING), LETTERS.encode(text), LETTERS, lines=lines))
+    assert counting.blocks is not None
+    assert np.array_equal(counting.blocks._characters, blocks._characters)
+    assert counting.blocks._characters.sum() == score.characters
+    assert counting.nats_per_character == counting.blocks.nats_per_character
+
+
+def test_counting_gives_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "abcab\ncab\nabc" * 30
+    whole = next(iter(all_of(TRAINING, text).values()))
+    monkeypatch.setattr("lstmgen.evaluation.ngram._BLOCK", 17)
+    parts = next(iter(all_of(TRAINING, text).values()))
+    assert whole.blocks is not None
+    assert parts.blocks is not None
+    assert_allclose(parts.blocks._nats, whole.blocks._nats)
+
+
+def test_frequencies_by_hand() -> None:
+    """Of a a b: half a sight more of each of five symbols, so that none is impossible."""
+    found = all_of("aab", "cabé")  # the first is given
+    expected = -sum(math.log(sights / 5.5) for sights in (2.5, 1.5, 0.5)) / 3
+    assert found["character frequencies"].nats_per_character == pytest.approx(expected)
+
+
+# Compressors
+
+
+def test_what_stands_in_the_training_text_costs_xz_next_to_nothing() -> None:
+    training = random_bytes(60_000) // 4
+    early, late = of_bytes(training, training[5000:15_000]), of_bytes(training, training[-15_000:-5000])
+    assert early["xz"] < 0.3
+    assert late["xz"] < 0.3
+    assert late["gzip"] < 0.3
+    assert early["gzip"] > 6  # farther back than it can look
+
+
+def test_noise_costs_all_its_bits() -> None:
+    found = of_bytes(random_bytes(60_000), random_bytes(20_000, seed=1))
+    for name in COMPRESSORS:
+        assert found[name] == pytest.approx(8, rel=0.02)
+
+
+def test_a_compressor_begins_with_what_it_learned_from_the_training_text() -> None:
+    training = np.frombuffer(b"the fox saw the grapes, and the fox leapt. " * 50, np.uint8)
+    text = np.frombuffer(b"the grapes saw the fox leapt. ", np.uint8)
+    knowing, ignorant = of_bytes(training, text), of_bytes(training[:0], text)
+    for name in COMPRESSORS:
+        assert 0 <= knowing[name] < 0.5 * ignorant[name]
+    both, alone = (len(bz2.compress(part.tobytes())) for part in (np.concatenate([training, text]), training))
+    assert knowing["bz2"] == pytest.approx(8 * (both - alone) / (len(text) - 1))
+
+
+@pytest.mark.parametrize("piece", [1, 7, 300])
+def test_a_text_in_pieces_is_packed_as_the_whole(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    training, text = (generator.geometric(0.1, count).clip(0, 255).astype(np.uint8) for count in (3000, 700))
+    whole = of_bytes(training, text)
+    monkeypatch.setattr(yardsticks, "_PIECE", piece)
+    assert of_bytes(training, text) == whole
+
+
+def test_bz2_is_given_the_end_of_the_training_text_that_fits_beside_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    training, text = random_bytes(3000), random_bytes(500, seed=1)
+    monkeypatch.setattr(yardsticks, "_BZ2_BLOCK", 1500)
+    expected = of_bytes(training[-1000:], text)["bz2"]
+    assert of_bytes(training, text)["bz2"] == expected
+
+
+def test_characters_of_several_bytes_are_packed_as_utf_8() -> None:
+    found = all_of("é" * 40 + "a", "ééééa")
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=("é" * 40 + "a").encode())
+    size = len(packer.compress("ééééa".encode()) + packer.flush())
+    assert found["gzip"].bits_per_character == pytest.approx(8 * size / 4)
+
+
+@pytest.mark.parametrize("training", ["", "a", "ab"])
+def test_no_yardstick_needs_less_than_nothing(training: str) -> None:
+    def needed() -> Iterator[float]:
+        for text in ("ab", "aa", "abcabcabc"):
+            yield from (baseline.nats_per_character for baseline in all_of(training, text).values())
+
+    assert min(needed()) >= 0

@@ -1,0 +1,263 @@
+"""`lstmgen eval`: a copy that goes on learning, the run it is saved as, and what a model copies."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmgen.checkpoint import BEST, HELD_OUT, load_checkpoint
+from lstmgen.config import DynamicConfig
+from lstmgen.evaluation.dynamic import AdaptingModel
+from lstmgen.evaluation.novelty import Copying, compare_copying
+from lstmgen.evaluation.own_text import OwnText, read_own_text
+from lstmgen.evaluation.score import add_up
+from lstmgen.language_model import LanguageModel, load
+from lstmgen.text.vocabulary import Ids
+from tests.command_line import controls, done, files_below, problem, run_of_text, usage_error
+
+OTHER = "The grapes saw the fox. " * 9
+
+
+@pytest.fixture(autouse=True)
+def folder(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a copy of the folder with the trained run; another text lies there."""
+    shutil.copytree(trained_folder, tmp_path / "own")
+    monkeypatch.chdir(tmp_path / "own")
+    Path("other.txt").write_text(OTHER, encoding="utf-8")
+    return tmp_path / "own"
+
+
+def evaluated(*arguments: object) -> dict[str, Any]:
+    (found,) = done("eval", *arguments, "--no-baselines", "--json").json_lines
+    return found
+
+
+def own_text(name: str) -> OwnText:
+    model = load(name)
+    return read_own_text(model.record, model.vocabulary, remedy="")
+
+
+def adapting(name: str) -> AdaptingModel:
+    checkpoint = load_checkpoint(Path("checkpoints", name, BEST))
+    return AdaptingModel(checkpoint, own_text(name).training, DynamicConfig())
+
+
+# Going on learning
+
+
+def test_a_copy_that_goes_on_learning_is_scored_beside_the_model() -> None:
+    found, static = evaluated("fable", "other.txt", "--dynamic"), evaluated("fable", "other.txt")
+    score = add_up(adapting("fable").predict(load("fable").vocabulary.encode(OTHER)))
+    assert found["dynamic"]["nats_per_character"] == pytest.approx(score.nats_per_character, rel=1e-6)
+    assert found["dynamic"]["characters"] == found["characters"] == score.characters
+    assert found["dynamic"]["nats_per_character"] < found["nats_per_character"]  # the text repeats itself
+    assert {name: value for name, value in found.items() if name != "dynamic"} == static
+    shown = done("eval", "fable", "other.txt", "--dynamic").text
+    assert f"{score.nats_per_character:.4f}" in shown
+    assert "going on learning" in shown
+
+
+def test_by_default_it_learns_from_the_text_that_was_held_out() -> None:
+    score = add_up(adapting("fable").predict(own_text("fable").held_out))
+    assert evaluated("fable", "--dynamic")["dynamic"]["nats_per_character"] == pytest.approx(score.nats_per_character)
+
+
+def test_a_model_of_lines_goes_on_learning() -> None:
+    run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
+    score = add_up(adapting("names").predict(own_text("names").held_out))
+    found = evaluated("names", "--dynamic")["dynamic"]
+    assert (found["characters"], found["nats_per_character"]) == (
+        score.characters,
+        pytest.approx(score.nats_per_character),
+    )
+
+
+def test_evaluating_changes_nothing_that_is_not_to_be_saved(folder: Path) -> None:
+    before = files_below(folder)
+    done("eval", "fable", "--dynamic", "--novelty", "-n", 100)
+    assert files_below(folder) == before
+
+
+# What is saved
+
+
+def test_what_the_copy_has_become_is_saved_as_a_run(folder: Path) -> None:
+    before = files_below(folder)
+    ran = done("eval", "fable", "--dynamic", "--save-adapted", "adapted")
+    assert "lstmgen sample adapted" in ran.err
+    expected = adapting("fable")
+    add_up(expected.predict(own_text("fable").held_out))
+    saved = load_checkpoint(Path("checkpoints", "adapted", BEST))
+    for name, weight in expected.adapted(HELD_OUT).weights.items():
+        np.testing.assert_allclose(saved.weights[name], weight, rtol=1e-5, atol=1e-7)
+    assert saved.record.adapted_to == (HELD_OUT,)
+    new = str(Path("checkpoints", "adapted", BEST))
+    assert files_below(folder) == before | {new: Path(new).read_bytes()}
+
+    assert len(done("sample", "adapted", "-n", 30, "--seed", 1).text) == 30
+    (about,) = done("info", "adapted", "--json").json_lines
+    assert about["record"]["adapted_to"] == [HELD_OUT]
+    assert evaluated("adapted", "other.txt")["characters"] == len(OTHER) - 1
+    assert done("eval", "adapted", "other.txt", "--json").json_lines[0]["baselines"]
+
+
+def test_a_model_that_has_read_the_held_out_text_is_not_evaluated_on_it() -> None:
+    done("eval", "fable", "--dynamic", "--save-adapted", "adapted")
+    for choices in ([], ["--dynamic"], ["--novelty"], ["--json"], ["--no-baselines"]):
+        line = problem("eval", "adapted", *choices)
+        assert "adapted to the text that training held out" in line
+        assert "lstmgen eval CHECKPOINT TEXT" in line
+    done("eval", "adapted", "other.txt", "--dynamic", "--save-adapted", "twice")
+    assert load_checkpoint(Path("checkpoints", "twice", BEST)).record.adapted_to == (HELD_OUT, "other.txt")
+    assert "adapted" in problem("eval", "twice")
+
+
+def test_a_model_that_has_read_another_text_is_evaluated_on_its_own() -> None:
+    done("eval", "fable", "other.txt", "--dynamic", "--save-adapted", "adapted", "--quiet")
+    assert load_checkpoint(Path("checkpoints", "adapted", BEST)).record.adapted_to == ("other.txt",)
+    adapted = evaluated("adapted")
+    assert adapted["characters"] == evaluated("fable")["characters"]
+    assert (
+        evaluated("adapted", "other.txt")["nats_per_character"] < evaluated("fable", "other.txt")["nats_per_character"]
+    )
+
+
+def test_a_run_is_never_overwritten(folder: Path) -> None:
+    before = files_below(folder)
+    line = problem("eval", "fable", "--dynamic", "--save-adapted", "fable")
+    assert "--save-adapted fable" in line
+    assert "not overwritten" in line
+    Path("checkpoints", "empty").mkdir()
+    assert "not overwritten" in problem("eval", "fable", "--dynamic", "--save-adapted", "empty")
+    assert files_below(folder) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../fable", "a/b", "/tmp/a", "-a", "a b", "a\nb", "\x1b[31m", "x" * 200]
+)
+def test_what_is_no_name_is_refused(name: str, folder: Path) -> None:
+    before = files_below(folder)
+    line = problem("eval", "fable", "--dynamic", f"--save-adapted={name}")
+    assert line.startswith("lstmgen: --save-adapted")
+    assert controls(line) == set()
+    assert files_below(folder) == before
+
+
+@pytest.mark.parametrize("words", [["fable"], ["fable", "other.txt"], ["fable", "fable", "--dynamic"]])
+def test_saving_needs_one_copy_that_learns(words: list[str]) -> None:
+    assert "--save-adapted" in usage_error("eval", *words, "--save-adapted", "adapted")
+    assert not Path("checkpoints", "adapted").exists()
+
+
+def test_a_problem_leaves_no_run() -> None:
+    for words in (["gone"], ["fable", "gone.txt"], ["fable", "empty.txt"]):
+        Path("empty.txt").write_text("", encoding="utf-8")
+        problem("eval", *words, "--dynamic", "--save-adapted", "adapted")
+        assert not Path("checkpoints", "adapted").exists()
+
+
+# What is copied
+
+
+def random_text(letters: str, count: int, seed: int = 0) -> str:
+    return "".join(np.random.default_rng(seed).choice(list(letters), count))
+
+
+def writing(monkeypatch: pytest.MonkeyPatch, write: Callable[[OwnText, int], Ids]) -> None:
+    """Let every model write what is made of its own text."""
+
+    def written(model: LanguageModel, symbols: int, temperature: float, seed: int) -> Ids:  # noqa: ARG001
+        return write(read_own_text(model.record, model.vocabulary, remedy=""), symbols).astype(np.int64)
+
+    monkeypatch.setattr(LanguageModel, "write", written)
+
+
+def as_json(copying: Copying) -> dict[str, Any]:
+    return {
+        "characters": copying.symbols,
+        "longest_run": copying.longest,
+        "found_in_training": {str(n): share for n, share in copying.shares.items()},
+        "lines_found_in_training": copying.lines,
+    }
+
+
+def test_what_a_model_writes_is_compared_with_its_training_text() -> None:
+    model, own = load("fable"), own_text("fable")
+    expected = compare_copying(own.training, model.write(150, 0.5, 3), own.held_out, model.vocabulary, lines=False)
+    found = evaluated("fable", "--novelty", "-n", 150, "--temp", 0.5, "--seed", 3)["novelty"]
+    assert found["how"] == "temperature 0.5, seed 3"
+    assert found["longest_run"] == {"text": expected.longest_run, "line": expected.line}
+    assert found["written"] == as_json(expected.written)
+    assert expected.real is not None
+    assert found["held_out"] == as_json(expected.real)
+    shown = done("eval", "fable", "--novelty", "-n", 150, "--temp", 0.5, "--seed", 3).text
+    assert "150 characters" in shown
+    assert f"line {expected.line:,} of the training text" in shown
+    assert "text of its own" in shown  # the fable comes again and again, held out too
+
+
+def test_another_text_changes_nothing_of_what_the_model_copies() -> None:
+    choices = ("--novelty", "-n", 100)
+    assert evaluated("fable", "other.txt", *choices)["novelty"] == evaluated("fable", *choices)["novelty"]
+
+
+def test_a_text_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_of_text("noise", random_text("abcdef \n", 5000))
+    writing(monkeypatch, lambda own, symbols: own.training[700 : 700 + symbols])
+    shown = done("eval", "noise", "--novelty", "-n", 400).text
+    verdict = (
+        r"Of its runs of [2-5]0 characters 100% stand there, of real ones 0%: it repeats its training text by heart\."
+    )
+    assert re.search(verdict, shown)
+    found = evaluated("noise", "--novelty", "-n", 400)["novelty"]
+    assert found["written"]["longest_run"] == 400
+    assert set(found["written"]["found_in_training"].values()) == {1.0}
+    text = Path("noise.txt").read_text(encoding="utf-8")
+    assert found["longest_run"] == {"text": text[700:1100], "line": 1 + text[:700].count("\n")}
+
+    writing(monkeypatch, lambda _, symbols: np.random.default_rng(5).integers(0, 8, symbols))
+    assert "it writes text of its own" in done("eval", "noise", "--novelty", "-n", 400).text
+
+
+def test_a_list_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = sorted({random_text("abcdefgh", 6, seed) for seed in range(300)})
+    run_of_text("names", "".join(f"{name}\n" for name in names), lines=True)
+    writing(monkeypatch, lambda own, symbols: own.training[:symbols])
+    shown = done("eval", "names", "--novelty", "-n", 350).text
+    assert "Of its lines 100% stand there, of real ones 0%: it has learned its text by heart." in shown
+    assert "whole lines" in shown
+    assert evaluated("names", "--novelty", "-n", 350)["novelty"]["written"]["lines_found_in_training"] == 1
+
+    writing(monkeypatch, lambda own, symbols: own.held_out[:symbols])
+    assert "Of its lines 0% stand there, of real ones 0%." in done("eval", "names", "--novelty", "-n", 70).text
+
+
+def test_nothing_of_what_is_copied_drives_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    run_of_text("hostile", random_text("\x1b[\x07\x9b\u202eab\n", 900))
+    writing(monkeypatch, lambda own, symbols: own.training[:symbols])
+    ran = done("eval", "hostile", "--novelty", "-n", 300, terminal=True)
+    assert controls(ran.text + ran.err.replace("\r", "")) == set()
+    assert "\u202e" not in ran.text
+
+
+@pytest.mark.parametrize("choices", [["-n", "0"], ["-n", "-1"], ["--seed", "-1"]])
+def test_numbers_that_cannot_be_are_wrong_usage(choices: list[str]) -> None:
+    assert choices[0] in usage_error("eval", "fable", "--novelty", *choices)
+
+
+@pytest.mark.parametrize("temperature", ["-1", "nan", "inf"])
+def test_a_temperature_that_cannot_be_is_a_problem(temperature: str) -> None:
+    assert "--temp" in problem("eval", "fable", "--novelty", "--temp", temperature)
+
+
+def test_where_nothing_was_held_out_what_was_written_stands_alone() -> None:
+    done("train", "fable.txt", "--run", "all", "--steps", 1, "--validation", 0, "--hidden-size", 4, "--quiet")
+    found = evaluated("all", "other.txt", "--novelty", "-n", 50)["novelty"]
+    assert found["held_out"] is None
+    assert found["written"]["characters"] == 50
+    assert "held out" not in done("eval", "all", "other.txt", "--novelty", "-n", 50).text

@@ -1,0 +1,229 @@
+"""`lstmgen eval`: what stands beside a model's score: yardsticks, intervals, other models; and which word is which."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmgen.checkpoint import BEST, load_checkpoint, save_checkpoint
+from lstmgen.evaluation.baselines import baselines
+from lstmgen.evaluation.confidence import Blocks
+from lstmgen.evaluation.own_text import read_own_text
+from lstmgen.evaluation.score import add_up, predict
+from lstmgen.language_model import load
+from lstmgen.text.corpus import read_corpus
+from tests.command_line import controls, done, problem, run, run_of_text, untrained_run
+from tests.conftest import FABLE
+
+COMPRESSORS = ["bz2", "xz", "gzip"]
+LONG = FABLE * 30
+
+
+@pytest.fixture(autouse=True)
+def folder(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a copy of the folder with the trained run, which a test may change; a longer text lies there."""
+    shutil.copytree(trained_folder, tmp_path / "own")
+    monkeypatch.chdir(tmp_path / "own")
+    Path("long.txt").write_text(LONG, encoding="utf-8")
+    return tmp_path / "own"
+
+
+def evaluated(*arguments: object, stdin: bytes | None = None) -> dict[str, Any]:
+    (found,) = done("eval", *arguments, "--json", stdin=stdin).json_lines
+    return found
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+# Yardsticks
+
+
+@pytest.mark.parametrize("arguments", [("fable",), ("fable", "long.txt")])
+def test_the_yardsticks_know_the_training_text_and_predict_the_same(arguments: tuple[str, ...]) -> None:
+    model = load("fable")
+    own = read_own_text(model.record, model.vocabulary, remedy="")
+    ids = own.held_out if arguments == ("fable",) else model.vocabulary.encode(LONG)
+    expected = list(baselines(own.training, ids, model.vocabulary, lines=False))
+    found = evaluated(*arguments)["baselines"]
+    assert [each["name"] for each in found] == [each.name for each in expected]
+    assert [each["nats_per_character"] for each in found] == [each.nats_per_character for each in expected]
+    assert [each["bits_per_character"] for each in found] == [each.bits_per_character for each in expected]
+
+    shown = flat(done("eval", *arguments).text)
+    for baseline in expected:
+        assert f" {baseline.name} {baseline.nats_per_character:.4f} " in shown
+        assert f" {baseline.bits_per_character:.3f} " in shown
+    assert f"{expected[0].name} needs {expected[0].bits_per_character:.2f}" in shown
+
+
+@pytest.mark.parametrize("arguments", [("fable",), ("fable", "long.txt")])
+def test_yardsticks_can_be_left_out(arguments: tuple[str, ...]) -> None:
+    assert evaluated(*arguments, "--no-baselines")["baselines"] == []
+    shown = done("eval", *arguments, "--no-baselines").text
+    assert not any(name in shown for name in ["gram", "uniform", "frequencies", " needs ", *COMPRESSORS])
+
+
+def test_a_model_of_lines_and_one_of_bytes_have_yardsticks() -> None:
+    run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
+    found = evaluated("names", "-", stdin=b"abc\n\ncab")
+    assert (found["characters"], len(found["baselines"])) == (8, 6)
+    untrained_run("octets", None)
+    checkpoint = load_checkpoint(Path("checkpoints", "octets", BEST))
+    text = replace(checkpoint.record.text, sources=("fable.txt",))
+    digest = read_corpus(text).sha256
+    save_checkpoint(
+        replace(checkpoint, record=replace(checkpoint.record, text=text, text_sha256=digest)),
+        Path("checkpoints", "octets", BEST),
+    )
+    assert [each["name"] for each in evaluated("octets")["baselines"]][-1] == "uniform, 256 symbols"
+
+
+def test_where_the_training_text_is_gone_another_text_is_scored_without_yardsticks() -> None:
+    Path("fable.txt").unlink()
+    ran = done("eval", "fable", "long.txt", "--json")
+    assert ran.json_lines[0]["baselines"] == []
+    assert ran.err.startswith("note: no yardsticks: ")
+    assert "fable.txt" in ran.err
+    assert done("eval", "fable", "long.txt", "--quiet").err == ""
+    assert done("eval", "fable", "long.txt", "--no-baselines").err == ""
+    for option in ("--novelty", "--dynamic"):
+        line = problem("eval", "fable", "long.txt", option)
+        assert "fable.txt" in line
+        assert "leave out" in line
+    assert "lstmgen eval CHECKPOINT TEXT" in problem("eval", "fable", "--no-baselines")
+
+
+# Intervals
+
+
+def test_a_score_has_an_interval_where_the_text_is_long_enough() -> None:
+    model = load("fable")
+    ids = model.vocabulary.encode(LONG)
+    blocks = Blocks(len(ids))
+    add_up(predict(model.engine, model.exact_protocol(ids)), blocks)
+    interval = blocks.interval()
+    assert interval is not None
+    found = evaluated("fable", "long.txt", "--window", 50)
+    assert found["confidence"]["nats_per_character"] == pytest.approx(list(interval))
+    assert found["confidence"]["level"] == 0.95
+    assert interval.low < found["nats_per_character"] < interval.high
+    assert found["window"]["confidence"]["nats_per_character"][0] < found["window"]["nats_per_character"]
+    shown = flat(done("eval", "fable", "long.txt").text)
+    assert f"{interval.low:.3f} to {interval.high:.3f}" in shown
+    assert evaluated("fable")["confidence"] is None
+    assert "too short" in done("eval", "fable").text
+
+
+# Several models
+
+
+def in_order(text: str, *parts: str) -> bool:
+    places = [text.find(part) for part in parts]
+    return -1 not in places and places == sorted(places)
+
+
+def test_models_that_predict_the_same_text_share_a_table_and_a_sentence() -> None:
+    untrained_run("noise", load("fable").vocabulary.characters)
+    ran = done("eval", "noise", "fable", "long.txt", "--json")
+    assert "no yardsticks" in ran.err
+    noise, fable = ran.json_lines
+    assert (noise["checkpoint"], fable["checkpoint"]) == tuple(
+        str(Path("checkpoints", name, BEST)) for name in ("noise", "fable")
+    )
+    shown = done("eval", "noise", "fable", "long.txt").text
+    assert shown.count("protocol ") == 1
+    assert "checkpoint " not in shown
+    assert in_order(shown, "\nprotocol", "noise", "fable")
+    more = noise["nats_per_character"] - fable["nats_per_character"]
+    assert f"noise needs {more:.4f} nats per character more than fable (95% interval " in shown
+    assert "No clear difference" not in shown
+
+
+def test_models_that_are_alike_have_no_clear_difference() -> None:
+    shutil.copytree("checkpoints/fable", "checkpoints/twin")
+    one, other = done("eval", "fable", "twin", "long.txt", "--json").json_lines
+    assert one.pop("checkpoint") != other.pop("checkpoint")
+    assert one == other
+    shown = done("eval", "fable", "twin", "long.txt").text
+    assert (
+        "needs 0.0000 nats per character more than fable (95% interval 0.000 to 0.000). No clear difference." in shown
+    )
+    assert shown.count("uniform") == 1
+    own = done("eval", "fable", "twin").text  # a text too short for an interval
+    assert "needs 0.0000 nats per character more than fable.\n" in own
+
+
+def test_models_that_predict_different_texts_are_told_apart() -> None:
+    run_of_text("other", "abc\nbca\n" * 50)
+    shown = done("eval", "fable", "other").text
+    first, second = shown.split("\n\n\n")
+    assert in_order(first, "checkpoint ", "fable", "fable.txt: the last 10%", "uniform")
+    assert in_order(second, "checkpoint ", "other", "other.txt: the last 10%", "uniform")
+    assert "more than" not in shown
+    assert len(done("eval", "fable", "other", "--json").json_lines) == 2
+
+
+def test_a_problem_with_one_of_several_is_a_problem() -> None:
+    assert "gone" in problem("eval", "fable", "gone", "long.txt")
+
+
+# Which word is which
+
+
+def test_a_single_word_that_is_a_file_is_a_text_for_the_newest_run() -> None:
+    assert evaluated("long.txt") == evaluated("fable", "long.txt")
+    assert evaluated("-", stdin=LONG.encode())["nats_per_character"] == evaluated("long.txt")["nats_per_character"]
+
+
+def test_a_single_word_that_is_nothing_is_an_unknown_checkpoint() -> None:
+    assert "runs here: fable" in problem("eval", "fabel")
+    assert "fabel.txt" in problem("eval", "fable", "fabel.txt")  # the second is a text that is not there
+
+
+def test_a_word_that_names_a_checkpoint_is_one_wherever_it_stands() -> None:
+    shutil.copytree("checkpoints/fable", "checkpoints/long.txt")
+    assert len(done("eval", "fable", "long.txt", "--json").json_lines) == 2
+    for last in ("checkpoints/fable", "checkpoints/fable/best.safetensors"):
+        assert len(done("eval", "fable", last, "--json").json_lines) == 2
+    assert evaluated("fable", Path("long.txt").absolute())["characters"] == len(LONG) - 1
+    assert evaluated("checkpoints/fable")["characters"] == evaluated("fable")["characters"]
+
+
+# What a terminal gets
+
+
+@pytest.mark.parametrize("choices", [(), ("--window", 9), ("--no-baselines",)])
+def test_a_terminal_gets_nothing_to_obey(choices: tuple[object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")  # so that what is left of control characters is not our own colour
+    name, text = "a\x1b[31m\x9bb", "t\x1b]0;\x07\u202e.txt"
+    shutil.copytree("checkpoints/fable", Path("checkpoints", name))
+    Path(text).write_text(LONG, encoding="utf-8")
+    for code, words in (
+        (0, (name,)),
+        (0, (name, text)),
+        (0, ("fable", name, text)),
+        (0, (name, "fable")),
+        (1, (f"{name}?",)),
+        (1, ("fable", f"{text}?")),
+    ):
+        ran = run("eval", *words, *choices, terminal=True)
+        shown = ran.text + ran.err.replace("\r", "")  # the bar returns to the beginning of its line
+        assert (ran.code, controls(shown)) == (code, set())
+        assert "\u202e" not in shown
+
+
+def test_numbers_that_are_none_never_reach_json() -> None:
+    """The reader of these lines refuses NaN and Infinity."""
+    path = untrained_run("loud", load("fable").vocabulary.characters)
+    checkpoint = load_checkpoint(path)
+    loud = {name: np.full_like(weight, 9e5) for name, weight in checkpoint.weights.items()}
+    loud["head.weight"][0] *= -1
+    save_checkpoint(replace(checkpoint, weights=loud), path)
+    found = evaluated("loud", "long.txt", "--window", 3)
+    assert found["nats_per_character"] > 700
+    assert found["window"]["perplexity"] > 1e300

@@ -1,0 +1,129 @@
+"""Intervals from the block bootstrap: what they hold, how often, and what makes them narrow."""
+
+from itertools import pairwise
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lstmgen.evaluation.confidence import LEVEL, Blocks, Interval
+
+SYMBOLS = 6000
+
+
+def correlated(seed: int, symbols: int = SYMBOLS, memory: float = 0.9) -> NDArray[np.float64]:
+    """Surprise around 2 nats that a hard word, a hard scene, raises for a while: autoregressive noise."""
+    shocks = np.random.default_rng(seed).normal(0, (1 - memory**2) ** 0.5, symbols + 200)
+    age = np.arange(200)
+    return 2 + np.convolve(shocks, memory**age, "valid")[:symbols]
+
+
+def blocks_of(nats: NDArray[np.float64]) -> Blocks:
+    blocks = Blocks(len(nats) + 1)
+    blocks.add(np.arange(1, len(nats) + 1), nats)
+    return blocks
+
+
+def interval_of(nats: NDArray[np.float64], beside: NDArray[np.float64] | None = None) -> Interval:
+    interval = blocks_of(nats).interval(None if beside is None else blocks_of(beside))
+    assert interval is not None
+    return interval
+
+
+def width(interval: Interval) -> float:
+    return interval.high - interval.low
+
+
+def test_surprise_that_never_changes_is_certain() -> None:
+    interval = interval_of(np.full(SYMBOLS, 1.25))
+    assert interval == pytest.approx((1.25, 1.25), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_interval_holds_the_mean_of_the_text(seed: int) -> None:
+    nats = correlated(seed)
+    interval = interval_of(nats)
+    assert blocks_of(nats).nats_per_character == pytest.approx(nats.mean())
+    assert interval.low < nats.mean() < interval.high
+    assert interval == interval_of(nats)  # nothing is left to chance
+
+
+def test_the_interval_covers_what_is_true_as_often_as_it_says() -> None:
+    """Of texts that each are another stretch of the same, whose mean is 2."""
+    intervals = [interval_of(correlated(seed)) for seed in range(200)]
+    covered = np.mean([interval.low <= 2 <= interval.high for interval in intervals])
+    assert LEVEL == 0.95
+    assert 0.88 <= covered <= 0.99
+
+
+def test_single_characters_drawn_anew_would_promise_too_much() -> None:
+    """Why whole blocks are drawn: neighbours are not independent."""
+    nats = correlated(0)
+    independent = 2 * 1.96 * nats.std() / SYMBOLS**0.5
+    assert width(interval_of(nats)) > 2 * independent
+    shuffled = np.random.default_rng(0).permutation(nats)
+    assert width(interval_of(shuffled)) == pytest.approx(independent, rel=0.3)
+
+
+def test_a_longer_text_tells_more() -> None:
+    widths = [width(interval_of(correlated(1, symbols))) for symbols in (4000, 40_000, 400_000)]
+    for wide, narrow in pairwise(widths):
+        assert narrow == pytest.approx(wide / 10**0.5, rel=0.35)
+
+
+def test_two_models_of_the_same_text_differ_more_surely_than_their_intervals_say() -> None:
+    one = correlated(2)
+    other = one + 0.05 + np.random.default_rng(0).normal(0, 0.1, SYMBOLS)
+    apart, together = interval_of(other), interval_of(other, beside=one)
+    assert apart.low < one.mean()  # alone it could be chance
+    assert together.low > 0
+    assert together.low < (other - one).mean() < together.high
+    assert width(together) < 0.1 * width(apart)
+    back = interval_of(one, beside=other)
+    assert back == pytest.approx((-together.high, -together.low), abs=1e-3)
+    assert interval_of(one, beside=one) == (0, 0)
+
+
+@pytest.mark.parametrize("symbols", [0, 1, 99, 1899])
+def test_a_short_text_has_no_interval(symbols: int) -> None:
+    blocks = blocks_of(correlated(3, max(1, symbols))[:symbols])
+    assert blocks.interval() is None
+    assert blocks.interval(beside=blocks) is None
+
+
+def test_where_nothing_was_predicted_nothing_is_drawn() -> None:
+    """A text of a few characters in a long one, for whatever reason, is a short text."""
+    blocks = Blocks(100_000)
+    for place in range(0, 19_000, 1000):
+        blocks.add(np.array([place]), np.array([1.0]))
+    assert blocks.interval() is None
+    blocks.add(np.array([19_000]), np.array([3.0]))
+    assert blocks.nats_per_character == pytest.approx(1.1)
+    interval = blocks.interval()
+    assert interval is not None
+    assert interval.low >= 1
+    assert interval.high <= 1.4
+
+
+@given(st.lists(st.integers(0, 5000), max_size=6), st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=30)
+def test_parts_may_come_in_any_order(cuts: list[int], random: Random) -> None:
+    places, nats = np.arange(1, 5001), correlated(4, 5000)
+    parts = [np.arange(start, stop) for start, stop in pairwise(sorted({0, 5000, *cuts}))]
+    random.shuffle(parts)
+    blocks = Blocks(5001)
+    for part in parts:
+        blocks.add(places[part], nats[part])
+    expected = blocks_of(nats)
+    assert blocks.nats_per_character == pytest.approx(expected.nats_per_character)
+    assert blocks.interval() == pytest.approx(expected.interval())
+
+
+@pytest.mark.parametrize("symbols", [1, 99, 100, 101, 9900, 9999, 10_000, 10_001, 1_000_000])
+def test_a_line_may_end_one_place_after_the_text(symbols: int) -> None:
+    blocks = Blocks(symbols)
+    blocks.add(np.array([0, symbols]), np.array([1.0, 2.0]))
+    assert blocks.nats_per_character == 1.5

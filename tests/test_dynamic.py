@@ -1,0 +1,237 @@
+"""A model that goes on learning: from what it was scored on and nothing else, by the update that is written down."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lstmgen.checkpoint import HELD_OUT, Checkpoint
+from lstmgen.config import DynamicConfig, VocabularyKind
+from lstmgen.evaluation.dynamic import AdaptingModel
+from lstmgen.evaluation.score import Predictions, score
+from lstmgen.generation.engine import NumpyEngine
+from lstmgen.text.streams import Chunk, ParallelStreams, every_line, one_stream
+from lstmgen.text.vocabulary import Vocabulary
+from tests.command_line import untrained_checkpoint
+from tests.conftest import CELLS
+
+VOCABULARY = Vocabulary(VocabularyKind.CHARACTERS, "\nabcdef")
+TRAINING = np.random.default_rng(1).integers(0, 7, 600)
+IDS = np.random.default_rng(2).integers(0, 7, 40)
+SEGMENT = 7
+LEARNING = DynamicConfig(segment_length=SEGMENT, learning_rate=0.02, decay=0.01, scale_batch_size=4, scale_chunks=5)
+STILL = replace(LEARNING, learning_rate=0.0, decay=0.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The products of a few units are too small to share."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def network(name: str = "lstm", *, attention: int = 0, lines: bool = False, num_layers: int = 2) -> Checkpoint:
+    """A network of a few units with random weights."""
+    cell = {field: getattr(CELLS[name], field) for field in ("cell", "peepholes", "reset")}
+    sizes = {"hidden_size": 5, "num_layers": num_layers, "embedding_size": 3, "attention": attention}
+    return untrained_checkpoint(VOCABULARY, lines=lines, **cell, **sizes)
+
+
+def costs(predictions: Iterable[Predictions]) -> NDArray[np.float64]:
+    return np.concatenate([part.nats for part in predictions])
+
+
+def read(checkpoint: Checkpoint, ids: NDArray[np.int64], config: DynamicConfig = LEARNING) -> NDArray[np.float64]:
+    """The surprise of each symbol, in the order of the text."""
+    return costs(AdaptingModel(checkpoint, TRAINING, config).predict(ids))
+
+
+@pytest.mark.parametrize(("name", "attention"), [*((name, 0) for name in CELLS), ("lstm", 3)])
+def test_what_learns_nothing_scores_as_ever_and_what_learns_begins_so(name: str, attention: int) -> None:
+    checkpoint = network(name, attention=attention)
+    still, learning = read(checkpoint, IDS, STILL), read(checkpoint, IDS)
+    static = score(NumpyEngine(checkpoint.network, checkpoint.weights), one_stream(IDS))
+    assert_allclose(still.sum(), static.nats, rtol=1e-5)
+    first = SEGMENT - 1  # of a text's first symbols one is given
+    assert np.array_equal(learning[:first], still[:first])
+    assert np.abs(learning - still)[first:].min() > 0
+
+
+@given(st.integers(1, len(IDS) - 1), st.integers(1, 6), st.sampled_from(["lstm", "gru-after"]))
+@settings(deadline=None, max_examples=30)
+def test_nothing_is_learned_from_a_symbol_before_it_is_scored(place: int, shift: int, name: str) -> None:
+    """Whatever comes at a place or after it, all before it costs the same, to the last bit."""
+    checkpoint, changed = network(name), IDS.copy()
+    changed[place:] = (changed[place:] + shift) % 7
+    before = place - 1  # symbols that were predicted
+    ours, theirs = read(checkpoint, IDS), read(checkpoint, changed)
+    assert np.array_equal(ours[:before], theirs[:before])
+    assert ours[before] != theirs[before]
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_what_was_read_changes_what_is_expected_beyond_what_the_state_remembers(name: str) -> None:
+    checkpoint, changed = network(name), IDS.copy()
+    changed[3] = (changed[3] + 1) % 7
+    difference = read(checkpoint, changed) - read(checkpoint, IDS)
+    remembered = read(checkpoint, changed, STILL) - read(checkpoint, IDS, STILL)
+    assert np.array_equal(difference[: SEGMENT - 1], remembered[: SEGMENT - 1])
+    assert np.abs(difference - remembered)[SEGMENT - 1 :].max() > 1e-3
+
+
+# The update
+
+
+class ByTorch:
+    """The same LSTM of nn.Embedding, nn.LSTM and nn.Linear in float64, and the update of the module's docstring."""
+
+    def __init__(self, checkpoint: Checkpoint, config: DynamicConfig) -> None:
+        self.config = config
+        self.embedding, self.lstm = nn.Embedding(7, 3), nn.LSTM(3, 5, batch_first=True)
+        self.head = nn.Linear(5, 7)
+        nn.ModuleList([self.embedding, self.lstm, self.head]).double()
+        lstm = dict(self.lstm.named_parameters())
+        self.weights: dict[str, Tensor] = {
+            "embedding": self.embedding.weight,
+            "layers.0.weight_ih": lstm["weight_ih_l0"],
+            "layers.0.weight_hh": lstm["weight_hh_l0"],
+            "layers.0.bias": lstm["bias_ih_l0"],
+            "head.weight": self.head.weight,
+            "head.bias": self.head.bias,
+        }
+        with torch.no_grad():
+            lstm["bias_hh_l0"].zero_()
+            for name, weight in self.weights.items():
+                weight.copy_(torch.from_numpy(checkpoint.weights[name]))
+        self.trained = {name: weight.detach().clone() for name, weight in self.weights.items()}
+
+    def gradients(self, chunks: Iterable[Chunk]) -> Iterator[dict[str, Tensor]]:
+        """Of each chunk's mean surprise, state carried; what is done with them is done before the next chunk."""
+        state = None
+        for chunk in chunks:
+            outputs, (hidden, cell) = self.lstm(self.embedding(torch.from_numpy(chunk.inputs)), state)
+            state = (hidden.detach(), cell.detach())
+            targets = torch.from_numpy(chunk.targets)
+            surprise = -self.head(outputs).log_softmax(dim=-1).gather(-1, targets[:, :, None]).mean()
+            yield dict(zip(self.weights, torch.autograd.grad(surprise, list(self.weights.values())), strict=True))
+
+    def learn(self, training: NDArray[np.int64], ids: NDArray[np.int64]) -> dict[str, Tensor]:
+        """The weights after a text has been read."""
+        config, length = self.config, self.config.segment_length
+        chunks = ParallelStreams(training, config.scale_batch_size, length, seed=0).chunks(0)
+        samples = list(self.gradients(islice(chunks, config.scale_chunks)))
+        M = {name: torch.stack([sample[name] ** 2 for sample in samples]).mean(0).sqrt() for name in self.weights}
+        mean = torch.cat([each.flatten() for each in M.values()]).mean()
+        for g in self.gradients(one_stream(ids, length)):
+            with torch.no_grad():
+                for name, W in self.weights.items():
+                    back = torch.minimum(config.decay * M[name] / mean, torch.ones(())) * (self.trained[name] - W)
+                    W.add_(back - config.learning_rate * g[name] / (M[name] + config.epsilon * mean))
+        return self.weights
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.004, 0.3, 1e9])
+def test_weights_move_as_the_equation_says(decay: float) -> None:
+    checkpoint, config = network(num_layers=1), replace(LEARNING, decay=decay)
+    model = AdaptingModel(checkpoint, TRAINING, config)
+    assert len(costs(model.predict(IDS))) == len(IDS) - 1
+    expected = ByTorch(checkpoint, config).learn(TRAINING, IDS)
+    adapted = model.adapted("a text").weights
+    assert adapted.keys() == expected.keys()
+    for name, weight in adapted.items():
+        assert np.abs(weight - checkpoint.weights[name]).max() > 1e-2
+        assert_allclose(weight, expected[name].detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_strong_decay_keeps_the_weights_near_the_trained_ones() -> None:
+    """They are never farther than a single segment takes them."""
+
+    def distance(config: DynamicConfig) -> float:
+        checkpoint = network()
+        model = AdaptingModel(checkpoint, TRAINING, config)
+        costs(model.predict(np.tile(IDS, 5)))
+        weights = model.adapted("a text").weights
+        return sum(float(np.abs(weights[name] - checkpoint.weights[name]).sum()) for name in weights)
+
+    assert distance(replace(LEARNING, decay=1e9)) < 0.2 * distance(replace(LEARNING, decay=0.0))
+
+
+def test_a_text_that_comes_again_gets_cheaper() -> None:
+    again = read(network(), np.tile(IDS, 12)).tolist()
+    first, last = np.mean(again[: len(IDS)]), np.mean(again[-len(IDS) :])
+    assert last < 0.85 * first
+    still = read(network(), np.tile(IDS, 12), STILL).tolist()
+    assert np.mean(still[-len(IDS) :]) == pytest.approx(np.mean(still[: len(IDS)]), rel=0.05)
+
+
+# What is read, and what is left of it
+
+
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(1, 12), st.booleans())
+@settings(deadline=None, max_examples=30)
+def test_every_symbol_is_predicted_once_and_in_order(symbols: list[int], segment: int, lines: bool) -> None:
+    ids = np.array(symbols)
+    config = replace(LEARNING, segment_length=segment, scale_chunks=2)
+    parts = list(AdaptingModel(network(num_layers=1, lines=lines), TRAINING, config).predict(ids))
+    places = [place for part in parts for place in part.places.tolist()]
+    found = [symbol for part in parts for symbol in part.ids.tolist()]
+    if not lines:
+        assert (places, found) == (list(range(1, len(ids))), symbols[1:])
+        return
+    ended, before = [*symbols, 0], [0, *symbols]
+    assert places == [place for place, symbol in enumerate(ended) if (before[place], symbol) != (0, 0)]
+    assert found == [ended[place] for place in places]
+
+
+def test_a_model_of_lines_begins_each_from_the_initial_state() -> None:
+    checkpoint = network("gru-before", lines=True)
+    engine = NumpyEngine(checkpoint.network, checkpoint.weights)
+    lines = ["abcdefabcdef", "b", "fedcba", "cab"]
+    ids = VOCABULARY.encode("\n\n".join(lines)).astype(np.int64)
+    alone = [score(engine, every_line(VOCABULARY.encode(line), 0, 1)).nats for line in lines]
+    assert_allclose(read(checkpoint, ids, STILL).sum(), sum(alone), rtol=1e-5)
+    learned = read(checkpoint, ids) - read(checkpoint, ids, STILL)
+    assert not learned[:SEGMENT].any()
+    assert learned[SEGMENT:].all()
+
+
+def test_the_adapted_model_holds_what_it_has_become_and_the_given_one_stays() -> None:
+    checkpoint = replace(network(), extra={"resume": np.zeros(3)})
+    checkpoint = replace(checkpoint, record=replace(checkpoint.record, validation_nats=2.0, best_nats=1.9, step=60))
+    before = {name: weight.copy() for name, weight in checkpoint.weights.items()}
+    model = AdaptingModel(checkpoint, TRAINING, LEARNING)
+    unread = model.adapted("nothing")
+    assert all(np.array_equal(unread.weights[name], before[name]) for name in before)
+
+    costs(model.predict(IDS))
+    adapted = model.adapted(HELD_OUT)
+    assert all(np.array_equal(checkpoint.weights[name], before[name]) for name in before)
+    assert not any(np.array_equal(adapted.weights[name], before[name]) for name in before)
+    assert all(weight.dtype == np.float32 for weight in adapted.weights.values())
+    assert (adapted.model, adapted.vocabulary, adapted.extra) == (checkpoint.model, checkpoint.vocabulary, {})
+    assert adapted.record == replace(
+        checkpoint.record, validation_nats=None, best_nats=None, adapted_to=("the held-out text",)
+    )
+    assert checkpoint.record.adapted_to == ()
+
+    further = AdaptingModel(adapted, TRAINING, LEARNING)
+    engine = NumpyEngine(adapted.network, adapted.weights)
+    nats = costs(further.predict(IDS))
+    assert_allclose(nats[: SEGMENT - 1].sum(), score(engine, one_stream(IDS[:SEGMENT])).nats, rtol=1e-5)
+    assert further.adapted("other.txt").record.adapted_to == (HELD_OUT, "other.txt")
+
+
+@pytest.mark.parametrize("symbols", [2, 3, SEGMENT, SEGMENT + 1])
+def test_a_training_text_of_a_few_symbols_is_enough(symbols: int) -> None:
+    nats = costs(AdaptingModel(network(), TRAINING[:symbols], LEARNING).predict(IDS))
+    assert np.isfinite(nats).all()

@@ -1,0 +1,149 @@
+"""What a text has in common with another, by the index and by looking everywhere."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lstmgen.config import VocabularyKind
+from lstmgen.evaluation.novelty import NGRAM_LENGTHS, Copying, compare_copying, longest_runs, measure_copying
+from lstmgen.text.suffixes import SuffixIndex
+from lstmgen.text.vocabulary import Ids, Vocabulary
+
+TEXTS = st.lists(st.integers(0, 2), max_size=60)
+BYTES = Vocabulary(VocabularyKind.BYTES)
+LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\nabcdefghij ")
+"""Its line feed has the id 0."""
+
+
+def as_ids(symbols: Sequence[int]) -> NDArray[np.uint8]:
+    return np.array(symbols, np.uint8)
+
+
+def stands_in(training: Sequence[int], run: Sequence[int]) -> list[int]:
+    """The places where a run begins."""
+    return [
+        place for place in range(len(training) - len(run) + 1) if list(training[place : place + len(run)]) == list(run)
+    ]
+
+
+def encoded(text: str) -> Ids:
+    return LETTERS.encode(text)
+
+
+def compared(training: str, written: str, *, lines: bool = False, real: str = "") -> tuple[Copying, str, int]:
+    found = compare_copying(encoded(training), encoded(written), encoded(real), LETTERS, lines=lines)
+    return found.written, found.longest_run, found.line
+
+
+@given(TEXTS, TEXTS)
+@settings(deadline=None, max_examples=150)
+def test_runs_and_shares_are_those_found_by_looking_everywhere(training: list[int], text: list[int]) -> None:
+    index = SuffixIndex.build(as_ids(training))
+    runs = [
+        max(n for n in range(len(text) - place + 1) if n == 0 or stands_in(training, text[place : place + n]))
+        for place in range(len(text))
+    ]
+    assert longest_runs(index, as_ids(text)).tolist() == runs
+
+    copying = measure_copying(index, as_ids(text))
+    assert (copying.symbols, copying.longest, copying.lines) == (len(text), max(runs, default=0), None)
+    assert list(copying.shares) == [n for n in NGRAM_LENGTHS if n <= len(text)]
+    for n, share in copying.shares.items():
+        ngrams = [text[place : place + n] for place in range(len(text) - n + 1)]
+        assert share == pytest.approx(sum(bool(stands_in(training, ngram)) for ngram in ngrams) / len(ngrams))
+    if copying.longest:
+        run = text[copying.place : copying.place + copying.longest]
+        assert len(run) == copying.longest
+        assert copying.training_place == stands_in(training, run)[0]
+
+
+def test_the_longest_run_is_shown_with_the_line_in_which_it_stands_first() -> None:
+    training = "a b c\n\nabc def\nghi\nabc def\n"
+    for written, run, line in (
+        ("jbc defj", "bc def", 3),
+        ("jj\n", "\n", 1),  # at the end of the first line
+        ("\n\njj", "\n\n", 1),
+        ("i\nabcj", "i\nabc", 4),
+        ("ja b c", "a b c", 1),
+        ("jjj", "", 1),
+        ("", "", 1),
+    ):
+        copying, longest_run, number = compared(training, written)
+        assert (longest_run, number) == (run, line)
+        assert copying.longest == len(run)
+
+
+def test_without_line_feeds_there_is_one_line() -> None:
+    known = Vocabulary(VocabularyKind.CHARACTERS, "abc")
+    found = compare_copying(known.encode("abcabc"), known.encode("ccab"), known.encode(""), known, lines=False)
+    assert (found.longest_run, found.line, found.real) == ("cab", 1, None)
+
+
+def test_bytes_are_shown_as_text() -> None:
+    training, written = np.array(BYTES.encode("\n\nschöne Grüße")), BYTES.encode("XschöneX")
+    found = compare_copying(training, written, written, BYTES, lines=False)
+    assert (found.longest_run, found.line, found.written.longest) == ("schöne", 3, len("schöne".encode()))
+
+
+def test_what_is_copied_whole_has_all_shares_and_what_is_foreign_none() -> None:
+    generator = np.random.default_rng(0)
+    training = generator.integers(0, 9, 500)
+    copied, foreign = training[100:300], np.full(200, 11)
+    found = compare_copying(training.astype(np.uint8), copied, foreign, LETTERS, lines=False)
+    assert found.written.shares == dict.fromkeys(NGRAM_LENGTHS, 1.0)
+    assert (found.written.longest, found.written.place, found.written.training_place) == (200, 0, 100)
+    assert found.real is not None
+    assert found.real.shares == dict.fromkeys(NGRAM_LENGTHS, 0.0)
+    assert found.real.longest == 0
+
+
+def test_as_much_of_real_text_is_looked_at_as_was_written() -> None:
+    training, real = encoded("abc" * 30), encoded("defabcabcabcabcabc")
+    found = compare_copying(training, encoded("defab"), real, LETTERS, lines=False)
+    assert found.real == found.written
+    assert found.written.shares == {5: 0.0}
+
+
+# Whole lines
+
+
+@pytest.mark.parametrize(
+    ("written", "share"),
+    [
+        ("abc\n", 1.0),  # the first line of the training text
+        ("def\n", 1.0),
+        ("ghi\n", 1.0),  # the last
+        ("ab\n", 0.0),  # only part of a line
+        ("bc\n", 0.0),
+        ("abc\ndef\nghi\nj\n", 0.75),
+        ("def\n\n\nj\n", 0.5),  # empty lines are none
+        ("j\ndef", 0.0),  # what may be cut short does not count
+        ("def\nde", 1.0),
+        ("def", None),
+        ("\n\n", None),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("ending", ["\n", ""])
+def test_whole_lines_are_found_wherever_they_stand(written: str, share: float | None, ending: str) -> None:
+    copying, _, _ = compared("abc\n\ndef\nghi" + ending, written, lines=True)
+    assert copying.lines == share
+    assert compared("abc\n\ndef\nghi" + ending, written)[0].lines is None
+
+
+@given(st.lists(st.text("ab", max_size=3), max_size=12), st.lists(st.text("ab", max_size=3), max_size=12))
+@settings(deadline=None, max_examples=80)
+def test_the_share_of_lines_is_that_found_by_looking_everywhere(training: list[str], written: list[str]) -> None:
+    training_text, text = ("".join(line + "\n" for line in lines) for lines in (training, written))
+    copying, _, _ = compared(training_text, text, lines=True)
+    filled = [line for line in written if line]
+    assert copying.lines == (sum(line in training for line in filled) / len(filled) if filled else None)
+
+
+def test_without_text_there_is_nothing_to_copy() -> None:
+    assert compared("", "abc") == (Copying(3, 0, 0, 0, {}, None), "", 1)
+    assert compared("abc", "") == (Copying(0, 0, 0, 0, {}, None), "", 1)

@@ -1,0 +1,141 @@
+"""How surprising each character is: the whole text, its whole surprise, and what was expected instead."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from lstmgen.config import VocabularyKind
+from lstmgen.evaluation.characters import CharacterScore, score_characters
+from lstmgen.evaluation.score import predict
+from lstmgen.generation.engine import NumpyEngine
+from lstmgen.text.streams import lines_in_order, one_stream
+from lstmgen.text.vocabulary import Ids, Vocabulary
+from tests.command_line import untrained_checkpoint
+
+BYTES = Vocabulary(VocabularyKind.BYTES)
+LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\nabcé日")
+
+OF_WHOLE_AND_BROKEN_CHARACTERS = st.lists(
+    st.sampled_from(
+        [b"a", "é".encode(), "日".encode(), "🙂".encode(), b"\xc2", b"\xe6\x97", b"\x80", b"\xf0\x9f", b"\xff"]
+    ),
+    min_size=1,
+    max_size=8,
+).map(b"".join)
+CODES_OF_SURROGATES = st.lists(st.sampled_from([0xED, 0xA0, 0x80, 0x61]), min_size=1, max_size=8).map(bytes)
+
+
+def engine_of(vocabulary: Vocabulary) -> NumpyEngine:
+    checkpoint = untrained_checkpoint(vocabulary)
+    return NumpyEngine(checkpoint.network, checkpoint.weights)
+
+
+ENGINES = {vocabulary.kind: engine_of(vocabulary) for vocabulary in (BYTES, LETTERS)}
+
+
+def scored(ids: Ids, vocabulary: Vocabulary, alternatives: int = 5, chunk_length: int = 7) -> list[CharacterScore]:
+    predictions = predict(ENGINES[vocabulary.kind], one_stream(ids, chunk_length))
+    return list(score_characters(vocabulary, ids[:1], predictions, alternatives))
+
+
+def costs(ids: Ids, vocabulary: Vocabulary) -> list[float]:
+    """The surprise of each symbol; that of the first, which is given, is 0."""
+    parts = predict(ENGINES[vocabulary.kind], one_stream(ids))
+    return [0.0, *(nats for part in parts for nats in part.nats.tolist())]
+
+
+@given(st.text(LETTERS.characters, min_size=1, max_size=40), st.integers(0, 9))
+@settings(deadline=None, max_examples=60)
+def test_characters_are_the_text_with_its_whole_surprise(text: str, alternatives: int) -> None:
+    ids = LETTERS.encode(text)
+    found = scored(ids, LETTERS, alternatives)
+    assert [(character.place, character.text) for character in found] == list(enumerate(text))
+    assert_allclose([character.nats for character in found], costs(ids, LETTERS), rtol=1e-5, atol=1e-6)
+    assert (found[0].nats, found[0].expected) == (0.0, ())
+    for character in found[1:]:
+        assert character.bits == pytest.approx(character.nats / math.log(2))
+        probabilities = [expected.probability for expected in character.expected]
+        assert len(probabilities) == min(alternatives, len(LETTERS))
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert len({expected.symbol for expected in character.expected}) == len(probabilities)
+        if alternatives >= len(LETTERS):
+            assert math.fsum(probabilities) == pytest.approx(1)
+        by_symbol = {expected.symbol: expected.probability for expected in character.expected}
+        chance = math.exp(-character.nats)
+        if character.text in by_symbol:
+            assert by_symbol[character.text] == pytest.approx(chance)
+        else:
+            assert min(probabilities, default=1) >= chance * (1 - 1e-6)
+
+
+@given(st.text("aé日🙂\n", min_size=1, max_size=30), st.integers(1, 9))
+@settings(deadline=None, max_examples=60)
+def test_characters_of_several_bytes_come_whole_with_the_surprise_of_all(text: str, chunk_length: int) -> None:
+    ids = BYTES.encode(text)
+    found = scored(ids, BYTES, chunk_length=chunk_length)
+    nats = costs(ids, BYTES)
+    begins = np.cumsum([0, *(len(character.encode()) for character in text)]).tolist()
+    assert "".join(character.text for character in found) == text
+    assert [character.place for character in found] == begins[:-1]
+    sums = [sum(nats[begin:end]) for begin, end in pairwise(begins)]
+    assert_allclose([character.nats for character in found], sums, rtol=1e-5, atol=1e-6)
+    assert [len(character.expected) for character in found] == [0] + [5] * (len(text) - 1)
+
+
+def test_what_was_expected_of_a_character_of_several_bytes_is_its_first_byte() -> None:
+    found = scored(BYTES.encode("aé"), BYTES, alternatives=256)
+    (first,) = (e.probability for e in found[1].expected if e.symbol == "0xC3")
+    assert found[1].text == "é"
+    assert first == pytest.approx(math.exp(-costs(BYTES.encode("aé"), BYTES)[1]), rel=1e-5)
+    symbols = {e.symbol for e in found[1].expected}
+    assert {"a", "\n", "\x00", "0x80", "0xFF"} <= symbols
+    assert len(symbols) == 256
+
+
+@given(st.binary(min_size=1, max_size=20) | OF_WHOLE_AND_BROKEN_CHARACTERS | CODES_OF_SURROGATES)
+@settings(deadline=None, max_examples=80)
+def test_bytes_that_are_no_text_come_out_once_and_so_does_their_surprise(content: bytes) -> None:
+    ids = np.frombuffer(content, np.uint8)
+    found, nats = scored(ids, BYTES), costs(ids, BYTES)
+    assert "".join(character.text for character in found) == content.decode("utf-8", "replace")
+    places = [character.place for character in found]
+    assert places == sorted({0, *places})
+    stretches = list(pairwise([*places, len(ids)]))
+    assert [content[begin:end].decode("utf-8", "replace") for begin, end in stretches] == [c.text for c in found]
+    sums = [sum(nats[begin:end]) for begin, end in stretches]
+    assert_allclose([character.nats for character in found], sums, rtol=1e-5, atol=1e-6)
+
+
+@given(OF_WHOLE_AND_BROKEN_CHARACTERS)
+@settings(deadline=None, max_examples=40)
+def test_a_character_that_breaks_off_is_one_of_its_own(content: bytes) -> None:
+    found = scored(np.frombuffer(content, np.uint8), BYTES)
+    assert [character.text for character in found] == list(content.decode("utf-8", "replace"))
+
+
+def test_the_rest_of_a_character_whose_first_byte_is_given_has_its_surprise() -> None:
+    ids = BYTES.encode("éa")
+    first, second = scored(ids, BYTES)
+    nats = costs(ids, BYTES)
+    assert (first.place, first.text, first.expected) == (0, "é", ())
+    assert first.nats == pytest.approx(nats[1], rel=1e-5)
+    assert (second.place, second.text, len(second.expected)) == (2, "a", 5)
+    assert second.nats == pytest.approx(nats[2], rel=1e-5)
+
+
+@pytest.mark.parametrize("vocabulary", [LETTERS, BYTES])
+def test_of_lines_every_character_was_expected(vocabulary: Vocabulary) -> None:
+    """None is given; each line comes with its end, and empty ones not at all."""
+    ids, newline = vocabulary.encode("\nab\n\n日c"), vocabulary.newline
+    assert newline is not None
+    predictions = predict(ENGINES[vocabulary.kind], lines_in_order(ids, newline))
+    found = list(score_characters(vocabulary, ids[:0], predictions, 3))
+    assert "".join(character.text for character in found) == "ab\n日c\n"
+    width = len(vocabulary.encode("日"))
+    assert [character.place for character in found] == [1, 2, 3, 5, 5 + width, 6 + width]
+    assert all(character.nats > 0 and len(character.expected) == 3 for character in found)

@@ -1,0 +1,120 @@
+"""How likely each line is: in its place and alone, however the text comes."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from lstmgen.evaluation.lines import LineScore, lines_in_context, separate_lines
+from lstmgen.evaluation.score import Predictions, predict, score
+from lstmgen.generation.engine import NumpyEngine
+from lstmgen.text.streams import every_line, one_stream
+from lstmgen.text.vocabulary import Ids
+from tests.conftest import CELLS, random_weights, single, small_network
+
+NETWORK = small_network(CELLS["lstm"])
+ENGINE = NumpyEngine(NETWORK, single(random_weights(NETWORK)))
+NEWLINE = 3
+TEXTS = st.lists(st.sampled_from([0, 1, 2, NEWLINE, NEWLINE]), max_size=70)
+CUTS = st.lists(st.integers(0, 70), max_size=6)
+
+
+def in_blocks(symbols: list[int], cuts: list[int]) -> Iterator[Ids]:
+    return iter(np.split(np.array(symbols, np.uint8), sorted(cuts)))
+
+
+def numbered(symbols: list[int]) -> list[tuple[int, list[int]]]:
+    """The lines that are not empty and their numbers, from 1."""
+    text = "".join(map(str, symbols)).split(str(NEWLINE))
+    return [(number, [int(symbol) for symbol in line]) for number, line in enumerate(text, 1) if line]
+
+
+def shown(lines: list[LineScore]) -> list[tuple[int, list[int]]]:
+    return [(line.number, line.ids.tolist()) for line in lines]
+
+
+@given(TEXTS, CUTS)
+@settings(deadline=None, max_examples=100)
+def test_a_line_in_its_place_is_scored_after_all_before_it(symbols: list[int], cuts: list[int]) -> None:
+    ids = np.array(symbols, np.uint8)
+    lines = list(lines_in_context(ENGINE, in_blocks(symbols, cuts), NEWLINE))
+    assert shown(lines) == (numbered(symbols) if len(symbols) > 1 else [])  # of one symbol nothing is predicted
+    parts = list(predict(ENGINE, one_stream(ids)))
+    place = 0
+    for line in lines:
+        begin = next(p for p in range(place, len(ids)) if ids[p] != NEWLINE)
+        end = min(begin + len(line.ids) + 1, len(ids))  # its line feed included
+        assert line.score.characters == end - max(begin, 1)
+        nats, correct = sums_within(parts, begin, end)
+        assert line.score.nats == pytest.approx(nats, rel=1e-5, abs=1e-6)
+        assert line.score.correct == correct
+        place = end
+
+
+def sums_within(parts: list[Predictions], begin: int, end: int) -> tuple[float, int]:
+    chosen = [(part, (part.places >= begin) & (part.places < end)) for part in parts]
+    nats = sum(float(part.nats[within].sum()) for part, within in chosen)
+    return nats, sum(int(part.correct[within].sum()) for part, within in chosen)
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=12), CUTS, st.booleans())
+@settings(deadline=None, max_examples=50)
+def test_without_empty_lines_the_lines_are_the_whole_score(
+    lines: list[list[int]], cuts: list[int], final_newline: bool
+) -> None:
+    symbols = [symbol for line in lines for symbol in (*line, NEWLINE)][: None if final_newline else -1]
+    assume(len(symbols) > 1)
+    ids = np.array(symbols, np.uint8)
+    in_context = list(lines_in_context(ENGINE, in_blocks(symbols, cuts), NEWLINE))
+    alone = list(separate_lines(ENGINE, in_blocks(symbols, cuts), NEWLINE))
+    for found, whole in ((in_context, one_stream(ids)), (alone, every_line(ids, NEWLINE, 4))):
+        expected = score(ENGINE, whole)
+        assert sum(line.score.characters for line in found) == expected.characters
+        assert sum(line.score.nats for line in found) == pytest.approx(expected.nats, rel=1e-5)
+        assert sum(line.score.correct for line in found) == expected.correct
+
+
+@given(TEXTS, CUTS)
+@settings(deadline=None, max_examples=60)
+def test_a_separate_line_is_scored_as_if_it_were_the_whole_text(symbols: list[int], cuts: list[int]) -> None:
+    lines = list(separate_lines(ENGINE, in_blocks(symbols, cuts), NEWLINE))
+    assert shown(lines) == numbered(symbols)
+    for line in lines:
+        alone = score(ENGINE, one_stream(np.array([NEWLINE, *line.ids, NEWLINE])))
+        assert (line.score.characters, line.score.correct) == (alone.characters, alone.correct)
+        assert line.score.nats == pytest.approx(alone.nats, rel=1e-5)
+
+
+def test_more_lines_than_are_read_at_once() -> None:
+    symbols = np.random.default_rng(0).integers(0, 4, 2000).tolist()
+    lines = list(separate_lines(ENGINE, in_blocks(symbols, [700]), NEWLINE))
+    assert shown(lines) == numbered(symbols)
+    ids = np.array(symbols)
+    assert sum(line.score.nats for line in lines) == pytest.approx(score(ENGINE, every_line(ids, NEWLINE, 9)).nats)
+
+
+def test_a_line_longer_than_any_chunk() -> None:
+    symbols = [*np.random.default_rng(0).integers(0, 3, 2600).tolist(), NEWLINE, 1]
+    in_context = next(lines_in_context(ENGINE, in_blocks(symbols, []), NEWLINE))
+    alone = next(separate_lines(ENGINE, in_blocks(symbols, [1300]), NEWLINE))
+    for line, read in ((in_context, symbols[:2601]), (alone, [NEWLINE, *symbols[:2601]])):
+        assert (line.number, line.ids.tolist()) == (1, symbols[:2600])
+        assert line.score.nats == pytest.approx(score(ENGINE, one_stream(np.array(read))).nats, rel=1e-5)
+
+
+def test_without_a_line_feed_all_is_one_line() -> None:
+    symbols = [0, 1, NEWLINE, 2, 1]
+    (line,) = lines_in_context(ENGINE, in_blocks(symbols, [2, 3]), None)
+    assert (line.number, line.ids.tolist(), line.score.characters) == (1, symbols, 4)
+    assert line.score.nats == pytest.approx(score(ENGINE, one_stream(np.array(symbols))).nats, rel=1e-5)
+
+
+def test_lines_come_before_the_text_has_ended() -> None:
+    def endless() -> Iterator[Ids]:
+        while True:
+            yield np.array([0, NEWLINE, 1], np.uint8)
+
+    for lines in (lines_in_context(ENGINE, endless(), NEWLINE), separate_lines(ENGINE, endless(), NEWLINE)):
+        assert [next(lines).number for _ in range(4)] == [1, 2, 3, 4]
