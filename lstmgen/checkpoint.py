@@ -230,7 +230,7 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
 def names_checkpoint(word: str) -> bool:
     """Whether a word is a checkpoint by its name, and no text: a safetensors file, a run or a run's folder."""
     try:
-        folders = (RUNS_FOLDER / word, Path(word))
+        folders = (Path(word),) if word.startswith(".") else (RUNS_FOLDER / word, Path(word))
         return word.endswith(".safetensors") or any((folder / BEST).is_file() for folder in folders)
     except (OSError, ValueError):  # no name that a file can have
         return False

@@ -261,7 +261,7 @@ def _copying_in_words(written: Copying, real: Copying) -> str:
         by_heart = written.lines > max(_BY_HEART, 2 * real.lines)
         return f"{sentence}: it has learned its text by heart." if by_heart else f"{sentence}."
     if clearly:
-        n = max(clearly, key=lambda n: written.shares[n] - real.shares[n])
+        n = max(clearly, key=lambda n: (written.shares[n] - real.shares[n], n))
         return (
             f"Of its runs of {n} characters {written.shares[n]:.0%} stand there, of real ones {real.shares[n]:.0%}: "
             "it repeats its training text by heart."

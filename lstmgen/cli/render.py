@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -54,20 +53,14 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 
 def put(text: str) -> None:
-    """Write text to stdout at once; if nobody reads any more, the command ends quietly."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        if not is_closed_pipe(error):
-            raise
-        mute_stdout()
-        raise typer.Exit from None
+    """Write text to stdout at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Write one JSON object as a line to stdout."""
-    put(json.dumps(value, ensure_ascii=False) + "\n")
+    """Write one JSON object as a line to stdout; on a terminal in characters that it cannot obey."""
+    put(json.dumps(value, ensure_ascii=sys.stdout.isatty()) + "\n")
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
