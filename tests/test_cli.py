@@ -13,6 +13,7 @@ import typer
 import lstmgen
 from lstmgen.cli.app import app, main
 from tests.command_line import controls, done, problem, run, start, untrained_run, usage_error
+from tests.conftest import FABLE
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
 FULL = Path("/dev/full")
@@ -182,6 +183,14 @@ def closed_early(*arguments: str, read: int) -> tuple[int, bytes]:
 @pytest.mark.usefixtures("in_trained_folder")
 def test_an_endless_text_ends_quietly_with_its_reader() -> None:
     assert closed_early("sample", "fable", "-n", "-1", "--seed", "1", read=100) == (0, b"")
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+@pytest.mark.parametrize("choice", [["--characters"], ["--lines", "--json"], ["--heatmap"]])
+def test_a_long_score_ends_quietly_with_its_reader(choice: list[str], tmp_path: Path) -> None:
+    text = tmp_path / "long.txt"
+    text.write_text(FABLE * 100, encoding="utf-8")
+    assert closed_early("score", "fable", str(text), *choice, read=100) == (0, b"")
 
 
 @pytest.mark.usefixtures("in_trained_folder")

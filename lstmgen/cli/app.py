@@ -15,7 +15,7 @@ import typer
 from lstmgen import __version__
 from lstmgen.cli import bench, info, runs, sample, score, train
 from lstmgen.cli import eval as eval_command
-from lstmgen.cli.render import is_closed_pipe, mute_stdout, printable
+from lstmgen.cli.render import OutputClosedError, mute_stdout, printable
 from lstmgen.errors import LstmgenError
 
 app = typer.Typer(
@@ -74,10 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no better name for it
             raise
         problem = "the memory does not suffice for this; try a smaller network, batch or text"
-    except OSError as error:  # what no part could say better: a full disk behind a redirection, for example
+    except OutputClosedError:
         mute_stdout()
-        if error.filename is None and is_closed_pipe(error):  # of stdout: nobody reads any more
-            raise SystemExit(0) from None
+        raise SystemExit(0) from None
+    except OSError as error:  # what no part could say better: a full disk behind a redirection, for example
         problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        mute_stdout()
     typer.echo(f"lstmgen: {printable(problem, single_line=True)}", err=True)
     raise SystemExit(1)

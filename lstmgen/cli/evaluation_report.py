@@ -4,7 +4,6 @@ Knows: what was measured. Does not know: how.
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from lstmgen.cli.render import print_facts, print_table, printable
+from lstmgen.cli.render import print_facts, print_table, printable, put
 from lstmgen.evaluation.baselines import Baseline
 from lstmgen.evaluation.confidence import LEVEL, RESAMPLES, Blocks, Interval
 from lstmgen.evaluation.novelty import Copying, Novelty
@@ -119,7 +118,7 @@ def print_evaluations(evaluations: Sequence[Evaluation]) -> None:
     """Write all evaluations to stdout, those of the same text in one table."""
     for number, group in enumerate(_same_text(evaluations)):
         if number:
-            sys.stdout.write("\n\n")
+            put("\n\n")
         _print_group(group)
 
 
@@ -152,10 +151,10 @@ def _print_group(group: Sequence[Evaluation]) -> None:
         nats = baseline.nats_per_character
         interval = baseline.blocks.interval() if baseline.blocks else None
         table.add_row(baseline.name, f"{nats:.4f}", _span(interval), f"{baseline.bits_per_character:.3f}", "", "")
-    sys.stdout.write("\n")
+    put("\n")
     print_table(table)
     for line in [*_in_words(first), *_adapted(group), *_compared(group)]:
-        sys.stdout.write(f"\n{printable(line)}\n")
+        put(f"\n{printable(line)}\n")
     for evaluation in group:
         if evaluation.novelty is not None:
             _print_novelty(evaluation.name, evaluation.novelty, evaluation.how_written)
@@ -242,14 +241,12 @@ def _print_novelty(name: str, novelty: Novelty, how: str) -> None:
         shares = (f"{copying.shares[length]:.1%}" if length in copying.shares else "" for length in written.shares)
         share_of_lines = [f"{copying.lines:.1%}" if copying.lines is not None else ""] if lines else []
         table.add_row(f"{title}: {copying.symbols:,} characters", *shares, str(copying.longest), *share_of_lines)
-    sys.stdout.write(f"\n{printable(name, single_line=True)}: how much stands in its training text, of runs of\n")
+    put(f"\n{printable(name, single_line=True)}: how much stands in its training text, of runs of\n")
     print_table(table)
     shown = novelty.longest_run[:_SHOWN_RUN] + ("..." if len(novelty.longest_run) > _SHOWN_RUN else "")
-    sys.stdout.write(
-        f"\nthe longest, line {novelty.line:,} of the training text: {printable(shown, single_line=True)}\n"
-    )
+    put(f"\nthe longest, line {novelty.line:,} of the training text: {printable(shown, single_line=True)}\n")
     if real:
-        sys.stdout.write(f"{_copying_in_words(written, real)}\n")
+        put(f"{_copying_in_words(written, real)}\n")
 
 
 def _copying_in_words(written: Copying, real: Copying) -> str:

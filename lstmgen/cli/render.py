@@ -35,9 +35,13 @@ def printable(text: str, *, single_line: bool = False) -> str:
     return text.translate(_SAFE_LINE if single_line else _SAFE)
 
 
+class OutputClosedError(OSError):
+    """Nobody reads stdout any more, which is no problem."""
+
+
 def is_closed_pipe(error: OSError) -> bool:
     """Whether an error says that nobody reads any more: a closed pipe (Windows says EINVAL) or terminal."""
-    return error.errno in (errno.EPIPE, errno.EINVAL, errno.EIO)
+    return isinstance(error, OutputClosedError) or error.errno in (errno.EPIPE, errno.EINVAL, errno.EIO)
 
 
 def mute_stdout() -> None:
@@ -53,9 +57,14 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 
 def put(text: str) -> None:
-    """Write text to stdout at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Write text to stdout at once; raises OutputClosedError."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        if not is_closed_pipe(error):
+            raise
+        raise OutputClosedError from error
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from lstmgen.cli.options import Json
-from lstmgen.cli.render import count, duration, note, print_json, print_table, printable
+from lstmgen.cli.render import count, duration, note, print_json, print_table, printable, put
 from lstmgen.config import require
 from lstmgen.errors import CheckpointError, ConfigError
 
@@ -128,7 +128,7 @@ def _draw(folders: Sequence[Path], output: Path | None) -> None:
     try:
         if output is None:
             columns, lines = shutil.get_terminal_size(_PIPE) if sys.stdout.isatty() else _PIPE
-            sys.stdout.write(terminal_chart(curves, columns, lines))
+            put(terminal_chart(curves, columns, lines))
             return
         content = picture(curves, kind)
     except ModuleNotFoundError as error:
