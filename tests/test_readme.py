@@ -50,8 +50,9 @@ def test_every_command_runs(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if command == "train":
         arguments = [*arguments, "--dry-run", "--run", "readme", "--threads", "1", "--precision", "float32"]
     if command == "bench":
-        arguments = ["--hidden-size", "8", "--threads", "1", "--precision", "float32"]
+        arguments = ["--cell", "rnn", "--hidden-size", "8", "--threads", "1", "--precision", "float32"]
         monkeypatch.setattr("lstmgen.benchmark._ROUNDS", 1)
+        monkeypatch.setattr("lstmgen.benchmark._ROUND_SECONDS", 0.0)
     stdin = b"\n/quit\n"
     if "<" in arguments:
         *arguments, _, source = arguments
