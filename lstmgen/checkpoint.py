@@ -223,6 +223,8 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
                 return candidate
     except (OSError, ValueError):  # no name that a file can have
         reference = reference[:_SHOWN_CHARACTERS]
+    if file != BEST and names_checkpoint(reference):
+        raise CheckpointError(f"{reference}: holds no {file}; name a run that training made")
     known = ", ".join(run.name for run in reversed(runs[-5:])) or f"none in {RUNS_FOLDER}"
     raise CheckpointError(f"{reference}: no such run, folder or checkpoint; runs here: {known}")
 

@@ -74,6 +74,11 @@ class LanguageModel:
         """Whether the model writes items, one a line, and ends each by itself."""
         return self.record.text.lines
 
+    @property
+    def item_end(self) -> int | None:
+        """The line feed that ends each item; None for a model of running text."""
+        return self.vocabulary.newline if self.lines else None
+
     def sample(
         self,
         prompt: str = "",
@@ -148,7 +153,7 @@ class LanguageModel:
         Raises UnknownCharacterError for a text to stop at, ConfigError for a pattern that cannot be matched, and
         TextError if the training text is needed and cannot be read.
         """
-        rows, end = config.samples * config.best_of, self.vocabulary.newline if self.lines else None
+        rows, end = config.samples * config.best_of, self.item_end
         training = self.training_index() if config.max_copy is not None else None
         point = Point(opening.point.logits, self.engine.from_numpy(opening.point.state))
         return draw_symbols(
@@ -207,17 +212,13 @@ class LanguageModel:
 
     def exact_protocol(self, ids: Ids) -> Iterator[Chunk]:
         """The text cut as `score_ids` reads it."""
-        newline = self.vocabulary.newline
-        if self.lines and newline is not None:
-            return every_line(ids, newline, _SCORING_ROWS)
-        return one_stream(ids)
+        return one_stream(ids) if self.item_end is None else every_line(ids, self.item_end, _SCORING_ROWS)
 
     def score_blocks(self, blocks: Iterable[Ids]) -> Score:
         """The same for a text that comes in blocks, (symbols,), of which none is kept."""
-        newline = self.vocabulary.newline
-        if self.lines and newline is not None:
-            return score(self.engine, chain.from_iterable(map(self.exact_protocol, whole_lines(blocks, newline))))
-        return score(self.engine, flowing_stream(blocks))
+        if self.item_end is None:
+            return score(self.engine, flowing_stream(blocks))
+        return score(self.engine, chain.from_iterable(map(self.exact_protocol, whole_lines(blocks, self.item_end))))
 
     def predict(self, blocks: Iterable[Ids]) -> tuple[Ids, Iterator[Predictions]]:
         """Read a text that comes in blocks, (symbols,), in the order in which it stands.
@@ -225,8 +226,7 @@ class LanguageModel:
         Returns what is given and not predicted, and the predictions of all else: of one stream all symbols but the
         first, of lines all symbols and ends, each line from the initial state.
         """
-        newline = self.vocabulary.newline
-        if self.lines and newline is not None:
+        if (newline := self.item_end) is not None:
             chunks = (chunk for lines in whole_lines(blocks, newline) for chunk in lines_in_order(lines, newline))
             return np.zeros(0, np.int64), predict(self.engine, chunks)
         head, blocks = first_block(blocks)

@@ -110,7 +110,7 @@ def test_a_model_that_has_read_the_held_out_text_is_not_evaluated_on_it() -> Non
     for choices in ([], ["--dynamic"], ["--novelty"], ["--json"], ["--no-baselines"]):
         line = problem("eval", "adapted", *choices)
         assert "adapted to the text that training held out" in line
-        assert "lstmgen eval CHECKPOINT TEXT" in line
+        assert "name another run, or a TEXT" in line
     done("eval", "adapted", "other.txt", "--dynamic", "--save-adapted", "twice")
     assert load_checkpoint(Path("checkpoints", "twice", BEST)).record.adapted_to == (HELD_OUT, "other.txt")
     assert "adapted" in problem("eval", "twice")

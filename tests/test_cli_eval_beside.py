@@ -1,6 +1,9 @@
 """`lstmgen eval`: what stands beside a model's score: yardsticks, intervals, other models; and which word is which."""
 
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.evaluation.score import add_up, predict
 from lstmgen.language_model import load
 from lstmgen.text.corpus import read_corpus
-from tests.command_line import controls, done, problem, run, run_of_text, untrained_run
+from lstmgen.text.sources import Source
+from tests.command_line import controls, done, problem, run, run_of_text, untrained_run, usage_error
 from tests.conftest import FABLE
 
 COMPRESSORS = ["bz2", "xz", "gzip"]
@@ -71,13 +75,14 @@ def test_yardsticks_can_be_left_out(arguments: tuple[str, ...]) -> None:
 def test_a_model_of_lines_and_one_of_bytes_have_yardsticks() -> None:
     run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
     found = evaluated("names", "-", stdin=b"abc\n\ncab")
-    assert (found["characters"], len(found["baselines"])) == (8, 6)
+    assert (found["characters"], len(found["baselines"])) == (8, 3)  # too few for compressors
     untrained_run("octets", None)
     checkpoint = load_checkpoint(Path("checkpoints", "octets", BEST))
     text = replace(checkpoint.record.text, sources=("fable.txt",))
-    digest = read_corpus(text).sha256
+    corpus = read_corpus(text)
+    known = replace(checkpoint.record, text=text, text_sha256=corpus.sha256, text_symbols=len(corpus.ids))
     save_checkpoint(
-        replace(checkpoint, record=replace(checkpoint.record, text=text, text_sha256=digest)),
+        replace(checkpoint, record=known),
         Path("checkpoints", "octets", BEST),
     )
     assert [each["name"] for each in evaluated("octets")["baselines"]][-1] == "uniform, 256 symbols"
@@ -227,3 +232,57 @@ def test_numbers_that_are_none_never_reach_json() -> None:
     found = evaluated("loud", "long.txt", "--window", 3)
     assert found["nats_per_character"] > 700
     assert found["window"]["perplexity"] > 1e300
+
+
+# What goes wrong
+
+
+def test_standard_input_is_read_only_once() -> None:
+    shutil.copytree("checkpoints/fable", "checkpoints/again")
+    assert "only once" in problem("eval", "fable", "again", "-", stdin=FABLE.encode())
+
+
+def test_windows_are_not_for_a_model_of_lines() -> None:
+    untrained_run("names", "abc\n", lines=True)
+    assert "--window 5" in problem("eval", "names", "-", "--window", 5, stdin=b"ab\nc\n")
+
+
+@pytest.mark.parametrize("choice", [("--temp", 0.5), ("--length", 100), ("--seed", 1)])
+def test_what_is_for_novelty_alone_is_not_ignored(choice: tuple[object, ...]) -> None:
+    assert "--novelty" in usage_error("eval", "fable", *choice)
+
+
+def test_a_text_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's checkpoint may name any file as its text."""
+    run_of_text("stranger", FABLE * 3)
+    blocks = iter(range(10**9))
+    monkeypatch.setattr(Source, "blocks", lambda _: (FABLE.encode() for _ in blocks))
+    assert "changed since" in problem("eval", "stranger")
+    assert next(blocks) < 10
+
+
+@pytest.mark.parametrize("command", ["eval", "score"])
+def test_threads_are_limited_before_anything_counts_them(command: str) -> None:
+    script = f"""
+import os, sys
+from lstmgen.cli.app import main
+try:
+    main(["{command}", "fable", "fable.txt", "--threads", "3"])
+except SystemExit as ended:
+    assert not ended.code, ended.code
+sys.exit(os.environ["OPENBLAS_NUM_THREADS"] != "3")
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
+
+
+def test_one_model_has_not_the_yardsticks_of_another() -> None:
+    run_of_text("stranger", FABLE.upper() * 9)
+    Path("both.txt").write_text("T. .T", encoding="utf-8")
+    first, second = done("eval", "fable", "stranger", "both.txt", "--json").json_lines
+    assert first["baselines"][-1]["name"] != second["baselines"][-1]["name"]
+    for name, found in (("fable", first), ("stranger", second)):
+        assert evaluated(name, "both.txt")["baselines"] == found["baselines"]
+    shown = flat(done("eval", "fable", "stranger", "both.txt").text)
+    best = min((first, second), key=lambda found: found["nats_per_character"])
+    assert f"The yardsticks know what {Path(best['checkpoint']).parent.name} was trained on" in shown

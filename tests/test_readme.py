@@ -37,7 +37,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = untrained_run(name, CHARACTERS)
         checkpoint = load_checkpoint(path)
         text = TextConfig(sources=("poems.txt",))
-        record = replace(checkpoint.record, text=text, text_sha256=corpus.sha256)
+        record = replace(checkpoint.record, text=text, text_sha256=corpus.sha256, text_symbols=len(corpus.ids))
         save_checkpoint(replace(checkpoint, record=record), path)
         write_log(path.parent, evaluation_event(60, 1.5, 1.6))
     return tmp_path

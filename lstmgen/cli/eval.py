@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmgen.cli.options import Encoding, Json, Quiet, Threads, checkpoints_and_text, limit_threads, option
-from lstmgen.cli.render import note, print_json
+from lstmgen.cli.options import (
+    Encoding,
+    Json,
+    OnUnknownCharacter,
+    Quiet,
+    Threads,
+    checkpoints_and_text,
+    limit_threads,
+    option,
+)
+from lstmgen.cli.render import note, print_json, printable
 from lstmgen.config import DynamicConfig, OnUnknown, SamplingConfig, TextConfig
-from lstmgen.errors import TextError
+from lstmgen.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
@@ -57,7 +66,7 @@ def evaluate(
         typer.Option(
             min=1,
             metavar="N",
-            help="Score also in windows of N characters, each from a cold start.",
+            help="Score also in windows of N characters, each from a cold start; not for a model of lines.",
             show_default="none",
         ),
     ] = None,
@@ -85,21 +94,19 @@ def evaluate(
         ),
     ] = False,
     length: Annotated[
-        int,
-        typer.Option("--length", "-n", min=1, metavar="N", help="Characters it writes.", rich_help_panel=_NOVELTY),
-    ] = _WRITTEN_SYMBOLS,
+        int | None,
+        option(_NOVELTY, "Characters it writes.", f"{_WRITTEN_SYMBOLS:,}", "--length", "-n", min=1, metavar="N"),
+    ] = None,
     temperature: Annotated[
-        float,
-        typer.Option("--temp", "--temperature", metavar="X", help="How bold it writes.", rich_help_panel=_NOVELTY),
-    ] = SamplingConfig.temperature,
+        float | None,
+        option(_NOVELTY, "How bold it writes.", SamplingConfig.temperature, "--temp", "--temperature", metavar="X"),
+    ] = None,
     seed: Annotated[
-        int,
-        typer.Option(min=0, metavar="N", help="The same seed writes the same text.", rich_help_panel=_NOVELTY),
-    ] = 0,
+        int | None,
+        option(_NOVELTY, "The same seed writes the same text.", 0, "--seed", min=0, metavar="N"),
+    ] = None,
     encoding: Encoding = TextConfig.encoding,
-    on_unknown: Annotated[
-        OnUnknown, typer.Option(help="What to do with a character of TEXT that the model has never seen.")
-    ] = OnUnknown.ERROR,
+    on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
     threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -111,10 +118,12 @@ def evaluate(
     A model of lines reads each line from its initial state.
     Yardsticks that know the same training text stand beside it; intervals come from a block bootstrap over the text.
     """
+    limit_threads(threads)
     references, text = checkpoints_and_text(words or [])
     if save_adapted is not None and (not dynamic or len(references) > 1):
         raise typer.BadParameter("--save-adapted takes --dynamic and a single checkpoint")
-    limit_threads(threads)
+    if not novelty and (length, temperature, seed) != (None, None, None):
+        raise typer.BadParameter("--length, --temp and --seed are for --novelty")
     from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint, new_run_folder, run_name
     from lstmgen.cli.evaluation_report import Evaluation, evaluation_json, print_evaluations
     from lstmgen.evaluation.baselines import baselines
@@ -122,14 +131,19 @@ def evaluate(
     from lstmgen.evaluation.own_text import NAME_A_TEXT, read_own_text, require_held_out
     from lstmgen.evaluation.score import predict
     from lstmgen.language_model import LanguageModel
+    from lstmgen.text.sources import STANDARD_INPUT
     from lstmgen.text.streams import cold_windows
 
+    if text == STANDARD_INPUT and len(references) > 1:
+        raise ConfigError("-: standard input can be read only once; save it to a file to compare checkpoints on it")
     folder = None if save_adapted is None else new_run_folder(save_adapted, "--save-adapted")
     evaluations: list[Evaluation] = []
     own: OwnText | None
     for path in [find_checkpoint(reference) for reference in references]:
         checkpoint = load_checkpoint(path)
         model = LanguageModel(checkpoint, path)
+        if window is not None and model.lines:
+            raise ConfigError(f"--window {window}: this model reads each line by itself; leave it out")
         if text is None:
             whole = read_own_text(model.record, model.vocabulary, remedy=NAME_A_TEXT)
             name = f"{', '.join(model.record.text.sources)}: the last {100 * model.record.text.validation:g}%, held out"
@@ -137,20 +151,25 @@ def evaluate(
         else:
             name, ids = text, _given(model, text, encoding, on_unknown, quiet)
             own = _own_text_beside(model, required=dynamic or novelty, wanted=not no_baselines, quiet=quiet)
+        if learned := model.record.adapted_to:
+            note(f"note: while it was evaluated, this model learned from {', '.join(learned)}", quiet=quiet)
         protocol = "each line from the initial state" if model.lines else "one stream, state carried"
         exact = _read(protocol, predict(model.engine, model.exact_protocol(ids)), ids, quiet)
-        evaluation = Evaluation(path, checkpoint_name(path), name, model.record.text_sha256, exact)
+        shown_text = "standard input" if name == STANDARD_INPUT else name
+        known = (model.record.text_sha256, model.record.text, model.vocabulary)
+        evaluation = Evaluation(path, checkpoint_name(path), shown_text, known, exact)
         if window is not None:
             cold = predict(model.engine, cold_windows(ids, window))
             evaluation.others["window"] = _read(f"windows of {window}, each from a cold start", cold, ids, quiet)
         if own and dynamic:
             evaluation.others["dynamic"] = _read_and_adapt(checkpoint, own, ids, text, folder, threads, quiet)
         if own and novelty:
-            written = model.write(length, temperature, seed)
+            bold = SamplingConfig.temperature if temperature is None else temperature
+            written = model.write(length or _WRITTEN_SYMBOLS, bold, seed or 0)
             evaluation.novelty = compare_copying(
                 own.training, written, own.held_out, model.vocabulary, lines=model.lines
             )
-            evaluation.how_written = f"temperature {temperature:g}, seed {seed}"
+            evaluation.how_written = f"temperature {bold:g}, seed {seed or 0}"
         if own and not no_baselines:
             alike = [other.baselines for other in evaluations if other.has_yardsticks_of(evaluation)]
             yardsticks = baselines(own.training, ids, model.vocabulary, lines=model.lines)
@@ -170,13 +189,13 @@ def _own_text_beside(model: "LanguageModel", *, required: bool, wanted: bool, qu
 
     if not required and not wanted:
         return None
-    remedy = "leave out --dynamic and --novelty, which need it" if required else "restore it"
+    remedy = "leave out --dynamic and --novelty, which need it" if required else "--no-baselines leaves them out"
     try:
         return read_own_text(model.record, model.vocabulary, remedy=remedy)
     except TextError as error:
         if required:
             raise
-        note(f"note: no yardsticks: {error}", quiet=quiet)
+        note(f"note: no yardsticks: {printable(str(error), single_line=True)}", quiet=quiet)
         return None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from lstmgen.cli.render import print_facts, print_table, printable, put
-from lstmgen.evaluation.baselines import Baseline
+from lstmgen.evaluation.baselines import COMPRESSORS, Baseline
 from lstmgen.evaluation.confidence import LEVEL, RESAMPLES, Blocks, Interval
 from lstmgen.evaluation.novelty import Copying, Novelty
 from lstmgen.evaluation.score import Score
@@ -37,7 +37,7 @@ class Evaluation:
     checkpoint: Path
     name: str  # what to call it beside others
     text: str
-    training_text: str  # a digest of what the model was trained on, and its yardsticks with it
+    known: object  # what the model was trained on and knows as symbols, and its yardsticks with it
     exact: Reading
     others: dict[str, Reading] = field(default_factory=dict)  # by name: window, dynamic
     baselines: list[Baseline] = field(default_factory=list)
@@ -50,9 +50,9 @@ class Evaluation:
         return self.text, self.exact.protocol, self.exact.score.characters
 
     def has_yardsticks_of(self, other: "Evaluation") -> bool:
-        """Whether the yardsticks of both are the same."""
-        same_text = (self.training_text, self.same_symbols) == (other.training_text, other.same_symbols)
-        return same_text and bool(self.baselines)
+        """Whether the yardsticks of both are the same, and have been measured."""
+        same = (self.known, self.same_symbols) == (other.known, other.same_symbols)
+        return same and bool(self.baselines)
 
 
 # For programs
@@ -81,15 +81,22 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     return found
 
 
-def _reading_json(reading: Reading) -> dict[str, Any]:
-    score, interval = reading.score, reading.blocks.interval()
+def score_json(score: Score) -> dict[str, float]:
+    """A score as values that JSON can hold."""
     return {
-        "protocol": reading.protocol,
         "characters": score.characters,
         "nats_per_character": score.nats_per_character,
         "bits_per_character": score.bits_per_character,
         "perplexity": score.perplexity,
         "accuracy": score.accuracy,
+    }
+
+
+def _reading_json(reading: Reading) -> dict[str, Any]:
+    interval = reading.blocks.interval()
+    return {
+        "protocol": reading.protocol,
+        **score_json(reading.score),
         "confidence": interval
         and {
             "level": LEVEL,
@@ -130,14 +137,14 @@ def _same_text(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
 
 
 def _print_group(group: Sequence[Evaluation]) -> None:
-    first = group[0]
-    facts = {"checkpoint": str(first.checkpoint)} if len(group) == 1 else {}
+    best = min(group, key=lambda evaluation: evaluation.exact.score.nats_per_character)
+    facts = {"checkpoint": str(best.checkpoint)} if len(group) == 1 else {}
     print_facts(
         facts
         | {
-            "text": first.text,
-            "protocol": first.exact.protocol,
-            "characters": f"{first.exact.score.characters:,} predicted",
+            "text": best.text,
+            "protocol": best.exact.protocol,
+            "characters": f"{best.exact.score.characters:,} predicted",
         }
     )
     table = Table("", "nats per character", f"{LEVEL:.0%} interval", "bits", "perplexity", "accuracy", box=None)
@@ -147,14 +154,17 @@ def _print_group(group: Sequence[Evaluation]) -> None:
         _add_reading(table, evaluation.name, evaluation.exact)
         for reading in evaluation.others.values():
             _add_reading(table, f"  {reading.protocol}", reading)
-    for baseline in first.baselines:
+    for baseline in best.baselines:
         nats = baseline.nats_per_character
         interval = baseline.blocks.interval() if baseline.blocks else None
         table.add_row(baseline.name, f"{nats:.4f}", _span(interval), f"{baseline.bits_per_character:.3f}", "", "")
     put("\n")
     print_table(table)
-    for line in [*_in_words(first), *_adapted(group), *_compared(group)]:
-        put(f"\n{printable(line)}\n")
+    words = _in_words(best, f"{best.name}: " if len(group) > 1 else "")
+    if best.baselines and any(evaluation.known != best.known for evaluation in group):
+        words.append(f"The yardsticks know what {best.name} was trained on; some of the others were not.")
+    for line in [*words, *_adapted(group), *_compared(best, group)]:
+        put(f"\n{printable(line, single_line=True)}\n")
     for evaluation in group:
         if evaluation.novelty is not None:
             _print_novelty(evaluation.name, evaluation.novelty, evaluation.how_written)
@@ -176,30 +186,31 @@ def _span(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
 
 
-def _in_words(evaluation: Evaluation) -> list[str]:
+def _in_words(evaluation: Evaluation, name: str) -> list[str]:
     """What the yardsticks say, and how sure that is."""
-    score, baselines = evaluation.exact.score, {baseline.name: baseline for baseline in evaluation.baselines}
-    counting = next((baseline for baseline in evaluation.baselines if baseline.blocks), None)
+    score, baselines = evaluation.exact.score, evaluation.baselines
+    counting = next((baseline for baseline in baselines if baseline.blocks), None)
     if counting is None or counting.blocks is None:
         return []
+    compressors = [baseline for baseline in baselines if baseline.name in COMPRESSORS]
+    best = [min(compressors, key=lambda baseline: baseline.nats_per_character)] if compressors else []
+    simplest = min(baselines[-2:], key=lambda baseline: baseline.nats_per_character)
     more = counting.blocks.interval(beside=evaluation.exact.blocks)
-    if score.bits_per_character > baselines["character frequencies"].bits_per_character:
-        verdict = "it has learned less than how often each character comes"
-    elif more is None:
+    if more is None:
         verdict = "the text is too short to say what that means"
+    elif score.nats_per_character >= simplest.nats_per_character:
+        verdict = f"{simplest.name}, without any context, do better"
     elif more.low > 0:
         verdict = "it has learned more than spelling"
     elif more.high < 0:
         verdict = "counting does better: it needs more training, or a larger network"
     else:
         verdict = "on this text that is no clear difference from counting"
-    learning = min(baselines["xz"], baselines["bz2"], key=lambda baseline: baseline.nats_per_character)
-    ahead = learning.nats_per_character < score.nats_per_character
-    hint = f" ({learning.name} goes on learning as it reads, which --dynamic does too.)" if ahead else ""
     article = "an" if counting.name.startswith(("8", "11")) else "a"
+    needs = ", ".join(f"{baseline.name} {baseline.bits_per_character:.2f}" for baseline in best)
     return [
-        f"{score.bits_per_character:.2f} bits per character: {article} {counting.name} needs "
-        f"{counting.bits_per_character:.2f}, xz {baselines['xz'].bits_per_character:.2f}; {verdict}.{hint}"
+        f"{name}{score.bits_per_character:.2f} bits per character: {article} {counting.name} needs "
+        f"{counting.bits_per_character:.2f}{', ' if needs else ''}{needs}; {verdict}."
     ]
 
 
@@ -216,9 +227,8 @@ def _adapted(group: Sequence[Evaluation]) -> list[str]:
     return lines
 
 
-def _compared(group: Sequence[Evaluation]) -> list[str]:
+def _compared(best: Evaluation, group: Sequence[Evaluation]) -> list[str]:
     """By how much the best of several models is the best."""
-    best = min(group, key=lambda evaluation: evaluation.exact.score.nats_per_character)
     lines = []
     for other in group:
         if other is not best:
@@ -237,11 +247,15 @@ def _print_novelty(name: str, novelty: Novelty, how: str) -> None:
     table = Table(*columns, *(["whole lines"] if lines else []), box=None)
     for column in table.columns[1:]:
         column.justify = "right"
-    for title, copying in [(f"written, {how}", written), *([("real, held out", real)] if real else [])]:
+    for title, copying in [("written", written), *([("held out", real)] if real else [])]:
         shares = (f"{copying.shares[length]:.1%}" if length in copying.shares else "" for length in written.shares)
         share_of_lines = [f"{copying.lines:.1%}" if copying.lines is not None else ""] if lines else []
-        table.add_row(f"{title}: {copying.symbols:,} characters", *shares, str(copying.longest), *share_of_lines)
-    put(f"\n{printable(name, single_line=True)}: how much stands in its training text, of runs of\n")
+        table.add_row(title, *shares, str(copying.longest), *share_of_lines)
+    beside = f" and of {real.symbols:,} of real text, held out," if real else ""
+    put(
+        f"\nOf {written.symbols:,} characters that {printable(name, single_line=True)} wrote at {how},{beside} "
+        "so much stands in its training text, by runs of so many characters:\n"
+    )
     print_table(table)
     shown = novelty.longest_run[:_SHOWN_RUN] + ("..." if len(novelty.longest_run) > _SHOWN_RUN else "")
     put(f"\nthe longest, line {novelty.line:,} of the training text: {printable(shown, single_line=True)}\n")
@@ -263,4 +277,6 @@ def _copying_in_words(written: Copying, real: Copying) -> str:
             f"Of its runs of {n} characters {written.shares[n]:.0%} stand there, of real ones {real.shares[n]:.0%}: "
             "it repeats its training text by heart."
         )
+    if any(real.shares[n] > 2 * written.shares[n] + _CLEARLY_MORE for n in both if n >= _CLEARLY_LONG):
+        return "That is less than real text shares with it: it writes text of its own."
     return "That is near what real text shares with it: it writes text of its own."

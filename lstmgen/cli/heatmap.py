@@ -49,7 +49,7 @@ def alternatives(character: CharacterScore) -> str:
 def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
     """The text in pieces that can be written as they come, and a legend."""
     console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
-    colored = console.color_system is not None and not console.no_color
+    colored = console.color_system in ("256", "truecolor") and not console.no_color  # fewer are no scale
     for line in _lines(characters):
         yield _in_colors(console, line) if colored else _in_digits(line)
     if colored:
@@ -97,5 +97,5 @@ def _in_digits(line: Iterable[CharacterScore]) -> str:
     for character in line:
         seen = shown(character.text).removesuffix("\n")
         text += seen
-        digits += f"{level(character) or ' '}".ljust(cell_len(seen))
+        digits += f"{level(character) or ' '}".ljust(cell_len(seen))[: cell_len(seen)]
     return f"{text}\n{digits.rstrip()}\n"

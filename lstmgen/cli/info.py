@@ -17,10 +17,11 @@ lstmgen info checkpoints/poems-lstm/last.safetensors --json
 
 def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
     """Show everything a checkpoint says of itself."""
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint
+    from lstmgen.checkpoint import LAST, find_checkpoint, load_checkpoint
 
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
+    resumable = (path.parent / LAST).is_file()
     model, record, network = loaded.model, loaded.record, loaded.network
     if json:
         print_json(
@@ -64,6 +65,6 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         "best of the run": "none" if record.best_nats is None else f"{record.best_nats:.4f} nats per character",
         "adapted to": ", ".join(record.adapted_to) or "nothing it was evaluated on",
         "written by": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
-        "can be resumed": "yes" if loaded.extra else "no; the run's last.safetensors can",
+        "can be resumed": "yes" if loaded.extra else f"no; the run's {LAST} can" if resumable else "no",
     }
     print_facts(facts)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lstmgen.config import Peephole
+from lstmgen.config import OnUnknown, Peephole
 
 CheckpointArgument = Annotated[
     str | None,
@@ -19,6 +19,9 @@ CheckpointArgument = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing but the product and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Encoding = Annotated[str, typer.Option("--encoding", metavar="NAME", help="How the text's bytes spell characters.")]
+OnUnknownCharacter = Annotated[
+    OnUnknown, typer.Option("--on-unknown", help="What to do with a character of TEXT that the model has never seen.")
+]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, metavar="N", show_default="automatic", help="Processor threads.")
 ]

@@ -5,6 +5,8 @@ closed pipe is no error. Does not know: how the text is made.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -24,6 +26,18 @@ def new_file(path: Path, option: str = "--output") -> BinaryIO:
         raise ConfigError(f"{option} {path}: exists, and is not overwritten; give another name") from error
     except OSError as error:
         raise ConfigError(f"{option} {path}: {error.strerror}; give a file that can be made") from error
+
+
+@contextmanager
+def whole_file(path: Path, option: str = "--output") -> Iterator[BinaryIO]:
+    """The same for a file that is of no use unless it is whole: if that fails, nothing of it is left."""
+    file = new_file(path, option)
+    try:
+        with file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 class SampleOutput:

@@ -82,7 +82,10 @@ def print_facts(facts: Mapping[str, str]) -> None:
 def print_table(table: Table) -> None:
     """Write a table to stdout; in a pipe it is as wide as it needs to be."""
     width = None if sys.stdout.isatty() else 200
-    Console(markup=False, highlight=False, width=width).print(table)
+    console = Console(markup=False, highlight=False, width=width)
+    with console.capture() as captured:
+        console.print(table)
+    put(captured.get())
 
 
 def duration(seconds: float) -> str:

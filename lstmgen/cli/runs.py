@@ -117,7 +117,7 @@ def _list(folders: Sequence[Path], json: bool) -> None:
 
 def _draw(folders: Sequence[Path], output: Path | None) -> None:
     from lstmgen.checkpoint import LOG, run_name
-    from lstmgen.cli.output import new_file
+    from lstmgen.cli.output import whole_file
     from lstmgen.cli.picture import FORMATS, picture
     from lstmgen.cli.terminal_chart import terminal_chart
     from lstmgen.training.log import read_log
@@ -133,6 +133,6 @@ def _draw(folders: Sequence[Path], output: Path | None) -> None:
         content = picture(curves, kind)
     except ModuleNotFoundError as error:
         raise ConfigError(f"--plot: {error.name} is not installed; pip install 'lstmgen[plot]'") from error
-    with new_file(output) as file:
+    with whole_file(output) as file:
         file.write(content)
     note(f"the chart is {output}")

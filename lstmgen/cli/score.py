@@ -6,18 +6,30 @@ Knows: its options, and how scores look as a table or JSON. Does not know: how t
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from lstmgen.cli.options import Encoding, Json, Quiet, Threads, checkpoints_and_text, limit_threads, option
+from lstmgen.cli.options import (
+    Encoding,
+    Json,
+    OnUnknownCharacter,
+    Quiet,
+    Threads,
+    checkpoints_and_text,
+    limit_threads,
+    option,
+)
 from lstmgen.cli.render import note, print_facts, print_json, printable, put
 from lstmgen.config import OnUnknown, TextConfig
+from lstmgen.errors import TextError
 
 if TYPE_CHECKING:
     from lstmgen.evaluation.lines import LineScore
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.vocabulary import Ids
+
+Scored = TypeVar("Scored")
 
 EXAMPLES = """Examples:
 
@@ -48,7 +60,7 @@ def score(
         ),
     ] = None,
     lines: Annotated[
-        bool, typer.Option("--lines", help="Every line, the likeliest first.", rich_help_panel=_SHOW)
+        bool, typer.Option("--lines", help="Every line that is not empty, the likeliest first.", rich_help_panel=_SHOW)
     ] = False,
     separate: Annotated[
         bool,
@@ -74,19 +86,20 @@ def score(
         option(_SHOW, "The same as a new web page, that says what was expected.", "none", "--html", metavar="FILE"),
     ] = None,
     encoding: Encoding = TextConfig.encoding,
-    on_unknown: Annotated[
-        OnUnknown, typer.Option(help="What to do with a character of TEXT that the model has never seen.")
-    ] = OnUnknown.ERROR,
+    on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
     threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """How likely is this text? All of it, each line, or each character.
 
-    Surprise is the negative logarithm of a character's probability after all that came before it: 1 bit for one half,
-    2 bits for a quarter. The text is read as one stream, and its first character is given; a model of lines reads each
-    line from its initial state. A text of any length is read in the same memory, but for ranked lines, which are kept.
+    Surprise is the negative logarithm of a character's probability after all that
+    came before it: 1 bit for one half, 2 bits for a quarter.
+    The text is read as one stream, and its first character is given; a model of
+    lines reads each line from its initial state. Memory does not grow with the
+    text, but for the lines that are ranked, and each line as long as it lasts.
     """
+    limit_threads(threads)
     checkpoints, text = checkpoints_and_text(words or [])
     if len(checkpoints) > 1:
         raise typer.BadParameter("give one CHECKPOINT and one TEXT")
@@ -98,7 +111,6 @@ def score(
         raise typer.BadParameter("--json is for numbers; give it with --characters")
     if text is None and sys.stdin is not None and sys.stdin.isatty():
         raise typer.BadParameter("name a TEXT, or pipe one in")
-    limit_threads(threads)
     from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.corpus import TextStream
@@ -111,6 +123,8 @@ def score(
     live = characters or heatmap or unranked
     blocks = _watched(stream, quiet or live)
     name = "standard input" if source == STANDARD_INPUT else source
+    if learned := model.record.adapted_to:
+        note(f"note: while it was evaluated, this model learned from {', '.join(learned)}", quiet=quiet)
     if lines:
         _show_lines(model, blocks, separate=separate, ranked=not unranked, json=json)
     elif characters:
@@ -139,20 +153,11 @@ def _watched(blocks: "Iterable[Ids]", quiet: bool) -> "Iterator[Ids]":
 
 
 def _show_total(model: "LanguageModel", blocks: "Iterable[Ids]", about: dict[str, str], *, json: bool) -> None:
+    from lstmgen.cli.evaluation_report import score_json
+
     score = model.score_blocks(blocks)
     if json:
-        print_json(
-            {
-                **about,
-                "characters": score.characters,
-                "nats": score.nats,
-                "bits": score.bits,
-                "nats_per_character": score.nats_per_character,
-                "bits_per_character": score.bits_per_character,
-                "perplexity": score.perplexity,
-                "accuracy": score.accuracy,
-            }
-        )
+        print_json(about | {"nats": score.nats, "bits": score.bits} | score_json(score))
         return
     print_facts(
         {
@@ -171,9 +176,7 @@ def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bo
     lines: Iterable[LineScore] = model.score_lines(blocks, separate=separate)
     if ranked:
         lines = sorted(lines, key=lambda line: line.score.nats_per_character)
-    if not json:
-        put(f"{'bits per character':>18} {'bits':>9} {'line':>7}\n")
-    for line in lines:
+    for number, line in enumerate(_at_least_one(lines)):
         text, score = model.vocabulary.decode(line.ids), line.score
         if json:
             print_json(
@@ -187,6 +190,8 @@ def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bo
                 }
             )
         else:
+            if number == 0:
+                put(f"{'bits per character':>18} {'bits':>9} {'line':>7}\n")
             shown = printable(text, single_line=True)
             put(f"{score.bits_per_character:18.3f} {score.bits:9.1f} {line.number:7}  {shown}\n")
 
@@ -194,9 +199,7 @@ def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bo
 def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", *, json: bool) -> None:
     from lstmgen.cli.heatmap import alternatives, name_of
 
-    if not json:
-        put("  bits  character  expected\n")
-    for character in model.score_characters(blocks):
+    for number, character in enumerate(_at_least_one(model.score_characters(blocks))):
         if json:
             expected = [{"character": e.symbol, "probability": e.probability} for e in character.expected]
             print_json(
@@ -209,6 +212,8 @@ def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", *, json: b
                 }
             )
         else:
+            if number == 0:
+                put("  bits  character  expected\n")
             known = f"{character.bits:6.2f}" if character.expected else " given"
             put(f"{known}  {name_of(character.text):9}  {alternatives(character)}".rstrip() + "\n")
 
@@ -216,20 +221,26 @@ def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", *, json: b
 def _show_heatmap(model: "LanguageModel", blocks: "Iterable[Ids]") -> None:
     from lstmgen.cli.heatmap import heatmap
 
-    for piece in heatmap(model.score_characters(blocks)):
+    for piece in heatmap(_at_least_one(model.score_characters(blocks, alternatives=0))):
         put(piece)
 
 
 def _write_page(model: "LanguageModel", blocks: "Iterable[Ids]", path: Path, title: str, name: str) -> None:
-    """Write the page as the text is read; of one that cannot become whole nothing is left."""
+    """Write the page as the text is read."""
     from lstmgen.cli.heatmap_page import heatmap_page
-    from lstmgen.cli.output import new_file
+    from lstmgen.cli.output import whole_file
 
-    with new_file(path, "--html") as file:
-        try:
-            for piece in heatmap_page(title, name, model.score_characters(blocks)):
-                file.write(piece.encode("utf-8", "replace"))
-        except BaseException:
-            file.close()
-            path.unlink()
-            raise
+    with whole_file(path, "--html") as file:
+        for piece in heatmap_page(title, name, _at_least_one(model.score_characters(blocks))):
+            file.write(piece.encode("utf-8", "replace"))
+
+
+def _at_least_one(scored: Iterable[Scored]) -> Iterator[Scored]:
+    """The same, but that nothing at all is a problem of the text."""
+    scored = iter(scored)
+    for first in scored:
+        yield first
+        break
+    else:
+        raise TextError("the text has nothing to predict; give one with at least 2 characters")
+    yield from scored

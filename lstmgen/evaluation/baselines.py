@@ -24,6 +24,7 @@ from lstmgen.text.vocabulary import Ids, Vocabulary
 _GZIP_WINDOW = 1 << 15
 _BZ2_BLOCK = 900_000
 _PIECE = 1 << 20
+_LEAST_COMPRESSED = 1000  # symbols; what two compressed sizes differ by says nothing of fewer
 _XZ_CONTEXT = 1 << 24  # of the training text; to look back at it takes ten times the memory
 
 
@@ -64,8 +65,8 @@ def baselines(training: Ids, text: Ids, vocabulary: Vocabulary, *, lines: bool) 
         yield Baseline(f"{model.order}-gram model", blocks.nats_per_character, blocks)
 
     known = b"".join(_pieces(training[-_XZ_CONTEXT:], vocabulary))
-    for name, added_bytes in _COMPRESSORS.items():
-        added = max(0, added_bytes(known, _pieces(text, vocabulary)))
+    for name, added_bytes in COMPRESSORS.items() if count >= _LEAST_COMPRESSED else ():
+        added = added_bytes(known, _pieces(text, vocabulary))
         yield Baseline(name, added * 8 * math.log(2) / count)
 
     seen = _frequencies(learned, vocabulary) + 0.5
@@ -129,4 +130,4 @@ def _xz(known: bytes, unknown: Iterable[bytes]) -> int:
     return _packed_size(both, chain([known], unknown)) - _packed_size(alone, [known])
 
 
-_COMPRESSORS: dict[str, Callable[[bytes, Iterable[bytes]], int]] = {"bz2": _bz2, "xz": _xz, "gzip": _gzip}
+COMPRESSORS: dict[str, Callable[[bytes, Iterable[bytes]], int]] = {"bz2": _bz2, "xz": _xz, "gzip": _gzip}

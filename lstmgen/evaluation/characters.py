@@ -59,6 +59,7 @@ def score_characters(
             text, whole = text[len(broken) :], True
         if whole:
             place, nats, expected = at, 0.0, likely
+        expected = expected or likely  # of a character whose first byte was given, in place of the second
         nats += surprise
         whole = bool(text)
         if whole:
@@ -75,6 +76,10 @@ def _given(first: Ids) -> Iterator[_Symbol]:
 def _predicted(vocabulary: Vocabulary, predictions: Iterable[Predictions], alternatives: int) -> Iterator[_Symbol]:
     names = [character or f"0x{number:02X}" for number, character in enumerate(vocabulary.spelling())]
     for part in predictions:
+        if alternatives == 0:
+            for place, id_, surprise in zip(part.places.tolist(), part.ids.tolist(), part.nats.tolist(), strict=True):
+                yield place, id_, surprise, ()
+            continue
         likely = (array.tolist() for array in likeliest(part.logits, alternatives))
         told = (part.places.tolist(), part.ids.tolist(), part.nats.tolist(), *likely)
         for place, id_, surprise, ids, probabilities in zip(*told, strict=True):

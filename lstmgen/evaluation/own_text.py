@@ -30,7 +30,7 @@ def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str
     if STANDARD_INPUT in record.text.sources:
         raise TextError(f"the model was trained from standard input, which cannot be read again; {remedy}")
     try:
-        corpus = read_same_corpus(record.text, vocabulary, record.text_sha256)
+        corpus = read_same_corpus(record.text, vocabulary, record.text_sha256, record.text_symbols)
     except TextError as error:
         raise TextError(f"the model's own text cannot be read ({error}); {remedy}") from error
     if corpus is None:
@@ -42,7 +42,8 @@ def require_held_out(own: OwnText, record: TrainingRecord) -> Ids:
     """The part that was held out, if a score on it says something; otherwise raises TextError."""
     names = ", ".join(record.text.sources)
     if HELD_OUT in record.adapted_to:
-        raise TextError(f"{names}: the model has adapted to the text that training held out; {NAME_A_TEXT}")
+        remedy = "name another run, or a TEXT it has not seen"
+        raise TextError(f"{names}: the model has adapted to the text that training held out; {remedy}")
     if len(own.held_out) < 2:
         raise TextError(f"{names}: only {len(own.held_out)} symbols were held out from training; {NAME_A_TEXT}")
     return own.held_out

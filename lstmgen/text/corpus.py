@@ -56,7 +56,10 @@ class Corpus:
 
 
 def read_corpus(
-    config: TextConfig, vocabulary: Vocabulary | None = None, on_unknown: OnUnknown = OnUnknown.ERROR
+    config: TextConfig,
+    vocabulary: Vocabulary | None = None,
+    on_unknown: OnUnknown = OnUnknown.ERROR,
+    most: int | None = None,
 ) -> Corpus:
     """Read a text into ids.
 
@@ -64,16 +67,17 @@ def read_corpus(
         config: which text, and how to read it.
         vocabulary: the symbols to use; None: those of the text, in the order of their code points.
         on_unknown: what to do with a character that a given vocabulary does not have.
+        most: how many symbols the text may have; None: any number.
 
     Raises:
-        TextError: a source cannot be found, read or decoded, or holds nothing to learn from.
+        TextError: a source cannot be found, read or decoded, holds nothing to learn from, or is longer than it may be.
         UnknownCharacterError: a character is not in the given vocabulary.
     """
     kind = vocabulary.kind if vocabulary else config.vocabulary
     found = find_sources(config.sources, zero_bytes=kind is VocabularyKind.BYTES or _has_zero_bytes(config.encoding))
     notes = list(found.notes)
     digest = hashlib.sha256()
-    with _IdStore() as store:
+    with _IdStore(most) as store:
         if kind is VocabularyKind.BYTES:
             known = Vocabulary(VocabularyKind.BYTES)
             for source in found.sources:
@@ -93,11 +97,14 @@ def read_corpus(
     return corpus
 
 
-def read_same_corpus(config: TextConfig, vocabulary: Vocabulary, sha256: str) -> Corpus | None:
-    """Read a text that has been read before; None if it is no longer the same. Raises TextError as `read_corpus`."""
+def read_same_corpus(config: TextConfig, vocabulary: Vocabulary, sha256: str, symbols: int) -> Corpus | None:
+    """Read a text that has been read before; None if it is no longer the same. Raises TextError as `read_corpus`.
+
+    What names the text may be a stranger's checkpoint: of one without end no more is read than it once had.
+    """
     try:
-        corpus = read_corpus(config, vocabulary)
-    except UnknownCharacterError:
+        corpus = read_corpus(config, vocabulary, most=symbols)
+    except (UnknownCharacterError, _TooLongError):
         return None
     return corpus if corpus.sha256 == sha256 else None
 
@@ -270,10 +277,16 @@ class _Encoder:
         return ids, Vocabulary(VocabularyKind.CHARACTERS, characters)
 
 
-class _IdStore:
-    """Collects ids in a temporary file, in the smallest type that holds them all."""
+class _TooLongError(TextError):
+    """The text has more symbols than it may have."""
 
-    def __init__(self) -> None:
+
+class _IdStore:
+    """Collects ids in a temporary file, in the smallest type that holds them all; raises _TooLongError for too many."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._count = 0
         self._type: type[np.integer[Any]] = _ID_TYPES[0]
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed on exit
 
@@ -285,6 +298,9 @@ class _IdStore:
 
     def append(self, ids: Ids, size: int) -> None:
         """Add ids below `size`."""
+        self._count += len(ids)
+        if self._most is not None and self._count > self._most:
+            raise _TooLongError(f"the text is longer than {self._most:,} symbols")
         needed = next(kind for kind in _ID_TYPES if size - 1 <= np.iinfo(kind).max)
         if np.dtype(needed).itemsize > np.dtype(self._type).itemsize:
             self._widen(needed)

@@ -72,7 +72,9 @@ def read_log(path: Path) -> LearningCurve:
                     if (nats := _number(value, _LARGEST_NATS)) is not None:
                         losses.append(Loss(int(step), epoch, seconds, nats))
     except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}; a run without its log cannot be drawn") from error
+        raise CheckpointError(
+            f"{path}: {error.strerror}; a run without its log cannot be drawn; name another run"
+        ) from error
     if not training and not validation:
         raise CheckpointError(f"{path}: no loss in it; the run cannot be drawn")
     return LearningCurve(tuple(training), tuple(validation))

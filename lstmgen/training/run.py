@@ -180,7 +180,7 @@ def resume(
         progress = min(1.0, record.seconds / budget.amount)  # only a time budget goes by this
         training = replace(record.training, budget=budget, most_epochs=None)
         record = replace(record, training=training, progress=progress)
-    corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256)
+    corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
     if corpus is None:
         names = ", ".join(record.text.sources)
         raise TextError(
