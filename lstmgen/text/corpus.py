@@ -87,7 +87,7 @@ def read_corpus(
             ids = store.finish()
         else:
             encoder = _Encoder(vocabulary, on_unknown)
-            for text in _decoded(found.sources, config.encoding):
+            for text in _decoded(found.sources, config.encoding, any_vocabulary=vocabulary is None):
                 digest.update(text.encode("utf-8", "surrogatepass"))
                 store.append(encoder.encode(text), size=encoder.size)
             ids, known = encoder.finish(store.finish())
@@ -136,7 +136,8 @@ class TextStream:
             for source in self._found.sources:
                 yield from (np.frombuffer(block, np.uint8) for block in source.blocks())
         else:
-            yield from map(self._encoder.encode, _decoded(self._found.sources, self._encoding))
+            texts = _decoded(self._found.sources, self._encoding, any_vocabulary=False)
+            yield from map(self._encoder.encode, texts)
 
 
 def _require_text(corpus: Corpus, config: TextConfig) -> None:
@@ -168,7 +169,7 @@ def _is_text_encoding(encoding: str) -> bool:
     return True
 
 
-def _decoded(sources: Iterable[Source], encoding: str) -> Iterator[str]:
+def _decoded(sources: Iterable[Source], encoding: str, *, any_vocabulary: bool) -> Iterator[str]:
     """The text of all sources, block by block: byte order mark dropped, line ends as line feeds.
 
     Where one source ends within a line, a line feed keeps the next one from running into it.
@@ -176,12 +177,14 @@ def _decoded(sources: Iterable[Source], encoding: str) -> Iterator[str]:
     last = NEWLINE
     for source in sources:
         between = "" if last == NEWLINE else NEWLINE
-        for text in _decoded_source(source, encoding):
+        for text in _decoded_source(source, encoding, any_vocabulary=any_vocabulary):
             yield between + text
             last, between = text[-1], ""
 
 
-def _decoded_source(source: Source, encoding: str) -> Iterator[str]:
+def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> Iterator[str]:
+    remedy = "give its --encoding (such as latin-1 or utf-16)"
+    remedy += ", or --vocabulary bytes for any data" if any_vocabulary else ""
     decoder, line_ends = _decoder(encoding), io.IncrementalNewlineDecoder(None, translate=True)
     consumed = 0
     for block in source.blocks():
@@ -189,7 +192,8 @@ def _decoded_source(source: Source, encoding: str) -> Iterator[str]:
             decoded = decoder.decode(block)
         except UnicodeDecodeError as error:
             pending = len(error.object) - len(block)  # bytes of a character that the last block left unfinished
-            raise _undecodable(source, encoding, error, consumed - pending + error.start) from error
+            offset = consumed - pending + error.start
+            raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
         except UnicodeError as error:  # UTF-16 and UTF-32 want a byte order mark
             remedy = f"give --encoding {encoding}-le or {encoding}-be"
             raise TextError(f"{source.name}: no byte order mark, which {encoding} needs; {remedy}") from error
@@ -199,7 +203,8 @@ def _decoded_source(source: Source, encoding: str) -> Iterator[str]:
     try:
         decoded = decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise _undecodable(source, encoding, error, consumed - len(error.object) + error.start) from error
+        offset = consumed - len(error.object) + error.start
+        raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
     if text := line_ends.decode(decoded, final=True):
         yield text
 
@@ -211,12 +216,8 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder("utf-8-sig" if name == "utf-8" else name)()
 
 
-def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError, offset: int) -> TextError:
-    byte = error.object[error.start]
-    return TextError(
-        f"{source.name}: byte 0x{byte:02X} at offset {offset:,} is not {encoding}; "
-        "give its --encoding (such as latin-1 or utf-16), or --vocabulary bytes for any data"
-    )
+def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError, offset: int) -> str:
+    return f"{source.name}: byte 0x{error.object[error.start]:02X} at offset {offset:,} is not {encoding}"
 
 
 class _Encoder:
