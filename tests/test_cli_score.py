@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lstmgen.language_model import load
 from tests.command_line import controls, done, files_below, problem, run, untrained_run, usage_error
@@ -192,3 +193,16 @@ def test_a_long_text_is_read_in_pieces_to_the_same_score() -> None:
     text = FABLE * 120  # several blocks
     (found,) = scores("fable", text=text)
     assert found["nats"] == pytest.approx(load("fable").score(text).nats, rel=1e-6)
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+@pytest.mark.parametrize("command", ["eval", "score"])
+def test_a_device_that_is_not_there_is_a_problem_and_torch_on_one_scores_alike(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = done(command, "fable", "fable.txt", "--json").json_lines[0]["nats_per_character"]
+    if not torch.cuda.is_available():
+        assert "--device cuda" in problem(command, "fable", "fable.txt", "--device", "cuda")
+    monkeypatch.setattr("lstmgen.training.machine.choose_device", lambda _: torch.device("cpu"))
+    found = done(command, "fable", "fable.txt", "--json", "--device", "cuda").json_lines[0]["nats_per_character"]
+    assert found == pytest.approx(expected, rel=1e-5)

@@ -15,13 +15,15 @@ from lstmgen.cli.options import (
     Json,
     OnUnknownCharacter,
     Quiet,
+    ReadingDevice,
     Threads,
     checkpoints_and_text,
+    engine_on,
     limit_threads,
     option,
 )
 from lstmgen.cli.render import note, print_json, printable
-from lstmgen.config import DynamicConfig, OnUnknown, SamplingConfig, TextConfig
+from lstmgen.config import Device, DynamicConfig, OnUnknown, SamplingConfig, TextConfig
 from lstmgen.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
@@ -107,6 +109,7 @@ def evaluate(
     ] = None,
     encoding: Encoding = TextConfig.encoding,
     on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
+    device: ReadingDevice = Device.AUTO,
     threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -116,7 +119,8 @@ def evaluate(
     The protocol is exact: one stream over the whole text with carried state,
     every character but the first predicted once, sums divided by their count.
     A model of lines reads each line from its initial state.
-    Yardsticks that know the same training text stand beside it; intervals come from a block bootstrap over the text.
+    Yardsticks that know the same training text stand beside it; intervals come
+    from a block bootstrap over the text. --dynamic always computes on the CPU.
     """
     limit_threads(threads)
     references, text = checkpoints_and_text(words or [])
@@ -141,7 +145,7 @@ def evaluate(
     own: OwnText | None
     for path in [find_checkpoint(reference) for reference in references]:
         checkpoint = load_checkpoint(path)
-        model = LanguageModel(checkpoint, path)
+        model = LanguageModel(checkpoint, path, engine_on(device, checkpoint))
         if window is not None and model.lines:
             raise ConfigError(f"--window {window}: this model reads each line by itself; leave it out")
         if text is None:

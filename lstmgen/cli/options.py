@@ -6,11 +6,15 @@ Knows: names, short names and help. Does not know: defaults; those are `config`'
 import os
 import re
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstmgen.config import OnUnknown, Peephole
+from lstmgen.config import Device, OnUnknown, Peephole
+
+if TYPE_CHECKING:
+    from lstmgen.checkpoint import Checkpoint
+    from lstmgen.generation.engine import Engine
 
 CheckpointArgument = Annotated[
     str | None,
@@ -21,6 +25,9 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Encoding = Annotated[str, typer.Option("--encoding", metavar="NAME", help="How the text's bytes spell characters.")]
 OnUnknownCharacter = Annotated[
     OnUnknown, typer.Option("--on-unknown", help="What to do with a character of TEXT that the model has never seen.")
+]
+ReadingDevice = Annotated[
+    Device, typer.Option("--device", help="Where to compute; auto is the CPU, which needs no torch.")
 ]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, metavar="N", show_default="automatic", help="Processor threads.")
@@ -79,6 +86,15 @@ def checkpoints_and_text(words: list[str]) -> tuple[list[str | None], str | None
     if names_checkpoint(last) or (not checkpoints and not may_be_text(last)):
         return [*words], None
     return [*checkpoints] or [None], last
+
+
+def engine_on(device: Device, checkpoint: "Checkpoint") -> "Engine | None":
+    """What computes a checkpoint's network there; None: NumPy, on the CPU. Raises ConfigError if it is not there."""
+    if device in (Device.AUTO, Device.CPU):
+        return None
+    from lstmgen.training.machine import torch_engine
+
+    return torch_engine(checkpoint, device)
 
 
 def limit_threads(threads: int | None) -> None:

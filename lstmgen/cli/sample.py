@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmgen.cli.options import CheckpointArgument, Quiet, Threads, limit_threads, option
+from lstmgen.cli.options import CheckpointArgument, Quiet, ReadingDevice, Threads, engine_on, limit_threads, option
 from lstmgen.cli.render import note
 from lstmgen.config import Device, Finish, OnUnknown, SamplingConfig
 from lstmgen.errors import ConfigError, TextError
@@ -185,10 +185,7 @@ def sample(
             _OTHER, "Go on from a saved state, without reading its prompt again.", "from the beginning", metavar="FILE"
         ),
     ] = None,
-    device: Annotated[
-        Device,
-        typer.Option(help="Where to compute; auto is the CPU, which needs no torch.", rich_help_panel=_OTHER),
-    ] = Device.AUTO,
+    device: ReadingDevice = Device.AUTO,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -215,12 +212,7 @@ def sample(
         length = _PIECE if interactive else SamplingConfig.length
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
-    engine = None
-    if device not in (Device.AUTO, Device.CPU):
-        from lstmgen.training.machine import torch_engine
-
-        engine = torch_engine(loaded, device)
-    model = LanguageModel(loaded, path, engine)
+    model = LanguageModel(loaded, path, engine_on(device, loaded))
     config = SamplingConfig(
         length=length,
         temperature=temperature,

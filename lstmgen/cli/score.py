@@ -15,13 +15,15 @@ from lstmgen.cli.options import (
     Json,
     OnUnknownCharacter,
     Quiet,
+    ReadingDevice,
     Threads,
     checkpoints_and_text,
+    engine_on,
     limit_threads,
     option,
 )
 from lstmgen.cli.render import note, print_facts, print_json, printable, put
-from lstmgen.config import OnUnknown, TextConfig
+from lstmgen.config import Device, OnUnknown, TextConfig
 from lstmgen.errors import TextError
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ def score(
     ] = None,
     encoding: Encoding = TextConfig.encoding,
     on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
+    device: ReadingDevice = Device.AUTO,
     threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -117,7 +120,8 @@ def score(
     from lstmgen.text.sources import STANDARD_INPUT
 
     path = find_checkpoint(checkpoints[0])
-    model = LanguageModel(load_checkpoint(path), path)
+    checkpoint = load_checkpoint(path)
+    model = LanguageModel(checkpoint, path, engine_on(device, checkpoint))
     source = STANDARD_INPUT if text is None else text
     stream = TextStream(TextConfig(sources=(source,), encoding=encoding), model.vocabulary, on_unknown)
     live = characters or heatmap or unranked
