@@ -128,6 +128,7 @@ def evaluate(
         raise typer.BadParameter("--save-adapted takes --dynamic and a single checkpoint")
     if not novelty and (length, temperature, seed) != (None, None, None):
         raise typer.BadParameter("--length, --temp and --seed are for --novelty")
+    bold = (SamplingConfig() if temperature is None else SamplingConfig(temperature=temperature)).temperature
     from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint, new_run_folder, run_name
     from lstmgen.cli.evaluation_report import Evaluation, evaluation_json, print_evaluations
     from lstmgen.evaluation.baselines import baselines
@@ -168,7 +169,6 @@ def evaluate(
         if own and dynamic:
             evaluation.others["dynamic"] = _read_and_adapt(checkpoint, own, ids, text, folder, threads, quiet)
         if own and novelty:
-            bold = SamplingConfig.temperature if temperature is None else temperature
             written = model.write(length or _WRITTEN_SYMBOLS, bold, seed or 0)
             evaluation.novelty = compare_copying(
                 own.training, written, own.held_out, model.vocabulary, lines=model.lines
