@@ -132,7 +132,7 @@ def _draw(folders: Sequence[Path], output: Path | None) -> None:
             return
         content = picture(curves, kind)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"--plot: {error.name} is not installed; pip install 'lstmgen[plot]'") from error
+        raise ConfigError(f"--plot: {error.name} is not installed; pip install {error.name}") from error
     with whole_file(output) as file:
         file.write(content)
     note(f"the chart is {output}")
