@@ -88,6 +88,11 @@ class Checkpoint:
         """The architecture that the weights belong to."""
         return build_network(self.model, len(self.vocabulary))
 
+    @property
+    def item_end(self) -> int | None:
+        """The line feed that ends each item; None for a model of running text."""
+        return self.vocabulary.newline if self.record.text.lines else None
+
     def fingerprint(self) -> str:
         """A digest of all that decides what the model says: its configuration, vocabulary and weights."""
         about = json.dumps([to_mapping(self.model), self.vocabulary.to_mapping()], sort_keys=True)

@@ -65,6 +65,7 @@ class LanguageModel:
         self.vocabulary: Vocabulary = checkpoint.vocabulary
         self.config: ModelConfig = checkpoint.model
         self.record: TrainingRecord = checkpoint.record
+        self.item_end: int | None = checkpoint.item_end
         self.engine: Engine = engine or NumpyEngine(checkpoint.network, checkpoint.weights)
         self.index_path = None if path is None else path.with_name("training-text.index")
         self._training_index: SuffixIndex | None = None
@@ -73,11 +74,6 @@ class LanguageModel:
     def lines(self) -> bool:
         """Whether the model writes items, one a line, and ends each by itself."""
         return self.record.text.lines
-
-    @property
-    def item_end(self) -> int | None:
-        """The line feed that ends each item; None for a model of running text."""
-        return self.vocabulary.newline if self.lines else None
 
     def sample(
         self,

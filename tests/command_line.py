@@ -75,6 +75,12 @@ def done(*arguments: object, stdin: bytes | None = None, terminal: bool = False)
     return ran
 
 
+def evaluated(*arguments: object, stdin: bytes | None = None) -> dict[str, Any]:
+    """What `lstmgen eval` says of one checkpoint."""
+    (found,) = done("eval", *arguments, "--json", stdin=stdin).json_lines
+    return found
+
+
 def problem(*arguments: object, stdin: bytes | None = None, terminal: bool = False) -> str:
     """Run a command that meets a problem the user can fix; the one line it says."""
     ran = run(*arguments, stdin=stdin, terminal=terminal)

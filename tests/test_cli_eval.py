@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from lstmgen.checkpoint import load_checkpoint
 from lstmgen.errors import CheckpointError
 from lstmgen.language_model import load
-from tests.command_line import done, files_below, problem, untrained_run, usage_error
+from tests.command_line import done, evaluated, files_below, problem, untrained_run, usage_error
 from tests.conftest import FABLE
 
 FACTS = {"characters", "nats_per_character", "bits_per_character", "perplexity", "accuracy"}
@@ -36,11 +36,6 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def evaluation(*arguments: object, stdin: bytes | None = None) -> dict[str, Any]:
-    (found,) = done("eval", *arguments, "--json", stdin=stdin).json_lines
-    return found
-
-
 # eval
 
 
@@ -48,7 +43,7 @@ def test_own_held_out_text_is_scored_exactly(in_trained_folder: Path) -> None:
     text = (in_trained_folder / "fable.txt").read_text(encoding="utf-8")
     held_out = text[int(len(text) * 0.9) :]
     score = load("fable").score(held_out)
-    found = evaluation("fable")
+    found = evaluated("fable")
     assert FACTS | {"checkpoint", "text", "protocol"} <= found.keys()
     assert found["characters"] == score.characters == len(held_out) - 1
     assert found["nats_per_character"] == score.nats_per_character
@@ -75,10 +70,10 @@ def test_any_text_can_be_scored(tmp_path: Path) -> None:
     file = tmp_path / "other.txt"
     file.write_bytes(b"\xef\xbb\xbfThe fox saw\r\nthe grapes.")
     score = load("fable").score("The fox saw\nthe grapes.")
-    for found in (evaluation("fable", file), evaluation("fable", "-", stdin=file.read_bytes())):
+    for found in (evaluated("fable", file), evaluated("fable", "-", stdin=file.read_bytes())):
         assert (found["characters"], found["nats_per_character"]) == (22, score.nats_per_character)
     file.write_text("The fox", encoding="utf-16")
-    assert evaluation("fable", file, "--encoding", "utf-16")["characters"] == 6
+    assert evaluated("fable", file, "--encoding", "utf-16")["characters"] == 6
 
 
 @pytest.mark.usefixtures("in_trained_folder")
@@ -117,7 +112,7 @@ def test_a_model_of_lines_has_nothing_to_predict_in_empty_lines(content: bytes) 
 def test_a_model_of_lines_is_scored_line_by_line() -> None:
     untrained_run("names", "abc\n", lines=True)
     Path("names.txt").write_bytes(b"ab\nc\n\nab")
-    found = evaluation("names", "names.txt")
+    found = evaluated("names", "names.txt")
     assert found["characters"] == 8
     assert found["nats_per_character"] == pytest.approx(load("names").score("ab\nc\n\nab").nats_per_character)
 
@@ -126,13 +121,13 @@ def test_a_model_of_lines_is_scored_line_by_line() -> None:
 def test_a_model_of_bytes_scores_any_bytes() -> None:
     untrained_run("octets", None)
     Path("any.bin").write_bytes(bytes(range(256)) * 2)
-    assert evaluation("octets", "any.bin")["characters"] == 511
+    assert evaluated("octets", "any.bin")["characters"] == 511
 
 
 @pytest.mark.usefixtures("in_trained_folder")
 @pytest.mark.parametrize("window", [len(FABLE) - 1, 10**3, 10**15])
 def test_a_window_as_long_as_the_text_is_the_exact_protocol(window: int) -> None:
-    found = evaluation("fable", "-", "--window", window, stdin=FABLE.encode())
+    found = evaluated("fable", "-", "--window", window, stdin=FABLE.encode())
     assert found["window"]["characters"] == found["characters"] == len(FABLE) - 1
     assert found["window"]["nats_per_character"] == pytest.approx(found["nats_per_character"], rel=1e-5)
 
@@ -142,7 +137,7 @@ def test_windows_are_scored_from_a_cold_start() -> None:
     text = "The fox saw grapes on"
     model = load("fable")
     cold = [model.score(text[start : start + 6]) for start in range(0, len(text) - 1, 5)]
-    found = evaluation("fable", "-", "--window", 5, stdin=text.encode())
+    found = evaluated("fable", "-", "--window", 5, stdin=text.encode())
     assert found["window"]["characters"] == len(text) - 1
     assert found["window"]["nats_per_character"] == pytest.approx(sum(s.nats for s in cold) / (len(text) - 1), rel=1e-5)
     assert found["nats_per_character"] == model.score(text).nats_per_character

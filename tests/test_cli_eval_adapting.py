@@ -17,7 +17,7 @@ from lstmgen.evaluation.own_text import OwnText, read_own_text
 from lstmgen.evaluation.score import add_up
 from lstmgen.language_model import LanguageModel, load
 from lstmgen.text.vocabulary import Ids
-from tests.command_line import controls, done, files_below, problem, run_of_text, usage_error
+from tests.command_line import controls, done, evaluated, files_below, problem, run_of_text, usage_error
 
 OTHER = "The grapes saw the fox. " * 9
 
@@ -29,11 +29,6 @@ def folder(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path / "own")
     Path("other.txt").write_text(OTHER, encoding="utf-8")
     return tmp_path / "own"
-
-
-def evaluated(*arguments: object) -> dict[str, Any]:
-    (found,) = done("eval", *arguments, "--no-baselines", "--json").json_lines
-    return found
 
 
 def own_text(name: str) -> OwnText:

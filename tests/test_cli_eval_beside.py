@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from lstmgen.evaluation.score import add_up, predict
 from lstmgen.language_model import load
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.sources import Source
-from tests.command_line import controls, done, problem, run, run_of_text, untrained_run, usage_error
+from tests.command_line import controls, done, evaluated, problem, run, run_of_text, untrained_run, usage_error
 from tests.conftest import FABLE
 
 COMPRESSORS = ["bz2", "xz", "gzip"]
@@ -33,11 +32,6 @@ def folder(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path / "own")
     Path("long.txt").write_text(LONG, encoding="utf-8")
     return tmp_path / "own"
-
-
-def evaluated(*arguments: object, stdin: bytes | None = None) -> dict[str, Any]:
-    (found,) = done("eval", *arguments, "--json", stdin=stdin).json_lines
-    return found
 
 
 def flat(text: str) -> str:

@@ -20,6 +20,7 @@ from lstmgen.cli.options import (
     checkpoints_and_text,
     engine_on,
     limit_threads,
+    note_adaptation,
     option,
 )
 from lstmgen.cli.render import note, print_json, printable
@@ -136,7 +137,7 @@ def evaluate(
     from lstmgen.evaluation.own_text import NAME_A_TEXT, read_own_text, require_held_out
     from lstmgen.evaluation.score import predict
     from lstmgen.language_model import LanguageModel
-    from lstmgen.text.sources import STANDARD_INPUT
+    from lstmgen.text.sources import STANDARD_INPUT, spoken_name
     from lstmgen.text.streams import cold_windows
 
     if text == STANDARD_INPUT and len(references) > 1:
@@ -156,13 +157,11 @@ def evaluate(
         else:
             name, ids = text, _given(model, text, encoding, on_unknown, quiet)
             own = _own_text_beside(model, required=dynamic or novelty, wanted=not no_baselines, quiet=quiet)
-        if learned := model.record.adapted_to:
-            note(f"note: while it was evaluated, this model learned from {', '.join(learned)}", quiet=quiet)
+        note_adaptation(model.record, quiet=quiet)
         protocol = "each line from the initial state" if model.lines else "one stream, state carried"
         exact = _read(protocol, predict(model.engine, model.exact_protocol(ids)), ids, quiet)
-        shown_text = "standard input" if name == STANDARD_INPUT else name
         known = (model.record.text_sha256, model.record.text, model.vocabulary)
-        evaluation = Evaluation(path, checkpoint_name(path), shown_text, known, exact)
+        evaluation = Evaluation(path, checkpoint_name(path), spoken_name(name), known, exact)
         if window is not None:
             cold = predict(model.engine, cold_windows(ids, window))
             evaluation.others["window"] = _read(f"windows of {window}, each from a cold start", cold, ids, quiet)

@@ -22,8 +22,7 @@ _STYLE = """
   :root { --paper: #16171a; --ink: #ece9e3; --faint: #9a958c; --hot: 196 54 0; }
 }
 body { margin: 0 auto; max-width: 60rem; padding: 1.5rem 1.5rem 6rem; background: var(--paper);
-  color: var(--ink);
-  font: 1rem/1.6 system-ui, sans-serif; }
+  color: var(--ink); font: 1rem/1.6 system-ui, sans-serif; }
 h1 { font-size: 1.2rem; overflow-wrap: anywhere; }
 p { color: var(--faint); }
 pre { font: 1rem/1.7 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -31,8 +30,7 @@ i { font-style: normal; border-radius: 0.15em; }
 .legend i { padding: 0.15em 0.6em; color: var(--ink); }
 pre i:hover { outline: 2px solid var(--ink); }
 pre i:hover::after { content: attr(data-bits) " bits · expected: " attr(data-expected); position: fixed;
-  inset: auto 0 0;
-  padding: 0.8rem 1.5rem; background: var(--ink); color: var(--paper); white-space: pre-wrap; }
+  inset: auto 0 0; padding: 0.8rem 1.5rem; background: var(--ink); color: var(--paper); white-space: pre-wrap; }
 pre i:not([data-bits]):hover::after { content: "the first character is given, not predicted"; }
 """ + "".join(
     f".b{number} {{ background: rgb(var(--hot) / {_STRONGEST * number / MOST_BITS:.2f}); }}\n"

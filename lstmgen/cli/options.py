@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstmgen.cli.render import note
 from lstmgen.config import Device, OnUnknown, Peephole
 
 if TYPE_CHECKING:
-    from lstmgen.checkpoint import Checkpoint
+    from lstmgen.checkpoint import Checkpoint, TrainingRecord
     from lstmgen.generation.engine import Engine
 
 CheckpointArgument = Annotated[
@@ -95,6 +96,12 @@ def engine_on(device: Device, checkpoint: "Checkpoint") -> "Engine | None":
     from lstmgen.training.machine import torch_engine
 
     return torch_engine(checkpoint, device)
+
+
+def note_adaptation(record: "TrainingRecord", *, quiet: bool) -> None:
+    """Say what a model has learned from since it was trained: on that, a score says little."""
+    if record.adapted_to:
+        note(f"note: while it was evaluated, this model learned from {', '.join(record.adapted_to)}", quiet=quiet)
 
 
 def limit_threads(threads: int | None) -> None:

@@ -11,9 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-import typer
-
-from lstmgen.cli.render import is_closed_pipe, mute_stdout, printable
+from lstmgen.cli.render import OutputClosedError, is_closed_pipe, printable
 from lstmgen.errors import ConfigError
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
@@ -94,5 +92,4 @@ class SampleOutput:
         except OSError as error:
             if self._path is not None or not is_closed_pipe(error):
                 raise
-            mute_stdout()
-            raise typer.Exit from None
+            raise OutputClosedError from error

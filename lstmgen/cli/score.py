@@ -20,6 +20,7 @@ from lstmgen.cli.options import (
     checkpoints_and_text,
     engine_on,
     limit_threads,
+    note_adaptation,
     option,
 )
 from lstmgen.cli.render import note, print_facts, print_json, printable, put
@@ -117,7 +118,7 @@ def score(
     from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.corpus import TextStream
-    from lstmgen.text.sources import STANDARD_INPUT
+    from lstmgen.text.sources import STANDARD_INPUT, spoken_name
 
     path = find_checkpoint(checkpoints[0])
     checkpoint = load_checkpoint(path)
@@ -126,9 +127,8 @@ def score(
     stream = TextStream(TextConfig(sources=(source,), encoding=encoding), model.vocabulary, on_unknown)
     live = characters or heatmap or unranked
     blocks = _watched(stream, quiet or live)
-    name = "standard input" if source == STANDARD_INPUT else source
-    if learned := model.record.adapted_to:
-        note(f"note: while it was evaluated, this model learned from {', '.join(learned)}", quiet=quiet)
+    name = spoken_name(source)
+    note_adaptation(model.record, quiet=quiet)
     if lines:
         _show_lines(model, blocks, separate=separate, ranked=not unranked, json=json)
     elif characters:

@@ -4,9 +4,10 @@ Knows: ids, and the characters that a vocabulary makes of them. Does not know: f
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from lstmgen.evaluation.score import Predictions
 from lstmgen.generation.sampler import likeliest
@@ -76,11 +77,9 @@ def _given(first: Ids) -> Iterator[_Symbol]:
 def _predicted(vocabulary: Vocabulary, predictions: Iterable[Predictions], alternatives: int) -> Iterator[_Symbol]:
     names = [character or f"0x{number:02X}" for number, character in enumerate(vocabulary.spelling())]
     for part in predictions:
-        if alternatives == 0:
-            for place, id_, surprise in zip(part.places.tolist(), part.ids.tolist(), part.nats.tolist(), strict=True):
-                yield place, id_, surprise, ()
-            continue
-        likely = (array.tolist() for array in likeliest(part.logits, alternatives))
+        likely: Sequence[Any] = [[()] * len(part.ids)] * 2  # none: sorting them takes longer than all else
+        if alternatives:
+            likely = [array.tolist() for array in likeliest(part.logits, alternatives)]
         told = (part.places.tolist(), part.ids.tolist(), part.nats.tolist(), *likely)
         for place, id_, surprise, ids, probabilities in zip(*told, strict=True):
             yield place, id_, surprise, tuple(Expected(names[i], p) for i, p in zip(ids, probabilities, strict=True))

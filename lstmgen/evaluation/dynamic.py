@@ -49,7 +49,7 @@ class AdaptingModel:
     def __init__(self, checkpoint: Checkpoint, training: Ids, config: DynamicConfig) -> None:
         self._checkpoint = checkpoint
         self._config = config
-        self._newline = checkpoint.vocabulary.newline if checkpoint.record.text.lines else None
+        self._newline = checkpoint.item_end
         self._model = Model(checkpoint.network, checkpoint.weights, torch.device("cpu"))
         self._trained = {name: weight.detach().clone() for name, weight in self._model.parameters.items()}
         scales = self._gradient_scales(training)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lstmgen.config import OnUnknown, TextConfig, VocabularyKind
 from lstmgen.errors import TextError, UnknownCharacterError
-from lstmgen.text.sources import STANDARD_INPUT, Source, find_sources
+from lstmgen.text.sources import Source, find_sources, spoken_name
 from lstmgen.text.vocabulary import CODE_POINTS, NEWLINE, Ids, Vocabulary, code_points, describe_character
 
 IN_MEMORY_BYTES = 64 << 20
@@ -141,7 +141,7 @@ class TextStream:
 
 
 def _require_text(corpus: Corpus, config: TextConfig) -> None:
-    names = ", ".join("standard input" if name == STANDARD_INPUT else name for name in config.sources)
+    names = ", ".join(map(spoken_name, config.sources))
     known = corpus.vocabulary
     if len(corpus.ids) == 0:
         raise TextError(f"{names}: the text is empty; give one with at least 2 characters")

@@ -66,7 +66,7 @@ def find_sources(names: Sequence[str], *, zero_bytes: bool = False) -> Found:
         if name in NAMED_CORPORA:
             sources += [Source(part, opener) for part, opener in NAMED_CORPORA[name]()]
         elif name == STANDARD_INPUT:
-            sources.append(Source("standard input", _standard_input))
+            sources.append(Source(spoken_name(name), _standard_input))
         elif not _exists(name):
             sources += _matching(name)
         elif Path(name).is_dir():
@@ -80,6 +80,11 @@ def find_sources(names: Sequence[str], *, zero_bytes: bool = False) -> Found:
         else:
             sources.append(_file(Path(name)))
     return Found(tuple(sources), tuple(notes))
+
+
+def spoken_name(name: str) -> str:
+    """What to call a source that a user named."""
+    return "standard input" if name == STANDARD_INPUT else name
 
 
 def may_be_text(name: str) -> bool:
