@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from lstmgen.config import CellKind, ModelConfig, Precision, Reset, SamplingConfig, TrainingConfig
-from lstmgen.generation.engine import NumpyEngine, read_on
+from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.generation.filters.temperature import temperature
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import draw_symbols
@@ -179,8 +179,8 @@ def _sampling_speed(model: ModelConfig, samples: int, precision: Precision, bare
     """Measure how fast a network writes, in turns with the bare loops."""
     network = build_network(model, VOCAB_SIZE)
     engine = NumpyEngine(network, initialize(network, np.random.default_rng(0)))
-    begun = read_on(engine, np.zeros(1, np.int64), engine.initial_state(1)).repeated(samples)
-    history = History(np.zeros(0, np.int64), samples, reach=0)
+    begun = read_text(engine, np.zeros(1, np.int64), engine.initial_state(1)).repeated(samples)
+    history = History(np.zeros(0, np.int64), samples, length=0)
     endless = draw_symbols(engine, begun, history, [temperature(SamplingConfig.temperature)], length=-1, seed=0)
     ours, whole, cells = [], [], []
     for _ in range(_ROUNDS):

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstmgen.config import OnUnknown, SamplingConfig
-from lstmgen.generation.sampler import Drawn, likeliest
-from lstmgen.generation.saved_state import Opening
+from lstmgen.generation.sampler import Drawn, most_likely
+from lstmgen.generation.saved_state import PromptState
 from lstmgen.language_model import LanguageModel
 from lstmgen.text.vocabulary import Ids
 
@@ -23,7 +23,7 @@ from lstmgen.text.vocabulary import Ids
 class Piece:
     """A part of the text, and where the text stood before it."""
 
-    before: Opening
+    before: PromptState
     ids: Ids
     by_model: bool
 
@@ -31,19 +31,19 @@ class Piece:
 class Draft:
     """The text so far; each piece can be taken back, the last first."""
 
-    def __init__(self, model: LanguageModel, opening: Opening, config: SamplingConfig, seed: int) -> None:
+    def __init__(self, model: LanguageModel, prompt_state: PromptState, config: SamplingConfig, seed: int) -> None:
         """Begin a draft.
 
         Args:
             model: writes with.
-            opening: what the text begins with.
+            prompt_state: what the text begins with.
             config: how the model writes; it may be changed between two pieces.
             seed: decides all that the model writes.
         """
         self.config = config
         self._model = model
-        self._here = opening
-        self._beginning = opening.text
+        self._here = prompt_state
+        self._beginning = prompt_state.text
         self._pieces: list[Piece] = []
         self._seed = seed
         self._proposals = 0
@@ -93,7 +93,7 @@ class Draft:
 
     def alternatives(self, count: int) -> list[tuple[int, float]]:
         """The likeliest next symbols with their probabilities under the model itself, before any filter."""
-        ids, probabilities = likeliest(self._here.point.logits, count)
+        ids, probabilities = most_likely(self._here.output.logits, count)
         return list(zip(ids[0].tolist(), probabilities[0].tolist(), strict=True))
 
     def _add(self, ids: Ids, *, by_model: bool) -> None:

@@ -23,11 +23,11 @@ from lstmgen.evaluation.characters import CharacterScore, score_characters
 from lstmgen.evaluation.lines import LineScore, lines_in_context, separate_lines
 from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.evaluation.score import Predictions, Score, predict, score
-from lstmgen.generation.engine import Engine, NumpyEngine, Point, read_on
-from lstmgen.generation.filters import build_filters, look_back
+from lstmgen.generation.engine import Engine, EngineOutput, NumpyEngine, read_text
+from lstmgen.generation.filters import build_filters, history_length
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Drawn, Ended, collect, draw_symbols
-from lstmgen.generation.saved_state import Opening
+from lstmgen.generation.saved_state import PromptState
 from lstmgen.text.streams import Chunk, every_line, first_block, flowing_stream, lines_in_order, one_stream, whole_lines
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
@@ -114,49 +114,51 @@ class LanguageModel:
         Errors are raised when the first piece is asked for.
         """
         config = SamplingConfig(**choices)
-        opening = self.read_prompt(prompt, OnUnknown(on_unknown))
+        prompt_state = self.read_prompt(prompt, OnUnknown(on_unknown))
         decoder = self.vocabulary.decoder()
-        yield self.vocabulary.decode(opening.text)
-        for event in self.draw(opening, config, secrets.randbits(32) if seed is None else seed):
+        yield self.vocabulary.decode(prompt_state.text)
+        for event in self.draw(prompt_state, config, secrets.randbits(32) if seed is None else seed):
             if isinstance(event, Drawn):
                 yield decoder.feed(event.id)
         yield decoder.finish()
 
     def read_prompt(
-        self, prompt: str, on_unknown: OnUnknown = OnUnknown.ERROR, after: Opening | None = None
-    ) -> Opening:
-        """Read what a text begins with, or what comes `after` an opening that was read before.
+        self, prompt: str, on_unknown: OnUnknown = OnUnknown.ERROR, after: PromptState | None = None
+    ) -> PromptState:
+        """Read what a text begins with, or what comes `after` a prompt state that was read before.
 
         Raises UnknownCharacterError, and ConfigError for a line feed within a line.
         """
-        ids = self.vocabulary.opening(prompt, lines=self.lines, on_unknown=on_unknown)
+        ids = self.vocabulary.prompt_ids(prompt, lines=self.lines, on_unknown=on_unknown)
         text = self.vocabulary.encode(prompt, on_unknown=on_unknown)
         if after is not None:
             return self.read_on(after, text)
-        point = read_on(self.engine, ids, self.engine.initial_state(1))
-        return Opening(Point(point.logits, self.engine.to_numpy(point.state)), text)
+        point = read_text(self.engine, ids, self.engine.initial_state(1))
+        return PromptState(EngineOutput(point.logits, self.engine.to_numpy(point.state)), text)
 
-    def read_on(self, opening: Opening, ids: Ids) -> Opening:
-        """Read more symbols, (symbols,), after an opening, which stays as it is."""
+    def read_on(self, prompt_state: PromptState, ids: Ids) -> PromptState:
+        """Read more symbols, (symbols,), after a prompt state, which stays as it is."""
         if len(ids) == 0:
-            return opening
-        point = read_on(self.engine, ids, self.engine.from_numpy(opening.point.state))
-        return Opening(Point(point.logits, self.engine.to_numpy(point.state)), np.concatenate([opening.text, ids]))
+            return prompt_state
+        point = read_text(self.engine, ids, self.engine.from_numpy(prompt_state.output.state))
+        return PromptState(
+            EngineOutput(point.logits, self.engine.to_numpy(point.state)), np.concatenate([prompt_state.text, ids])
+        )
 
-    def draw(self, opening: Opening, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
-        """Write samples after an opening; a model of lines ends each with a line feed.
+    def draw(self, prompt_state: PromptState, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
+        """Write samples after a prompt state; a model of lines ends each with a line feed.
 
         Raises UnknownCharacterError for a text to stop at, ConfigError for a pattern that cannot be matched, and
         TextError if the training text is needed and cannot be read.
         """
         rows, end = config.samples * config.best_of, self.item_end
         training = self.training_index() if config.max_copy is not None else None
-        point = Point(opening.point.logits, self.engine.from_numpy(opening.point.state))
+        point = EngineOutput(prompt_state.output.logits, self.engine.from_numpy(prompt_state.output.state))
         return draw_symbols(
             self.engine,
             point.repeated(rows),
-            History(opening.text, rows, look_back(config)),
-            build_filters(config, self.vocabulary, opening.text, training, end),
+            History(prompt_state.text, rows, history_length(config)),
+            build_filters(config, self.vocabulary, prompt_state.text, training, end),
             length=config.length,
             seed=seed,
             end=end,
@@ -167,9 +169,9 @@ class LanguageModel:
         """So many symbols as the model writes them, (symbols,): of one text, or line after line."""
         rows = _LINES_AT_ONCE if self.lines else 1
         config = SamplingConfig(length=symbols, temperature=temperature, samples=rows)
-        opening, written = self.read_prompt(""), np.zeros(0, np.int64)
+        prompt_state, written = self.read_prompt(""), np.zeros(0, np.int64)
         while len(written) < symbols:
-            samples = collect(self.draw(opening, config, seed), rows)
+            samples = collect(self.draw(prompt_state, config, seed), rows)
             written = np.concatenate([written, *(sample.ids for sample in samples)]).astype(np.int64)
             seed += 1
         return written[:symbols]

@@ -175,7 +175,7 @@ def as_json(copying: Copying) -> dict[str, Any]:
     return {
         "characters": copying.symbols,
         "longest_run": copying.longest,
-        "found_in_training": {str(n): share for n, share in copying.shares.items()},
+        "found_in_training": {str(n): share for n, share in copying.fractions.items()},
         "lines_found_in_training": copying.lines,
     }
 

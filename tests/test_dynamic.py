@@ -183,7 +183,7 @@ def test_every_symbol_is_predicted_once_and_in_order(symbols: list[int], segment
     ids = np.array(symbols)
     config = replace(LEARNING, segment_length=segment, scale_chunks=2)
     parts = list(AdaptingModel(network(num_layers=1, lines=lines), TRAINING, config).predict(ids))
-    places = [place for part in parts for place in part.places.tolist()]
+    places = [place for part in parts for place in part.positions.tolist()]
     found = [symbol for part in parts for symbol in part.ids.tolist()]
     if not lines:
         assert (places, found) == (list(range(1, len(ids))), symbols[1:])

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from lstmgen.config import Finish, SamplingConfig, VocabularyKind
 from lstmgen.errors import ConfigError
-from lstmgen.generation.engine import NumpyEngine, read_on
-from lstmgen.generation.filters import build_filters, look_back
-from lstmgen.generation.filters.temperature import sharpen, word_temperature
+from lstmgen.generation.engine import NumpyEngine, read_text
+from lstmgen.generation.filters import build_filters, history_length
+from lstmgen.generation.filters.temperature import apply_temperature, word_temperature
 from lstmgen.generation.filters.truncation import min_p, top_k, top_p
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Sample, collect, draw_symbols
@@ -84,7 +84,7 @@ def test_truncation_changes_nothing_of_what_it_keeps(logits: list[float], choice
 @given(logits=some_logits, temperature=st.floats(0, 100))
 def test_sharpen_keeps_the_order_and_brings_nothing_back(logits: list[float], temperature: float) -> None:
     before = array(logits)
-    after = sharpen(before, temperature)
+    after = apply_temperature(before, temperature)
     assert not np.isnan(after).any()
     assert kept(after) <= kept(before)
     if kept(before):
@@ -94,7 +94,7 @@ def test_sharpen_keeps_the_order_and_brings_nothing_back(logits: list[float], te
 def test_a_word_may_begin_at_another_temperature() -> None:
     """Rows that stand within a word, after a space, and at the very beginning."""
     logits: NDArray[np.float32] = np.tile(np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], np.float32), (3, 1))
-    history = History(np.zeros(0, np.int64), 3, reach=1)
+    history = History(np.zeros(0, np.int64), 3, length=1)
     history.tails = [chr(4), chr(1), ""]
     after = word_temperature(2.0, 0.5, LETTERS.word_symbols())(logits, history)
     assert np.ptp(after, axis=-1).tolist() == [12.0, 3.0, 3.0]
@@ -110,8 +110,8 @@ def written(config: SamplingConfig, prompt: str = "", training: str = "", end: i
     rows = config.samples * config.best_of
     drawn = draw_symbols(
         engine,
-        read_on(engine, text if prompt else np.array([0]), engine.initial_state(1)).repeated(rows),
-        History(text, rows, look_back(config)),
+        read_text(engine, text if prompt else np.array([0]), engine.initial_state(1)).repeated(rows),
+        History(text, rows, history_length(config)),
         build_filters(config, LETTERS, text, index, end),
         length=config.length,
         seed=3,
@@ -199,8 +199,8 @@ def test_a_match_ends_with_the_probability_of_all_that_could_not_go_on() -> None
     weights["head.bias"] = np.log(np.array([1, 1, 1, 1, 2, 3, 1], np.float32))
     engine = NumpyEngine(network, weights)
     config = SamplingConfig(length=50, match="[ab]*", temperature=1.0, samples=4000)
-    point = read_on(engine, np.array([0]), engine.initial_state(1)).repeated(config.samples)
-    history = History(np.zeros(0, np.int64), config.samples, look_back(config))
+    point = read_text(engine, np.array([0]), engine.initial_state(1)).repeated(config.samples)
+    history = History(np.zeros(0, np.int64), config.samples, history_length(config))
     filters = build_filters(config, LETTERS, np.zeros(0, np.int64), None, None)
     samples = collect(draw_symbols(engine, point, history, filters, length=50, seed=1), config.samples)
     lengths = np.array([len(sample.ids) for sample in samples])

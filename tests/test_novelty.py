@@ -51,14 +51,14 @@ def test_runs_and_shares_are_those_found_by_looking_everywhere(training: list[in
 
     copying = measure_copying(index, as_ids(text))
     assert (copying.symbols, copying.longest, copying.lines) == (len(text), max(runs, default=0), None)
-    assert list(copying.shares) == [n for n in NGRAM_LENGTHS if n <= len(text)]
-    for n, share in copying.shares.items():
+    assert list(copying.fractions) == [n for n in NGRAM_LENGTHS if n <= len(text)]
+    for n, share in copying.fractions.items():
         ngrams = [text[place : place + n] for place in range(len(text) - n + 1)]
         assert share == pytest.approx(sum(bool(stands_in(training, ngram)) for ngram in ngrams) / len(ngrams))
     if copying.longest:
-        run = text[copying.place : copying.place + copying.longest]
+        run = text[copying.position : copying.position + copying.longest]
         assert len(run) == copying.longest
-        assert copying.training_place == stands_in(training, run)[0]
+        assert copying.training_position == stands_in(training, run)[0]
 
 
 def test_the_longest_run_is_shown_with_the_line_in_which_it_stands_first() -> None:
@@ -94,10 +94,10 @@ def test_what_is_copied_whole_has_all_shares_and_what_is_foreign_none() -> None:
     training = generator.integers(0, 9, 500)
     copied, foreign = training[100:300], np.full(200, 11)
     found = compare_copying(training.astype(np.uint8), copied, foreign, LETTERS, lines=False)
-    assert found.written.shares == dict.fromkeys(NGRAM_LENGTHS, 1.0)
-    assert (found.written.longest, found.written.place, found.written.training_place) == (200, 0, 100)
+    assert found.written.fractions == dict.fromkeys(NGRAM_LENGTHS, 1.0)
+    assert (found.written.longest, found.written.position, found.written.training_position) == (200, 0, 100)
     assert found.real is not None
-    assert found.real.shares == dict.fromkeys(NGRAM_LENGTHS, 0.0)
+    assert found.real.fractions == dict.fromkeys(NGRAM_LENGTHS, 0.0)
     assert found.real.longest == 0
 
 
@@ -105,7 +105,7 @@ def test_as_much_of_real_text_is_looked_at_as_was_written() -> None:
     training, real = encoded("abc" * 30), encoded("defabcabcabcabcabc")
     found = compare_copying(training, encoded("defab"), real, LETTERS, lines=False)
     assert found.real == found.written
-    assert found.written.shares == {5: 0.0}
+    assert found.written.fractions == {5: 0.0}
 
 
 # Whole lines

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from lstmgen.config import Finish
 from lstmgen.evaluation.score import score
-from lstmgen.generation.engine import Engine, NumpyEngine, read_on
+from lstmgen.generation.engine import Engine, NumpyEngine, read_text
 from lstmgen.generation.filters.temperature import temperature
 from lstmgen.generation.history import History
-from lstmgen.generation.sampler import Drawn, Ended, _draw, collect, draw_symbols, keep_best, surprise
+from lstmgen.generation.sampler import Drawn, Ended, _draw, collect, draw_symbols, keep_best, negative_log_likelihood
 from lstmgen.text.streams import one_stream
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
@@ -46,8 +46,8 @@ def events(
     **choices: Any,
 ) -> Iterator[Drawn | Ended]:
     """Write after a prompt."""
-    point = read_on(engine, prompt, engine.initial_state(1)).repeated(samples)
-    history = History(prompt, samples, reach=0)
+    point = read_text(engine, prompt, engine.initial_state(1)).repeated(samples)
+    history = History(prompt, samples, length=0)
     return draw_symbols(engine, point, history, [temperature(heat)], length=length, seed=seed, **choices)
 
 
@@ -137,8 +137,8 @@ def test_what_has_no_probability_is_never_drawn() -> None:
 
 def test_surprise_is_finite_for_extreme_logits() -> None:
     logits: NDArray[np.float32] = np.array([[1e4, 0.0, -1e4]], np.float32)
-    assert_allclose(surprise(logits, np.array([0])), 0)
-    assert_allclose(surprise(logits, np.array([2])), 2e4)
+    assert_allclose(negative_log_likelihood(logits, np.array([0])), 0)
+    assert_allclose(negative_log_likelihood(logits, np.array([2])), 2e4)
 
 
 def test_each_sample_says_why_it_ended() -> None:
@@ -169,7 +169,7 @@ def test_what_is_held_back_comes_out_at_the_end() -> None:
 
 def test_a_sample_with_nothing_left_to_write_is_stuck_and_the_others_go_on() -> None:
     engine = engine_saying([0.0] * VOCAB_SIZE)
-    point = read_on(engine, PROMPT, engine.initial_state(1)).repeated(3)
+    point = read_text(engine, PROMPT, engine.initial_state(1)).repeated(3)
 
     def nothing_for_row_one(logits: Any, history: History) -> Any:
         return np.where((np.arange(3) == 1)[:, None] & (history.written > 3), -np.inf, logits)

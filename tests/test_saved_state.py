@@ -8,46 +8,46 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from lstmgen.errors import CheckpointError
-from lstmgen.generation.engine import NumpyEngine, read_on
-from lstmgen.generation.saved_state import RECENT, Opening, load_opening, save_opening
+from lstmgen.generation.engine import NumpyEngine, read_text
+from lstmgen.generation.saved_state import RECENT, PromptState, load_prompt_state, save_prompt_state
 from lstmgen.network.architecture import Network
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
 MODEL = "fingerprint"
 
 
-def an_opening(name: str, symbols: int = 30) -> tuple[Network, NumpyEngine, Opening]:
+def an_opening(name: str, symbols: int = 30) -> tuple[Network, NumpyEngine, PromptState]:
     network = small_network(CELLS[name], attention=3)
     engine = NumpyEngine(network, single(random_weights(network)))
     ids: NDArray[np.int64] = np.arange(symbols) % VOCAB_SIZE
-    return network, engine, Opening(read_on(engine, ids, engine.initial_state(1)), ids)
+    return network, engine, PromptState(read_text(engine, ids, engine.initial_state(1)), ids)
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_what_was_saved_is_loaded(name: str, tmp_path: Path) -> None:
-    network, engine, opening = an_opening(name)
-    save_opening(opening, tmp_path / "state", MODEL)
-    loaded = load_opening(tmp_path / "state", network, MODEL)
-    assert (loaded.point.logits == opening.point.logits).all()
-    assert (loaded.text == opening.text).all()
+    network, engine, prompt_state = an_opening(name)
+    save_prompt_state(prompt_state, tmp_path / "state", MODEL)
+    loaded = load_prompt_state(tmp_path / "state", network, MODEL)
+    assert (loaded.output.logits == prompt_state.output.logits).all()
+    assert (loaded.text == prompt_state.text).all()
     ids = np.array([3])
-    assert (engine.step(ids, loaded.point.state)[0] == engine.step(ids, opening.point.state)[0]).all()
+    assert (engine.step(ids, loaded.output.state)[0] == engine.step(ids, prompt_state.output.state)[0]).all()
 
 
 def test_only_the_last_of_a_long_prompt_is_kept(tmp_path: Path) -> None:
-    network, _, opening = an_opening("lstm", symbols=RECENT + 500)
-    save_opening(opening, tmp_path / "state", MODEL)
-    assert (load_opening(tmp_path / "state", network, MODEL).text == opening.text[-RECENT:]).all()
+    network, _, prompt_state = an_opening("lstm", symbols=RECENT + 500)
+    save_prompt_state(prompt_state, tmp_path / "state", MODEL)
+    assert (load_prompt_state(tmp_path / "state", network, MODEL).text == prompt_state.text[-RECENT:]).all()
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    _, _, opening = an_opening("lstm")
+    _, _, prompt_state = an_opening("lstm")
     (tmp_path / "state").write_text("mine", encoding="utf-8")
     with pytest.raises(CheckpointError, match="not overwritten"):
-        save_opening(opening, tmp_path / "state", MODEL)
+        save_prompt_state(prompt_state, tmp_path / "state", MODEL)
     assert (tmp_path / "state").read_text(encoding="utf-8") == "mine"
     with pytest.raises(CheckpointError, match="--save-state"):
-        save_opening(opening, tmp_path / "nowhere" / "state", MODEL)
+        save_prompt_state(prompt_state, tmp_path / "nowhere" / "state", MODEL)
 
 
 DAMAGE = {
@@ -61,26 +61,26 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_state_is_refused(damage: str, tmp_path: Path) -> None:
-    network, _, opening = an_opening("lstm")
-    save_opening(opening, tmp_path / "state", MODEL)
+    network, _, prompt_state = an_opening("lstm")
+    save_prompt_state(prompt_state, tmp_path / "state", MODEL)
     tensors = {name: array.copy() for name, array in load_file(tmp_path / "state").items()}
     DAMAGE[damage](tensors)
     save_file(tensors, tmp_path / "damaged", {"format": "lstmgen state 1", "model": f'"{MODEL}"'})
     with pytest.raises(CheckpointError, match="damaged") as refused:
-        load_opening(tmp_path / "damaged", network, MODEL)
+        load_prompt_state(tmp_path / "damaged", network, MODEL)
     assert "\n" not in str(refused.value)
 
 
 def test_what_is_no_state_of_this_model_is_refused(tmp_path: Path) -> None:
-    network, _, opening = an_opening("lstm")
-    save_opening(opening, tmp_path / "state", MODEL)
+    network, _, prompt_state = an_opening("lstm")
+    save_prompt_state(prompt_state, tmp_path / "state", MODEL)
     with pytest.raises(CheckpointError, match="another model"):
-        load_opening(tmp_path / "state", network, "another")
+        load_prompt_state(tmp_path / "state", network, "another")
     (tmp_path / "text").write_bytes(b"no state at all")
     with pytest.raises(CheckpointError, match="not a saved state"):
-        load_opening(tmp_path / "text", network, MODEL)
-    save_file({"logits": opening.point.logits}, tmp_path / "foreign")
+        load_prompt_state(tmp_path / "text", network, MODEL)
+    save_file({"logits": prompt_state.output.logits}, tmp_path / "foreign")
     with pytest.raises(CheckpointError, match="save it again"):
-        load_opening(tmp_path / "foreign", network, MODEL)
+        load_prompt_state(tmp_path / "foreign", network, MODEL)
     with pytest.raises(CheckpointError, match="--load-state"):
-        load_opening(tmp_path / "missing", network, MODEL)
+        load_prompt_state(tmp_path / "missing", network, MODEL)

@@ -119,8 +119,8 @@ def read_through(chunks: Iterable[Chunk]) -> tuple[list[int], list[int]]:
     for chunk in chunks:
         part = predicted(chunk, np.zeros((*chunk.inputs.shape, VOCAB_SIZE), np.float32))
         if part is not None:
-            assert len(part.logits) == len(part.ids) == len(part.places)
-            places += part.places.tolist()
+            assert len(part.logits) == len(part.ids) == len(part.positions)
+            places += part.positions.tolist()
             ids += part.ids.tolist()
     return places, ids
 

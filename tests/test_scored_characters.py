@@ -54,7 +54,7 @@ def costs(ids: Ids, vocabulary: Vocabulary) -> list[float]:
 def test_characters_are_the_text_with_its_whole_surprise(text: str, alternatives: int) -> None:
     ids = LETTERS.encode(text)
     found = scored(ids, LETTERS, alternatives)
-    assert [(character.place, character.text) for character in found] == list(enumerate(text))
+    assert [(character.position, character.text) for character in found] == list(enumerate(text))
     assert_allclose([character.nats for character in found], costs(ids, LETTERS), rtol=1e-5, atol=1e-6)
     assert (found[0].nats, found[0].expected) == (0.0, ())
     for character in found[1:]:
@@ -81,7 +81,7 @@ def test_characters_of_several_bytes_come_whole_with_the_surprise_of_all(text: s
     nats = costs(ids, BYTES)
     begins = np.cumsum([0, *(len(character.encode()) for character in text)]).tolist()
     assert "".join(character.text for character in found) == text
-    assert [character.place for character in found] == begins[:-1]
+    assert [character.position for character in found] == begins[:-1]
     sums = [sum(nats[begin:end]) for begin, end in pairwise(begins)]
     assert_allclose([character.nats for character in found], sums, rtol=1e-5, atol=1e-6)
     given = 0 if len(text[0].encode()) == 1 else 5  # of several bytes only the first is given
@@ -104,7 +104,7 @@ def test_bytes_that_are_no_text_come_out_once_and_so_does_their_surprise(content
     ids = np.frombuffer(content, np.uint8)
     found, nats = scored(ids, BYTES), costs(ids, BYTES)
     assert "".join(character.text for character in found) == content.decode("utf-8", "replace")
-    places = [character.place for character in found]
+    places = [character.position for character in found]
     assert places == sorted({0, *places})
     stretches = list(pairwise([*places, len(ids)]))
     assert [content[begin:end].decode("utf-8", "replace") for begin, end in stretches] == [c.text for c in found]
@@ -123,9 +123,9 @@ def test_the_rest_of_a_character_whose_first_byte_is_given_has_its_surprise() ->
     ids = BYTES.encode("éa")
     first, second = scored(ids, BYTES)
     nats = costs(ids, BYTES)
-    assert (first.place, first.text, len(first.expected)) == (0, "é", 5)
+    assert (first.position, first.text, len(first.expected)) == (0, "é", 5)
     assert first.nats == pytest.approx(nats[1], rel=1e-5)
-    assert (second.place, second.text, len(second.expected)) == (2, "a", 5)
+    assert (second.position, second.text, len(second.expected)) == (2, "a", 5)
     assert second.nats == pytest.approx(nats[2], rel=1e-5)
 
 
@@ -138,5 +138,5 @@ def test_of_lines_every_character_was_expected(vocabulary: Vocabulary) -> None:
     found = list(score_characters(vocabulary, ids[:0], predictions, 3))
     assert "".join(character.text for character in found) == "ab\n日c\n"
     width = len(vocabulary.encode("日"))
-    assert [character.place for character in found] == [1, 2, 3, 5, 5 + width, 6 + width]
+    assert [character.position for character in found] == [1, 2, 3, 5, 5 + width, 6 + width]
     assert all(character.nats > 0 and len(character.expected) == 3 for character in found)

@@ -54,7 +54,7 @@ def test_a_line_in_its_place_is_scored_after_all_before_it(symbols: list[int], c
 
 
 def sums_within(parts: list[Predictions], begin: int, end: int) -> tuple[float, int]:
-    chosen = [(part, (part.places >= begin) & (part.places < end)) for part in parts]
+    chosen = [(part, (part.positions >= begin) & (part.positions < end)) for part in parts]
     nats = sum(float(part.nats[within].sum()) for part, within in chosen)
     return nats, sum(int(part.correct[within].sum()) for part, within in chosen)
 

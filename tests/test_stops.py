@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmgen.generation.stops import HeldBack
+from lstmgen.generation.stops import StopBuffer
 
 letters = st.text("ab", min_size=1, max_size=5)
 
 
 @given(text=st.text("ab", max_size=40), stops=st.lists(letters, max_size=3))
 def test_all_before_the_first_stop_text_comes_out_and_nothing_of_it(text: str, stops: list[str]) -> None:
-    held: HeldBack[str] = HeldBack(stops)
+    held: StopBuffer[str] = StopBuffer(stops)
     out, stopped = "", False
     for position, symbol in enumerate(text):
         released, stopped = held.add(symbol, symbol)

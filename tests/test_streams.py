@@ -42,7 +42,7 @@ def sequences(chunks: Iterable[Chunk]) -> Iterator[tuple[NDArray[np.int64], NDAr
     for chunk in chunks:
         assert chunk.inputs.shape == chunk.targets.shape
         assert chunk.inputs.dtype == chunk.targets.dtype == np.int64
-        if chunk.fresh:
+        if chunk.reset_state:
             runs.append([])
         runs[-1].append(chunk)
     for run in runs:
@@ -83,7 +83,7 @@ def assert_resumes_anywhere(text: TrainingText, epoch: int) -> None:
         for resumed, chunk in zip(rest, whole[start:], strict=True):
             assert np.array_equal(resumed.inputs, chunk.inputs)
             assert np.array_equal(resumed.targets, chunk.targets)
-            assert resumed.fresh == chunk.fresh
+            assert resumed.reset_state == chunk.reset_state
 
 
 @given(
@@ -110,7 +110,7 @@ def test_parallel_streams_read_one_contiguous_text_however_small(
     widths = [chunk.inputs.shape[1] for chunk in chunks]
     assert min(widths) >= 1
     assert max(widths) - min(widths) <= 1
-    assert [chunk.fresh for chunk in chunks] == [True] + [False] * (len(chunks) - 1)
+    assert [chunk.reset_state for chunk in chunks] == [True] + [False] * (len(chunks) - 1)
     inputs = np.concatenate([chunk.inputs for chunk in chunks], axis=1)
     targets = np.concatenate([chunk.targets for chunk in chunks], axis=1)
     assert len(inputs) == batch_size
@@ -189,7 +189,7 @@ def test_overlapping_streams_predict_every_symbol_but_the_first_once_after_the_w
     ids = np.arange(symbols, dtype=np.int32)
     chunks = list(overlapping_streams(ids, batch_size, warm_up, chunk_length))
     assert_every_symbol_is_predicted_once(chunks, symbols)
-    assert [chunk.fresh for chunk in chunks] == [True] * bool(chunks) + [False] * (len(chunks) - 1)
+    assert [chunk.reset_state for chunk in chunks] == [True] * bool(chunks) + [False] * (len(chunks) - 1)
     assert all(len(chunk.inputs) <= batch_size and chunk.inputs.shape[1] <= chunk_length for chunk in chunks)
     for row, (inputs, targets) in enumerate(sequences(chunks)):
         (scored,) = np.nonzero(targets != IGNORED)
@@ -204,7 +204,7 @@ def test_one_stream_predicts_every_symbol_but_the_first_in_order(symbols: int, c
     chunks = list(one_stream(np.arange(symbols), chunk_length))
     assert [symbol for chunk in chunks for symbol in chunk.targets.ravel()] == list(range(1, symbols))
     assert [symbol for chunk in chunks for symbol in chunk.inputs.ravel()] == list(range(symbols - 1))
-    assert sum(chunk.fresh for chunk in chunks) == bool(chunks)
+    assert sum(chunk.reset_state for chunk in chunks) == bool(chunks)
     assert all(chunk.inputs.shape[0] == 1 for chunk in chunks)
 
 
@@ -218,7 +218,7 @@ def test_a_text_in_blocks_is_the_same_stream(symbols: int, cuts: list[int], chun
     assert len(expected) == (symbols > 1)
     for ours, theirs in zip(sequences(chunks), expected, strict=True):
         assert all(map(np.array_equal, ours, theirs))
-    assert [int(chunk.places[0]) for chunk in chunks] == [int(chunk.targets[0, 0]) for chunk in chunks]
+    assert [int(chunk.positions[0]) for chunk in chunks] == [int(chunk.targets[0, 0]) for chunk in chunks]
     assert all(chunk.inputs.shape[1] <= chunk_length for chunk in chunks)
 
 
@@ -253,7 +253,7 @@ def test_cold_windows_predict_every_symbol_but_the_first_once_each_from_the_init
 ) -> None:
     chunks = list(cold_windows(np.arange(symbols), window, batch_size))
     assert_every_symbol_is_predicted_once(chunks, symbols)
-    assert all(chunk.fresh and len(chunk.inputs) <= batch_size for chunk in chunks)
+    assert all(chunk.reset_state and len(chunk.inputs) <= batch_size for chunk in chunks)
     firsts = [int(inputs[0]) for inputs, _ in sequences(chunks)]
     assert firsts == list(range(0, symbols - 1, window))  # where each begins: so none is longer than the window
 

@@ -128,7 +128,7 @@ def test_the_state_is_carried_from_chunk_to_chunk(monkeypatch: pytest.MonkeyPatc
     step = Trainer.step
 
     def watched(self: Trainer, chunk: Chunk, state: Any, learning_rate: float) -> Any:
-        carried.append(chunk.fresh or (state is not None and any(field.any() for field in state.layers[0])))
+        carried.append(chunk.reset_state or (state is not None and any(field.any() for field in state.layers[0])))
         return step(self, chunk, state, learning_rate)
 
     monkeypatch.setattr(Trainer, "step", watched)
@@ -378,9 +378,9 @@ def test_dropped_recurrent_weights_are_the_same_over_a_chunk_and_get_no_gradient
     assert not torch.allclose(logits, whole)
 
 
-def chunk(fresh: bool = True) -> Chunk:
+def chunk(reset_state: bool = True) -> Chunk:
     ids = np.random.default_rng(1).integers(0, 7, (4, 9))
-    return Chunk(ids[:, :-1], ids[:, 1:], np.ones(len(ids), np.int64), fresh)
+    return Chunk(ids[:, :-1], ids[:, 1:], np.ones(len(ids), np.int64), reset_state)
 
 
 def test_a_step_without_a_finite_loss_leaves_the_weights_alone() -> None:
@@ -408,7 +408,7 @@ def test_dropout_and_state_resets_follow_the_generator_and_nothing_global() -> N
         learner = trainer(dropout=0.5, state_reset=0.5)
         state, nats = None, []
         for number in range(4):
-            loss, state = learner.step(chunk(fresh=number == 0), state, learning_rate=0.01)
+            loss, state = learner.step(chunk(reset_state=number == 0), state, learning_rate=0.01)
             nats.append(loss)
         losses.append(nats)
     assert losses[0] == losses[1]

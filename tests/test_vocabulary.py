@@ -121,22 +121,22 @@ def test_a_text_without_prompt_begins_with_line_feed_else_space_else_the_first(
 ) -> None:
     assert vocabulary.newline == newline
     assert vocabulary.start == start
-    assert vocabulary.opening("", lines=False).tolist() == [start]
-    assert vocabulary.opening("", lines=True).tolist() == [start]
+    assert vocabulary.prompt_ids("", lines=False).tolist() == [start]
+    assert vocabulary.prompt_ids("", lines=True).tolist() == [start]
 
 
 @pytest.mark.parametrize("vocabulary", [characters("\nab"), BYTES])
 def test_a_prompt_is_read_as_it_is_but_a_line_begins_with_a_line_feed(vocabulary: Vocabulary) -> None:
-    assert vocabulary.decode(vocabulary.opening("ba\n", lines=False)) == "ba\n"
-    assert vocabulary.decode(vocabulary.opening("ba", lines=True)) == "\nba"
+    assert vocabulary.decode(vocabulary.prompt_ids("ba\n", lines=False)) == "ba\n"
+    assert vocabulary.decode(vocabulary.prompt_ids("ba", lines=True)) == "\nba"
     with pytest.raises(ConfigError, match="--prompt"):
-        vocabulary.opening("b\na", lines=True)
+        vocabulary.prompt_ids("b\na", lines=True)
 
 
 def test_a_prompt_of_unknown_characters_alone_begins_like_none_where_they_are_skipped() -> None:
-    assert ASCII.opening("漢", lines=False, on_unknown=OnUnknown.SKIP).tolist() == [ASCII.start]
+    assert ASCII.prompt_ids("漢", lines=False, on_unknown=OnUnknown.SKIP).tolist() == [ASCII.start]
     with pytest.raises(UnknownCharacterError, match="position 0 of the prompt"):
-        ASCII.opening("漢", lines=False)
+        ASCII.prompt_ids("漢", lines=False)
 
 
 @pytest.mark.parametrize("vocabulary", [characters("b\na\ud800\u2028"), BYTES])

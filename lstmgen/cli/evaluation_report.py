@@ -113,7 +113,7 @@ def _copying_json(copying: Copying) -> dict[str, Any]:
     return {
         "characters": copying.symbols,
         "longest_run": copying.longest,
-        "found_in_training": {str(length): share for length, share in copying.shares.items()},
+        "found_in_training": {str(length): share for length, share in copying.fractions.items()},
         "lines_found_in_training": copying.lines,
     }
 
@@ -242,13 +242,15 @@ def _compared(best: Evaluation, group: Sequence[Evaluation]) -> list[str]:
 
 def _print_novelty(name: str, novelty: Novelty, how: str) -> None:
     written, real = novelty.written, novelty.real
-    columns = ["", *(f"{length}" for length in written.shares), "longest run"]
+    columns = ["", *(f"{length}" for length in written.fractions), "longest run"]
     lines = written.lines is not None
     table = Table(*columns, *(["whole lines"] if lines else []), box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for title, copying in [("written", written), *([("held out", real)] if real else [])]:
-        shares = (f"{copying.shares[length]:.1%}" if length in copying.shares else "" for length in written.shares)
+        shares = (
+            f"{copying.fractions[length]:.1%}" if length in copying.fractions else "" for length in written.fractions
+        )
         share_of_lines = [f"{copying.lines:.1%}" if copying.lines is not None else ""] if lines else []
         table.add_row(title, *shares, str(copying.longest), *share_of_lines)
     beside = f" and of {real.symbols:,} of real text, held out," if real else ""
@@ -265,18 +267,19 @@ def _print_novelty(name: str, novelty: Novelty, how: str) -> None:
 
 def _copying_in_words(written: Copying, real: Copying) -> str:
     """Whether a model copies more than real text does."""
-    both = written.shares.keys() & real.shares.keys()
-    clearly = [n for n in both if n >= _CLEARLY_LONG and written.shares[n] > 2 * real.shares[n] + _CLEARLY_MORE]
+    both = written.fractions.keys() & real.fractions.keys()
+    clearly = [n for n in both if n >= _CLEARLY_LONG and written.fractions[n] > 2 * real.fractions[n] + _CLEARLY_MORE]
     if written.lines is not None and real.lines is not None:
         sentence = f"Of its lines {written.lines:.0%} stand there, of real ones {real.lines:.0%}"
         by_heart = written.lines > max(_BY_HEART, 2 * real.lines)
         return f"{sentence}: it has learned its text by heart." if by_heart else f"{sentence}."
     if clearly:
-        n = max(clearly, key=lambda n: (written.shares[n] - real.shares[n], n))
+        n = max(clearly, key=lambda n: (written.fractions[n] - real.fractions[n], n))
         return (
-            f"Of its runs of {n} characters {written.shares[n]:.0%} stand there, of real ones {real.shares[n]:.0%}: "
+            f"Of its runs of {n} characters {written.fractions[n]:.0%} stand there, "
+            f"of real ones {real.fractions[n]:.0%}: "
             "it repeats its training text by heart."
         )
-    if any(real.shares[n] > 2 * written.shares[n] + _CLEARLY_MORE for n in both if n >= _CLEARLY_LONG):
+    if any(real.fractions[n] > 2 * written.fractions[n] + _CLEARLY_MORE for n in both if n >= _CLEARLY_LONG):
         return "That is less than real text shares with it: it writes text of its own."
     return "That is near what real text shares with it: it writes text of its own."

@@ -197,7 +197,7 @@ def sample(
     from lstmgen.cli.output import SampleOutput
     from lstmgen.draft import Draft
     from lstmgen.generation.sampler import Drawn, collect, keep_best
-    from lstmgen.generation.saved_state import load_opening, save_opening
+    from lstmgen.generation.saved_state import load_prompt_state, save_prompt_state
     from lstmgen.language_model import LanguageModel
 
     if prompt_file is not None:
@@ -230,19 +230,19 @@ def sample(
     ends = length >= 0 or model.lines or stop or match is not None
     if not ends and (json or config.samples * best_of > 1 or interactive):
         raise ConfigError(f"--length {length}: an endless text is one plain text; give it a length, or a --stop")
-    saved = load_opening(load_state, loaded.network, loaded.fingerprint()) if load_state else None
-    opening = model.read_prompt(prompt, on_unknown, saved)
+    saved = load_prompt_state(load_state, loaded.network, loaded.fingerprint()) if load_state else None
+    prompt_state = model.read_prompt(prompt, on_unknown, saved)
     if max_copy is not None:
         _note_index(model, quiet)
     drawn_seed = secrets.randbits(32) if seed is None else seed
-    events = model.draw(opening, config, drawn_seed)  # before any file is made: it says what cannot work
+    events = model.draw(prompt_state, config, drawn_seed)  # before any file is made: it says what cannot work
     if save_state is not None:
-        save_opening(opening, save_state, loaded.fingerprint())
+        save_prompt_state(prompt_state, save_state, loaded.fingerprint())
     with SampleOutput(model.vocabulary, output) as out:
         if seed is None:
             note(f"seed {drawn_seed}", quiet=quiet)
         if interactive:
-            _converse(Draft(model, opening, config, drawn_seed), model.vocabulary, out)
+            _converse(Draft(model, prompt_state, config, drawn_seed), model.vocabulary, out)
             return
         echoed = "" if no_prompt_echo else prompt
         before = model.vocabulary.encode(echoed, on_unknown=on_unknown)

@@ -208,7 +208,7 @@ def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", *, json: b
             expected = [{"character": e.symbol, "probability": e.probability} for e in character.expected]
             print_json(
                 {
-                    "position": character.place,
+                    "position": character.position,
                     "character": character.text,
                     "nats": character.nats,
                     "bits": character.bits,

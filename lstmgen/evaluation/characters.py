@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from lstmgen.evaluation.score import Predictions
-from lstmgen.generation.sampler import likeliest
+from lstmgen.generation.sampler import most_likely
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
@@ -26,7 +26,7 @@ class Expected:
 class CharacterScore:
     """One character of the text."""
 
-    place: int  # of its first symbol in the text, from 0
+    position: int  # of its first symbol in the text, from 0
     text: str  # of bytes that are no character U+FFFD, and perhaps several
     nats: float  # its surprise; that of all its bytes, for a model of bytes
     expected: tuple[Expected, ...]  # the likeliest symbols in its place, or in that of its first byte
@@ -79,7 +79,7 @@ def _predicted(vocabulary: Vocabulary, predictions: Iterable[Predictions], alter
     for part in predictions:
         likely: Sequence[Any] = [[()] * len(part.ids)] * 2  # none: sorting them takes longer than all else
         if alternatives:
-            likely = [array.tolist() for array in likeliest(part.logits, alternatives)]
-        told = (part.places.tolist(), part.ids.tolist(), part.nats.tolist(), *likely)
+            likely = [array.tolist() for array in most_likely(part.logits, alternatives)]
+        told = (part.positions.tolist(), part.ids.tolist(), part.nats.tolist(), *likely)
         for place, id_, surprise, ids, probabilities in zip(*told, strict=True):
             yield place, id_, surprise, tuple(Expected(names[i], p) for i, p in zip(ids, probabilities, strict=True))

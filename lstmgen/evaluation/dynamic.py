@@ -96,7 +96,7 @@ class AdaptingModel:
         return {name: (square / max(1, count)).sqrt() for name, square in squares.items()}
 
     def _read(self, chunk: Chunk, state: NetworkState | None) -> tuple[Tensor, NetworkState]:
-        if state is None or chunk.fresh:
+        if state is None or chunk.reset_state:
             state = self._model.initial_state(len(chunk.inputs))
         logits, after = self._model.read(torch.from_numpy(chunk.inputs), state)
         return logits, detach(after)

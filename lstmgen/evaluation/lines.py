@@ -54,7 +54,7 @@ def separate_lines(reader: Reader, blocks: Iterable[Ids], newline: int) -> Itera
         count = len(items)
         characters, nats, correct = np.zeros(count, np.int64), np.zeros(count), np.zeros(count, np.int64)
         for part in predict(reader, every_line(ids, newline, _ROWS)):
-            of = np.searchsorted(items[:, 1], part.places)
+            of = np.searchsorted(items[:, 1], part.positions)
             characters += np.bincount(of, minlength=count)
             nats += np.bincount(of, part.nats, count)
             correct += np.bincount(of, part.correct, count).astype(np.int64)

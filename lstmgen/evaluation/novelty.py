@@ -23,9 +23,9 @@ class Copying:
 
     symbols: int  # of the text
     longest: int  # symbols of its longest run that stands in the training text too
-    place: int  # where that run begins in the text
-    training_place: int  # where it begins in the training text, the first time
-    shares: dict[int, float]  # by n-gram length: the share of the text's n-grams that stand in the training text
+    position: int  # where that run begins in the text
+    training_position: int  # where it begins in the training text, the first time
+    fractions: dict[int, float]  # by n-gram length: the share of the text's n-grams that stand in the training text
     lines: float | None  # where lines are items: the share of the text's whole lines that stand in the training text
 
 
@@ -63,11 +63,11 @@ def compare_copying(training: Ids, written: Ids, real: Ids, vocabulary: Vocabula
     """
     index, newline = SuffixIndex.build(training), vocabulary.newline if lines else None
     copied = measure_copying(index, written, newline)
-    line_feeds = 0 if vocabulary.newline is None else (training[: copied.training_place] == vocabulary.newline).sum()
+    line_feeds = 0 if vocabulary.newline is None else (training[: copied.training_position] == vocabulary.newline).sum()
     return Novelty(
         written=copied,
         real=measure_copying(index, real[: len(written)], newline) if len(real) else None,
-        longest_run=vocabulary.decode(written[copied.place : copied.place + copied.longest]),
+        longest_run=vocabulary.decode(written[copied.position : copied.position + copied.longest]),
         line=int(line_feeds) + 1,
     )
 

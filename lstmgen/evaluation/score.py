@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lstmgen.errors import TextError
 from lstmgen.evaluation.confidence import Blocks
-from lstmgen.generation.sampler import surprise
+from lstmgen.generation.sampler import negative_log_likelihood
 from lstmgen.text.streams import IGNORED, Chunk
 
 
@@ -36,14 +36,14 @@ class Reader(Protocol):
 class Predictions:
     """Some symbols of a text, and what the model had said of them before it saw them."""
 
-    places: NDArray[np.int64]  # (symbols,): where in the text they stand
+    positions: NDArray[np.int64]  # (symbols,): where in the text they stand
     ids: NDArray[np.int64]  # (symbols,)
     logits: NDArray[np.float32]  # (symbols, vocab)
 
     @cached_property
     def nats(self) -> NDArray[np.float64]:
         """The surprise of each, (symbols,)."""
-        return surprise(self.logits, self.ids)
+        return negative_log_likelihood(self.logits, self.ids)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -89,7 +89,7 @@ def predict(reader: Reader, chunks: Iterable[Chunk]) -> Iterator[Predictions]:
     """Read a text chunk by chunk; what was to be predicted of each comes out."""
     state = None
     for chunk in chunks:
-        if chunk.fresh:
+        if chunk.reset_state:
             state = reader.initial_state(len(chunk.inputs))
         logits, state = reader.read(chunk.inputs, state)
         if (predictions := predicted(chunk, logits)) is not None:
@@ -101,7 +101,7 @@ def predicted(chunk: Chunk, logits: NDArray[np.float32]) -> Predictions | None:
     scored = chunk.targets != IGNORED
     if not scored.any():
         return None
-    places = chunk.places[:, None] + np.arange(scored.shape[1])
+    places = chunk.positions[:, None] + np.arange(scored.shape[1])
     return Predictions(places[scored], chunk.targets[scored], logits[scored])
 
 
@@ -113,7 +113,7 @@ def add_up(predictions: Iterable[Predictions], blocks: Blocks | None = None) -> 
         nats += float(part.nats.sum())
         correct += int(part.correct.sum())
         if blocks is not None:
-            blocks.add(part.places, part.nats)
+            blocks.add(part.positions, part.nats)
     if characters == 0:
         raise TextError("the text has nothing to predict; give one with at least 2 characters")
     return Score(characters, nats, correct)

@@ -26,15 +26,15 @@ _unchecked = np.errstate(invalid="ignore", over="ignore")
 """BLAS computes on lanes that it does not use, and they may hold anything; weights are checked when they are loaded."""
 
 
-class Point(NamedTuple):
+class EngineOutput(NamedTuple):
     """Where texts stand: what may come next, and the state that knows what came before. Nothing changes it."""
 
     logits: FloatArray  # (rows, vocab)
     state: NetworkState
 
-    def repeated(self, rows: int) -> "Point":
+    def repeated(self, rows: int) -> "EngineOutput":
         """The same for so many rows, for a single one."""
-        return Point(self.logits.repeat(rows, axis=0), map_state(lambda field: repeat(field, rows), self.state))
+        return EngineOutput(self.logits.repeat(rows, axis=0), map_state(lambda field: repeat(field, rows), self.state))
 
 
 class Engine(Protocol):
@@ -116,8 +116,8 @@ class NumpyEngine:
         return state
 
 
-def read_on(engine: Engine, ids: Ids, state: NetworkState) -> Point:
+def read_text(engine: Engine, ids: Ids, state: NetworkState) -> EngineOutput:
     """Read a text of any length, (symbols,), at least one, in pieces; where it stands then, as one row."""
     for start in range(0, len(ids), _CHUNK):
         logits, state = engine.read(ids[None, start : start + _CHUNK], state)
-    return Point(logits[:, -1], state)
+    return EngineOutput(logits[:, -1], state)

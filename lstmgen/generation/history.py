@@ -13,23 +13,23 @@ from lstmgen.text.vocabulary import Ids, as_string
 class History:
     """The last symbols of every row of a batch, the prompt included."""
 
-    def __init__(self, opening: Ids, rows: int, reach: int) -> None:
+    def __init__(self, opening: Ids, rows: int, length: int) -> None:
         """Begin after a prompt.
 
         Args:
             opening: the prompt's ids, (symbols,), perhaps none.
             rows: how many samples are written.
-            reach: how many of the last symbols are kept.
+            length: how many of the last symbols are kept.
         """
-        self._reach = reach
+        self._length = length
         self.written = 0
         """How many symbols each row has drawn."""
-        self.tails = [as_string(opening[max(0, len(opening) - reach) :])] * rows
+        self.tails = [as_string(opening[max(0, len(opening) - length) :])] * rows
         """The last symbols of each row."""
 
     def add(self, drawn: Ids) -> None:
         """Add one symbol to each row, (rows,)."""
         self.written += 1
-        if self._reach:
-            start = -self._reach
+        if self._length:
+            start = -self._length
             self.tails = [(tail + chr(number))[start:] for tail, number in zip(self.tails, drawn.tolist(), strict=True)]

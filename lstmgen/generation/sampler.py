@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.config import Finish
-from lstmgen.generation.engine import Engine, FloatArray, Point
+from lstmgen.generation.engine import Engine, EngineOutput, FloatArray
 from lstmgen.generation.filters import Filter
 from lstmgen.generation.history import History
-from lstmgen.generation.stops import HeldBack
+from lstmgen.generation.stops import StopBuffer
 
 _DRAWS = 256
 
@@ -39,7 +39,7 @@ class Ended(NamedTuple):
 
 def draw_symbols(
     engine: Engine,
-    point: Point,
+    point: EngineOutput,
     history: History,
     filters: Sequence[Filter],
     *,
@@ -63,7 +63,7 @@ def draw_symbols(
     logits, state = point
     rows, size = logits.shape
     chances = _uniform(seed, rows)
-    held: list[HeldBack[Drawn]] = [HeldBack(stops) for _ in range(rows)]
+    held: list[StopBuffer[Drawn]] = [StopBuffer(stops) for _ in range(rows)]
     writing = list(range(rows))
     while writing and history.written != length:
         chosen = logits
@@ -72,7 +72,7 @@ def draw_symbols(
         drawn, possible = _draw(chosen, next(chances))
         # Drawing the symbol after the last is drawing the end of a match: nothing is written there.
         ids = drawn if chosen.shape[1] == size else np.minimum(drawn, size - 1)
-        numbers, nats = drawn.tolist(), surprise(logits, ids).tolist()
+        numbers, nats = drawn.tolist(), negative_log_likelihood(logits, ids).tolist()
         for row in tuple(writing):
             number, finish = numbers[row], None
             if not possible[row]:
@@ -135,14 +135,14 @@ def keep_best(samples: Sequence[Sample], candidates: int) -> list[Sample]:
     return [min(group, key=lambda sample: sample.nats_per_symbol) for group in groups]
 
 
-def surprise(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+def negative_log_likelihood(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """The negative log-probability of each id under its logits, in nats: (rows, vocab) and (rows,) -> (rows,)."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     chosen = shifted[np.arange(len(ids)), ids]
     return np.log(np.exp(shifted).sum(axis=-1, dtype=np.float64)) - chosen  # type: ignore[no-any-return]
 
 
-def likeliest(logits: FloatArray, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def most_likely(logits: FloatArray, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The ids of the likeliest symbols and their probabilities: (rows, vocab) -> (rows, count) twice, falling."""
     ids = np.argsort(-logits, axis=-1, kind="stable")[:, :count]
     shifted = logits - logits.max(axis=-1, keepdims=True)

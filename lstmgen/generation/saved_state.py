@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lstmgen.errors import CheckpointError
-from lstmgen.generation.engine import Point
+from lstmgen.generation.engine import EngineOutput
 from lstmgen.network.architecture import Network, map_state
 from lstmgen.text.vocabulary import Ids
 
@@ -28,28 +28,28 @@ _LIKE = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
-class Opening:
+class PromptState:
     """What samples go on from."""
 
-    point: Point  # one row, in NumPy
+    output: EngineOutput  # one row, in NumPy
     text: Ids  # what has been read, (symbols,), or the last of it
 
 
-def save_opening(opening: Opening, path: Path, model: str) -> None:
-    """Write an opening to a new file.
+def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None:
+    """Write a prompt state to a new file.
 
     Args:
-        opening: what to write.
+        prompt_state: what to write.
         path: a file that does not exist.
         model: the fingerprint of the model that made it.
 
     Raises CheckpointError if the file exists or cannot be made.
     """
     fields: list[NDArray[np.float32]] = []
-    map_state(fields.append, opening.point.state)
+    map_state(fields.append, prompt_state.output.state)
     tensors: dict[str, NDArray[Any]] = {f"state.{number}": field for number, field in enumerate(fields)}
-    tensors["logits"] = opening.point.logits
-    tensors["text"] = np.asarray(opening.text[-RECENT:], np.int64)
+    tensors["logits"] = prompt_state.output.logits
+    tensors["text"] = np.asarray(prompt_state.text[-RECENT:], np.int64)
     content = save(tensors, {"format": _FORMAT, "model": json.dumps(model)})
     try:
         with path.open("xb") as file:
@@ -60,8 +60,8 @@ def save_opening(opening: Opening, path: Path, model: str) -> None:
         raise CheckpointError(f"--save-state {path}: {error.strerror}; give a file that can be made") from error
 
 
-def load_opening(path: Path, network: Network, model: str) -> Opening:
-    """Read an opening for a network.
+def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
+    """Read a prompt state for a network.
 
     Raises CheckpointError if there is none, or if it is another model's.
     """
@@ -88,7 +88,7 @@ def load_opening(path: Path, network: Network, model: str) -> Opening:
             raise ValueError("unknown symbols")
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"--load-state {path}: damaged ({error}); save it again") from error
-    return Opening(Point(logits, state), text)
+    return PromptState(EngineOutput(logits, state), text)
 
 
 def _checked(array: NDArray[Any], shape: tuple[int, ...], kind: str) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class HeldBack(Generic[Item]):
+class StopBuffer(Generic[Item]):
     """One sample's last symbols, while they may be the beginning of a stop text."""
 
     def __init__(self, stops: Sequence[str]) -> None:

@@ -29,8 +29,8 @@ class Chunk(NamedTuple):
 
     inputs: NDArray[np.int64]  # (batch, time)
     targets: NDArray[np.int64]  # (batch, time); IGNORED where nothing is predicted
-    places: NDArray[np.int64]  # (batch,): where in the text each row's first target stands
-    fresh: bool  # the state before it is the initial one; otherwise the one after the chunk before
+    positions: NDArray[np.int64]  # (batch,): where in the text each row's first target stands
+    reset_state: bool  # the state before it is the initial one; otherwise the one after the chunk before
 
 
 class TrainingText(Protocol):
@@ -64,7 +64,7 @@ class ParallelStreams:
         firsts = offset + cuts[-1] * np.arange(self.batch_size)[:, None]
         for number in range(start, len(cuts) - 1):
             window = self.ids[firsts + np.arange(cuts[number], cuts[number + 1] + 1)].astype(np.int64)
-            yield Chunk(window[:, :-1], window[:, 1:], firsts[:, 0] + cuts[number] + 1, fresh=number == 0)
+            yield Chunk(window[:, :-1], window[:, 1:], firsts[:, 0] + cuts[number] + 1, reset_state=number == 0)
 
     def _cuts(self, epoch: int) -> tuple[int, NDArray[np.int64]]:
         """The first stream's beginning, and where each stream is cut, counted from its own beginning.
@@ -149,7 +149,7 @@ def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: 
         window = np.where(within, ids[np.clip(positions, 0, len(ids) - 1)].astype(np.int64), newline)
         predicted = begins + steps[1:] - 1 <= ends  # the item, then its line feed
         targets = np.where(predicted, window[:, 1:], IGNORED)
-        yield Chunk(window[:, :-1], targets, begins[:, 0] + start, fresh=start == 0)
+        yield Chunk(window[:, :-1], targets, begins[:, 0] + start, reset_state=start == 0)
 
 
 def every_line(ids: Ids, newline: int, batch_size: int, chunk_length: int = 256) -> Iterator[Chunk]:
@@ -199,7 +199,7 @@ def flowing_stream(blocks: Iterable[Ids], chunk_length: int = 1024) -> Iterator[
             window = np.concatenate([before, block[start : start + chunk_length]]).astype(np.int64)
             if len(window) > 1:
                 first = place + 1 - len(before)
-                yield Chunk(window[None, :-1], window[None, 1:], np.array([first]), fresh=first == 1)
+                yield Chunk(window[None, :-1], window[None, 1:], np.array([first]), reset_state=first == 1)
             place += len(window) - len(before)
             before = window[-1:]
 
@@ -224,7 +224,7 @@ def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: i
             ids[positions].astype(np.int64),
             np.where(scored, ids[positions + 1].astype(np.int64), IGNORED),
             firsts[:, 0] + start + 1,
-            fresh=start == 0,
+            reset_state=start == 0,
         )
 
 
@@ -241,4 +241,4 @@ def cold_windows(ids: Ids, window: int, batch_size: int = 64) -> Iterator[Chunk]
         within = positions < predicted
         positions = np.minimum(positions, predicted - 1)
         targets = np.where(within, ids[positions + 1].astype(np.int64), IGNORED)
-        yield Chunk(ids[positions].astype(np.int64), targets, firsts[start : start + batch_size] + 1, fresh=True)
+        yield Chunk(ids[positions].astype(np.int64), targets, firsts[start : start + batch_size] + 1, reset_state=True)

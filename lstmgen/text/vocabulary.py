@@ -86,7 +86,7 @@ class Vocabulary:
                 raise UnknownCharacterError(self.describe_unknown(character, f"position {position} of the {where}"))
         return np.array(ids, np.int32)
 
-    def opening(self, prompt: str, *, lines: bool, on_unknown: OnUnknown = OnUnknown.ERROR) -> Ids:
+    def prompt_ids(self, prompt: str, *, lines: bool, on_unknown: OnUnknown = OnUnknown.ERROR) -> Ids:
         """The ids that a network reads before it writes: the prompt, or `start` where there is none.
 
         A line, for a model of lines, always begins with `start`. Raises UnknownCharacterError, and ConfigError for a

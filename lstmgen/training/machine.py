@@ -98,7 +98,7 @@ def _step_seconds(network: Network, config: TrainingConfig, execution: Execution
     generator = np.random.default_rng(0)
     weights = {name: generator.normal(0, 0.05, shape).astype(np.float32) for name, shape in network.shapes().items()}
     ids = generator.integers(network.vocab_size, size=(config.batch_size, config.chunk_length + 1))
-    chunk = Chunk(ids[:, :-1], ids[:, 1:], np.ones(len(ids), np.int64), fresh=True)
+    chunk = Chunk(ids[:, :-1], ids[:, 1:], np.ones(len(ids), np.int64), reset_state=True)
     best = math.inf
     try:
         trainer = Trainer(Model(network, weights, execution.device), config, execution.precision)

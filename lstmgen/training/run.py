@@ -216,7 +216,7 @@ def _prepared(
 def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
     """Raise ConfigError now, not at the first evaluation."""
     try:
-        vocabulary.opening(preview, lines=lines)
+        vocabulary.prompt_ids(preview, lines=lines)
     except UnknownCharacterError as error:
         unknown = next(character for character in preview if character not in vocabulary.characters)
         raise ConfigError(f"--preview: the text has no {describe_character(unknown)}; leave it out") from error

@@ -309,7 +309,7 @@ class Session:
         """As many chunks as a time budget allows; how many that is, the first evaluation finds out for all."""
         begun, known, read = self._clock(), self._at.validation_chunks, 0
         for chunk in chunks:
-            may_end = read > 0 and (chunk.fresh or self._newline is None)  # lines are not cut
+            may_end = read > 0 and (chunk.reset_state or self._newline is None)  # lines are not cut
             long = self._meter.timed and self._clock() - begun > _VALIDATION_SHARE * self._config.budget.amount
             if may_end and (long if known is None else read >= known):
                 break

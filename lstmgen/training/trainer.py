@@ -38,7 +38,7 @@ class Trainer:
             The mean loss in nats, and the state after the chunk. If the loss or its gradient is not finite the weights
             stay as they were, the loss returned is NaN and the state None.
         """
-        if state is None or chunk.fresh:
+        if state is None or chunk.reset_state:
             state = self.model.initial_state(len(chunk.inputs))
         inputs, targets = (torch.from_numpy(ids).to(self.model.device) for ids in (chunk.inputs, chunk.targets))
         with mixed(self.model.device, self._precision):

@@ -19,7 +19,7 @@ from lstmgen.generation.filters.truncation import min_p, top_k, top_p
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
-__all__ = ["Filter", "FloatArray", "build_filters", "look_back"]
+__all__ = ["Filter", "FloatArray", "build_filters", "history_length"]
 
 
 def build_filters(
@@ -63,7 +63,7 @@ def build_filters(
     return filters
 
 
-def look_back(config: SamplingConfig) -> int:
+def history_length(config: SamplingConfig) -> int:
     """How many of the last symbols the chosen filters look at."""
     one = config.match is not None or config.word_temperature is not None
     return max(int(one), config.no_repeat or 0, config.max_copy or 0)

@@ -13,7 +13,7 @@ from lstmgen.text.vocabulary import Ids
 
 def temperature(value: float) -> Filter:
     """Divide by a temperature: below 1 the likely becomes likelier, above 1 the rare less rare; 0 keeps the best."""
-    return lambda logits, _history: sharpen(logits, value)
+    return lambda logits, _history: apply_temperature(logits, value)
 
 
 def word_temperature(at_starts: float, inside: float, word_symbols: Ids) -> Filter:
@@ -29,15 +29,17 @@ def word_temperature(at_starts: float, inside: float, word_symbols: Ids) -> Filt
     def apply(logits: FloatArray, history: History) -> FloatArray:
         is_inside = [tail[-1:] in in_words for tail in history.tails]
         if all(is_inside):
-            return sharpen(logits, inside)
+            return apply_temperature(logits, inside)
         if not any(is_inside):
-            return sharpen(logits, at_starts)
-        return np.where(np.array(is_inside)[:, None], sharpen(logits, inside), sharpen(logits, at_starts))
+            return apply_temperature(logits, at_starts)
+        return np.where(
+            np.array(is_inside)[:, None], apply_temperature(logits, inside), apply_temperature(logits, at_starts)
+        )
 
     return apply
 
 
-def sharpen(logits: FloatArray, temperature: float) -> FloatArray:
+def apply_temperature(logits: FloatArray, temperature: float) -> FloatArray:
     """Divide by the temperature; at 0 the first of the likeliest is kept, and nothing else.
 
     A row in which nothing is allowed stays so.
