@@ -1,11 +1,11 @@
-"""Every choice a user can make, with its default.
+"""Every choice a user can make, with its default and, where it is an option of the command line, its help text.
 
-Knows: names, defaults and bounds. This is the only place where a default lives.
-Does not know: NumPy, torch, or what the choices are used for.
+Knows: names, defaults, bounds and help texts. This is the only place where a default lives.
+Does not know: NumPy, torch, typer, or what the choices are used for.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -101,6 +101,43 @@ def require(condition: bool, option: str, value: object, remedy: str) -> None:
         raise ConfigError(f"{option} {value}: {remedy}")
 
 
+@dataclass(frozen=True)
+class Option:
+    """How the command line offers a field of a config dataclass; see `option`."""
+
+    help: str
+    names: tuple[str, ...]
+    metavar: str | None
+    shown_default: str | None
+
+
+def option(
+    help_text: str, *names: str, metavar: str | None = None, shown_default: str | None = None
+) -> dict[str, Option]:
+    """Return the metadata of a field that is also an option of the command line.
+
+    Args:
+        help_text: what `--help` says about the option.
+        names: the option's names; none: the field's name, such as `--hidden-size` for `hidden_size`.
+        metavar: what stands for the value in the help text; None: what is usual for the field's type.
+        shown_default: the default in words, for the help text; None: the field's default itself.
+    """
+    return {"option": Option(help_text, names, metavar, shown_default)}
+
+
+def option_names(config: type, name: str) -> tuple[str, ...]:
+    """Return the option names of a dataclass field, the first one first; a field without an option has its own name."""
+    found = next(field.metadata.get("option") for field in fields(config) if field.name == name)
+    if found is None:
+        return (name,)
+    return found.names or ("--" + name.replace("_", "-"),)
+
+
+def check(config: Any, name: str, condition: bool, remedy: str) -> None:
+    """Raise ConfigError naming a field's option, its value and the remedy, unless the condition holds."""
+    require(condition, option_names(type(config), name)[0], getattr(config, name), remedy)
+
+
 def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """Build a config dataclass from JSON values; missing names take their defaults.
 
@@ -136,45 +173,65 @@ def to_mapping(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
+_PLANNED = "planned from text, budget and speed"
+
+
 @dataclass(frozen=True)
 class TextConfig:
     """How a text is found and read."""
 
     sources: tuple[str, ...] = ("python-docs",)
-    encoding: str = "utf-8"
-    vocabulary: VocabularyKind = VocabularyKind.CHARACTERS
-    lines: bool = False  # each line is one item: state reset at its start, items shuffled
-    validation: float = 0.1  # the last part of the text, held out from training
+    encoding: str = field(default="utf-8", metadata=option("The character encoding of the text.", metavar="NAME"))
+    vocabulary: VocabularyKind = field(
+        default=VocabularyKind.CHARACTERS,
+        metadata=option("What one symbol is. Bytes take any data and give it back unchanged."),
+    )
+    lines: bool = field(
+        default=False,
+        metadata=option(
+            "Each line is one item: the state is reset at its start, items are shuffled, sampling writes whole items.",
+            shown_default="off",
+        ),
+    )
+    validation: float = field(
+        default=0.1, metadata=option("Fraction of the text, at its end, that is held out for validation; 0: none.")
+    )
 
     def __post_init__(self) -> None:
-        require(
-            0 <= self.validation < 1,
-            "--validation",
-            self.validation,
-            "give a share of the text from 0 to below 1",
-        )
+        check(self, "validation", 0 <= self.validation < 1, "give a fraction of the text, from 0 to below 1")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Which network: enough, with a vocabulary's size, to know the shape of every weight."""
 
-    cell: CellKind = CellKind.LSTM
-    hidden_size: int = 256
-    num_layers: int = 2
-    embedding_size: int = 64
-    peepholes: tuple[Peephole, ...] = tuple(Peephole)  # for the peephole cell alone
-    reset: Reset = Reset.AFTER  # for the GRU alone
-    attention: int = 0  # how many past outputs each step may look at; 0: no attention
+    cell: CellKind = field(
+        default=CellKind.LSTM, metadata=option(f"The recurrent cell: {', '.join(CellKind)}.", metavar="CELL")
+    )
+    hidden_size: int = field(default=256, metadata=option("Units in each layer.", shown_default=_PLANNED))
+    num_layers: int = field(
+        default=2,
+        metadata=option("Recurrent layers; from the second on, each adds its output to its input.", "--layers"),
+    )
+    embedding_size: int = field(default=64, metadata=option("Size of the vector that stands for a symbol."))
+    peepholes: tuple[Peephole, ...] = field(
+        default=tuple(Peephole),
+        metadata=option(
+            "For --cell peephole: the gates that see the cell state, with commas between.",
+            metavar="GATES",
+            shown_default=",".join(Peephole),
+        ),
+    )
+    reset: Reset = field(
+        default=Reset.AFTER,
+        metadata=option("For --cell gru: whether the reset gate acts before or after the recurrent product."),
+    )
+    attention: int = field(default=0, metadata=option("Every step attends to the last N outputs; 0: no attention."))
 
     def __post_init__(self) -> None:
-        for option, value, most in (
-            ("--hidden-size", self.hidden_size, 65_536),
-            ("--layers", self.num_layers, 1000),
-            ("--embedding-size", self.embedding_size, 65_536),
-        ):
-            require(1 <= value <= most, option, value, f"give 1 to {most:,}")
-        require(0 <= self.attention <= 65_536, "--attention", self.attention, "give 0 (none) to 65,536 past outputs")
+        for name, most in (("hidden_size", 65_536), ("num_layers", 1000), ("embedding_size", 65_536)):
+            check(self, name, 1 <= getattr(self, name) <= most, f"give 1 to {most:,}")
+        check(self, "attention", 0 <= self.attention <= 65_536, "give 0 (none) to 65,536 past outputs")
         require(len(self.peepholes) > 0, "--peepholes", "(none)", "name at least one gate, or use --cell lstm")
         object.__setattr__(self, "peepholes", tuple(gate for gate in Peephole if gate in self.peepholes))
 
@@ -206,42 +263,62 @@ class TrainingConfig:
     """How a network is trained."""
 
     budget: Budget = field(default_factory=Budget)
-    batch_size: int = 32
-    chunk_length: int = 64
-    learning_rate: float = 8e-3
-    weight_decay: float = 0.15
-    clip: float = 1.0
-    dropout: float = 0.1
-    weight_drop: float = 0.0  # share of the recurrent weights dropped, anew for each chunk
-    state_reset: float = 0.02  # chance that a stream begins anew after a chunk
-    warm_up: float = 0.02  # share of the budget in which the learning rate rises
-    most_epochs: float | None = None  # with a budget of time: end after so many; None: as many as there is time for
-    precision: Precision = Precision.AUTO
-    every: int | None = None  # steps between evaluations; None: ten evaluations over the budget
-    preview: str = ""
-    seed: int = 0
+    batch_size: int = field(
+        default=32,
+        metadata=option(
+            "Parallel streams of text, or as many lines as hold the same number of symbols; fewer if the text is short."
+        ),
+    )
+    chunk_length: int = field(
+        default=64,
+        metadata=option(
+            "Symbols of each stream in one update; the state is carried over to the next.", shown_default=_PLANNED
+        ),
+    )
+    learning_rate: float = field(
+        default=8e-3, metadata=option("Peak learning rate: it rises to this, then falls linearly to zero.")
+    )
+    weight_decay: float = field(
+        default=0.15,
+        metadata=option(
+            "Weight decay: how strongly each update pulls the matrices towards zero.", shown_default=_PLANNED
+        ),
+    )
+    clip: float = field(default=1.0, metadata=option("Largest gradient norm; a larger gradient is scaled down to it."))
+    dropout: float = field(
+        default=0.1,
+        metadata=option(
+            "Fraction of activations dropped between layers and before the output layer.", shown_default=_PLANNED
+        ),
+    )
+    weight_drop: float = field(
+        default=0.0, metadata=option("Fraction of the recurrent weights dropped, chosen anew for each chunk.")
+    )
+    state_reset: float = 0.02  # probability that a stream's state is reset after a chunk
+    warm_up: float = 0.02  # fraction of the budget in which the learning rate rises
+    most_epochs: float | None = None  # with a budget of time: the most epochs; None: as many as there is time for
+    precision: Precision = field(
+        default=Precision.AUTO,
+        metadata=option("Number format of the matrix products; auto takes the faster one that works here."),
+    )
+    every: int | None = field(
+        default=None,
+        metadata=option("Evaluate, save and write a preview every N steps.", shown_default="ten times in the budget"),
+    )
+    preview: str = field(default="", metadata=option("Text that each preview begins with.", shown_default="nothing"))
+    seed: int = field(default=0, metadata=option("Seed of the first weights, the dropout and the order of the text."))
 
     def __post_init__(self) -> None:
-        require(self.batch_size >= 1, "--batch-size", self.batch_size, "give at least 1")
-        require(self.chunk_length >= 1, "--chunk-length", self.chunk_length, "give at least 1")
-        require(
-            0 < self.learning_rate < 10,
-            "--learning-rate",
-            self.learning_rate,
-            "give a number above 0, such as 0.008",
-        )
-        require(0 <= self.weight_decay < 10, "--weight-decay", self.weight_decay, "give 0 or more, such as 0.1")
-        require(self.clip > 0, "--clip", self.clip, "give the largest gradient norm allowed, above 0")
-        for option, share in (
-            ("--dropout", self.dropout),
-            ("--weight-drop", self.weight_drop),
-            ("state_reset", self.state_reset),
-            ("warm_up", self.warm_up),
-        ):
-            require(0 <= share < 1, option, share, "give a share from 0 to below 1")
-        require(self.most_epochs is None or self.most_epochs > 0, "most_epochs", self.most_epochs, "give more than 0")
-        require(self.every is None or self.every >= 1, "--every", self.every, "give at least 1 step")
-        require(0 <= self.seed < 2**63, "--seed", self.seed, "give 0 or more, below 2^63")
+        check(self, "batch_size", self.batch_size >= 1, "give at least 1")
+        check(self, "chunk_length", self.chunk_length >= 1, "give at least 1")
+        check(self, "learning_rate", 0 < self.learning_rate < 10, "give a number above 0, such as 0.008")
+        check(self, "weight_decay", 0 <= self.weight_decay < 10, "give 0 or more, such as 0.1")
+        check(self, "clip", self.clip > 0, "give the largest gradient norm allowed, above 0")
+        for name in ("dropout", "weight_drop", "state_reset", "warm_up"):
+            check(self, name, 0 <= getattr(self, name) < 1, "give a fraction from 0 to below 1")
+        check(self, "most_epochs", self.most_epochs is None or self.most_epochs > 0, "give more than 0")
+        check(self, "every", self.every is None or self.every >= 1, "give at least 1 step")
+        check(self, "seed", 0 <= self.seed < 2**63, "give 0 or more, below 2^63")
 
 
 @dataclass(frozen=True)
@@ -260,33 +337,75 @@ class DynamicConfig:
 class SamplingConfig:
     """How text is written; None: that filter is not used."""
 
-    length: int = 500  # symbols; -1: endless
-    temperature: float = 0.8  # 0: always the likeliest symbol
-    word_temperature: float | None = None  # where a word may begin; None: as everywhere
-    top_k: int | None = None  # only so many of the likeliest symbols
-    top_p: float | None = None  # only the likeliest that together have this probability
-    min_p: float | None = None  # only those with this share of the likeliest one's probability
-    no_repeat: int | None = None  # no so many symbols in a row twice
-    max_copy: int | None = None  # never more symbols in a row from the training text
-    match: str | None = None  # a regular expression for all that is written
-    stop: tuple[str, ...] = ()  # texts before which a sample ends
-    samples: int = 1
-    best_of: int = 1  # of so many candidates for each sample, the likeliest is kept
+    length: int = field(default=500, metadata=option("Characters to write; -1: without end.", "--length", "-n"))
+    temperature: float = field(
+        default=0.8,
+        metadata=option(
+            "0: always the likeliest character; below 1: safer; above 1: more varied.", "--temp", "--temperature"
+        ),
+    )
+    word_temperature: float | None = field(
+        default=None,
+        metadata=option(
+            "Another temperature where a word may begin: varied words, spelled well.",
+            "--word-temp",
+            shown_default="as --temp",
+        ),
+    )
+    top_k: int | None = field(
+        default=None, metadata=option("Choose among the N likeliest characters.", shown_default="all")
+    )
+    top_p: float | None = field(
+        default=None,
+        metadata=option("Choose among the likeliest characters that together have probability X.", shown_default="all"),
+    )
+    min_p: float | None = field(
+        default=None,
+        metadata=option(
+            "Leave out characters below X times the probability of the likeliest.", shown_default="nothing"
+        ),
+    )
+    no_repeat: int | None = field(
+        default=None,
+        metadata=option("Never write the same N characters in a row twice.", shown_default="anything may be repeated"),
+    )
+    max_copy: int | None = field(
+        default=None,
+        metadata=option(
+            "Never copy more than N characters in a row from the training text.", shown_default="any number"
+        ),
+    )
+    match: str | None = field(
+        default=None,
+        metadata=option(
+            "All that is written after the prompt matches this pattern, within --length.",
+            metavar="REGEX",
+            shown_default="anything",
+        ),
+    )
+    stop: tuple[str, ...] = field(
+        default=(), metadata=option("End before this text; may be given several times.", shown_default="none")
+    )
+    samples: int = field(default=1, metadata=option("Texts to write, as one batch."))
+    best_of: int = field(
+        default=1, metadata=option("Write N candidates for each text and keep the one the model finds likeliest.")
+    )
 
     def __post_init__(self) -> None:
-        def check(option: str, value: float | None, low: float, high: float, remedy: str) -> None:
-            require(value is None or low <= value <= high, option, value, remedy)
+        def between(name: str, low: float, high: float, remedy: str) -> None:
+            value = getattr(self, name)
+            check(self, name, value is None or low <= value <= high, remedy)
 
-        require(self.length >= -1, "--length", self.length, "give how many characters to write, or -1 for endless")
-        for option, temperature in (("--temp", self.temperature), ("--word-temp", self.word_temperature)):
-            check(option, temperature, 0, 1000, "give 0 (always the likeliest) to 1000")
-        check("--top-k", self.top_k, 1, float("inf"), "give how many characters to choose from, at least 1")
-        check("--top-p", self.top_p, 0, 1, "give a probability from 0 (the likeliest alone) to 1 (all)")
-        check("--min-p", self.min_p, 0, 1, "give a share from 0 (all) to 1 (the likeliest alone)")
-        check("--no-repeat", self.no_repeat, 1, 1000, "give 1 to 1,000 characters; 8 to 30 make sense")
-        check("--max-copy", self.max_copy, 1, 1000, "give 1 to 1,000 characters; 15 to 50 make sense")
+        check(self, "length", self.length >= -1, "give how many characters to write, or -1 for endless")
+        for temperature in ("temperature", "word_temperature"):
+            between(temperature, 0, 1000, "give 0 (always the likeliest) to 1000")
+        between("top_k", 1, float("inf"), "give how many characters to choose from, at least 1")
+        between("top_p", 0, 1, "give a probability from 0 (the likeliest alone) to 1 (all)")
+        between("min_p", 0, 1, "give a fraction from 0 (all) to 1 (the likeliest alone)")
+        between("no_repeat", 1, 1000, "give 1 to 1,000 characters; 8 to 30 make sense")
+        between("max_copy", 1, 1000, "give 1 to 1,000 characters; 15 to 50 make sense")
         require("" not in self.stop, "--stop", "''", "give a text of at least one character")
-        require(1 <= self.samples <= 10_000, "--samples", self.samples, "give 1 to 10,000")
-        require(1 <= self.best_of <= 10_000, "--best-of", self.best_of, "give 1 to 10,000 candidates")
+        between("samples", 1, 10_000, "give 1 to 10,000")
+        between("best_of", 1, 10_000, "give 1 to 10,000 candidates")
         total = self.samples * self.best_of
         require(total <= 10_000, "--samples times --best-of", total, "give at most 10,000 together")

@@ -223,6 +223,8 @@ def test_an_option_that_the_cell_would_ignore_or_not_know_is_wrong_usage(options
         ["--weight-decay", "0"],
         ["--clip", "1"],
         ["--dropout", "0"],
+        ["--weight-drop", "0"],
+        ["--parameters", "1M"],
         ["--precision", "float32"],
         ["--seed", "0"],
         ["--every", "5"],

@@ -1,17 +1,23 @@
 """The options that commands share, and how their values are read.
 
-Knows: names, short names and help. Does not know: defaults; those are `config`'s.
+Knows: typer, how the fields of a config become options, and the options of several commands.
+Does not know: the defaults and help texts of config fields; those are in `config`.
 """
 
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Mapping
+from dataclasses import Field, fields
+from functools import wraps
+from inspect import Parameter, signature
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
 from lstmgen.cli.render import note
-from lstmgen.config import Device, OnUnknown, Peephole
+from lstmgen.config import Device, OnUnknown, Option, Peephole, option_names
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint, TrainingRecord
@@ -38,9 +44,86 @@ _DURATION = re.compile(r"(?:(?P<h>[\d.]+)h)?\s*(?:(?P<m>[\d.]+)m(?:in)?)?\s*(?:(
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
 
 
+Given = dict[str, Any]
+"""The values of the options that `config_options` adds, by the names of their fields; None: not given."""
+
+Command = Callable[..., None]
+Config = TypeVar("Config")
+
+
 def option(panel: str, help: str, default: object, *names: str, **more: Any) -> Any:  # noqa: A002  # typer's name
-    """An option whose default is settled later, by a configuration or a plan, and shown in the help now."""
+    """Return an option whose default is decided later, by a config or a plan; the help text shows it all the same."""
     return typer.Option(*names, help=help, show_default=str(default), rich_help_panel=panel, **more)
+
+
+def config_options(panels: Mapping[str, type]) -> Callable[[Command], Command]:
+    """Give a command an option for every field of config dataclasses that has one (`config.option`).
+
+    The options take the place of the command's keyword-only parameter `given`, which receives their values.
+
+    Args:
+        panels: the config dataclasses, by the title under which the help text shows their options.
+    """
+    added = [
+        _parameter(config, field, panel)
+        for panel, config in panels.items()
+        for field in fields(config)
+        if "option" in field.metadata
+    ]
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_given(**arguments: Any) -> None:
+            command(given={each.name: arguments.pop(each.name) for each in added}, **arguments)
+
+        parameters: list[Parameter] = []
+        for parameter in signature(command).parameters.values():
+            parameters += added if parameter.name == "given" else [parameter]
+        with_given.__signature__ = signature(command).replace(parameters=parameters)  # type: ignore[attr-defined]  # what typer reads
+        return with_given
+
+    return decorate
+
+
+def _parameter(config: type, field: "Field[Any]", panel: str) -> Parameter:
+    """Return the parameter from which typer makes the option of a config field."""
+    described: Option = field.metadata["option"]
+    kind, more = get_type_hints(config)[field.name], {}
+    if get_origin(kind) is UnionType:  # X | None
+        kind = get_args(kind)[0]
+    if kind == tuple[Peephole, ...]:
+        kind, more = str, {"parser": parse_peepholes}
+    elif kind == tuple[str, ...]:
+        kind = list[str]
+    made = option(
+        panel,
+        described.help,
+        field.default if described.shown_default is None else described.shown_default,
+        *option_names(config, field.name),
+        metavar=described.metavar or _METAVARS.get(kind),
+        **more,
+    )
+    return Parameter(field.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, made])
+
+
+_METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", list[str]: "TEXT"}
+
+
+def config_from(config: type[Config], given: Given, **more: Any) -> Config:
+    """Build a config dataclass from the options that were given, and `more`; all else has its default."""
+    names = {field.name for field in fields(config)}  # type: ignore[arg-type]  # any dataclass
+    chosen = {name: value for name, value in {**given, **more}.items() if name in names and value is not None}
+    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
+
+
+def given_options(given: Given, *configs: type) -> list[str]:
+    """Return the names of the options of these config dataclasses that were given."""
+    return [
+        option_names(config, field.name)[0]
+        for config in configs
+        for field in fields(config)
+        if given.get(field.name) is not None
+    ]
 
 
 def parse_duration(text: str) -> float:

@@ -54,7 +54,7 @@ class ProgressDisplay:
             case Evaluated():
                 self._show_evaluation(event)
             case Overfitting():
-                self.say(
+                self.write(
                     f"\nthe network has begun to learn the text by heart: loss {event.training_nats:.3f} and falling, "
                     f"validation {event.validation_nats:.3f}, up from {event.best_nats:.3f} at step {event.since:,}.\n"
                     f"Training will end early, at epoch {event.end_epoch:.1f}; the best weights are kept."
@@ -66,7 +66,7 @@ class ProgressDisplay:
         """Write nothing any more: nobody is there to read."""
         self._quiet = self._bar.disable = True
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Write a line above the bar."""
         if not self._quiet:
             tqdm.write(text, file=sys.stderr)
@@ -75,11 +75,11 @@ class ProgressDisplay:
         if event.validation_nats is not None:
             self._validation = f" · validation {event.validation_nats:.3f}"
         best = ", the best so far" if event.best and event.validation_nats is not None else ""
-        self.say(
+        self.write(
             f"\n{event.progress:4.0%}  step {event.step:,} · epoch {event.epoch:.2f} · loss {event.training_nats:.4f}"
             f"{self._validation}{best}"
         )
-        self.say("\n".join("    " + line for line in printable(event.preview).strip("\n").split("\n")))
+        self.write("\n".join("    " + line for line in printable(event.preview).strip("\n").split("\n")))
 
 
 def show_plan(plan: Planned, quiet: bool) -> None:
