@@ -2,7 +2,7 @@
 
 A kernel is a `LayerRunner` on the same parameters as the cell; a test proves that it equals `unroll`.
 
-Knows: which cell has which kernel; this is the only place that asks.
+Knows: which cell has which kernel on which device; this is the only place that asks.
 Does not know: depth, losses or schedules.
 """
 
@@ -11,23 +11,36 @@ from typing import Any
 
 from lstmgen.cells import Cell, CoupledCell, GRUCell, LSTMCell, PeepholeCell, RNNCell
 from lstmgen.config import Reset
-from lstmgen.network.kernels.derived import derived_gru_after, derived_gru_before, derived_peephole, derived_rnn
-from lstmgen.network.kernels.fused import fused_coupled, fused_gru, fused_lstm, fused_rnn
+from lstmgen.network.kernels.derived import (
+    derived_coupled,
+    derived_gru_after,
+    derived_gru_before,
+    derived_peephole,
+    derived_rnn,
+)
+from lstmgen.network.kernels.fused import (
+    fused_coupled,
+    fused_gru,
+    fused_lstm,
+    fused_rnn,
+    torch_lstm_runs_in_this_precision,
+)
 from lstmgen.network.unroll import LayerRunner, unroll
 
 
 def fastest_runner(cell: Cell, device: str = "cpu") -> LayerRunner:
     """The fastest way to run one layer of this cell over time: a kernel, or the plain loop.
 
-    On a GPU a loop of small operations loses to torch's layer wherever there is one; on a CPU torch's GRU and RNN are
-    such loops themselves, and ours are shorter.
+    On a GPU torch's layers are faster than any loop of small operations. On a CPU torch's GRU and RNN are such loops
+    themselves, and ours have fewer operations. torch's LSTM is faster than ours on a CPU, but some processors cannot
+    run it in bfloat16.
     """
     on_cpu = device == "cpu"
     match cell:
         case LSTMCell():
-            return fused_lstm
+            return derived_peephole if on_cpu and not torch_lstm_runs_in_this_precision() else fused_lstm
         case CoupledCell():
-            return fused_coupled
+            return derived_coupled if on_cpu and not torch_lstm_runs_in_this_precision() else fused_coupled
         case PeepholeCell():
             return derived_peephole
         case GRUCell(reset=Reset.AFTER):

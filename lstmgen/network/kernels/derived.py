@@ -1,14 +1,16 @@
 """Loops with a backward pass derived by hand, for the cells that torch has no fast layer for on a CPU.
 
-All of them go forward step by step and back step by step, and leave to one product over all steps what need not be in
-the loop: D^T X, D W and the sum of D by autograd, which made the projection; Σ_t D_t^T h_t here. D, the deltas, are the
-gradient of the loss by W x + b + R h. A step is a few dozen small operations, so what counts is how few they are and
-that their operands are still in the processor's cache; therefore nothing is computed for all steps in advance.
+Each loop goes forward step by step and then back step by step. D, the deltas, are the gradient of the loss with respect
+to W x + b + R h. What need not be in the loop is one product over all steps: D^T X, D W and the sum of D are left to
+autograd, which made the projection; Σ_t D_t^T h_t is computed here. A step is a few dozen small operations. Fewer
+operations make it faster, and so do operands that are still in the processor's cache. Therefore nothing is computed for
+all steps in advance.
 
-Products are in the type of the projection: bfloat16 where autocast wants it, with states, gates and sums in float32.
+Products are in the type of the projection. That is bfloat16 where autocast asks for it; states, gates and sums stay
+float32.
 
-Knows: the derivatives of the tanh RNN, the peephole LSTM and the GRU with its reset gate on either side.
-Does not know: the projection's gradient, or any other cell.
+Knows: the derivatives of the tanh RNN, the peephole LSTM (of which the LSTM and the coupled LSTM are special cases) and
+the GRU with its reset gate on either side. Does not know: the projection's gradient.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +25,7 @@ from lstmgen.cells import Cell
 from lstmgen.cells.gru import GRUState
 from lstmgen.cells.lstm import LSTMState
 from lstmgen.cells.rnn import RNNState
-from lstmgen.network.kernels.fused import Inputs, looked_up
+from lstmgen.network.kernels.fused import Inputs, coupled_as_lstm, looked_up
 from lstmgen.network.unroll import Embedded
 
 
@@ -36,13 +38,23 @@ def derived_rnn(_cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, stat
 def derived_peephole(
     cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: LSTMState
 ) -> tuple[Tensor, LSTMState]:
-    """The peephole cell over a chunk; equal to `unroll`."""
+    """The peephole cell over a chunk; equal to `unroll`.
+
+    It runs the LSTM cell too, which is a peephole cell without peepholes.
+    """
     absent = torch.zeros_like(weights["bias"][: cell.hidden_size])
     p_i, p_f, p_o = (weights.get(f"peephole_{gate}", absent) for gate in ("input", "forget", "output"))
     outputs, *last = _Peephole.apply(  # type: ignore[no-untyped-call]
         _project(weights, inputs), weights["weight_hh"], torch.stack([p_i, p_f]), p_o, *state
     )
     return outputs.transpose(0, 1), LSTMState(*last)
+
+
+def derived_coupled(
+    cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: LSTMState
+) -> tuple[Tensor, LSTMState]:
+    """The coupled cell over a chunk, as an LSTM; equal to `unroll`."""
+    return derived_peephole(cell, coupled_as_lstm(cell, weights), inputs, state)
 
 
 def derived_gru_before(

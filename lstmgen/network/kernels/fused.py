@@ -30,18 +30,38 @@ def fused_lstm(cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state:
     return outputs, LSTMState(*(new[0].to(old.dtype) for new, old in zip(after, state, strict=True)))
 
 
+def torch_lstm_runs_in_this_precision() -> bool:
+    """Whether torch's LSTM works on this CPU in the precision that autocast asks for now."""
+    return not torch.is_autocast_enabled("cpu") or _torch_lstm_runs_in_autocast(torch.get_autocast_dtype("cpu"))
+
+
+@lru_cache
+def _torch_lstm_runs_in_autocast(precision: torch.dtype) -> bool:
+    """Try a layer of one unit: a processor without the instructions says so only when it is asked to use them."""
+    try:
+        with torch.enable_grad(), torch.autocast("cpu", precision):
+            outputs, _ = nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+        outputs.sum().backward()
+    except RuntimeError:
+        return False
+    return True
+
+
 def fused_coupled(
     cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: LSTMState
 ) -> tuple[Tensor, LSTMState]:
-    """`torch.nn.LSTM` for the coupled cell; equal to `unroll`.
+    """`torch.nn.LSTM` for the coupled cell; equal to `unroll`."""
+    return fused_lstm(cell, coupled_as_lstm(cell, weights), inputs, state)
+
+
+def coupled_as_lstm(cell: Cell, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters of an LSTM that computes what the coupled cell computes.
 
     1 - σ(a) = σ(-a), so the rows of the input gate are those of the forget gate, negated. That is a third more work
-    than the cell's own equations, and yet faster than a loop.
+    than the cell's own equations, but a fast LSTM layer makes up for it.
     """
     rows = cell.hidden_size
-    return fused_lstm(
-        cell, {name: torch.cat([-tensor[:rows], tensor]) for name, tensor in weights.items()}, inputs, state
-    )
+    return {name: torch.cat([-tensor[:rows], tensor]) for name, tensor in weights.items()}
 
 
 def fused_gru(cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: GRUState) -> tuple[Tensor, GRUState]:
