@@ -1,15 +1,19 @@
 """How a machine is tried out: the fastest precision and number of threads, but no verdict from a little noise."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
-from lstmgen.config import Device, ModelConfig, Precision, TrainingConfig
+from lstmgen.config import Budget, Device, ModelConfig, Precision, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import Network, build_network
+from lstmgen.text.streams import Chunk
 from lstmgen.training import machine
 from lstmgen.training.machine import Execution, characters_per_second, choose_device, choose_execution
+from lstmgen.training.trainer import Trainer
 
 LOW, HIGH = Precision.BFLOAT16, Precision.FLOAT32
 NETWORK = build_network(ModelConfig(hidden_size=4, num_layers=1, embedding_size=3), 5)
@@ -18,27 +22,29 @@ TRAINING = TrainingConfig(batch_size=2, chunk_length=4)
 Seconds = dict[tuple[Precision, int], float]
 
 
-def chosen(seconds: Seconds, patch: pytest.MonkeyPatch, **options: int | None) -> tuple[Precision, int]:
-    """What is chosen where a step takes so long."""
+def chosen(
+    seconds: Seconds, patch: pytest.MonkeyPatch, *, threads: int | None = None, fast: bool = True, **config: Any
+) -> tuple[Precision, int]:
+    """What is chosen on a machine with two threads where a step takes these seconds; other ways must not be tried."""
 
-    def step_seconds(_: Network, __: TrainingConfig, execution: Execution, *___: int, give_up: float) -> float:
+    def step_seconds(_: Network, __: TrainingConfig, execution: Execution, *, give_up: float) -> float:
         assert give_up > 0
         return seconds[execution.precision, execution.threads]
 
     patch.setattr(machine, "_step_seconds", step_seconds)
+    patch.setattr(machine, "bfloat16_is_fast", lambda: fast)
     patch.setattr(torch, "get_num_threads", lambda: 2)
-    execution = choose_execution(NETWORK, TRAINING, Device.CPU, options.get("threads"))
+    execution = choose_execution(NETWORK, replace(TRAINING, **config), Device.CPU, threads)
     return execution.precision, execution.threads
 
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        ({(LOW, 1): 2.0, (HIGH, 1): 5.0, (LOW, 2): 1.2}, (LOW, 2)),
-        ({(LOW, 1): 5.0, (HIGH, 1): 2.0, (HIGH, 2): 1.2}, (HIGH, 2)),
-        ({(LOW, 1): math.inf, (HIGH, 1): 2.0, (HIGH, 2): 1.2}, (HIGH, 2)),  # no such instructions
-        ({(LOW, 1): 2.0, (HIGH, 1): 5.0, (LOW, 2): 2.2}, (LOW, 2)),  # that may be noise
-        ({(LOW, 1): 2.0, (HIGH, 1): 5.0, (LOW, 2): 20.0}, (LOW, 1)),  # that is other work
+        ({(LOW, 2): 1.2, (HIGH, 2): 2.5, (LOW, 1): 2.0}, (LOW, 2)),
+        ({(LOW, 2): 2.5, (HIGH, 2): 1.2, (HIGH, 1): 2.0}, (HIGH, 2)),
+        ({(LOW, 2): 2.2, (HIGH, 2): 5.0, (LOW, 1): 2.0}, (LOW, 2)),  # that may be noise
+        ({(LOW, 2): 20.0, (HIGH, 2): 50.0, (LOW, 1): 2.0}, (LOW, 1)),  # that is other work
     ],
 )
 def test_the_fastest_way_is_chosen_and_fewer_threads_only_if_clearly_faster(
@@ -47,8 +53,25 @@ def test_the_fastest_way_is_chosen_and_fewer_threads_only_if_clearly_faster(
     assert chosen(seconds, monkeypatch) == expected
 
 
+def test_bfloat16_is_not_tried_where_a_small_product_shows_that_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen({(HIGH, 2): 1.2, (HIGH, 1): 2.0}, monkeypatch, fast=False) == (HIGH, 2)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("precision", [LOW, HIGH])
+def test_the_precision_that_was_asked_for_is_taken(
+    precision: Precision, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {(precision, 2): 1.0, (precision, 1): 2.0}
+    assert chosen(seconds, monkeypatch, precision=precision, fast=fast) == (precision, 2)
+
+
 def test_threads_that_were_asked_for_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen({(LOW, 1): 2.0, (HIGH, 1): 5.0}, monkeypatch, threads=1) == (LOW, 1)
+
+
+def test_nothing_is_tried_where_nothing_is_left_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen({}, monkeypatch, threads=1, precision=LOW) == (LOW, 1)
 
 
 def test_a_speed_is_symbols_of_whole_steps_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +83,25 @@ def test_a_speed_is_symbols_of_whole_steps_in_a_second(monkeypatch: pytest.Monke
 def test_a_real_step_takes_some_time() -> None:
     execution = Execution(torch.device("cpu"), HIGH, 1)
     assert 0 < characters_per_second(NETWORK, TRAINING, execution) < math.inf
+
+
+@pytest.mark.parametrize(("hidden_size", "longest"), [(4, 64), (512, 4), (1024, 1)])
+def test_a_trial_of_a_large_network_reads_little(
+    hidden_size: int, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the allowance has room for a short step alone, only short steps are made."""
+    lengths = []
+
+    def step(_: Trainer, chunk: Chunk, *__: None, **___: float) -> tuple[float, None]:
+        lengths.append(chunk.inputs.shape[1])
+        return 0.0, None
+
+    monkeypatch.setattr(Trainer, "step", step)
+    network = build_network(ModelConfig(hidden_size=hidden_size), 65)
+    execution = Execution(torch.device("cpu"), HIGH, 1)
+    characters_per_second(network, TrainingConfig(budget=Budget(1e-9)), execution)
+    assert len(lengths) == 2
+    assert max(lengths) <= longest
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
-"""What this machine can do: where it computes, in which way, and how fast that is.
+"""Where and how this machine computes fastest, and how fast that is: found by short trials.
 
-Knows: how to try a step and time it. Does not know: what follows from it (`plan`).
+All trials of a run together take less than `TRIAL_FRACTION` of a time budget.
+
+Knows: how to time a training step. Does not know: what follows from its speed (`plan`).
 """
 
 import math
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 
 from lstmgen.checkpoint import Checkpoint
-from lstmgen.config import Device, Precision, TrainingConfig
+from lstmgen.config import BudgetUnit, Device, Precision, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.architecture import Network
@@ -19,21 +21,28 @@ from lstmgen.network.model import Model
 from lstmgen.text.streams import Chunk
 from lstmgen.training.trainer import Trainer
 
-_TRIAL_STEPS = 5
+TRIAL_FRACTION = 0.03
+"""The fraction of a time budget that all trials may take together."""
+
+_TRIAL_SECONDS = 3.0  # the same where the budget counts steps or epochs
+_MOST_TRIALS = 10  # three ways to compute, and the speed of some networks
+_SHORT_OPERATIONS = 3e9  # in the products of a short step: some hundredths of a second on a laptop
 _TIMED_STEPS = 3
 _SUSTAINED = 0.85
-"""What is left of the speed of a few steps when evaluations, saving and other work have had their share."""
+"""Training reaches this fraction of the speed of a few steps: it also evaluates, saves, and shares the machine."""
 
-_CLEARLY = 0.85
-"""Fewer threads are taken only if a step with them takes less than such a share of the time: a trial can be unlucky."""
+_CLEARLY_FASTER = 0.85
+"""Fewer threads are chosen only if a step takes less than this fraction of the time. A trial can be unlucky."""
 
 _GIVE_UP = 2
-"""A step that takes so many times as long as the best so far is not tried again."""
+"""A step that takes this many times as long as the best so far is not timed again."""
+
+_PRODUCT_SIZE, _PRODUCTS = 256, 5
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How steps are computed: chosen once, and kept when a run is resumed."""
+    """How steps are computed. It is chosen once, and kept when a run is resumed."""
 
     device: torch.device
     precision: Precision
@@ -60,56 +69,84 @@ def torch_engine(checkpoint: Checkpoint, device: Device) -> TorchEngine:
 
 
 def choose_execution(network: Network, config: TrainingConfig, device: Device, threads: int | None) -> Execution:
-    """What was asked for; for the rest, what is fastest here and now for a network like this one.
+    """Choose how to compute: as the user asked, and otherwise as is fastest here and now for this network.
 
-    More threads are not always faster: beside other work they wait for each other, and a step can take ten times as
+    More threads are not always faster. Beside other work they wait for each other, and a step can take ten times as
     long as with one thread.
     """
     chosen = choose_device(device)
-    precisions = [Precision.BFLOAT16, Precision.FLOAT32] if config.precision is Precision.AUTO else [config.precision]
-    if chosen.type == "mps" and config.precision is Precision.AUTO:
-        precisions = [Precision.FLOAT32]
-    counts = [threads] if threads is not None else sorted({1, torch.get_num_threads()})
+    counts = [threads] if threads is not None else sorted({1, torch.get_num_threads()}, reverse=True)
     if chosen.type != "cpu":
-        counts = counts[-1:]
+        counts = counts[:1]
+    precisions = [config.precision]
+    if config.precision is Precision.AUTO:
+        precisions = [Precision.FLOAT32, Precision.BFLOAT16]
+        if chosen.type == "mps" or (chosen.type == "cpu" and not bfloat16_is_fast()):
+            precisions = [Precision.FLOAT32]
+    best = Execution(chosen, precisions[0], counts[0])
     if len(precisions) == len(counts) == 1:
-        return Execution(chosen, precisions[0], counts[0])
-    best, best_seconds = Execution(chosen, Precision.FLOAT32, counts[0]), math.inf
-    for count in counts:
-        for precision in precisions if count == counts[0] else [best.precision]:
-            execution = Execution(chosen, precision, count)
-            seconds = _step_seconds(network, config, execution, _TRIAL_STEPS, give_up=_GIVE_UP * best_seconds)
-            if count > best.threads:
-                seconds *= _CLEARLY
-            if seconds < best_seconds:
-                best, best_seconds = execution, seconds
+        return best
+    best_seconds = _step_seconds(network, config, best, give_up=math.inf)
+    for precision in precisions[1:]:
+        other = Execution(chosen, precision, counts[0])
+        seconds = _step_seconds(network, config, other, give_up=_GIVE_UP * best_seconds)
+        if seconds < best_seconds:
+            best, best_seconds = other, seconds
+    for count in counts[1:]:
+        other = Execution(chosen, best.precision, count)
+        if _step_seconds(network, config, other, give_up=_GIVE_UP * best_seconds) < _CLEARLY_FASTER * best_seconds:
+            best = other
     return best
 
 
+def bfloat16_is_fast() -> bool:
+    """Whether this processor multiplies bfloat16 about as fast as float32, or faster.
+
+    One small product tells, in milliseconds. A processor without instructions for bfloat16 takes 40 times as long.
+    """
+    factors = {kind: torch.ones(_PRODUCT_SIZE, _PRODUCT_SIZE, dtype=kind) for kind in (torch.float32, torch.bfloat16)}
+    best = dict.fromkeys(factors, math.inf)
+    for _ in range(_PRODUCTS):
+        for kind, factor in factors.items():
+            begun = time.perf_counter()
+            factor @ factor
+            best[kind] = min(best[kind], time.perf_counter() - begun)
+    return best[torch.bfloat16] < _GIVE_UP * best[torch.float32]
+
+
 def characters_per_second(network: Network, config: TrainingConfig, execution: Execution) -> float:
-    """How many symbols training will read in a second, found by trying a few steps."""
-    seconds = _step_seconds(network, config, execution, _TIMED_STEPS, give_up=math.inf)
+    """How many symbols training will read in a second, found by a few steps."""
+    seconds = _step_seconds(network, config, execution, give_up=math.inf)
     return _SUSTAINED * config.batch_size * config.chunk_length / seconds
 
 
-def _step_seconds(network: Network, config: TrainingConfig, execution: Execution, steps: int, give_up: float) -> float:
-    """Seconds that a step takes, the best of a few on random numbers; infinite if the machine cannot do it."""
+def _step_seconds(network: Network, config: TrainingConfig, execution: Execution, give_up: float) -> float:
+    """Seconds that a training step takes, on random symbols: the best of a few steps.
+
+    Short steps are timed first. Whole steps follow if the allowance has room for them.
+    """
     torch.set_num_threads(execution.threads)
+    begun = time.perf_counter()
+    timed = config.budget.unit is BudgetUnit.SECONDS
+    allowance = (TRIAL_FRACTION * config.budget.amount if timed else _TRIAL_SECONDS) / _MOST_TRIALS
+    weights = {name: np.full(shape, 0.01, np.float32) for name, shape in network.shapes().items()}
+    trainer = Trainer(Model(network, weights, execution.device), config, execution.precision)
     generator = np.random.default_rng(0)
-    weights = {name: generator.normal(0, 0.05, shape).astype(np.float32) for name, shape in network.shapes().items()}
-    ids = generator.integers(network.vocab_size, size=(config.batch_size, config.chunk_length + 1))
-    chunk = Chunk(ids[:, :-1], ids[:, 1:], np.ones(len(ids), np.int64), reset_state=True)
-    best = math.inf
-    try:
-        trainer = Trainer(Model(network, weights, execution.device), config, execution.precision)
-        for number in range(1 + steps):
-            begun = time.perf_counter()
-            nats, _ = trainer.step(chunk, None, learning_rate=0.0)
-            seconds = time.perf_counter() - begun
-            if number > 0:  # the first step also prepares
-                best = min(best, seconds)
-            if give_up < best < math.inf:
-                break
-    except RuntimeError:  # a processor without these instructions says so only when asked to use them
-        return math.inf
-    return best if math.isfinite(nats) else math.inf
+
+    def seconds_of_step(length: int) -> float:
+        ids = generator.integers(network.vocab_size, size=(config.batch_size, length + 1))
+        chunk = Chunk(ids[:, :-1], ids[:, 1:], np.ones(len(ids), np.int64), reset_state=True)
+        begun = time.perf_counter()
+        trainer.step(chunk, None, learning_rate=0.0)
+        return time.perf_counter() - begun
+
+    whole = config.chunk_length
+    affordable = _SHORT_OPERATIONS / (6 * network.parameter_count() * config.batch_size)
+    short = max(1, min(whole, int(affordable)))
+    seconds_of_step(short)  # the first step also prepares
+    best = seconds_of_step(short) * whole / short
+    for _ in range(_TIMED_STEPS):
+        if best > give_up or time.perf_counter() - begun + best > allowance:
+            break
+        best = min(best, seconds_of_step(whole))
+    return best
