@@ -194,11 +194,17 @@ class TextConfig:
         ),
     )
     validation: float = field(
-        default=0.1, metadata=option("Fraction of the text, at its end, that is held out for validation; 0: none.")
+        default=0.1,
+        metadata=option(
+            "Fraction of the text that is held out for validation: its end, or with --lines random lines; 0: none."
+        ),
     )
+    held_out_seed: int | None = None  # chooses the lines that are held out; None: the last ones, or the text's end
 
     def __post_init__(self) -> None:
         check(self, "validation", 0 <= self.validation < 1, "give a fraction of the text, from 0 to below 1")
+        seed = self.held_out_seed
+        check(self, "held_out_seed", seed is None or 0 <= seed < 2**63, "give 0 or more, below 2^63")
 
 
 @dataclass(frozen=True)
@@ -333,11 +339,25 @@ class DynamicConfig:
     scale_chunks: int = 200  # of the training text that the gradients' scales are measured on
 
 
+CONVERSATION_LENGTH = 80
+"""How many characters the model writes at a time in a conversation, if the user does not say."""
+
+LINE_SAMPLES = 10
+"""How many items a model of lines writes, if the user does not say."""
+
+
 @dataclass(frozen=True)
 class SamplingConfig:
     """How text is written; None: that filter is not used."""
 
-    length: int = field(default=500, metadata=option("Characters to write; -1: without end.", "--length", "-n"))
+    length: int = field(
+        default=500,
+        metadata=option(
+            f"Characters to write; -1: without end. With --interactive the default is {CONVERSATION_LENGTH}.",
+            "--length",
+            "-n",
+        ),
+    )
     temperature: float = field(
         default=0.8,
         metadata=option(
@@ -386,7 +406,10 @@ class SamplingConfig:
     stop: tuple[str, ...] = field(
         default=(), metadata=option("End before this text; may be given several times.", shown_default="none")
     )
-    samples: int = field(default=1, metadata=option("Texts to write, as one batch."))
+    samples: int = field(
+        default=1,
+        metadata=option(f"Texts to write, as one batch. For a model of lines the default is {LINE_SAMPLES}."),
+    )
     best_of: int = field(
         default=1, metadata=option("Write N candidates for each text and keep the one the model finds likeliest.")
     )
