@@ -1,4 +1,4 @@
-"""Each filter keeps what it promises, for any logits and any text."""
+"""Each filter does what its docstring promises, for any logits and any text."""
 
 import math
 import re
@@ -44,45 +44,45 @@ def probabilities(logits: Sequence[float]) -> NDArray[np.float64]:
 
 
 @given(logits=some_logits, count=st.integers(1, 12))
-def test_top_k_keeps_the_likeliest_and_their_ties(logits: list[float], count: int) -> None:
+def test_top_k_keeps_the_most_likely_and_their_ties(logits: list[float], count: int) -> None:
     after = kept(top_k(count)(array(logits), NOTHING))
     limit = sorted(logits, reverse=True)[min(count, len(logits)) - 1]
-    assert after == {place for place, logit in enumerate(logits) if logit >= limit and logit > -math.inf}
+    assert after == {symbol for symbol, logit in enumerate(logits) if logit >= limit and logit > -math.inf}
 
 
-@given(logits=some_logits, share=st.floats(0, 1))
-def test_top_p_keeps_the_fewest_that_reach_the_share(logits: list[float], share: float) -> None:
+@given(logits=some_logits, least=st.floats(0, 1))
+def test_top_p_keeps_the_fewest_that_reach_the_probability(logits: list[float], least: float) -> None:
     assume(max(logits) > -math.inf)
-    after = kept(top_p(share)(array(logits), NOTHING))
+    after = kept(top_p(least)(array(logits), NOTHING))
     probability = probabilities(logits)
-    assert probability[sorted(after)].sum() >= share - 1e-6
-    least = min(probability[place] for place in after)
-    fewer = [place for place in after if probability[place] > least]
-    assert len(fewer) == 0 or probability[fewer].sum() < share + 1e-6
-    assert all(probability[place] <= least for place in set(range(len(logits))) - after)
+    assert probability[sorted(after)].sum() >= least - 1e-6
+    smallest = min(probability[symbol] for symbol in after)
+    fewer = [symbol for symbol in after if probability[symbol] > smallest]
+    assert len(fewer) == 0 or probability[fewer].sum() < least + 1e-6
+    assert all(probability[symbol] <= smallest for symbol in set(range(len(logits))) - after)
 
 
-@given(logits=some_logits, share=st.floats(0, 1))
-def test_min_p_keeps_what_is_not_too_far_from_the_likeliest(logits: list[float], share: float) -> None:
+@given(logits=some_logits, fraction=st.floats(0, 1))
+def test_min_p_keeps_what_is_not_too_far_from_the_most_likely(logits: list[float], fraction: float) -> None:
     assume(max(logits) > -math.inf)
-    after = kept(min_p(share)(array(logits), NOTHING))
+    after = kept(min_p(fraction)(array(logits), NOTHING))
     probability = probabilities(logits)
-    for place, logit in enumerate(logits):
-        ratio = probability[place] / probability.max()
-        if logit > -math.inf and not math.isclose(ratio, share, rel_tol=1e-4, abs_tol=1e-9):
-            assert (place in after) == (ratio > share)
+    for symbol, logit in enumerate(logits):
+        ratio = probability[symbol] / probability.max()
+        if logit > -math.inf and not math.isclose(ratio, fraction, rel_tol=1e-4, abs_tol=1e-9):
+            assert (symbol in after) == (ratio > fraction)
 
 
 @given(logits=some_logits, choice=st.sampled_from([top_k(2), top_p(0.5), min_p(0.2)]))
 def test_truncation_changes_nothing_of_what_it_keeps(logits: list[float], choice: object) -> None:
     before = array(logits)
     after = choice(before.copy(), NOTHING)  # type: ignore[operator]
-    assert all(after[0, place] == before[0, place] for place in kept(after))
+    assert all(after[0, symbol] == before[0, symbol] for symbol in kept(after))
     assert (max(logits) == -math.inf) == (len(kept(after)) == 0)
 
 
 @given(logits=some_logits, temperature=st.floats(0, 100))
-def test_sharpen_keeps_the_order_and_brings_nothing_back(logits: list[float], temperature: float) -> None:
+def test_temperature_keeps_the_order_and_brings_nothing_back(logits: list[float], temperature: float) -> None:
     before = array(logits)
     after = apply_temperature(before, temperature)
     assert not np.isnan(after).any()
@@ -92,7 +92,7 @@ def test_sharpen_keeps_the_order_and_brings_nothing_back(logits: list[float], te
 
 
 def test_a_word_may_begin_at_another_temperature() -> None:
-    """Rows that stand within a word, after a space, and at the very beginning."""
+    """Three rows: inside a word, after a space, and at the beginning of a text."""
     logits: NDArray[np.float32] = np.tile(np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], np.float32), (3, 1))
     history = History(np.zeros(0, np.int64), 3, length=1)
     history.tails = [chr(4), chr(1), ""]
@@ -101,7 +101,7 @@ def test_a_word_may_begin_at_another_temperature() -> None:
 
 
 def written(config: SamplingConfig, prompt: str = "", training: str = "", end: int | None = None) -> list[Sample]:
-    """What a network with random weights over `LETTERS` writes."""
+    """Samples of a network with random weights over `LETTERS`."""
     network = small_network(CELLS["lstm"])
     assert len(LETTERS) == VOCAB_SIZE
     engine = NumpyEngine(network, single(random_weights(network)))
@@ -131,7 +131,7 @@ some_text = st.text(LETTERS.characters, max_size=30)
 @given(length=st.integers(1, 6), prompt=some_text, heat=st.sampled_from([0.0, 0.5, 1.0]))
 @settings(max_examples=40, deadline=None)
 def test_no_run_is_written_twice(length: int, prompt: str, heat: float) -> None:
-    """Nor one that stands in the prompt; a sample that can go on nowhere has used up every continuation."""
+    """Runs of the prompt are not written again either; a stuck sample has used up every continuation."""
     for sample in written(SamplingConfig(length=120, temperature=heat, no_repeat=length, samples=2), prompt):
         text = prompt + texts([sample])[0]
         runs = [text[start : start + length] for start in range(len(text) - length + 1)]
@@ -147,7 +147,7 @@ def test_no_run_is_written_twice(length: int, prompt: str, heat: float) -> None:
 @given(length=st.integers(1, 6), prompt=some_text, training=st.text(LETTERS.characters, max_size=400))
 @settings(max_examples=40, deadline=None)
 def test_nothing_longer_is_copied(length: int, prompt: str, training: str) -> None:
-    """Every run of one symbol more that ends in what was written is searched for in the training text."""
+    """Each run of `length` + 1 symbols that ends in the sample is searched for in the training text."""
     for sample in written(SamplingConfig(length=60, max_copy=length, samples=2), prompt, training):
         text = prompt + texts([sample])[0]
         for end in range(max(len(prompt), length) + 1, len(text) + 1):
@@ -192,17 +192,17 @@ def test_the_whole_sample_matches_however_long_it_may_be(expression: str, heat: 
             assert len(text) <= length
 
 
-def test_a_match_ends_with_the_probability_of_all_that_could_not_go_on() -> None:
-    """A network that always says the same: seven likelihoods, of which a and b go on. Compared over many samples."""
+def test_a_match_ends_with_the_probability_of_all_symbols_that_cannot_continue_it() -> None:
+    """A network with constant output: seven likelihoods, of which a and b continue. Compared over many samples."""
     network = small_network(CELLS["rnn"], num_layers=1)
     weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
     weights["head.bias"] = np.log(np.array([1, 1, 1, 1, 2, 3, 1], np.float32))
     engine = NumpyEngine(network, weights)
     config = SamplingConfig(length=50, match="[ab]*", temperature=1.0, samples=4000)
-    point = read_text(engine, np.array([0]), engine.initial_state(1)).repeated(config.samples)
+    prompt_output = read_text(engine, np.array([0]), engine.initial_state(1)).repeated(config.samples)
     history = History(np.zeros(0, np.int64), config.samples, history_length(config))
     filters = build_filters(config, LETTERS, np.zeros(0, np.int64), None, None)
-    samples = collect(draw_symbols(engine, point, history, filters, length=50, seed=1), config.samples)
+    samples = collect(draw_symbols(engine, prompt_output, history, filters, length=50, seed=1), config.samples)
     lengths = np.array([len(sample.ids) for sample in samples])
     assert lengths.mean() == pytest.approx(1.0, abs=4 * math.sqrt(2 / config.samples))  # it ends with 1/2 each time
     drawn = np.concatenate([np.array(sample.ids, np.int64) for sample in samples])
@@ -221,7 +221,7 @@ def test_a_model_of_lines_ends_a_match_itself() -> None:
 
 
 @pytest.mark.parametrize("expression", ["é+", "[d-z]", "a{5}d", "[^\n 12abc]"])
-def test_what_the_model_has_no_characters_for_is_refused(expression: str) -> None:
+def test_a_match_that_needs_unknown_characters_is_refused(expression: str) -> None:
     with pytest.raises(ConfigError, match="--match"):
         written(SamplingConfig(match=expression))
 
@@ -256,7 +256,7 @@ def test_a_length_below_the_shortest_match_is_refused() -> None:
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_all_filters_together_keep_all_promises(config: SamplingConfig) -> None:
+def test_all_filters_together_keep_their_promises(config: SamplingConfig) -> None:
     training = "ab ab 12\nabc abc 21\n" * 3
     for sample, text in zip(samples := written(config, "ab", training), texts(samples), strict=True):
         whole = "ab" + text

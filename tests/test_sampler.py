@@ -1,4 +1,4 @@
-"""Drawing symbols, with engines whose probabilities are known."""
+"""The sampling loop, with engines whose probabilities are known."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,8 +22,8 @@ from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_netw
 PROMPT = np.array([3])
 
 
-def engine_saying(logits: list[float]) -> NumpyEngine:
-    """An engine that always says the same, whatever it reads."""
+def constant_engine(logits: list[float]) -> NumpyEngine:
+    """An engine that returns the same logits whatever it reads."""
     network = small_network(CELLS["rnn"], num_layers=1)
     weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
     weights["head.bias"] = np.array(logits, np.float32)
@@ -45,10 +45,10 @@ def events(
     seed: int = 0,
     **choices: Any,
 ) -> Iterator[Drawn | Ended]:
-    """Write after a prompt."""
-    point = read_text(engine, prompt, engine.initial_state(1)).repeated(samples)
+    """Draw samples after a prompt."""
+    prompt_output = read_text(engine, prompt, engine.initial_state(1)).repeated(samples)
     history = History(prompt, samples, length=0)
-    return draw_symbols(engine, point, history, [temperature(heat)], length=length, seed=seed, **choices)
+    return draw_symbols(engine, prompt_output, history, [temperature(heat)], length=length, seed=seed, **choices)
 
 
 def write(engine: Engine, samples: int = 1, **choices: Any) -> list[list[int]]:
@@ -56,19 +56,19 @@ def write(engine: Engine, samples: int = 1, **choices: Any) -> list[list[int]]:
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
-    uniform = engine_saying([0.0] * VOCAB_SIZE)
+    uniform = constant_engine([0.0] * VOCAB_SIZE)
     assert write(uniform, seed=1) == write(uniform, seed=1)
     assert write(uniform, seed=1) != write(uniform, seed=2)
 
 
-def test_temperature_zero_ignores_the_seed_and_takes_the_likeliest() -> None:
-    engine = engine_saying([0, 0, 0.1, 0, 0, 0, 0])
+def test_temperature_zero_ignores_the_seed_and_takes_the_most_likely() -> None:
+    engine = constant_engine([0, 0, 0.1, 0, 0, 0, 0])
     assert write(engine, seed=1, heat=0.0) == write(engine, seed=2, heat=0.0) == [[2] * 50]
 
 
 def test_samples_of_a_batch_differ() -> None:
     """Seven symbols, fifty draws: two rows agree by chance with probability 7^-50."""
-    texts = write(engine_saying([0.0] * VOCAB_SIZE), samples=8)
+    texts = write(constant_engine([0.0] * VOCAB_SIZE), samples=8)
     assert len({tuple(text) for text in texts}) == 8
 
 
@@ -81,27 +81,27 @@ def test_a_sample_does_not_depend_on_those_beside_it(name: str) -> None:
 @given(length=st.integers(0, 40), samples=st.integers(1, 4))
 @settings(max_examples=20, deadline=None)
 def test_length_is_honoured_exactly(length: int, samples: int) -> None:
-    texts = write(engine_saying([0.0] * VOCAB_SIZE), length=length, samples=samples)
+    texts = write(constant_engine([0.0] * VOCAB_SIZE), length=length, samples=samples)
     assert [len(text) for text in texts] == [length] * samples
 
 
-def test_endless_goes_on() -> None:
-    drawn = events(engine_saying([0.0] * VOCAB_SIZE), length=-1)
+def test_a_length_of_minus_one_has_no_end() -> None:
+    drawn = events(constant_engine([0.0] * VOCAB_SIZE), length=-1)
     assert all(isinstance(next(drawn), Drawn) for _ in range(1000))
 
 
 def test_each_sample_ends_with_the_end_symbol() -> None:
-    texts = write(engine_saying([0.0] * VOCAB_SIZE), end=4, samples=6, length=-1)
+    texts = write(constant_engine([0.0] * VOCAB_SIZE), end=4, samples=6, length=-1)
     assert all(text[-1] == 4 and 4 not in text[:-1] for text in texts)
     assert len({len(text) for text in texts}) > 1
 
 
 @pytest.mark.parametrize("heat", [0.5, 1.0, 2.0])
 def test_frequencies_match_probabilities(heat: float) -> None:
-    """Chi-square with 6 degrees of freedom: above 32.9 one time in a hundred thousand; the seed is fixed."""
+    """Chi-square with 6 degrees of freedom: above 32.9 once in a hundred thousand runs; the seed is fixed."""
     logits = [0.0, 1.0, -1.0, 0.5, -0.5, 0.2, 1.5]
     draws = 20_000
-    (text,) = write(engine_saying(logits), length=draws, heat=heat, seed=5)
+    (text,) = write(constant_engine(logits), length=draws, heat=heat, seed=5)
     weights = np.exp(np.array(logits) / heat)
     expected = draws * weights / weights.sum()
     observed = np.bincount(text, minlength=VOCAB_SIZE)
@@ -110,7 +110,7 @@ def test_frequencies_match_probabilities(heat: float) -> None:
 
 @pytest.mark.parametrize("attention", [0, 3])
 @pytest.mark.parametrize("name", CELLS)
-def test_surprise_while_writing_equals_the_score_of_what_was_written(name: str, attention: int) -> None:
+def test_nats_while_drawing_equal_the_score_of_the_drawn_text(name: str, attention: int) -> None:
     engine = random_engine(name, attention)
     (sample,) = collect(events(engine, length=60, heat=0.7, seed=2), 1)
     text = np.concatenate([PROMPT, sample.ids])
@@ -120,7 +120,7 @@ def test_surprise_while_writing_equals_the_score_of_what_was_written(name: str, 
 
 
 def test_a_long_prompt_is_read_like_a_short_one() -> None:
-    """Longer than what the engine reads at once; the last symbols decide."""
+    """The prompt is longer than what the engine reads at once; its last symbols decide."""
     engine = random_engine()
     prompt = np.arange(2500) % VOCAB_SIZE
     logits, _ = engine.read(prompt[None], engine.initial_state(1))
@@ -129,20 +129,20 @@ def test_a_long_prompt_is_read_like_a_short_one() -> None:
     assert drawn.id == logits[0, -1].argmax()
 
 
-def test_what_has_no_probability_is_never_drawn() -> None:
-    """Not even where the random number is exactly 0."""
+def test_a_symbol_without_probability_is_never_drawn() -> None:
+    """That holds even if the random number is exactly 0."""
     logits = np.array([[-np.inf, 0.0, -np.inf]], np.float32)
     assert [_draw(logits, np.array([chance]))[0][0] for chance in (0.0, 0.5, 1 - 2**-53)] == [1, 1, 1]
 
 
-def test_surprise_is_finite_for_extreme_logits() -> None:
+def test_negative_log_likelihood_is_finite_for_extreme_logits() -> None:
     logits: NDArray[np.float32] = np.array([[1e4, 0.0, -1e4]], np.float32)
     assert_allclose(negative_log_likelihood(logits, np.array([0])), 0)
     assert_allclose(negative_log_likelihood(logits, np.array([2])), 2e4)
 
 
 def test_each_sample_says_why_it_ended() -> None:
-    uniform = engine_saying([0.0] * VOCAB_SIZE)
+    uniform = constant_engine([0.0] * VOCAB_SIZE)
     assert {sample.finish for sample in collect(events(uniform, samples=9), 9)} == {Finish.LENGTH}
     ended = collect(events(uniform, samples=40, end=4, length=5), 40)
     for sample in ended:
@@ -151,36 +151,36 @@ def test_each_sample_says_why_it_ended() -> None:
 
 
 def test_nothing_of_a_stop_text_is_written() -> None:
-    """In what is drawn without it, the sample ends where a stop text first stands."""
-    uniform = engine_saying([0.0] * VOCAB_SIZE)
+    """A sample ends where a stop text first occurs in the sample drawn without stop texts."""
+    uniform = constant_engine([0.0] * VOCAB_SIZE)
     whole = collect(events(uniform, samples=20, length=400), 20)
     stopped = collect(events(uniform, samples=20, length=400, stops=["\x01\x02\x01\x03", "\x06\x06"]), 20)
     for long, short in zip(whole, stopped, strict=True):
         text = "".join(map(chr, long.ids))
-        places = [place for stop in ("\x01\x02\x01\x03", "\x06\x06") if (place := text.find(stop)) >= 0]
-        assert short.ids == long.ids[: min(places, default=400)]
-        assert short.finish is (Finish.STOP if places else Finish.LENGTH)
+        positions = [position for stop in ("\x01\x02\x01\x03", "\x06\x06") if (position := text.find(stop)) >= 0]
+        assert short.ids == long.ids[: min(positions, default=400)]
+        assert short.finish is (Finish.STOP if positions else Finish.LENGTH)
 
 
-def test_what_is_held_back_comes_out_at_the_end() -> None:
-    """The text ends in what could have been the beginning of a stop text."""
-    assert write(engine_saying([0, 9, 0, 0, 0, 0, 0]), heat=0.0, length=3, stops=["\x01\x01\x01\x01"]) == [[1, 1, 1]]
+def test_symbols_left_in_the_buffer_come_out_at_the_end() -> None:
+    """The sample ends with symbols that could have been the beginning of a stop text."""
+    assert write(constant_engine([0, 9, 0, 0, 0, 0, 0]), heat=0.0, length=3, stops=["\x01\x01\x01\x01"]) == [[1, 1, 1]]
 
 
-def test_a_sample_with_nothing_left_to_write_is_stuck_and_the_others_go_on() -> None:
-    engine = engine_saying([0.0] * VOCAB_SIZE)
-    point = read_text(engine, PROMPT, engine.initial_state(1)).repeated(3)
+def test_a_sample_without_an_allowed_symbol_is_stuck_and_the_others_continue() -> None:
+    engine = constant_engine([0.0] * VOCAB_SIZE)
+    prompt_output = read_text(engine, PROMPT, engine.initial_state(1)).repeated(3)
 
     def nothing_for_row_one(logits: Any, history: History) -> Any:
         return np.where((np.arange(3) == 1)[:, None] & (history.written > 3), -np.inf, logits)
 
-    drawn = draw_symbols(engine, point, History(PROMPT, 3, 0), [nothing_for_row_one], length=9, seed=0)
+    drawn = draw_symbols(engine, prompt_output, History(PROMPT, 3, 0), [nothing_for_row_one], length=9, seed=0)
     samples = collect(drawn, 3)
     assert [sample.finish for sample in samples] == [Finish.LENGTH, Finish.STUCK, Finish.LENGTH]
     assert [len(sample.ids) for sample in samples] == [9, 4, 9]
 
 
-def test_the_best_of_some_candidates_is_the_least_surprising_symbol_by_symbol() -> None:
+def test_the_best_candidate_has_the_least_nats_per_symbol() -> None:
     candidates = collect(events(random_engine(), samples=12), 12)
     best = keep_best(candidates, 4)
     assert [

@@ -1,4 +1,4 @@
-"""A state that was saved goes on as if the prompt had just been read; anything else is refused in a line."""
+"""A saved state continues as if its prompt had just been read; any other file is refused in one line."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_netw
 MODEL = "fingerprint"
 
 
-def an_opening(name: str, symbols: int = 30) -> tuple[Network, NumpyEngine, PromptState]:
+def a_prompt_state(name: str, symbols: int = 30) -> tuple[Network, NumpyEngine, PromptState]:
     network = small_network(CELLS[name], attention=3)
     engine = NumpyEngine(network, single(random_weights(network)))
     ids: NDArray[np.int64] = np.arange(symbols) % VOCAB_SIZE
@@ -24,8 +24,8 @@ def an_opening(name: str, symbols: int = 30) -> tuple[Network, NumpyEngine, Prom
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_what_was_saved_is_loaded(name: str, tmp_path: Path) -> None:
-    network, engine, prompt_state = an_opening(name)
+def test_a_saved_state_is_loaded_unchanged(name: str, tmp_path: Path) -> None:
+    network, engine, prompt_state = a_prompt_state(name)
     save_prompt_state(prompt_state, tmp_path / "state", MODEL)
     loaded = load_prompt_state(tmp_path / "state", network, MODEL)
     assert (loaded.output.logits == prompt_state.output.logits).all()
@@ -34,14 +34,14 @@ def test_what_was_saved_is_loaded(name: str, tmp_path: Path) -> None:
     assert (engine.step(ids, loaded.output.state)[0] == engine.step(ids, prompt_state.output.state)[0]).all()
 
 
-def test_only_the_last_of_a_long_prompt_is_kept(tmp_path: Path) -> None:
-    network, _, prompt_state = an_opening("lstm", symbols=RECENT + 500)
+def test_only_the_last_symbols_of_a_long_prompt_are_saved(tmp_path: Path) -> None:
+    network, _, prompt_state = a_prompt_state("lstm", symbols=RECENT + 500)
     save_prompt_state(prompt_state, tmp_path / "state", MODEL)
     assert (load_prompt_state(tmp_path / "state", network, MODEL).text == prompt_state.text[-RECENT:]).all()
 
 
-def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    _, _, prompt_state = an_opening("lstm")
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
+    _, _, prompt_state = a_prompt_state("lstm")
     (tmp_path / "state").write_text("mine", encoding="utf-8")
     with pytest.raises(CheckpointError, match="not overwritten"):
         save_prompt_state(prompt_state, tmp_path / "state", MODEL)
@@ -61,7 +61,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_state_is_refused(damage: str, tmp_path: Path) -> None:
-    network, _, prompt_state = an_opening("lstm")
+    network, _, prompt_state = a_prompt_state("lstm")
     save_prompt_state(prompt_state, tmp_path / "state", MODEL)
     tensors = {name: array.copy() for name, array in load_file(tmp_path / "state").items()}
     DAMAGE[damage](tensors)
@@ -71,8 +71,8 @@ def test_a_damaged_state_is_refused(damage: str, tmp_path: Path) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_what_is_no_state_of_this_model_is_refused(tmp_path: Path) -> None:
-    network, _, prompt_state = an_opening("lstm")
+def test_a_file_that_is_no_state_of_this_model_is_refused(tmp_path: Path) -> None:
+    network, _, prompt_state = a_prompt_state("lstm")
     save_prompt_state(prompt_state, tmp_path / "state", MODEL)
     with pytest.raises(CheckpointError, match="another model"):
         load_prompt_state(tmp_path / "state", network, "another")
@@ -80,7 +80,7 @@ def test_what_is_no_state_of_this_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="not a saved state"):
         load_prompt_state(tmp_path / "text", network, MODEL)
     save_file({"logits": prompt_state.output.logits}, tmp_path / "foreign")
-    with pytest.raises(CheckpointError, match="save it again"):
+    with pytest.raises(CheckpointError, match="save the state again"):
         load_prompt_state(tmp_path / "foreign", network, MODEL)
     with pytest.raises(CheckpointError, match="--load-state"):
         load_prompt_state(tmp_path / "missing", network, MODEL)

@@ -1,4 +1,4 @@
-"""Writing: the NumPy engine, what to make of its logits, and text as it comes.
+"""Text generation: the engines that run the network, the filters on its logits, the loop that draws, and saved states.
 
-Knows: NumPy. Does not know: torch, terminals or files.
+Knows: NumPy; torch in `torch_engine` alone; files in `saved_state` alone. Does not know: terminals or training.
 """

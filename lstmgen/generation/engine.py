@@ -1,8 +1,8 @@
-"""The network as a writer sees it: ids in, logits out, one symbol at a time or many.
+"""The engine that runs a network for generation and scoring: ids in, logits out, one symbol or many at a time.
 
-In NumPy, the fastest way to write one character at a time on a CPU, and one that need not import torch.
+`NumpyEngine` is the fastest way to generate one character at a time on a CPU, and it does not import torch.
 
-Knows: ids, logits and states. Does not know: characters, temperature or chance.
+Knows: ids, logits and states. Does not know: characters, temperature or random numbers.
 """
 
 from collections.abc import Mapping
@@ -23,22 +23,25 @@ FloatArray = NDArray[np.float32]
 
 _CHUNK = 1024
 _unchecked = np.errstate(invalid="ignore", over="ignore")
-"""BLAS computes on lanes that it does not use, and they may hold anything; weights are checked when they are loaded."""
+"""Silence NumPy's warnings. BLAS also computes on unused lanes of a vector register, which may hold any value.
+
+The weights themselves are checked when they are loaded.
+"""
 
 
 class EngineOutput(NamedTuple):
-    """Where texts stand: what may come next, and the state that knows what came before. Nothing changes it."""
+    """The network's output after the last symbol it has read: logits for the next symbol, and the state. Immutable."""
 
     logits: FloatArray  # (rows, vocab)
     state: NetworkState
 
     def repeated(self, rows: int) -> "EngineOutput":
-        """The same for so many rows, for a single one."""
+        """Copy a single row to a batch of `rows` equal rows."""
         return EngineOutput(self.logits.repeat(rows, axis=0), map_state(lambda field: repeat(field, rows), self.state))
 
 
 class Engine(Protocol):
-    """Reads symbols and says what may come next; the state is passed in and returned."""
+    """Reads symbols and returns logits for the next one; the state is passed in and returned."""
 
     network: Network
 
@@ -47,15 +50,15 @@ class Engine(Protocol):
         ...
 
     def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read one symbol a row, (batch,); logits, (batch, vocab), and the state."""
+        """Read one symbol per row: ids (batch,) -> logits (batch, vocab) and the next state."""
         ...
 
     def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read many symbols a row, (batch, time); logits after each, (batch, time, vocab), and the state."""
+        """Read many symbols per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
         ...
 
     def to_numpy(self, state: NetworkState) -> NetworkState:
-        """A state of this engine as NumPy arrays."""
+        """Convert a state of this engine to NumPy arrays."""
         ...
 
     def from_numpy(self, state: NetworkState) -> NetworkState:
@@ -80,32 +83,35 @@ class NumpyEngine:
         return self.network.initial_state(batch_size, like=self._weights.embedding)
 
     def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read one symbol a row, (batch,); logits, (batch, vocab), and the state. The twin of `network.step`."""
+        """Read one symbol per row: ids (batch,) -> logits (batch, vocab) and the next state.
+
+        It computes the same as `network.step.step`.
+        """
         after = self._first.advance(self._table[ids], state.layers[0])
         states = [after]
-        said = after.hidden
+        outputs = after.hidden
         for layer, before in zip(self._others, state.layers[1:], strict=True):
-            after = layer.step(said, before)
+            after = layer.step(outputs, before)
             states.append(after)
-            said = said + after.hidden
+            outputs = outputs + after.hidden
         memory = state.memory
         if self.network.attention and memory is not None:
-            said, memory = self._look_back(said, memory)
-        logits = np.dot(said, self._head)
+            outputs, memory = self._attend(outputs, memory)
+        logits = np.dot(outputs, self._head)
         logits += self._weights.head_bias
         return logits, NetworkState(tuple(states), memory)
 
     @_unchecked
     def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read many symbols a row, (batch, time); logits after each, (batch, time, vocab), and the state."""
+        """Read many symbols per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
         logits, after = read_chunk(self.network, self._weights, ids, state, run_layer=run_layer)
         return cast(FloatArray, logits), after
 
     @_unchecked
-    def _look_back(self, said: FloatArray, memory: Array) -> tuple[Any, Array]:
+    def _attend(self, outputs: FloatArray, memory: Array) -> tuple[Any, Array]:
         attention = cast(Attention, self.network.attention)
-        looked, memory, _ = attention.step(said, memory, self._weights.attention)
-        return looked, memory
+        attended, memory, _ = attention.step(outputs, memory, self._weights.attention)
+        return attended, memory
 
     def to_numpy(self, state: NetworkState) -> NetworkState:
         """The state itself."""
@@ -117,7 +123,7 @@ class NumpyEngine:
 
 
 def read_text(engine: Engine, ids: Ids, state: NetworkState) -> EngineOutput:
-    """Read a text of any length, (symbols,), at least one, in pieces; where it stands then, as one row."""
+    """Read one text, (symbols,), of at least one symbol, in chunks; returns the output after its last symbol."""
     for start in range(0, len(ids), _CHUNK):
         logits, state = engine.read(ids[None, start : start + _CHUNK], state)
     return EngineOutput(logits[:, -1], state)

@@ -1,17 +1,16 @@
-"""The cells' steps once more, for speed on NumPy: the same parameters, as few operations as will do.
+"""A second implementation of the cells' steps, faster on NumPy: same parameters, fewer operations.
 
-A step of one text is a handful of products of a matrix and a vector, limited by reading the matrix, and a dozen
-operations on a few hundred numbers, limited by Python. So all gates are activated together,
+One step of one text consists of a few products of a matrix and a vector, whose speed is limited by reading the matrix,
+and about a dozen operations on a few hundred numbers, whose speed is limited by Python. Therefore:
 
-    σ(a) = tanh(a / 2) / 2 + 1/2
+- One tanh activates all gates: σ(a) = tanh(a / 2) / 2 + 1/2. The rows of the sigmoid gates are halved in W, R and b
+  when the layer is built.
+- W and R are stored in one matrix, so that a layer is one product: [x h] [W R]^T.
 
-with the rows of sigmoid gates halved in W, R and b beforehand, and W and R stand in one matrix, so that a layer is one
-product: [x h] [W R]^T.
+States are never changed in place, so that a caller can keep an old state and return to it.
 
-States are never changed in place: they can be kept, copied and gone back to.
-
-Knows: every cell's equations, a second time; a test compares them with the first. Does not know: embedding, attention,
-head.
+Knows: every cell's equations, a second time; a test compares them with the first implementation in `cells`.
+Does not know: the embedding, attention or the head.
 """
 
 from abc import ABC, abstractmethod
@@ -34,7 +33,7 @@ Floats = NDArray[np.float32]
 
 
 class FastLayer(ABC):
-    """One layer, whatever its cell."""
+    """One layer with any cell; a subclass implements `advance` for its cell."""
 
     tanh_gates: ClassVar[frozenset[str]] = frozenset({"candidate"})
 
@@ -44,13 +43,13 @@ class FastLayer(ABC):
         scale = np.array([1.0 if gate in self.tanh_gates else 0.5 for gate in gates], np.float32)
         self._scale = scale.repeat(cell.hidden_size)
         self._offset = (1 - scale).repeat(cell.hidden_size)  # 1/2 for sigmoid gates, 0 for the others
-        both = np.concatenate([weights["weight_ih"], weights["weight_hh"]], axis=1).T
-        self._both = np.ascontiguousarray(both * self._scale)  # so that the rows of W and of R are contiguous too
-        self._W, self._R = self._both[: cell.input_size], self._both[cell.input_size :]
+        joined = np.concatenate([weights["weight_ih"], weights["weight_hh"]], axis=1).T
+        self._WR = np.ascontiguousarray(joined * self._scale)  # the two slices W and R are then contiguous as well
+        self._W, self._R = self._WR[: cell.input_size], self._WR[cell.input_size :]
         self._bias = weights["bias"] * self._scale
 
     def project(self, inputs: Floats) -> Floats:
-        """W x + b, scaled, for what `advance` takes: (..., input) -> (..., gates * hidden)."""
+        """Compute the scaled W x + b that `advance` takes: (..., input) -> (..., gates * hidden)."""
         flat = np.dot(inputs.reshape(-1, inputs.shape[-1]), self._W) + self._bias
         return flat.reshape(*inputs.shape[:-1], -1)  # type: ignore[no-any-return]
 
@@ -63,26 +62,26 @@ class FastLayer(ABC):
         """One step from W x + b, scaled, (batch, gates * hidden)."""
 
     def _activate(self, sums: Floats, gates: slice = slice(None)) -> None:
-        """Turn halved sums into sigmoids, and the others into hyperbolic tangents, in place."""
+        """Activate the scaled sums in place: sigmoid for sums that were halved, tanh for the others."""
         np.tanh(sums, out=sums)
         sums *= self._scale[gates]
         sums += self._offset[gates]
 
 
 class SummedLayer(FastLayer):
-    """A layer of a cell that needs no more than the sum W x + R h + b: one product gives it."""
+    """A layer whose cell needs only the sum W x + R h + b, which is a single product."""
 
     def step(self, inputs: Floats, state: State) -> State:
         """One step from x, (batch, input)."""
-        return self._after(np.dot(np.concatenate((inputs, state.hidden), axis=1), self._both) + self._bias, state)
+        return self._next_state(np.dot(np.concatenate((inputs, state.hidden), axis=1), self._WR) + self._bias, state)
 
     def advance(self, projected: Floats, state: State) -> State:
         """One step from W x + b, scaled, (batch, gates * hidden)."""
-        return self._after(np.dot(state.hidden, self._R) + projected, state)
+        return self._next_state(np.dot(state.hidden, self._R) + projected, state)
 
     @abstractmethod
-    def _after(self, sums: Floats, state: State) -> State:
-        """The state that the sum, scaled, leads to; `sums` is its own, to be overwritten."""
+    def _next_state(self, sums: Floats, state: State) -> State:
+        """Compute the next state from the scaled sums, (batch, gates * hidden); it may overwrite `sums`."""
 
 
 class FastRNN(SummedLayer):
@@ -90,14 +89,14 @@ class FastRNN(SummedLayer):
 
     tanh_gates = frozenset(gate_names(RNNCell(1, 1)))
 
-    def _after(self, sums: Floats, _state: RNNState) -> RNNState:
+    def _next_state(self, sums: Floats, _state: RNNState) -> RNNState:
         return RNNState(np.tanh(sums, out=sums))
 
 
 class FastLSTM(SummedLayer):
     """c' = f c + i g, h' = o tanh(c')."""
 
-    def _after(self, sums: Floats, state: LSTMState) -> LSTMState:
+    def _next_state(self, sums: Floats, state: LSTMState) -> LSTMState:
         self._activate(sums)
         H = self.hidden_size
         c = sums[:, H : 2 * H] * state.cell
@@ -108,15 +107,15 @@ class FastLSTM(SummedLayer):
 
 
 class FastPeephole(SummedLayer):
-    """The same, with i and f seeing c, and o seeing c'."""
+    """c' = f c + i g, h' = o tanh(c'); the gates i and f also see c, and the gate o also sees c'."""
 
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
         super().__init__(cell, weights)
-        absent = np.zeros(cell.hidden_size, np.float32)
-        halved = [0.5 * weights.get(f"peephole_{gate}", absent) for gate in ("input", "forget", "output")]
+        zeros = np.zeros(cell.hidden_size, np.float32)  # for peepholes that the cell does not have
+        halved = [0.5 * weights.get(f"peephole_{gate}", zeros) for gate in ("input", "forget", "output")]
         self._p_i, self._p_f, self._p_o = halved
 
-    def _after(self, sums: Floats, state: LSTMState) -> LSTMState:
+    def _next_state(self, sums: Floats, state: LSTMState) -> LSTMState:
         H = self.hidden_size
         sums[:, :H] += self._p_i * state.cell
         sums[:, H : 2 * H] += self._p_f * state.cell
@@ -134,7 +133,7 @@ class FastPeephole(SummedLayer):
 class FastCoupled(SummedLayer):
     """c' = f c + (1 - f) g = g + f (c - g), h' = o tanh(c')."""
 
-    def _after(self, sums: Floats, state: LSTMState) -> LSTMState:
+    def _next_state(self, sums: Floats, state: LSTMState) -> LSTMState:
         self._activate(sums)
         H = self.hidden_size
         g = sums[:, H : 2 * H]
@@ -147,7 +146,7 @@ class FastCoupled(SummedLayer):
 
 
 class FastGRU(FastLayer):
-    """h' = n + z (h - n); n needs W x and R h apart."""
+    """h' = n + z (h - n); the candidate n needs W x and R h separately, so there is no single sum."""
 
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
         super().__init__(cell, weights)
@@ -191,12 +190,15 @@ _LAYERS: dict[type[Any], type[FastLayer]] = {
 
 
 def fast_layer(cell: Cell, weights: Mapping[str, Floats]) -> FastLayer:
-    """The fast twin of a layer."""
+    """Build the fast implementation of a layer from its cell and its parameters."""
     return _LAYERS[type(cell)](cell, weights)
 
 
 def run_layer(_cell: Cell, layer: FastLayer, inputs: Floats | Embedded, state: State) -> tuple[Floats, State]:
-    """Run one layer over a chunk, (batch, time, input); what `network.unroll.unroll` does."""
+    """Run one layer over a chunk: (batch, time, input) -> (batch, time, hidden) and the last state.
+
+    It computes the same as `network.unroll.unroll`.
+    """
     projected = layer.project(cast(Floats, inputs.looked_up() if isinstance(inputs, Embedded) else inputs))
     outputs = np.empty((*projected.shape[:2], layer.hidden_size), np.float32)
     for time in range(projected.shape[1]):

@@ -1,8 +1,8 @@
-"""What has been written so far, as filters see it.
+"""The last symbols of each row, for filters that look back at them.
 
-A row's symbols are kept as a string with one character for each id, chr(id): such strings are cheap to extend, to cut
-and to look up. Only so many of the last symbols are kept as filters look back at, so that an endless text needs no
-more memory than a short one.
+The symbols of a row are stored as a string with one character for each id, chr(id): such a string is fast to extend,
+to cut and to search. Only the last `length` symbols are kept, as many as the filters look back at, so that an endless
+text needs no more memory than a short one.
 
 Knows: ids. Does not know: which characters they stand for, or what a filter does.
 """
@@ -11,20 +11,20 @@ from lstmgen.text.vocabulary import Ids, as_string
 
 
 class History:
-    """The last symbols of every row of a batch, the prompt included."""
+    """The last symbols of each row of a batch, the prompt included."""
 
-    def __init__(self, opening: Ids, rows: int, length: int) -> None:
+    def __init__(self, prompt: Ids, rows: int, length: int) -> None:
         """Begin after a prompt.
 
         Args:
-            opening: the prompt's ids, (symbols,), perhaps none.
-            rows: how many samples are written.
-            length: how many of the last symbols are kept.
+            prompt: the prompt's ids, (symbols,); it may be empty.
+            rows: the number of samples.
+            length: how many of the last symbols to keep; 0: none.
         """
         self._length = length
         self.written = 0
-        """How many symbols each row has drawn."""
-        self.tails = [as_string(opening[max(0, len(opening) - length) :])] * rows
+        """The number of symbols that each row has drawn."""
+        self.tails = [as_string(prompt[max(0, len(prompt) - length) :])] * rows
         """The last symbols of each row."""
 
     def add(self, drawn: Ids) -> None:

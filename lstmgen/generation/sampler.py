@@ -1,8 +1,8 @@
-"""Drawing symbols: the loop that writes.
+"""The sampling loop: draw a symbol for each row, read it, and repeat until every sample has ended.
 
-Each row of a batch has a generator of its own, so that a sample does not depend on how many are written beside it.
+Each row of a batch has its own random generator, so that a sample does not depend on the number of samples beside it.
 
-Knows: ids, logits, chance, and why a sample ends. Does not know: characters, files or terminals.
+Knows: ids, logits, random numbers, and why a sample ends. Does not know: characters, files or terminals.
 """
 
 import math
@@ -19,7 +19,7 @@ from lstmgen.generation.filters import Filter
 from lstmgen.generation.history import History
 from lstmgen.generation.stops import StopBuffer
 
-_DRAWS = 256
+_UNIFORMS_AT_ONCE = 256
 
 
 class Drawn(NamedTuple):
@@ -27,7 +27,7 @@ class Drawn(NamedTuple):
 
     row: int
     id: int
-    nats: float  # surprise: its negative log-probability under the model itself, before any filter
+    nats: float  # its surprise: the negative log-probability under the model itself, before any filter
 
 
 class Ended(NamedTuple):
@@ -39,7 +39,7 @@ class Ended(NamedTuple):
 
 def draw_symbols(
     engine: Engine,
-    point: EngineOutput,
+    prompt_output: EngineOutput,
     history: History,
     filters: Sequence[Filter],
     *,
@@ -48,76 +48,76 @@ def draw_symbols(
     end: int | None = None,
     stops: Sequence[str] = (),
 ) -> Iterator[Drawn | Ended]:
-    """Write from where a text stands; symbols come as they are drawn, row by row, and each row's end.
+    """Draw samples that continue a prompt; yields each symbol when it is drawn, row by row, and the end of each row.
 
     Args:
         engine: the network.
-        point: where each row stands.
-        history: what each row has written before.
-        filters: applied to the logits, in this order; fresh ones for each call.
-        length: how many symbols a sample may have; -1: any number.
-        seed: with the row's number it decides all that is drawn.
-        end: a symbol after which a sample is complete.
-        stops: strings of ids before which a sample is complete; nothing of them is written.
+        prompt_output: the engine's output after the prompt, for each row.
+        history: the last symbols of each row, the prompt included.
+        filters: applied to the logits, in this order; build new ones for each call, because filters have memory.
+        length: the maximum number of symbols of a sample; -1: no maximum.
+        seed: together with the row's number it determines all random numbers of a row.
+        end: the symbol that ends a sample; it is part of the sample.
+        stops: stop texts, as strings of ids; a sample ends before the first of them, which is not part of it.
     """
-    logits, state = point
-    rows, size = logits.shape
-    chances = _uniform(seed, rows)
-    held: list[StopBuffer[Drawn]] = [StopBuffer(stops) for _ in range(rows)]
-    writing = list(range(rows))
-    while writing and history.written != length:
-        chosen = logits
+    logits, state = prompt_output
+    rows, vocab_size = logits.shape
+    uniforms = _uniforms(seed, rows)
+    buffers: list[StopBuffer[Drawn]] = [StopBuffer(stops) for _ in range(rows)]
+    active = list(range(rows))
+    while active and history.written != length:
+        filtered = logits
         for apply in filters:
-            chosen = apply(chosen, history)
-        drawn, possible = _draw(chosen, next(chances))
-        # Drawing the symbol after the last is drawing the end of a match: nothing is written there.
-        ids = drawn if chosen.shape[1] == size else np.minimum(drawn, size - 1)
+            filtered = apply(filtered, history)
+        drawn, possible = _draw(filtered, next(uniforms))
+        # The filter `match` adds a column after the vocabulary: to draw it ends the sample without a symbol.
+        ids = drawn if filtered.shape[1] == vocab_size else np.minimum(drawn, vocab_size - 1)
         numbers, nats = drawn.tolist(), negative_log_likelihood(logits, ids).tolist()
-        for row in tuple(writing):
+        for row in tuple(active):
             number, finish = numbers[row], None
             if not possible[row]:
                 finish = Finish.STUCK
-            elif number == size:
+            elif number == vocab_size:
                 finish = Finish.MATCH
             else:
                 symbol = Drawn(row, number, nats[row])
                 if not stops:
                     yield symbol
                 else:
-                    released, stopped = held[row].add(chr(number), symbol)
+                    released, stopped = buffers[row].add(chr(number), symbol)
                     yield from released
                     finish = Finish.STOP if stopped else None
                 if number == end and finish is None:
                     finish = Finish.LINE
             if finish is not None:
                 if finish is not Finish.STOP:
-                    yield from held[row].rest()
+                    yield from buffers[row].rest()
                 yield Ended(row, finish)
-                writing.remove(row)
+                active.remove(row)
         history.add(ids)
-        if writing and history.written != length:
+        if active and history.written != length:
             logits, state = engine.step(ids, state)
-    for row in writing:
-        yield from held[row].rest()
+    for row in active:
+        yield from buffers[row].rest()
         yield Ended(row, Finish.LENGTH)
 
 
 @dataclass
 class Sample:
-    """One sample as a whole."""
+    """One complete sample."""
 
     ids: list[int] = field(default_factory=list)
-    nats: float = 0.0  # its surprise under the model itself
+    nats: float = 0.0  # its negative log-probability under the model itself, before any filter
     finish: Finish = Finish.LENGTH
 
     @property
     def nats_per_symbol(self) -> float:
-        """Its mean surprise; infinite for one that is empty or stuck, which no other is worse than."""
+        """The mean negative log-probability; infinite for an empty or stuck sample, so that any other is better."""
         return self.nats / len(self.ids) if self.ids and self.finish is not Finish.STUCK else math.inf
 
 
 def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
-    """All samples of a batch, when they are complete."""
+    """Collect all events of a batch into `rows` complete samples."""
     samples = [Sample() for _ in range(rows)]
     for event in events:
         sample = samples[event.row]
@@ -130,7 +130,7 @@ def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
 
 
 def keep_best(samples: Sequence[Sample], candidates: int) -> list[Sample]:
-    """Of each so many samples in a row, the one that the model finds likeliest, symbol by symbol."""
+    """Of each group of `candidates` consecutive samples, keep the one with the highest log-probability per symbol."""
     groups = (samples[start : start + candidates] for start in range(0, len(samples), candidates))
     return [min(group, key=lambda sample: sample.nats_per_symbol) for group in groups]
 
@@ -143,22 +143,25 @@ def negative_log_likelihood(logits: FloatArray, ids: NDArray[np.integer[Any]]) -
 
 
 def most_likely(logits: FloatArray, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The ids of the likeliest symbols and their probabilities: (rows, vocab) -> (rows, count) twice, falling."""
+    """The `count` most likely symbols, best first: logits (rows, vocab) -> ids, probabilities, both (rows, count)."""
     ids = np.argsort(-logits, axis=-1, kind="stable")[:, :count]
     shifted = logits - logits.max(axis=-1, keepdims=True)
     total = np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64)
     return ids, np.exp(np.take_along_axis(shifted, ids, axis=-1)) / total
 
 
-def _uniform(seed: int, rows: int) -> Iterator[NDArray[np.float64]]:
-    """Numbers from [0, 1), (rows,): each row's come from a generator of its own, many at a time."""
+def _uniforms(seed: int, rows: int) -> Iterator[NDArray[np.float64]]:
+    """Random numbers in [0, 1), (rows,) for each step; each row has its own generator, which draws them in blocks."""
     generators = [np.random.default_rng([seed, row]) for row in range(rows)]
     while True:
-        yield from np.stack([generator.random(_DRAWS) for generator in generators], axis=1)
+        yield from np.stack([generator.random(_UNIFORMS_AT_ONCE) for generator in generators], axis=1)
 
 
 def _draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.int64], list[bool]]:
-    """Draw one symbol a row by inverting the cumulative distribution, (rows,); and whether each row had any."""
+    """Draw one symbol per row by inverting the cumulative distribution: (rows, symbols) -> ids (rows,).
+
+    Also returns whether each row had a symbol that may be drawn; the id of a row without one has no meaning.
+    """
     best = logits.max(axis=-1, keepdims=True)
     possible = [value > -math.inf for (value,) in best.tolist()]
     if not all(possible):

@@ -1,8 +1,8 @@
-"""Where a text stands, as a file: a long prompt is read once and gone on from many times.
+"""Save and load a prompt state, so that a long prompt is read once and continued many times.
 
-A safetensors file without code in it, bound to one model's weights.
+The file is a safetensors file, so it contains no code. It belongs to the weights of one model.
 
-Knows: states and files. Does not know: characters, or how the text goes on.
+Knows: states and files. Does not know: characters, or how a text is continued.
 """
 
 import json
@@ -21,7 +21,7 @@ from lstmgen.network.architecture import Network, map_state
 from lstmgen.text.vocabulary import Ids
 
 RECENT = 1000
-"""How many of the last symbols are kept for filters that look back."""
+"""The number of last symbols that are saved, for filters that look back at them."""
 
 _FORMAT = "lstmgen state 1"
 _LIKE = np.zeros(0, np.float32)
@@ -29,10 +29,10 @@ _LIKE = np.zeros(0, np.float32)
 
 @dataclass(frozen=True)
 class PromptState:
-    """What samples go on from."""
+    """The network after it has read a prompt: samples continue from here."""
 
     output: EngineOutput  # one row, in NumPy
-    text: Ids  # what has been read, (symbols,), or the last of it
+    text: Ids  # the prompt, (symbols,); when it was loaded from a file, its last `RECENT` symbols
 
 
 def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None:
@@ -40,10 +40,10 @@ def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None
 
     Args:
         prompt_state: what to write.
-        path: a file that does not exist.
-        model: the fingerprint of the model that made it.
+        path: a file that does not exist yet.
+        model: the fingerprint of the model that read the prompt.
 
-    Raises CheckpointError if the file exists or cannot be made.
+    Raises CheckpointError if the file exists or cannot be created.
     """
     fields: list[NDArray[np.float32]] = []
     map_state(fields.append, prompt_state.output.state)
@@ -55,29 +55,43 @@ def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None
         with path.open("xb") as file:
             file.write(content)
     except FileExistsError as error:
-        raise CheckpointError(f"--save-state {path}: exists, and is not overwritten; give another name") from error
+        raise CheckpointError(
+            f"--save-state {path}: the file exists and is not overwritten; give another name"
+        ) from error
     except OSError as error:
-        raise CheckpointError(f"--save-state {path}: {error.strerror}; give a file that can be made") from error
+        raise CheckpointError(
+            f"--save-state {path}: {error.strerror}; give a path where a file can be created"
+        ) from error
 
 
 def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
     """Read a prompt state for a network.
 
-    Raises CheckpointError if there is none, or if it is another model's.
+    Args:
+        path: a file that `save_prompt_state` wrote.
+        network: the network that is to continue from it.
+        model: the fingerprint of that network's model.
+
+    Raises CheckpointError if the file cannot be read, is damaged, or was saved with another model.
     """
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
     except OSError as error:
-        reason = error.strerror or "cannot be read"  # safetensors says it in other words, with the path in them
-        raise CheckpointError(f"--load-state {path}: {reason}; name a file that --save-state wrote") from error
+        reason = error.strerror or "cannot be read"  # an error of safetensors has no `strerror`, and repeats the path
+        raise CheckpointError(f"--load-state {path}: {reason}; give a file that --save-state wrote") from error
     except (SafetensorError, TypeError) as error:
-        raise CheckpointError(f"--load-state {path}: not a saved state, or one cut short ({error})") from error
+        raise CheckpointError(
+            f"--load-state {path}: this is not a saved state, or the file is incomplete ({error}); "
+            "give a file that --save-state wrote"
+        ) from error
     if metadata.get("format") != _FORMAT:
-        raise CheckpointError(f"--load-state {path}: not a state that this version reads; save it again")
+        raise CheckpointError(f"--load-state {path}: this version cannot read this file; save the state again")
     if metadata.get("model") != json.dumps(model):
-        raise CheckpointError(f"--load-state {path}: saved with another model; name that one, or save it again")
+        raise CheckpointError(
+            f"--load-state {path}: it was saved with another model; give that model, or save the state again"
+        )
     zeros = network.initial_state(1, _LIKE)
     names = iter(range(len(tensors)))
     try:
@@ -85,13 +99,14 @@ def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
         logits = _checked(tensors["logits"], (1, network.vocab_size), "f")
         text = _checked(tensors["text"], (len(tensors["text"]),), "i")
         if not ((text >= 0) & (text < network.vocab_size)).all():
-            raise ValueError("unknown symbols")
+            raise ValueError("it holds unknown symbols")
     except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"--load-state {path}: damaged ({error}); save it again") from error
+        raise CheckpointError(f"--load-state {path}: the file is damaged ({error}); save the state again") from error
     return PromptState(EngineOutput(logits, state), text)
 
 
 def _checked(array: NDArray[Any], shape: tuple[int, ...], kind: str) -> NDArray[Any]:
     if array.shape != shape or array.dtype.kind != kind or not np.isfinite(array).all():
-        raise ValueError(f"numbers of shape {array.shape} where {shape} belong")
+        found = f"an array of shape {array.shape} and type {array.dtype}"
+        raise ValueError(f"{found} instead of finite numbers of shape {shape}")
     return array

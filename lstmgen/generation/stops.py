@@ -1,7 +1,7 @@
-"""Ending a sample before a given text.
+"""Stop texts: a sample ends before the first of them.
 
-What could be the beginning of a stop text is held back until it is clear that it is none, so that nothing of it is
-ever shown.
+A symbol that may belong to the beginning of a stop text is kept in a buffer until it is clear whether the stop text is
+completed. So no part of a stop text is ever shown.
 
 Knows: strings with one character for each id. Does not know: which characters they stand for.
 """
@@ -13,31 +13,38 @@ Item = TypeVar("Item")
 
 
 class StopBuffer(Generic[Item]):
-    """One sample's last symbols, while they may be the beginning of a stop text."""
+    """The last symbols of one sample, as long as they may be the beginning of a stop text.
+
+    Args:
+        stops: the stop texts; none of them is empty.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
-        self._beginnings = {stop[0] for stop in stops}
+        self._first_symbols = {stop[0] for stop in stops}
         self._text = ""
         self._items: list[Item] = []
 
     def add(self, symbol: str, item: Item) -> tuple[list[Item], bool]:
-        """Add a symbol and what goes with it; what is released by it, and whether a stop text is complete."""
-        if not self._items and symbol not in self._beginnings:
+        """Add a symbol and the item that belongs to it.
+
+        Returns the items that are now released, and whether a stop text is complete.
+        """
+        if not self._items and symbol not in self._first_symbols:
             return [item], False
         self._text += symbol
         self._items.append(item)
         complete = [len(stop) for stop in self._stops if self._text.endswith(stop)]
-        kept = max(complete, default=0) or max(map(self._begun, self._stops), default=0)
+        kept = max(complete, default=0) or max(map(self._matched_length, self._stops), default=0)
         released = self._items[: len(self._items) - kept]
         self._text, self._items = self._text[len(self._text) - kept :], self._items[len(self._items) - kept :]
         return released, bool(complete)
 
     def rest(self) -> list[Item]:
-        """What is still held back, when nothing more will come."""
+        """The items still in the buffer, when no more symbols come."""
         return self._items
 
-    def _begun(self, stop: str) -> int:
-        """How much of a stop text the last symbols are the beginning of."""
+    def _matched_length(self, stop: str) -> int:
+        """Length of the longest beginning of a stop text with which the buffer ends."""
         longest = min(len(stop), len(self._text))
         return next((length for length in range(longest, 0, -1) if self._text.endswith(stop[:length])), 0)

@@ -1,6 +1,6 @@
-"""The same engine on torch, for a GPU; the equations are those of the NumPy engine.
+"""The engine on torch, for a GPU; it computes the same as the NumPy engine.
 
-Knows: torch. Does not know: characters, temperature or chance.
+Knows: torch. Does not know: characters, temperature or random numbers.
 """
 
 from functools import cached_property
@@ -17,7 +17,7 @@ from lstmgen.text.vocabulary import Ids
 
 
 class TorchEngine:
-    """A model as an engine: NumPy ids in, NumPy logits out, states on its device; no dropout, no gradient."""
+    """A torch model as an engine: NumPy ids in, NumPy logits out, states on its device; no dropout, no gradient."""
 
     def __init__(self, model: Model) -> None:
         self.network = model.network
@@ -30,18 +30,18 @@ class TorchEngine:
 
     @torch.no_grad()
     def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read one symbol a row, (batch,); logits, (batch, vocab), and the state."""
-        read = step(self.network, self._weights, self._table, self._on_device(ids), state)
-        return _to_numpy(read.logits), read.state
+        """Read one symbol per row: ids (batch,) -> logits (batch, vocab) and the next state."""
+        output = step(self.network, self._weights, self._table, self._on_device(ids), state)
+        return _to_numpy(output.logits), output.state
 
     @torch.no_grad()
     def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read many symbols a row, (batch, time); logits after each, (batch, time, vocab), and the state."""
+        """Read many symbols per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
         logits, after = self._model.read(self._on_device(ids), state)
         return _to_numpy(logits), after
 
     def to_numpy(self, state: NetworkState) -> NetworkState:
-        """A state of this engine as NumPy arrays."""
+        """Convert a state of this engine to NumPy arrays."""
         return map_state(lambda field: field.cpu().numpy(), state)
 
     def from_numpy(self, state: NetworkState) -> NetworkState:

@@ -1,10 +1,10 @@
-"""What is done to the model's logits before a symbol is drawn: one small function each, in one order.
+"""The filters on the model's logits before a symbol is drawn: one small function each, applied in a fixed order.
 
-First what must hold, so that everything after it chooses among what is allowed: `match`, `no_repeat`, `max_copy`. Then
-what is too unlikely goes, by the model's own probabilities: `top_k`, `top_p`, `min_p`. Temperature comes last: it makes
-the choice bolder among what is left, and brings nothing back.
+1. `match`, `no_repeat`, `max_copy` exclude what must not be written, so that the later filters choose among the rest.
+2. `top_k`, `top_p`, `min_p` exclude unlikely symbols, by the model's own probabilities.
+3. Temperature comes last: it changes the probabilities of the remaining symbols and never brings back an excluded one.
 
-Knows: which choice is which filter, and their order. Does not know: how any of them works.
+Knows: which option of `SamplingConfig` needs which filter, and their order. Does not know: how a filter works.
 """
 
 from lstmgen.config import SamplingConfig
@@ -25,16 +25,16 @@ __all__ = ["Filter", "FloatArray", "build_filters", "history_length"]
 def build_filters(
     config: SamplingConfig, vocabulary: Vocabulary, prompt: Ids, training: SuffixIndex | None, end: int | None
 ) -> list[Filter]:
-    """The filters that were chosen, in their order, fresh for one batch of samples.
+    """Build the filters that a configuration asks for, in their order, for one batch of samples.
 
     Args:
-        config: the choices.
-        vocabulary: which character each id is.
-        prompt: what the samples go on from, (symbols,).
-        training: finds what stands in the training text; needed for `max_copy`.
-        end: the symbol with which the model itself ends a sample, if it does.
+        config: the options for sampling.
+        vocabulary: the character of each id.
+        prompt: the ids that the samples continue, (symbols,).
+        training: an index of the training text; needed for `max_copy`.
+        end: the symbol with which the model itself ends a sample; None if it does not.
 
-    Raises ConfigError for a pattern that cannot be matched.
+    Raises ConfigError for a regular expression that cannot be read, or that no possible sample matches.
     """
     rows = config.samples * config.best_of
     filters: list[Filter] = []
@@ -43,7 +43,7 @@ def build_filters(
         if 0 <= config.length < automaton.shortest:
             raise ConfigError(
                 f"--match {config.match!r}: its shortest match has {automaton.shortest} characters, "
-                f"--length is {config.length}; give a larger one"
+                f"--length is {config.length}; give a larger --length"
             )
         filters.append(match(automaton, config.length, rows, end))
     if config.no_repeat is not None:
@@ -64,6 +64,6 @@ def build_filters(
 
 
 def history_length(config: SamplingConfig) -> int:
-    """How many of the last symbols the chosen filters look at."""
-    one = config.match is not None or config.word_temperature is not None
-    return max(int(one), config.no_repeat or 0, config.max_copy or 0)
+    """The number of last symbols that the filters of a configuration look back at."""
+    needs_last = config.match is not None or config.word_temperature is not None
+    return max(int(needs_last), config.no_repeat or 0, config.max_copy or 0)

@@ -1,4 +1,4 @@
-"""What a filter is.
+"""The type of a filter.
 
 Knows: the signature. Does not know: any particular filter.
 """
@@ -10,7 +10,8 @@ from lstmgen.generation.engine import FloatArray
 from lstmgen.generation.history import History
 
 Filter: TypeAlias = Callable[[FloatArray, History], FloatArray]
-"""Takes logits, (rows, symbols), and what each row has written; returns logits, -inf for what must not be drawn.
+"""Takes logits, (rows, symbols), and the history of each row; returns logits, -inf for a symbol that must not be drawn.
 
-It is called once for each symbol that is written, and may remember what it saw. What it is given it does not change.
+A filter is called once for each symbol of the samples, in order, and may remember earlier calls. It does not change its
+arguments.
 """

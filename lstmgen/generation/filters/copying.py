@@ -1,6 +1,6 @@
-"""Nothing long is copied from the training text.
+"""The filter `max_copy`: no long run of symbols is copied from the training text.
 
-Knows: what was written, and an index that finds it in the training text. Does not know: how the index was made.
+Knows: the last symbols of each row, and an index of the training text. Does not know: how the index was made.
 """
 
 import numpy as np
@@ -12,11 +12,11 @@ from lstmgen.text.suffixes import SuffixIndex
 
 
 def max_copy(length: int, training: SuffixIndex) -> Filter:
-    """Forbid the symbol that would complete a run of `length` + 1 symbols that stands in the training text.
+    """Exclude each symbol that would complete a run of `length` + 1 symbols that occurs in the training text.
 
-    So of all that is written no more than `length` symbols in a row are copied; the prompt's end counts with it.
+    So at most `length` consecutive symbols are copied. The end of the prompt counts as written.
     """
-    safe_until: dict[int, int] = {}
+    safe_until: dict[int, int] = {}  # by row: below this number of written symbols no copied run can be complete
 
     def apply(logits: FloatArray, history: History) -> FloatArray:
         allowed = logits
@@ -25,7 +25,7 @@ def max_copy(length: int, training: SuffixIndex) -> Filter:
                 continue
             context = tail[-length:]
             copied = training.longest_end(context)
-            # One symbol more than is copied now stands nowhere, and nothing that holds it does.
+            # The last `copied` + 1 symbols do not occur in the training text, so no run that contains them does.
             safe_until[row] = history.written + length - copied
             if copied == length:
                 allowed = allowed.copy() if allowed is logits else allowed

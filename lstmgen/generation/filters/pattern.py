@@ -1,13 +1,13 @@
-"""The whole sample matches a regular expression.
+"""The filter `match`: the whole sample matches a regular expression.
 
-The expression becomes an automaton over characters (interegular), narrowed to the characters that the model knows and
-to states from which a match can still be reached in the symbols that are left. So there is no dead end: whatever is
-drawn, a match is possible, and there is one when the sample ends.
+The expression becomes a finite automaton over characters (interegular), limited to the characters that the model knows.
+A symbol is allowed only if a match can still be reached with the number of symbols that are left. So there is no dead
+end: after every symbol a match is still possible, and a finished sample is a match.
 
-Where the text so far matches and could go on, the model decides: it ends with the probability of all that could not
-go on. That probability stands in one more column of the logits.
+Where the text is already a match but could continue, the model decides: the sample ends with the summed probability of
+all symbols that cannot continue the match. That probability is an extra column of the logits.
 
-Knows: which character each id is. Does not know: the network, or how a sample is ended.
+Knows: the character of each id. Does not know: the network, or how a sample is ended.
 """
 
 import re
@@ -22,42 +22,47 @@ from lstmgen.generation.engine import FloatArray
 from lstmgen.generation.filters.base import Filter
 from lstmgen.generation.history import History
 
-_ENDLESS = 1 << 30
+_UNREACHABLE = 1 << 30  # a distance; also the number of symbols left where a sample has no maximum length
 
 
 class Automaton:
-    """A regular expression over ids: where it can go from where, and how far the nearest match is."""
+    """A regular expression as a finite automaton over ids, with each state's distance to the nearest match."""
 
     def __init__(self, expression: str, characters: Sequence[str]) -> None:
-        """Read a regular expression in Python's syntax; it must match as a whole, so ^ and $ at its ends say nothing.
+        r"""Read a regular expression in Python's syntax.
+
+        It must match the whole text, so ^ and $ at its ends change nothing.
 
         Args:
-            expression: without references to groups, look-around and word boundaries; its classes are ASCII's.
-            characters: what each id stands for.
+            expression: without group references, look-around and word boundaries; classes such as \w are ASCII only.
+            characters: the character of each id; empty for an id that must not be drawn.
 
-        Raises ConfigError if it cannot be read, or if nothing that it matches can be written with these characters.
+        Raises ConfigError if it cannot be read, or if no match can be written with these characters.
         """
         from interegular.fsm import anything_else
 
         fsm = _parse(expression)
         keys = [fsm.alphabet[c if c in fsm.alphabet else anything_else] for c in characters if c]
-        names = {state: number for number, state in enumerate([fsm.initial, *(fsm.states - {fsm.initial})])}
-        nowhere = len(names)
-        self._next = np.full((nowhere + 1, len(characters)), nowhere, np.int32)
-        spelled = [number for number, character in enumerate(characters) if character]
-        for state, row in names.items():
-            goals = {key: names.get(goal, nowhere) for key, goal in fsm.map.get(state, {}).items()}
-            self._next[row, spelled] = [goals.get(key, nowhere) for key in keys]
-        self._distance = np.full(nowhere + 1, _ENDLESS)
-        self._distance[[names[state] for state in fsm.finals]] = 0
-        self._measure()
+        numbers = {state: number for number, state in enumerate([fsm.initial, *(fsm.states - {fsm.initial})])}
+        dead = len(numbers)  # the state from which no match can be reached
+        self._next = np.full((dead + 1, len(characters)), dead, np.int32)
+        drawable = [id_ for id_, character in enumerate(characters) if character]
+        for state, row in numbers.items():
+            targets = {key: numbers.get(target, dead) for key, target in fsm.map.get(state, {}).items()}
+            self._next[row, drawable] = [targets.get(key, dead) for key in keys]
+        self._distance = np.full(dead + 1, _UNREACHABLE)
+        self._distance[[numbers[state] for state in fsm.finals]] = 0
+        self._compute_distances()
         self.shortest = int(self._distance[0])
-        """How many symbols the shortest match has; it starts in state 0."""
-        if self.shortest >= _ENDLESS:
-            raise ConfigError(f"--match {expression!r}: cannot be written with the characters that the model knows")
+        """The length of the shortest match in symbols: the distance of state 0, in which every text starts."""
+        if self.shortest >= _UNREACHABLE:
+            raise ConfigError(
+                f"--match {expression!r}: the characters that the model knows cannot form a match; "
+                "give another expression"
+            )
 
-    def _measure(self) -> None:
-        """How many symbols the nearest match is away from each state: breadth first, from the matches back."""
+    def _compute_distances(self) -> None:
+        """Compute each state's distance to the nearest match, in symbols, step by step backwards from the matches."""
         while True:
             nearest = np.minimum(self._distance, self._distance[self._next].min(axis=1) + 1)
             if (nearest == self._distance).all():
@@ -66,53 +71,53 @@ class Automaton:
         self._distance_after = self._distance[self._next]
 
     def after(self, state: int, symbol: int) -> int:
-        """The state that a symbol leads to."""
+        """The next state after a symbol."""
         return int(self._next[state, symbol])
 
-    def open(self, state: int, left: int) -> NDArray[np.bool_]:
-        """The symbols, (vocab,), after which a match can be reached with `left` symbols, that one among them."""
+    def allowed(self, state: int, left: int) -> NDArray[np.bool_]:
+        """Which symbols, (vocab,), lead to a match within `left` symbols; the symbol itself is counted."""
         return self._distance_after[state] < left  # type: ignore[no-any-return]
 
     def matches(self, state: int) -> bool:
-        """Whether what led to the state is a match."""
+        """Whether a text that leads to this state is a match."""
         return bool(self._distance[state] == 0)
 
 
 def match(automaton: Automaton, length: int, rows: int, end: int | None = None) -> Filter:
-    """Allow only what leads to a match, and the end of a match.
+    """Allow only symbols that lead to a match; where the text is a match, allow its end as well.
 
     Args:
-        automaton: of the expression.
-        length: how many symbols a sample may have; -1: any number.
-        rows: how many samples are written.
-        end: the symbol with which the model itself ends a sample, if it does.
+        automaton: the automaton of the expression.
+        length: the maximum number of symbols of a sample; -1: no maximum.
+        rows: the number of samples.
+        end: the symbol with which the model itself ends a sample; None if it does not.
 
     Returns:
-        A filter that adds a column to the logits: to draw it is to end the sample.
+        A filter that adds one column to the logits; drawing that column ends the sample.
     """
     states = [0] * rows
 
     def apply(logits: FloatArray, history: History) -> FloatArray:
-        size = logits.shape[-1]
-        left = length - history.written if length >= 0 else _ENDLESS
-        allowed = np.full((rows, size + 1), -np.inf, np.float32)
+        vocab_size = logits.shape[-1]
+        left = length - history.written if length >= 0 else _UNREACHABLE
+        filtered = np.full((rows, vocab_size + 1), -np.inf, np.float32)
         for row, tail in enumerate(history.tails):
             if history.written and (last := ord(tail[-1])) != end:
                 states[row] = automaton.after(states[row], last)
-            is_open = automaton.open(states[row], left)
-            np.copyto(allowed[row, :size], logits[row], where=is_open)
+            allowed = automaton.allowed(states[row], left)
+            np.copyto(filtered[row, :vocab_size], logits[row], where=allowed)
             if automaton.matches(states[row]):
                 if end is not None:
-                    allowed[row, end] = logits[row, end]
-                elif not is_open.all():
-                    allowed[row, size] = np.logaddexp.reduce(logits[row, ~is_open])
-        return allowed
+                    filtered[row, end] = logits[row, end]
+                elif not allowed.all():
+                    filtered[row, vocab_size] = np.logaddexp.reduce(logits[row, ~allowed])
+        return filtered
 
     return apply
 
 
 def _parse(expression: str) -> Any:
-    """The automaton of an expression; raises ConfigError."""
+    """Parse an expression into the automaton of interegular; raises ConfigError for one that cannot be used."""
     from interegular import InvalidSyntax, Unsupported, parse_pattern
 
     try:
@@ -121,14 +126,15 @@ def _parse(expression: str) -> Any:
             raise Unsupported("look-around")
         return parse_pattern(_without_anchors(expression)).to_fsm()
     except re.error as error:
-        raise ConfigError(f"--match {expression!r}: no regular expression ({error})") from error
+        raise ConfigError(f"--match {expression!r}: not a valid regular expression ({error}); correct it") from error
     except (InvalidSyntax, Unsupported) as error:
         raise ConfigError(
-            f"--match {expression!r}: this cannot be used here ({error}); say it in another way"
+            f"--match {expression!r}: it has a part that --match does not support ({error}); "
+            "write the expression without it"
         ) from error
 
 
 def _without_anchors(expression: str) -> str:
-    """Leave out what marks the ends of the text, which a whole match has anyway."""
+    r"""Remove ^, \A, $ and \Z at the ends of an expression; they change nothing, because the whole text must match."""
     expression = re.sub(r"^(\^|\\A)+", "", expression)
     return re.sub(r"(?<!\\)((?:\\\\)*)(\$|\\Z)+$", r"\1", expression)

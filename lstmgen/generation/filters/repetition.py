@@ -1,8 +1,8 @@
-"""No loops: nothing of some length is written twice.
+"""The filter `no_repeat`: no run of a given length is written twice, so that a sample does not loop.
 
-It counts runs of characters, not single ones: a penalty on single characters would punish the space and the e.
+It compares runs of characters. A penalty on single characters would mainly hit frequent ones such as the space and e.
 
-Knows: what was written. Does not know: the training text.
+Knows: the last symbols of each row. Does not know: the training text.
 """
 
 from collections import deque
@@ -15,16 +15,16 @@ from lstmgen.generation.history import History
 from lstmgen.text.vocabulary import Ids, as_string
 
 REMEMBERED = 1_000_000
-"""How many runs a row remembers: an endless text may repeat what it wrote so long ago."""
+"""The number of latest runs that a row remembers; an endless text may repeat an older one."""
 
 
 def no_repeat(length: int, prompt: Ids, rows: int) -> Filter:
-    """Forbid the symbol that would complete a run of `length` symbols that stands in the text already.
+    """Exclude each symbol that would complete a run of `length` symbols that the sample or its prompt already has.
 
     Args:
-        length: of the runs, in symbols.
+        length: the length of a run, in symbols.
         prompt: ids that count as written, (symbols,).
-        rows: how many samples are written.
+        rows: the number of samples.
     """
     in_prompt = _Runs()
     text = as_string(prompt)
@@ -47,7 +47,7 @@ def no_repeat(length: int, prompt: Ids, rows: int) -> Filter:
 
 
 class _Runs:
-    """Runs of one length: what followed their first symbols. The oldest are forgotten when there are too many."""
+    """The last `REMEMBERED` runs of one length: for all symbols of a run but the last, which symbols followed them."""
 
     def __init__(self) -> None:
         self._followers: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""Boldness: one temperature for all, or another one where a word may begin.
+"""Temperature filters: one temperature for all characters, or a second one where a word may begin.
 
-Knows: NumPy, and which symbols words are made of. Does not know: chance or the network.
+Knows: NumPy, and which symbols belong to words. Does not know: random numbers or the network.
 """
 
 import numpy as np
@@ -12,17 +12,20 @@ from lstmgen.text.vocabulary import Ids
 
 
 def temperature(value: float) -> Filter:
-    """Divide by a temperature: below 1 the likely becomes likelier, above 1 the rare less rare; 0 keeps the best."""
+    """Divide the logits by a temperature.
+
+    Below 1, likely symbols become more likely; above 1, rare symbols become less rare; 0 keeps the most likely alone.
+    """
     return lambda logits, _history: apply_temperature(logits, value)
 
 
 def word_temperature(at_starts: float, inside: float, word_symbols: Ids) -> Filter:
-    """Two temperatures: boldness in choosing a word need not be boldness in spelling it.
+    """Use two temperatures, so that words can be chosen more freely than they are spelled.
 
     Args:
-        at_starts: where the last symbol is not part of a word, so that one may begin.
-        inside: everywhere else.
-        word_symbols: the ids of what words are made of.
+        at_starts: the temperature where a word may begin: the last symbol is not part of a word.
+        inside: the temperature everywhere else.
+        word_symbols: the ids of the symbols that belong to words.
     """
     in_words = frozenset(map(chr, word_symbols.tolist()))
 
@@ -40,15 +43,15 @@ def word_temperature(at_starts: float, inside: float, word_symbols: Ids) -> Filt
 
 
 def apply_temperature(logits: FloatArray, temperature: float) -> FloatArray:
-    """Divide by the temperature; at 0 the first of the likeliest is kept, and nothing else.
+    """Divide logits by a temperature; 0 keeps only the most likely symbol, the first of them if several are equal.
 
-    A row in which nothing is allowed stays so.
+    A row without any allowed symbol is returned as it is.
     """
     if temperature == 1:
         return logits
     if temperature > 0:
         return logits / np.float32(max(temperature, 1e-6))
-    rows, likeliest = np.arange(len(logits)), logits.argmax(axis=-1)
+    rows, best = np.arange(len(logits)), logits.argmax(axis=-1)
     kept = np.full_like(logits, -np.inf)
-    kept[rows, likeliest] = logits[rows, likeliest]
+    kept[rows, best] = logits[rows, best]
     return kept
