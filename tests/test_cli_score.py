@@ -83,6 +83,9 @@ def test_wrong_usage_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "one CHECKPOINT" in usage_error("score", "fable", "fable", "fable.txt")
     assert "give one of" in usage_error("score", "fable", "-", "--lines", "--characters")
     assert "for --lines" in usage_error("score", "fable", "-", "--separate")
+    for choice in ([], ["--lines"]):
+        assert "--length is for" in usage_error("score", "fable", "-", "--length", "5", *choice)
+    assert "--length" in usage_error("score", "fable", "-", "--characters", "--length", "0")
     assert "--json" in usage_error("score", "fable", "-", "--heatmap", "--json")
     assert "no such run" in problem("score", "grapes", stdin=b"")
     assert "no such file" in problem("score", "fable", "grapes.txt")
@@ -172,6 +175,14 @@ def test_the_table_of_characters_shows_what_cannot_be_seen() -> None:
     assert lines[1].split() == ["given", "A"]
     assert [line.split()[1] for line in lines[1:]] == ["A", "␣", "f", "o", "x", "↵"]
     assert all("%" in line for line in lines[2:])
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_length_cuts_what_is_shown_by_character() -> None:
+    assert scores("fable", "--characters", "--length", 7) == scores("fable", "--characters")[:7]
+    assert scores("fable", "--characters", "-n", 1000) == scores("fable", "--characters")
+    shown = done("score", "fable", "--heatmap", "--length", 7, stdin=TEXT.encode()).text.splitlines()
+    assert shown[0] == TEXT[:7]
 
 
 # Hostile text

@@ -2,15 +2,18 @@
 
 import re
 from html.parser import HTMLParser
+from itertools import count
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
-from lstmgen.cli.heatmap import level
+from lstmgen.cli import score
+from lstmgen.cli.heatmap import alternatives, level
 from lstmgen.cli.heatmap import shown as shown_character
-from lstmgen.evaluation.characters import CharacterScore
+from lstmgen.cli.heatmap_page import Beginning, heatmap_page
+from lstmgen.evaluation.characters import CharacterScore, Expected
 from lstmgen.language_model import load
 from tests.browser import CHROMEDRIVER, CHROMIUM, browser
 from tests.command_line import controls, done, problem, run, untrained_run
@@ -85,6 +88,12 @@ def test_levels_are_bits_rounded_up_to_the_most() -> None:
         assert level(CharacterScore(0, "a", amount * 0.6931471805599453, ())) == expected
 
 
+def test_what_is_hardly_possible_is_not_named_unless_it_is_the_likeliest() -> None:
+    expected = tuple(Expected(symbol, probability) for symbol, probability in (("a", 0.9), (" ", 0.006), ("c", 0.004)))
+    assert alternatives(CharacterScore(0, "a", 0.1, expected)) == "a 90%  ␣ 1%"
+    assert alternatives(CharacterScore(0, "c", 5.0, expected[2:])) == "c 0%"
+
+
 # As a page
 
 
@@ -102,7 +111,7 @@ class Page(HTMLParser):
         self.tags.add(tag)
         self._within |= tag == "pre"
         if self._within and tag == "i":
-            self.expected.append(dict(attrs).get("data-expected"))
+            self.expected.append(dict(attrs).get("data-e"))
 
     def handle_endtag(self, tag: str) -> None:
         self._within &= tag != "pre"
@@ -143,6 +152,35 @@ def test_a_page_never_replaces_a_file_and_no_part_of_one_is_left(tmp_path: Path)
     other = tmp_path / "other.html"
     assert run("score", "fable", "--html", other, stdin="The fox 🙂".encode()).code == 1
     assert not other.exists()
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_page_of_a_long_text_has_its_beginning_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    default, length = score.PAGE_LENGTH, 1500
+    monkeypatch.setattr(score, "PAGE_LENGTH", length)
+    pages = {name: tmp_path / f"{name}.html" for name in ("default", "given", "whole")}
+    ran = done("score", "fable", "fable.txt", "--html", pages["default"])
+    (line,) = ran.err.splitlines()
+    assert "the first 1,500 characters" in line and "--length N" in line
+    text = Path("fable.txt").read_text(encoding="utf-8")
+    assert len(text) > length
+    assert Page(pages["default"].read_text(encoding="utf-8")).text == text[:length].replace("\n", "↵\n")
+    assert "longer than this page" in pages["default"].read_text(encoding="utf-8")
+    assert pages["default"].stat().st_size / length * default < 5e6
+
+    assert "the first 10 characters" in done("score", "fable", "fable.txt", "--html", pages["given"], "-n", 10).err
+    assert len(Page(pages["given"].read_text(encoding="utf-8")).expected) == 10
+    err = done("score", "fable", "fable.txt", "--html", pages["whole"], "--length", len(text)).err
+    assert err == f"the page is {pages['whole']}\n"
+    assert "longer than this page" not in pages["whole"].read_text(encoding="utf-8")
+
+
+def test_of_an_endless_text_only_the_beginning_is_read() -> None:
+    characters = (CharacterScore(position, "a", 1.0, ()) for position in count())
+    beginning = Beginning(characters, 7)
+    assert len("".join(heatmap_page("", "", beginning)).split("<i class=b1")) == 1 + 7
+    assert beginning.cut
+    assert next(characters).position == 8
 
 
 @pytest.mark.skipif(not (CHROMEDRIVER and CHROMIUM), reason="no Chromium with its ChromeDriver")

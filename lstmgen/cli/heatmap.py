@@ -42,8 +42,9 @@ def name_of(symbol: str) -> str:
 
 
 def alternatives(character: CharacterScore) -> str:
-    """What was expected in its place, in words."""
-    return "  ".join(f"{name_of(expected.symbol)} {expected.probability:.0%}" for expected in character.expected)
+    """Return the symbols that were expected at its position with their probabilities; of those of 0%, the first."""
+    shown = [f"{name_of(expected.symbol)} {expected.probability:.0%}" for expected in character.expected]
+    return "  ".join(text for number, text in enumerate(shown) if number == 0 or not text.endswith(" 0%"))
 
 
 def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A text coloured by surprise, as one self-contained web page.
 
-It holds no script and asks for nothing: what was expected in a character's place is in the character itself, and shown
-by the style sheet alone. It opens from disk, in the light and the dark.
+The page has no script and loads nothing. What the model expected at a character is an attribute of the character's
+element; the style sheet shows it. The page can be opened from disk, and has a light and a dark style.
 
 Knows: HTML and CSS. Does not know: where the characters come from; files.
 """
@@ -14,7 +14,7 @@ from lstmgen.cli.render import printable
 from lstmgen.evaluation.characters import CharacterScore
 
 _STRONGEST = 0.85
-"""How much of the hottest colour the most surprising characters have; the rest is the page's own."""
+"""The opacity of the colour behind the most surprising characters."""
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fffdf8; --ink: #1c1a17; --faint: #6b655c; --hot: 232 86 10; }
@@ -29,21 +29,37 @@ pre { font: 1rem/1.7 ui-monospace, monospace; white-space: pre-wrap; overflow-wr
 i { font-style: normal; border-radius: 0.15em; }
 .legend i { padding: 0.15em 0.6em; color: var(--ink); }
 pre i:hover { outline: 2px solid var(--ink); }
-pre i:hover::after { content: attr(data-bits) " bits · expected: " attr(data-expected); position: fixed;
+pre i:hover::after { content: attr(data-b) " bits · expected: " attr(data-e); position: fixed;
   inset: auto 0 0; padding: 0.8rem 1.5rem; background: var(--ink); color: var(--paper); white-space: pre-wrap; }
-pre i:not([data-bits]):hover::after { content: "the first character is given, not predicted"; }
+pre i:not([data-b]):hover::after { content: "the first character is given, not predicted"; }
 """ + "".join(
     f".b{number} {{ background: rgb(var(--hot) / {_STRONGEST * number / MOST_BITS:.2f}); }}\n"
     for number in range(1, MOST_BITS + 1)
 )
 
 
-def heatmap_page(title: str, model: str, characters: Iterable[CharacterScore]) -> Iterator[str]:
-    """The page in pieces that can be written as they come.
+class Beginning:
+    """The first characters of a text, to be iterated over once; then `cut` says whether the text has more."""
+
+    def __init__(self, characters: Iterable[CharacterScore], length: int) -> None:
+        self._characters = characters
+        self._length = length
+        self.cut = False
+
+    def __iter__(self) -> Iterator[CharacterScore]:
+        for number, character in enumerate(self._characters):
+            if number == self._length:
+                self.cut = True
+                return
+            yield character
+
+
+def heatmap_page(title: str, model: str, characters: Beginning) -> Iterator[str]:
+    """Yield the page in parts, so that each can be written before the next is made.
 
     Args:
-        title: what the text is called.
-        model: what the model is called.
+        title: the name of the text.
+        model: the name of the model.
         characters: the text.
     """
     legend = "".join(f'<i class="b{number}">{number}</i>' for number in range(MOST_BITS))
@@ -53,8 +69,8 @@ def heatmap_page(title: str, model: str, characters: Iterable[CharacterScore]) -
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>{_visible(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{_visible(title)}</h1>\n"
-        f"<p>How much each character surprises the model {_visible(model)}, which knows all that comes before it. "
-        "Point at a character to see what was expected in its place.</p>\n"
+        f"<p>How much each character surprises the model {_visible(model)}, which has read all that comes before it. "
+        "Point at a character to see what the model expected there.</p>\n"
         f'<p class="legend">bits of surprise {legend}<i class="b{MOST_BITS}">{MOST_BITS} and more</i></p>\n'
         '<pre dir="auto">'
     )
@@ -63,15 +79,17 @@ def heatmap_page(title: str, model: str, characters: Iterable[CharacterScore]) -
         bits, count = bits + character.bits, count + bool(character.expected)
         yield _element(character)
     mean = f", {bits / count:.2f} for each" if count else ""
-    yield f"</pre>\n<p>{count:,} characters predicted, {bits:,.1f} bits{mean}.</p>\n</body>\n</html>\n"
+    more = " The text is longer than this page." if characters.cut else ""
+    yield f"</pre>\n<p>{count:,} characters predicted, {bits:,.1f} bits{mean}.{more}</p>\n</body>\n</html>\n"
 
 
 def _element(character: CharacterScore) -> str:
-    kind = f' class="b{level(character)}"' if level(character) else ""
+    """Return a character's element: as short as HTML allows, since a page has very many."""
+    kind = f" class=b{level(character)}" if level(character) else ""
     about = ""
     if character.expected:
-        about = f' data-bits="{character.bits:.1f}" data-expected="{_visible(alternatives(character))}"'
-    return f"<i{kind}{about}>{escape(shown(character.text))}</i>"
+        about = f' data-b={character.bits:.1f} data-e="{_visible(alternatives(character))}"'
+    return f"<i{kind}{about}>{escape(shown(character.text), quote=False)}</i>"
 
 
 def _visible(text: str) -> str:

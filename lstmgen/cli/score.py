@@ -5,6 +5,7 @@ Knows: its options, and how scores look as a table or JSON. Does not know: how t
 
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -44,12 +45,15 @@ lstmgen score --lines names.txt --separate
 
 lstmgen score --heatmap notes.md
 
-lstmgen score notes.md --html notes.html
+lstmgen score notes.md --html notes.html --length 10000
 
 lstmgen score --characters --json notes.md
 """
 
-_PIECE = 1 << 12
+PAGE_LENGTH = 50_000
+"""How many characters a web page has by default: it stays below about 5 MB, which browsers show without delay."""
+
+_BLOCK_LENGTH = 1 << 12  # symbols between two updates of the progress bar
 _SHOW = "What is shown"
 
 
@@ -86,7 +90,21 @@ def score(
     ] = False,
     html: Annotated[
         Path | None,
-        option(_SHOW, "The same as a new web page, that says what was expected.", "none", "--html", metavar="FILE"),
+        option(
+            _SHOW, "The same as a new web page, which also shows what was expected.", "none", "--html", metavar="FILE"
+        ),
+    ] = None,
+    length: Annotated[
+        int | None,
+        option(
+            _SHOW,
+            "With --characters, --heatmap or --html: only the first N characters.",
+            f"all; for --html {PAGE_LENGTH:,}",
+            "--length",
+            "-n",
+            min=1,
+            metavar="N",
+        ),
     ] = None,
     encoding: Encoding = TextConfig.encoding,
     on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
@@ -99,18 +117,21 @@ def score(
 
     Surprise is the negative logarithm of a character's probability after all that
     came before it: 1 bit for one half, 2 bits for a quarter.
-    The text is read as one stream, and its first character is given; a model of
-    lines reads each line from its initial state. Memory does not grow with the
-    text, but for the lines that are ranked, and each line as long as it lasts.
+    The text is read as one stream. Its first character is given, not predicted.
+    A model of lines reads each line from its initial state. Memory does not grow
+    with the text, except for the lines that are ranked and for a very long line.
     """
     limit_threads(threads)
     checkpoints, text = checkpoints_and_text(words or [])
     if len(checkpoints) > 1:
         raise typer.BadParameter("give one CHECKPOINT and one TEXT")
+    by_character = characters or heatmap or html is not None
     if sum((lines, characters, heatmap, html is not None)) > 1:
         raise typer.BadParameter("give one of --lines, --characters, --heatmap and --html")
     if (separate or unranked) and not lines:
         raise typer.BadParameter("--separate and --unranked are for --lines")
+    if length is not None and not by_character:
+        raise typer.BadParameter("--length is for --characters, --heatmap and --html")
     if json and (heatmap or html is not None):
         raise typer.BadParameter("--json is for numbers; give it with --characters")
     if text is None and sys.stdin is not None and sys.stdin.isatty():
@@ -125,35 +146,34 @@ def score(
     model = LanguageModel(checkpoint, path, engine_on(device, checkpoint))
     source = STANDARD_INPUT if text is None else text
     stream = TextStream(TextConfig(sources=(source,), encoding=encoding), model.vocabulary, on_unknown)
-    live = characters or heatmap or unranked
-    blocks = _watched(stream, quiet or live)
+    shown_while_reading = characters or heatmap or unranked
+    blocks = _with_progress(stream, quiet or shown_while_reading)
     name = spoken_name(source)
     note_adaptation(model.record, quiet=quiet)
     if lines:
         _show_lines(model, blocks, separate=separate, ranked=not unranked, json=json)
     elif characters:
-        _show_characters(model, blocks, json=json)
+        _show_characters(model, blocks, length, json=json)
     elif heatmap:
-        _show_heatmap(model, blocks)
+        _show_heatmap(model, blocks, length)
     elif html is not None:
-        _write_page(model, blocks, html, name, checkpoint_name(path))
-        note(f"the page is {html}", quiet=quiet)
+        _write_page(model, blocks, length or PAGE_LENGTH, html, name, checkpoint_name(path), quiet=quiet)
     else:
         _show_total(model, blocks, {"checkpoint": str(path), "text": name}, json=json)
     for line in stream.notes:
         note(f"note: {line}", quiet=quiet)
 
 
-def _watched(blocks: "Iterable[Ids]", quiet: bool) -> "Iterator[Ids]":
-    """The same blocks, cut smaller, with a bar that says how many characters have been read."""
+def _with_progress(blocks: "Iterable[Ids]", quiet: bool) -> "Iterator[Ids]":
+    """Yield the same symbols in smaller blocks, with a bar that counts them."""
     from tqdm import tqdm
 
     with tqdm(unit=" chars", unit_scale=True, leave=False, disable=quiet or not sys.stderr.isatty()) as bar:
         for block in blocks:
-            for start in range(0, len(block), _PIECE):
-                piece = block[start : start + _PIECE]
-                yield piece
-                bar.update(len(piece))
+            for start in range(0, len(block), _BLOCK_LENGTH):
+                part = block[start : start + _BLOCK_LENGTH]
+                yield part
+                bar.update(len(part))
 
 
 def _show_total(model: "LanguageModel", blocks: "Iterable[Ids]", about: dict[str, str], *, json: bool) -> None:
@@ -200,10 +220,11 @@ def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bo
             put(f"{score.bits_per_character:18.3f} {score.bits:9.1f} {line.number:7}  {shown}\n")
 
 
-def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", *, json: bool) -> None:
+def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", length: int | None, *, json: bool) -> None:
     from lstmgen.cli.heatmap import alternatives, name_of
 
-    for number, character in enumerate(_at_least_one(model.score_characters(blocks))):
+    scored = _at_least_one(model.score_characters(blocks))
+    for number, character in enumerate(islice(scored, length)):
         if json:
             expected = [{"character": e.symbol, "probability": e.probability} for e in character.expected]
             print_json(
@@ -218,33 +239,45 @@ def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", *, json: b
         else:
             if number == 0:
                 put("  bits  character  expected\n")
-            known = f"{character.bits:6.2f}" if character.expected else " given"
-            put(f"{known}  {name_of(character.text):9}  {alternatives(character)}".rstrip() + "\n")
+            bits = f"{character.bits:6.2f}" if character.expected else " given"
+            put(f"{bits}  {name_of(character.text):9}  {alternatives(character)}".rstrip() + "\n")
 
 
-def _show_heatmap(model: "LanguageModel", blocks: "Iterable[Ids]") -> None:
+def _show_heatmap(model: "LanguageModel", blocks: "Iterable[Ids]", length: int | None) -> None:
     from lstmgen.cli.heatmap import heatmap
 
-    for piece in heatmap(_at_least_one(model.score_characters(blocks, alternatives=0))):
-        put(piece)
+    scored = _at_least_one(model.score_characters(blocks, alternatives=0))
+    for part in heatmap(islice(scored, length)):
+        put(part)
 
 
-def _write_page(model: "LanguageModel", blocks: "Iterable[Ids]", path: Path, title: str, name: str) -> None:
-    """Write the page as the text is read."""
-    from lstmgen.cli.heatmap_page import heatmap_page
+def _write_page(
+    model: "LanguageModel",
+    blocks: "Iterable[Ids]",
+    length: int,
+    path: Path,
+    title: str,
+    name: str,
+    *,
+    quiet: bool,
+) -> None:
+    """Write the page while the text is read, and say so if it is cut."""
+    from lstmgen.cli.heatmap_page import Beginning, heatmap_page
     from lstmgen.cli.output import whole_file
 
+    beginning = Beginning(_at_least_one(model.score_characters(blocks)), length)
     with whole_file(path, "--html") as file:
-        for piece in heatmap_page(title, name, _at_least_one(model.score_characters(blocks))):
-            file.write(piece.encode("utf-8", "replace"))
+        for part in heatmap_page(title, name, beginning):
+            file.write(part.encode("utf-8", "replace"))
+    cut = f", with the first {length:,} characters of the text; --length N takes more" if beginning.cut else ""
+    note(f"the page is {path}{cut}", quiet=quiet)
 
 
 def _at_least_one(scored: Iterable[Scored]) -> Iterator[Scored]:
-    """The same, but that nothing at all is a problem of the text."""
+    """Yield the same items; raise TextError if there are none."""
     scored = iter(scored)
-    for first in scored:
-        yield first
-        break
-    else:
+    first = next(scored, None)
+    if first is None:
         raise TextError("the text has nothing to predict; give one with at least 2 characters")
+    yield first
     yield from scored
