@@ -206,6 +206,13 @@ class TextConfig:
         seed = self.held_out_seed
         check(self, "held_out_seed", seed is None or 0 <= seed < 2**63, "give 0 or more, below 2^63")
 
+    @property
+    def held_out_part(self) -> str:
+        """The part of the text that is held out, in words."""
+        percent = f"{100 * self.validation:g}%"
+        random_lines = self.lines and self.held_out_seed is not None
+        return f"a random {percent} of the lines" if random_lines else f"the last {percent}"
+
 
 @dataclass(frozen=True)
 class ModelConfig:

@@ -181,7 +181,7 @@ class LanguageModel:
 
         Raises TextError if it must be built and the training text cannot be read again, or has changed.
         """
-        name = f"{self.record.text_sha256} {self.record.text.validation}"
+        name = f"{self.record.text_sha256} {self.record.text.validation} {self.record.text.held_out_seed}"
         if self._training_index is None and self.index_path is not None:
             self._training_index = SuffixIndex.load(self.index_path, name)
         if self._training_index is None:

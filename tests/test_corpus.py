@@ -264,34 +264,70 @@ def test_characters_outside_a_given_vocabulary_can_be_skipped_and_are_counted(bl
 
 def test_tiny_shakespeare_is_split_as_others_split_it() -> None:
     ids = np.zeros(1_115_394, np.uint8)
-    train, held_out = Corpus(ids, Vocabulary(VocabularyKind.BYTES), "").split(0.1, lines=False)
+    train, held_out = Corpus(ids, Vocabulary(VocabularyKind.BYTES), "").split(TextConfig())
     assert (len(train), len(held_out)) == (1_003_854, 111_540)
 
 
-@pytest.mark.parametrize("lines", [False, True])
-@pytest.mark.parametrize("text", ["a", "ab", "a\nb", "\nabc", "abcdefgh"])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
-def test_a_part_is_held_out_only_where_both_parts_have_something_to_predict(
-    text: str, share: float, lines: bool
-) -> None:
+def parts(text: str, fraction: float, lines: bool = False, seed: int | None = None) -> list[str]:
+    """The training part and the held-out part of a text."""
     vocabulary = Vocabulary(VocabularyKind.CHARACTERS, "\nabcdefgh")
-    parts = Corpus(vocabulary.encode(text), vocabulary, "").split(share, lines)
-    assert [vocabulary.decode(part) for part in parts] == [text, ""]
+    corpus = Corpus(vocabulary.encode(text), vocabulary, "")
+    config = TextConfig(lines=lines, validation=fraction, held_out_seed=seed)
+    return [vocabulary.decode(part) for part in corpus.split(config)]
+
+
+@pytest.mark.parametrize(("lines", "seed"), [(False, None), (True, None), (True, 3)])
+@pytest.mark.parametrize("text", ["a", "ab", "a\nb", "\nabc", "abcdefgh"])
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.9])
+def test_a_part_is_held_out_only_where_both_parts_have_something_to_predict(
+    text: str, fraction: float, lines: bool, seed: int | None
+) -> None:
+    assert parts(text, fraction, lines, seed) == [text, ""]
 
 
 @given(st.text("ab\n", min_size=8), st.sampled_from([0.25, 0.5, 0.75]))
 @settings(deadline=None, max_examples=80)
-def test_the_last_share_is_held_out_of_whole_lines_if_asked(text: str, share: float) -> None:
-    vocabulary = Vocabulary(VocabularyKind.CHARACTERS, "\nab")
-    corpus = Corpus(vocabulary.encode(text), vocabulary, "")
-    train, held_out = (vocabulary.decode(part) for part in corpus.split(share, lines=False))
+def test_the_end_is_held_out_of_whole_lines_if_asked(text: str, fraction: float) -> None:
+    train, held_out = parts(text, fraction)
     assert train + held_out == text
-    assert 0 <= len(held_out) - share * len(text) < 1
+    assert 0 <= len(held_out) - fraction * len(text) < 1
 
-    whole, rest = (vocabulary.decode(part) for part in corpus.split(share, lines=True))
+    whole, rest = parts(text, fraction, lines=True)
     assert whole + rest == text
     if train.rfind("\n") < 1:  # no line, or but an empty one, is short enough to be trained on alone
         assert rest == ""
     else:
         assert whole.endswith("\n")
         assert len(whole) <= len(train) < len(whole) + len(rest.split("\n")[0]) + 1
+
+
+@given(st.text("ab\n", min_size=2), st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 9), st.integers(1, 5))
+@settings(deadline=None, max_examples=200)
+def test_random_lines_are_held_out_in_the_order_of_the_text(text: str, fraction: float, seed: int, block: int) -> None:
+    """Every line is in one part, as often as it stands in the text, however the text is cut into blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lstmgen.text.corpus._BLOCK", block)
+        train, held_out = (part.splitlines(keepends=True) for part in parts(text, fraction, lines=True, seed=seed))
+    lines = text.splitlines(keepends=True)
+    assert sorted(train + held_out) == sorted(lines)
+    for part in (train, held_out):
+        rest = iter(lines)
+        assert all(line in rest for line in part)  # `in` moves on: a subsequence
+    filled = sum(line != "\n" for line in lines)
+    assert len(held_out) in (0, round(fraction * filled))
+    assert "\n" not in held_out
+
+
+def test_which_lines_are_held_out_follows_the_seed() -> None:
+    text = "".join(f"{'abcdefgh'[n % 8] * (1 + n // 8)}\n" for n in range(40))
+    once, again, other = (parts(text, 0.25, lines=True, seed=seed)[1] for seed in (1, 1, 2))
+    assert once == again != other
+    assert len(once.splitlines()) == 10
+    assert once not in text  # they do not stand side by side
+
+
+def test_a_large_list_is_split_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "abc\nde\nfgh\n" * 50
+    in_memory = parts(text, 0.1, lines=True, seed=0)
+    monkeypatch.setattr("lstmgen.text.corpus.IN_MEMORY_BYTES", 10)
+    assert parts(text, 0.1, lines=True, seed=0) == in_memory

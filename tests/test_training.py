@@ -26,6 +26,7 @@ from lstmgen.training.memory import keep_freed_memory
 from lstmgen.training.optimization import build_optimizer, learning_rate
 from lstmgen.training.session import Session
 from lstmgen.training.trainer import Trainer
+from lstmgen.training.validation import Validation
 from tests.conftest import CELLS, FABLE, random_weights, single, small_network
 
 SMALL = ModelConfig(hidden_size=12, num_layers=2, embedding_size=6)
@@ -163,7 +164,7 @@ def test_the_best_weights_are_kept_and_score_as_they_did_in_training() -> None:
     losses = [event.validation_nats for event in evaluations if event.validation_nats is not None]
     best = load_checkpoint(preparation.folder / BEST)
     assert best.record.validation_nats == min(losses)
-    _, held_out = preparation.corpus.split(0.1, lines=False)
+    _, held_out = preparation.corpus.split(preparation.checkpoint.record.text)
     again = LanguageModel(best).score_ids(held_out).nats_per_character
     assert again == pytest.approx(min(losses), abs=1e-5)
 
@@ -173,7 +174,7 @@ def test_a_list_is_validated_to_its_last_line_even_without_a_line_feed(fable: Pa
     preparation = prepare(lines=True)
     run_to_end(preparation)
     best = load_checkpoint(preparation.folder / BEST)
-    _, held_out = preparation.corpus.split(0.1, lines=True)
+    _, held_out = preparation.corpus.split(preparation.checkpoint.record.text)
     again = LanguageModel(best).score_ids(held_out).nats_per_character
     assert again == pytest.approx(best.record.validation_nats, abs=1e-5)
 
@@ -259,7 +260,7 @@ def test_a_resumed_time_budget_goes_on_from_its_share_and_holds_both_sessions() 
 
 def let_validation_rise(patch: pytest.MonkeyPatch) -> None:
     losses = chain([2.0, 1.5, 1.52, 1.6, 1.7], repeat(1.8))
-    patch.setattr(Session, "_validation_nats", lambda _: next(losses))
+    patch.setattr(Validation, "nats", lambda *_: next(losses))
 
 
 def test_a_network_that_learns_the_text_by_heart_ends_early_with_a_falling_learning_rate(

@@ -24,6 +24,7 @@ from lstmgen.text.vocabulary import CODE_POINTS, NEWLINE, Ids, Vocabulary, code_
 
 IN_MEMORY_BYTES = 64 << 20
 _ID_TYPES = (np.uint8, np.uint16, np.int32)
+_BLOCK = 1 << 22  # symbols or bytes that are worked on at once
 
 
 @dataclass(frozen=True)
@@ -35,24 +36,51 @@ class Corpus:
     sha256: str  # of the text after decoding, in UTF-8, or of its bytes
     notes: tuple[str, ...] = ()
 
-    def split(self, validation: float, lines: bool) -> tuple[Ids, Ids]:
-        """The training part and the held-out part: the last share of the text, of whole lines if asked.
+    def split(self, config: TextConfig) -> tuple[Ids, Ids]:
+        """Split the text into a training part and a held-out part, (symbols,) each.
 
-        Nothing is held out if either part would then have nothing to predict.
+        Running text is held out at its end. Of a list random lines are held out, which `held_out_seed` chooses, because
+        many lists are sorted; without such a seed it is the last lines. Nothing is held out if either part would then
+        have nothing to predict.
         """
-        boundary = int(round(len(self.ids) * (1 - validation), 6))  # 1 - 0.9 is not quite 0.1
-        if lines and boundary < len(self.ids):
-            boundary = len(self.whole_lines(self.ids[:boundary]))
-        if boundary < 2 or len(self.ids) - boundary < 2:
-            boundary = len(self.ids)
-        return self.ids[:boundary], self.ids[boundary:]
+        if config.lines and config.held_out_seed is not None:
+            training, held_out = self._split_lines(config.validation, config.held_out_seed)
+        else:
+            boundary = int(round(len(self.ids) * (1 - config.validation), 6))  # 1 - 0.9 is not quite 0.1
+            if config.lines and boundary < len(self.ids):
+                boundary = self._end_of_last_line(boundary)
+            training, held_out = self.ids[:boundary], self.ids[boundary:]
+        return (training, held_out) if min(len(training), len(held_out)) >= 2 else (self.ids, self.ids[:0])
 
-    def whole_lines(self, ids: Ids) -> Ids:
-        """Symbols without the line at their end that has no line feed."""
-        end = len(ids)
-        while end > 0 and ids[end - 1] != self.vocabulary.newline:
+    def _split_lines(self, fraction: float, seed: int) -> tuple[Ids, Ids]:
+        """Split off a random fraction of the lines that are not empty; both parts keep the order of the text."""
+        newline = self.vocabulary.newline
+        blocks = [self.ids[start : start + _BLOCK] for start in range(0, len(self.ids), _BLOCK)]
+        ends = np.concatenate([np.flatnonzero(block == newline) + _BLOCK * n for n, block in enumerate(blocks)])
+        if self.ids[-1] != newline:
+            ends = np.append(ends, len(self.ids))
+        filled = np.flatnonzero(np.diff(ends, prepend=-1) > 1)
+        count = round(fraction * len(filled))
+        if len(filled) - count < 2:  # training needs two lines
+            count = 0
+        is_held_out = np.zeros(len(ends), bool)
+        is_held_out[np.random.default_rng(seed).permutation(filled)[:count]] = True
+        line = 0
+        with _IdStore() as training, _IdStore() as held_out:
+            for block in blocks:
+                feeds = block == newline
+                lines = line + np.cumsum(feeds) - feeds  # a line feed belongs to the line that it ends
+                chosen = is_held_out[lines]
+                training.append(block[~chosen], len(self.vocabulary))
+                held_out.append(block[chosen], len(self.vocabulary))
+                line += int(feeds.sum())
+            return training.finish(), held_out.finish()
+
+    def _end_of_last_line(self, end: int) -> int:
+        """The end of the last line that is complete before `end`; 0: there is none."""
+        while end > 0 and self.ids[end - 1] != self.vocabulary.newline:
             end -= 1
-        return ids[:end]
+        return end
 
 
 def read_corpus(
@@ -272,8 +300,8 @@ class _Encoder:
         order = np.argsort(self._codes)
         rank = np.empty(len(order), ids.dtype)
         rank[order] = np.arange(len(order), dtype=ids.dtype)
-        for start in range(0, len(ids), 1 << 22):  # in place, piece by piece: the ids may be larger than memory
-            ids[start : start + (1 << 22)] = rank[ids[start : start + (1 << 22)]]
+        for start in range(0, len(ids), _BLOCK):  # in place, piece by piece: the ids may be larger than memory
+            ids[start : start + _BLOCK] = rank[ids[start : start + _BLOCK]]
         characters = "".join(chr(self._codes[number]) for number in order)
         return ids, Vocabulary(VocabularyKind.CHARACTERS, characters)
 
@@ -285,7 +313,7 @@ class _TooLongError(TextError):
 class _IdStore:
     """Collects ids in a temporary file, in the smallest type that holds them all; raises _TooLongError for too many."""
 
-    def __init__(self, most: int | None) -> None:
+    def __init__(self, most: int | None = None) -> None:
         self._most = most
         self._count = 0
         self._type: type[np.integer[Any]] = _ID_TYPES[0]
@@ -310,7 +338,7 @@ class _IdStore:
     def _widen(self, needed: type[np.integer[Any]]) -> None:
         wide = tempfile.TemporaryFile()  # noqa: SIM115  # takes the other's place
         self._file.seek(0)
-        while block := self._file.read(1 << 22):
+        while block := self._file.read(_BLOCK):
             wide.write(np.frombuffer(block, self._type).astype(needed).tobytes())
         self._file.close()
         self._file, self._type = wide, needed

@@ -1,6 +1,8 @@
-"""What training has to say, as it goes.
+"""The events that training yields.
 
-Knows: the facts. Does not know: who listens (`cli.progress` draws them, `log.jsonl` keeps them, `--json` prints them).
+`cli.progress` draws them, `training.log` writes them to `log.jsonl`, and `--json` prints them.
+
+Knows: what each event holds. Does not know: what is done with it.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,7 +11,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class Planned:
-    """What is about to happen."""
+    """The plan, before the first step."""
 
     event: ClassVar[str] = "plan"
     run: str
@@ -23,7 +25,7 @@ class Planned:
     precision: str
     threads: int
     device: str
-    reasons: list[str]  # of what was planned
+    reasons: list[str]  # for what was planned
     notes: list[str]
 
 
@@ -34,16 +36,16 @@ class Stepped:
     event: ClassVar[str] = "step"
     step: int
     epoch: float
-    progress: float  # share of the budget, 0 to 1
+    progress: float  # fraction of the budget that is used up
     nats: float  # training loss per symbol, smoothed over about fifty steps
     learning_rate: float
     characters_per_second: float
-    seconds: float  # of the budget that are used up
+    seconds: float  # since the command began, over all sessions
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A look at the held-out text, and a preview of what the network writes."""
+    """An evaluation on the held-out text, with a preview of what the network writes."""
 
     event: ClassVar[str] = "evaluation"
     step: int
@@ -51,14 +53,14 @@ class Evaluated:
     progress: float
     training_nats: float
     validation_nats: float | None
-    best: bool  # these weights are now the run's best
+    best: bool  # whether these weights are the best of the run so far
     preview: str
     seconds: float
 
 
 @dataclass(frozen=True)
 class Overfitting:
-    """The network learns the text by heart: a budget of time will not be used up."""
+    """The network overfits: its validation loss rises. A time budget then ends early."""
 
     event: ClassVar[str] = "overfitting"
     step: int
@@ -67,12 +69,12 @@ class Overfitting:
     validation_nats: float
     training_nats: float
     epoch: float
-    end_epoch: float  # where training ends now, its learning rate falling until then
+    end_epoch: float  # where training ends now; the learning rate falls until then
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of training, or its interruption."""
+    """Training has ended, or was interrupted."""
 
     event: ClassVar[str] = "finished"
     checkpoint: str
@@ -85,20 +87,20 @@ class Finished:
 
 
 LOGGED_STEPS = 50
-"""Of the steps, every so many are kept in the log."""
+"""The log keeps one step of this many."""
 
 WORSE_NATS = 0.01
-"""A validation loss so far above the best is more than chance: the text is being learned by heart."""
+"""A validation loss that is this far above the best one is no chance: the network overfits."""
 
 Event = Planned | Stepped | Evaluated | Overfitting | Finished
 
 
 def to_mapping(event: Event) -> dict[str, Any]:
-    """The event as values that JSON can hold, its name first; what is not a number is null."""
+    """Turn an event into values that JSON can hold, its name first; NaN becomes null."""
     values = {name: None if value != value else value for name, value in asdict(event).items()}
     return {"event": event.event, **values}
 
 
 def is_logged(event: Event) -> bool:
-    """Whether `log.jsonl` keeps the event: all but most steps."""
+    """Whether `log.jsonl` keeps the event: every event but most of the steps."""
     return not isinstance(event, Stepped) or event.step % LOGGED_STEPS == 0

@@ -1,7 +1,7 @@
-"""The log of a run, read back: how its losses went.
+"""The log of a run: events are appended to it, and its learning curve is read from it.
 
-Knows: that a log may be cut off, damaged or of another version, and that a resumed run does some steps again.
-Does not know: torch; how a curve is drawn.
+Knows: that a log may be cut off, damaged or from another version, and that a resumed run repeats some steps.
+Does not know: torch, or how a curve is drawn.
 """
 
 import json
@@ -11,17 +11,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lstmgen.errors import CheckpointError
-from lstmgen.training.events import WORSE_NATS, Evaluated, Stepped
+from lstmgen.training.events import WORSE_NATS, Evaluated, Event, Stepped, is_logged, to_mapping
 
 _TRAINING_NATS = {Stepped.event: "nats", Evaluated.event: "training_nats"}
-"""What an event calls its training loss."""
+"""The name of the training loss in each kind of event."""
 
 _LARGEST_NATS = 1e3
 _LARGEST_NUMBER = 1e12
 
 
+def append_event(path: Path, event: Event) -> None:
+    """Append an event to a log, if it is one that the log keeps."""
+    if is_logged(event):
+        with path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(to_mapping(event)) + "\n")
+
+
 class Loss(NamedTuple):
-    """A loss, and when it was so high."""
+    """A loss, and the step, epoch and second at which it was measured."""
 
     step: int
     epoch: float
@@ -31,7 +38,7 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The losses that led to a run's newest weights, by step; at least one."""
+    """The losses on the way to a run's newest weights, by step; at least one."""
 
     training: tuple[Loss, ...]  # smoothed over about fifty steps
     validation: tuple[Loss, ...]
@@ -43,7 +50,7 @@ class LearningCurve:
 
     @property
     def overfitted(self) -> tuple[float, float] | None:
-        """How many nats the validation loss rose after its best, and the training loss fell; None: not both did so."""
+        """By how many nats validation loss rose after its best and training loss fell; None: it did not overfit."""
         best = self.best
         before = [loss.nats for loss in self.training if best and loss.step <= best.step]
         if best is None or not before:
@@ -53,7 +60,7 @@ class LearningCurve:
 
 
 def read_log(path: Path) -> LearningCurve:
-    """Read a run's log; what cannot be understood is skipped.
+    """Read a run's log. Lines that cannot be understood are skipped.
 
     Raises CheckpointError if there is no log, or no loss in it.
     """
@@ -67,7 +74,7 @@ def read_log(path: Path) -> LearningCurve:
                 if name is None or step is None or epoch is None or seconds is None:
                     continue
                 for losses, value in ((training, event.get(name)), (validation, event.get("validation_nats"))):
-                    while losses and losses[-1].step >= step:  # what was not saved is done again
+                    while losses and losses[-1].step >= step:  # a resumed run repeats what was not saved
                         losses.pop()
                     if (nats := _number(value, _LARGEST_NATS)) is not None:
                         losses.append(Loss(int(step), epoch, seconds, nats))
@@ -81,7 +88,7 @@ def read_log(path: Path) -> LearningCurve:
 
 
 def _event(line: str) -> dict[str, Any]:
-    """What a line says; nothing, if it cannot be read."""
+    """The event on a line; empty if it cannot be read."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -90,5 +97,5 @@ def _event(line: str) -> dict[str, Any]:
 
 
 def _number(value: Any, largest: float = _LARGEST_NUMBER) -> float | None:
-    """A number such as training gives; None: it is none."""
+    """The value, if it is a number that training can give; otherwise None."""
     return value if type(value) in (int, float) and 0 <= value <= largest else None

@@ -1,4 +1,4 @@
-"""How the weights move: AdamW, and a learning rate that is a function of progress alone.
+"""AdamW, and a learning rate that depends on progress alone.
 
 Knows: torch's optimizer and the schedule. Does not know: budgets, clocks or texts.
 """
@@ -24,7 +24,7 @@ def build_optimizer(parameters: Mapping[str, nn.Parameter], weight_decay: float)
 
 
 def learning_rate(config: TrainingConfig, progress: float) -> float:
-    """Rises in the warm-up, then falls in a straight line to zero; progress is the share of the budget, 0 to 1."""
+    """The learning rate after this fraction of the budget: it rises in the warm-up, then falls linearly to zero."""
     if progress < config.warm_up:
         return config.learning_rate * (0.1 + 0.9 * progress / config.warm_up)
     return config.learning_rate * (1 - progress) / (1 - config.warm_up)
@@ -33,7 +33,7 @@ def learning_rate(config: TrainingConfig, progress: float) -> float:
 def optimizer_tensors(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
 ) -> dict[str, torch.Tensor]:
-    """The optimizer's memory by name, `parameter/moment`; empty before the first step."""
+    """The optimizer's state by name, `parameter/moment`; empty before the first step."""
     return {
         f"{name}/{moment}": optimizer.state[tensor][moment]
         for name, tensor in parameters.items()
@@ -47,7 +47,7 @@ def restore_optimizer(
     parameters: Mapping[str, nn.Parameter],
     tensors: Mapping[str, torch.Tensor],
 ) -> None:
-    """Give an optimizer the memory that `optimizer_tensors` took from another.
+    """Give an optimizer the state that `optimizer_tensors` took from another one.
 
     Raises KeyError or ValueError for what does not fit.
     """

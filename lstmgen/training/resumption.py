@@ -1,6 +1,6 @@
-"""What decides the next step beside the weights, as arrays that a checkpoint can hold.
+"""What decides the next step besides the weights, as arrays that a checkpoint can hold.
 
-Knows: the optimizer's memory, the generator, the carried state. Does not know: files, or when to save.
+Knows: the optimizer's state, the random generator, the carried state. Does not know: files, or when to save.
 """
 
 import math
@@ -19,42 +19,42 @@ from lstmgen.training.trainer import Trainer
 _OPTIMIZER, _STATE = "optimizer/", "state/"
 
 
-class Place(NamedTuple):
-    """Where training stands, beside what the trainer holds."""
+class CarriedState(NamedTuple):
+    """What one step hands to the next, besides what the trainer holds."""
 
-    state: NetworkState | None = None  # after the last chunk; None: the initial one
+    network: NetworkState | None = None  # after the last chunk; None: the initial state
     training_nats: float = math.nan  # smoothed
 
 
-def take_place(trainer: Trainer, place: Place) -> dict[str, AnyArray]:
-    """Everything by name."""
-    memory = optimizer_tensors(trainer.optimizer, trainer.model.parameters)
-    arrays: dict[str, AnyArray] = {_OPTIMIZER + name: tensor.cpu().numpy() for name, tensor in memory.items()}
+def resumption_arrays(trainer: Trainer, carried: CarriedState) -> dict[str, AnyArray]:
+    """Everything that a resumed run needs, by name."""
+    optimizer = optimizer_tensors(trainer.optimizer, trainer.model.parameters)
+    arrays: dict[str, AnyArray] = {_OPTIMIZER + name: tensor.cpu().numpy() for name, tensor in optimizer.items()}
     arrays["generator"] = trainer.generator.get_state().numpy()
-    arrays["training_nats"] = np.array(place.training_nats)
-    if place.state is not None:
+    arrays["training_nats"] = np.array(carried.training_nats)
+    if carried.network is not None:
         fields: list[torch.Tensor] = []
-        map_state(fields.append, place.state)
+        map_state(fields.append, carried.network)
         arrays |= {f"{_STATE}{number}": field.cpu().numpy() for number, field in enumerate(fields)}
     return arrays
 
 
-def restore_place(trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | None) -> Place:
-    """The inverse of `take_place`.
+def restore(trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | None) -> CarriedState:
+    """Restore what `resumption_arrays` took.
 
     Args:
-        trainer: gets the optimizer's memory and the generator's state; without the latter it keeps its own.
-        arrays: from `take_place`.
+        trainer: gets the optimizer's state and the generator's state. Without the latter it keeps its own.
+        arrays: from `resumption_arrays`.
         batch_size: the rows of the carried state; None: any number.
 
-    Raises CheckpointError for what does not fit.
+    Raises CheckpointError for arrays that do not fit.
     """
     try:
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        memory = {
+        optimizer = {
             name.removeprefix(_OPTIMIZER): tensor for name, tensor in tensors.items() if name.startswith(_OPTIMIZER)
         }
-        restore_optimizer(trainer.optimizer, trainer.model.parameters, memory)
+        restore_optimizer(trainer.optimizer, trainer.model.parameters, optimizer)
         if "generator" in tensors:
             trainer.generator.set_state(tensors["generator"])
         state = None
@@ -62,7 +62,7 @@ def restore_place(trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: 
             fields = iter(tensors[f"{_STATE}{number}"] for number in range(len(tensors)))
             zeros = trainer.model.initial_state(batch_size or len(tensors[f"{_STATE}0"]))
             state = map_state(lambda zero: _fitting(next(fields), zero), zeros)
-        return Place(state, float(tensors["training_nats"]))
+        return CarriedState(state, float(tensors["training_nats"]))
     except (KeyError, RuntimeError, StopIteration, TypeError, ValueError) as error:
         raise CheckpointError(f"cannot be resumed ({error}); the run's best checkpoint can still be sampled") from error
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from lstmgen.checkpoint import (
     LAST,
+    LOG,
     LONGEST_NAME,
     RUNS_FOLDER,
     Checkpoint,
@@ -30,10 +31,12 @@ from lstmgen.text.corpus import Corpus, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
+from lstmgen.training.log import append_event
 from lstmgen.training.machine import characters_per_second, choose_device, choose_execution
 from lstmgen.training.memory import keep_freed_memory
 from lstmgen.training.plan import fit_to_lines, fit_to_text, hidden_size_for, make_plan
-from lstmgen.training.session import VALIDATION_LIMIT, Session
+from lstmgen.training.session import Session
+from lstmgen.training.validation import VALIDATION_LIMIT
 
 _MOST_RUNS = 10_000
 
@@ -61,7 +64,7 @@ class Preparation:
         Raises ConfigError if the budget is used up.
         """
         session = Session(self.checkpoint, self.corpus, self.folder, started=started, clock=time.monotonic)
-        session.log(self.planned)
+        append_event(self.folder / LOG, self.planned)
         return session
 
 
@@ -93,10 +96,12 @@ def prepare(
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
     keep_freed_memory()
+    if text.lines:
+        text = replace(text, held_out_seed=training.seed)
     folders = _folders(run, text, model)
     _first_free(folders, run)  # an error is to be said before the text is read
     corpus = read_corpus(text)
-    ids, held_out = corpus.split(text.validation, text.lines)
+    ids, held_out = corpus.split(text)
     newline = corpus.vocabulary.newline
     notes = list(corpus.notes)
     if text.lines and newline is not None:
@@ -194,7 +199,7 @@ def _prepared(
     checkpoint: Checkpoint, corpus: Corpus, folder: Path, reasons: tuple[str, ...], notes: tuple[str, ...]
 ) -> Preparation:
     record = checkpoint.record
-    ids, held_out = corpus.split(record.text.validation, record.text.lines)
+    ids, held_out = corpus.split(record.text)
     planned = Planned(
         run=str(folder),
         text=list(record.text.sources),

@@ -1,4 +1,4 @@
-"""One step of learning: read a chunk, go back through it, move the weights.
+"""One training step: read a chunk, compute the gradients, update the weights.
 
 Knows: the loss, truncated backpropagation, precision. Does not know: how long, on what text, or what is saved.
 """
@@ -17,7 +17,7 @@ from lstmgen.training.optimization import build_optimizer
 
 
 class Trainer:
-    """A model and what moves it; the recurrent state is passed in and returned."""
+    """A model with its optimizer; the recurrent state is passed in and returned."""
 
     def __init__(self, model: Model, config: TrainingConfig, precision: Precision) -> None:
         self.model = model
