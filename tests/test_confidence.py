@@ -1,4 +1,4 @@
-"""Intervals from the block bootstrap: what they hold, how often, and what makes them narrow."""
+"""Intervals of the block bootstrap: what they contain, how often, and what makes them narrow."""
 
 from itertools import pairwise
 from random import Random
@@ -15,7 +15,7 @@ SYMBOLS = 6000
 
 
 def correlated(seed: int, symbols: int = SYMBOLS, memory: float = 0.9) -> NDArray[np.float64]:
-    """Surprise around 2 nats that a hard word, a hard scene, raises for a while: autoregressive noise."""
+    """Autoregressive noise around 2 nats: like a hard word or a hard scene, a high value raises the next ones too."""
     shocks = np.random.default_rng(seed).normal(0, (1 - memory**2) ** 0.5, symbols + 200)
     age = np.arange(200)
     return 2 + np.convolve(shocks, memory**age, "valid")[:symbols]
@@ -27,8 +27,8 @@ def blocks_of(nats: NDArray[np.float64]) -> Blocks:
     return blocks
 
 
-def interval_of(nats: NDArray[np.float64], beside: NDArray[np.float64] | None = None) -> Interval:
-    interval = blocks_of(nats).interval(None if beside is None else blocks_of(beside))
+def interval_of(nats: NDArray[np.float64], reference: NDArray[np.float64] | None = None) -> Interval:
+    interval = blocks_of(nats).interval(None if reference is None else blocks_of(reference))
     assert interval is not None
     return interval
 
@@ -37,30 +37,30 @@ def width(interval: Interval) -> float:
     return interval.high - interval.low
 
 
-def test_surprise_that_never_changes_is_certain() -> None:
+def test_constant_surprise_has_an_interval_of_width_zero() -> None:
     interval = interval_of(np.full(SYMBOLS, 1.25))
     assert interval == pytest.approx((1.25, 1.25), abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_interval_holds_the_mean_of_the_text(seed: int) -> None:
+def test_the_interval_contains_the_mean_of_the_text(seed: int) -> None:
     nats = correlated(seed)
     interval = interval_of(nats)
     assert blocks_of(nats).nats_per_character == pytest.approx(nats.mean())
     assert interval.low < nats.mean() < interval.high
-    assert interval == interval_of(nats)  # nothing is left to chance
+    assert interval == interval_of(nats)  # the resampling has a fixed seed
 
 
-def test_the_interval_covers_what_is_true_as_often_as_it_says() -> None:
-    """Of texts that each are another stretch of the same, whose mean is 2."""
+def test_the_interval_covers_the_true_mean_as_often_as_its_level_says() -> None:
+    """Each text is another sample of the same process, whose mean is 2."""
     intervals = [interval_of(correlated(seed)) for seed in range(200)]
     covered = np.mean([interval.low <= 2 <= interval.high for interval in intervals])
     assert LEVEL == 0.95
     assert 0.88 <= covered <= 0.99
 
 
-def test_single_characters_drawn_anew_would_promise_too_much() -> None:
-    """Why whole blocks are drawn: neighbours are not independent."""
+def test_resampling_single_characters_would_give_too_narrow_an_interval() -> None:
+    """This is why whole blocks are drawn: neighbouring characters are not independent."""
     nats = correlated(0)
     independent = 2 * 1.96 * nats.std() / SYMBOLS**0.5
     assert width(interval_of(nats)) > 2 * independent
@@ -68,37 +68,37 @@ def test_single_characters_drawn_anew_would_promise_too_much() -> None:
     assert width(interval_of(shuffled)) == pytest.approx(independent, rel=0.3)
 
 
-def test_a_longer_text_tells_more() -> None:
+def test_a_longer_text_has_a_narrower_interval() -> None:
     widths = [width(interval_of(correlated(1, symbols))) for symbols in (4000, 40_000, 400_000)]
     for wide, narrow in pairwise(widths):
         assert narrow == pytest.approx(wide / 10**0.5, rel=0.35)
 
 
-def test_two_models_of_the_same_text_differ_more_surely_than_their_intervals_say() -> None:
+def test_the_difference_of_two_models_on_one_text_has_a_narrower_interval_than_either() -> None:
     one = correlated(2)
     other = one + 0.05 + np.random.default_rng(0).normal(0, 0.1, SYMBOLS)
-    apart, together = interval_of(other), interval_of(other, beside=one)
-    assert apart.low < one.mean()  # alone it could be chance
+    apart, together = interval_of(other), interval_of(other, reference=one)
+    assert apart.low < one.mean()  # the single interval does not show a difference
     assert together.low > 0
     assert together.low < (other - one).mean() < together.high
     assert width(together) < 0.1 * width(apart)
-    back = interval_of(one, beside=other)
+    back = interval_of(one, reference=other)
     assert back == pytest.approx((-together.high, -together.low), abs=1e-3)
-    assert interval_of(one, beside=one) == (0, 0)
+    assert interval_of(one, reference=one) == (0, 0)
 
 
 @pytest.mark.parametrize("symbols", [0, 1, 99, 1899])
 def test_a_short_text_has_no_interval(symbols: int) -> None:
     blocks = blocks_of(correlated(3, max(1, symbols))[:symbols])
     assert blocks.interval() is None
-    assert blocks.interval(beside=blocks) is None
+    assert blocks.interval(other=blocks) is None
 
 
-def test_where_nothing_was_predicted_nothing_is_drawn() -> None:
-    """A text of a few characters in a long one, for whatever reason, is a short text."""
+def test_blocks_without_predictions_are_not_drawn() -> None:
+    """If only a few characters of a long text were predicted, it counts as a short text."""
     blocks = Blocks(100_000)
-    for place in range(0, 19_000, 1000):
-        blocks.add(np.array([place]), np.array([1.0]))
+    for position in range(0, 19_000, 1000):
+        blocks.add(np.array([position]), np.array([1.0]))
     assert blocks.interval() is None
     blocks.add(np.array([19_000]), np.array([3.0]))
     assert blocks.nats_per_character == pytest.approx(1.1)
@@ -111,19 +111,19 @@ def test_where_nothing_was_predicted_nothing_is_drawn() -> None:
 @given(st.lists(st.integers(0, 5000), max_size=6), st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=30)
 def test_parts_may_come_in_any_order(cuts: list[int], random: Random) -> None:
-    places, nats = np.arange(1, 5001), correlated(4, 5000)
+    positions, nats = np.arange(1, 5001), correlated(4, 5000)
     parts = [np.arange(start, stop) for start, stop in pairwise(sorted({0, 5000, *cuts}))]
     random.shuffle(parts)
     blocks = Blocks(5001)
     for part in parts:
-        blocks.add(places[part], nats[part])
+        blocks.add(positions[part], nats[part])
     expected = blocks_of(nats)
     assert blocks.nats_per_character == pytest.approx(expected.nats_per_character)
     assert blocks.interval() == pytest.approx(expected.interval())
 
 
 @pytest.mark.parametrize("symbols", [1, 99, 100, 101, 9900, 9999, 10_000, 10_001, 1_000_000])
-def test_a_line_may_end_one_place_after_the_text(symbols: int) -> None:
+def test_a_line_may_end_one_position_after_the_text(symbols: int) -> None:
     blocks = Blocks(symbols)
     blocks.add(np.array([0, symbols]), np.array([1.0, 2.0]))
     assert blocks.nats_per_character == 1.5

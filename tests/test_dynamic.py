@@ -1,4 +1,4 @@
-"""A model that goes on learning: from what it was scored on and nothing else, by the update that is written down."""
+"""Dynamic evaluation: the model learns only from symbols that it has been scored on, by the documented update."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -33,7 +33,7 @@ STILL = replace(LEARNING, learning_rate=0.0, decay=0.0)
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """The products of a few units are too small to share."""
+    """The products of a few units are too small for several threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -47,40 +47,42 @@ def network(name: str = "lstm", *, attention: int = 0, lines: bool = False, num_
     return untrained_checkpoint(VOCABULARY, lines=lines, **cell, **sizes)
 
 
-def costs(predictions: Iterable[Predictions]) -> NDArray[np.float64]:
+def surprises(predictions: Iterable[Predictions]) -> NDArray[np.float64]:
     return np.concatenate([part.nats for part in predictions])
 
 
 def read(checkpoint: Checkpoint, ids: NDArray[np.int64], config: DynamicConfig = LEARNING) -> NDArray[np.float64]:
     """The surprise of each symbol, in the order of the text."""
-    return costs(AdaptingModel(checkpoint, TRAINING, config).predict(ids))
+    return surprises(AdaptingModel(checkpoint, TRAINING, config).predict(ids))
 
 
 @pytest.mark.parametrize(("name", "attention"), [*((name, 0) for name in CELLS), ("lstm", 3)])
-def test_what_learns_nothing_scores_as_ever_and_what_learns_begins_so(name: str, attention: int) -> None:
+def test_without_learning_the_score_is_unchanged_and_with_learning_the_first_segment_is(
+    name: str, attention: int
+) -> None:
     checkpoint = network(name, attention=attention)
     still, learning = read(checkpoint, IDS, STILL), read(checkpoint, IDS)
     static = score(NumpyEngine(checkpoint.network, checkpoint.weights), one_stream(IDS))
     assert_allclose(still.sum(), static.nats, rtol=1e-5)
-    first = SEGMENT - 1  # of a text's first symbols one is given
+    first = SEGMENT - 1  # the first symbol of a text is given
     assert np.array_equal(learning[:first], still[:first])
     assert np.abs(learning - still)[first:].min() > 0
 
 
 @given(st.integers(1, len(IDS) - 1), st.integers(1, 6), st.sampled_from(["lstm", "gru-after"]))
 @settings(deadline=None, max_examples=30)
-def test_nothing_is_learned_from_a_symbol_before_it_is_scored(place: int, shift: int, name: str) -> None:
-    """Whatever comes at a place or after it, all before it costs the same, to the last bit."""
+def test_nothing_is_learned_from_a_symbol_before_it_is_scored(position: int, shift: int, name: str) -> None:
+    """A change at a position or after it leaves the surprise of all symbols before it the same, to the last bit."""
     checkpoint, changed = network(name), IDS.copy()
-    changed[place:] = (changed[place:] + shift) % 7
-    before = place - 1  # symbols that were predicted
+    changed[position:] = (changed[position:] + shift) % 7
+    before = position - 1  # symbols that were predicted
     ours, theirs = read(checkpoint, IDS), read(checkpoint, changed)
     assert np.array_equal(ours[:before], theirs[:before])
     assert ours[before] != theirs[before]
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_what_was_read_changes_what_is_expected_beyond_what_the_state_remembers(name: str) -> None:
+def test_learning_changes_predictions_beyond_the_change_of_the_state(name: str) -> None:
     checkpoint, changed = network(name), IDS.copy()
     changed[3] = (changed[3] + 1) % 7
     difference = read(checkpoint, changed) - read(checkpoint, IDS)
@@ -116,7 +118,7 @@ class ByTorch:
         self.trained = {name: weight.detach().clone() for name, weight in self.weights.items()}
 
     def gradients(self, chunks: Iterable[Chunk]) -> Iterator[dict[str, Tensor]]:
-        """Of each chunk's mean surprise, state carried; what is done with them is done before the next chunk."""
+        """The gradients of each chunk's mean surprise, with carried state; the caller may update between two chunks."""
         state = None
         for chunk in chunks:
             outputs, (hidden, cell) = self.lstm(self.embedding(torch.from_numpy(chunk.inputs)), state)
@@ -135,8 +137,8 @@ class ByTorch:
         for g in self.gradients(one_stream(ids, length)):
             with torch.no_grad():
                 for name, W in self.weights.items():
-                    back = torch.minimum(config.decay * M[name] / mean, torch.ones(())) * (self.trained[name] - W)
-                    W.add_(back - config.learning_rate * g[name] / (M[name] + config.epsilon * mean))
+                    pull = torch.minimum(config.decay * M[name] / mean, torch.ones(())) * (self.trained[name] - W)
+                    W.add_(pull - config.learning_rate * g[name] / (M[name] + config.epsilon * mean))
         return self.weights
 
 
@@ -144,7 +146,7 @@ class ByTorch:
 def test_weights_move_as_the_equation_says(decay: float) -> None:
     checkpoint, config = network(num_layers=1), replace(LEARNING, decay=decay)
     model = AdaptingModel(checkpoint, TRAINING, config)
-    assert len(costs(model.predict(IDS))) == len(IDS) - 1
+    assert len(surprises(model.predict(IDS))) == len(IDS) - 1
     expected = ByTorch(checkpoint, config).learn(TRAINING, IDS)
     adapted = model.adapted("a text").weights
     assert adapted.keys() == expected.keys()
@@ -154,19 +156,19 @@ def test_weights_move_as_the_equation_says(decay: float) -> None:
 
 
 def test_a_strong_decay_keeps_the_weights_near_the_trained_ones() -> None:
-    """They are never farther than a single segment takes them."""
+    """They are never farther away than one update moves them."""
 
     def distance(config: DynamicConfig) -> float:
         checkpoint = network()
         model = AdaptingModel(checkpoint, TRAINING, config)
-        costs(model.predict(np.tile(IDS, 5)))
+        surprises(model.predict(np.tile(IDS, 5)))
         weights = model.adapted("a text").weights
         return sum(float(np.abs(weights[name] - checkpoint.weights[name]).sum()) for name in weights)
 
     assert distance(replace(LEARNING, decay=1e9)) < 0.2 * distance(replace(LEARNING, decay=0.0))
 
 
-def test_a_text_that_comes_again_gets_cheaper() -> None:
+def test_a_repeated_text_is_predicted_better() -> None:
     again = read(network(), np.tile(IDS, 12)).tolist()
     first, last = np.mean(again[: len(IDS)]), np.mean(again[-len(IDS) :])
     assert last < 0.85 * first
@@ -174,7 +176,7 @@ def test_a_text_that_comes_again_gets_cheaper() -> None:
     assert np.mean(still[-len(IDS) :]) == pytest.approx(np.mean(still[: len(IDS)]), rel=0.05)
 
 
-# What is read, and what is left of it
+# The order of reading, and the adapted model
 
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(1, 12), st.booleans())
@@ -183,14 +185,14 @@ def test_every_symbol_is_predicted_once_and_in_order(symbols: list[int], segment
     ids = np.array(symbols)
     config = replace(LEARNING, segment_length=segment, scale_chunks=2)
     parts = list(AdaptingModel(network(num_layers=1, lines=lines), TRAINING, config).predict(ids))
-    places = [place for part in parts for place in part.positions.tolist()]
+    positions = [position for part in parts for position in part.positions.tolist()]
     found = [symbol for part in parts for symbol in part.ids.tolist()]
     if not lines:
-        assert (places, found) == (list(range(1, len(ids))), symbols[1:])
+        assert (positions, found) == (list(range(1, len(ids))), symbols[1:])
         return
     ended, before = [*symbols, 0], [0, *symbols]
-    assert places == [place for place, symbol in enumerate(ended) if (before[place], symbol) != (0, 0)]
-    assert found == [ended[place] for place in places]
+    assert positions == [position for position, symbol in enumerate(ended) if (before[position], symbol) != (0, 0)]
+    assert found == [ended[position] for position in positions]
 
 
 def test_a_model_of_lines_begins_each_from_the_initial_state() -> None:
@@ -205,7 +207,7 @@ def test_a_model_of_lines_begins_each_from_the_initial_state() -> None:
     assert learned[SEGMENT:].all()
 
 
-def test_the_adapted_model_holds_what_it_has_become_and_the_given_one_stays() -> None:
+def test_the_adapted_model_has_the_new_weights_and_the_given_one_is_unchanged() -> None:
     checkpoint = replace(network(), extra={"resume": np.zeros(3)})
     checkpoint = replace(checkpoint, record=replace(checkpoint.record, validation_nats=2.0, best_nats=1.9, step=60))
     before = {name: weight.copy() for name, weight in checkpoint.weights.items()}
@@ -213,7 +215,7 @@ def test_the_adapted_model_holds_what_it_has_become_and_the_given_one_stays() ->
     unread = model.adapted("nothing")
     assert all(np.array_equal(unread.weights[name], before[name]) for name in before)
 
-    costs(model.predict(IDS))
+    surprises(model.predict(IDS))
     adapted = model.adapted(HELD_OUT)
     assert all(np.array_equal(checkpoint.weights[name], before[name]) for name in before)
     assert not any(np.array_equal(adapted.weights[name], before[name]) for name in before)
@@ -226,12 +228,12 @@ def test_the_adapted_model_holds_what_it_has_become_and_the_given_one_stays() ->
 
     further = AdaptingModel(adapted, TRAINING, LEARNING)
     engine = NumpyEngine(adapted.network, adapted.weights)
-    nats = costs(further.predict(IDS))
+    nats = surprises(further.predict(IDS))
     assert_allclose(nats[: SEGMENT - 1].sum(), score(engine, one_stream(IDS[:SEGMENT])).nats, rtol=1e-5)
     assert further.adapted("other.txt").record.adapted_to == (HELD_OUT, "other.txt")
 
 
 @pytest.mark.parametrize("symbols", [2, 3, SEGMENT, SEGMENT + 1])
 def test_a_training_text_of_a_few_symbols_is_enough(symbols: int) -> None:
-    nats = costs(AdaptingModel(network(), TRAINING[:symbols], LEARNING).predict(IDS))
+    nats = surprises(AdaptingModel(network(), TRAINING[:symbols], LEARNING).predict(IDS))
     assert np.isfinite(nats).all()

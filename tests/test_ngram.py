@@ -1,4 +1,4 @@
-"""The n-gram model: probabilities by hand, by slow Fractions, and what must hold of any."""
+"""The n-gram model: probabilities by hand, with exact fractions, and properties of every such model."""
 
 import math
 from collections import Counter
@@ -34,23 +34,23 @@ def model_of(text: Sequence[int], order: int, alphabet: Alphabet) -> NgramModel:
     return list(models(counted(text, alphabet)))[order - 1]
 
 
-def costs(model: NgramModel, text: Sequence[int]) -> NDArray[np.float64]:
+def surprises(model: NgramModel, text: Sequence[int]) -> NDArray[np.float64]:
     """The surprise of each symbol of a text."""
     return np.concatenate([np.zeros(0), *model.nats(as_ids(text), 0, len(text))])
 
 
-def chances(model: NgramModel, context: Sequence[int]) -> list[float]:
+def probabilities_after(model: NgramModel, context: Sequence[int]) -> list[float]:
     """The probability of every symbol after a context."""
-    return [math.exp(-costs(model, [*context, symbol])[-1]) for symbol in range(model.alphabet.vocab_size)]
+    return [math.exp(-surprises(model, [*context, symbol])[-1]) for symbol in range(model.alphabet.vocab_size)]
 
 
-# The formulas, slowly
+# The formulas with exact fractions
 
 
-def past(text: Sequence[int], place: int, longest: int, boundary: int | None) -> Gram:
-    """The symbols before a place that may be looked at: back to the nearest boundary, and no more than `longest`."""
+def context_of(text: Sequence[int], position: int, longest: int, boundary: int | None) -> Gram:
+    """The context of a position: the symbols back to the nearest boundary, at most `longest`."""
     context: list[int] = []
-    for symbol in reversed(text[max(0, place - longest) : place]):
+    for symbol in reversed(text[max(0, position - longest) : position]):
         context.insert(0, symbol)
         if symbol == boundary:
             break
@@ -58,12 +58,12 @@ def past(text: Sequence[int], place: int, longest: int, boundary: int | None) ->
 
 
 def slow_counts(text: Sequence[int], order: int, boundary: int | None) -> Iterator[Counter[Gram]]:
-    """Of orders 1, 2, ..., `order`: of the highest how often each n-gram occurs, below what can stand before it."""
-    whole = [(*past(text, place, order - 1, boundary), symbol) for place, symbol in enumerate(text)]
+    """The counts of orders 1 to `order`: occurrences at the highest, distinct symbols before each n-gram below it."""
+    whole = [(*context_of(text, position, order - 1, boundary), symbol) for position, symbol in enumerate(text)]
     for length in range(1, order):
         longer = {gram[-length - 1 :] for gram in whole if len(gram) > length}
-        nothing_before = [gram for gram in whole if len(gram) == length]
-        yield Counter(gram[1:] for gram in longer) + Counter(nothing_before)
+        initial = [gram for gram in whole if len(gram) == length]
+        yield Counter(gram[1:] for gram in longer) + Counter(initial)
     yield Counter(gram for gram in whole if len(gram) == order)
 
 
@@ -75,35 +75,37 @@ def slow_discounts(counts: Counter[Gram]) -> dict[int, Fraction]:
     return {c: min(max(c - (c + 1) * y * Fraction(n[c + 1], n[c]), Fraction(1, 20)), Fraction(c)) for c in (1, 2, 3)}
 
 
-def slow_chance(levels: Sequence[Counter[Gram]], vocab_size: int, context: Gram, symbol: int) -> Fraction:
-    chance = Fraction(1, vocab_size)
+def slow_probability(levels: Sequence[Counter[Gram]], vocab_size: int, context: Gram, symbol: int) -> Fraction:
+    probability = Fraction(1, vocab_size)
     for counts, length in zip(levels, range(len(context) + 1), strict=False):
         discounts, h = slow_discounts(counts), context[len(context) - length :]
         after = {gram[-1]: count for gram, count in counts.items() if gram[:-1] == h}
         if after:
-            left = sum((discounts[min(count, 3)] for count in after.values()), Fraction(0))
+            discounted = sum((discounts[min(count, 3)] for count in after.values()), Fraction(0))
             count = after.get(symbol, 0)
             kept = count - discounts[min(count, 3)] if count else Fraction(0)
-            chance = (kept + left * chance) / sum(after.values())
-    return chance
+            probability = (kept + discounted * probability) / sum(after.values())
+    return probability
 
 
-# What the formulas give
+# The model equals the formulas
 
 
 def test_probabilities_worked_out_by_hand() -> None:
-    """Of a b a a b. No order has n-grams of all counts from 1 to 4, so that every discount is 1/2."""
+    """The text is a b a a b. No order has n-grams of all counts from 1 to 4, so that every discount is 1/2."""
     text, alphabet = [0, 1, 0, 0, 1], Alphabet(2)
-    # alone: a three times, b twice, half of each discounted and the 1/5 spread over both
+    # order 1 alone: a occurs three times, b twice; 1/2 is subtracted from each count, and the 1/5 is spread over both
     one: dict[Gram, list[Fraction]] = {(): [Fraction(3, 5), Fraction(2, 5)]}
-    # below: a follows a and b and begins the text, b follows a: (3 - 1/2) / 4 + 1/4 1/2, (1 - 1/2) / 4 + 1/4 1/2
+    # order 1 as a lower order: a follows a and b and begins the text, b follows a:
+    # (3 - 1/2) / 4 + 1/4 1/2, (1 - 1/2) / 4 + 1/4 1/2
     a, b = Fraction(3, 4), Fraction(1, 4)
     # ab twice, aa once, ba once
     two: dict[Gram, list[Fraction]] = {
         (0,): [Fraction(1, 6) + a / 3, Fraction(1, 2) + b / 3],
         (1,): [Fraction(1, 2) + a / 2, b / 2],
     }
-    # aba, baa, aab once each; below, ab begins the text and follows a, aa follows b, ba follows a: as above
+    # aba, baa and aab occur once each; at order 2 as a lower order, ab begins the text and follows a, aa follows b,
+    # ba follows a: the counts are those above
     three: dict[Gram, list[Fraction]] = {
         (0, 1): [Fraction(1, 2) + two[1,][0] / 2, two[1,][1] / 2],
         (1, 0): [Fraction(1, 2) + two[0,][0] / 2, two[0,][1] / 2],
@@ -116,30 +118,33 @@ def test_probabilities_worked_out_by_hand() -> None:
         model = model_of(text, order, alphabet)
         for context, probabilities in expected.items():
             assert sum(probabilities) == 1
-            assert_allclose(chances(model, context), [float(p) for p in probabilities], rtol=1e-12)
+            assert_allclose(probabilities_after(model, context), [float(p) for p in probabilities], rtol=1e-12)
 
 
 @given(TEXTS, TEXTS, st.integers(1, 4), st.sampled_from([None, 0, 2]))
 @settings(deadline=None, max_examples=60)
-def test_every_probability_is_that_of_the_formulas(
+def test_every_probability_equals_the_formulas(
     text: list[int], read: list[int], order: int, boundary: int | None
 ) -> None:
     levels = list(slow_counts(text, order, boundary))
     expected = [
-        slow_chance(levels, 4, past(read, place, order - 1, boundary), symbol) for place, symbol in enumerate(read)
+        slow_probability(levels, 4, context_of(read, position, order - 1, boundary), symbol)
+        for position, symbol in enumerate(read)
     ]
     model = model_of(text, order, Alphabet(4, boundary))
-    assert_allclose(costs(model, read), [-math.log(chance) for chance in expected], rtol=1e-9)
+    assert_allclose(surprises(model, read), [-math.log(probability) for probability in expected], rtol=1e-9)
 
 
 @pytest.mark.parametrize("boundary", [None, 0])
-def test_discounts_follow_from_how_many_were_seen_once_to_four_times(boundary: int | None) -> None:
+def test_discounts_follow_from_the_numbers_of_ngrams_with_counts_one_to_four(boundary: int | None) -> None:
     text = LONG_TEXT.tolist()
     levels = list(slow_counts(text, 3, boundary))
     assert any(0 < slow_discounts(level)[1] != Fraction(1, 2) for level in levels)
-    expected = [slow_chance(levels, 6, past(text, place, 2, boundary), text[place]) for place in range(100)]
+    expected = [
+        slow_probability(levels, 6, context_of(text, position, 2, boundary), text[position]) for position in range(100)
+    ]
     model = model_of(text, 3, Alphabet(6, boundary))
-    assert_allclose(costs(model, text)[:100], [-math.log(chance) for chance in expected], rtol=1e-9)
+    assert_allclose(surprises(model, text)[:100], [-math.log(probability) for probability in expected], rtol=1e-9)
 
 
 @given(TEXTS, st.lists(st.integers(0, 4), max_size=8), st.integers(1, 9), st.sampled_from([None, 0]))
@@ -149,40 +154,40 @@ def test_probabilities_are_above_zero_and_sum_to_one_in_every_context(
 ) -> None:
     model = model_of(text, order, Alphabet(5, boundary))  # 4 is in no text
     for shown in (context, [], text[:order], text[-order:], [*text, 0], [4, 4]):
-        probabilities = chances(model, shown)
+        probabilities = probabilities_after(model, shown)
         assert min(probabilities) > 0
         assert math.fsum(probabilities) == pytest.approx(1, rel=1e-12)
 
 
 @given(st.lists(st.integers(0, 3), max_size=30), st.lists(st.integers(0, 3), max_size=30), TEXTS, TEXTS)
 @settings(deadline=None, max_examples=50)
-def test_what_stands_before_a_boundary_changes_nothing_after_it(
-    before: list[int], otherwise: list[int], rest: list[int], text: list[int]
+def test_the_text_before_a_boundary_changes_nothing_after_it(
+    before: list[int], other_before: list[int], rest: list[int], text: list[int]
 ) -> None:
     model = model_of(text, 5, Alphabet(4, boundary=1))
-    one, other = (costs(model, [*start, 1, *rest])[len(start) + 1 :] for start in (before, otherwise))
+    one, other = (surprises(model, [*start, 1, *rest])[len(start) + 1 :] for start in (before, other_before))
     assert np.array_equal(one, other)
 
 
 def test_no_context_reaches_before_the_beginning() -> None:
-    """Nor is it taken for symbols that are 0."""
+    """The missing context is not taken for symbols with id 0."""
     text = [0, 0, 0, 1] * 9
     model = model_of(text, 4, Alphabet(2))
-    assert costs(model, [1])[0] > costs(model, [0, 0, 0, 1])[3]
-    assert costs(model, [0, 1])[1] > costs(model, [0, 0, 0, 1])[3]
+    assert surprises(model, [1])[0] > surprises(model, [0, 0, 0, 1])[3]
+    assert surprises(model, [0, 1])[1] > surprises(model, [0, 0, 0, 1])[3]
 
 
-# However it is counted
+# The way of counting does not matter
 
 
 @given(TEXTS, st.lists(st.integers(0, 80), max_size=4), st.integers(1, 90), st.sampled_from([None, 0]))
 @settings(deadline=None, max_examples=60)
-def test_parts_and_blocks_of_any_size_are_the_whole(
+def test_parts_and_blocks_of_any_size_give_the_same_counts(
     text: list[int], cuts: list[int], block: int, boundary: int | None
 ) -> None:
     alphabet = Alphabet(4, boundary)
     whole = counted(text, alphabet)
-    expected = costs(list(models(whole))[3], text)
+    expected = surprises(list(models(whole))[3], text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ngram, "_BLOCK", block)
         counter, ends = NgramCounter(alphabet), sorted({min(cut, len(text)) for cut in cuts} | {len(text)})
@@ -190,7 +195,7 @@ def test_parts_and_blocks_of_any_size_are_the_whole(
             counter.add(as_ids(text), start, stop)
         assert_same_ngrams(counter, whole)
         model = list(models(counter))[3]
-        assert np.array_equal(costs(model, text), expected)
+        assert np.array_equal(surprises(model, text), expected)
         middle = len(text) // 2
         assert_allclose(np.concatenate([np.zeros(0), *model.nats(as_ids(text), middle, len(text))]), expected[middle:])
 
@@ -203,12 +208,12 @@ def assert_same_ngrams(counter: NgramCounter, other: NgramCounter) -> None:
 
 @given(TEXTS, st.integers(1, 60), st.integers(1, 40), st.sampled_from([None, 0]))
 @settings(deadline=None, max_examples=60)
-def test_an_order_given_up_leaves_what_would_have_been_counted_without_it(
+def test_a_dropped_order_leaves_the_counts_of_a_counter_without_it(
     text: list[int], most: int, block: int, boundary: int | None
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ngram, "_BLOCK", block)
-        patch.setattr(ngram, "MOST_NGRAMS", most)
+        patch.setattr(ngram, "MAX_NGRAMS", most)
         counter = counted(text, Alphabet(4, boundary))
         assert len(counter.ngrams()[-1].keys) <= most or counter.order == 1
     with pytest.MonkeyPatch.context() as patch:
@@ -224,52 +229,52 @@ def test_large_vocabularies_have_fewer_orders(vocab_size: int, longest: int) -> 
     text = [0, last, last // 2, last, 0] * 20
     model = list(models(counted(text, alphabet)))[-1]
     assert model.order == longest
-    assert costs(model, text)[20:].max() < 0.1
-    unseen = math.exp(-costs(model, [*text, last // 3])[-1])
+    assert surprises(model, text)[20:].max() < 0.1
+    unseen = math.exp(-surprises(model, [*text, last // 3])[-1])
     assert vocab_size < 3 or 0 < unseen < 2 / vocab_size
 
 
 @pytest.mark.parametrize("text", [[], [1]])
-def test_next_to_no_text_teaches_next_to_nothing(text: list[int]) -> None:
+def test_an_almost_empty_text_gives_almost_uniform_probabilities(text: list[int]) -> None:
     for model in models(counted(text, Alphabet(4))):
         expected = Fraction(1, 2) + Fraction(1, 8) if text else Fraction(1, 4)
-        assert chances(model, [])[1] == pytest.approx(float(expected))
-        assert costs(model, []).size == 0
+        assert probabilities_after(model, [])[1] == pytest.approx(float(expected))
+        assert surprises(model, []).size == 0
 
 
-# Which order
+# The choice of the order
 
 
 def best_order(text: Sequence[int], alphabet: Alphabet) -> int:
-    """By trying all of them."""
+    """The best order, found by trying all of them."""
     cut = len(text) - len(text) // 10
-    tried = [costs(model, text)[cut:].sum() for model in models(counted(text[:cut], alphabet))]
+    tried = [surprises(model, text)[cut:].sum() for model in models(counted(text[:cut], alphabet))]
     return 1 + int(np.argmin(tried))
 
 
 @pytest.mark.parametrize("boundary", [None, 0])
 @pytest.mark.parametrize("period", [1, 2, 3, 5])
-def test_the_order_is_that_which_predicts_the_last_tenth_best(period: int, boundary: int | None) -> None:
+def test_the_order_is_the_one_that_predicts_the_last_tenth_best(period: int, boundary: int | None) -> None:
     generator, alphabet = np.random.default_rng(period), Alphabet(4, boundary)
     text = generator.integers(0, 4, 2000).tolist()
-    for place in range(period, len(text)):  # mostly what came `period` symbols before, and one more
+    for position in range(period, len(text)):  # mostly the symbol `period` positions before, plus 1
         if generator.random() < 0.8:
-            text[place] = (text[place - period] + 1) % 4
+            text[position] = (text[position - period] + 1) % 4
     model = fit(as_ids(text), alphabet)
     assert model.order == best_order(text, alphabet)
-    assert np.array_equal(costs(model, text), costs(model_of(text, model.order, alphabet), text))
+    assert np.array_equal(surprises(model, text), surprises(model_of(text, model.order, alphabet), text))
 
 
 @pytest.mark.parametrize("text", [[], [1], [1, 2], list(range(4)) * 3])
 def test_a_text_of_a_few_symbols_has_a_model(text: list[int]) -> None:
     model = fit(as_ids(text), Alphabet(4))
-    assert math.fsum(chances(model, text)) == pytest.approx(1)
+    assert math.fsum(probabilities_after(model, text)) == pytest.approx(1)
 
 
-def test_the_order_may_be_given_up_when_the_last_tenth_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_order_may_be_dropped_when_the_last_tenth_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
     text, alphabet = [0, 0, 1, 1, 2, 2, 3, 3] * 30, Alphabet(4)
     text[-3:] = [1, 3, 0]
     best = fit(as_ids(text), alphabet).order
     assert best > 1
-    monkeypatch.setattr(ngram, "MOST_NGRAMS", len(counted(text, alphabet).ngrams()[best - 1].keys) - 1)
+    monkeypatch.setattr(ngram, "MAX_NGRAMS", len(counted(text, alphabet).ngrams()[best - 1].keys) - 1)
     assert fit(as_ids(text), alphabet).order < best

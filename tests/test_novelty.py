@@ -1,4 +1,4 @@
-"""What a text has in common with another, by the index and by looking everywhere."""
+"""What a text has in common with a training text, by the index and by a search at every position."""
 
 from collections.abc import Sequence
 
@@ -23,10 +23,12 @@ def as_ids(symbols: Sequence[int]) -> NDArray[np.uint8]:
     return np.array(symbols, np.uint8)
 
 
-def stands_in(training: Sequence[int], run: Sequence[int]) -> list[int]:
-    """The places where a run begins."""
+def occurrences(training: Sequence[int], run: Sequence[int]) -> list[int]:
+    """The positions where a run begins."""
     return [
-        place for place in range(len(training) - len(run) + 1) if list(training[place : place + len(run)]) == list(run)
+        position
+        for position in range(len(training) - len(run) + 1)
+        if list(training[position : position + len(run)]) == list(run)
     ]
 
 
@@ -41,24 +43,26 @@ def compared(training: str, written: str, *, lines: bool = False, real: str = ""
 
 @given(TEXTS, TEXTS)
 @settings(deadline=None, max_examples=150)
-def test_runs_and_shares_are_those_found_by_looking_everywhere(training: list[int], text: list[int]) -> None:
+def test_runs_and_fractions_equal_those_of_an_exhaustive_search(training: list[int], text: list[int]) -> None:
     index = SuffixIndex.build(as_ids(training))
     runs = [
-        max(n for n in range(len(text) - place + 1) if n == 0 or stands_in(training, text[place : place + n]))
-        for place in range(len(text))
+        max(
+            n for n in range(len(text) - position + 1) if n == 0 or occurrences(training, text[position : position + n])
+        )
+        for position in range(len(text))
     ]
     assert longest_runs(index, as_ids(text)).tolist() == runs
 
     copying = measure_copying(index, as_ids(text))
     assert (copying.symbols, copying.longest, copying.lines) == (len(text), max(runs, default=0), None)
     assert list(copying.fractions) == [n for n in NGRAM_LENGTHS if n <= len(text)]
-    for n, share in copying.fractions.items():
-        ngrams = [text[place : place + n] for place in range(len(text) - n + 1)]
-        assert share == pytest.approx(sum(bool(stands_in(training, ngram)) for ngram in ngrams) / len(ngrams))
+    for n, fraction in copying.fractions.items():
+        ngrams = [text[position : position + n] for position in range(len(text) - n + 1)]
+        assert fraction == pytest.approx(sum(bool(occurrences(training, ngram)) for ngram in ngrams) / len(ngrams))
     if copying.longest:
         run = text[copying.position : copying.position + copying.longest]
         assert len(run) == copying.longest
-        assert copying.training_position == stands_in(training, run)[0]
+        assert copying.training_position == occurrences(training, run)[0]
 
 
 def test_the_longest_run_is_shown_with_the_line_in_which_it_stands_first() -> None:
@@ -101,7 +105,7 @@ def test_what_is_copied_whole_has_all_shares_and_what_is_foreign_none() -> None:
     assert found.real.longest == 0
 
 
-def test_as_much_of_real_text_is_looked_at_as_was_written() -> None:
+def test_as_many_symbols_of_real_text_are_compared_as_were_written() -> None:
     training, real = encoded("abc" * 30), encoded("defabcabcabcabcabc")
     found = compare_copying(training, encoded("defab"), real, LETTERS, lines=False)
     assert found.real == found.written
@@ -112,7 +116,7 @@ def test_as_much_of_real_text_is_looked_at_as_was_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "share"),
+    ("written", "fraction"),
     [
         ("abc\n", 1.0),  # the first line of the training text
         ("def\n", 1.0),
@@ -120,8 +124,8 @@ def test_as_much_of_real_text_is_looked_at_as_was_written() -> None:
         ("ab\n", 0.0),  # only part of a line
         ("bc\n", 0.0),
         ("abc\ndef\nghi\nj\n", 0.75),
-        ("def\n\n\nj\n", 0.5),  # empty lines are none
-        ("j\ndef", 0.0),  # what may be cut short does not count
+        ("def\n\n\nj\n", 0.5),  # empty lines do not count
+        ("j\ndef", 0.0),  # a last line that may be incomplete does not count
         ("def\nde", 1.0),
         ("def", None),
         ("\n\n", None),
@@ -129,15 +133,15 @@ def test_as_much_of_real_text_is_looked_at_as_was_written() -> None:
     ],
 )
 @pytest.mark.parametrize("ending", ["\n", ""])
-def test_whole_lines_are_found_wherever_they_stand(written: str, share: float | None, ending: str) -> None:
+def test_whole_lines_are_found_wherever_they_stand(written: str, fraction: float | None, ending: str) -> None:
     copying, _, _ = compared("abc\n\ndef\nghi" + ending, written, lines=True)
-    assert copying.lines == share
+    assert copying.lines == fraction
     assert compared("abc\n\ndef\nghi" + ending, written)[0].lines is None
 
 
 @given(st.lists(st.text("ab", max_size=3), max_size=12), st.lists(st.text("ab", max_size=3), max_size=12))
 @settings(deadline=None, max_examples=80)
-def test_the_share_of_lines_is_that_found_by_looking_everywhere(training: list[str], written: list[str]) -> None:
+def test_the_fraction_of_lines_equals_that_of_an_exhaustive_search(training: list[str], written: list[str]) -> None:
     training_text, text = ("".join(line + "\n" for line in lines) for lines in (training, written))
     copying, _, _ = compared(training_text, text, lines=True)
     filled = [line for line in written if line]

@@ -1,4 +1,4 @@
-"""The score: exact sums, whatever the pieces, and an independent computation."""
+"""The score: exact sums for any chunk length, and equality with an independent computation."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -43,7 +43,7 @@ def test_numbers_follow_from_the_sums() -> None:
     assert result.accuracy == 0.25
 
 
-def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_vocabulary() -> None:
+def test_a_uniform_model_needs_the_logarithm_of_the_vocabulary() -> None:
     network = small_network(CELLS["lstm"])
     engine = NumpyEngine(network, {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()})
     result = score(engine, one_stream(IDS))
@@ -65,7 +65,7 @@ def test_pieces_of_any_length_give_the_same_sum(name: str, chunk_length: int) ->
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_score_equals_an_independent_computation_by_torch(num_layers: int) -> None:
     """nn.Embedding, nn.LSTM and nn.Linear with copied weights, over the whole text at once."""
-    size = 6  # of the embedding too, so that all layers are alike
+    size = 6  # also of the embedding, so that all layers have the same shape
     network = build_network(ModelConfig(CellKind.LSTM, size, num_layers, embedding_size=size), VOCAB_SIZE)
     named = random_weights(network)
     engine = NumpyEngine(network, single(named))
@@ -86,13 +86,15 @@ def test_score_equals_an_independent_computation_by_torch(num_layers: int) -> No
                     "bias_hh_l0": torch.zeros(4 * size),
                 }
             )
-            above, _ = lstm(outputs)
-            outputs = above + outputs if layer else above  # every further layer adds to what it was given
+            layer_outputs, _ = lstm(outputs)
+            outputs = (
+                layer_outputs + outputs if layer else layer_outputs
+            )  # residual connections: every further layer adds to its input
         expected = nn.functional.cross_entropy(head(outputs)[0], ids[1:])
     assert score(engine, one_stream(IDS)).nats_per_character == pytest.approx(float(expected), abs=1e-6)
 
 
-def test_torch_and_numpy_score_alike() -> None:
+def test_torch_and_numpy_give_the_same_score() -> None:
     network = small_network(CELLS["peephole"], attention=2)
     weights = single(random_weights(network))
     reader = TorchEngine(Model(network, weights, torch.device("cpu")))
@@ -110,19 +112,19 @@ def test_cold_windows_begin_from_the_initial_state() -> None:
         assert_allclose(score(engine, cold_windows(IDS, 50, batch_size)).nats, sum(parts), rtol=1e-5)
 
 
-# What was predicted, and where it stands
+# What was predicted, and at which positions
 
 
 def read_through(chunks: Iterable[Chunk]) -> tuple[list[int], list[int]]:
-    """The places and the ids of all that is predicted."""
-    places, ids = list[int](), list[int]()
+    """The positions and the ids of all predicted symbols."""
+    positions, ids = list[int](), list[int]()
     for chunk in chunks:
         part = predicted(chunk, np.zeros((*chunk.inputs.shape, VOCAB_SIZE), np.float32))
         if part is not None:
             assert len(part.logits) == len(part.ids) == len(part.positions)
-            places += part.positions.tolist()
+            positions += part.positions.tolist()
             ids += part.ids.tolist()
-    return places, ids
+    return positions, ids
 
 
 @given(
@@ -132,7 +134,7 @@ def read_through(chunks: Iterable[Chunk]) -> tuple[list[int], list[int]]:
     st.lists(st.integers(0, 120), max_size=5),
 )
 @settings(deadline=None, max_examples=80)
-def test_of_a_text_each_place_but_the_first_is_predicted_once(
+def test_of_a_text_each_position_but_the_first_is_predicted_once(
     symbols: list[int], length: int, batch_size: int, cuts: list[int]
 ) -> None:
     ids = np.array(symbols, np.uint8)
@@ -142,18 +144,18 @@ def test_of_a_text_each_place_but_the_first_is_predicted_once(
         overlapping_streams(ids, batch_size, 2, length),
         cold_windows(ids, length, batch_size),
     ):
-        places, predicted_ids = read_through(chunks)
-        assert sorted(places) == list(range(1, len(ids)))
-        assert predicted_ids == ids[places].tolist()
+        positions, predicted_ids = read_through(chunks)
+        assert sorted(positions) == list(range(1, len(ids)))
+        assert predicted_ids == ids[positions].tolist()
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=80), st.integers(0, 2), st.integers(1, 9), st.integers(1, 5))
 @settings(deadline=None, max_examples=80)
-def test_of_lines_each_place_but_empty_lines_is_predicted_once(
+def test_of_lines_each_position_but_empty_lines_is_predicted_once(
     symbols: list[int], newline: int, length: int, batch_size: int
 ) -> None:
     ids = np.array(symbols, np.uint8)
-    ended = np.append(ids, newline)  # where the last line does not end, its end is predicted after the text
+    ended = np.append(ids, newline)  # the end of a last line without a line feed is predicted after the text
     before = np.concatenate([[newline], ids])
     expected = np.flatnonzero((ended != newline) | (before != newline)).tolist()
     for chunks in (
@@ -161,16 +163,16 @@ def test_of_lines_each_place_but_empty_lines_is_predicted_once(
         lines_in_order(ids, newline, length),
         ShuffledLines(ids, newline, batch_size, length, seed=0).chunks(3),
     ):
-        places, predicted_ids = read_through(chunks)
-        assert sorted(places) == expected
-        assert predicted_ids == ended[places].tolist()
+        positions, predicted_ids = read_through(chunks)
+        assert sorted(positions) == expected
+        assert predicted_ids == ended[positions].tolist()
     assert read_through(lines_in_order(ids, newline, length))[0] == expected
 
 
-def test_training_knows_where_its_symbols_stand_too() -> None:
-    places, ids = read_through(ParallelStreams(IDS, batch_size=3, chunk_length=20, seed=1).chunks(2))
-    assert len(set(places)) == len(places) > 350
-    assert ids == IDS[places].tolist()
+def test_training_chunks_have_the_positions_of_their_symbols_too() -> None:
+    positions, ids = read_through(ParallelStreams(IDS, batch_size=3, chunk_length=20, seed=1).chunks(2))
+    assert len(set(positions)) == len(positions) > 350
+    assert ids == IDS[positions].tolist()
 
 
 @pytest.mark.parametrize("cut", [one_stream, lambda ids: cold_windows(ids, 9), lambda ids: every_line(ids, 0, 4)])
@@ -184,7 +186,7 @@ def test_sums_by_block_are_those_of_the_score(cut: Callable[[Ids], Iterable[Chun
     parts = list(predict(engine, cut(IDS)))
     assert result.nats == pytest.approx(sum(float(part.nats.sum()) for part in parts))
     for part in parts:
-        chances = np.exp(part.logits.astype(np.float64))
-        chances /= chances.sum(axis=1, keepdims=True)
-        assert_allclose(part.nats, -np.log(chances[np.arange(len(part.ids)), part.ids]), rtol=1e-5, atol=1e-6)
-        assert np.array_equal(part.correct, chances.argmax(axis=1) == part.ids)
+        probabilities = np.exp(part.logits.astype(np.float64))
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        assert_allclose(part.nats, -np.log(probabilities[np.arange(len(part.ids)), part.ids]), rtol=1e-5, atol=1e-6)
+        assert np.array_equal(part.correct, probabilities.argmax(axis=1) == part.ids)

@@ -1,4 +1,4 @@
-"""How surprising each character is: the whole text, its whole surprise, and what was expected instead."""
+"""The score of each character: the texts, their surprise, and the expected symbols."""
 
 import math
 from itertools import pairwise
@@ -20,14 +20,14 @@ from tests.command_line import untrained_checkpoint
 BYTES = Vocabulary(VocabularyKind.BYTES)
 LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\nabcé日")
 
-OF_WHOLE_AND_BROKEN_CHARACTERS = st.lists(
+COMPLETE_AND_INCOMPLETE_CHARACTERS = st.lists(
     st.sampled_from(
         [b"a", "é".encode(), "日".encode(), "🙂".encode(), b"\xc2", b"\xe6\x97", b"\x80", b"\xf0\x9f", b"\xff"]
     ),
     min_size=1,
     max_size=8,
 ).map(b"".join)
-CODES_OF_SURROGATES = st.lists(st.sampled_from([0xED, 0xA0, 0x80, 0x61]), min_size=1, max_size=8).map(bytes)
+ENCODED_SURROGATES = st.lists(st.sampled_from([0xED, 0xA0, 0x80, 0x61]), min_size=1, max_size=8).map(bytes)
 
 
 def engine_of(vocabulary: Vocabulary) -> NumpyEngine:
@@ -43,19 +43,19 @@ def scored(ids: Ids, vocabulary: Vocabulary, alternatives: int = 5, chunk_length
     return list(score_characters(vocabulary, ids[:1], predictions, alternatives))
 
 
-def costs(ids: Ids, vocabulary: Vocabulary) -> list[float]:
-    """The surprise of each symbol; that of the first, which is given, is 0."""
+def surprises(ids: Ids, vocabulary: Vocabulary) -> list[float]:
+    """The surprise of each symbol; the first symbol is given, so that its surprise is 0."""
     parts = predict(ENGINES[vocabulary.kind], one_stream(ids))
     return [0.0, *(nats for part in parts for nats in part.nats.tolist())]
 
 
 @given(st.text(LETTERS.characters, min_size=1, max_size=40), st.integers(0, 9))
 @settings(deadline=None, max_examples=60)
-def test_characters_are_the_text_with_its_whole_surprise(text: str, alternatives: int) -> None:
+def test_characters_add_up_to_the_text_and_its_surprise(text: str, alternatives: int) -> None:
     ids = LETTERS.encode(text)
     found = scored(ids, LETTERS, alternatives)
     assert [(character.position, character.text) for character in found] == list(enumerate(text))
-    assert_allclose([character.nats for character in found], costs(ids, LETTERS), rtol=1e-5, atol=1e-6)
+    assert_allclose([character.nats for character in found], surprises(ids, LETTERS), rtol=1e-5, atol=1e-6)
     assert (found[0].nats, found[0].expected) == (0.0, ())
     for character in found[1:]:
         assert character.bits == pytest.approx(character.nats / math.log(2))
@@ -66,19 +66,19 @@ def test_characters_are_the_text_with_its_whole_surprise(text: str, alternatives
         if alternatives >= len(LETTERS):
             assert math.fsum(probabilities) == pytest.approx(1)
         by_symbol = {expected.symbol: expected.probability for expected in character.expected}
-        chance = math.exp(-character.nats)
+        probability = math.exp(-character.nats)
         if character.text in by_symbol:
-            assert by_symbol[character.text] == pytest.approx(chance)
+            assert by_symbol[character.text] == pytest.approx(probability)
         else:
-            assert min(probabilities, default=1) >= chance * (1 - 1e-6)
+            assert min(probabilities, default=1) >= probability * (1 - 1e-6)
 
 
 @given(st.text("aé日🙂\n", min_size=1, max_size=30), st.integers(1, 9))
 @settings(deadline=None, max_examples=60)
-def test_characters_of_several_bytes_come_whole_with_the_surprise_of_all(text: str, chunk_length: int) -> None:
+def test_a_character_of_several_bytes_has_the_surprise_of_all_its_bytes(text: str, chunk_length: int) -> None:
     ids = BYTES.encode(text)
     found = scored(ids, BYTES, chunk_length=chunk_length)
-    nats = costs(ids, BYTES)
+    nats = surprises(ids, BYTES)
     begins = np.cumsum([0, *(len(character.encode()) for character in text)]).tolist()
     assert "".join(character.text for character in found) == text
     assert [character.position for character in found] == begins[:-1]
@@ -88,33 +88,33 @@ def test_characters_of_several_bytes_come_whole_with_the_surprise_of_all(text: s
     assert [len(character.expected) for character in found] == [given] + [5] * (len(text) - 1)
 
 
-def test_what_was_expected_of_a_character_of_several_bytes_is_its_first_byte() -> None:
+def test_the_expected_symbols_of_a_character_of_several_bytes_are_those_of_its_first_byte() -> None:
     found = scored(BYTES.encode("aé"), BYTES, alternatives=256)
     (first,) = (e.probability for e in found[1].expected if e.symbol == "0xC3")
     assert found[1].text == "é"
-    assert first == pytest.approx(math.exp(-costs(BYTES.encode("aé"), BYTES)[1]), rel=1e-5)
+    assert first == pytest.approx(math.exp(-surprises(BYTES.encode("aé"), BYTES)[1]), rel=1e-5)
     symbols = {e.symbol for e in found[1].expected}
     assert {"a", "\n", "\x00", "0x80", "0xFF"} <= symbols
     assert len(symbols) == 256
 
 
-@given(st.binary(min_size=1, max_size=20) | OF_WHOLE_AND_BROKEN_CHARACTERS | CODES_OF_SURROGATES)
+@given(st.binary(min_size=1, max_size=20) | COMPLETE_AND_INCOMPLETE_CHARACTERS | ENCODED_SURROGATES)
 @settings(deadline=None, max_examples=80)
-def test_bytes_that_are_no_text_come_out_once_and_so_does_their_surprise(content: bytes) -> None:
+def test_bytes_that_are_not_text_come_out_once_with_their_surprise(content: bytes) -> None:
     ids = np.frombuffer(content, np.uint8)
-    found, nats = scored(ids, BYTES), costs(ids, BYTES)
+    found, nats = scored(ids, BYTES), surprises(ids, BYTES)
     assert "".join(character.text for character in found) == content.decode("utf-8", "replace")
-    places = [character.position for character in found]
-    assert places == sorted({0, *places})
-    stretches = list(pairwise([*places, len(ids)]))
+    positions = [character.position for character in found]
+    assert positions == sorted({0, *positions})
+    stretches = list(pairwise([*positions, len(ids)]))
     assert [content[begin:end].decode("utf-8", "replace") for begin, end in stretches] == [c.text for c in found]
     sums = [sum(nats[begin:end]) for begin, end in stretches]
     assert_allclose([character.nats for character in found], sums, rtol=1e-5, atol=1e-6)
 
 
-@given(OF_WHOLE_AND_BROKEN_CHARACTERS)
+@given(COMPLETE_AND_INCOMPLETE_CHARACTERS)
 @settings(deadline=None, max_examples=40)
-def test_a_character_that_breaks_off_is_one_of_its_own(content: bytes) -> None:
+def test_an_incomplete_character_is_a_character_of_its_own(content: bytes) -> None:
     found = scored(np.frombuffer(content, np.uint8), BYTES)
     assert [character.text for character in found] == list(content.decode("utf-8", "replace"))
 
@@ -122,7 +122,7 @@ def test_a_character_that_breaks_off_is_one_of_its_own(content: bytes) -> None:
 def test_the_rest_of_a_character_whose_first_byte_is_given_has_its_surprise() -> None:
     ids = BYTES.encode("éa")
     first, second = scored(ids, BYTES)
-    nats = costs(ids, BYTES)
+    nats = surprises(ids, BYTES)
     assert (first.position, first.text, len(first.expected)) == (0, "é", 5)
     assert first.nats == pytest.approx(nats[1], rel=1e-5)
     assert (second.position, second.text, len(second.expected)) == (2, "a", 5)
@@ -131,7 +131,7 @@ def test_the_rest_of_a_character_whose_first_byte_is_given_has_its_surprise() ->
 
 @pytest.mark.parametrize("vocabulary", [LETTERS, BYTES])
 def test_of_lines_every_character_was_expected(vocabulary: Vocabulary) -> None:
-    """None is given; each line comes with its end, and empty ones not at all."""
+    """No symbol is given; each line is scored with its line feed, and empty lines are left out."""
     ids, newline = vocabulary.encode("\nab\n\n日c"), vocabulary.newline
     assert newline is not None
     predictions = predict(ENGINES[vocabulary.kind], lines_in_order(ids, newline))

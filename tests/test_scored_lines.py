@@ -1,4 +1,4 @@
-"""How likely each line is: in its place and alone, however the text comes."""
+"""The score of each line, in its context and alone, for any blocks of the text."""
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ def in_blocks(symbols: list[int], cuts: list[int]) -> Iterator[Ids]:
 
 
 def numbered(symbols: list[int]) -> list[tuple[int, list[int]]]:
-    """The lines that are not empty and their numbers, from 1."""
+    """The lines that are not empty, with their numbers from 1."""
     text = "".join(map(str, symbols)).split(str(NEWLINE))
     return [(number, [int(symbol) for symbol in line]) for number, line in enumerate(text, 1) if line]
 
@@ -37,20 +37,20 @@ def shown(lines: list[LineScore]) -> list[tuple[int, list[int]]]:
 
 @given(TEXTS, CUTS)
 @settings(deadline=None, max_examples=100)
-def test_a_line_in_its_place_is_scored_after_all_before_it(symbols: list[int], cuts: list[int]) -> None:
+def test_a_line_in_context_is_scored_after_all_the_text_before_it(symbols: list[int], cuts: list[int]) -> None:
     ids = np.array(symbols, np.uint8)
     lines = list(lines_in_context(ENGINE, in_blocks(symbols, cuts), NEWLINE))
     assert shown(lines) == (numbered(symbols) if len(symbols) > 1 else [])  # of one symbol nothing is predicted
     parts = list(predict(ENGINE, one_stream(ids)))
-    place = 0
+    position = 0
     for line in lines:
-        begin = next(p for p in range(place, len(ids)) if ids[p] != NEWLINE)
+        begin = next(p for p in range(position, len(ids)) if ids[p] != NEWLINE)
         end = min(begin + len(line.ids) + 1, len(ids))  # its line feed included
         assert line.score.characters == end - max(begin, 1)
         nats, correct = sums_within(parts, begin, end)
         assert line.score.nats == pytest.approx(nats, rel=1e-5, abs=1e-6)
         assert line.score.correct == correct
-        place = end
+        position = end
 
 
 def sums_within(parts: list[Predictions], begin: int, end: int) -> tuple[float, int]:
@@ -61,7 +61,7 @@ def sums_within(parts: list[Predictions], begin: int, end: int) -> tuple[float, 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=12), CUTS, st.booleans())
 @settings(deadline=None, max_examples=50)
-def test_without_empty_lines_the_lines_are_the_whole_score(
+def test_without_empty_lines_the_lines_add_up_to_the_score_of_the_text(
     lines: list[list[int]], cuts: list[int], final_newline: bool
 ) -> None:
     symbols = [symbol for line in lines for symbol in (*line, NEWLINE)][: None if final_newline else -1]
@@ -87,7 +87,7 @@ def test_a_separate_line_is_scored_as_if_it_were_the_whole_text(symbols: list[in
         assert line.score.nats == pytest.approx(alone.nats, rel=1e-5)
 
 
-def test_more_lines_than_are_read_at_once() -> None:
+def test_lines_that_need_several_batches() -> None:
     symbols = np.random.default_rng(0).integers(0, 4, 2000).tolist()
     lines = list(separate_lines(ENGINE, in_blocks(symbols, [700]), NEWLINE))
     assert shown(lines) == numbered(symbols)
@@ -104,7 +104,7 @@ def test_a_line_longer_than_any_chunk() -> None:
         assert line.score.nats == pytest.approx(score(ENGINE, one_stream(np.array(read))).nats, rel=1e-5)
 
 
-def test_without_a_line_feed_all_is_one_line() -> None:
+def test_without_a_line_feed_in_the_vocabulary_the_text_is_one_line() -> None:
     symbols = [0, 1, NEWLINE, 2, 1]
     (line,) = lines_in_context(ENGINE, in_blocks(symbols, [2, 3]), None)
     assert (line.number, line.ids.tolist(), line.score.characters) == (1, symbols, 4)

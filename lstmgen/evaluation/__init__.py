@@ -1,4 +1,5 @@
-"""How well a model predicts.
+"""Measures of how well a model predicts a text, and of how much of its own text is copied.
 
-Knows: anything that reads ids and returns logits, NumPy or torch. Does not know: training, files or terminals.
+Knows: anything that reads ids and returns logits, in NumPy or torch.
+Does not know: training, terminals, or how a result is shown.
 """

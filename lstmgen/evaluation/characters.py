@@ -1,6 +1,8 @@
-"""How surprising each character of a text is, and what was expected in its place.
+"""The surprise of each character of a text, and the symbols that the model expected at its position.
 
-Knows: ids, and the characters that a vocabulary makes of them. Does not know: files, terminals or pages.
+The surprise of a symbol is its negative log-probability under the model.
+
+Knows: ids, and how a vocabulary decodes them to characters. Does not know: files, terminals or pages.
 """
 
 import math
@@ -16,9 +18,9 @@ from lstmgen.text.vocabulary import Ids, Vocabulary
 
 @dataclass(frozen=True)
 class Expected:
-    """One symbol that might have come."""
+    """One symbol that the model considered possible at a position."""
 
-    symbol: str  # a character; of bytes that are no ASCII, their number: 0xE9
+    symbol: str  # a character; for a byte outside ASCII its number, such as 0xE9
     probability: float
 
 
@@ -27,59 +29,62 @@ class CharacterScore:
     """One character of the text."""
 
     position: int  # of its first symbol in the text, from 0
-    text: str  # of bytes that are no character U+FFFD, and perhaps several
-    nats: float  # its surprise; that of all its bytes, for a model of bytes
-    expected: tuple[Expected, ...]  # the likeliest symbols in its place, or in that of its first byte
+    text: str  # for bytes that are not valid UTF-8: U+FFFD, possibly several times
+    nats: float  # its surprise; for a model of bytes, the sum over all its bytes
+    expected: tuple[Expected, ...]  # the most likely symbols at its position, or at that of its first byte
 
     @property
     def bits(self) -> float:
-        """Its surprise in bits."""
+        """The surprise in bits."""
         return self.nats / math.log(2)
 
 
-_Symbol = tuple[int, int, float, tuple[Expected, ...]]  # its place, id and surprise, and what was expected
+_Symbol = tuple[int, int, float, tuple[Expected, ...]]  # position, id, surprise in nats, expected symbols
 
 
 def score_characters(
     vocabulary: Vocabulary, first: Ids, predictions: Iterable[Predictions], alternatives: int
 ) -> Iterator[CharacterScore]:
-    """The characters of a text, each with so many symbols that were expected in its place.
+    """Score the characters of a text; each comes with the `alternatives` most likely symbols at its position.
 
     Args:
-        vocabulary: what the ids stand for.
-        first: what was given, not predicted, (symbols,); it comes out without surprise.
-        predictions: of all others, in the order of the text.
-        alternatives: how many.
+        vocabulary: decodes the ids.
+        first: the ids at the beginning that are given and not predicted, (symbols,); their surprise is 0.
+        predictions: the predictions of all other symbols, in the order of the text.
+        alternatives: the number of expected symbols for each character.
     """
     decoder = vocabulary.decoder()
-    place, nats, expected, whole = 0, 0.0, tuple[Expected, ...](), True
-    for at, id_, surprise, likely in chain(_given(first), _predicted(vocabulary, predictions, alternatives)):
+    position, nats, expected, complete = 0, 0.0, tuple[Expected, ...](), True
+    for symbol_position, id_, symbol_nats, likely in chain(
+        _given(first), _predicted(vocabulary, predictions, alternatives)
+    ):
         text = decoder.feed(id_)
-        if not whole and (broken := text[: len(text) - (not decoder.pending)]):  # what had begun was no character
-            yield CharacterScore(place, broken, nats, expected)
-            text, whole = text[len(broken) :], True
-        if whole:
-            place, nats, expected = at, 0.0, likely
-        expected = expected or likely  # of a character whose first byte was given, in place of the second
-        nats += surprise
-        whole = bool(text)
-        if whole:
-            yield CharacterScore(place, text, nats, expected)
+        # The bytes before this one began a character, but this byte does not continue it: they are invalid UTF-8.
+        if not complete and (invalid := text[: len(text) - (not decoder.pending)]):
+            yield CharacterScore(position, invalid, nats, expected)
+            text, complete = text[len(invalid) :], True
+        if complete:
+            position, nats, expected = symbol_position, 0.0, likely
+        expected = expected or likely  # where the first byte of a character was given: those of its second byte
+        nats += symbol_nats
+        complete = bool(text)
+        if complete:
+            yield CharacterScore(position, text, nats, expected)
     if rest := decoder.finish():
-        yield CharacterScore(place, rest, nats, expected)
+        yield CharacterScore(position, rest, nats, expected)
 
 
 def _given(first: Ids) -> Iterator[_Symbol]:
-    for place, id_ in enumerate(first.tolist()):
-        yield place, id_, 0.0, ()
+    for position, id_ in enumerate(first.tolist()):
+        yield position, id_, 0.0, ()
 
 
 def _predicted(vocabulary: Vocabulary, predictions: Iterable[Predictions], alternatives: int) -> Iterator[_Symbol]:
     names = [character or f"0x{number:02X}" for number, character in enumerate(vocabulary.spelling())]
     for part in predictions:
-        likely: Sequence[Any] = [[()] * len(part.ids)] * 2  # none: sorting them takes longer than all else
-        if alternatives:
+        likely: Sequence[Any] = [[()] * len(part.ids)] * 2
+        if alternatives:  # otherwise skip the sorting, which takes longer than all the rest
             likely = [array.tolist() for array in most_likely(part.logits, alternatives)]
-        told = (part.positions.tolist(), part.ids.tolist(), part.nats.tolist(), *likely)
-        for place, id_, surprise, ids, probabilities in zip(*told, strict=True):
-            yield place, id_, surprise, tuple(Expected(names[i], p) for i, p in zip(ids, probabilities, strict=True))
+        columns = (part.positions.tolist(), part.ids.tolist(), part.nats.tolist(), *likely)
+        for position, id_, nats, ids, probabilities in zip(*columns, strict=True):
+            yield position, id_, nats, tuple(Expected(names[i], p) for i, p in zip(ids, probabilities, strict=True))

@@ -1,10 +1,10 @@
-"""How far a score can be trusted: what another stretch of the same kind of text might have given.
+"""Confidence intervals of a score: how much it would vary on other text of the same kind.
 
-Neighbouring characters are not independent: a hard word is hard in all its letters, a hard scene in all its words. So
-whole blocks of the text are drawn again and again, with replacement, and the score computed anew (the block
-bootstrap: Carlstein 1986, Künsch 1989).
+Neighbouring characters are not independent: if a word is hard to predict, all its letters are; if a scene is hard, all
+its words are. Therefore whole blocks of the text are drawn with replacement, many times, and each time the score is
+computed again (the block bootstrap: Carlstein 1986, Künsch 1989).
 
-Knows: sums of surprise by place in the text. Does not know: networks or ids.
+Knows: sums of surprise (negative log-probability) by position in the text. Does not know: networks or ids.
 """
 
 from typing import NamedTuple
@@ -20,42 +20,43 @@ _FEWEST_BLOCKS = 20
 
 
 class Interval(NamedTuple):
-    """From where to where."""
+    """The lower and the upper end of an interval, in nats per character."""
 
     low: float
     high: float
 
 
 class Blocks:
-    """Sums of surprise by block of the text, in the same memory for a text of any length.
+    """Sums of surprise for each block of the text; a longer text needs no more memory.
 
     Args:
-        symbols: how long the text is.
+        symbols: the length of the text in symbols.
     """
 
     def __init__(self, symbols: int) -> None:
         self.length = max(_SHORTEST_BLOCK, -(-symbols // _BLOCKS))
-        count = symbols // self.length + 1  # a line's end can stand one place after the text's
+        count = symbols // self.length + 1  # the predicted end of the last line may lie one position after the text
         self._nats = np.zeros(count)
         self._characters = np.zeros(count)
 
-    def add(self, places: NDArray[np.int64], nats: NDArray[np.float64]) -> None:
-        """Add the surprise of symbols at these places, (symbols,)."""
-        numbers = places // self.length
+    def add(self, positions: NDArray[np.int64], nats: NDArray[np.float64]) -> None:
+        """Add the surprise of the symbols at these positions, (symbols,) each."""
+        numbers = positions // self.length
         self._nats += np.bincount(numbers, nats, len(self._nats))
         self._characters += np.bincount(numbers, minlength=len(self._nats))
 
     @property
     def nats_per_character(self) -> float:
-        """Over the whole text."""
+        """The mean over the whole text."""
         return float(self._nats.sum() / self._characters.sum())
 
-    def interval(self, beside: "Blocks | None" = None) -> Interval | None:
-        """Where the nats per character, or how many more they are than another model's on the same text, may lie.
+    def interval(self, other: "Blocks | None" = None) -> Interval | None:
+        """The confidence interval of the nats per character; None if the text is too short for one.
 
-        The percentile interval at `LEVEL`; None for a text too short to tell.
+        It is the percentile interval at `LEVEL`. With the blocks of another model on the same text, it is the interval
+        of the difference: how many more nats per character this model needs.
         """
-        nats = self._nats - beside._nats if beside else self._nats
+        nats = self._nats - other._nats if other else self._nats
         filled = self._characters > 0
         if filled.sum() < _FEWEST_BLOCKS:
             return None

@@ -1,14 +1,16 @@
-"""Dynamic evaluation: a model that goes on learning from what it has read.
+"""Dynamic evaluation: the model continues to learn from the text that it is evaluated on.
 
 Krause, Kahembwe, Murray & Renals 2018, "Dynamic Evaluation of Neural Sequence Models". A text is read in short
-segments; each is predicted first, by the weights as they are, and learned from only then. With g the gradient of a
-segment's mean surprise, W0 the trained weights, and M the root mean square of such gradients over the training text:
+segments. The current weights predict a segment first; only then are they updated from it. With g the gradient of the
+segment's mean negative log-probability, W0 the trained weights, and M the root mean square of such gradients over the
+training text:
 
     W <- W + min(decay M / mean(M), 1) (W0 - W) - learning_rate g / (M + epsilon mean(M))
 
-so that a weight moves farther the smaller its gradients were in training, and is drawn back more the larger they were.
+A weight with small gradients in training therefore moves farther, and a weight with large ones is pulled back more
+strongly to its trained value.
 
-Knows: torch. Does not know: characters, files, or how well it goes.
+Knows: torch. Does not know: characters, files, or the resulting score.
 """
 
 from collections.abc import Iterator
@@ -38,12 +40,12 @@ Tensors = dict[str, Tensor]
 
 
 class AdaptingModel:
-    """A copy of a checkpoint's network that learns from what it reads.
+    """A copy of a checkpoint's network that learns from the text it reads.
 
     Args:
         checkpoint: the trained network.
-        training: the text it was trained on, (symbols,), for the scales of its gradients.
-        config: how far its weights move.
+        training: the text it was trained on, (symbols,), from which the gradient scales M are computed.
+        config: segment length, learning rate, decay and epsilon of the update.
     """
 
     def __init__(self, checkpoint: Checkpoint, training: Ids, config: DynamicConfig) -> None:
@@ -58,9 +60,9 @@ class AdaptingModel:
         self._rate = {name: -config.learning_rate / (scale + config.epsilon * mean) for name, scale in scales.items()}
 
     def predict(self, ids: Ids) -> Iterator[Predictions]:
-        """Read a text, (symbols,), in the order in which it stands.
+        """Read a text, (symbols,), in its order; yields the predictions of each segment.
 
-        What comes out was predicted before it was learned from, which happens when more is asked for.
+        The model learns from a segment only after its predictions were yielded, when the next ones are requested.
         """
         length = self._config.segment_length
         segments = one_stream(ids, length) if self._newline is None else lines_in_order(ids, self._newline, length)
@@ -73,13 +75,13 @@ class AdaptingModel:
                 self._learn(self._gradients(chunk, logits))
 
     def adapted(self, text: str) -> Checkpoint:
-        """The network as it is now, after it has read the text of this name."""
+        """A checkpoint with the current weights; its record names the text that the model has adapted to."""
         record = self._checkpoint.record
         record = replace(record, validation_nats=None, best_nats=None, adapted_to=(*record.adapted_to, text))
         return replace(self._checkpoint, weights=self._model.weights(), record=record, extra={})
 
     def _gradient_scales(self, training: Ids) -> Tensors:
-        """M: the root mean square of each weight's gradient, over chunks of the training text."""
+        """Compute M: the root mean square of each weight's gradient over chunks of the training text."""
         rows, length = self._config.scale_batch_size, self._config.segment_length
         text: TrainingText
         if self._newline is None:
@@ -102,7 +104,7 @@ class AdaptingModel:
         return logits, detach(after)
 
     def _gradients(self, chunk: Chunk, logits: Tensor) -> Tensors:
-        """Of the mean surprise of what a chunk had to predict."""
+        """The gradients of the mean negative log-probability of a chunk's targets."""
         targets = torch.from_numpy(chunk.targets)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
         gradients = torch.autograd.grad(loss, list(self._model.parameters.values()))

@@ -1,6 +1,6 @@
-"""How likely each line of a text is.
+"""The score of each line of a text.
 
-Knows: lines of ids, and how well they were predicted. Does not know: characters, files, or which line is better.
+Knows: lines of ids, and how well they were predicted. Does not know: characters, files, or how lines are ranked.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,15 +17,15 @@ _ROWS = 32
 
 @dataclass(frozen=True)
 class LineScore:
-    """One line, and how well it was predicted, its end included."""
+    """One line and its score; the line feed at its end is part of the score."""
 
-    number: int  # in the text, from 1; empty lines are counted, but have no score
+    number: int  # of the line in the text, from 1; empty lines are counted, but have no score
     ids: Ids  # (symbols,), without its line feed
     score: Score
 
 
 def lines_in_context(reader: Reader, blocks: Iterable[Ids], newline: int | None) -> Iterator[LineScore]:
-    """Score each line of a text that comes in blocks, (symbols,), as it stands there: after all that comes before."""
+    """Score each line of a text that comes in blocks, (symbols,), given all the text before it."""
     head, blocks = first_block(blocks)
     number, ids, characters, nats, correct = 1, [head[:1]], 0, 0.0, 0
     end = -1 if newline is None else newline
@@ -33,7 +33,7 @@ def lines_in_context(reader: Reader, blocks: Iterable[Ids], newline: int | None)
     for part in predict(reader, flowing_stream(blocks)):
         cuts = np.flatnonzero(part.ids == end) + 1
         for piece in zip(*(np.split(array, cuts) for array in (part.ids, part.nats, part.correct)), strict=True):
-            if ids and len(ids[-1]) and ids[-1][-1] == end:  # the line before is whole
+            if ids and len(ids[-1]) and ids[-1][-1] == end:  # the line so far is complete
                 if (line := np.concatenate(ids)[:-1]).size:
                     yield LineScore(number, line, Score(characters, nats, correct))
                 number, ids, characters, nats, correct = number + 1, [], 0, 0.0, 0
@@ -47,20 +47,20 @@ def lines_in_context(reader: Reader, blocks: Iterable[Ids], newline: int | None)
 
 
 def separate_lines(reader: Reader, blocks: Iterable[Ids], newline: int) -> Iterator[LineScore]:
-    """Score each line of a text that comes in blocks, (symbols,), as if it stood alone, after a line feed."""
+    """Score each line of a text that comes in blocks, (symbols,), alone: from the initial state, after a line feed."""
     lines_before = 0
     for ids in whole_lines(blocks, newline):
         items = line_items(ids, newline).astype(np.int64)
         count = len(items)
         characters, nats, correct = np.zeros(count, np.int64), np.zeros(count), np.zeros(count, np.int64)
         for part in predict(reader, every_line(ids, newline, _ROWS)):
-            of = np.searchsorted(items[:, 1], part.positions)
-            characters += np.bincount(of, minlength=count)
-            nats += np.bincount(of, part.nats, count)
-            correct += np.bincount(of, part.correct, count).astype(np.int64)
+            item = np.searchsorted(items[:, 1], part.positions)  # (symbols,): the item of each symbol
+            characters += np.bincount(item, minlength=count)
+            nats += np.bincount(item, part.nats, count)
+            correct += np.bincount(item, part.correct, count).astype(np.int64)
         feeds = np.flatnonzero(ids == newline)
         numbers = lines_before + 1 + np.searchsorted(feeds, items[:, 0])
         sums = zip(characters.tolist(), nats.tolist(), correct.tolist(), strict=True)
-        for number, (begin, end), summed in zip(numbers.tolist(), items.tolist(), sums, strict=True):
-            yield LineScore(number, ids[begin:end], Score(*summed))
+        for number, (begin, end), line_sums in zip(numbers.tolist(), items.tolist(), sums, strict=True):
+            yield LineScore(number, ids[begin:end], Score(*line_sums))
         lines_before += len(feeds)

@@ -1,9 +1,9 @@
-"""How much of a text is copied from another: its longest verbatim run, and how many of its n-grams stand there.
+"""How much of a text is copied from the training text: its longest copied run, and the fraction of copied n-grams.
 
-What real text shares with the training text is the measure of what a model may share with it: a language has words
-and turns of phrase that anyone repeats.
+Real text also has words and phrases in common with the training text, because every language repeats them. Therefore
+the result for real held-out text is the reference for the result of a model's text.
 
-Knows: ids, and an index of the training text. Does not know: characters or networks.
+Knows: ids, an index of the training text, and how a vocabulary decodes the longest run. Does not know: networks.
 """
 
 from dataclasses import dataclass
@@ -22,44 +22,49 @@ class Copying:
     """What a text has in common with a training text."""
 
     symbols: int  # of the text
-    longest: int  # symbols of its longest run that stands in the training text too
+    longest: int  # the length of its longest run that also occurs in the training text
     position: int  # where that run begins in the text
-    training_position: int  # where it begins in the training text, the first time
-    fractions: dict[int, float]  # by n-gram length: the share of the text's n-grams that stand in the training text
-    lines: float | None  # where lines are items: the share of the text's whole lines that stand in the training text
+    training_position: int  # where that run first occurs in the training text
+    fractions: dict[int, float]  # by n-gram length: the fraction of the text's n-grams that occur in the training text
+    lines: float | None  # for texts of lines: the fraction of its complete lines that occur in the training text
 
 
 def measure_copying(index: SuffixIndex, ids: Ids, newline: int | None = None) -> Copying:
-    """Compare a text, (symbols,), with an indexed training text; with a line feed, line by line too."""
+    """Compare a text, (symbols,), with an indexed training text; with the id of the line feed, also line by line."""
     runs = longest_runs(index, ids)
     longest = int(runs.max(initial=0))
-    place = int(runs.argmax()) if longest else 0
-    where = index.positions(index.find(as_string(ids[place : place + longest]))) if longest else np.zeros(1)
-    shares = {n: float((runs[: len(runs) - n + 1] >= n).mean()) for n in NGRAM_LENGTHS if n <= len(runs)}
-    lines = None if newline is None else _share_of_lines(index.text, as_string(ids), chr(newline))
-    return Copying(len(ids), longest, place, int(where.min()), shares, lines)
+    position = int(runs.argmax()) if longest else 0
+    found = index.positions(index.find(as_string(ids[position : position + longest]))) if longest else np.zeros(1)
+    fractions = {n: float((runs[: len(runs) - n + 1] >= n).mean()) for n in NGRAM_LENGTHS if n <= len(runs)}
+    lines = None if newline is None else _fraction_of_lines(index.text, as_string(ids), chr(newline))
+    return Copying(len(ids), longest, position, int(found.min()), fractions, lines)
 
 
-def _share_of_lines(training: str, text: str, newline: str) -> float | None:
+def _fraction_of_lines(training: str, text: str, newline: str) -> float | None:
     known = set(training.split(newline))
-    lines = [line for line in text.split(newline)[:-1] if line]  # what follows the last line feed may be cut short
+    lines = [line for line in text.split(newline)[:-1] if line]  # the text after the last line feed may be incomplete
     return sum(line in known for line in lines) / len(lines) if lines else None
 
 
 @dataclass(frozen=True)
 class Novelty:
-    """How much of what a model wrote stands in its training text, beside real text that does not."""
+    """How much a model copies from its training text, compared with real held-out text."""
 
-    written: Copying
-    real: Copying | None
-    longest_run: str  # of what was written
-    line: int  # of the training text, from 1, in which that run begins
+    written: Copying  # of the model's text
+    real: Copying | None  # of the held-out text, if there is any
+    longest_run: str  # the longest copied run of the model's text
+    line: int  # the line of the training text, from 1, in which that run begins
 
 
 def compare_copying(training: Ids, written: Ids, real: Ids, vocabulary: Vocabulary, *, lines: bool) -> Novelty:
-    """Compare what a model wrote, and as much of real text that was held out, with the training text.
+    """Compare a model's text, and the same number of symbols of held-out text, with the training text.
 
-    All are symbols, (symbols,); where there is no real text, what was written stands alone.
+    Args:
+        training: the training text, (symbols,).
+        written: the model's text, (symbols,).
+        real: held-out text, (symbols,); it may be empty.
+        vocabulary: decodes the ids.
+        lines: whether each line is an item of its own; then whole lines are compared too.
     """
     index, newline = SuffixIndex.build(training), vocabulary.newline if lines else None
     copied = measure_copying(index, written, newline)
@@ -73,14 +78,15 @@ def compare_copying(training: Ids, written: Ids, real: Ids, vocabulary: Vocabula
 
 
 def longest_runs(index: SuffixIndex, ids: Ids) -> NDArray[np.int64]:
-    """For each place of a text, (symbols,), how many symbols from there on stand in the indexed text in a row.
+    """The length of the longest run that begins at each position of a text and occurs in the indexed text.
 
-    A run without its first symbol is a run too, so that each place goes on where the one before ended.
+    Shape: (symbols,) -> (symbols,). A run without its first symbol occurs there too. So the search at each position
+    continues where the search at the position before it ended.
     """
     text, runs, end = as_string(ids), np.zeros(len(ids), np.int64), 0
-    for place in range(len(text)):
-        end = max(end, place)
-        while end < len(text) and index.find(text[place : end + 1]):
+    for position in range(len(text)):
+        end = max(end, position)
+        while end < len(text) and index.find(text[position : end + 1]):
             end += 1
-        runs[place] = end - place
+        runs[position] = end - position
     return runs

@@ -1,8 +1,9 @@
 """The model's score on a text: the one measure that training, `eval`, `score` and the Python API share.
 
-How the text is cut decides the protocol (`text.streams`): one stream over the whole of it is the exact one.
+The way in which `text.streams` cuts the text into chunks is the evaluation protocol. The exact protocol is one stream
+over the whole text.
 
-Knows: what was predicted, and sums of surprise. Does not know: how the text was cut, or what computes the logits.
+Knows: predictions, and sums of surprise. Does not know: how the text was cut, or what computes the logits.
 """
 
 import math
@@ -34,59 +35,62 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Predictions:
-    """Some symbols of a text, and what the model had said of them before it saw them."""
+    """Some symbols of a text, and the logits that the model computed for each before it read the symbol."""
 
-    positions: NDArray[np.int64]  # (symbols,): where in the text they stand
+    positions: NDArray[np.int64]  # (symbols,): their positions in the text
     ids: NDArray[np.int64]  # (symbols,)
     logits: NDArray[np.float32]  # (symbols, vocab)
 
     @cached_property
     def nats(self) -> NDArray[np.float64]:
-        """The surprise of each, (symbols,)."""
+        """The surprise of each symbol, its negative log-probability, in nats, (symbols,)."""
         return negative_log_likelihood(self.logits, self.ids)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """Which ones the model held for the likeliest, (symbols,)."""
+        """Whether each symbol was the model's most likely one, (symbols,)."""
         return np.asarray(self.logits.argmax(axis=-1) == self.ids)
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well symbols were predicted; every number follows from these sums."""
+    """How well symbols were predicted; all measures are computed from three sums."""
 
-    characters: int  # predicted
-    nats: float  # their total surprise
-    correct: int  # how many the model held for the likeliest
+    characters: int  # the number of predicted symbols
+    nats: float  # their total surprise, the negative log-probability
+    correct: int  # the number of symbols that were the model's most likely one
 
     @property
     def bits(self) -> float:
-        """Their total surprise in bits."""
+        """The total surprise in bits."""
         return self.nats / math.log(2)
 
     @property
     def nats_per_character(self) -> float:
-        """The mean negative log-probability."""
+        """The mean surprise: the cross-entropy in nats."""
         return self.nats / self.characters
 
     @property
     def bits_per_character(self) -> float:
-        """The same in bits: what an ideal compressor with this model would need."""
+        """The mean surprise in bits: what an ideal compressor needs for each character with this model."""
         return self.nats_per_character / math.log(2)
 
     @property
     def perplexity(self) -> float:
-        """Among how many equally likely characters the model hesitates."""
-        return math.exp(min(self.nats_per_character, 700.0))  # beyond that it is no number
+        """The exponential of the nats per character.
+
+        The model is as uncertain as if it chose among this number of equally likely characters.
+        """
+        return math.exp(min(self.nats_per_character, 700.0))  # a larger exponent overflows
 
     @property
     def accuracy(self) -> float:
-        """The share of characters that the model held for the likeliest."""
+        """The fraction of symbols that were the model's most likely one."""
         return self.correct / self.characters
 
 
 def predict(reader: Reader, chunks: Iterable[Chunk]) -> Iterator[Predictions]:
-    """Read a text chunk by chunk; what was to be predicted of each comes out."""
+    """Read a text chunk by chunk; yields the predictions of each chunk that has targets."""
     state = None
     for chunk in chunks:
         if chunk.reset_state:
@@ -97,16 +101,16 @@ def predict(reader: Reader, chunks: Iterable[Chunk]) -> Iterator[Predictions]:
 
 
 def predicted(chunk: Chunk, logits: NDArray[np.float32]) -> Predictions | None:
-    """What a chunk had to predict, given logits for all of it, (batch, time, vocab); None: nothing."""
+    """Select the predictions of a chunk's targets from its logits, (batch, time, vocab); None if it has no targets."""
     scored = chunk.targets != IGNORED
     if not scored.any():
         return None
-    places = chunk.positions[:, None] + np.arange(scored.shape[1])
-    return Predictions(places[scored], chunk.targets[scored], logits[scored])
+    positions = chunk.positions[:, None] + np.arange(scored.shape[1])
+    return Predictions(positions[scored], chunk.targets[scored], logits[scored])
 
 
 def add_up(predictions: Iterable[Predictions], blocks: Blocks | None = None) -> Score:
-    """The sums of all predictions, in float64, and by block if wanted; raises TextError if there are none."""
+    """Sum all predictions in float64, and add them to `blocks` if given; raises TextError if there are none."""
     characters, nats, correct = 0, 0.0, 0
     for part in predictions:
         characters += len(part.ids)
@@ -120,5 +124,5 @@ def add_up(predictions: Iterable[Predictions], blocks: Blocks | None = None) -> 
 
 
 def score(reader: Reader, chunks: Iterable[Chunk]) -> Score:
-    """How well a text is predicted; raises TextError if there is nothing to predict."""
+    """The score of a text that comes in chunks; raises TextError if there is nothing to predict."""
     return add_up(predict(reader, chunks))

@@ -35,7 +35,7 @@ class Automaton:
 
         Args:
             expression: without group references, look-around and word boundaries; classes such as \w are ASCII only.
-            characters: the character of each id; empty for an id that must not be drawn.
+            characters: the character of each id; empty for an id that no match may contain.
 
         Raises ConfigError if it cannot be read, or if no match can be written with these characters.
         """
