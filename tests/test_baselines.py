@@ -1,4 +1,4 @@
-"""The yardsticks: what they need by an independent computation, and that they predict what a network predicts."""
+"""The baselines: their numbers by an independent computation, and that they predict what a network predicts."""
 
 import bz2
 import math
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from lstmgen.config import VocabularyKind
-from lstmgen.evaluation import baselines as yardsticks
-from lstmgen.evaluation.baselines import Baseline, baselines
+from lstmgen.evaluation import baselines as module
+from lstmgen.evaluation.baselines import Baseline, BaselineKind, baselines
 from lstmgen.evaluation.confidence import Blocks
-from lstmgen.evaluation.ngram import Alphabet, fit
+from lstmgen.evaluation.ngram import Alphabet, NgramCounter, NgramModel, fit, models
 from lstmgen.evaluation.score import Score, add_up, predict
 from lstmgen.language_model import LanguageModel
 from lstmgen.text.vocabulary import Ids, Vocabulary
@@ -31,8 +31,8 @@ COMPRESSORS = ("bz2", "xz", "gzip")
 
 @pytest.fixture
 def any_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let compressors pack texts that are too short to say anything."""
-    monkeypatch.setattr(yardsticks, "_LEAST_COMPRESSED", 0)
+    """Let compressors pack texts that are shorter than they usually are given."""
+    monkeypatch.setattr(module, "_MIN_COMPRESSED", 0)
 
 
 def all_of(training: str, text: str, *, lines: bool = False) -> dict[str, Baseline]:
@@ -55,16 +55,25 @@ def networks_score(text: str, *, lines: bool) -> tuple[Score, Blocks]:
     return add_up(predict(model.engine, model.exact_protocol(ids)), blocks), blocks
 
 
+def ngram_model(ids: Ids, name: str, newline: int | None) -> NgramModel:
+    """The n-gram model of a text, (symbols,), of the order that a baseline's name gives."""
+    counter = NgramCounter(Alphabet(len(LETTERS), newline))
+    counter.add(ids, 0, len(ids))
+    return next(model for model in models(counter) if name == f"{model.order}-gram model")
+
+
 def as_read(text: str) -> str:
     """What a network of lines reads: a line feed, then each line that is not empty and its line feed."""
     return "\n" + "".join(line + "\n" for line in text.split("\n") if line)
 
 
 @pytest.mark.usefixtures("any_length")
-def test_all_yardsticks_come_the_best_informed_first() -> None:
+def test_the_best_informed_baselines_come_first() -> None:
     found = all_of(TRAINING, "abcab")
     counting = f"{fit(LETTERS.encode(TRAINING), Alphabet(5)).order}-gram model"
     assert list(found) == [counting, *COMPRESSORS, "character frequencies", "uniform, 5 symbols"]
+    kinds = [BaselineKind.NGRAMS, *[BaselineKind.COMPRESSOR] * 3, BaselineKind.FREQUENCIES, BaselineKind.UNIFORM]
+    assert [baseline.kind for baseline in found.values()] == kinds
     assert [name for name, baseline in found.items() if baseline.blocks] == [counting]
     assert next(iter(all_of("", "abcab"))) == "bz2"  # nothing to count
 
@@ -80,14 +89,14 @@ def test_each_predicts_the_symbols_that_a_network_predicts(text: str, lines: boo
     counting, packed = next(iter(found.values())), found["gzip"]
 
     learned, read = (LETTERS.encode(as_read(each) if lines else each) for each in (TRAINING, text))
-    model = fit(learned, Alphabet(5, 0 if lines else None))
-    assert counting.name == f"{model.order}-gram model"
+    model = ngram_model(learned, counting.name, newline=0 if lines else None)
     nats = np.concatenate(list(model.nats(read, 1, len(read))))
     assert len(nats) == score.characters
     assert counting.nats_per_character == pytest.approx(nats.mean())
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=TRAINING.encode())
-    size = len(packer.compress(text.encode()) + packer.flush())
-    assert packed.nats_per_character == pytest.approx(8 * size * math.log(2) / score.characters)
+    if not lines:  # the order of lines is random
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=TRAINING.encode())
+        size = len(packer.compress(text.encode()) + packer.flush())
+        assert packed.nats_per_character == pytest.approx(8 * size * math.log(2) / score.characters)
 
     counts = np.bincount(learned, minlength=5) + 0.5
     expected = -np.log(counts / counts.sum())[read[1:]].mean()
@@ -158,14 +167,14 @@ def test_a_text_in_pieces_is_packed_as_the_whole(piece: int, monkeypatch: pytest
     generator = np.random.default_rng(0)
     training, text = (generator.geometric(0.1, count).clip(0, 255).astype(np.uint8) for count in (3000, 700))
     whole = of_bytes(training, text)
-    monkeypatch.setattr(yardsticks, "_PIECE", piece)
+    monkeypatch.setattr(module, "_PIECE", piece)
     assert of_bytes(training, text) == whole
 
 
 @pytest.mark.usefixtures("any_length")
 def test_bz2_is_given_the_end_of_the_training_text_that_fits_beside_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     training, text = random_bytes(3000), random_bytes(500, seed=1)
-    monkeypatch.setattr(yardsticks, "_BZ2_BLOCK", 1500)
+    monkeypatch.setattr(module, "_BZ2_BLOCK", 1500)
     expected = of_bytes(training[-1000:], text)["bz2"]
     assert of_bytes(training, text)["bz2"] == expected
 
@@ -179,7 +188,7 @@ def test_characters_of_several_bytes_are_packed_as_utf_8() -> None:
 
 
 @pytest.mark.parametrize("training", ["", "a", "ab"])
-def test_no_yardstick_needs_less_than_nothing(training: str) -> None:
+def test_no_baseline_needs_less_than_nothing(training: str) -> None:
     def needed() -> Iterator[float]:
         for text in ("ab", "aa", "abcabcabc"):
             yield from (baseline.nats_per_character for baseline in all_of(training, text).values())
@@ -187,9 +196,70 @@ def test_no_yardstick_needs_less_than_nothing(training: str) -> None:
     assert min(needed()) >= 0
 
 
-def test_of_a_short_text_compressors_say_nothing() -> None:
+def test_compressors_are_left_out_for_a_short_text() -> None:
     vocabulary = Vocabulary(VocabularyKind.BYTES)
     training = vocabulary.encode("The fox left. " * 200)
     for symbols, expected in ((1000, 3), (1001, 6)):
         text = vocabulary.encode(("The grapes hung. " * 100)[:symbols])
         assert len(list(baselines(training, text, vocabulary, lines=False))) == expected
+
+
+# Lists
+
+
+def names(count: int) -> list[str]:
+    """Different words of two to eight letters, in the order of the alphabet."""
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(2, 9, 2 * count)
+    return sorted({"".join(generator.choice(list("abcé"), length)) for length in lengths})[:count]
+
+
+def of_list(training: list[str], text: list[str]) -> dict[str, float]:
+    """Bits per character."""
+    found = all_of("".join(f"{line}\n" for line in training), "".join(f"{line}\n" for line in text), lines=True)
+    return {name: baseline.bits_per_character for name, baseline in found.items()}
+
+
+def test_a_sorted_list_and_the_same_list_shuffled_have_the_same_baselines() -> None:
+    every = names(4000)
+    is_held_out = np.random.default_rng(1).random(len(every)) < 0.25
+    parts = [[line for line, out in zip(every, is_held_out, strict=True) if out == held_out] for held_out in (0, 1)]
+    shuffled = [list(np.random.default_rng(2).permutation(part)) for part in parts]
+    by_alphabet, at_random = of_list(*parts), of_list(*shuffled)
+    assert by_alphabet.keys() == at_random.keys()
+    for name in ("xz", "gzip", *(name for name in by_alphabet if name not in COMPRESSORS)):
+        assert by_alphabet[name] == pytest.approx(at_random[name], rel=0.03)
+    as_running_text = all_of("\n".join(parts[0]), "\n".join(parts[1]))
+    assert as_running_text["xz"].bits_per_character < 0.9 * by_alphabet["xz"]  # where the order of lines can be seen
+
+
+@given(st.lists(st.text("abcé\n", max_size=6), max_size=30), st.integers(0, 5))
+@settings(deadline=None, max_examples=60)
+def test_a_list_in_random_order_has_the_same_lines(pieces: list[str], seed: int) -> None:
+    read = as_read("\n".join(pieces))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_LINES_AT_ONCE", 3)
+        shuffled = LETTERS.decode(module._in_random_order(LETTERS.encode(read), 0, seed))
+    assert shuffled[0] == "\n"
+    assert sorted(shuffled.split("\n")) == sorted(read.split("\n"))
+    assert len(shuffled) == len(read)
+
+
+def test_a_list_that_is_evaluated_on_itself_is_not_one_long_repetition() -> None:
+    every = names(2000)
+    lines_alone = math.log2(len(every)) * len(every) / sum(len(line) + 1 for line in every)
+    assert of_list(every, every)["xz"] > lines_alone / 2  # its lines come in another order
+
+
+def test_the_order_of_the_ngrams_is_not_chosen_at_the_end_of_a_sorted_list() -> None:
+    alike = [a + b * 4 for a in "abc" for b in ["ab", "ba", "bc", "ca", "ac", "cb"] for _ in range(40)]
+    unlike = sorted("é" + "".join(letters) for letters in np.random.default_rng(0).choice(list("abc"), (100, 8)))
+    text = "".join(f"{line}\n" for line in alike + unlike)
+    chosen = int(next(iter(all_of(text, text, lines=True))).split("-")[0])
+    assert chosen > fit(LETTERS.encode(as_read(text)), Alphabet(5, 0)).order
+
+
+def test_bytes_are_called_bytes() -> None:
+    found = of_bytes(random_bytes(3000), random_bytes(2000, seed=1))
+    assert "byte frequencies" in found
+    assert "character frequencies" not in found

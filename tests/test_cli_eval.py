@@ -1,4 +1,4 @@
-"""`lstmgen eval` and `info`: what is said of a model, and of a file that is none."""
+"""`lstmgen eval` and `info`: what they print about a model, and their errors for a file that is not one."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""`lstmgen eval`: what stands beside a model's score: yardsticks, intervals, other models; and which word is which."""
+"""`lstmgen eval`: what stands beside a model's score: baselines, intervals, other models; and which word is which."""
 
 import os
 import shutil
@@ -38,11 +38,11 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-# Yardsticks
+# Baselines
 
 
 @pytest.mark.parametrize("arguments", [("fable",), ("fable", "long.txt")])
-def test_the_yardsticks_know_the_training_text_and_predict_the_same(arguments: tuple[str, ...]) -> None:
+def test_the_baselines_know_the_training_text_and_predict_the_same(arguments: tuple[str, ...]) -> None:
     model = load("fable")
     own = read_own_text(model.record, model.vocabulary, remedy="")
     ids = own.held_out if arguments == ("fable",) else model.vocabulary.encode(LONG)
@@ -56,17 +56,17 @@ def test_the_yardsticks_know_the_training_text_and_predict_the_same(arguments: t
     for baseline in expected:
         assert f" {baseline.name} {baseline.nats_per_character:.4f} " in shown
         assert f" {baseline.bits_per_character:.3f} " in shown
-    assert f"{expected[0].name} needs {expected[0].bits_per_character:.2f}" in shown
+    assert f"a {expected[0].name} {expected[0].bits_per_character:.2f}" in shown
 
 
 @pytest.mark.parametrize("arguments", [("fable",), ("fable", "long.txt")])
-def test_yardsticks_can_be_left_out(arguments: tuple[str, ...]) -> None:
+def test_baselines_can_be_left_out(arguments: tuple[str, ...]) -> None:
     assert evaluated(*arguments, "--no-baselines")["baselines"] == []
     shown = done("eval", *arguments, "--no-baselines").text
-    assert not any(name in shown for name in ["gram", "uniform", "frequencies", " needs ", *COMPRESSORS])
+    assert not any(name in shown for name in ["gram", "uniform", "frequencies", " bits per ", *COMPRESSORS])
 
 
-def test_a_model_of_lines_and_one_of_bytes_have_yardsticks() -> None:
+def test_a_model_of_lines_and_one_of_bytes_have_baselines() -> None:
     run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
     found = evaluated("names", "-", stdin=b"abc\n\ncab")
     assert (found["characters"], len(found["baselines"])) == (8, 3)  # too few for compressors
@@ -80,13 +80,29 @@ def test_a_model_of_lines_and_one_of_bytes_have_yardsticks() -> None:
         Path("checkpoints", "octets", BEST),
     )
     assert [each["name"] for each in evaluated("octets")["baselines"]][-1] == "uniform, 256 symbols"
+    shown = done("eval", "octets", "--novelty", "-n", 40).text
+    assert "character" not in shown
+    assert "nats per byte" in shown
+    assert "bits per byte" in shown
+    assert "octets wrote 40 bytes" in shown
 
 
-def test_where_the_training_text_is_gone_another_text_is_scored_without_yardsticks() -> None:
+def test_the_held_out_part_of_a_list_is_named() -> None:
+    path = run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
+    assert "names.txt: the last 10%, held out" in done("eval", "names").text  # as in old checkpoints
+    checkpoint = load_checkpoint(path)
+    text = replace(checkpoint.record.text, held_out_seed=1, validation=0.2)
+    save_checkpoint(replace(checkpoint, record=replace(checkpoint.record, text=text)), path)
+    assert "names.txt: a random 20% of the lines, held out" in done("eval", "names").text
+    assert evaluated("names")["characters"] == 5 * 4  # whole lines
+    assert "a random 20% of the lines" in done("info", "names").text
+
+
+def test_where_the_training_text_is_gone_another_text_is_scored_without_baselines() -> None:
     Path("fable.txt").unlink()
     ran = done("eval", "fable", "long.txt", "--json")
     assert ran.json_lines[0]["baselines"] == []
-    assert ran.err.startswith("note: no yardsticks: ")
+    assert ran.err.startswith("note: no baselines: ")
     assert "fable.txt" in ran.err
     assert done("eval", "fable", "long.txt", "--quiet").err == ""
     assert done("eval", "fable", "long.txt", "--no-baselines").err == ""
@@ -129,7 +145,7 @@ def in_order(text: str, *parts: str) -> bool:
 def test_models_that_predict_the_same_text_share_a_table_and_a_sentence() -> None:
     untrained_run("noise", load("fable").vocabulary.characters)
     ran = done("eval", "noise", "fable", "long.txt", "--json")
-    assert "no yardsticks" in ran.err
+    assert "no baselines" in ran.err
     noise, fable = ran.json_lines
     assert (noise["checkpoint"], fable["checkpoint"]) == tuple(
         str(Path("checkpoints", name, BEST)) for name in ("noise", "fable")
@@ -270,7 +286,7 @@ sys.exit(os.environ["OPENBLAS_NUM_THREADS"] != "3")
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
 
 
-def test_one_model_has_not_the_yardsticks_of_another() -> None:
+def test_one_model_does_not_get_the_baselines_of_another() -> None:
     run_of_text("stranger", FABLE.upper() * 9)
     Path("both.txt").write_text("T. .T", encoding="utf-8")
     first, second = done("eval", "fable", "stranger", "both.txt", "--json").json_lines
@@ -279,4 +295,4 @@ def test_one_model_has_not_the_yardsticks_of_another() -> None:
         assert evaluated(name, "both.txt")["baselines"] == found["baselines"]
     shown = flat(done("eval", "fable", "stranger", "both.txt").text)
     best = min((first, second), key=lambda found: found["nats_per_character"])
-    assert f"The yardsticks know what {Path(best['checkpoint']).parent.name} was trained on" in shown
+    assert f"given the training text of {Path(best['checkpoint']).parent.name}" in shown

@@ -1,15 +1,14 @@
 """`lstmgen eval`.
 
-Knows: its options, and which measurements they ask for. Does not know: how these are made, or how they look.
+Knows: its options. Does not know: how a checkpoint is measured (`evaluation`), or how results are printed
+(`evaluation_report`).
 """
 
-import sys
-from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lstmgen.cli.evaluation import EvaluationChoices, Writing, evaluate_checkpoint
 from lstmgen.cli.options import (
     Encoding,
     Json,
@@ -18,22 +17,15 @@ from lstmgen.cli.options import (
     ReadingDevice,
     Threads,
     checkpoints_and_text,
-    engine_on,
     limit_threads,
-    note_adaptation,
     option,
 )
-from lstmgen.cli.render import note, print_json, printable
-from lstmgen.config import Device, DynamicConfig, OnUnknown, SamplingConfig, TextConfig
-from lstmgen.errors import ConfigError, TextError
+from lstmgen.cli.render import note, print_json
+from lstmgen.config import Device, OnUnknown, SamplingConfig, TextConfig
+from lstmgen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lstmgen.checkpoint import Checkpoint
-    from lstmgen.cli.evaluation_report import Reading
-    from lstmgen.evaluation.own_text import OwnText
-    from lstmgen.evaluation.score import Predictions
-    from lstmgen.language_model import LanguageModel
-    from lstmgen.text.vocabulary import Ids
+    from lstmgen.cli.evaluation_report import Evaluation
 
 EXAMPLES = """Examples:
 
@@ -60,8 +52,8 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="[CHECKPOINT]... [TEXT]",
-            help="Runs' names, runs' folders or files, and a text, as for train.",
-            show_default="the newest run, and what its training held out",
+            help="Names, folders or files of runs; then a text, as for train.",
+            show_default="the newest run, and the text that its training held out",
         ),
     ] = None,
     window: Annotated[
@@ -69,40 +61,55 @@ def evaluate(
         typer.Option(
             min=1,
             metavar="N",
-            help="Score also in windows of N characters, each from a cold start; not for a model of lines.",
+            help="Also score windows of N characters, each from the initial state; not for a model of lines.",
             show_default="none",
         ),
     ] = None,
     no_baselines: Annotated[
-        bool, typer.Option("--no-baselines", help="Leave out the yardsticks: n-grams, compressors, frequencies.")
+        bool, typer.Option("--no-baselines", help="Leave out the baselines: n-grams, compressors, frequencies.")
     ] = False,
     dynamic: Annotated[
         bool,
         typer.Option(
             "--dynamic",
-            help="Score also a copy that goes on learning: each piece of the text once it is scored.",
+            help="Also score a copy that goes on learning: it learns from each piece of the text after its score.",
             rich_help_panel=_DYNAMIC,
         ),
     ] = False,
     save_adapted: Annotated[
         str | None,
-        option(_DYNAMIC, "Save what that copy has become as a new run.", "not saved", "--save-adapted", metavar="NAME"),
+        option(_DYNAMIC, "Save that copy as a new run after the text.", "not saved", "--save-adapted", metavar="NAME"),
     ] = None,
     novelty: Annotated[
         bool,
         typer.Option(
             "--novelty",
-            help="Measure how much of what the model writes stands in its training text.",
+            help="Let the model write, and measure how much of that stands in its training text.",
             rich_help_panel=_NOVELTY,
         ),
     ] = False,
     length: Annotated[
         int | None,
-        option(_NOVELTY, "Characters it writes.", f"{_WRITTEN_SYMBOLS:,}", "--length", "-n", min=1, metavar="N"),
+        option(
+            _NOVELTY,
+            "How many characters the model writes.",
+            f"{_WRITTEN_SYMBOLS:,}",
+            "--length",
+            "-n",
+            min=1,
+            metavar="N",
+        ),
     ] = None,
     temperature: Annotated[
         float | None,
-        option(_NOVELTY, "How bold it writes.", SamplingConfig.temperature, "--temp", "--temperature", metavar="X"),
+        option(
+            _NOVELTY,
+            "Temperature at which it writes.",
+            SamplingConfig.temperature,
+            "--temp",
+            "--temperature",
+            metavar="X",
+        ),
     ] = None,
     seed: Annotated[
         int | None,
@@ -115,13 +122,13 @@ def evaluate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """How well a network predicts text: that its training held out, or any TEXT.
+    """Measure how well a network predicts text: its own held-out text, or any TEXT.
 
     The protocol is exact: one stream over the whole text with carried state,
     every character but the first predicted once, sums divided by their count.
     A model of lines reads each line from its initial state.
-    Yardsticks that know the same training text stand beside it; intervals come
-    from a block bootstrap over the text. --dynamic always computes on the CPU.
+    Baselines that were given the same training text stand beside it; intervals
+    come from a block bootstrap over the text. --dynamic always computes on the CPU.
     """
     limit_threads(threads)
     references, text = checkpoints_and_text(words or [])
@@ -129,129 +136,38 @@ def evaluate(
         raise typer.BadParameter("--save-adapted takes --dynamic and a single checkpoint")
     if not novelty and (length, temperature, seed) != (None, None, None):
         raise typer.BadParameter("--length, --temp and --seed are for --novelty")
-    bold = (SamplingConfig() if temperature is None else SamplingConfig(temperature=temperature)).temperature
-    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint, new_run_folder, run_name
-    from lstmgen.cli.evaluation_report import Evaluation, evaluation_json, print_evaluations
-    from lstmgen.evaluation.baselines import baselines
-    from lstmgen.evaluation.novelty import compare_copying
-    from lstmgen.evaluation.own_text import NAME_A_TEXT, read_own_text, require_held_out
-    from lstmgen.evaluation.score import predict
-    from lstmgen.language_model import LanguageModel
-    from lstmgen.text.sources import STANDARD_INPUT, spoken_name
-    from lstmgen.text.streams import cold_windows
+    from lstmgen.checkpoint import find_checkpoint, new_run_folder, run_name
+    from lstmgen.cli.evaluation_report import evaluation_json, print_evaluations
+    from lstmgen.text.sources import STANDARD_INPUT
 
     if text == STANDARD_INPUT and len(references) > 1:
         raise ConfigError("-: standard input can be read only once; save it to a file to compare checkpoints on it")
     folder = None if save_adapted is None else new_run_folder(save_adapted, "--save-adapted")
+    choices = EvaluationChoices(
+        text=text,
+        window=window,
+        baselines=not no_baselines,
+        dynamic=dynamic,
+        adapted_folder=folder,
+        writing=_writing(length, temperature, seed) if novelty else None,
+        encoding=encoding,
+        on_unknown=on_unknown,
+        device=device,
+        threads=threads,
+        quiet=quiet,
+    )
     evaluations: list[Evaluation] = []
-    own: OwnText | None
     for path in [find_checkpoint(reference) for reference in references]:
-        checkpoint = load_checkpoint(path)
-        model = LanguageModel(checkpoint, path, engine_on(device, checkpoint))
-        if window is not None and model.lines:
-            raise ConfigError(f"--window {window}: this model reads each line by itself; leave it out")
-        if text is None:
-            whole = read_own_text(model.record, model.vocabulary, remedy=NAME_A_TEXT)
-            name = f"{', '.join(model.record.text.sources)}: the last {100 * model.record.text.validation:g}%, held out"
-            own, ids = whole, require_held_out(whole, model.record)
-        else:
-            name, ids = text, _given(model, text, encoding, on_unknown, quiet)
-            own = _own_text_beside(model, required=dynamic or novelty, wanted=not no_baselines, quiet=quiet)
-        note_adaptation(model.record, quiet=quiet)
-        protocol = "each line from the initial state" if model.lines else "one stream, state carried"
-        exact = _read(protocol, predict(model.engine, model.exact_protocol(ids)), ids, quiet)
-        known = (model.record.text_sha256, model.record.text, model.vocabulary)
-        evaluation = Evaluation(path, checkpoint_name(path), spoken_name(name), known, exact)
-        if window is not None:
-            cold = predict(model.engine, cold_windows(ids, window))
-            evaluation.others["window"] = _read(f"windows of {window}, each from a cold start", cold, ids, quiet)
-        if own and dynamic:
-            evaluation.others["dynamic"] = _read_and_adapt(checkpoint, own, ids, text, folder, threads, quiet)
-        if own and novelty:
-            written = model.write(length or _WRITTEN_SYMBOLS, bold, seed or 0)
-            evaluation.novelty = compare_copying(
-                own.training, written, own.held_out, model.vocabulary, lines=model.lines
-            )
-            evaluation.how_written = f"temperature {bold:g}, seed {seed or 0}"
-        if own and not no_baselines:
-            alike = [other.baselines for other in evaluations if other.has_yardsticks_of(evaluation)]
-            yardsticks = baselines(own.training, ids, model.vocabulary, lines=model.lines)
-            evaluation.baselines = alike[0] if alike else list(yardsticks)
-        evaluations.append(evaluation)
+        evaluations.append(evaluate_checkpoint(path, choices, evaluations))
         if json:
-            print_json(evaluation_json(evaluation))
+            print_json(evaluation_json(evaluations[-1]))
     if not json:
         print_evaluations(evaluations)
     if folder is not None:
         note(f"the adapted model is {folder}; now: lstmgen sample {run_name(folder)}", quiet=quiet)
 
 
-def _own_text_beside(model: "LanguageModel", *, required: bool, wanted: bool, quiet: bool) -> "OwnText | None":
-    """The text of the model's run, where another one is evaluated; if it is only wanted, that it is missing is said."""
-    from lstmgen.evaluation.own_text import read_own_text
-
-    if not required and not wanted:
-        return None
-    remedy = "leave out --dynamic and --novelty, which need it" if required else "--no-baselines leaves them out"
-    try:
-        return read_own_text(model.record, model.vocabulary, remedy=remedy)
-    except TextError as error:
-        if required:
-            raise
-        note(f"note: no yardsticks: {printable(str(error), single_line=True)}", quiet=quiet)
-        return None
-
-
-def _given(model: "LanguageModel", text: str, encoding: str, on_unknown: OnUnknown, quiet: bool) -> "Ids":
-    from lstmgen.text.corpus import read_corpus
-
-    config = TextConfig(sources=(text,), encoding=encoding, lines=model.lines)
-    corpus = read_corpus(config, model.vocabulary, on_unknown)
-    for line in corpus.notes:
-        note(f"note: {line}", quiet=quiet)
-    return corpus.ids
-
-
-def _read(protocol: str, predictions: "Iterable[Predictions]", ids: "Ids", quiet: bool) -> "Reading":
-    """Add up what is predicted of a text, with a bar."""
-    from tqdm import tqdm
-
-    from lstmgen.cli.evaluation_report import Reading
-    from lstmgen.evaluation.confidence import Blocks
-    from lstmgen.evaluation.score import add_up
-
-    hidden = quiet or not sys.stderr.isatty()
-    bar = tqdm(total=len(ids), desc=protocol, unit=" chars", unit_scale=True, leave=False, disable=hidden)
-
-    def watched() -> "Iterator[Predictions]":
-        for part in predictions:
-            yield part
-            bar.update(len(part.ids))
-
-    blocks = Blocks(len(ids))
-    with bar:
-        return Reading(protocol, add_up(watched(), blocks), blocks)
-
-
-def _read_and_adapt(
-    checkpoint: "Checkpoint",
-    own: "OwnText",
-    ids: "Ids",
-    text: str | None,
-    folder: Path | None,
-    threads: int | None,
-    quiet: bool,
-) -> "Reading":
-    """Read with a copy that goes on learning, and save it if there is a folder for it."""
-    import torch
-
-    from lstmgen.checkpoint import BEST, HELD_OUT, save_checkpoint
-    from lstmgen.evaluation.dynamic import AdaptingModel
-
-    torch.set_num_threads(threads or 1)  # the products of a single text are too small to share
-    adapting = AdaptingModel(checkpoint, own.training, DynamicConfig())
-    reading = _read("going on learning", adapting.predict(ids), ids, quiet)
-    if folder is not None:
-        folder.mkdir(parents=True)
-        save_checkpoint(adapting.adapted(HELD_OUT if text is None else text), folder / BEST)
-    return reading
+def _writing(length: int | None, temperature: float | None, seed: int | None) -> Writing:
+    """Fill in the defaults; raises ConfigError for a temperature that cannot work."""
+    config = SamplingConfig() if temperature is None else SamplingConfig(temperature=temperature)
+    return Writing(length or _WRITTEN_SYMBOLS, config.temperature, seed or 0)

@@ -1,6 +1,6 @@
-"""How an evaluation looks: tables, a few sentences, JSON.
+"""How evaluations are printed: tables, a few sentences, JSON.
 
-Knows: what was measured. Does not know: how.
+Knows: what was measured. Does not know: how it was measured.
 """
 
 import math
@@ -11,19 +11,22 @@ from typing import Any
 
 from rich.table import Table
 
+from lstmgen.cli.conclusion import conclude
 from lstmgen.cli.render import print_facts, print_table, printable, put
-from lstmgen.evaluation.baselines import COMPRESSORS, Baseline
+from lstmgen.evaluation.baselines import Baseline
 from lstmgen.evaluation.confidence import LEVEL, RESAMPLES, Blocks, Interval
 from lstmgen.evaluation.novelty import Copying, Novelty
 from lstmgen.evaluation.score import Score
 
-_CLEARLY_MORE, _CLEARLY_LONG, _BY_HEART = 0.05, 20, 0.5
-_SHOWN_RUN = 60
+_SHOWN_RUN = 60  # characters of the longest copied run that are printed
+_LONG_RUN = 20  # characters; shorter runs are common in all text of a language
+_CLEAR_DIFFERENCE = 0.05  # of two fractions, beside a ratio of 2
+_LEARNED_BY_HEART = 0.5  # fraction of the written lines that stand in the training text
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One way of reading a text, and what came of it."""
+class EvaluationResult:
+    """The score of a text that was read by one protocol."""
 
     protocol: str
     score: Score
@@ -35,33 +38,33 @@ class Evaluation:
     """All that was measured of one checkpoint."""
 
     checkpoint: Path
-    name: str  # what to call it beside others
+    name: str  # of the checkpoint, where several are evaluated
     text: str
-    known: object  # what the model was trained on and knows as symbols, and its yardsticks with it
-    exact: Reading
-    others: dict[str, Reading] = field(default_factory=dict)  # by name: window, dynamic
+    unit: str  # character or byte
+    trained_on: object  # training text and vocabulary: with the same ones, a text has the same baselines
+    exact: EvaluationResult
+    others: dict[str, EvaluationResult] = field(default_factory=dict)  # by name: window, dynamic
     baselines: list[Baseline] = field(default_factory=list)
     novelty: Novelty | None = None
-    how_written: str = ""  # what novelty was measured of
+    how_written: str = ""  # the choices with which the model wrote the text for `novelty`
 
     @property
-    def same_symbols(self) -> tuple[str, str, int]:
-        """What is alike where numbers can be compared."""
+    def predicted(self) -> tuple[str, str, int]:
+        """What was predicted: evaluations with the same value can be compared."""
         return self.text, self.exact.protocol, self.exact.score.characters
 
-    def has_yardsticks_of(self, other: "Evaluation") -> bool:
-        """Whether the yardsticks of both are the same, and have been measured."""
-        same = (self.known, self.same_symbols) == (other.known, other.same_symbols)
+    def has_baselines_for(self, other: "Evaluation") -> bool:
+        """Whether this evaluation has baselines, and the other one's would be the same."""
+        same = (self.trained_on, self.predicted) == (other.trained_on, other.predicted)
         return same and bool(self.baselines)
 
 
-# For programs
+# JSON
 
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
-    """All of it, as values that JSON can hold."""
-    about = {"checkpoint": str(evaluation.checkpoint), "text": evaluation.text}
-    found = about | _reading_json(evaluation.exact)
+    """An evaluation as values that JSON can hold."""
+    found = {"checkpoint": str(evaluation.checkpoint), "text": evaluation.text, **_result_json(evaluation.exact)}
     found["baselines"] = [
         {
             "name": baseline.name,
@@ -70,7 +73,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
         }
         for baseline in evaluation.baselines
     ]
-    found |= {name: _reading_json(reading) for name, reading in evaluation.others.items()}
+    found |= {name: _result_json(result) for name, result in evaluation.others.items()}
     if (novelty := evaluation.novelty) is not None:
         found["novelty"] = {
             "how": evaluation.how_written,
@@ -92,18 +95,18 @@ def score_json(score: Score) -> dict[str, float]:
     }
 
 
-def _reading_json(reading: Reading) -> dict[str, Any]:
-    interval = reading.blocks.interval()
+def _result_json(result: EvaluationResult) -> dict[str, Any]:
+    interval = result.blocks.interval()
     return {
-        "protocol": reading.protocol,
-        **score_json(reading.score),
+        "protocol": result.protocol,
+        **score_json(result.score),
         "confidence": interval
         and {
             "level": LEVEL,
             "nats_per_character": list(interval),
             "bits_per_character": [nats / math.log(2) for nats in interval],
             "method": "block bootstrap",
-            "block_length": reading.blocks.length,
+            "block_length": result.blocks.length,
             "resamples": RESAMPLES,
         },
     }
@@ -113,173 +116,167 @@ def _copying_json(copying: Copying) -> dict[str, Any]:
     return {
         "characters": copying.symbols,
         "longest_run": copying.longest,
-        "found_in_training": {str(length): share for length, share in copying.fractions.items()},
+        "found_in_training": {str(length): fraction for length, fraction in copying.fractions.items()},
         "lines_found_in_training": copying.lines,
     }
 
 
-# For people
+# Tables and sentences
 
 
 def print_evaluations(evaluations: Sequence[Evaluation]) -> None:
-    """Write all evaluations to stdout, those of the same text in one table."""
-    for number, group in enumerate(_same_text(evaluations)):
+    """Print all evaluations to stdout; those that can be compared share a table."""
+    groups: dict[tuple[str, str, int], list[Evaluation]] = {}
+    for evaluation in evaluations:
+        groups.setdefault(evaluation.predicted, []).append(evaluation)
+    for number, group in enumerate(groups.values()):
         if number:
             put("\n\n")
         _print_group(group)
 
 
-def _same_text(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
-    groups: dict[tuple[str, str, int], list[Evaluation]] = {}
-    for evaluation in evaluations:
-        groups.setdefault(evaluation.same_symbols, []).append(evaluation)
-    return list(groups.values())
-
-
 def _print_group(group: Sequence[Evaluation]) -> None:
+    """Print evaluations that can be compared, with the baselines of the best one."""
     best = min(group, key=lambda evaluation: evaluation.exact.score.nats_per_character)
     facts = {"checkpoint": str(best.checkpoint)} if len(group) == 1 else {}
-    print_facts(
-        facts
-        | {
-            "text": best.text,
-            "protocol": best.exact.protocol,
-            "characters": f"{best.exact.score.characters:,} predicted",
-        }
-    )
-    table = Table("", "nats per character", f"{LEVEL:.0%} interval", "bits", "perplexity", "accuracy", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for evaluation in group:
-        _add_reading(table, evaluation.name, evaluation.exact)
-        for reading in evaluation.others.values():
-            _add_reading(table, f"  {reading.protocol}", reading)
-    for baseline in best.baselines:
-        nats = baseline.nats_per_character
-        interval = baseline.blocks.interval() if baseline.blocks else None
-        table.add_row(baseline.name, f"{nats:.4f}", _span(interval), f"{baseline.bits_per_character:.3f}", "", "")
+    facts |= {"text": best.text, "protocol": best.exact.protocol}
+    print_facts(facts | {f"{best.unit}s": f"{best.exact.score.characters:,} predicted"})
     put("\n")
-    print_table(table)
-    words = _in_words(best, f"{best.name}: " if len(group) > 1 else "")
-    if best.baselines and any(evaluation.known != best.known for evaluation in group):
-        words.append(f"The yardsticks know what {best.name} was trained on; some of the others were not.")
-    for line in [*words, *_adapted(group), *_compared(best, group)]:
-        put(f"\n{printable(line, single_line=True)}\n")
+    print_table(_table(group, best))
+    sentences = _conclusion(best, best.name if len(group) > 1 else "The model")
+    if best.baselines and any(evaluation.trained_on != best.trained_on for evaluation in group):
+        sentences.append(
+            f"The baselines were given the training text of {best.name}; other models here have another one."
+        )
+    for sentence in [*sentences, *_adapted(group), *_compared(best, group)]:
+        put(f"\n{printable(sentence, single_line=True)}\n")
     for evaluation in group:
         if evaluation.novelty is not None:
-            _print_novelty(evaluation.name, evaluation.novelty, evaluation.how_written)
+            _print_novelty(evaluation, evaluation.novelty)
 
 
-def _add_reading(table: Table, name: str, reading: Reading) -> None:
-    score = reading.score
-    table.add_row(
-        printable(name, single_line=True),
-        f"{score.nats_per_character:.4f}",
-        _span(reading.blocks.interval()),
-        f"{score.bits_per_character:.3f}",
-        f"{score.perplexity:.3f}",
-        f"{score.accuracy:.1%}",
-    )
+def _table(group: Sequence[Evaluation], best: Evaluation) -> Table:
+    columns = [f"nats per {best.unit}", f"{LEVEL:.0%} interval", "bits", "perplexity", "accuracy"]
+    table = _numbers_table(columns)
+    for evaluation in group:
+        results = {evaluation.name: evaluation.exact}
+        results |= {f"  {result.protocol}": result for result in evaluation.others.values()}
+        for name, result in results.items():
+            score = result.score
+            table.add_row(
+                printable(name, single_line=True),
+                f"{score.nats_per_character:.4f}",
+                _range(result.blocks.interval()),
+                f"{score.bits_per_character:.3f}",
+                f"{score.perplexity:.3f}",
+                f"{score.accuracy:.1%}",
+            )
+    for baseline in best.baselines:
+        interval = baseline.blocks.interval() if baseline.blocks else None
+        nats, bits = baseline.nats_per_character, baseline.bits_per_character
+        table.add_row(baseline.name, f"{nats:.4f}", _range(interval), f"{bits:.3f}", "", "")
+    return table
 
 
-def _span(interval: Interval | None) -> str:
+def _numbers_table(columns: Sequence[str]) -> Table:
+    """A table of rows that begin with a name; the other columns hold numbers."""
+    table = Table("", *columns, box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
+
+
+def _range(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
 
 
-def _in_words(evaluation: Evaluation, name: str) -> list[str]:
-    """What the yardsticks say, and how sure that is."""
-    score, baselines = evaluation.exact.score, evaluation.baselines
-    counting = next((baseline for baseline in baselines if baseline.blocks), None)
-    if counting is None or counting.blocks is None:
+def _conclusion(evaluation: Evaluation, name: str) -> list[str]:
+    """The model beside its baselines, in words; nothing if there are none."""
+    exact, baselines = evaluation.exact, evaluation.baselines
+    ngram_blocks = next((baseline.blocks for baseline in baselines if baseline.blocks), None)
+    if ngram_blocks is None:
         return []
-    compressors = [baseline for baseline in baselines if baseline.name in COMPRESSORS]
-    best = [min(compressors, key=lambda baseline: baseline.nats_per_character)] if compressors else []
-    simplest = min(baselines[-2:], key=lambda baseline: baseline.nats_per_character)
-    more = counting.blocks.interval(beside=evaluation.exact.blocks)
-    if more is None:
-        verdict = "the text is too short to say what that means"
-    elif score.nats_per_character >= simplest.nats_per_character:
-        verdict = f"{simplest.name}, without any context, do better"
-    elif more.low > 0:
-        verdict = "it has learned more than spelling"
-    elif more.high < 0:
-        verdict = "counting does better: it needs more training, or a larger network"
-    else:
-        verdict = "on this text that is no clear difference from counting"
-    article = "an" if counting.name.startswith(("8", "11")) else "a"
-    needs = ", ".join(f"{baseline.name} {baseline.bits_per_character:.2f}" for baseline in best)
-    return [
-        f"{name}{score.bits_per_character:.2f} bits per character: {article} {counting.name} needs "
-        f"{counting.bits_per_character:.2f}{', ' if needs else ''}{needs}; {verdict}."
-    ]
+    difference = ngram_blocks.interval(exact.blocks)
+    return [conclude(exact.score.bits_per_character, baselines, difference, name=name, unit=evaluation.unit)]
 
 
 def _adapted(group: Sequence[Evaluation]) -> list[str]:
-    """What going on learning gave."""
-    lines = []
+    """How much better or worse the copies predict that learn while they read."""
+    sentences = []
     for evaluation in group:
         if dynamic := evaluation.others.get("dynamic"):
-            share = 1 - dynamic.score.nats / evaluation.exact.score.nats
-            lines.append(
-                f"{evaluation.name} needs {abs(share):.1%} {'less' if share >= 0 else 'more'} if it goes on learning "
-                "from what it has read. That is another protocol: compare it with its like alone."
+            saved = 1 - dynamic.score.nats / evaluation.exact.score.nats
+            sentences.append(
+                f"{evaluation.name} needs {abs(saved):.1%} {'less' if saved >= 0 else 'more'} if it goes on learning "
+                "from the text that it has read. Compare this number only with models that also go on learning."
             )
-    return lines
+    return sentences
 
 
 def _compared(best: Evaluation, group: Sequence[Evaluation]) -> list[str]:
-    """By how much the best of several models is the best."""
-    lines = []
+    """How much more each of the other models needs than the best one."""
+    sentences = []
     for other in group:
         if other is not best:
             more = other.exact.score.nats_per_character - best.exact.score.nats_per_character
-            interval = other.exact.blocks.interval(beside=best.exact.blocks)
-            sure = "" if interval is None else f" ({LEVEL:.0%} interval {_span(interval)})"
-            clear = " No clear difference." if interval and interval.low <= 0 else ""
-            lines.append(f"{other.name} needs {more:.4f} nats per character more than {best.name}{sure}.{clear}")
-    return lines
+            interval = other.exact.blocks.interval(best.exact.blocks)
+            confidence = "" if interval is None else f" ({LEVEL:.0%} interval {_range(interval)})"
+            unclear = " No clear difference." if interval and interval.low <= 0 else ""
+            sentences.append(
+                f"{other.name} needs {more:.4f} nats per {best.unit} more than {best.name}{confidence}.{unclear}"
+            )
+    return sentences
 
 
-def _print_novelty(name: str, novelty: Novelty, how: str) -> None:
+def _print_novelty(evaluation: Evaluation, novelty: Novelty) -> None:
     written, real = novelty.written, novelty.real
-    columns = ["", *(f"{length}" for length in written.fractions), "longest run"]
-    lines = written.lines is not None
-    table = Table(*columns, *(["whole lines"] if lines else []), box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for title, copying in [("written", written), *([("held out", real)] if real else [])]:
-        shares = (
-            f"{copying.fractions[length]:.1%}" if length in copying.fractions else "" for length in written.fractions
-        )
-        share_of_lines = [f"{copying.lines:.1%}" if copying.lines is not None else ""] if lines else []
-        table.add_row(title, *shares, str(copying.longest), *share_of_lines)
-    beside = f" and of {real.symbols:,} of real text, held out," if real else ""
+    lengths, has_lines = list(written.fractions), written.lines is not None
+    table = _numbers_table([*map(str, lengths), "longest run", *(["whole lines"] if has_lines else [])])
+    for title, copying in {"written": written, "held out": real}.items():
+        if copying is not None:
+            fractions = [copying.fractions.get(length) for length in lengths]
+            lines = [copying.lines] if has_lines else []
+            table.add_row(title, *map(_percent, fractions), str(copying.longest), *map(_percent, lines))
+    name, unit = printable(evaluation.name, single_line=True), evaluation.unit
+    beside = f" The same is shown for {real.symbols:,} {unit}s of held-out text." if real else ""
     put(
-        f"\nOf {written.symbols:,} characters that {printable(name, single_line=True)} wrote at {how},{beside} "
-        "so much stands in its training text, by runs of so many characters:\n"
+        f"\n{name} wrote {written.symbols:,} {unit}s at {evaluation.how_written}. "
+        f"The table shows what part of all runs of so many {unit}s stands in the training text.{beside}\n"
     )
     print_table(table)
-    shown = novelty.longest_run[:_SHOWN_RUN] + ("..." if len(novelty.longest_run) > _SHOWN_RUN else "")
-    put(f"\nthe longest, line {novelty.line:,} of the training text: {printable(shown, single_line=True)}\n")
+    run = novelty.longest_run
+    shown = printable(run[:_SHOWN_RUN] + ("..." if len(run) > _SHOWN_RUN else ""), single_line=True)
+    put(f"\nThe longest run that was copied, from line {novelty.line:,} of the training text: {shown}\n")
     if real:
-        put(f"{_copying_in_words(written, real)}\n")
+        put(f"{_copying_in_words(written, real, unit)}\n")
 
 
-def _copying_in_words(written: Copying, real: Copying) -> str:
-    """Whether a model copies more than real text does."""
-    both = written.fractions.keys() & real.fractions.keys()
-    clearly = [n for n in both if n >= _CLEARLY_LONG and written.fractions[n] > 2 * real.fractions[n] + _CLEARLY_MORE]
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{fraction:.1%}"
+
+
+def _copying_in_words(written: Copying, real: Copying, unit: str) -> str:
+    """Whether a model copies more of its training text than held-out text repeats."""
     if written.lines is not None and real.lines is not None:
-        sentence = f"Of its lines {written.lines:.0%} stand there, of real ones {real.lines:.0%}"
-        by_heart = written.lines > max(_BY_HEART, 2 * real.lines)
-        return f"{sentence}: it has learned its text by heart." if by_heart else f"{sentence}."
-    if clearly:
-        n = max(clearly, key=lambda n: (written.fractions[n] - real.fractions[n], n))
+        learned = written.lines > max(_LEARNED_BY_HEART, 2 * real.lines)
+        conclusion = ": it has learned its list by heart. Train on more lines, or for a shorter time" if learned else ""
         return (
-            f"Of its runs of {n} characters {written.fractions[n]:.0%} stand there, "
-            f"of real ones {real.fractions[n]:.0%}: "
-            "it repeats its training text by heart."
+            f"{written.lines:.0%} of the lines that it wrote stand in the training text, and {real.lines:.0%} of the "
+            f"held-out lines{conclusion}."
         )
-    if any(real.fractions[n] > 2 * written.fractions[n] + _CLEARLY_MORE for n in both if n >= _CLEARLY_LONG):
-        return "That is less than real text shares with it: it writes text of its own."
-    return "That is near what real text shares with it: it writes text of its own."
+    lengths = sorted(n for n in written.fractions.keys() & real.fractions.keys() if n >= _LONG_RUN)
+    copied = {n: written.fractions[n] - real.fractions[n] for n in lengths if _clearly_more(written, real, n)}
+    if copied:
+        n = max(copied, key=lambda n: (copied[n], n))
+        return (
+            f"{written.fractions[n]:.0%} of the runs of {n} {unit}s that it wrote stand in the training text, and "
+            f"{real.fractions[n]:.0%} of those in held-out text: it repeats its training text by heart. "
+            "lstmgen sample --max-copy prevents long copies."
+        )
+    less = any(_clearly_more(real, written, n) for n in lengths)
+    comparison = "less than held-out text" if less else "about as much as held-out text"
+    return f"It repeats {comparison} does: it writes text of its own."
+
+
+def _clearly_more(one: Copying, other: Copying, length: int) -> bool:
+    return one.fractions[length] > 2 * other.fractions[length] + _CLEAR_DIFFERENCE

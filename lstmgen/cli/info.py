@@ -53,7 +53,7 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         "text": f"{', '.join(text.sources)}, {record.text_symbols:,} symbols, {text.encoding}"
         + (", each line an item" if text.lines else ""),
         "text SHA-256": record.text_sha256,
-        "held out": f"the last {100 * text.validation:g}%",
+        "held out": text.held_out_part,
         "budget": str(training.budget),
         "trained": f"{record.step:,} steps, {record.epoch} whole epochs, {record.symbols_read:,} symbols read, "
         f"{duration(record.seconds)}",

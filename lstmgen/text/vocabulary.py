@@ -58,6 +58,11 @@ class Vocabulary:
         return {character: number for number, character in enumerate(self.characters)}
 
     @property
+    def unit(self) -> str:
+        """What one symbol is called in messages: character or byte."""
+        return "byte" if self.kind is VocabularyKind.BYTES else "character"
+
+    @property
     def newline(self) -> int | None:
         """The id of the line feed, if the model knows it."""
         return 10 if self.kind is VocabularyKind.BYTES else self._id_of.get(NEWLINE)
