@@ -1,9 +1,9 @@
 """A text that a person and a model write together, piece by piece.
 
-Where the text stood before each piece is kept, which a recurrent network makes cheap: it is a state of a few kilobytes.
-So undoing and trying again cost nothing.
+The state of the model before each piece is kept; for a recurrent network it has only a few kilobytes. So undoing a
+piece needs no computation, and another try can start at once.
 
-Knows: pieces, who wrote them, and how to go back. Does not know: terminals or files.
+Knows: the pieces, who wrote them, and how to undo them. Does not know: terminals or files.
 """
 
 import re
@@ -21,29 +21,29 @@ from lstmgen.text.vocabulary import Ids
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of the text, and where the text stood before it."""
+    """A part of the text, and the state of the model before it."""
 
     before: PromptState
-    ids: Ids
+    ids: Ids  # (symbols,)
     by_model: bool
 
 
 class Draft:
-    """The text so far; each piece can be taken back, the last first."""
+    """The text so far; its pieces can be undone, the last one first."""
 
     def __init__(self, model: LanguageModel, prompt_state: PromptState, config: SamplingConfig, seed: int) -> None:
         """Begin a draft.
 
         Args:
-            model: writes with.
-            prompt_state: what the text begins with.
-            config: how the model writes; it may be changed between two pieces.
-            seed: decides all that the model writes.
+            model: writes the pieces that the person does not write.
+            prompt_state: the beginning of the text.
+            config: the options for sampling; they may be changed between two pieces.
+            seed: together with the number of the proposal it determines all that the model writes.
         """
         self.config = config
         self._model = model
-        self._here = prompt_state
-        self._beginning = prompt_state.text
+        self._current = prompt_state
+        self._prompt = prompt_state.text
         self._pieces: list[Piece] = []
         self._seed = seed
         self._proposals = 0
@@ -51,7 +51,7 @@ class Draft:
     @property
     def ids(self) -> Ids:
         """The whole text, (symbols,)."""
-        return np.concatenate([self._beginning, *(piece.ids for piece in self._pieces)]).astype(np.int64)
+        return np.concatenate([self._prompt, *(piece.ids for piece in self._pieces)]).astype(np.int64)
 
     @property
     def last(self) -> Piece | None:
@@ -59,15 +59,18 @@ class Draft:
         return self._pieces[-1] if self._pieces else None
 
     def write(self, text: str, on_unknown: OnUnknown = OnUnknown.ERROR) -> None:
-        """Add the person's own words; raises UnknownCharacterError, and then nothing is added."""
+        """Add text of the person; raises UnknownCharacterError and then adds nothing."""
         self._add(self._model.vocabulary.encode(text, where="text", on_unknown=on_unknown), by_model=False)
 
     def propose(self) -> Generator[int, None, None]:
-        """Let the model go on: the ids as they come. What has come is part of the text when it ends or is closed."""
+        """Let the model continue the text; yields each id when it is drawn.
+
+        When the generator ends or is closed, the ids that it has yielded become a piece of the text.
+        """
         self._proposals += 1
         drawn: list[int] = []
         try:
-            for event in self._model.draw(self._here, self.config, self._seed + self._proposals):
+            for event in self._model.draw(self._current, self.config, self._seed + self._proposals):
                 if isinstance(event, Drawn) and not (self._model.lines and event.id == self._model.vocabulary.newline):
                     drawn.append(event.id)
                     yield event.id
@@ -75,15 +78,15 @@ class Draft:
             self._add(np.array(drawn, np.int64), by_model=True)
 
     def undo(self) -> Piece | None:
-        """Take the last piece back; None if there is none."""
+        """Remove the last piece and return it; None if there is no piece."""
         if not self._pieces:
             return None
         piece = self._pieces.pop()
-        self._here = piece.before
+        self._current = piece.before
         return piece
 
     def keep_words(self, count: int) -> None:
-        """Of the last piece keep so many words, with what stands before each of them, and drop the rest."""
+        """Keep the first `count` words of the last piece, with the white space before each word, and drop the rest."""
         piece = self.undo()
         if piece is None:
             return
@@ -92,11 +95,11 @@ class Draft:
         self._add(kept, by_model=piece.by_model)
 
     def alternatives(self, count: int) -> list[tuple[int, float]]:
-        """The likeliest next symbols with their probabilities under the model itself, before any filter."""
-        ids, probabilities = most_likely(self._here.output.logits, count)
+        """The `count` most likely next symbols and their probabilities under the model itself, before any filter."""
+        ids, probabilities = most_likely(self._current.output.logits, count)
         return list(zip(ids[0].tolist(), probabilities[0].tolist(), strict=True))
 
     def _add(self, ids: Ids, *, by_model: bool) -> None:
         if len(ids):
-            self._pieces.append(Piece(self._here, ids, by_model))
-            self._here = self._model.read_on(self._here, ids)
+            self._pieces.append(Piece(self._current, ids, by_model))
+            self._current = self._model.read_on(self._current, ids)

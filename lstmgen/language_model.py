@@ -1,10 +1,10 @@
-"""The Python API: a trained model that writes and scores.
+"""The Python API: a trained model that generates and scores text.
 
     model = lstmgen.load("checkpoints/my-run")
     print(model.sample("To be", length=200, temperature=0.8, seed=1))
     print(model.score("To be or not to be").bits_per_character)
 
-Knows: how checkpoint, engine, filters, sampler and score fit together. Does not know: training, terminals or torch.
+Knows: how checkpoint, engine, filters, sampler and score work together. Does not know: training, terminals or torch.
 """
 
 import secrets
@@ -37,7 +37,7 @@ _LINES_AT_ONCE = 64
 
 
 class SamplingChoices(TypedDict, total=False):
-    """How one text is written: the fields of `SamplingConfig` by name; what is left out has its default."""
+    """The options for one sample: fields of `SamplingConfig` by name; an option that is left out has its default."""
 
     length: int
     temperature: float
@@ -52,15 +52,15 @@ class SamplingChoices(TypedDict, total=False):
 
 
 class LanguageModel:
-    """A trained network with its vocabulary; nothing it does changes it."""
+    """A trained network with its vocabulary; no method changes the network."""
 
     def __init__(self, checkpoint: Checkpoint, path: Path | None = None, engine: Engine | None = None) -> None:
         """Wrap a checkpoint.
 
         Args:
             checkpoint: the model.
-            path: its file; an index of its training text is kept beside it.
-            engine: computes the same network in another place; None: NumPy, on the CPU.
+            path: the file of the checkpoint; an index of the training text is saved in the same folder. None: no file.
+            engine: runs the network, for example on a GPU; None: NumPy, on the CPU.
         """
         self.vocabulary: Vocabulary = checkpoint.vocabulary
         self.config: ModelConfig = checkpoint.model
@@ -72,7 +72,7 @@ class LanguageModel:
 
     @property
     def lines(self) -> bool:
-        """Whether the model writes items, one a line, and ends each by itself."""
+        """Whether the model was trained on single lines: it then writes one line and ends it by itself."""
         return self.record.text.lines
 
     def sample(
@@ -83,22 +83,24 @@ class LanguageModel:
         on_unknown: str = OnUnknown.ERROR,
         **choices: Unpack[SamplingChoices],
     ) -> str:
-        """Write one text.
+        """Generate one text.
 
         Args:
-            prompt: what the text begins with; it is part of the result.
-            seed: the same seed gives the same text; None draws one.
-            on_unknown: "error", or "skip" to go on without characters that the model has never seen.
+            prompt: the beginning of the text; it is part of the result.
+            seed: the same seed gives the same text; None: a random seed.
+            on_unknown: "error", or "skip" to leave out characters of the prompt that the model has never seen.
             choices: the fields of `lstmgen.config.SamplingConfig` by name, such as length, temperature or top_p.
 
         Raises:
-            UnknownCharacterError: the prompt, or a text to stop at, holds such a character.
-            ValueError: `on_unknown` is neither of the two, or the seed is below 0.
-            ConfigError: a choice has a value that cannot work, or a length without end, which `stream` takes.
-            TextError: `max_copy` needs the training text, which cannot be read.
+            UnknownCharacterError: the prompt or a stop text has a character that the model has never seen.
+            ValueError: `on_unknown` is neither "error" nor "skip", or the seed is below 0.
+            ConfigError: an option has an invalid value, or the length is -1 (no end), which only `stream` allows.
+            TextError: `max_copy` needs the training text, and it cannot be read.
         """
         if choices.get("length", 0) < 0:
-            raise ConfigError(f"length {choices['length']}: an endless text has no result; iterate over stream()")
+            raise ConfigError(
+                f"length {choices['length']}: sample() cannot return an endless text; iterate over stream() instead"
+            )
         return "".join(self.stream(prompt, seed=seed, on_unknown=on_unknown, **choices))
 
     def stream(
@@ -109,9 +111,9 @@ class LanguageModel:
         on_unknown: str = OnUnknown.ERROR,
         **choices: Unpack[SamplingChoices],
     ) -> Iterator[str]:
-        """Write one text piece by piece as it comes, the prompt first; see `sample`. A length of -1 has no end.
+        """Generate one text piece by piece, the prompt first; the arguments are those of `sample`.
 
-        Errors are raised when the first piece is asked for.
+        A length of -1 means no end. Errors are raised when the first piece is requested.
         """
         config = SamplingConfig(**choices)
         prompt_state = self.read_prompt(prompt, OnUnknown(on_unknown))
@@ -125,48 +127,47 @@ class LanguageModel:
     def read_prompt(
         self, prompt: str, on_unknown: OnUnknown = OnUnknown.ERROR, after: PromptState | None = None
     ) -> PromptState:
-        """Read what a text begins with, or what comes `after` a prompt state that was read before.
+        """Read a prompt, either at the beginning of a text or `after` another prompt state.
 
-        Raises UnknownCharacterError, and ConfigError for a line feed within a line.
+        Raises UnknownCharacterError, and ConfigError if a model of lines is given a line feed.
         """
         ids = self.vocabulary.prompt_ids(prompt, lines=self.lines, on_unknown=on_unknown)
         text = self.vocabulary.encode(prompt, on_unknown=on_unknown)
         if after is not None:
             return self.read_on(after, text)
-        point = read_text(self.engine, ids, self.engine.initial_state(1))
-        return PromptState(EngineOutput(point.logits, self.engine.to_numpy(point.state)), text)
+        output = read_text(self.engine, ids, self.engine.initial_state(1))
+        return PromptState(EngineOutput(output.logits, self.engine.to_numpy(output.state)), text)
 
     def read_on(self, prompt_state: PromptState, ids: Ids) -> PromptState:
-        """Read more symbols, (symbols,), after a prompt state, which stays as it is."""
+        """Read more symbols, (symbols,), after a prompt state; returns a new one and leaves the given one unchanged."""
         if len(ids) == 0:
             return prompt_state
-        point = read_text(self.engine, ids, self.engine.from_numpy(prompt_state.output.state))
-        return PromptState(
-            EngineOutput(point.logits, self.engine.to_numpy(point.state)), np.concatenate([prompt_state.text, ids])
-        )
+        output = read_text(self.engine, ids, self.engine.from_numpy(prompt_state.output.state))
+        text = np.concatenate([prompt_state.text, ids])
+        return PromptState(EngineOutput(output.logits, self.engine.to_numpy(output.state)), text)
 
     def draw(self, prompt_state: PromptState, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
-        """Write samples after a prompt state; a model of lines ends each with a line feed.
+        """Draw samples that continue a prompt; a model of lines ends each sample with a line feed.
 
-        Raises UnknownCharacterError for a text to stop at, ConfigError for a pattern that cannot be matched, and
+        Raises UnknownCharacterError for a stop text, ConfigError for a regular expression that cannot be matched, and
         TextError if the training text is needed and cannot be read.
         """
         rows, end = config.samples * config.best_of, self.item_end
         training = self.training_index() if config.max_copy is not None else None
-        point = EngineOutput(prompt_state.output.logits, self.engine.from_numpy(prompt_state.output.state))
+        output = EngineOutput(prompt_state.output.logits, self.engine.from_numpy(prompt_state.output.state))
         return draw_symbols(
             self.engine,
-            point.repeated(rows),
+            output.repeated(rows),
             History(prompt_state.text, rows, history_length(config)),
             build_filters(config, self.vocabulary, prompt_state.text, training, end),
             length=config.length,
             seed=seed,
             end=end,
-            stops=[as_string(self.vocabulary.encode(stop, where="text to stop at")) for stop in config.stop],
+            stops=[as_string(self.vocabulary.encode(stop, where="stop text")) for stop in config.stop],
         )
 
     def write(self, symbols: int, temperature: float, seed: int) -> Ids:
-        """So many symbols as the model writes them, (symbols,): of one text, or line after line."""
+        """Generate exactly `symbols` symbols, (symbols,): one text, or lines one after another for a model of lines."""
         rows = _LINES_AT_ONCE if self.lines else 1
         config = SamplingConfig(length=symbols, temperature=temperature, samples=rows)
         prompt_state, written = self.read_prompt(""), np.zeros(0, np.int64)
@@ -177,7 +178,7 @@ class LanguageModel:
         return written[:symbols]
 
     def training_index(self) -> SuffixIndex:
-        """Finds runs of symbols in the training text; built when it is first needed, and kept beside the checkpoint.
+        """The index of the training text; it is built at the first call and saved in the checkpoint's folder.
 
         Raises TextError if it must be built and the training text cannot be read again, or has changed.
         """
@@ -185,44 +186,45 @@ class LanguageModel:
         if self._training_index is None and self.index_path is not None:
             self._training_index = SuffixIndex.load(self.index_path, name)
         if self._training_index is None:
-            remedy = "leave out --max-copy, which looks things up in it"
+            remedy = "leave out --max-copy, which needs that text"
             own = read_own_text(self.record, self.vocabulary, remedy=remedy)
             self._training_index = SuffixIndex.build(own.training)
             if self.index_path is not None:
-                with suppress(OSError):  # where nothing can be written it is built each time
+                with suppress(OSError):  # if the folder is not writable, the index is built again each time
                     self._training_index.save(self.index_path, name)
         return self._training_index
 
     def score(self, text: str, *, on_unknown: str = OnUnknown.ERROR) -> Score:
         """How well the model predicts a text of at least 2 characters; see `score_ids`.
 
-        Raises TextError for a text with nothing to predict, and UnknownCharacterError.
+        Raises TextError for a text with nothing to predict, and UnknownCharacterError unless `on_unknown` is "skip".
         """
         return self.score_ids(self.vocabulary.encode(text, on_unknown=OnUnknown(on_unknown)))
 
     def score_ids(self, ids: Ids) -> Score:
         """How well the model predicts symbols, by the exact protocol.
 
-        One stream over the whole text with carried state, every symbol but the first predicted once. For a model of
-        lines each line from the initial state, all its symbols and its end predicted once.
+        The text is read as one stream with carried state, and every symbol but the first is predicted once. A model of
+        lines reads each line from the initial state, and predicts all its symbols and its line feed once.
         """
         return score(self.engine, self.exact_protocol(ids))
 
     def exact_protocol(self, ids: Ids) -> Iterator[Chunk]:
-        """The text cut as `score_ids` reads it."""
+        """The chunks of a text, (symbols,), for the exact protocol of `score_ids`."""
         return one_stream(ids) if self.item_end is None else every_line(ids, self.item_end, _SCORING_ROWS)
 
     def score_blocks(self, blocks: Iterable[Ids]) -> Score:
-        """The same for a text that comes in blocks, (symbols,), of which none is kept."""
+        """The score of `score_ids` for a text that comes in blocks, (symbols,); no block is kept in memory."""
         if self.item_end is None:
             return score(self.engine, flowing_stream(blocks))
         return score(self.engine, chain.from_iterable(map(self.exact_protocol, whole_lines(blocks, self.item_end))))
 
     def predict(self, blocks: Iterable[Ids]) -> tuple[Ids, Iterator[Predictions]]:
-        """Read a text that comes in blocks, (symbols,), in the order in which it stands.
+        """Read a text that comes in blocks, (symbols,), in its order.
 
-        Returns what is given and not predicted, and the predictions of all else: of one stream all symbols but the
-        first, of lines all symbols and ends, each line from the initial state.
+        Returns the symbols that are given and not predicted, and the predictions of all others. In one stream, the
+        first symbol is given. In lines, no symbol is given: each line starts from the initial state, and its line feed
+        is predicted too.
         """
         if (newline := self.item_end) is not None:
             chunks = (chunk for lines in whole_lines(blocks, newline) for chunk in lines_in_order(lines, newline))
@@ -231,14 +233,17 @@ class LanguageModel:
         return head[:1], predict(self.engine, flowing_stream(blocks))
 
     def score_characters(self, blocks: Iterable[Ids], alternatives: int = 5) -> Iterator[CharacterScore]:
-        """How surprising each character is of a text that comes in blocks, (symbols,), and what was expected."""
+        """The surprise of each character of a text that comes in blocks, (symbols,).
+
+        Each character comes with the `alternatives` most likely symbols at its position.
+        """
         return score_characters(self.vocabulary, *self.predict(blocks), alternatives)
 
     def score_lines(self, blocks: Iterable[Ids], *, separate: bool = False) -> Iterator[LineScore]:
-        """How likely each line is of a text that comes in blocks, (symbols,).
+        """The score of each line of a text that comes in blocks, (symbols,).
 
-        A line is read after all that comes before it; or, if they are separate and always by a model of lines, as if it
-        stood alone. Raises ConfigError for separate lines if the model knows no line feed.
+        A line is scored given all the text before it. With `separate`, and always by a model of lines, it is scored
+        alone, from the initial state. Raises ConfigError for separate lines if the model knows no line feed.
         """
         newline = self.vocabulary.newline
         if not (separate or self.lines):
@@ -249,9 +254,9 @@ class LanguageModel:
 
 
 def load(checkpoint: str | Path | None = None) -> LanguageModel:
-    """Load a model: a run's name, a run's folder or a file; None: the newest run in checkpoints/.
+    """Load a model by the name of a run, the folder of a run, or a file; None: the newest run in checkpoints/.
 
-    Raises CheckpointError if there is none or it cannot be used.
+    Raises CheckpointError if there is no such model or it cannot be used.
     """
     path = find_checkpoint(None if checkpoint is None else str(checkpoint))
     return LanguageModel(load_checkpoint(path), path)

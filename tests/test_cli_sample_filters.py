@@ -56,7 +56,7 @@ def test_a_stop_text_ends_the_sample_and_is_not_part_of_it() -> None:
 
 
 def test_a_stop_text_of_unknown_characters_is_a_problem() -> None:
-    assert "text to stop at" in problem("sample", "--stop", "Ω")
+    assert "stop text" in problem("sample", "--stop", "Ω")
 
 
 def test_nothing_is_repeated() -> None:

@@ -1,4 +1,4 @@
-"""A text that two write: what is added, taken back, tried again and kept."""
+"""A text that a person and a model write: pieces that are added, undone, tried again and shortened."""
 
 from pathlib import Path
 
@@ -25,40 +25,40 @@ def text(model: LanguageModel, draft: Draft) -> str:
     return model.vocabulary.decode(draft.ids)
 
 
-def go_on(draft: Draft) -> list[int]:
+def propose(draft: Draft) -> list[int]:
     return list(draft.propose())
 
 
 def test_both_write_in_turns(model: LanguageModel) -> None:
     draft = begin(model)
     draft.write(" saw")
-    proposed = model.vocabulary.decode(np.array(go_on(draft)))
+    proposed = model.vocabulary.decode(np.array(propose(draft)))
     assert text(model, draft) == "The fox saw" + proposed
     assert len(proposed) == 12
 
 
-def test_what_the_model_writes_follows_from_all_that_stands_before(model: LanguageModel) -> None:
-    """At temperature 0 it is what a single prompt of the whole text gives."""
+def test_a_proposal_depends_on_all_the_text_before_it(model: LanguageModel) -> None:
+    """At temperature 0 the result equals that of one prompt with the whole text."""
     draft = begin(model)
     draft.config = SamplingConfig(length=20, temperature=0.0)
     draft.write(" hung")
-    go_on(draft)
+    propose(draft)
     draft.write(" The")
-    go_on(draft)
+    propose(draft)
     halfway = model.sample("The fox hung", length=20, temperature=0.0)
     assert text(model, draft) == model.sample(halfway + " The", length=20, temperature=0.0)
 
 
-def test_undo_goes_back_piece_by_piece(model: LanguageModel) -> None:
+def test_undo_removes_one_piece_at_a_time(model: LanguageModel) -> None:
     draft = begin(model)
     states = [text(model, draft)]
     for words in (" a", " b"):
         draft.write(words.replace("b", "s"))
         states.append(text(model, draft))
-        go_on(draft)
+        propose(draft)
         states.append(text(model, draft))
     alternatives = draft.alternatives(5)
-    go_on(draft)
+    propose(draft)
     assert draft.undo() is not None
     assert draft.alternatives(5) == alternatives
     for before in reversed(states):
@@ -67,15 +67,15 @@ def test_undo_goes_back_piece_by_piece(model: LanguageModel) -> None:
     assert draft.undo() is None
 
 
-def test_trying_again_writes_something_else_and_the_same_seed_the_same(model: LanguageModel) -> None:
+def test_another_try_writes_something_else_and_the_same_seed_writes_the_same(model: LanguageModel) -> None:
     first, second = begin(model, length=40), begin(model, length=40)
-    written = go_on(first)
+    written = propose(first)
     first.undo()
-    assert go_on(first) != written
-    assert go_on(second) == written
+    assert propose(first) != written
+    assert propose(second) == written
 
 
-def test_a_proposal_that_is_broken_off_keeps_what_was_shown(model: LanguageModel) -> None:
+def test_an_interrupted_proposal_keeps_the_symbols_it_yielded(model: LanguageModel) -> None:
     draft = begin(model)
     proposal = draft.propose()
     shown = [next(proposal) for _ in range(4)]
@@ -87,7 +87,7 @@ def test_a_proposal_that_is_broken_off_keeps_what_was_shown(model: LanguageModel
 @pytest.mark.parametrize(
     ("count", "kept"), [(0, ""), (1, " grapes"), (2, " grapes  hung"), (9, " grapes  hung high. ")]
 )
-def test_words_are_kept_with_what_stands_before_them(model: LanguageModel, count: int, kept: str) -> None:
+def test_words_are_kept_with_the_white_space_before_them(model: LanguageModel, count: int, kept: str) -> None:
     draft = begin(model)
     draft.write(" grapes  hung high. ")
     draft.keep_words(count)
@@ -116,9 +116,9 @@ def test_an_unknown_character_changes_nothing(model: LanguageModel) -> None:
     assert text(model, draft) == "The fox"
 
 
-def test_a_model_of_lines_stays_within_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_draft_of_a_model_of_lines_has_no_line_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     model = load(untrained_run("names", "abc\n", lines=True))
     draft = begin(model, "ab", length=200)
-    go_on(draft)
+    propose(draft)
     assert "\n" not in text(model, draft)

@@ -43,7 +43,7 @@ def test_a_name_a_folder_a_file_and_nothing_load_the_same_model() -> None:
         assert lstmgen.load(reference).sample("A fox", length=40, seed=1) == wanted
 
 
-def test_loading_what_is_not_there_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_a_missing_model_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="train one first"):
         lstmgen.load()
@@ -52,13 +52,13 @@ def test_loading_what_is_not_there_is_a_problem(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("length", [0, 1, 300])
-def test_a_sample_is_the_prompt_and_so_many_characters(model: lstmgen.LanguageModel, length: int) -> None:
+def test_a_sample_is_the_prompt_and_length_more_characters(model: lstmgen.LanguageModel, length: int) -> None:
     text = model.sample("A fox", length=length, seed=1)
     assert text.startswith("A fox")
     assert len(text) == len("A fox") + length
 
 
-def test_the_seed_decides_a_sample(model: lstmgen.LanguageModel) -> None:
+def test_the_seed_determines_a_sample(model: lstmgen.LanguageModel) -> None:
     assert model.sample(length=80, seed=1) == model.sample(length=80, seed=1)
     assert model.sample(length=80, seed=1) != model.sample(length=80, seed=2)
     assert model.sample(length=80) != model.sample(length=80)
@@ -75,12 +75,12 @@ def test_streaming_gives_the_prompt_then_the_same_text_piece_by_piece(model: lst
     assert max(map(len, pieces[1:])) == 1
 
 
-def test_a_stream_without_end_goes_on(model: lstmgen.LanguageModel) -> None:
+def test_an_endless_stream_begins_like_a_sample(model: lstmgen.LanguageModel) -> None:
     endless = "".join(islice(model.stream(length=-1, seed=5), 701))
     assert endless == model.sample(length=700, seed=5)
 
 
-def test_a_sample_without_end_is_an_error(model: lstmgen.LanguageModel) -> None:
+def test_an_endless_sample_is_an_error(model: lstmgen.LanguageModel) -> None:
     with pytest.raises(ConfigError, match=r"length -1.*stream"):
         model.sample(length=-1)
     with pytest.raises(ConfigError, match="length"):
@@ -99,7 +99,7 @@ def test_an_unknown_character_is_an_error_or_skipped(model: lstmgen.LanguageMode
     assert model.score("A Qfox", on_unknown="skip") == model.score("A fox")
 
 
-def test_scoring_adds_up(model: lstmgen.LanguageModel) -> None:
+def test_the_measures_of_a_score_agree(model: lstmgen.LanguageModel) -> None:
     score = model.score(FABLE)
     assert score.characters == len(FABLE) - 1
     assert score.nats_per_character == pytest.approx(score.nats / score.characters)
@@ -109,7 +109,7 @@ def test_scoring_adds_up(model: lstmgen.LanguageModel) -> None:
     assert score.perplexity < len(model.vocabulary)  # it has learned something
 
 
-def test_the_likeliest_text_is_scored_as_such(model: lstmgen.LanguageModel) -> None:
+def test_a_sample_at_temperature_zero_is_scored_as_all_correct(model: lstmgen.LanguageModel) -> None:
     written = model.sample("The fox", length=60, temperature=0)
     assert model.score(written).correct - model.score("The fox").correct == 60
 
@@ -148,23 +148,23 @@ def test_a_model_of_bytes_streams_whole_characters(octets: lstmgen.LanguageModel
 
 
 def test_a_model_of_bytes_takes_a_prompt_that_is_not_utf_8(octets: lstmgen.LanguageModel) -> None:
-    """As Python hands over arguments that are not UTF-8; half of a surrogate pair, though, stands for no byte."""
+    """Python passes bytes of arguments that are not UTF-8 as low surrogates; other surrogates stand for no byte."""
     assert octets.sample("\udcff", length=0) == "\ufffd"
     with pytest.raises(lstmgen.LstmgenError):
         octets.sample("\ud800", length=0)
 
 
-def test_a_model_and_the_command_line_write_the_same(in_trained_folder: Path) -> None:
+def test_the_api_and_the_command_line_write_the_same_text(in_trained_folder: Path) -> None:
     written = done("sample", in_trained_folder / "checkpoints" / "fable", "-p", "A fox", "-n", 50, "--seed", 7).text
     assert lstmgen.load("fable").sample("A fox", length=50, seed=7) == written
 
 
-def test_importing_the_package_waits_for_nothing() -> None:
+def test_importing_the_package_loads_no_large_library() -> None:
     script = "import sys, lstmgen; lstmgen.LstmgenError; print({'numpy', 'torch', 'typer', 'rich'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
 
 
-def test_the_package_has_what_it_says_and_nothing_else() -> None:
+def test_the_package_has_the_names_it_exports() -> None:
     assert {name for name in lstmgen.__all__ if hasattr(lstmgen, name)} == set(lstmgen.__all__)
     assert not hasattr(lstmgen, "no_such_name")
