@@ -5,7 +5,7 @@
     print(model.sample("To be", length=200))
     print(model.score("To be or not to be").bits_per_character)
 
-Knows: the version and the names of the public API, loaded on first use. Does not know: torch.
+Knows: the version and the names of the public API, which is imported at first use. Does not know: torch.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ __all__ = ["LanguageModel", "LstmgenError", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public API when it is first asked for, so that `lstmgen --help` need not wait for it."""
+    """Import a name of the public API at its first use, so that `lstmgen --help` does not have to wait for it."""
     if name in ("LanguageModel", "load"):
         from lstmgen import language_model
 

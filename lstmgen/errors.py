@@ -1,20 +1,20 @@
-"""Problems that a user can fix.
+"""Exceptions for problems that a user can fix.
 
-Knows: that every such problem is one line that names the thing, the value and the remedy.
-Does not know: how it is shown (`cli` prints it and exits with 1).
+Knows: that the message of each is one line that names the thing, the value and the remedy.
+Does not know: how it is shown (`cli` prints it and exits with code 1).
 """
 
 
 class LstmgenError(Exception):
-    """A problem that a user can fix; its text is one line: what, where, the remedy."""
+    """A problem that a user can fix; its message is one line that names the thing, the value and the remedy."""
 
 
 class ConfigError(LstmgenError):
-    """An option, or a combination of options, that cannot work."""
+    """An option with an invalid value, or options that cannot be combined."""
 
 
 class TextError(LstmgenError):
-    """A text that cannot be found, decoded or used."""
+    """A text that cannot be found, read, decoded or used."""
 
 
 class UnknownCharacterError(LstmgenError):
@@ -26,4 +26,4 @@ class CheckpointError(LstmgenError):
 
 
 class TrainingError(LstmgenError):
-    """Training that cannot go on, such as a loss that is no longer a number."""
+    """Training that cannot continue, for example because the loss is not a number."""

@@ -1,6 +1,6 @@
-"""The recurrent cells: one step of each, as its equations.
+"""The recurrent cells: one file for each, with the equations of one step.
 
-Knows: which cell a configuration means; this is the only place that asks.
+Knows: which class belongs to which cell of a configuration; no other module selects one.
 Does not know: torch, time (`network.unroll`) or depth (`network.architecture`).
 """
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def build_cell(config: ModelConfig, input_size: int) -> Cell:
-    """Build the cell that a configuration names, for inputs of the given size."""
+    """Build the cell that a configuration selects, for inputs of the given size."""
     sizes = (input_size, config.hidden_size)
     match config.cell:
         case CellKind.RNN:

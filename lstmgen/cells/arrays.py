@@ -1,7 +1,7 @@
-"""The few functions that NumPy and torch spell differently, so that an equation is written once.
+"""The functions that NumPy and torch call differently. With them, an equation is written once for both.
 
 Knows: NumPy arrays; of torch tensors only the names of their methods.
-Does not know: torch itself until it is given a tensor: generating text must not import it.
+Does not know: torch itself, until it is given a tensor; generating text on a CPU must not import torch.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Array(Protocol):
-    """What an equation may ask of an array: a NumPy array or a torch tensor."""
+    """The operations that an equation may use; a NumPy array and a torch tensor have them all."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -20,7 +20,7 @@ class Array(Protocol):
 
     @property
     def dtype(self) -> Any:
-        """The type of its numbers."""
+        """The type of the elements."""
         ...
 
     @property
@@ -44,12 +44,12 @@ def tanh(x: Any) -> Any:
 
 
 def sigmoid(x: Any) -> Any:
-    """The logistic function of each element; as a tanh in NumPy, which cannot overflow."""
+    """The logistic function of each element; in NumPy it is computed with tanh, which cannot overflow."""
     return 0.5 * np.tanh(0.5 * x) + 0.5 if isinstance(x, np.ndarray) else x.sigmoid()
 
 
 def softmax(x: Any) -> Any:
-    """Normalise the exponentials along the last axis."""
+    """The softmax along the last axis."""
     if not isinstance(x, np.ndarray):
         return x.softmax(dim=-1)
     exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
@@ -65,17 +65,17 @@ def split(x: Any, parts: int) -> Sequence[Any]:
 
 
 def zeros(shape: tuple[int, ...], like: Any) -> Any:
-    """Zeros of the library, type and device of another array."""
+    """An array of zeros, of the same library, type and device as another array."""
     return np.zeros(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_zeros(shape)
 
 
 def repeat(x: Any, times: int) -> Any:
-    """Each row of the first axis so many times."""
+    """Repeat each row of the first axis `times` times."""
     return x.repeat(times, axis=0) if isinstance(x, np.ndarray) else x.repeat_interleave(times, dim=0)
 
 
 def concatenate(arrays: Sequence[Any], axis: int) -> Any:
-    """Join arrays along an axis that they have."""
+    """Join arrays along an existing axis."""
     if isinstance(arrays[0], np.ndarray):
         return np.concatenate(arrays, axis)
     import torch

@@ -1,7 +1,7 @@
-"""What every cell declares, and what follows from the declaration.
+"""The protocol of a cell, and the functions that work for every cell.
 
-A cell is one step of one recurrent layer. It holds sizes, never numbers: weights and states are passed in.
-Its recurrent layer always owns three parameters, in blocks of `hidden_size` rows in the order of the cell's gates:
+A cell is one step of one recurrent layer. It stores sizes only; weights and states are passed to `step`.
+A layer of any cell has these three parameters, in blocks of `hidden_size` rows in the order of the cell's gates:
 
     weight_ih  (gates * hidden, input)     W, applied to all inputs of a chunk at once, before the loop over time
     weight_hh  (gates * hidden, hidden)    R, applied to the previous hidden state, step by step
@@ -30,17 +30,17 @@ class Cell(Protocol):
 
     @property
     def input_size(self) -> int:
-        """The size of x."""
+        """The size of the input x."""
         ...
 
     @property
     def hidden_size(self) -> int:
-        """The size of h, and of every gate."""
+        """The size of the hidden state h, and of every gate."""
         ...
 
     @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the parameters that this cell has beside W, R and b."""
+        """The shapes of this cell's parameters other than W, R and b, by name."""
         ...
 
     def step(self, projected: Array, state: State, weights: Mapping[str, Array]) -> tuple[State, Gates]:
@@ -52,7 +52,7 @@ class Cell(Protocol):
             weights: the layer's parameters by name.
 
         Returns:
-            The state after the step, and the gates that led to it.
+            The state after the step, and the activated gates from which it was computed.
         """
         ...
 
@@ -74,6 +74,6 @@ def parameter_shapes(cell: Cell) -> dict[str, tuple[int, ...]]:
 
 
 def initial_state(cell: Cell, batch_size: int, like: Array) -> State:
-    """The state before the first step: zeros of the library, type and device of another array."""
+    """The state before the first step: zeros, of the same library, type and device as another array."""
     fields = cell.state_type._fields  # type: ignore[attr-defined]  # a NamedTuple class
     return cell.state_type(*(zeros((batch_size, cell.hidden_size), like) for _ in fields))

@@ -1,6 +1,6 @@
-"""The LSTM with coupled gates (Greff et al. 2015, "LSTM: a search space odyssey", the CIFG variant).
+"""The LSTM with coupled input and forget gate (Greff et al. 2015, "LSTM: a search space odyssey", the CIFG variant).
 
-Forget only where something is written in its place: the input gate is 1 - f, one gate fewer to learn.
+The input gate is 1 - f: the cell state forgets only as much as is replaced. So there is one gate fewer to learn.
 
     f, o = σ(W x + R h + b)
     g = tanh(W x + R h + b)
@@ -28,7 +28,7 @@ class CoupledGates(NamedTuple):
 
 @dataclass(frozen=True)
 class CoupledCell:
-    """One step of an LSTM whose input gate is what its forget gate leaves."""
+    """One step of an LSTM whose input gate is 1 - f, with f the forget gate."""
 
     input_size: int
     hidden_size: int
@@ -37,7 +37,7 @@ class CoupledCell:
 
     @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """No parameters beside W, R and b."""
+        """This cell has no parameters other than W, R and b."""
         return {}
 
     def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, CoupledGates]:

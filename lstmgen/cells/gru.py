@@ -1,14 +1,14 @@
-"""The GRU (Cho et al. 2014): an update and a reset gate; cell and hidden state are one.
+"""The GRU, gated recurrent unit (Cho et al. 2014): an update gate and a reset gate, and no separate cell state.
 
     r, z = σ(W x + R h + b)
     h' = (1 - z) n + z h
 
-The candidate n depends on where the reset gate acts:
+The reset gate can act at two positions, which gives two candidates n:
 
     n = tanh(W x + b + R (r h))             before the recurrent product, as in the paper (eq. 8)
-    n = tanh(W x + b + r (R h + b_n))       after it, as in cuDNN and torch: one product a step
+    n = tanh(W x + b + r (R h + b_n))       after it, as in cuDNN and torch: one product per step
 
-The update gate keeps, as in torch; in the paper's eq. 7 too: h' = z h + (1 - z) n.
+With z = 1 the old state is kept, as in torch and in the paper's eq. 7: h' = z h + (1 - z) n.
 Gate order, as in torch: reset, update, candidate.
 """
 
@@ -21,7 +21,7 @@ from lstmgen.config import Reset
 
 
 class GRUState(NamedTuple):
-    """`hidden`: what the layer last said, which is all it remembers, (batch, hidden)."""
+    """`hidden`: the layer's output at the last step, (batch, hidden); it is also the layer's only memory."""
 
     hidden: Array
 
@@ -46,7 +46,7 @@ class GRUCell:
 
     @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """`bias_candidate` b_n, (hidden), inside the reset gate's reach: only with the reset after the product."""
+        """`bias_candidate` b_n, (hidden), which the reset gate multiplies; only with the reset after the product."""
         return {"bias_candidate": (self.hidden_size,)} if self.reset is Reset.AFTER else {}
 
     def step(self, projected: Array, state: GRUState, weights: Mapping[str, Array]) -> tuple[GRUState, GRUGates]:

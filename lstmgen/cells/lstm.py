@@ -1,9 +1,9 @@
-"""The LSTM (Hochreiter & Schmidhuber 1997, with the forget gate of Gers, Schmidhuber & Cummins 2000).
+"""The LSTM, long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000).
 
-    i, f, o = σ(W x + R h + b)      what to write, what to keep, what to say
-    g = tanh(W x + R h + b)         what could be written
-    c' = f c + i g
-    h' = o tanh(c')
+    i, f, o = σ(W x + R h + b)      input gate, forget gate, output gate
+    g = tanh(W x + R h + b)         candidate for the cell state
+    c' = f c + i g                  cell state: f is the fraction that is kept, i the fraction of g that is added
+    h' = o tanh(c')                 hidden state: the layer's output
 
 Gate order, as in torch: input, forget, candidate, output.
 """
@@ -16,7 +16,7 @@ from lstmgen.cells.arrays import Array, sigmoid, split, tanh
 
 
 class LSTMState(NamedTuple):
-    """`hidden`: what the layer last said; `cell`: what it remembers; both (batch, hidden)."""
+    """`hidden`: the layer's output at the last step, h; `cell`: the cell state c, its memory; both (batch, hidden)."""
 
     hidden: Array
     cell: Array
@@ -42,7 +42,7 @@ class LSTMCell:
 
     @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """No parameters beside W, R and b."""
+        """This cell has no parameters other than W, R and b."""
         return {}
 
     def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, LSTMGates]:

@@ -1,6 +1,6 @@
 """The LSTM with peephole connections (Gers & Schmidhuber 2000, "Recurrent nets that time and count").
 
-The gates also see the cell: input and forget gate the old one, the output gate the new one.
+The gates also depend on the cell state: the input and forget gates on the old one, c, the output gate on the new, c'.
 
     i = σ(W x + R h + p_i c + b)
     f = σ(W x + R h + p_f c + b)
@@ -9,7 +9,7 @@ The gates also see the cell: input and forget gate the old one, the output gate 
     o = σ(W x + R h + p_o c' + b)
     h' = o tanh(c')
 
-Each p is a vector: a gate sees only its own unit's cell. Any of the three can be left out.
+Each p is a vector: the gate of a unit depends on the cell state of this unit alone. Any of the three can be left out.
 Gate order, as in torch: input, forget, candidate, output.
 """
 
@@ -24,7 +24,7 @@ from lstmgen.config import Peephole
 
 @dataclass(frozen=True)
 class PeepholeCell:
-    """One step of an LSTM whose gates see the cell state."""
+    """One step of an LSTM whose gates also depend on the cell state."""
 
     input_size: int
     hidden_size: int
@@ -34,7 +34,7 @@ class PeepholeCell:
 
     @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """`peephole_input`, `peephole_forget`, `peephole_output`, each (hidden): those that were chosen."""
+        """`peephole_input`, `peephole_forget` and `peephole_output`, (hidden) each: those that the cell has."""
         return {f"peephole_{gate}": (self.hidden_size,) for gate in self.peepholes}
 
     def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, LSTMGates]:

@@ -1,4 +1,4 @@
-"""The tanh RNN (Elman 1990, "Finding structure in time"): the baseline that forgets.
+"""The tanh RNN (Elman 1990, "Finding structure in time"): the baseline without gates, which forgets quickly.
 
     h' = tanh(W x + R h + b)
 
@@ -13,13 +13,13 @@ from lstmgen.cells.arrays import Array, tanh
 
 
 class RNNState(NamedTuple):
-    """`hidden`: what the layer last said, (batch, hidden)."""
+    """`hidden`: the layer's output at the last step, (batch, hidden)."""
 
     hidden: Array
 
 
 class RNNGates(NamedTuple):
-    """`candidate`: the new hidden state; this cell has no gate to refuse it."""
+    """`candidate`: the new hidden state, (batch, hidden); this cell has no gate between the two."""
 
     candidate: Array
 
@@ -35,7 +35,7 @@ class RNNCell:
 
     @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """No parameters beside W, R and b."""
+        """This cell has no parameters other than W, R and b."""
         return {}
 
     def step(self, projected: Array, state: RNNState, weights: Mapping[str, Array]) -> tuple[RNNState, RNNGates]:
