@@ -168,7 +168,7 @@ def test_a_picture_is_a_new_file(tmp_path: Path) -> None:
     assert (ran.out, ran.err) == (b"", "the chart is curves.PNG\n")
     content = (tmp_path / "curves.PNG").read_bytes()
     assert content.startswith(b"\x89PNG")
-    assert "curves.PNG: exists" in problem("runs", "--plot", "--output", "curves.PNG")
+    assert "curves.PNG: the file exists" in problem("runs", "--plot", "--output", "curves.PNG")
     assert (tmp_path / "curves.PNG").read_bytes() == content
     assert "no/folder/a.svg" in problem("runs", "--plot", "-o", "no/folder/a.svg").replace("\\", "/")
     for name in ("curves.pdf", "curves", ".png"):

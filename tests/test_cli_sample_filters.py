@@ -193,7 +193,7 @@ def test_undo_and_retry_in_a_conversation() -> None:
     assert talk("", "", "/undo")[0] == once
     retried, _ = talk("", "/retry")
     assert len(retried) == len(once) and retried != once
-    assert "nothing to take back" in talk("/undo")[1]
+    assert "nothing to undo" in talk("/undo")[1]
 
 
 def test_a_conversation_can_change_how_the_model_writes() -> None:

@@ -116,7 +116,7 @@ def test_the_plan_gives_reasons_for_what_it_chose_and_changes_with_the_budget() 
     assert short["training"]["dropout"] < long["training"]["dropout"]
     assert all(f"{plan['model']['hidden_size']} units" in " ".join(plan["reasons"]) for plan in (short, long))
     err = done("train", "fable.txt", "--epochs", 100, "--dry-run").err
-    assert all(f"because  {reason}" in err for reason in long["reasons"])
+    assert all(f"reason   {reason}" in err for reason in long["reasons"])
     (given,) = events_of("fable.txt", "--epochs", 100, "--dry-run", "--hidden-size", 7, "--dropout", 0.25)
     assert (given["model"]["hidden_size"], given["training"]["dropout"]) == (7, 0.25)
 

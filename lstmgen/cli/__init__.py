@@ -1,6 +1,7 @@
-"""The command line: the only part that prints.
+"""The command line: the only part of the program that prints.
 
-A command parses, builds configurations, calls one function of the core and shows what comes back.
+A command parses its options, builds configs, calls one function of the core and shows the result.
 
-Knows: typer, rich, tqdm, terminals, signals. Does not know: torch or NumPy until a command needs them.
+Knows: typer, rich, tqdm, terminals, signals. Does not know: torch or NumPy, which are imported only when a command
+needs them.
 """

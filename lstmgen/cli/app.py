@@ -1,4 +1,4 @@
-"""The `lstmgen` command: its subcommands, and what an error looks like.
+"""The `lstmgen` command: its subcommands, and how errors are shown.
 
 Knows: the exit codes: 0 done, 1 a problem the user can fix, 2 wrong usage, 130 and 143 interrupted.
 Does not know: what any command does.
@@ -29,7 +29,7 @@ app = typer.Typer(
 [bold]lstmgen train poems.txt[/bold]     learn to write like a text, in minutes
 [bold]lstmgen sample --temp 0.8[/bold]   write
 [bold]lstmgen eval[/bold]                how well does it predict text it has not seen?
-[bold]lstmgen score my.txt[/bold]        how likely is this text, and where does it surprise?
+[bold]lstmgen score my.txt[/bold]        how likely is this text, and which parts surprise the model?
 """,
     epilog="Every command has examples: lstmgen train --help",
 )
@@ -60,9 +60,9 @@ def _options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a problem that the user can fix is one line on stderr and exit code 1."""
+    """Run the command line. For a problem that the user can fix, write one line to stderr and exit with 1."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed before we began
+        if getattr(sys, name) is None:  # it was closed before the program began
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until the process ends
         if reconfigure := getattr(getattr(sys, name), "reconfigure", None):
             reconfigure(encoding="utf-8", errors="replace")
@@ -71,13 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except LstmgenError as error:
         problem = str(error)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no better name for it
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no exception of its own for it
             raise
-        problem = "the memory does not suffice for this; try a smaller network, batch or text"
+        problem = "out of memory; try a smaller network, batch or text"
     except OutputClosedError:
         mute_stdout()
         raise SystemExit(0) from None
-    except OSError as error:  # what no part could say better: a full disk behind a redirection, for example
+    except OSError as error:  # one that no other part has explained, such as a full disk behind a redirection
         problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
         mute_stdout()
     typer.echo(f"lstmgen: {printable(problem, single_line=True)}", err=True)

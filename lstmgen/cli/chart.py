@@ -1,4 +1,4 @@
-"""What a chart of learning curves shows, in a terminal or a picture: from where to where, and what is said of a run.
+"""The limits of a chart of learning curves, and a description of each run, for a terminal or a picture.
 
 Knows: learning curves. Does not know: how they are drawn.
 """
@@ -10,16 +10,16 @@ from lstmgen.cli.render import duration, printable
 from lstmgen.training.log import LearningCurve, Loss
 
 Curves = Mapping[str, LearningCurve]
-"""The curves of one chart, by the names of their runs."""
+"""The curves of one chart, by the name of the run."""
 
-_OPENING = 0.1  # share of a run in which its loss may be too high for the chart
-_MARGIN = 0.05  # of the height, above and below
-_LEAST_NATS = 0.1  # from the bottom to the top: what differs less should look alike
+_OPENING = 0.1  # first fraction of a run, in which its loss may be too high for the chart
+_MARGIN = 0.05  # fraction of the height that is left free above and below
+_LEAST_NATS = 0.1  # smallest height of the chart, so that small differences look small
 _LEAST_EPOCHS = 1e-6
 
 
 class Limits(NamedTuple):
-    """What a chart has room for."""
+    """The ranges of a chart's axes, from epoch 0."""
 
     last_epoch: float
     low: float  # nats per character
@@ -27,9 +27,10 @@ class Limits(NamedTuple):
 
 
 def limits(curves: Curves) -> Limits:
-    """How far a chart of these curves goes.
+    """Return the limits of a chart of these curves.
 
-    A run's opening does not count: its loss falls from the height of chance, and would flatten all that follows.
+    The beginning of a run does not count: there the loss falls from that of a random guess, and a chart with room for
+    it would show all later losses as a flat line.
     """
     ends, shown = [], []
     for curve in curves.values():
@@ -42,7 +43,7 @@ def limits(curves: Curves) -> Limits:
 
 
 def describe(name: str, curve: LearningCurve) -> str:
-    """One line in words: the best validation loss, where it was, and whether the run learned its text by heart."""
+    """Describe a run in one line: its best validation loss, at which step, and whether it overfitted."""
     name, best = printable(name, single_line=True), curve.best
     if best is None:
         last = curve.training[-1]

@@ -1,6 +1,6 @@
 """A text coloured by surprise, in a terminal.
 
-Where there are no colours a line of digits stands below each line of the text: the bits of each character, rounded.
+Without colours, a line of digits below each line of the text shows the bits of each character, rounded.
 
 Knows: characters, their bits, and how both are shown. Does not know: where they come from, or web pages.
 """
@@ -18,26 +18,26 @@ from lstmgen.cli.render import printable
 from lstmgen.evaluation.characters import CharacterScore
 
 MOST_BITS = 8
-"""What surprises more is shown no differently."""
+"""The highest level of the scale, for this many bits of surprise and more."""
 
 _LINE_FEED = "\u240a"  # as `printable` shows it; the arrow is in more fonts
-_LONGEST_PART = 200
+_LONGEST_PART = 200  # characters of a line that are shown together
 _PAPER, _HOT, _INK = (22, 23, 26), (214, 62, 8), (236, 233, 227)
-"""The text has a background of its own: on one that is not known no scale of colours rises evenly."""
+"""RGB colours. The background is fixed too: on an unknown one, the scale of colours might not rise evenly."""
 
 
 def level(character: CharacterScore) -> int:
-    """Which of the colours a character has: its bits, rounded, from 0 to `MOST_BITS`."""
+    """Return the level of a character's colour: its bits, rounded, from 0 to `MOST_BITS`."""
     return min(MOST_BITS, round(character.bits))
 
 
 def shown(text: str) -> str:
-    """A character of a text as one can see it; a line feed is shown before it is made."""
+    """Return a character in visible form; a line feed follows its symbol."""
     return printable(text, single_line=True).replace(_LINE_FEED, "\u21b5\n")
 
 
 def name_of(symbol: str) -> str:
-    """A symbol by itself: a space, too, is to be seen."""
+    """Return a single symbol in visible form; a space is visible, too."""
     return "\u2423" if symbol == " " else printable(symbol, single_line=True).replace(_LINE_FEED, "\u21b5")
 
 
@@ -48,9 +48,11 @@ def alternatives(character: CharacterScore) -> str:
 
 
 def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
-    """The text in pieces that can be written as they come, and a legend."""
+    """Yield the text in parts, so that each can be written before the next is made, and a legend."""
     console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
-    colored = console.color_system in ("256", "truecolor") and not console.no_color  # fewer are no scale
+    colored = (
+        console.color_system in ("256", "truecolor") and not console.no_color
+    )  # 16 colours are too few for the scale
     for line in _lines(characters):
         yield _in_colors(console, line) if colored else _in_digits(line)
     if colored:
@@ -59,11 +61,11 @@ def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
             scale.append(f" {number}{'+' if number == MOST_BITS else ''} ", _style(number))
         yield _rendered(console, scale.append("\n"))
     else:
-        yield f"\nBelow each line: bits of surprise, rounded; {MOST_BITS} stands for all above, nothing for 0.\n"
+        yield f"\nBelow each line: bits of surprise, rounded; {MOST_BITS} means {MOST_BITS} or more, a space means 0.\n"
 
 
 def _lines(characters: Iterable[CharacterScore]) -> Iterator[list[CharacterScore]]:
-    """Lines, and parts of those that are long."""
+    """Split a text into lines, and long lines into parts."""
     line: list[CharacterScore] = []
     for character in characters:
         line.append(character)
@@ -88,15 +90,15 @@ def _rendered(console: Console, text: Text) -> str:
 
 
 def _style(number: int) -> Style:
-    share = number / MOST_BITS
-    red, green, blue = (paper + share * (hot - paper) for paper, hot in zip(_PAPER, _HOT, strict=True))
+    fraction = number / MOST_BITS
+    red, green, blue = (paper + fraction * (hot - paper) for paper, hot in zip(_PAPER, _HOT, strict=True))
     return Style(color=Color.from_rgb(*_INK), bgcolor=Color.from_rgb(red, green, blue))
 
 
 def _in_digits(line: Iterable[CharacterScore]) -> str:
     text, digits = "", ""
     for character in line:
-        seen = shown(character.text).removesuffix("\n")
-        text += seen
-        digits += f"{level(character) or ' '}".ljust(cell_len(seen))[: cell_len(seen)]
+        visible = shown(character.text).removesuffix("\n")
+        text += visible
+        digits += f"{level(character) or ' '}".ljust(cell_len(visible))[: cell_len(visible)]
     return f"{text}\n{digits.rstrip()}\n"

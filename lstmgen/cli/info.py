@@ -1,10 +1,10 @@
 """`lstmgen info`.
 
-Knows: its options and how a checkpoint's facts are shown. Does not know: where they come from.
+Knows: its options, and how the contents of a checkpoint are shown. Does not know: checkpoint files.
 """
 
 from lstmgen.cli.options import CheckpointArgument, Json
-from lstmgen.cli.render import count, duration, print_facts, print_json
+from lstmgen.cli.render import count, duration, plural, print_facts, print_json
 from lstmgen.config import CellKind, to_mapping
 
 EXAMPLES = """Examples:
@@ -16,7 +16,7 @@ lstmgen info checkpoints/poems-lstm/last.safetensors --json
 
 
 def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
-    """Show everything a checkpoint says of itself."""
+    """Show everything that a checkpoint contains: network, vocabulary, text and training."""
     from lstmgen.checkpoint import LAST, find_checkpoint, load_checkpoint
 
     path = find_checkpoint(checkpoint)
@@ -46,12 +46,12 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
     facts = {
         "checkpoint": str(path),
         "cell": cell,
-        "layers": f"{model.num_layers} of {model.hidden_size} units, embedding of {model.embedding_size}",
-        "attention": f"over the last {model.attention} outputs" if model.attention else "none",
+        "layers": f"{model.num_layers} of {model.hidden_size} units, embedding size {model.embedding_size}",
+        "attention": f"to the last {model.attention} outputs" if model.attention else "none",
         "parameters": f"{network.parameter_count():,} ({count(network.parameter_count() * 4)}B as float32)",
         "vocabulary": f"{len(loaded.vocabulary)} {text.vocabulary}: {symbols}",
         "text": f"{', '.join(text.sources)}, {record.text_symbols:,} symbols, {text.encoding}"
-        + (", each line an item" if text.lines else ""),
+        + (", each line is one item" if text.lines else ""),
         "text SHA-256": record.text_sha256,
         "held out": text.held_out_part,
         "budget": str(training.budget),
@@ -60,11 +60,11 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         "training": f"batch {training.batch_size} x {training.chunk_length}, learning rate {training.learning_rate:g}, "
         f"weight decay {training.weight_decay:g}, clip {training.clip:g}, dropout {training.dropout:g}, "
         f"weight drop {training.weight_drop:g}, seed {training.seed}",
-        "precision": f"{record.precision} on {record.device}, {record.threads} threads",
+        "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}",
         "validation": "none" if record.validation_nats is None else f"{record.validation_nats:.4f} nats per character",
         "best of the run": "none" if record.best_nats is None else f"{record.best_nats:.4f} nats per character",
-        "adapted to": ", ".join(record.adapted_to) or "nothing it was evaluated on",
+        "adapted to": ", ".join(record.adapted_to) or "no text",
         "written by": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
-        "can be resumed": "yes" if loaded.extra else f"no; the run's {LAST} can" if resumable else "no",
+        "can be resumed": "yes" if loaded.extra else f"not this file; the run, from its {LAST}" if resumable else "no",
     }
     print_facts(facts)

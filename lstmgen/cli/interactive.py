@@ -1,8 +1,9 @@
-"""`lstmgen sample --interactive`: writing together with the model.
+"""`lstmgen sample --interactive`: the user and the model write a text together.
 
-The conversation is on stderr; the text itself goes to stdout, or into a file, when it ends.
+The conversation is on stderr. The text itself is written to stdout, or to a file, when the conversation ends.
 
-Knows: its commands, and how the text is shown. Does not know: how it is written or taken back (`draft`).
+Knows: the commands of the conversation, and how the text is shown. Does not know: how the text is written or undone
+(`draft`).
 """
 
 import sys
@@ -20,28 +21,28 @@ from lstmgen.errors import LstmgenError
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 HELP = """\
-Enter         go on: what the model wrote stays, and it writes more
-words, Enter  your own words, added as you type them; then the model goes on (\\n is a new line)
-/undo         take back the last piece, yours or the model's       /retry    the same, and let it write another
-/keep N       of the model's last piece keep the first N words     /top N    the likeliest next characters
-/temp X       another temperature                                  /length N how much it writes at a time
-/text         show all of the text                                 /save FILE   write it to a new file
-/help         this                                                 /quit     end; the text is written to stdout"""
+Enter         the model continues the text
+words, Enter  your words are added to the text; then the model continues (\\n is a new line)
+/undo         remove the last piece, yours or the model's      /retry      replace the model's last piece
+/keep N       keep only the first N words of that piece        /top N      show the N most likely next characters
+/temp X       set the temperature                              /length N   set how many characters it writes
+/text         show the whole text                              /save FILE  write the text to a new file
+/help         show this                                        /quit       end; the text is written to stdout"""
 
 _MODEL_STYLE = "cyan"
-_SHOWN = 300
+_SHOWN_SYMBOLS = 300  # from the end of the text
 
 
 class Conversation:
-    """Reads lines from a person and does what they say, until the end."""
+    """Reads lines from the user and carries out each of them."""
 
     def __init__(self, draft: Draft, vocabulary: Vocabulary, lines: Callable[[], str | None]) -> None:
         """Prepare a conversation.
 
         Args:
             draft: the text.
-            vocabulary: spells it.
-            lines: asks for a line; None when there are no more.
+            vocabulary: the vocabulary of the text.
+            lines: asks for the next line; returns None when there are no more.
         """
         self._draft = draft
         self._vocabulary = vocabulary
@@ -61,9 +62,9 @@ class Conversation:
         }
 
     def run(self) -> None:
-        """Write together until /quit, the end of the input, or Ctrl-C while nothing is being written."""
+        """Run until /quit, the end of the input, or Ctrl-C at the prompt."""
         self._console.print(HELP)
-        self._show(_SHOWN)
+        self._show(_SHOWN_SYMBOLS)
         with suppress(KeyboardInterrupt):
             while (line := self._ask()) is not None:
                 word, _, value = line.removeprefix("/").partition(" ")
@@ -72,18 +73,18 @@ class Conversation:
                 try:
                     if not line.startswith("/"):
                         self._draft.write(line.replace("\\n", "\n"))
-                        self._go_on()
+                        self._continue()
                     elif word in self._commands:
                         self._commands[word](value.strip())
                     else:
-                        self._console.print(f"there is no /{printable(word, single_line=True)}; /help names all")
+                        self._console.print(f"unknown command /{printable(word, single_line=True)}; /help lists all")
                 except LstmgenError as error:
                     self._console.print(printable(str(error), single_line=True), style="red")
                 except ValueError:
-                    self._console.print(f"/{word} wants a number; /help says what it is", style="red")
+                    self._console.print(f"/{word} needs a number; /help explains it", style="red")
 
-    def _go_on(self) -> None:
-        """Let the model write, shown as it comes; Ctrl-C ends the piece, and what is written stays."""
+    def _continue(self) -> None:
+        """Let the model write a piece and show each symbol at once; Ctrl-C ends the piece, which is kept."""
         decoder = self._vocabulary.decoder()
         with suppress(KeyboardInterrupt), closing(self._draft.propose()) as proposal:
             for number in proposal:
@@ -92,17 +93,17 @@ class Conversation:
 
     def _undo(self, _value: str) -> None:
         if self._draft.undo() is None:
-            self._console.print("there is nothing to take back")
-        self._show(_SHOWN)
+            self._console.print("there is nothing to undo")
+        self._show(_SHOWN_SYMBOLS)
 
     def _retry(self, _value: str) -> None:
         if self._draft.last is not None and self._draft.last.by_model:
             self._draft.undo()
-        self._go_on()
+        self._continue()
 
     def _keep(self, value: str) -> None:
         self._draft.keep_words(max(0, int(value)))
-        self._show(_SHOWN)
+        self._show(_SHOWN_SYMBOLS)
 
     def _top(self, value: str) -> None:
         for number, probability in self._draft.alternatives(max(1, int(value or 10))):
@@ -118,10 +119,12 @@ class Conversation:
     def _save(self, value: str) -> None:
         path = Path(value)
         try:
-            with path.open("wb" if path == self._saved else "xb") as file:  # its own file it may write again
+            with path.open(
+                "wb" if path == self._saved else "xb"
+            ) as file:  # only a file of this conversation may be replaced
                 file.write(self._vocabulary.to_bytes(self._draft.ids))
         except FileExistsError:
-            self._console.print(f"{printable(value, single_line=True)} exists, and is not overwritten", style="red")
+            self._console.print(f"{printable(value, single_line=True)} exists and is not overwritten", style="red")
         except OSError as error:
             self._console.print(f"{printable(value, single_line=True)}: {error.strerror}", style="red")
         else:
@@ -138,13 +141,13 @@ class Conversation:
 
 
 def lines_from_stdin() -> Callable[[], str | None]:
-    """Ask for a line on a terminal, with the keys of a line editor where Python has one; or read one from a pipe."""
+    """Return a function that reads a line: from a terminal, with line editing where Python has it, or from a pipe."""
     stdin = sys.stdin
     if stdin is None:
         return lambda: None
     if stdin.isatty() and sys.stdout.isatty():
         with suppress(ImportError):
-            import readline  # noqa: F401  # importing it is what gives input() its keys
+            import readline  # noqa: F401  # the import adds line editing to input()
         return _from_terminal
     return _lines(stdin)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish, not an accident.
+"""Turn SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) into a stop flag.
 
 Knows: signals. Does not know: what is being interrupted.
 """
@@ -11,27 +11,28 @@ from typing import Any
 
 
 class StopRequest:
-    """While entered, the first Ctrl-C, SIGTERM or closed terminal asks to stop; a second one ends the process at once.
+    """A context in which the first signal sets a flag and a second one ends the process at once.
 
-    Called, it says whether a stop was requested.
+    Calling it returns the flag.
     """
 
     def __init__(self, announce: Callable[[], None]) -> None:
+        """Prepare the context; `announce` is called after the first signal."""
         self.signal: int | None = None
         self.unread = False
-        """Set when nobody reads the output any more, which is a request too."""
+        """Set by the caller when nobody reads the output any more: this is a request to stop, too."""
         self._announce = announce
-        self._before: dict[signal.Signals, Any] = {}
+        self._handlers_before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
         for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
-            self._before[number] = signal.signal(number, self._request)
+            self._handlers_before[number] = signal.signal(number, self._request)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers_before.items():
             signal.signal(number, handler)
 
     def __call__(self) -> bool:
@@ -45,7 +46,7 @@ class StopRequest:
 
     def _request(self, number: int, _frame: FrameType | None) -> None:
         self.signal = number
-        for known in self._before:
-            signal.signal(known, signal.SIG_DFL)
-        with suppress(OSError):  # a closed terminal cannot be told
+        for handled in self._handlers_before:
+            signal.signal(handled, signal.SIG_DFL)
+        with suppress(OSError):  # nothing can be written to a closed terminal
             self._announce()

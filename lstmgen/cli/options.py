@@ -25,19 +25,22 @@ if TYPE_CHECKING:
 
 CheckpointArgument = Annotated[
     str | None,
-    typer.Argument(metavar="CHECKPOINT", help="A run's name, a run's folder or a file; left out: the newest run."),
+    typer.Argument(
+        metavar="CHECKPOINT",
+        help="The name or the folder of a run, or a checkpoint file.",
+        show_default="the newest run",
+    ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing but the product and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write only results and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
-Encoding = Annotated[str, typer.Option("--encoding", metavar="NAME", help="How the text's bytes spell characters.")]
+Encoding = Annotated[str, typer.Option("--encoding", metavar="NAME", help="The character encoding of the text.")]
 OnUnknownCharacter = Annotated[
     OnUnknown, typer.Option("--on-unknown", help="What to do with a character of TEXT that the model has never seen.")
 ]
-ReadingDevice = Annotated[
-    Device, typer.Option("--device", help="Where to compute; auto is the CPU, which needs no torch.")
-]
+ReadingDevice = Annotated[Device, typer.Option("--device", help="Where to compute; auto is the CPU without torch.")]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, metavar="N", show_default="automatic", help="Processor threads.")
+    int | None,
+    typer.Option("--threads", min=1, metavar="N", show_default="automatic", help="Number of processor threads."),
 ]
 
 _DURATION = re.compile(r"(?:(?P<h>[\d.]+)h)?\s*(?:(?P<m>[\d.]+)m(?:in)?)?\s*(?:(?P<s>[\d.]+)s?)?")
@@ -45,7 +48,7 @@ _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
 
 
 Given = dict[str, Any]
-"""The values of the options that `config_options` adds, by the names of their fields; None: not given."""
+"""Field name -> value of an option that `config_options` added; None: the option was not given."""
 
 Command = Callable[..., None]
 Config = TypeVar("Config")
@@ -147,7 +150,7 @@ def parse_count(text: str) -> int:
 
 
 def parse_peepholes(text: str) -> tuple[Peephole, ...]:
-    """Read the names of gates from input,forget,output; raises typer.BadParameter."""
+    """Read gates from their names with commas between, such as input,forget; raises typer.BadParameter."""
     try:
         return tuple(Peephole(name.strip()) for name in text.split(","))
     except ValueError as error:
@@ -156,10 +159,10 @@ def parse_peepholes(text: str) -> tuple[Peephole, ...]:
 
 
 def checkpoints_and_text(words: list[str]) -> tuple[list[str | None], str | None]:
-    """Tell [CHECKPOINT]... [TEXT] apart: the last word is a text unless it names a checkpoint.
+    """Split [CHECKPOINT]... [TEXT]: the last word is a text unless it names a checkpoint.
 
-    A single word that is neither is a checkpoint, so that what is said of it names the runs there are. Without a
-    checkpoint it is the newest run, for which None stands.
+    A single word that is neither counts as a checkpoint, because the error message then lists the known runs. None
+    stands for the newest run, if no checkpoint is named.
     """
     from lstmgen.checkpoint import names_checkpoint
     from lstmgen.text.sources import may_be_text
@@ -173,7 +176,10 @@ def checkpoints_and_text(words: list[str]) -> tuple[list[str | None], str | None
 
 
 def engine_on(device: Device, checkpoint: "Checkpoint") -> "Engine | None":
-    """What computes a checkpoint's network there; None: NumPy, on the CPU. Raises ConfigError if it is not there."""
+    """Return an engine that computes a checkpoint's network on a device; None: the one of NumPy, on the CPU.
+
+    Raises ConfigError if the device does not exist.
+    """
     if device in (Device.AUTO, Device.CPU):
         return None
     from lstmgen.training.machine import torch_engine
@@ -182,13 +188,13 @@ def engine_on(device: Device, checkpoint: "Checkpoint") -> "Engine | None":
 
 
 def note_adaptation(record: "TrainingRecord", *, quiet: bool) -> None:
-    """Say what a model has learned from since it was trained: on that, a score says little."""
+    """Name the texts that a model has learned from while it was evaluated: a score on them says little."""
     if record.adapted_to:
         note(f"note: while it was evaluated, this model learned from {', '.join(record.adapted_to)}", quiet=quiet)
 
 
 def limit_threads(threads: int | None) -> None:
-    """Tell the libraries that have not been imported yet how many threads to use."""
+    """Set the number of threads of the numerical libraries; it has an effect only before they are imported."""
     if threads is not None and "numpy" not in sys.modules:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
             os.environ[name] = str(threads)

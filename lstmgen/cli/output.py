@@ -1,6 +1,6 @@
-"""Where a product goes: sampled text to a terminal, a pipe or a new file; a picture to a new file.
+"""Where results are written: sampled text to a terminal, a pipe or a new file; a picture or a page to a new file.
 
-Knows: that a terminal gets text it cannot obey, as it comes, and that pipes and files get the exact bytes; that a
+Knows: a terminal gets text without control characters, each symbol at once; pipes and files get the exact bytes; a
 closed pipe is no error. Does not know: how the text is made.
 """
 
@@ -17,18 +17,18 @@ from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
 def new_file(path: Path, option: str = "--output") -> BinaryIO:
-    """Make the file that an option names. Raises ConfigError if it exists or cannot be made."""
+    """Create the file that an option names. Raises ConfigError if it exists or cannot be created."""
     try:
         return path.open("xb")
     except FileExistsError as error:
-        raise ConfigError(f"{option} {path}: exists, and is not overwritten; give another name") from error
+        raise ConfigError(f"{option} {path}: the file exists and is not overwritten; give another name") from error
     except OSError as error:
-        raise ConfigError(f"{option} {path}: {error.strerror}; give a file that can be made") from error
+        raise ConfigError(f"{option} {path}: {error.strerror}; give a file that can be created") from error
 
 
 @contextmanager
 def whole_file(path: Path, option: str = "--output") -> Iterator[BinaryIO]:
-    """The same for a file that is of no use unless it is whole: if that fails, nothing of it is left."""
+    """Create such a file for the length of the context, and delete it if the context ends with an error."""
     file = new_file(path, option)
     try:
         with file:
@@ -39,9 +39,10 @@ def whole_file(path: Path, option: str = "--output") -> Iterator[BinaryIO]:
 
 
 class SampleOutput:
-    """Writes ids as a vocabulary's text. Raises ConfigError if the file exists or cannot be made."""
+    """Writes symbols as text to stdout or a new file."""
 
     def __init__(self, vocabulary: Vocabulary, path: Path | None) -> None:
+        """Open the output; `path` None: stdout. Raises ConfigError if the file exists or cannot be created."""
         self._vocabulary = vocabulary
         self._decoder = vocabulary.decoder()
         self._terminal = path is None and sys.stdout.isatty()
@@ -59,32 +60,32 @@ class SampleOutput:
             self._file.close()
             return
         if self._terminal and kind is None:
-            self._put(printable(self._decoder.finish()))
+            self._write_to_terminal(printable(self._decoder.finish()))
         if self._terminal and self._line_open:
-            self._put("\n")
+            self._write_to_terminal("\n")
         if kind is None or kind is KeyboardInterrupt:
-            self._guarded(b"", flush=True)
+            self._write_bytes(b"", flush=True)
 
     def write(self, ids: Ids) -> None:
-        """Write symbols: on a terminal at once."""
+        """Write symbols, (symbols,); on a terminal they appear at once."""
         if self._terminal:
-            self._put(printable("".join(self._decoder.feed(int(number)) for number in ids)))
+            self._write_to_terminal(printable("".join(self._decoder.feed(int(number)) for number in ids)))
         else:
-            self._guarded(self._vocabulary.to_bytes(ids))
+            self._write_bytes(self._vocabulary.to_bytes(ids))
 
     def write_text(self, text: str) -> None:
-        """Write text that is not of the vocabulary, such as JSON or what stands between samples."""
+        """Write text that is not made of symbols, such as JSON or what stands between samples."""
         if self._terminal:
-            self._put(printable(self._decoder.finish() + text))
+            self._write_to_terminal(printable(self._decoder.finish() + text))
         else:
-            self._guarded(text.encode("utf-8", "backslashreplace"))
+            self._write_bytes(text.encode("utf-8", "backslashreplace"))
 
-    def _put(self, text: str) -> None:
+    def _write_to_terminal(self, text: str) -> None:
         if text:
             self._line_open = not text.endswith("\n")
-            self._guarded(text.encode("utf-8", "replace"), flush=True)
+            self._write_bytes(text.encode("utf-8", "replace"), flush=True)
 
-    def _guarded(self, content: bytes, *, flush: bool = False) -> None:
+    def _write_bytes(self, content: bytes, *, flush: bool = False) -> None:
         try:
             self._file.write(content)
             if flush:

@@ -1,6 +1,6 @@
 """Learning curves as a PNG or SVG picture.
 
-Knows: matplotlib. Does not know: what is said of a run; files.
+Knows: matplotlib. Does not know: how a run is described; files.
 """
 
 import io
@@ -14,24 +14,24 @@ from lstmgen.cli.chart import Curves, describe, limits
 FORMATS = ("png", "svg")
 
 _COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:cyan")
-_WIDTH, _HEIGHT, _LINE_HEIGHT = 10, 5.5, 0.2  # inches; the last for what is said of a run
+_WIDTH, _HEIGHT, _LINE_HEIGHT = 10, 5.5, 0.2  # inches; the last is for each line of a description
 _LINE_CHARACTERS = 145
 _TRAINING: dict[str, Any] = {"linewidth": 1, "alpha": 0.6}
 _VALIDATION: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize": 4}
 _BEST: dict[str, Any] = {"linestyle": "", "marker": "*", "markersize": 15, "markeredgecolor": "white"}
 _OVERFITTING: dict[str, Any] = {"linewidth": 1, "linestyle": ":"}
-_SETTINGS: dict[Any, Any] = {  # matplotlib knows them by many types
+_SETTINGS: dict[Any, Any] = {  # matplotlib types the names as a long list of literals
     "axes.spines.right": False,
     "axes.spines.top": False,
     "legend.frameon": False,
-    "svg.fonttype": "none",  # text stays text, in any script
-    "svg.hashsalt": "lstmgen",  # the same curves are the same bytes
-    "text.parse_math": False,  # a run may be called $x$
+    "svg.fonttype": "none",  # keep text as text, in any script
+    "svg.hashsalt": "lstmgen",  # the same curves give the same bytes
+    "text.parse_math": False,  # the name of a run may be $x$
 }
 
 
 def picture(curves: Curves, format: str) -> bytes:  # noqa: A002  # matplotlib's name
-    """Draw curves, with a line in words for each below them, in one of `FORMATS`."""
+    """Draw curves with a description of each below them; return the picture's bytes in one of `FORMATS`."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -39,7 +39,7 @@ def picture(curves: Curves, format: str) -> bytes:  # noqa: A002  # matplotlib's
     last, low, high = limits(curves)
     content = io.BytesIO()
     with rc_context(_SETTINGS), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a name that the font lacks; a box stands for it
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the font lacks a character of a name: a box is drawn
         figure = Figure(figsize=(_WIDTH, _HEIGHT + _LINE_HEIGHT * len(curves)), dpi=150, layout="constrained")
         axes = figure.add_subplot(xlabel="epochs", ylabel="nats per character", xlim=(0, 1.01 * last), ylim=(low, high))
         axes.grid(alpha=0.3)

@@ -1,6 +1,6 @@
-"""Training as a person follows it: a plan, a bar, evaluations, the end.
+"""What `lstmgen train` shows on stderr: the plan, a progress bar, evaluations, the end.
 
-Knows: events and tqdm. Does not know: training.
+Knows: the events of training, and tqdm. Does not know: how training works.
 """
 
 import sys
@@ -9,7 +9,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from lstmgen.cli.render import count, duration, note, printable
+from lstmgen.cli.render import count, duration, note, plural, printable
 from lstmgen.config import ModelConfig, from_mapping
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
 
@@ -17,7 +17,7 @@ _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}"
 
 
 class ProgressDisplay:
-    """Writes events to stderr: with a bar on a terminal, else a line for each evaluation."""
+    """Writes the events of training to stderr; on a terminal with a progress bar."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
@@ -49,21 +49,22 @@ class ProgressDisplay:
                     refresh=False,
                 )
                 if self._bar.n == 0:
-                    self._bar.initial = self._bar.n = event.progress  # what earlier sessions did took no time now
+                    self._bar.initial = self._bar.n = event.progress  # earlier sessions do not count for the speed
                 self._bar.update(event.progress - self._bar.n)
             case Evaluated():
                 self._show_evaluation(event)
             case Overfitting():
                 self.write(
-                    f"\nthe network has begun to learn the text by heart: loss {event.training_nats:.3f} and falling, "
-                    f"validation {event.validation_nats:.3f}, up from {event.best_nats:.3f} at step {event.since:,}.\n"
-                    f"Training will end early, at epoch {event.end_epoch:.1f}; the best weights are kept."
+                    f"\nThe network begins to memorise the training text: the training loss falls "
+                    f"({event.training_nats:.3f}), but the validation loss rises ({event.validation_nats:.3f}; "
+                    f"{event.best_nats:.3f} at step {event.since:,}).\n"
+                    f"Training ends early, at epoch {event.end_epoch:.1f}. The best weights are kept."
                 )
             case Finished() | Planned():
                 pass
 
     def mute(self) -> None:
-        """Write nothing any more: nobody is there to read."""
+        """Write nothing any more, because nobody reads it."""
         self._quiet = self._bar.disable = True
 
     def write(self, text: str) -> None:
@@ -83,47 +84,46 @@ class ProgressDisplay:
 
 
 def show_plan(plan: Planned, quiet: bool) -> None:
-    """Say what is about to happen, in a few lines."""
+    """Show the plan in a few lines."""
     training = plan.training
     budget = training["budget"]
     amount = duration(budget["amount"]) if budget["unit"] == "seconds" else f"{budget['amount']:.12g} {budget['unit']}"
     weight_drop = f", weight drop {training['weight_drop']:g}" if training["weight_drop"] else ""
     note(
         f"text     {', '.join(plan.text)}: {plan.training_symbols:,} symbols to learn from, "
-        f"{plan.validation_symbols:,} held out, {plan.vocab_size} distinct\n"
+        f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct\n"
         f"network  {from_mapping(ModelConfig, plan.model)}, {count(plan.parameters)} parameters\n"
         f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
         f"{training['learning_rate']:g}, weight decay {training['weight_decay']:g}, "
         f"dropout {training['dropout']:g}{weight_drop}; "
-        f"{plan.precision} on {_place(plan)}",
+        f"{plan.precision} on {_processor(plan)}",
         quiet=quiet,
     )
     for line in plan.reasons:
-        note(f"because  {line}", quiet=quiet)
+        note(f"reason   {line}", quiet=quiet)
     note(f"run      {plan.run}", quiet=quiet)
     for line in plan.notes:
         note(f"note     {line}", quiet=quiet)
 
 
-def _place(plan: Planned) -> str:
-    if plan.device != "cpu":
-        return plan.device
-    return "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
+def _processor(plan: Planned) -> str:
+    return plural(plan.threads, "thread") if plan.device == "cpu" else plan.device
 
 
 def show_end(end: Finished, run: str, quiet: bool) -> None:
-    """Say where the model is and what to type next."""
+    """Show where the model is, and the command to use next."""
     nats = "" if end.validation_nats is None else f", validation {end.validation_nats:.4f} nats per character"
     if end.interrupted:
         note(
-            f"\nstopped at step {end.step:,}, epoch {end.epoch:.2f}; all is saved in {Path(end.checkpoint).parent}\n"
-            f"go on with: lstmgen train --resume {run}",
+            f"\nstopped at step {end.step:,}, epoch {end.epoch:.2f}; everything is saved in "
+            f"{Path(end.checkpoint).parent}\n"
+            f"continue with: lstmgen train --resume {run}",
             quiet=quiet,
         )
         return
     note(
         f"\ndone in {duration(end.seconds)}: {end.step:,} steps, {end.epoch:.2f} epochs, "
         f"{count(end.characters_per_second)} chars/s{nats}\n"
-        f"the model is {end.checkpoint}; now: lstmgen sample {run}",
+        f"the model is saved in {end.checkpoint}; write text with it: lstmgen sample {run}",
         quiet=quiet,
     )

@@ -1,6 +1,6 @@
-"""How things look: text that cannot drive a terminal, tables, numbers.
+"""How results and messages are written: text without control characters, tables, JSON, numbers.
 
-Knows: rich, terminals. Does not know: where the things come from.
+Knows: rich, terminals. Does not know: where the results come from.
 """
 
 import errno
@@ -17,47 +17,56 @@ from rich.table import Table
 _KEPT = {"\n", "\t"}
 
 
-def _shown(code: int) -> str:
-    """How a character is shown that a terminal would obey."""
+def _replacement(code: int) -> str:
+    """Return what is shown in place of a control character."""
     if code < 0x20:
         return chr(0x2400 + code)
     return "\u2421" if code == 0x7F else f"<U+{code:04X}>"
 
 
-_DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]  # these reorder a line
+_DIRECTIONS = [
+    0x061C,
+    0x200E,
+    0x200F,
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+]  # these change the order in a line
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *_DIRECTIONS, *range(0xD800, 0xE000)]
-_SAFE = {code: _shown(code) for code in _CONTROLS if chr(code) not in _KEPT}
+_SAFE = {code: _replacement(code) for code in _CONTROLS if chr(code) not in _KEPT}
 _SAFE_LINE = _SAFE | {ord("\n"): "\u240a", ord("\t"): "\u2409"}
 
 
 def printable(text: str, *, single_line: bool = False) -> str:
-    """The text with control characters shown, not obeyed; line feeds and tabs stay, unless it is to be one line."""
+    """Return the text with control characters replaced by visible ones, so that a terminal does not obey them.
+
+    Line feeds and tabs stay, unless the text has to be a single line.
+    """
     return text.translate(_SAFE_LINE if single_line else _SAFE)
 
 
 class OutputClosedError(OSError):
-    """Nobody reads stdout any more, which is no problem."""
+    """Nobody reads stdout any more. This is not an error for the user."""
 
 
 def is_closed_pipe(error: OSError) -> bool:
-    """Whether an error says that nobody reads any more: a closed pipe (Windows says EINVAL) or terminal."""
+    """Whether an error comes from a closed pipe (EINVAL on Windows) or a closed terminal."""
     return isinstance(error, OutputClosedError) or error.errno in (errno.EPIPE, errno.EINVAL, errno.EIO)
 
 
 def mute_stdout() -> None:
-    """Let what is still written, by the interpreter's last flush too, go nowhere."""
+    """Discard all further output to stdout, including the interpreter's last flush."""
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # until the process ends
 
 
 def note(text: str, *, quiet: bool = False) -> None:
-    """Write a line about the work to stderr."""
+    """Write a message to stderr."""
     if not quiet:
         sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
 
 
 def put(text: str) -> None:
-    """Write text to stdout at once; raises OutputClosedError."""
+    """Write text to stdout at once. Raises OutputClosedError if nobody reads it."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -68,7 +77,7 @@ def put(text: str) -> None:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Write one JSON object as a line to stdout; on a terminal in characters that it cannot obey."""
+    """Write one JSON object as a line to stdout; for a terminal in ASCII, without control characters."""
     put(json.dumps(value, ensure_ascii=sys.stdout.isatty()) + "\n")
 
 
@@ -80,7 +89,7 @@ def print_facts(facts: Mapping[str, str]) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Write a table to stdout; in a pipe it is as wide as it needs to be."""
+    """Write a table to stdout; in a pipe it is not cut at the width of a terminal."""
     width = None if sys.stdout.isatty() else 200
     console = Console(markup=False, highlight=False, width=width)
     with console.capture() as captured:
@@ -89,17 +98,22 @@ def print_table(table: Table) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 42 s, 3 min, 2 h 5 min."""
+    """Return seconds in words: 42 s, 3 min, 2 h 5 min."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 thread, 2 threads."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def count(number: float) -> str:
-    """A large number in three digits: 949, 1.12 M."""
+    """Return a large number in three digits: 949, 1.12 M."""
     for unit in ("", " k", " M"):
-        if number < 999.5:  # what would be rounded to 1000 belongs to the next unit
+        if number < 999.5:  # a larger number would be rounded to 1000, which belongs to the next unit
             return f"{number:.3g}{unit}"
         number /= 1000
     return f"{number:.3g} G"

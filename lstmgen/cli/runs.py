@@ -1,6 +1,6 @@
 """`lstmgen runs`.
 
-Knows: its options, the table, and where a chart goes. Does not know: what is in a checkpoint, or how a chart is drawn.
+Knows: its options, the table, and where a chart is written. Does not know: checkpoint files, or how a chart is drawn.
 """
 
 import shutil
@@ -29,7 +29,7 @@ lstmgen runs --plot
 lstmgen runs poems-lstm poems-gru --plot -o curves.png
 """
 
-_PIPE = (100, 30)  # columns and lines that a chart has where there is no terminal
+_SIZE_IN_PIPE = (100, 30)  # columns and lines of a chart that is not written to a terminal
 
 
 def runs(
@@ -37,13 +37,11 @@ def runs(
         list[str] | None,
         typer.Argument(
             metavar="RUN",
-            help="Runs' names or folders.",
+            help="Names or folders of runs.",
             show_default="all; with --plot the newest",
         ),
     ] = None,
-    plot: Annotated[
-        bool, typer.Option("--plot", help="Draw how training and validation loss went, in one chart.")
-    ] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the training and validation losses in one chart.")] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -127,7 +125,7 @@ def _draw(folders: Sequence[Path], output: Path | None) -> None:
     curves = {run_name(folder): read_log(folder / LOG) for folder in folders}
     try:
         if output is None:
-            columns, lines = shutil.get_terminal_size(_PIPE) if sys.stdout.isatty() else _PIPE
+            columns, lines = shutil.get_terminal_size(_SIZE_IN_PIPE) if sys.stdout.isatty() else _SIZE_IN_PIPE
             put(terminal_chart(curves, columns, lines))
             return
         content = picture(curves, kind)

@@ -1,6 +1,6 @@
 """`lstmgen score`.
 
-Knows: its options, and how scores look as a table or JSON. Does not know: how they are computed, or heat maps.
+Knows: its options, and how scores are shown as a table or JSON. Does not know: how they are computed, or heat maps.
 """
 
 import sys
@@ -62,43 +62,48 @@ def score(
         list[str] | None,
         typer.Argument(
             metavar="[CHECKPOINT] [TEXT]",
-            help="A run's name, a run's folder or a file; a text, as for train.",
+            help="The name or the folder of a run, or a checkpoint file; and a text, as for train.",
             show_default="the newest run, and standard input",
         ),
     ] = None,
     lines: Annotated[
-        bool, typer.Option("--lines", help="Every line that is not empty, the likeliest first.", rich_help_panel=_SHOW)
+        bool,
+        typer.Option("--lines", help="Score every line that is not empty; the likeliest first.", rich_help_panel=_SHOW),
     ] = False,
     separate: Annotated[
         bool,
         typer.Option(
-            "--separate", help="With --lines: each as if it stood alone, not after the others.", rich_help_panel=_SHOW
+            "--separate",
+            help="With --lines: read each line alone, not after the lines before it.",
+            rich_help_panel=_SHOW,
         ),
     ] = False,
     unranked: Annotated[
         bool,
         typer.Option(
-            "--unranked", help="With --lines: in the order of the text, each as it comes.", rich_help_panel=_SHOW
+            "--unranked",
+            help="With --lines: keep the order of the text; each line is written as soon as it is scored.",
+            rich_help_panel=_SHOW,
         ),
     ] = False,
     characters: Annotated[
         bool,
-        typer.Option("--characters", help="Every character, and what was expected.", rich_help_panel=_SHOW),
+        typer.Option("--characters", help="Score every character, and show what was expected.", rich_help_panel=_SHOW),
     ] = False,
     heatmap: Annotated[
-        bool, typer.Option("--heatmap", help="The text, coloured by surprise.", rich_help_panel=_SHOW)
+        bool, typer.Option("--heatmap", help="Show the text, coloured by surprise.", rich_help_panel=_SHOW)
     ] = False,
     html: Annotated[
         Path | None,
         option(
-            _SHOW, "The same as a new web page, which also shows what was expected.", "none", "--html", metavar="FILE"
+            _SHOW, "Write that to a new web page, which also shows what was expected.", "none", "--html", metavar="FILE"
         ),
     ] = None,
     length: Annotated[
         int | None,
         option(
             _SHOW,
-            "With --characters, --heatmap or --html: only the first N characters.",
+            "With --characters, --heatmap or --html: show only the first N characters.",
             f"all; for --html {PAGE_LENGTH:,}",
             "--length",
             "-n",
@@ -139,7 +144,7 @@ def score(
     from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.corpus import TextStream
-    from lstmgen.text.sources import STANDARD_INPUT, spoken_name
+    from lstmgen.text.sources import STANDARD_INPUT, display_name
 
     path = find_checkpoint(checkpoints[0])
     checkpoint = load_checkpoint(path)
@@ -148,7 +153,7 @@ def score(
     stream = TextStream(TextConfig(sources=(source,), encoding=encoding), model.vocabulary, on_unknown)
     shown_while_reading = characters or heatmap or unranked
     blocks = _with_progress(stream, quiet or shown_while_reading)
-    name = spoken_name(source)
+    name = display_name(source)
     note_adaptation(model.record, quiet=quiet)
     if lines:
         _show_lines(model, blocks, separate=separate, ranked=not unranked, json=json)

@@ -1,6 +1,6 @@
-"""Learning curves in characters.
+"""Learning curves drawn with text characters.
 
-Knows: plotille, how much room there is. Does not know: what is said of a run; where the characters go.
+Knows: plotille, the size of the chart. Does not know: how a run is described; where the chart is written.
 """
 
 import math
@@ -12,7 +12,7 @@ from lstmgen.cli.chart import Curves, describe, limits
 from lstmgen.training.log import Loss
 
 _BEST = "★"
-_STYLES = (  # what marks a run, and the colours of its validation and its training loss
+_STYLES = (  # a run's marker, and the colours of its validation and its training loss
     ("●", "bright_cyan", "cyan"),
     ("■", "bright_yellow", "yellow"),
     ("▲", "bright_magenta", "magenta"),
@@ -20,19 +20,19 @@ _STYLES = (  # what marks a run, and the colours of its validation and its train
     ("▼", "bright_red", "red"),
     ("○", "bright_blue", "blue"),
 )
-_NARROWEST, _WIDEST = 40, 160  # columns, labels included
-_LOWEST, _HIGHEST = 10, 30  # rows, without the horizontal axis and what is above and below
-_AXIS_ROWS = 2 + 1  # and the line in which one goes on typing
-_TICK_COLUMNS, _TICK_ROWS = 12, 3  # at least, from one label to the next
+_NARROWEST, _WIDEST = 40, 160  # columns, with the labels
+_LOWEST, _HIGHEST = 10, 30  # rows, without the horizontal axis and the text above and below
+_AXIS_ROWS = 2 + 1  # the axis and its labels, and the line of the shell's prompt
+_TICK_COLUMNS, _TICK_ROWS = 12, 3  # smallest distance between two labels
 
 
 def terminal_chart(curves: Curves, columns: int, lines: int) -> str:
-    """Draw curves, with a line in words for each below them; in colours if stdout is a terminal that wants them.
+    """Draw curves with a description of each below them; in colours if stdout is a terminal with colours.
 
     Args:
-        curves: what to draw.
-        columns: how wide the terminal is.
-        lines: how high it is.
+        curves: the curves.
+        columns: the width of the terminal.
+        lines: the height of the terminal.
     """
     from plotille import Canvas, color
 
@@ -50,7 +50,7 @@ def terminal_chart(curves: Curves, columns: int, lines: int) -> str:
     labels = {int((tick - low) / (high - low) * height): text for tick, text in _ticks(low, high, height // _TICK_ROWS)}
     margin = max(map(len, labels.values())) + 1
     width = columns - margin - 1
-    # Half a column more: a canvas ends just below its limits, and the last point is to be on it.
+    # A canvas ends just below its limits; half a column more makes room for the last point.
     canvas = Canvas(width, height, 0, low, last * (1 + 0.5 / width), high)
     for (_, curve), (_, _, dark) in styled:
         for start, end in pairwise(_entering(curve.training, high)):
@@ -70,24 +70,24 @@ def terminal_chart(curves: Curves, columns: int, lines: int) -> str:
     ]
     axis, numbers = ["─"] * width, [" "] * columns
     for tick, text in _ticks(0, last, width // _TICK_COLUMNS):
-        place = round(tick / last * (width - 1))
-        axis[place] = "┬"
-        left = min(margin + 1 + place - len(text) // 2, columns - len(text))
+        column = round(tick / last * (width - 1))
+        axis[column] = "┬"
+        left = min(margin + 1 + column - len(text) // 2, columns - len(text))
         numbers[left : left + len(text)] = text
     chart += [" " * margin + "└" + "".join(axis), "".join(numbers)]
     return "\n".join(line.replace("\u2800", " ").rstrip() for line in [*above, *chart, *below]) + "\n"
 
 
 def _entering(losses: Iterable[Loss], high: float) -> list[tuple[float, float]]:
-    """Epochs and losses, from where these come below the top on; what rises above it later stays at it."""
+    """Return (epoch, loss) points from the first loss below the top on; later losses above the top are drawn at it."""
     return [(loss.epoch, min(loss.nats, high)) for loss in dropwhile(lambda loss: loss.nats > high, losses)]
 
 
 def _ticks(low: float, high: float, most: int) -> Iterator[tuple[float, str]]:
-    """Round numbers between two limits, about so many at most, and how they are written."""
-    least = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(least))
-    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= least)
+    """Yield round numbers between two limits, each with its label; about `most` at most."""
+    least_step = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(least_step))
+    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= least_step)
     decimals = max(0, -math.floor(math.log10(step)))
     for number in range(math.ceil(low / step), math.floor(high / step) + 1):
         yield number * step, f"{number * step:,.{decimals}f}"
