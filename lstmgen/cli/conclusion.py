@@ -51,11 +51,11 @@ def conclude(
     if difference is None:
         advice = ", but the text is too short to be sure: evaluate a longer one"
     elif any(baseline.kind in _WITHOUT_CONTEXT for baseline in [*better, *equal]):
-        advice = ": it knows little about such text. Evaluate text like its training text, or train longer (--time)"
+        advice = ": it knows little about such text. Evaluate text like its training text, or train for longer (--time)"
     elif better:
-        advice = ": train longer (--time), a larger network (--hidden-size), or with more text"
+        advice = ": train for longer (--time), with a larger network (--hidden-size), or on more text"
     elif equal:
-        advice = ": evaluate a longer text to see one, or train longer (--time)"
+        advice = ": evaluate a longer text to see one, or train for longer (--time)"
     else:
         advice = ": it has learned more than counting and compressing can. Write with it: lstmgen sample"
     return f"{facts} {result}{advice}."

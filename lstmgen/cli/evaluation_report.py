@@ -241,7 +241,8 @@ def _print_novelty(evaluation: Evaluation, novelty: Novelty) -> None:
     beside = f" The same is shown for {real.symbols:,} {unit}s of held-out text." if real else ""
     put(
         f"\n{name} wrote {written.symbols:,} {unit}s at {evaluation.how_written}. "
-        f"The table shows what part of all runs of so many {unit}s stands in the training text.{beside}\n"
+        f"For runs of {', '.join(map(str, lengths))} {unit}s, the table shows the fraction that stands in the training "
+        f"text.{beside}\n"
     )
     print_table(table)
     run = novelty.longest_run

@@ -8,12 +8,13 @@ needs 2.95 bits per character in the list's order and 3.57 in random order. The 
 last tenth of its training text. At the end of that sorted list, with other first letters than the rest, it chooses
 1-grams (4.26 bits); in random order it chooses 6-grams (2.99 bits). So all of them are given a list's lines in random
 order. The number of bz2 still changes with that order: the six orders tried of 29,000 names to learn from and 3,000 to
-evaluate gave 3.14 to 3.46 bits, while xz and gzip stayed within 0.02.
+evaluate gave 3.14 to 3.46 bits, while xz and gzip stayed within 0.03.
 
 A list may hold a line several times, and one of the copies may be held out. Such a line can be known by heart, by the
 network and by the baselines alike. The comparison stays fair, since all were given the same training lines, but the
-numbers then measure memory too. `lstmgen eval --novelty` shows how many of the held-out lines stand in the training
-text.
+numbers then measure memory too. Of 32,000 people's surnames, drawn as often as they occur, a random tenth held out, 76%
+of the held-out lines stand in the training text: a 12-gram model needs 2.11 bits per character of all held-out lines,
+and 3.28 of the others. `lstmgen eval --novelty` shows the fraction of held-out lines that stand in the training text.
 
 Knows: ids, bytes, and the compressors of the standard library. Does not know: networks.
 """
