@@ -63,7 +63,7 @@ class Device(StrEnum):
 
 
 class OnUnknown(StrEnum):
-    """What to do with a prompt's character that the model has never seen."""
+    """What to do with a character that the model has never seen."""
 
     ERROR = "error"
     SKIP = "skip"
@@ -72,11 +72,11 @@ class OnUnknown(StrEnum):
 class Finish(StrEnum):
     """Why a sample ended."""
 
-    LENGTH = "length"  # it is as long as was asked for
+    LENGTH = "length"  # it has the requested length
     LINE = "line"  # a model of lines ended its line
-    STOP = "stop"  # the next thing would have been one of the stop texts
+    STOP = "stop"  # one of the stop texts would have followed
     MATCH = "match"  # it matches the whole pattern
-    STUCK = "stuck"  # the filters left nothing to write
+    STUCK = "stuck"  # the filters left no symbol to write
 
 
 class BudgetUnit(StrEnum):
@@ -88,7 +88,7 @@ class BudgetUnit(StrEnum):
 
     @property
     def option(self) -> str:
-        """The option that gives such a budget."""
+        """The option that sets such a budget."""
         return "--time" if self is BudgetUnit.SECONDS else f"--{self}"
 
 
@@ -141,7 +141,7 @@ def check(config: Any, name: str, condition: bool, remedy: str) -> None:
 def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """Build a config dataclass from JSON values; missing names take their defaults.
 
-    Raises ConfigError for names, types and values that this version does not know: they may come from anywhere.
+    Raises ConfigError for names, types and values that this version does not know; the file may come from anywhere.
     """
     kinds = get_type_hints(kind)
     try:
@@ -151,7 +151,7 @@ def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def _converted(value: Any, kind: Any) -> Any:
-    """What JSON made of a value of this type, as that type again; raises TypeError or ValueError."""
+    """Convert a value that was read from JSON back to its type; raises TypeError or ValueError."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is UnionType:
         return None if value is None else _converted(value, arguments[0])
@@ -165,7 +165,7 @@ def _converted(value: Any, kind: Any) -> Any:
         return kind(value)
     if type(value) is kind or (kind is float and type(value) is int):
         return value
-    raise TypeError(f"{value!r:.40} is no {getattr(kind, '__name__', kind)}")
+    raise TypeError(f"{value!r:.40} is not of the type {getattr(kind, '__name__', kind)}")
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which network: enough, with a vocabulary's size, to know the shape of every weight."""
+    """The network. With the size of a vocabulary it determines the shape of every weight."""
 
     cell: CellKind = field(
         default=CellKind.LSTM, metadata=option(f"The recurrent cell: {', '.join(CellKind)}.", metavar="CELL")
@@ -226,7 +226,18 @@ class ModelConfig:
         default=2,
         metadata=option("Recurrent layers; from the second on, each adds its output to its input.", "--layers"),
     )
-    embedding_size: int = field(default=64, metadata=option("Size of the vector that stands for a symbol."))
+    embedding_size: int = field(
+        default=64,
+        metadata=option("Size of the vector that stands for a symbol.", shown_default="64; 128 for large vocabularies"),
+    )
+    tied: bool = field(
+        default=False,
+        metadata=option(
+            "Whether the output layer shares the embedding's vectors.",
+            "--tied/--untied",
+            shown_default="tied for large vocabularies",
+        ),
+    )
     peepholes: tuple[Peephole, ...] = field(
         default=tuple(Peephole),
         metadata=option(
@@ -307,6 +318,12 @@ class TrainingConfig:
     weight_drop: float = field(
         default=0.0, metadata=option("Fraction of the recurrent weights dropped, chosen anew for each chunk.")
     )
+    label_smoothing: float = field(
+        default=0.0,
+        metadata=option(
+            "Fraction of each target that is spread over all symbols.", shown_default="0; 0.02 for large vocabularies"
+        ),
+    )
     state_reset: float = 0.02  # probability that a stream's state is reset after a chunk
     warm_up: float = 0.02  # fraction of the budget in which the learning rate rises
     most_epochs: float | None = None  # with a budget of time: the most epochs; None: as many as there is time for
@@ -327,7 +344,7 @@ class TrainingConfig:
         check(self, "learning_rate", 0 < self.learning_rate < 10, "give a number above 0, such as 0.008")
         check(self, "weight_decay", 0 <= self.weight_decay < 10, "give 0 or more, such as 0.1")
         check(self, "clip", self.clip > 0, "give the largest gradient norm allowed, above 0")
-        for name in ("dropout", "weight_drop", "state_reset", "warm_up"):
+        for name in ("dropout", "weight_drop", "label_smoothing", "state_reset", "warm_up"):
             check(self, name, 0 <= getattr(self, name) < 1, "give a fraction from 0 to below 1")
         check(self, "most_epochs", self.most_epochs is None or self.most_epochs > 0, "give more than 0")
         check(self, "every", self.every is None or self.every >= 1, "give at least 1 step")
@@ -336,14 +353,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class DynamicConfig:
-    """How a model learns from what it reads while it is evaluated; TRIALS.md says how these were found."""
+    """How a model learns from a text while it is evaluated on it. TRIALS.md has the experiments behind the values."""
 
-    segment_length: int = 20  # symbols that are predicted before they are learned from
+    segment_length: int = 20  # symbols that are predicted, then learned from
     learning_rate: float = 8e-5
-    decay: float = 4e-3  # how far each step draws the weights back to the trained ones
-    epsilon: float = 0.1  # of the mean gradient scale, below which gradients count as no smaller
+    decay: float = 4e-3  # how far each step moves the weights back towards the trained ones
+    epsilon: float = 0.1  # fraction of the mean gradient scale; smaller scales count as this
     scale_batch_size: int = 32
-    scale_chunks: int = 200  # of the training text that the gradients' scales are measured on
+    scale_chunks: int = 200  # chunks of the training text on which the gradient scales are measured
 
 
 CONVERSATION_LENGTH = 80
@@ -355,7 +372,7 @@ LINE_SAMPLES = 10
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How text is written; None: that filter is not used."""
+    """How text is written. None: the filter is not used."""
 
     length: int = field(
         default=500,

@@ -24,10 +24,13 @@ CELLS = {
 }
 """Every cell in every form, by a name for the test's output; sizes are the test's."""
 
+NETWORKS = CELLS | {"lstm-tied": ModelConfig(tied=True)}
+"""The same, and a network whose head is tied to its embedding."""
+
 
 def small_network(config: ModelConfig, *, attention: int = 0, num_layers: int = 2) -> Network:
     """A network of a few units."""
-    values = {name: getattr(config, name) for name in ("cell", "peepholes", "reset")}
+    values = {name: getattr(config, name) for name in ("cell", "peepholes", "reset", "tied")}
     small = ModelConfig(**values, hidden_size=5, num_layers=num_layers, embedding_size=3, attention=attention)
     return build_network(small, VOCAB_SIZE)
 

@@ -104,7 +104,7 @@ STATES = {name: ("hidden",) if name.startswith(("rnn", "gru")) else ("hidden", "
 
 
 def attend(weights: Weights, output: Vector, past: list[Vector]) -> Vector:
-    """What a step says after it has looked at its past outputs."""
+    """The output of a step that has looked at its past outputs."""
     size = len(output)
     query = [row_product(weights["query"], unit, output) for unit in range(size)]
     scores = [sum(query[unit] * old[unit] for unit in range(size)) / math.sqrt(size) for old in past]
@@ -118,22 +118,27 @@ def attend(weights: Weights, output: Vector, past: list[Vector]) -> Vector:
 
 def network(name: str, weights: Weights, ids: Sequence[int], num_layers: int, window: int) -> list[Vector]:
     """Logits after each symbol of one row, from the initial state."""
-    size = len(weights["head.weight"][0])
+    tied = "head.projection" in weights
+    size = len(weights["head.projection" if tied else "head.weight"][0])
+    name = name.removesuffix("-tied")
     states = [{field: [0.0] * size for field in STATES[name]} for _ in range(num_layers)]
     past = [[0.0] * size for _ in range(window)]
     logits = []
     for symbol in ids:
-        said = list(weights["embedding"][symbol])
+        output = list(weights["embedding"][symbol])
         for layer in range(num_layers):
             prefix = f"layers.{layer}."
             own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-            states[layer] = STEPS[name](own, said, states[layer])
+            states[layer] = STEPS[name](own, output, states[layer])
             hidden = states[layer]["hidden"]
-            said = hidden if layer == 0 else [below + new for below, new in zip(said, hidden, strict=True)]
+            output = hidden if layer == 0 else [below + new for below, new in zip(output, hidden, strict=True)]
         if window:
             attention = {part: weights[f"attention.{part}"] for part in ("query", "combine")}
-            output, said = said, attend(attention, said, past)
-            past = [*past[1:], output]
-        rows = range(len(weights["head.bias"]))
-        logits.append([row_product(weights["head.weight"], row, said) + weights["head.bias"][row] for row in rows])
+            before, output = output, attend(attention, output, past)
+            past = [*past[1:], before]
+        if tied:
+            projection = weights["head.projection"]
+            output = [row_product(projection, row, output) for row in range(len(projection))]
+        matrix, bias = weights["embedding" if tied else "head.weight"], weights["head.bias"]
+        logits.append([row_product(matrix, row, output) + bias[row] for row in range(len(bias))])
     return logits

@@ -14,12 +14,12 @@ from lstmgen.config import CellKind, ModelConfig, Peephole
 from lstmgen.generation.engine import Engine, NumpyEngine
 from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.architecture import Network, NetworkState, build_network
-from lstmgen.network.chunk import read_chunk
+from lstmgen.network.chunk import read_chunk, read_outputs
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
 from lstmgen.network.step import projection_table, step
 from tests import reference
-from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
+from tests.conftest import CELLS, NETWORKS, VOCAB_SIZE, random_weights, single, small_network
 
 EXACT = 1e-12
 WINDOWS = [0, 1, 4]
@@ -44,9 +44,9 @@ def flat(state: NetworkState) -> list[NDArray[np.float64]]:
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_network_equals_scalar_reference(name: str, window: int) -> None:
-    network = small_network(CELLS[name], attention=window)
+    network = small_network(NETWORKS[name], attention=window)
     named = random_weights(network)
     ids = some_ids()
     lists = {key: array.tolist() for key, array in named.items()}
@@ -55,9 +55,9 @@ def test_network_equals_scalar_reference(name: str, window: int) -> None:
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_numpy_step_equals_torch_step_equals_chunk(name: str, window: int) -> None:
-    network = small_network(CELLS[name], attention=window)
+    network = small_network(NETWORKS[name], attention=window)
     named = random_weights(network)
     ids = some_ids()
     expected = chunk_logits(network, named, ids)
@@ -74,9 +74,9 @@ def test_numpy_step_equals_torch_step_equals_chunk(name: str, window: int) -> No
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_torch_model_equals_numpy_chunk(name: str, window: int) -> None:
-    network = small_network(CELLS[name], attention=window)
+    network = small_network(NETWORKS[name], attention=window)
     named = random_weights(network)
     model = Model(network, named, torch.device("cpu"))
     ids = some_ids()
@@ -85,9 +85,9 @@ def test_torch_model_equals_numpy_chunk(name: str, window: int) -> None:
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_pieces_with_carried_state_equal_the_whole(name: str, window: int) -> None:
-    network = small_network(CELLS[name], attention=window)
+    network = small_network(NETWORKS[name], attention=window)
     named = random_weights(network)
     weights, ids = network.arrange(named), some_ids()
     whole, after = read_chunk(network, weights, ids, network.initial_state(len(ids), like=weights.embedding))
@@ -102,9 +102,9 @@ def test_pieces_with_carried_state_equal_the_whole(name: str, window: int) -> No
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_rows_do_not_mix_and_the_future_is_not_seen(name: str, window: int) -> None:
-    network = small_network(CELLS[name], attention=window)
+    network = small_network(NETWORKS[name], attention=window)
     named = random_weights(network)
     ids = some_ids()
     before = chunk_logits(network, named, ids)
@@ -169,10 +169,10 @@ def engines(network: Network) -> list[Engine]:
 
 
 @pytest.mark.parametrize("attention", [0, 2])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_engines_read_and_step_as_the_equations_say(name: str, attention: int) -> None:
     """In single precision, logits and states; in NumPy, where the steps are written a second time, and on torch."""
-    network = small_network(CELLS[name], attention=attention)
+    network = small_network(NETWORKS[name], attention=attention)
     arranged = network.arrange(random_weights(network))
     ids = some_ids()
     for engine in engines(network):
@@ -192,9 +192,9 @@ def test_engines_read_and_step_as_the_equations_say(name: str, attention: int) -
                 assert_allclose(field, value, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_an_engine_changes_no_state_that_it_was_given(name: str) -> None:
-    network = small_network(CELLS[name], attention=2)
+    network = small_network(NETWORKS[name], attention=2)
     for engine in engines(network):
         _, state = engine.read(some_ids(), engine.initial_state(len(some_ids())))
         before = [field.copy() for field in flat(engine.to_numpy(state))]
@@ -213,9 +213,9 @@ def test_a_state_goes_from_engine_to_engine() -> None:
     assert_allclose(ours, theirs, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_parameter_count_is_the_number_of_numbers(name: str) -> None:
-    network = small_network(CELLS[name], attention=2)
+    network = small_network(NETWORKS[name], attention=2)
     assert network.parameter_count() == sum(array.size for array in random_weights(network).values())
 
 
@@ -253,5 +253,5 @@ def test_dropout_is_between_layers_and_before_the_head() -> None:
         return activations
 
     state = network.initial_state(3, like=named["embedding"])
-    read_chunk(network, network.arrange(named), some_ids(), state, dropout=watch)
+    read_outputs(network, network.arrange(named), some_ids(), state, dropout=watch)
     assert dropped == [(3, TIME, network.hidden_size)] * 3

@@ -346,14 +346,14 @@ def test_gradients_are_clipped() -> None:
 
 def test_bfloat16_is_used_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     learner = trainer()
-    reading = learner.model.read
+    reading = learner.model.read_outputs
     low: list[bool] = []
 
     def watched(*arguments: Any, **options: Any) -> Any:
         low.append(torch.is_autocast_enabled("cpu"))
         return reading(*arguments, **options)
 
-    monkeypatch.setattr(learner.model, "read", watched)
+    monkeypatch.setattr(learner.model, "read_outputs", watched)
     for precision in (Precision.FLOAT32, Precision.BFLOAT16):
         monkeypatch.setattr(learner, "_precision", precision)
         learner.step(chunk(), None, learning_rate=0.0)
@@ -370,13 +370,14 @@ def test_dropped_recurrent_weights_are_the_same_over_a_chunk_and_get_no_gradient
     network = small_network(CELLS["lstm"], num_layers=1)
     model = Model(network, single(random_weights(network)), torch.device("cpu"))
     ids = torch.zeros(1, 6, dtype=torch.int64)
-    logits, _ = model.read(ids, model.initial_state(1), weight_drop=0.5, generator=torch.Generator().manual_seed(0))
-    logits.sum().backward()  # type: ignore[no-untyped-call]
+    generator = torch.Generator().manual_seed(0)
+    outputs, _ = model.read_outputs(ids, model.initial_state(1), weight_drop=0.5, generator=generator)
+    outputs.sum().backward()  # type: ignore[no-untyped-call]
     gradient = model.parameters["layers.0.weight_hh"].grad
     assert gradient is not None
     assert 0.3 < float((gradient == 0).float().mean()) < 0.7
-    whole, _ = model.read(ids, model.initial_state(1))
-    assert not torch.allclose(logits, whole)
+    whole, _ = model.read_outputs(ids, model.initial_state(1))
+    assert not torch.allclose(outputs, whole)
 
 
 def chunk(reset_state: bool = True) -> Chunk:

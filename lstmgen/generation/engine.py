@@ -17,6 +17,7 @@ from lstmgen.generation.fast_layers import fast_layer, run_layer
 from lstmgen.network.architecture import Network, NetworkState, map_state
 from lstmgen.network.attention import Attention
 from lstmgen.network.chunk import read_chunk
+from lstmgen.network.head import head_inputs
 from lstmgen.text.vocabulary import Ids
 
 FloatArray = NDArray[np.float32]
@@ -97,7 +98,7 @@ class NumpyEngine:
         memory = state.memory
         if self.network.attention and memory is not None:
             outputs, memory = self._attend(outputs, memory)
-        logits = np.dot(outputs, self._head)
+        logits = np.dot(head_inputs(outputs, self._weights), self._head)
         logits += self._weights.head_bias
         return logits, NetworkState(tuple(states), memory)
 

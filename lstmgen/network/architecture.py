@@ -2,9 +2,13 @@
 
     e = E[id]                              embedding
     y_1 = cell_1(e)                        first layer
-    y_l = y_{l-1} + cell_l(y_{l-1})        every further layer adds to what it was given
+    y_l = y_{l-1} + cell_l(y_{l-1})        every further layer adds its output to its input
     a = attend(y_L, its past)              with attention only; see `attention`
     logits = W_o a + b_o                   head
+    logits = E (P a) + b_o                 tied head: it uses the embedding, after a projection to the embedding's size
+
+A tied head (Press & Wolf 2017, "Using the output embedding to improve language models") has fewer parameters where the
+vocabulary is large, and a rare symbol's vector learns from both of its uses.
 
 Knows: which parts there are, their shapes and names. A weight's name in a checkpoint is its name here.
 Does not know: torch, how to compute (`step`, `chunk`) or how to learn.
@@ -12,6 +16,7 @@ Does not know: torch, how to compute (`step`, `chunk`) or how to learn.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 from lstmgen.cells import Array, Cell, State, build_cell, initial_state, parameter_shapes
@@ -20,7 +25,7 @@ from lstmgen.network.attention import Attention
 
 
 class NetworkState(NamedTuple):
-    """Where the network stands in a text: each layer's state, and the outputs that attention may look back at."""
+    """The state after some text: that of each layer, and the outputs that attention may look back at."""
 
     layers: tuple[State, ...]
     memory: Array | None  # (batch, window, hidden), the oldest first; None without attention
@@ -32,7 +37,8 @@ class Weights(NamedTuple):
     embedding: Array  # (vocab, embedding)
     layers: tuple[Any, ...]  # a mapping of names to arrays each, or what a runner of layers made of it
     attention: Mapping[str, Array]  # empty without attention
-    head_weight: Array  # (vocab, hidden)
+    head_projection: Array | None  # (embedding, hidden); None where the head is not tied
+    head_weight: Array  # (vocab, hidden), or the embedding where the head is tied
     head_bias: Array  # (vocab,)
 
 
@@ -44,6 +50,7 @@ class Network:
     embedding_size: int
     cells: tuple[Cell, ...]
     attention: Attention | None
+    tied: bool = False  # whether the head uses the embedding
 
     @property
     def hidden_size(self) -> int:
@@ -57,19 +64,21 @@ class Network:
             shapes |= {f"layers.{number}.{name}": shape for name, shape in parameter_shapes(cell).items()}
         if self.attention:
             shapes |= {f"attention.{name}": shape for name, shape in self.attention.shapes().items()}
-        shapes["head.weight"] = (self.vocab_size, self.hidden_size)
+        if self.tied:
+            shapes["head.projection"] = (self.embedding_size, self.hidden_size)
+        else:
+            shapes["head.weight"] = (self.vocab_size, self.hidden_size)
         shapes["head.bias"] = (self.vocab_size,)
         return shapes
 
     def parameter_count(self) -> int:
         """How many numbers the network learns."""
-        total = 0
-        for shape in self.shapes().values():
-            size = 1
-            for length in shape:
-                size *= length
-            total += size
-        return total
+        return sum(map(prod, self.shapes().values()))
+
+    def layer_parameter_count(self) -> int:
+        """How many of them do not depend on the vocabulary: those of the recurrent layers and attention."""
+        vocabulary = ("embedding", "head.")
+        return sum(prod(shape) for name, shape in self.shapes().items() if not name.startswith(vocabulary))
 
     def arrange(self, named: Mapping[str, Any]) -> Weights:
         """Arrange parameters given by name as the equations take them; nothing is copied."""
@@ -77,7 +86,8 @@ class Network:
             embedding=named["embedding"],
             layers=tuple(_below(named, f"layers.{number}.") for number in range(len(self.cells))),
             attention=_below(named, "attention."),
-            head_weight=named["head.weight"],
+            head_projection=named.get("head.projection"),
+            head_weight=named["embedding"] if self.tied else named["head.weight"],
             head_bias=named["head.bias"],
         )
 
@@ -97,6 +107,7 @@ def build_network(config: ModelConfig, vocab_size: int) -> Network:
         embedding_size=config.embedding_size,
         cells=tuple(build_cell(config, input_size) for input_size in input_sizes),
         attention=Attention(config.hidden_size, config.attention) if config.attention else None,
+        tied=config.tied,
     )
 
 

@@ -1,15 +1,15 @@
-"""Attention: every step picks what to look at from its last N outputs.
+"""Attention: every step looks back at its last N outputs, and at some more than at others.
 
 Causal dot-product attention above the recurrent layers (Luong, Pham & Manning 2015, the "general" score of
 eq. 8 with a local window; scaled as in Vaswani et al. 2017, eq. 1):
 
-    q_t = Q y_t                             what step t looks for
-    s_tj = q_t · y_{t-j} / √H               how well its j-th last output fits, j = 1 .. N
-    a_t = softmax(s_t)                      where it looks
-    r_t = Σ_j a_tj y_{t-j}                  what it recalls
-    y_t + C r_t                             what it says
+    q_t = Q y_t                             query: what step t looks for
+    s_tj = q_t · y_{t-j} / √H               score of the output j steps before, j = 1 .. N
+    a_t = softmax(s_t)                      attention weights
+    r_t = Σ_j a_tj y_{t-j}                  what is recalled: the weighted mean of past outputs
+    y_t + C r_t                             output
 
-Before a text begins there are N outputs of zeros: to look at one of them is to look at nothing.
+Before a text begins there are N outputs of zeros. To look at one of them adds nothing.
 
 Knows: the equations, for one step and for a whole chunk. Does not know: torch, or what made the outputs.
 """
@@ -25,7 +25,7 @@ from lstmgen.cells.arrays import Array, concatenate, einsum, softmax, zeros
 
 @dataclass(frozen=True)
 class Attention:
-    """Looks back at a bounded window of past outputs."""
+    """Attention over a window of past outputs."""
 
     hidden_size: int
     window: int
@@ -47,13 +47,16 @@ class Attention:
             weights: `query` and `combine`.
 
         Returns:
-            What the step says, (batch, hidden); the memory for the next step; a_t, (batch, window).
+            The output, (batch, hidden); the memory for the next step; a_t, (batch, window).
         """
         query = output @ weights["query"].T * self.hidden_size**-0.5
         attention = softmax(einsum("bh,bjh->bj", query, memory))
         recalled = einsum("bj,bjh->bh", attention, memory)
-        said = output + recalled @ weights["combine"].T
-        return said, concatenate([memory[:, 1:], output[:, None]], axis=1), attention
+        return (
+            output + recalled @ weights["combine"].T,
+            concatenate([memory[:, 1:], output[:, None]], axis=1),
+            attention,
+        )
 
     def chunk(self, outputs: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array]:
         """Look back from every step of a chunk at once.
@@ -64,7 +67,7 @@ class Attention:
             weights: `query` and `combine`.
 
         Returns:
-            What the steps say, (batch, time, hidden), and the memory after the chunk.
+            The outputs, (batch, time, hidden), and the memory after the chunk.
         """
         time = outputs.shape[1]
         past = concatenate([memory, outputs], axis=1)  # (batch, window + time, hidden)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lstmgen.network.architecture import Network, NetworkState, map_state
-from lstmgen.network.chunk import read_chunk
+from lstmgen.network.chunk import read_outputs
+from lstmgen.network.head import head_logits
 from lstmgen.network.kernels import run_layer
 
 
@@ -34,7 +35,15 @@ class Model:
         """The state before any text: zeros."""
         return self.network.initial_state(batch_size, like=self.parameters["embedding"].detach())
 
-    def read(
+    def read(self, ids: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
+        """Read a chunk, (batch, time) int64.
+
+        Returns logits, (batch, time, vocab), and the state after the chunk.
+        """
+        outputs, after = self.read_outputs(ids, state)
+        return cast(Tensor, head_logits(outputs, self.network.arrange(self.parameters))), after
+
+    def read_outputs(
         self,
         ids: Tensor,
         state: NetworkState,
@@ -43,17 +52,17 @@ class Model:
         weight_drop: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, NetworkState]:
-        """Read a chunk.
+        """Read a chunk up to the head.
 
         Args:
             ids: symbols, (batch, time) int64.
             state: the state before the chunk.
-            dropout: the share of activations to drop between layers and before the head.
-            weight_drop: the share of recurrent weights to drop, the same over the chunk (Merity et al. 2018).
+            dropout: the fraction of activations to drop between layers and before the head.
+            weight_drop: the fraction of recurrent weights to drop, the same over the chunk (Merity et al. 2018).
             generator: draws which ones.
 
         Returns:
-            Logits, (batch, time, vocab), and the state after the chunk.
+            The head's inputs, (batch, time, hidden or embedding), and the state after the chunk.
         """
         weights = self.network.arrange(self.parameters)
         if weight_drop > 0:
@@ -63,7 +72,7 @@ class Model:
                     for layer in weights.layers
                 )
             )
-        logits, after = read_chunk(
+        outputs, after = read_outputs(
             self.network,
             weights,
             ids,
@@ -71,7 +80,13 @@ class Model:
             run_layer=run_layer,
             dropout=partial(drop, rate=dropout, generator=generator),
         )
-        return cast(Tensor, logits), after
+        return cast(Tensor, outputs), after
+
+    @property
+    def head(self) -> tuple[Tensor, Tensor]:
+        """The head's weight, (vocab, hidden or embedding), and its bias, (vocab,)."""
+        weights = self.network.arrange(self.parameters)
+        return cast(Tensor, weights.head_weight), cast(Tensor, weights.head_bias)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """A copy of the parameters by name, as NumPy arrays."""
@@ -79,10 +94,10 @@ class Model:
 
 
 def drop(activations: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Zero a share of the activations and scale up the rest (Srivastava et al. 2014), a fresh draw each time.
+    """Set a random fraction of the activations to zero and scale up the rest (Srivastava et al. 2014).
 
-    The share is rounded to a multiple of 1/256: one random byte decides, eight of them drawn at a time. Drawing a
-    number for each took a fifth of a training step.
+    The fraction is rounded to a multiple of 1/256. One random byte decides about one activation, and eight bytes are
+    drawn at a time: to draw a number for each activation took a fifth of a training step.
     """
     dropped = round(256 * rate)
     if dropped == 0:

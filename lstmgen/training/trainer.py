@@ -12,7 +12,8 @@ from torch import nn
 from lstmgen.config import Precision, TrainingConfig
 from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.network.model import Model, detach
-from lstmgen.text.streams import IGNORED, Chunk
+from lstmgen.text.streams import Chunk
+from lstmgen.training.loss import head_loss
 from lstmgen.training.optimization import build_optimizer
 
 
@@ -42,18 +43,18 @@ class Trainer:
             state = self.model.initial_state(len(chunk.inputs))
         inputs, targets = (torch.from_numpy(ids).to(self.model.device) for ids in (chunk.inputs, chunk.targets))
         with mixed(self.model.device, self._precision):
-            logits, after = self.model.read(
+            outputs, after = self.model.read_outputs(
                 inputs,
                 state,
                 dropout=self._config.dropout,
                 weight_drop=self._config.weight_drop,
                 generator=self.generator,
             )
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+        loss, nats_per_symbol = head_loss(outputs, self.model.head, targets, self._config.label_smoothing)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters.values(), self._config.clip)
-        nats = float(loss.detach())
+        nats = float(nats_per_symbol)
         if not (math.isfinite(nats) and math.isfinite(float(norm))):
             return math.nan, None
         for group in self.optimizer.param_groups:

@@ -1,0 +1,84 @@
+"""The loss of the head, in bounded memory.
+
+    logits z = W y + b
+    nats     = log Σ_v exp(z_v) - z_target                            the negative log-probability of the target
+    loss     = (1 - s) nats + s (log Σ_v exp(z_v) - mean_v z_v)       with label smoothing s (Szegedy et al. 2016)
+
+The gradient by z is softmax(z) - (1 - s) onehot(target) - s / V. It is computed together with the logits, for some rows
+at a time, so that the logits of all rows never exist at once: with 6,000 symbols they would be the largest arrays of a
+training step, and with 100,000 they would not fit.
+
+Knows: torch. Does not know: the layers, or what the symbols stand for.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lstmgen.text.streams import IGNORED
+
+_LOGITS = 1 << 20
+"""How many logits exist at once, in numbers: they stay in the processor's cache."""
+
+
+def head_loss(inputs: Tensor, head: tuple[Tensor, Tensor], targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Compute the mean loss over all targets that are predicted, and its gradient.
+
+    Args:
+        inputs: y, the head's inputs, (batch, time, size); products are computed in their type.
+        head: W, (vocab, size), and b, (vocab,).
+        targets: (batch, time); `IGNORED` where nothing is predicted.
+        smoothing: s, from 0 to below 1.
+
+    Returns:
+        The loss, to go backward from, and the nats per symbol, without a gradient.
+    """
+    predicted = targets.flatten() != IGNORED
+    loss, nats = _HeadLoss.apply(inputs.flatten(0, 1)[predicted], *head, targets.flatten()[predicted], smoothing)  # type: ignore[no-untyped-call]
+    return loss, nats
+
+
+class _HeadLoss(torch.autograd.Function):
+    """The loss of rows y, (rows, size); the gradient is ready when the loss is."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        """The mean loss and the mean nats, two numbers."""
+        rows, vocab_size = len(inputs), len(weight)
+        W = weight.to(inputs.dtype)
+        d_inputs, d_weight = torch.empty_like(inputs), torch.zeros_like(weight)
+        d_bias = torch.zeros_like(bias)
+        loss, nats = bias.new_zeros(()), bias.new_zeros(())
+        at_once = max(1, _LOGITS // vocab_size)
+        for start in range(0, rows, at_once):
+            y, target = inputs[start : start + at_once], targets[start : start + at_once, None]
+            z = (y @ W.T).to(bias.dtype) + bias
+            log_total = z.logsumexp(dim=-1, keepdim=True)
+            z_target = z.gather(-1, target)
+            nats += (log_total - z_target).sum()
+            loss += (log_total - (1 - smoothing) * z_target).sum()
+            if smoothing:
+                loss -= smoothing * z.mean(dim=-1).sum()
+            deltas = z.sub_(log_total).exp_()
+            deltas.scatter_add_(-1, target, deltas.new_full((1, 1), smoothing - 1).expand_as(target))
+            if smoothing:
+                deltas -= smoothing / vocab_size
+            deltas /= rows
+            d_bias += deltas.sum(dim=0)
+            low = deltas.to(inputs.dtype)
+            d_inputs[start : start + at_once] = low @ W
+            d_weight += low.T @ y
+        ctx.save_for_backward(d_inputs, d_weight, d_bias)
+        nats = nats / rows
+        ctx.mark_non_differentiable(nats)
+        return loss / rows, nats
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_loss: Tensor, _d_nats: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients by y, W and b."""
+        return *(gradient * d_loss for gradient in ctx.saved_tensors), None, None
