@@ -15,6 +15,9 @@ lstmgen info checkpoints/poems-lstm/last.safetensors --json
 """
 
 
+_SHOWN_CHARACTERS = 200  # of the vocabulary
+
+
 def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
     """Show everything that a checkpoint contains: network, vocabulary, text and training."""
     from lstmgen.checkpoint import LAST, find_checkpoint, load_checkpoint
@@ -42,14 +45,19 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
     if model.cell is CellKind.GRU:
         cell += f", reset {model.reset} the recurrent product"
     text, training = record.text, record.training
-    symbols = "256 bytes" if not loaded.vocabulary.characters else repr(loaded.vocabulary.characters)[1:-1]
+    characters = loaded.vocabulary.characters
+    vocabulary = f"{len(loaded.vocabulary):,} {text.vocabulary}"
+    if characters:
+        vocabulary += f": {repr(characters[:_SHOWN_CHARACTERS])[1:-1]}"
+    if len(characters) > _SHOWN_CHARACTERS:
+        vocabulary += " ... (--json shows all)"
     facts = {
         "checkpoint": str(path),
         "cell": cell,
         "layers": f"{model.num_layers} of {model.hidden_size} units, embedding size {model.embedding_size}",
         "attention": f"to the last {model.attention} outputs" if model.attention else "none",
         "parameters": f"{network.parameter_count():,} ({count(network.parameter_count() * 4)}B as float32)",
-        "vocabulary": f"{len(loaded.vocabulary)} {text.vocabulary}: {symbols}",
+        "vocabulary": vocabulary,
         "text": f"{', '.join(text.sources)}, {record.text_symbols:,} symbols, {text.encoding}"
         + (", each line is one item" if text.lines else ""),
         "text SHA-256": record.text_sha256,

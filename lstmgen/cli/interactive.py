@@ -23,11 +23,11 @@ from lstmgen.text.vocabulary import Ids, Vocabulary
 HELP = """\
 Enter         the model continues the text
 words, Enter  your words are added to the text; then the model continues (\\n is a new line)
-/undo         remove the last piece, yours or the model's      /retry      replace the model's last piece
-/keep N       keep only the first N words of that piece        /top N      show the N most likely next characters
-/temp X       set the temperature                              /length N   set how many characters it writes
-/text         show the whole text                              /save FILE  write the text to a new file
-/help         show this                                        /quit       end; the text is written to stdout"""
+/undo         remove the last piece, yours or the model's          /retry      replace the model's last piece
+/keep N       keep only N words of the model's last piece          /top N      show the N most likely next characters
+/temp X       set the temperature                                  /length N   set how many characters it writes
+/text         show the whole text                                  /save FILE  write the text to a new file
+/help         show this help                                       /quit       end; the text is written to stdout"""
 
 _MODEL_STYLE = "cyan"
 _SHOWN_SYMBOLS = 300  # from the end of the text
@@ -119,9 +119,8 @@ class Conversation:
     def _save(self, value: str) -> None:
         path = Path(value)
         try:
-            with path.open(
-                "wb" if path == self._saved else "xb"
-            ) as file:  # only a file of this conversation may be replaced
+            mode = "wb" if path == self._saved else "xb"  # only a file of this conversation may be replaced
+            with path.open(mode) as file:
                 file.write(self._vocabulary.to_bytes(self._draft.ids))
         except FileExistsError:
             self._console.print(f"{printable(value, single_line=True)} exists and is not overwritten", style="red")

@@ -45,7 +45,7 @@ Threads = Annotated[
 
 _DURATION = re.compile(r"(?:(?P<h>[\d.]+)h)?\s*(?:(?P<m>[\d.]+)m(?:in)?)?\s*(?:(?P<s>[\d.]+)s?)?")
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
-
+_METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", list[str]: "TEXT"}
 
 Given = dict[str, Any]
 """Field name -> value of an option that `config_options` added; None: the option was not given."""
@@ -82,7 +82,8 @@ def config_options(panels: Mapping[str, type]) -> Callable[[Command], Command]:
         parameters: list[Parameter] = []
         for parameter in signature(command).parameters.values():
             parameters += added if parameter.name == "given" else [parameter]
-        with_given.__signature__ = signature(command).replace(parameters=parameters)  # type: ignore[attr-defined]  # what typer reads
+        shown_to_typer = signature(command).replace(parameters=parameters)
+        with_given.__signature__ = shown_to_typer  # type: ignore[attr-defined]  # any function may have one
         return with_given
 
     return decorate
@@ -109,11 +110,8 @@ def _parameter(config: type, field: "Field[Any]", panel: str) -> Parameter:
     return Parameter(field.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, made])
 
 
-_METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", list[str]: "TEXT"}
-
-
 def config_from(config: type[Config], given: Given, **more: Any) -> Config:
-    """Build a config dataclass from the options that were given, and `more`; all else has its default."""
+    """Build a config dataclass from the options that were given and `more`; other fields have their defaults."""
     names = {field.name for field in fields(config)}  # type: ignore[arg-type]  # any dataclass
     chosen = {name: value for name, value in {**given, **more}.items() if name in names and value is not None}
     return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})

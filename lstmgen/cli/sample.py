@@ -141,7 +141,9 @@ def sample(
     config = _sampling_config(given, lines=model.lines, interactive=interactive)
     one_text = config.samples == config.best_of == 1
     if _is_endless(config, model) and (json or interactive or not one_text):
-        raise ConfigError(f"--length {config.length}: an endless text is one plain text; give it a length, or a --stop")
+        raise ConfigError(
+            f"--length {config.length}: only a single plain text can be endless; give a length or a --stop"
+        )
     saved = load_prompt_state(load_state, loaded.network, loaded.fingerprint()) if load_state else None
     prompt_state = model.read_prompt(prompt, on_unknown, saved)
     if config.max_copy is not None:
@@ -170,7 +172,7 @@ def sample(
 
 
 def _sampling_config(given: Given, *, lines: bool, interactive: bool) -> SamplingConfig:
-    """Return what was given, and the defaults of a conversation or of a model of lines."""
+    """Build the config from what was given; a conversation and a model of lines have defaults of their own."""
     if interactive and given["length"] is None:
         given["length"] = CONVERSATION_LENGTH
     if lines and not interactive and given["samples"] is None:
@@ -193,11 +195,11 @@ def _check_prompt_file(name: str, *, prompt: str, interactive: bool) -> None:
 def _note_index(model: "LanguageModel", quiet: bool) -> None:
     """Load the index of the training text, or build it and say so."""
     known = model.index_path is not None and model.index_path.exists()
-    begun = time.monotonic()
+    started = time.monotonic()
     model.training_index()
     if not known and model.index_path is not None and model.index_path.exists():
         size = model.index_path.stat().st_size / 1e6
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started
         note(f"indexed the training text in {seconds:.1f} s: {model.index_path}, {size:.1f} MB", quiet=quiet)
 
 
