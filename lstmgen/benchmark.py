@@ -1,10 +1,10 @@
-"""How fast this machine trains and samples, and how near that is to what it could do.
+"""How fast this machine trains and samples, and how near that is to its limits.
 
-Every number is taken in turns with the one it is compared to, so that a machine whose speed drifts changes both. The
-bare loops are what one would write with torch alone; they run in a process of their own, as they would for their
-authors, without anything that this package does for its own process.
+Each speed is measured in turns with the one that it is compared to, because the speed of a machine drifts. The bare
+loops are what one would write with torch alone. They run in a process of their own, without the settings that this
+package makes for its own process.
 
-Knows: torch, our training step and engine, and those loops. Does not know: how results are shown.
+Knows: torch, our training step and engine, and the bare loops. Does not know: how results are shown.
 """
 
 import math
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -33,14 +34,16 @@ from lstmgen.network.architecture import Network, build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
 from lstmgen.text.streams import ParallelStreams
+from lstmgen.training.machine import bfloat16_is_fast
 from lstmgen.training.memory import keep_freed_memory
 from lstmgen.training.trainer import Trainer, mixed
 
 VOCAB_SIZE = 65  # tiny-shakespeare's
 
-_ROUNDS = 5
-_ROUND_SECONDS = 0.4
-_PEAK_SIZE = 2048
+_ROUNDS, _FEWEST_ROUNDS = 5, 2
+_ROUND_SECONDS = 0.3
+_ROW_SECONDS = 6.0  # no further round begins after this time
+_PEAK_SIZES, _PEAK_SECONDS = (256, 512, 1024, 2048), 0.2
 _SYMBOLS = 400_000
 _FLOPS_PER_WEIGHT = 6  # a product and a sum for each weight and symbol, forward once and backward twice
 
@@ -52,38 +55,39 @@ CELLS: tuple[ModelConfig, ...] = (
     ModelConfig(cell=CellKind.GRU, reset=Reset.BEFORE),
     ModelConfig(cell=CellKind.RNN),
 )
-"""What is measured, each in the sizes asked for."""
+"""The networks that are measured, in each of the sizes that are asked for."""
 
 _BARE = {CellKind.LSTM: nn.LSTM, CellKind.GRU: nn.GRU, CellKind.RNN: nn.RNN}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the speeds were measured on."""
+    """The machine that the speeds were measured on."""
 
     measure: ClassVar[str] = "machine"
     processor: str
     threads: int
     precision: Precision
-    peak_gigaflops: float  # billions of operations a second in a large product of matrices
+    bfloat16_is_fast: bool  # whether products in bfloat16 are about as fast as in float32, or faster
+    peak_gigaflops: float  # billions of operations per second in a large product of matrices
 
 
 @dataclass(frozen=True)
 class TrainingSpeed:
-    """How fast one network learns: whole steps, from ids to moved weights."""
+    """How fast one network trains: whole steps, from ids to updated weights."""
 
     measure: ClassVar[str] = "training"
     network: str
     characters_per_second: float
-    gigaflops: float  # billions of operations a second, in the products with weights alone
-    share_of_peak: float  # of what the machine does in large products of the same precision
-    bare_characters_per_second: float | None  # the same with torch.nn alone; None: torch has no such layer
+    gigaflops: float  # billions of operations per second, in the products with weights alone
+    share_of_peak: float  # `gigaflops` as a fraction of `Machine.peak_gigaflops`
+    bare_characters_per_second: float | None  # with torch.nn alone; None: torch has no such layer
     ratio: float | None  # ours / bare, the median over the rounds
 
 
 @dataclass(frozen=True)
 class SamplingSpeed:
-    """How fast an LSTM writes; all in characters a second over all samples."""
+    """How fast an LSTM writes, in characters per second over all samples."""
 
     measure: ClassVar[str] = "sampling"
     network: str
@@ -106,14 +110,15 @@ def measure(
         models: the networks.
         training: batch size and chunk length; nothing is dropped, since the bare loops drop nothing.
         precision: of the products in training; auto: the one in which a large product is faster.
-        threads: how many to use; None: as many as torch would.
+        threads: how many to use; None: as many as torch would use.
     """
     keep_freed_memory()
     torch.set_num_threads(threads or torch.get_num_threads())
-    kinds = [Precision.FLOAT32, Precision.BFLOAT16] if precision is Precision.AUTO else [precision]
+    fast = bfloat16_is_fast()
+    kinds = [Precision.FLOAT32, *([Precision.BFLOAT16] if fast else [])] if precision is Precision.AUTO else [precision]
     peaks = {kind: _product_peak(kind) for kind in kinds}
     precision = max(peaks, key=peaks.__getitem__)
-    yield Machine(_processor(), torch.get_num_threads(), precision, peaks[precision])
+    yield Machine(_processor(), torch.get_num_threads(), precision, fast, peaks[precision])
     with ProcessPoolExecutor(
         1,
         mp_context=multiprocessing.get_context("spawn"),
@@ -122,20 +127,28 @@ def measure(
     ) as bare:
         for model in models:
             yield _training_speed(model, training, precision, peaks[precision], bare)
-        for model in models:
-            if model.cell is CellKind.LSTM:
-                for samples in (1, 64):
-                    yield _sampling_speed(model, samples, precision, bare)
+        for model, samples in _sampled(models):
+            yield _sampling_speed(model, samples, precision, bare)
+
+
+def result_count(models: Sequence[ModelConfig]) -> int:
+    """How many results `measure` yields for these networks."""
+    return 1 + len(models) + len(_sampled(models))
+
+
+def _sampled(models: Sequence[ModelConfig]) -> list[tuple[ModelConfig, int]]:
+    """The networks whose sampling is measured, and the numbers of samples."""
+    return [(model, samples) for model in models if model.cell is CellKind.LSTM for samples in (1, 64)]
 
 
 def _begin_bare_loops(threads: int) -> None:
-    """Make a process ready for the bare loops; Ctrl-C is for the process that waits for them."""
+    """Prepare the process of the bare loops; the process that waits for it handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
 
 
 def _processor() -> str:
-    """The processor's name, as well as the system tells it."""
+    """The processor's name, as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -144,22 +157,30 @@ def _processor() -> str:
 
 
 def _product_peak(precision: Precision) -> float:
-    """Billions of operations a second that torch does in a large product of matrices: the best of several."""
-    kind = torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32
-    left, right = (torch.randn(_PEAK_SIZE, _PEAK_SIZE).to(kind) for _ in range(2))
-    return 2 * _PEAK_SIZE**3 / min(_seconds(lambda: left @ right) for _ in range(2 * _ROUNDS)) / 1e9
+    """Billions of operations per second in a product of matrices: the best of larger and larger ones.
+
+    It ends at a size that takes long: a precision without fast hardware is not faster in larger products.
+    """
+    kind, best = torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32, 0.0
+    for size in _PEAK_SIZES:
+        factor = torch.ones(size, size, dtype=kind)
+        seconds = min(_seconds(partial(torch.mm, factor, factor)) for _ in range(_FEWEST_ROUNDS))
+        best = max(best, 2 * size**3 / seconds / 1e9)
+        if seconds > _PEAK_SECONDS:
+            break
+    return best
 
 
 def _training_speed(
     model: ModelConfig, training: TrainingConfig, precision: Precision, peak: float, bare: ProcessPoolExecutor
 ) -> TrainingSpeed:
-    """Measure steps of one network, and of its bare twin in turns."""
+    """Measure training steps of one network, and of its bare twin in turns."""
     training = replace(training, dropout=0.0, weight_drop=0.0, state_reset=0.0)
     network = build_network(model, VOCAB_SIZE)
     step = _our_step(network, training, precision)
     layer = None if model.reset is Reset.BEFORE else _BARE.get(model.cell)
     ours, theirs = [], []
-    for _ in range(_ROUNDS):
+    for _ in _rounds():
         ours.append(_seconds(step))
         if layer is not None:
             theirs.append(bare.submit(_bare_training_seconds, layer, model, training, precision).result())
@@ -183,7 +204,7 @@ def _sampling_speed(model: ModelConfig, samples: int, precision: Precision, bare
     history = History(np.zeros(0, np.int64), samples, length=0)
     endless = draw_symbols(engine, begun, history, [temperature(SamplingConfig.temperature)], length=-1, seed=0)
     ours, whole, cells = [], [], []
-    for _ in range(_ROUNDS):
+    for _ in _rounds():
         ours.append(_seconds(lambda: list(islice(endless, samples))))
         whole.append(bare.submit(_bare_sampling_seconds, False, model, samples, precision).result())
         cells.append(bare.submit(_bare_sampling_seconds, True, model, samples, precision).result())
@@ -193,8 +214,17 @@ def _sampling_speed(model: ModelConfig, samples: int, precision: Precision, bare
 
 
 def _weights_per_symbol(network: Network) -> int:
-    """How many weights take part in products for each symbol: all matrices but the embedding, which is looked up."""
+    """How many weights are multiplied for each symbol: those of all matrices but the embedding, which is looked up."""
     return sum(math.prod(shape) for name, shape in network.shapes().items() if len(shape) > 1 and name != "embedding")
+
+
+def _rounds() -> Iterator[int]:
+    """The numbers of the rounds of a row: five, or fewer on a machine where they take long."""
+    begun = time.perf_counter()
+    for number in range(_ROUNDS):
+        if number >= _FEWEST_ROUNDS and time.perf_counter() - begun > _ROW_SECONDS:
+            break
+        yield number
 
 
 def _seconds(step: Callable[[], Any]) -> float:
@@ -243,7 +273,7 @@ class _Bare(nn.Module):
 def _bare_training_seconds(
     layer: type[nn.RNNBase], model: ModelConfig, training: TrainingConfig, precision: Precision
 ) -> float:
-    """Seconds for a step of the loop that one would write with torch.nn: carried state, clipped gradients, AdamW."""
+    """Seconds that a step of the bare loop takes: carried state, clipped gradients, AdamW."""
     network = _Bare(layer, model)
     optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, fused=True)
     streams = ParallelStreams(_text(), training.batch_size, training.chunk_length, seed=0)
@@ -263,12 +293,11 @@ def _bare_training_seconds(
         state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
         loss.item()
 
-    step()
     return _seconds(step)
 
 
 def _bare_sampling_seconds(cells: bool, model: ModelConfig, samples: int, precision: Precision) -> float:
-    """Seconds for a character of every sample, as char-rnn's descendants write them: one call of the layers each."""
+    """Seconds that a character of every sample takes in the usual loop: one call of the layers for each character."""
     embedding, head = nn.Embedding(VOCAB_SIZE, model.embedding_size), nn.Linear(model.hidden_size, VOCAB_SIZE)
     layers = nn.LSTM(model.embedding_size, model.hidden_size, model.num_layers, batch_first=True)
     chain = [nn.LSTMCell(cell.input_size, cell.hidden_size) for cell in build_network(model, VOCAB_SIZE).cells]
@@ -277,15 +306,15 @@ def _bare_sampling_seconds(cells: bool, model: ModelConfig, samples: int, precis
 
     def step() -> None:
         nonlocal ids, state
-        said = embedding(ids)
+        outputs = embedding(ids)
         if cells:
             for number, cell in enumerate(chain):
-                state[number] = cell(said, state[number])
-                said = state[number][0]
+                state[number] = cell(outputs, state[number])
+                outputs = state[number][0]
         else:
-            outputs, state = layers(said[:, None], state)
-            said = outputs[:, 0]
-        probabilities = torch.softmax(head(said).float() / 0.8, dim=-1)
+            outputs, state = layers(outputs[:, None], state)
+            outputs = outputs[:, 0]
+        probabilities = torch.softmax(head(outputs).float() / 0.8, dim=-1)
         ids = torch.multinomial(probabilities, 1)[:, 0]
 
     with torch.no_grad(), mixed(torch.device("cpu"), Precision.FLOAT32 if cells else precision):

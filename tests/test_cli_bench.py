@@ -16,7 +16,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A round of each; the numbers mean nothing then."""
     monkeypatch.setattr(benchmark, "_ROUNDS", 1)
     monkeypatch.setattr(benchmark, "_ROUND_SECONDS", 0.0)
-    monkeypatch.setattr(benchmark, "_PEAK_SIZE", 64)
+    monkeypatch.setattr(benchmark, "_PEAK_SIZES", (64,))
 
 
 def test_json_has_a_line_for_each_measure() -> None:

@@ -1,6 +1,6 @@
 """`lstmgen bench`.
 
-Knows: its options and how speeds are shown. Does not know: how they are measured.
+Knows: its options, and how speeds are shown. Does not know: how they are measured.
 """
 
 import sys
@@ -49,16 +49,17 @@ def bench(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """How fast this machine trains and samples, and how near to its limits.
+    """Measure how fast this machine trains and samples, and how near that is to its limits.
 
-    Training: whole steps, from symbols to moved weights, without dropout. The share of the peak is of what a large
-    product of matrices reaches in the same precision. Beside it the loop that one would write with torch.nn alone,
-    in a process of its own, in turns; x is the ratio.
+    It takes less than three minutes.
+    Training: whole steps, from symbols to updated weights, without dropout. "of peak" compares with the speed of a
+    large product of matrices in the same precision. The torch.nn loop is what one would write with torch alone. It
+    runs in a process of its own, in turns with ours. x is the ratio of the two.
     Sampling: one character after the other at temperature 0.8, beside loops over nn.LSTM and nn.LSTMCell.
     """
     from tqdm import tqdm
 
-    from lstmgen.benchmark import CELLS, Machine, SamplingSpeed, TrainingSpeed, measure
+    from lstmgen.benchmark import CELLS, Machine, SamplingSpeed, TrainingSpeed, measure, result_count
 
     sizes = hidden_size or [256, 512]
     models = [
@@ -71,7 +72,12 @@ def bench(
     results = []
     hidden = quiet or not sys.stderr.isatty()
     for result in tqdm(
-        measure(models, training, precision, threads), desc="measuring", unit=" rows", leave=False, disable=hidden
+        measure(models, training, precision, threads),
+        total=result_count(models),
+        desc="measuring",
+        unit=" rows",
+        leave=False,
+        disable=hidden,
     ):
         results.append(result)
         if json:
@@ -80,9 +86,10 @@ def bench(
         return
     for result in results:
         if isinstance(result, Machine):
+            slow = "" if result.bfloat16_is_fast else "This processor has no fast bfloat16; float32 is faster.\n"
             sys.stdout.write(
                 f"{result.processor}, {result.threads} threads, {result.precision}: "
-                f"{result.peak_gigaflops:.0f} GFLOP/s in a large product\n\n"
+                f"{result.peak_gigaflops:.0f} GFLOP/s in a large product\n{slow}\n"
             )
     _print_training([result for result in results if isinstance(result, TrainingSpeed)])
     _print_sampling([result for result in results if isinstance(result, SamplingSpeed)])
