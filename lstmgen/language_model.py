@@ -28,7 +28,15 @@ from lstmgen.generation.filters import build_filters, history_length
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Drawn, Ended, collect, draw_symbols
 from lstmgen.generation.saved_state import PromptState
-from lstmgen.text.streams import Chunk, every_line, first_block, flowing_stream, lines_in_order, one_stream, whole_lines
+from lstmgen.text.streams import (
+    Chunk,
+    every_line,
+    first_block,
+    lines_in_order,
+    one_stream,
+    stream_of_blocks,
+    whole_lines,
+)
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
 
@@ -216,7 +224,7 @@ class LanguageModel:
     def score_blocks(self, blocks: Iterable[Ids]) -> Score:
         """The score of `score_ids` for a text that comes in blocks, (symbols,); no block is kept in memory."""
         if self.item_end is None:
-            return score(self.engine, flowing_stream(blocks))
+            return score(self.engine, stream_of_blocks(blocks))
         return score(self.engine, chain.from_iterable(map(self.exact_protocol, whole_lines(blocks, self.item_end))))
 
     def predict(self, blocks: Iterable[Ids]) -> tuple[Ids, Iterator[Predictions]]:
@@ -230,7 +238,7 @@ class LanguageModel:
             chunks = (chunk for lines in whole_lines(blocks, newline) for chunk in lines_in_order(lines, newline))
             return np.zeros(0, np.int64), predict(self.engine, chunks)
         head, blocks = first_block(blocks)
-        return head[:1], predict(self.engine, flowing_stream(blocks))
+        return head[:1], predict(self.engine, stream_of_blocks(blocks))
 
     def score_characters(self, blocks: Iterable[Ids], alternatives: int = 5) -> Iterator[CharacterScore]:
         """The surprise of each character of a text that comes in blocks, (symbols,).

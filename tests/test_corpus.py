@@ -1,4 +1,4 @@
-"""From sources to ids: every text comes back as it was, in little memory, and every problem is one line."""
+"""From sources to ids: every text is decoded unchanged, in little memory, and every problem is one line."""
 
 import gzip
 import hashlib
@@ -22,7 +22,7 @@ from lstmgen.text.vocabulary import Vocabulary
 
 BLOCKS = st.integers(1, 9)
 PLANES = [chr(code) for code in (*range(0x20, 0xD800), *range(0x10000, 0x13000))]
-"""Enough characters for ids of every type; neither line ends nor byte order marks."""
+"""Enough characters for ids of every type, without line ends and byte order marks."""
 
 
 def read(
@@ -33,7 +33,7 @@ def read(
     block_bytes: int = 1 << 20,
     **options: Any,
 ) -> Corpus:
-    """Read bytes from standard input, in blocks of so many."""
+    """Read bytes from standard input, in blocks of `block_bytes`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
         patch.setattr("lstmgen.text.sources.BLOCK_BYTES", block_bytes)
@@ -45,7 +45,7 @@ def decoded(corpus: Corpus) -> str:
 
 
 def problem(data: bytes, **options: Any) -> str:
-    """The one line that is said of these bytes."""
+    """The one-line error message for these bytes."""
     with pytest.raises(TextError) as raised:
         read(data, **options)
     assert len(str(raised.value).splitlines()) == 1
@@ -56,12 +56,12 @@ def problem(data: bytes, **options: Any) -> str:
 @example("\ufeff\r\na\r", 1)
 @settings(deadline=None, max_examples=100)
 def test_any_text_becomes_ids_and_back_whatever_the_block_size(text: str, block_bytes: int) -> None:
-    meant = re.sub("\r\n?", "\n", text.removeprefix("\ufeff"))
-    assume(len(set(meant)) > 1)
+    expected = re.sub("\r\n?", "\n", text.removeprefix("\ufeff"))
+    assume(len(set(expected)) > 1)
     corpus = read(text.encode("utf-8"), block_bytes=block_bytes)
-    assert decoded(corpus) == meant
-    assert corpus.vocabulary.characters == "".join(sorted(set(meant)))
-    assert corpus.sha256 == hashlib.sha256(meant.encode("utf-8")).hexdigest()
+    assert decoded(corpus) == expected
+    assert corpus.vocabulary.characters == "".join(sorted(set(expected)))
+    assert corpus.sha256 == hashlib.sha256(expected.encode("utf-8")).hexdigest()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "shift_jis"])
@@ -78,7 +78,9 @@ def test_the_same_text_in_any_encoding_is_the_same_corpus(encoding: str, block_b
     BLOCKS,
 )
 @settings(deadline=None, max_examples=40)
-def test_ids_that_outgrow_their_type_in_mid_text_lose_nothing(runs: list[tuple[int, int]], block_bytes: int) -> None:
+def test_ids_that_need_a_larger_type_in_the_middle_of_a_text_are_kept(
+    runs: list[tuple[int, int]], block_bytes: int
+) -> None:
     text = "ab" + "".join("".join(PLANES[first : first + count]) for first, count in runs)
     corpus = read(text.encode("utf-8"), block_bytes=block_bytes)
     assert decoded(corpus) == text
@@ -93,7 +95,7 @@ def test_ids_have_the_smallest_type_in_memory_or_mapped(
     distinct: int, dtype: type[np.generic], in_memory_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lstmgen.text.corpus.IN_MEMORY_BYTES", in_memory_bytes)
-    text = "".join(PLANES[:distinct][::-1]) + PLANES[0]  # the last of the vocabulary come first
+    text = "".join(PLANES[:distinct][::-1]) + PLANES[0]  # the last characters of the vocabulary come first
     corpus = read(text.encode("utf-8"), block_bytes=4099)
     assert corpus.ids.dtype == dtype
     owner = getattr(corpus.ids.base, "obj", corpus.ids.base)
@@ -102,10 +104,10 @@ def test_ids_have_the_smallest_type_in_memory_or_mapped(
     assert decoded(corpus) == text
 
 
-def test_reading_takes_memory_for_little_more_than_the_ids(tmp_path: Path) -> None:
+def test_reading_needs_little_more_memory_than_the_ids(tmp_path: Path) -> None:
     path = tmp_path / "large.txt"
     lines = "Thé quick brown fox, line after line.\n" * 500_000
-    path.write_bytes(f"{lines}\tThe end".encode())  # the last block brings the first of the vocabulary
+    path.write_bytes(f"{lines}\tThe end".encode())  # the first character of the vocabulary is in the last block
     config = TextConfig(sources=(str(path),))
     tracemalloc.start()
     try:
@@ -120,7 +122,7 @@ def test_reading_takes_memory_for_little_more_than_the_ids(tmp_path: Path) -> No
 
 @given(st.binary(min_size=2), BLOCKS)
 @settings(deadline=None, max_examples=60)
-def test_bytes_are_left_as_they_are(data: bytes, block_bytes: int) -> None:
+def test_bytes_are_unchanged(data: bytes, block_bytes: int) -> None:
     corpus = read(data, block_bytes=block_bytes, vocabulary=VocabularyKind.BYTES, encoding="utf-8")
     assert corpus.vocabulary == Vocabulary(VocabularyKind.BYTES)
     assert corpus.ids.dtype == np.uint8
@@ -135,7 +137,7 @@ def test_a_text_of_bytes_in_several_files_is_joined_without_additions(tmp_path: 
     assert read_corpus(config).ids.tobytes() == b"\xef\xbb\xbfa\r\nb\0\xff"
 
 
-def test_several_files_are_one_text_in_which_none_runs_into_the_next(tmp_path: Path) -> None:
+def test_several_files_are_one_text_with_a_line_feed_between_them(tmp_path: Path) -> None:
     files = {"a": b"alpha", "b": b"\xef\xbb\xbfbeta\r\n", "c.gz": gzip.compress(b"gamma\r"), "d": b"delta"}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
@@ -143,13 +145,13 @@ def test_several_files_are_one_text_in_which_none_runs_into_the_next(tmp_path: P
     assert decoded(corpus) == "alpha\nbeta\ngamma\ndelta\nalpha"
 
 
-def test_empty_files_leave_no_trace_in_the_text(tmp_path: Path) -> None:
+def test_empty_files_change_nothing_in_the_text(tmp_path: Path) -> None:
     for name, data in {"a": b"", "b": b"beta", "c": b"", "d": b"\xef\xbb\xbf", "e": b"epsilon", "f": b""}.items():
         (tmp_path / name).write_bytes(data)
     assert decoded(read_corpus(TextConfig(sources=(str(tmp_path),)))) == "beta\nepsilon"
 
 
-def test_what_the_search_skipped_is_a_note_of_the_corpus(tmp_path: Path) -> None:
+def test_skipped_files_are_a_note_of_the_corpus(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"alpha")
     (tmp_path / "b").write_bytes(b"\0")
     (note,) = read_corpus(TextConfig(sources=(str(tmp_path),))).notes
@@ -196,7 +198,7 @@ def test_a_file_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["no-such", "", "base64", "rot13", "zlib", "undefined"])
-def test_what_is_no_encoding_of_text_is_named(encoding: str) -> None:
+def test_an_encoding_that_is_not_for_text_is_named(encoding: str) -> None:
     assert f"--encoding {encoding}" in problem(b"abcd", encoding=encoding)
 
 
@@ -214,7 +216,7 @@ def test_a_compressed_file_that_is_cut_is_a_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "options", "said"),
+    ("data", "options", "message"),
     [
         (b"", {}, "the text is empty"),
         (b"\xef\xbb\xbf", {}, "the text is empty"),
@@ -226,8 +228,8 @@ def test_a_compressed_file_that_is_cut_is_a_problem(tmp_path: Path) -> None:
         (b"one line", {"lines": True}, "--lines"),
     ],
 )
-def test_a_text_with_nothing_to_learn_from_is_a_problem(data: bytes, options: dict[str, Any], said: str) -> None:
-    assert said in problem(data, **options)
+def test_a_text_with_nothing_to_learn_from_is_a_problem(data: bytes, options: dict[str, Any], message: str) -> None:
+    assert message in problem(data, **options)
 
 
 def test_a_given_vocabulary_keeps_its_ids_and_its_kind() -> None:
@@ -236,12 +238,12 @@ def test_a_given_vocabulary_keeps_its_ids_and_its_kind() -> None:
     assert corpus.ids.tolist() == [3, 2, 2, 3]
     assert corpus.vocabulary == known
     assert read("é".encode(), Vocabulary(VocabularyKind.BYTES)).ids.tolist() == [0xC3, 0xA9]
-    assert decoded(read(b"aaa", known)) == "aaa"  # nothing to learn is enough to score
+    assert decoded(read(b"aaa", known)) == "aaa"  # a text with nothing to learn from can still be scored
 
 
 @given(st.text("ab\n", max_size=12), st.text("abé", max_size=4), BLOCKS)
 @settings(deadline=None, max_examples=40)
-def test_a_character_outside_a_given_vocabulary_is_named_with_its_place(before: str, after: str, block: int) -> None:
+def test_a_character_outside_a_given_vocabulary_is_named_with_its_position(before: str, after: str, block: int) -> None:
     known = Vocabulary(VocabularyKind.CHARACTERS, "\nabe")
     with pytest.raises(UnknownCharacterError) as raised:
         read((before + "é" + after).encode("utf-8"), known, block_bytes=block)

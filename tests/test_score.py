@@ -24,10 +24,10 @@ from lstmgen.text.streams import (
     ShuffledLines,
     cold_windows,
     every_line,
-    flowing_stream,
     lines_in_order,
     one_stream,
     overlapping_streams,
+    stream_of_blocks,
 )
 from lstmgen.text.vocabulary import Ids
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
@@ -140,7 +140,7 @@ def test_of_a_text_each_position_but_the_first_is_predicted_once(
     ids = np.array(symbols, np.uint8)
     for chunks in (
         one_stream(ids, length),
-        flowing_stream(np.split(ids, sorted(cuts)), length),
+        stream_of_blocks(np.split(ids, sorted(cuts)), length),
         overlapping_streams(ids, batch_size, 2, length),
         cold_windows(ids, length, batch_size),
     ):

@@ -1,4 +1,4 @@
-"""Where text comes from: files, folders, patterns, standard input, compressed files, named corpora."""
+"""The sources of a text: files, folders, patterns, standard input, compressed files, named corpora."""
 
 import gzip
 import hashlib
@@ -27,13 +27,13 @@ def write(files: dict[str, bytes]) -> None:
 
 
 def contents(*names: str) -> list[tuple[str, bytes]]:
-    """What each source is called, and its bytes."""
+    """The name and the bytes of each source."""
     found = find_sources(names)
     return [(Path(source.name).as_posix(), b"".join(source.blocks())) for source in found.sources]
 
 
 def problem(*names: str) -> str:
-    """The one line that is said when these names are read."""
+    """The one-line error message when these names are read."""
     with pytest.raises(TextError) as raised:
         contents(*names)
     message = str(raised.value)
@@ -41,7 +41,7 @@ def problem(*names: str) -> str:
     return message
 
 
-def refuse_to_fetch(*_: object, **__: object) -> str:
+def refuse_to_download(*_: object, **__: object) -> str:
     raise OSError("no network")
 
 
@@ -118,7 +118,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file() -> None:
     assert contents("[ab].txt") == [("[ab].txt", b"itself")]
 
 
-def test_compressed_files_are_read_as_what_they_hold() -> None:
+def test_compressed_files_are_decompressed() -> None:
     write(
         {
             "a.txt.gz": gzip.compress(b"alpha"),
@@ -142,14 +142,14 @@ def test_a_damaged_compressed_file_is_a_problem(damage: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "missing/a.txt", "*.none", "x" * 5000, "file/a.txt"])
-def test_a_name_that_means_nothing_is_a_problem(name: str) -> None:
+def test_a_name_without_a_source_is_a_problem(name: str) -> None:
     write({"file": b"text"})
     message = problem("file", name)
     assert message.startswith(f"{name[:60]}: no such file, folder or pattern")
     assert "python-docs" in message
 
 
-def test_a_file_that_vanishes_before_it_is_read_is_a_problem() -> None:
+def test_a_file_that_is_deleted_before_it_is_read_is_a_problem() -> None:
     write({"a.txt": b"text"})
     (source,) = find_sources(["a.txt"]).sources
     Path("a.txt").unlink()
@@ -196,21 +196,21 @@ def test_python_source_is_the_standard_library_in_a_fixed_order_without_tests() 
     assert b"class JSONDecoder" in b"".join(decoder.blocks())
 
 
-def test_a_named_corpus_goes_before_a_file_of_its_name() -> None:
+def test_a_named_corpus_has_priority_over_a_file_of_its_name() -> None:
     write({"python-docs": b"mine"})
     assert contents("./python-docs") == [("python-docs", b"mine")]
     assert contents("python-docs") != [("python-docs", b"mine")]
 
 
 def test_shakespeare_without_a_network_says_where_to_put_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pooch.retrieve", refuse_to_fetch)
+    monkeypatch.setattr("pooch.retrieve", refuse_to_download)
     message = problem("shakespeare")
     assert "https://" in message
     assert str(Path("data", "tinyshakespeare.txt")) in message
 
 
-def test_a_shakespeare_that_is_not_the_expected_text_is_refused_and_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pooch.retrieve", refuse_to_fetch)
+def test_a_shakespeare_file_with_another_text_is_refused_and_left_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pooch.retrieve", refuse_to_download)
     write({"data/tinyshakespeare.txt": b"my own notes"})
     message = problem("shakespeare")
     assert message.startswith(str(Path("data", "tinyshakespeare.txt")))
@@ -218,18 +218,18 @@ def test_a_shakespeare_that_is_not_the_expected_text_is_refused_and_left_alone(m
     assert Path("data", "tinyshakespeare.txt").read_bytes() == b"my own notes"
 
 
-def test_shakespeare_is_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    fetched: list[str] = []
+def test_shakespeare_is_downloaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    downloads: list[str] = []
 
-    def fetch(url: str, known_hash: str, fname: str, path: Path) -> None:
-        fetched.append(url + " " + known_hash)
+    def download(url: str, known_hash: str, fname: str, path: Path) -> None:
+        downloads.append(url + " " + known_hash)
         write({str(path / fname): b"First Citizen"})
 
     digest = hashlib.sha256(b"First Citizen").hexdigest()
     monkeypatch.setattr("lstmgen.text.named._SHAKESPEARE_SHA256", digest)
-    monkeypatch.setattr("pooch.retrieve", fetch)
+    monkeypatch.setattr("pooch.retrieve", download)
     assert contents("shakespeare", "shakespeare") == [("shakespeare", b"First Citizen")] * 2
-    (request,) = fetched
+    (request,) = downloads
     assert request.startswith("https://")
     assert request.endswith(f" sha256:{digest}")
 

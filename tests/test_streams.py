@@ -17,17 +17,17 @@ from lstmgen.text.streams import (
     TrainingText,
     cold_windows,
     every_line,
-    flowing_stream,
     lines_in_order,
     one_stream,
     overlapping_streams,
+    stream_of_blocks,
     whole_lines,
 )
 from lstmgen.training.plan import fit_to_text
 
 NEWLINE = 0
 LINES = st.lists(st.lists(st.integers(1, 9), max_size=12), min_size=1, max_size=40)
-"""Lines of ids, empty ones among them."""
+"""Lines of ids; some of them are empty."""
 
 
 def joined(lines: list[list[int]], final_newline: bool) -> NDArray[np.uint8]:
@@ -52,7 +52,7 @@ def sequences(chunks: Iterable[Chunk]) -> Iterator[tuple[NDArray[np.int64], NDAr
 
 
 def items(chunks: Iterable[Chunk]) -> list[tuple[int, ...]]:
-    """The lines read, in order; each is read from a line feed to the prediction of the next, then ignored."""
+    """The lines in the order of reading; each is read from one line feed until the next is predicted, then padded."""
     found = []
     for inputs, targets in sequences(chunks):
         length = int((targets != IGNORED).sum())
@@ -65,7 +65,7 @@ def items(chunks: Iterable[Chunk]) -> list[tuple[int, ...]]:
 
 
 def assert_every_symbol_is_predicted_once(chunks: Iterable[Chunk], symbols: int) -> None:
-    """The text is 0, 1, 2, ...; so each symbol is its own place."""
+    """The text is 0, 1, 2, ..., so that each symbol is equal to its position."""
     seen: list[int] = []
     for inputs, targets in sequences(chunks):
         scored = targets != IGNORED
@@ -115,13 +115,13 @@ def test_parallel_streams_read_one_contiguous_text_however_small(
     targets = np.concatenate([chunk.targets for chunk in chunks], axis=1)
     assert len(inputs) == batch_size
     first = int(inputs[0, 0])
-    assert np.array_equal(inputs.ravel(), np.arange(first, first + inputs.size))  # each row goes on in the next
+    assert np.array_equal(inputs.ravel(), np.arange(first, first + inputs.size))  # each row continues in the next
     assert np.array_equal(targets, inputs + 1)
     assert 0 <= first < chunk_length
-    assert 0 <= symbols - 1 - targets[-1, -1] < batch_size  # what is left is too little for one more step
+    assert 0 <= symbols - 1 - targets[-1, -1] < batch_size  # the rest is too short for one more step
 
 
-def test_parallel_streams_begin_elsewhere_in_each_epoch_and_with_each_seed() -> None:
+def test_parallel_streams_begin_at_another_offset_in_each_epoch_and_with_each_seed() -> None:
     def begins(seed: int) -> list[int]:
         text = ParallelStreams(np.arange(10_000), batch_size=4, chunk_length=100, seed=seed)
         return [int(next(text.chunks(epoch)).inputs[0, 0]) for epoch in range(8)]
@@ -144,7 +144,7 @@ def test_shuffled_lines_read_every_line_that_is_not_empty_once_an_epoch(
     assert_resumes_anywhere(text, epoch)
 
 
-def test_shuffled_lines_come_in_another_order_in_each_epoch_and_with_each_seed() -> None:
+def test_shuffled_lines_have_another_order_in_each_epoch_and_with_each_seed() -> None:
     lines = [[1 + number // 9, 1 + number % 9] for number in range(80)]
 
     def order(seed: int, epoch: int) -> list[tuple[int, ...]]:
@@ -154,10 +154,12 @@ def test_shuffled_lines_come_in_another_order_in_each_epoch_and_with_each_seed()
     assert len({tuple(each) for each in orders}) == 3
     assert order(0, 1) == orders[1]
     batches = [{frozenset(each[start : start + 8]) for start in range(0, 80, 8)} for each in orders]
-    assert batches[0].isdisjoint(batches[1])  # the lines of a batch are other ones too, not only the batches' order
+    assert batches[0].isdisjoint(
+        batches[1]
+    )  # not only the order of the batches changes, but also the lines of each batch
 
 
-def test_lines_of_like_length_share_a_batch_so_that_little_is_padding() -> None:
+def test_lines_of_similar_length_share_a_batch_so_that_there_is_little_padding() -> None:
     lengths = np.random.default_rng(0).integers(1, 60, 1000)
     ids = joined([[1] * length for length in lengths.tolist()], True)
     targets = [chunk.targets for chunk in ShuffledLines(ids, NEWLINE, 16, 32, seed=0).chunks(0)]
@@ -213,7 +215,7 @@ def test_one_stream_predicts_every_symbol_but_the_first_in_order(symbols: int, c
 def test_a_text_in_blocks_is_the_same_stream(symbols: int, cuts: list[int], chunk_length: int) -> None:
     ids = np.arange(symbols, dtype=np.uint8)
     blocks = np.split(ids, sorted(cuts))  # empty ones among them
-    chunks = list(flowing_stream(iter(blocks), chunk_length))
+    chunks = list(stream_of_blocks(iter(blocks), chunk_length))
     expected = list(sequences(one_stream(ids)))
     assert len(expected) == (symbols > 1)
     for ours, theirs in zip(sequences(chunks), expected, strict=True):
@@ -222,12 +224,12 @@ def test_a_text_in_blocks_is_the_same_stream(symbols: int, cuts: list[int], chun
     assert all(chunk.inputs.shape[1] <= chunk_length for chunk in chunks)
 
 
-def test_a_stream_without_end_is_read_as_it_comes() -> None:
+def test_an_endless_stream_is_read_block_by_block() -> None:
     def endless() -> Iterator[NDArray[np.int64]]:
         while True:
             yield np.zeros(3, np.int64)
 
-    chunks = flowing_stream(endless())
+    chunks = stream_of_blocks(endless())
     widths = [next(chunks).inputs.shape[1] for _ in range(3)]
     assert widths == [2, 3, 3]
 
@@ -255,7 +257,9 @@ def test_cold_windows_predict_every_symbol_but_the_first_once_each_from_the_init
     assert_every_symbol_is_predicted_once(chunks, symbols)
     assert all(chunk.reset_state and len(chunk.inputs) <= batch_size for chunk in chunks)
     firsts = [int(inputs[0]) for inputs, _ in sequences(chunks)]
-    assert firsts == list(range(0, symbols - 1, window))  # where each begins: so none is longer than the window
+    assert firsts == list(
+        range(0, symbols - 1, window)
+    )  # the beginnings of the windows: so none is longer than `window`
 
 
 @pytest.mark.parametrize(

@@ -21,17 +21,17 @@ def as_ids(numbers: list[int]) -> NDArray[np.integer[Any]]:
 
 
 @given(numbers=texts, run=st.lists(st.sampled_from([0, 1, 2, 3, 255, 256, 55_296]), max_size=4))
-def test_runs_are_found_where_they_stand(numbers: list[int], run: list[int]) -> None:
+def test_runs_are_found_at_all_their_positions(numbers: list[int], run: list[int]) -> None:
     ids = as_ids(numbers)
     index, text, sought = SuffixIndex.build(ids), as_string(ids), "".join(map(chr, run))
-    places = index.find(sought)
+    ranks = index.find(sought)
     starts = [start for start in range(len(text)) if text.startswith(sought, start)]
-    assert sorted(index.positions(places).tolist()) == starts
+    assert sorted(index.positions(ranks).tolist()) == starts
     followers = {text[start + len(sought)] for start in starts if start + len(sought) < len(text)}
     assert sorted(index.followers(sought)) == sorted(map(ord, followers))
 
 
-def test_an_index_that_was_saved_is_the_same(tmp_path: Path) -> None:
+def test_a_saved_index_is_loaded_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "text.index"
     index = SuffixIndex.build(as_ids([1, 2, 3, 1, 2]))
     index.save(path, "digest")
@@ -42,7 +42,7 @@ def test_an_index_that_was_saved_is_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "other", "cut", "text"])
-def test_what_cannot_be_used_is_as_good_as_none(damage: str, tmp_path: Path) -> None:
+def test_an_index_that_cannot_be_used_is_treated_as_missing(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "text.index"
     SuffixIndex.build(as_ids([1, 2, 3, 1, 2])).save(path, "digest")
     if damage == "missing":
@@ -54,7 +54,7 @@ def test_what_cannot_be_used_is_as_good_as_none(damage: str, tmp_path: Path) -> 
     assert SuffixIndex.load(path, "other" if damage == "other" else "digest") is None
 
 
-def test_an_index_with_places_outside_its_text_is_as_good_as_none(tmp_path: Path) -> None:
+def test_an_index_with_positions_outside_its_text_is_treated_as_missing(tmp_path: Path) -> None:
     path = tmp_path / "text.index"
     SuffixIndex(as_ids([1, 2, 3]), np.array([0, 1, 7], np.int32)).save(path, "digest")
     assert SuffixIndex.load(path, "digest") is None

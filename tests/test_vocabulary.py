@@ -1,4 +1,4 @@
-"""Symbols and their ids: round trips, characters that arrive byte by byte, and what is said of unknown ones."""
+"""Symbols and their ids: round trips, characters that arrive byte by byte, and the message for unknown ones."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ def characters(text: str) -> Vocabulary:
 
 @given(st.text(st.characters()))  # lone surrogates included
 @settings(deadline=None, max_examples=60)
-def test_any_text_survives_ids_of_characters(text: str) -> None:
+def test_any_text_is_unchanged_by_encoding_to_characters_and_back(text: str) -> None:
     vocabulary = characters("".join(sorted(set(text), reverse=True)))
     ids = vocabulary.encode(text)
     assert len(ids) == len(text)
@@ -34,7 +34,7 @@ def test_any_text_survives_ids_of_characters(text: str) -> None:
 
 @given(st.text())
 @settings(deadline=None, max_examples=60)
-def test_any_text_survives_ids_of_bytes(text: str) -> None:
+def test_any_text_is_unchanged_by_encoding_to_bytes_and_back(text: str) -> None:
     ids = BYTES.encode(text)
     assert ids.tolist() == list(text.encode("utf-8"))
     assert BYTES.decode(ids) == text
@@ -42,8 +42,8 @@ def test_any_text_survives_ids_of_bytes(text: str) -> None:
 
 @given(st.binary())
 @settings(deadline=None, max_examples=60)
-def test_any_bytes_survive_a_command_line_and_ids(data: bytes) -> None:
-    argument = data.decode("utf-8", "surrogateescape")  # as Python hands over arguments that are not UTF-8
+def test_any_bytes_are_unchanged_by_a_command_line_argument_and_ids(data: bytes) -> None:
+    argument = data.decode("utf-8", "surrogateescape")  # as Python passes arguments that are not UTF-8
     assert BYTES.to_bytes(BYTES.encode(argument)) == data
 
 
@@ -54,7 +54,7 @@ def test_bytes_decoded_one_at_a_time_equal_bytes_decoded_at_once(data: bytes) ->
     assert "".join(decoder.feed(number) for number in data) + decoder.finish() == BYTES.decode(np.array(list(data)))
 
 
-def test_a_character_of_several_bytes_comes_out_when_it_is_whole() -> None:
+def test_a_character_of_several_bytes_is_returned_when_it_is_complete() -> None:
     decoder = BYTES.decoder()
     assert [decoder.feed(number) for number in "a€b".encode()] == ["a", "", "", "€", "b"]
     assert decoder.finish() == ""
@@ -68,7 +68,7 @@ def test_characters_decoded_one_at_a_time_come_out_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unknown", "code", "relative"),
+    ("unknown", "code", "similar"),
     [
         ("é", "U+00E9", "'e' (U+0065"),
         ("É", "U+00C9", "'E' (U+0045"),
@@ -78,8 +78,8 @@ def test_characters_decoded_one_at_a_time_come_out_at_once() -> None:
         ("\uff0c", "U+FF0C", "',' (U+002C"),
     ],
 )
-def test_an_unknown_character_is_named_with_its_place_and_what_the_model_knows_near_it(
-    unknown: str, code: str, relative: str
+def test_an_unknown_character_is_named_with_its_position_and_similar_known_characters(
+    unknown: str, code: str, similar: str
 ) -> None:
     with pytest.raises(UnknownCharacterError) as raised:
         ASCII.encode(f"abc{unknown}d{unknown}", where="prompt")
@@ -87,22 +87,22 @@ def test_an_unknown_character_is_named_with_its_place_and_what_the_model_knows_n
     assert describe_character(unknown) in message
     assert code in message
     assert "position 3 of the prompt" in message
-    assert relative in message
+    assert similar in message
     assert "--on-unknown skip" in message
     assert len(message.splitlines()) == 1
 
 
-def test_the_relative_of_the_same_case_comes_first() -> None:
+def test_the_similar_character_of_the_same_case_comes_first() -> None:
     small, capital = ASCII.describe_unknown("é", "x"), ASCII.describe_unknown("É", "x")
     assert small.index("'e'") < small.index("'E'")
     assert capital.index("'E'") < capital.index("'e'")
 
 
 @pytest.mark.parametrize("unknown", ["\u6f22", "\n", "\x07", "\u2028", "\ud800", "\U0010ffff"])
-def test_a_character_without_relatives_is_one_line_that_can_be_printed(unknown: str) -> None:
+def test_the_message_for_a_character_without_similar_ones_is_one_printable_line(unknown: str) -> None:
     message = characters("ab").describe_unknown(unknown, "position 0 of the text")
     assert f"U+{ord(unknown):04X}" in message
-    assert "none like it" in message
+    assert "is similar" in message
     assert len(message.splitlines()) == 1
     assert message.isprintable()
 
@@ -126,21 +126,21 @@ def test_a_text_without_prompt_begins_with_line_feed_else_space_else_the_first(
 
 
 @pytest.mark.parametrize("vocabulary", [characters("\nab"), BYTES])
-def test_a_prompt_is_read_as_it_is_but_a_line_begins_with_a_line_feed(vocabulary: Vocabulary) -> None:
+def test_a_prompt_is_read_unchanged_but_a_line_begins_with_a_line_feed(vocabulary: Vocabulary) -> None:
     assert vocabulary.decode(vocabulary.prompt_ids("ba\n", lines=False)) == "ba\n"
     assert vocabulary.decode(vocabulary.prompt_ids("ba", lines=True)) == "\nba"
     with pytest.raises(ConfigError, match="--prompt"):
         vocabulary.prompt_ids("b\na", lines=True)
 
 
-def test_a_prompt_of_unknown_characters_alone_begins_like_none_where_they_are_skipped() -> None:
+def test_a_prompt_of_skipped_characters_alone_is_like_an_empty_prompt() -> None:
     assert ASCII.prompt_ids("漢", lines=False, on_unknown=OnUnknown.SKIP).tolist() == [ASCII.start]
     with pytest.raises(UnknownCharacterError, match="position 0 of the prompt"):
         ASCII.prompt_ids("漢", lines=False)
 
 
 @pytest.mark.parametrize("vocabulary", [characters("b\na\ud800\u2028"), BYTES])
-def test_a_vocabulary_survives_json(vocabulary: Vocabulary) -> None:
+def test_a_vocabulary_is_unchanged_by_json(vocabulary: Vocabulary) -> None:
     assert Vocabulary.from_mapping(json.loads(json.dumps(vocabulary.to_mapping()))) == vocabulary
 
 

@@ -68,7 +68,7 @@ def evaluate_checkpoint(path: Path, choices: EvaluationChoices, earlier: "Sequen
     from lstmgen.evaluation.novelty import compare_copying
     from lstmgen.evaluation.score import predict
     from lstmgen.language_model import LanguageModel
-    from lstmgen.text.sources import spoken_name
+    from lstmgen.text.sources import display_name
     from lstmgen.text.streams import cold_windows
 
     checkpoint = load_checkpoint(path)
@@ -83,7 +83,7 @@ def evaluate_checkpoint(path: Path, choices: EvaluationChoices, earlier: "Sequen
     evaluation = Evaluation(
         checkpoint=path,
         name=checkpoint_name(path),
-        text=spoken_name(name),
+        text=display_name(name),
         unit=vocabulary.unit,
         trained_on=(model.record.text_sha256, model.record.text, vocabulary),
         exact=_result(protocol, predict(model.engine, model.exact_protocol(ids)), ids, vocabulary, quiet=quiet),

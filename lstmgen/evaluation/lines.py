@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstmgen.evaluation.score import Reader, Score, predict
-from lstmgen.text.streams import every_line, first_block, flowing_stream, line_items, whole_lines
+from lstmgen.text.streams import every_line, first_block, line_items, stream_of_blocks, whole_lines
 from lstmgen.text.vocabulary import Ids
 
 _ROWS = 32
@@ -30,7 +30,7 @@ def lines_in_context(reader: Reader, blocks: Iterable[Ids], newline: int | None)
     number, ids, characters, nats, correct = 1, [head[:1]], 0, 0.0, 0
     end = -1 if newline is None else newline
 
-    for part in predict(reader, flowing_stream(blocks)):
+    for part in predict(reader, stream_of_blocks(blocks)):
         cuts = np.flatnonzero(part.ids == end) + 1
         for piece in zip(*(np.split(array, cuts) for array in (part.ids, part.nats, part.correct)), strict=True):
             if ids and len(ids[-1]) and ids[-1][-1] == end:  # the line so far is complete

@@ -1,8 +1,10 @@
-"""From sources to one compact array of ids, in one streaming pass.
+"""Read sources into one compact array of ids, in a single pass, block by block.
 
-Memory holds a block of text and the ids, one to four bytes a symbol; large ids are mapped from a temporary file.
+Memory holds one block of text, and the ids with one to four bytes per symbol. A large array of ids is mapped from a
+temporary file instead.
 
-Knows: decoding, line ends, growing a vocabulary. Does not know: networks, or how the ids are cut into batches.
+Knows: decoding, line ends, building a vocabulary, and the split into training and held-out part.
+Does not know: networks, or how the ids are cut into batches.
 """
 
 import codecs
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 
 from lstmgen.config import OnUnknown, TextConfig, VocabularyKind
 from lstmgen.errors import TextError, UnknownCharacterError
-from lstmgen.text.sources import Source, find_sources, spoken_name
+from lstmgen.text.sources import Source, display_name, find_sources
 from lstmgen.text.vocabulary import CODE_POINTS, NEWLINE, Ids, Vocabulary, code_points, describe_character
 
 IN_MEMORY_BYTES = 64 << 20
@@ -29,12 +31,12 @@ _BLOCK = 1 << 22  # symbols or bytes that are worked on at once
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text as ids, and what a checkpoint remembers of it."""
+    """A text as ids, with its vocabulary and its checksum."""
 
     ids: Ids  # (symbols,)
     vocabulary: Vocabulary
-    sha256: str  # of the text after decoding, in UTF-8, or of its bytes
-    notes: tuple[str, ...] = ()
+    sha256: str  # of the decoded text in UTF-8; for a vocabulary of bytes, of the bytes
+    notes: tuple[str, ...] = ()  # for the user
 
     def split(self, config: TextConfig) -> tuple[Ids, Ids]:
         """Split the text into a training part and a held-out part, (symbols,) each.
@@ -87,25 +89,25 @@ def read_corpus(
     config: TextConfig,
     vocabulary: Vocabulary | None = None,
     on_unknown: OnUnknown = OnUnknown.ERROR,
-    most: int | None = None,
+    max_symbols: int | None = None,
 ) -> Corpus:
     """Read a text into ids.
 
     Args:
-        config: which text, and how to read it.
+        config: the sources of the text, and how to decode them.
         vocabulary: the symbols to use; None: those of the text, in the order of their code points.
         on_unknown: what to do with a character that a given vocabulary does not have.
-        most: how many symbols the text may have; None: any number.
+        max_symbols: the maximum length of the text in symbols; None: no maximum.
 
     Raises:
-        TextError: a source cannot be found, read or decoded, holds nothing to learn from, or is longer than it may be.
+        TextError: a source cannot be found, read or decoded; or the text has nothing to learn from or is too long.
         UnknownCharacterError: a character is not in the given vocabulary.
     """
     kind = vocabulary.kind if vocabulary else config.vocabulary
     found = find_sources(config.sources, zero_bytes=kind is VocabularyKind.BYTES or _has_zero_bytes(config.encoding))
     notes = list(found.notes)
     digest = hashlib.sha256()
-    with _IdStore(most) as store:
+    with _IdStore(max_symbols) as store:
         if kind is VocabularyKind.BYTES:
             known = Vocabulary(VocabularyKind.BYTES)
             for source in found.sources:
@@ -126,24 +128,25 @@ def read_corpus(
 
 
 def read_same_corpus(config: TextConfig, vocabulary: Vocabulary, sha256: str, symbols: int) -> Corpus | None:
-    """Read a text that has been read before; None if it is no longer the same. Raises TextError as `read_corpus`.
+    """Read the text of a checkpoint again; None if it has changed. Raises TextError as `read_corpus` does.
 
-    What names the text may be a stranger's checkpoint: of one without end no more is read than it once had.
+    The checkpoint may come from another person and name any file, even one without end. Therefore at most `symbols`
+    symbols are read, the length that the text had before.
     """
     try:
-        corpus = read_corpus(config, vocabulary, most=symbols)
+        corpus = read_corpus(config, vocabulary, max_symbols=symbols)
     except (UnknownCharacterError, _TooLongError):
         return None
     return corpus if corpus.sha256 == sha256 else None
 
 
 class TextStream:
-    """A text as ids, (symbols,), block by block as it is read; nothing of it is kept.
+    """A text as ids, in blocks, (symbols,), that are read when they are needed; no block is kept.
 
-    Iterating raises what `read_corpus` raises, but takes a text of any length.
+    Iterating raises the errors of `read_corpus`, but accepts a text of any length.
 
     Args:
-        config: which text, and how to read it.
+        config: the sources of the text, and how to decode them.
         vocabulary: the symbols to use.
         on_unknown: what to do with a character that the vocabulary does not have.
     """
@@ -156,7 +159,7 @@ class TextStream:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of the text that has been read so far."""
+        """Notes for the user about the text that has been read so far."""
         return (*self._found.notes, *self._encoder.notes)
 
     def __iter__(self) -> Iterator[Ids]:
@@ -169,45 +172,46 @@ class TextStream:
 
 
 def _require_text(corpus: Corpus, config: TextConfig) -> None:
-    names = ", ".join(map(spoken_name, config.sources))
+    """Raise TextError if there is nothing to learn from a text."""
+    names = ", ".join(map(display_name, config.sources))
     known = corpus.vocabulary
     if len(corpus.ids) == 0:
-        raise TextError(f"{names}: the text is empty; give one with at least 2 characters")
+        raise TextError(f"{names}: the text is empty; give a text with at least 2 characters")
     if len(corpus.ids) == 1:
-        raise TextError(f"{names}: the text is one character long; give one with at least 2 characters")
+        raise TextError(f"{names}: the text is one character long; give a text with at least 2 characters")
     if len(known) == 1:
         character = describe_character(known.characters)
-        raise TextError(f"{names}: the text holds only the character {character}; give one with something to learn")
+        raise TextError(f"{names}: the text has only the character {character}; give a text with other characters too")
     if config.lines and known.newline is None:
-        raise TextError(f"{names}: the text is a single line; --lines needs at least two")
+        raise TextError(f"{names}: the text is a single line; --lines needs at least two lines")
     if config.lines and corpus.ids.min() == corpus.ids.max() == known.newline:
-        raise TextError(f"{names}: every line is empty; give a text with something to learn")
+        raise TextError(f"{names}: every line is empty; give a text with lines that are not empty")
 
 
 def _has_zero_bytes(encoding: str) -> bool:
-    """Whether text in this encoding holds zero bytes."""
+    """Whether text in this encoding has zero bytes, as UTF-16 has."""
     return b"\0" in "a".encode(encoding, "replace") if _is_text_encoding(encoding) else False
 
 
 def _is_text_encoding(encoding: str) -> bool:
     try:
         "".encode(encoding)
-    except (LookupError, ValueError):  # unknown, or not from text to bytes, such as base64
+    except (LookupError, ValueError):  # an unknown encoding, or one that does not encode text, such as base64
         return False
     return True
 
 
 def _decoded(sources: Iterable[Source], encoding: str, *, any_vocabulary: bool) -> Iterator[str]:
-    """The text of all sources, block by block: byte order mark dropped, line ends as line feeds.
+    """The text of all sources, block by block, without byte order marks and with line feeds as line ends.
 
-    Where one source ends within a line, a line feed keeps the next one from running into it.
+    If a source does not end with a line feed, one is inserted before the next source.
     """
     last = NEWLINE
     for source in sources:
-        between = "" if last == NEWLINE else NEWLINE
+        separator = "" if last == NEWLINE else NEWLINE
         for text in _decoded_source(source, encoding, any_vocabulary=any_vocabulary):
-            yield between + text
-            last, between = text[-1], ""
+            yield separator + text
+            last, separator = text[-1], ""
 
 
 def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> Iterator[str]:
@@ -219,12 +223,16 @@ def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> I
         try:
             decoded = decoder.decode(block)
         except UnicodeDecodeError as error:
-            pending = len(error.object) - len(block)  # bytes of a character that the last block left unfinished
+            pending = len(error.object) - len(
+                block
+            )  # the bytes of an incomplete character at the end of the last block
             offset = consumed - pending + error.start
             raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
-        except UnicodeError as error:  # UTF-16 and UTF-32 want a byte order mark
+        except UnicodeError as error:  # UTF-16 and UTF-32 need a byte order mark
             remedy = f"give --encoding {encoding}-le or {encoding}-be"
-            raise TextError(f"{source.name}: no byte order mark, which {encoding} needs; {remedy}") from error
+            raise TextError(
+                f"{source.name}: {encoding} needs a byte order mark, and there is none; {remedy}"
+            ) from error
         consumed += len(block)
         if text := line_ends.decode(decoded):
             yield text
@@ -239,7 +247,9 @@ def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> I
 
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     if not _is_text_encoding(encoding):
-        raise TextError(f"--encoding {encoding}: Python knows no such encoding of text; try utf-8, utf-16 or latin-1")
+        raise TextError(
+            f"--encoding {encoding}: Python has no text encoding of this name; try utf-8, utf-16 or latin-1"
+        )
     name = codecs.lookup(encoding).name
     return codecs.getincrementaldecoder("utf-8-sig" if name == "utf-8" else name)()
 
@@ -249,7 +259,7 @@ def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError, offse
 
 
 class _Encoder:
-    """Turns text into ids; without a given vocabulary a new character gets the next id."""
+    """Turns text into ids; without a given vocabulary, each new character gets the next id."""
 
     def __init__(self, vocabulary: Vocabulary | None, on_unknown: OnUnknown) -> None:
         self._given = vocabulary
@@ -264,16 +274,16 @@ class _Encoder:
 
     @property
     def size(self) -> int:
-        """How many symbols there are so far."""
+        """The number of known symbols so far."""
         return len(self._codes)
 
     @property
     def notes(self) -> list[str]:
-        """What a user should know of the text so far."""
+        """Notes for the user about the text so far."""
         return [f"{self._skipped:,} characters skipped that the model has never seen"] if self._skipped else []
 
     def encode(self, text: str) -> Ids:
-        """The ids of the text's next piece."""
+        """The ids of the next part of the text, (symbols,)."""
         codes = code_points(text)
         ids = self._id_of[codes]
         unknown = ids < 0
@@ -294,27 +304,31 @@ class _Encoder:
         return ids
 
     def finish(self, ids: Ids) -> tuple[Ids, Vocabulary]:
-        """All ids, renumbered in place, and the vocabulary they are of."""
+        """Renumber all ids in the order of their code points, in place; returns them and their vocabulary."""
         if self._given:
             return ids, self._given
         order = np.argsort(self._codes)
         rank = np.empty(len(order), ids.dtype)
         rank[order] = np.arange(len(order), dtype=ids.dtype)
-        for start in range(0, len(ids), _BLOCK):  # in place, piece by piece: the ids may be larger than memory
+        for start in range(0, len(ids), _BLOCK):  # block by block, because the ids may be larger than memory
             ids[start : start + _BLOCK] = rank[ids[start : start + _BLOCK]]
         characters = "".join(chr(self._codes[number]) for number in order)
         return ids, Vocabulary(VocabularyKind.CHARACTERS, characters)
 
 
 class _TooLongError(TextError):
-    """The text has more symbols than it may have."""
+    """The text has more symbols than allowed."""
 
 
 class _IdStore:
-    """Collects ids in a temporary file, in the smallest type that holds them all; raises _TooLongError for too many."""
+    """Collects ids in a temporary file, in the smallest type that can hold them all.
 
-    def __init__(self, most: int | None = None) -> None:
-        self._most = most
+    Args:
+        max_symbols: with more ids than this, `append` raises _TooLongError; None: no maximum.
+    """
+
+    def __init__(self, max_symbols: int | None = None) -> None:
+        self._max_symbols = max_symbols
         self._count = 0
         self._type: type[np.integer[Any]] = _ID_TYPES[0]
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed on exit
@@ -326,17 +340,17 @@ class _IdStore:
         self._file.close()
 
     def append(self, ids: Ids, size: int) -> None:
-        """Add ids below `size`."""
+        """Add ids, (symbols,), all of them below `size`."""
         self._count += len(ids)
-        if self._most is not None and self._count > self._most:
-            raise _TooLongError(f"the text is longer than {self._most:,} symbols")
+        if self._max_symbols is not None and self._count > self._max_symbols:
+            raise _TooLongError(f"the text is longer than {self._max_symbols:,} symbols")
         needed = next(kind for kind in _ID_TYPES if size - 1 <= np.iinfo(kind).max)
         if np.dtype(needed).itemsize > np.dtype(self._type).itemsize:
             self._widen(needed)
         self._file.write(ids.astype(self._type).tobytes())
 
     def _widen(self, needed: type[np.integer[Any]]) -> None:
-        wide = tempfile.TemporaryFile()  # noqa: SIM115  # takes the other's place
+        wide = tempfile.TemporaryFile()  # noqa: SIM115  # replaces the file, which is then closed
         self._file.seek(0)
         while block := self._file.read(_BLOCK):
             wide.write(np.frombuffer(block, self._type).astype(needed).tobytes())
@@ -344,7 +358,7 @@ class _IdStore:
         self._file, self._type = wide, needed
 
     def finish(self) -> NDArray[np.integer[Any]]:
-        """All ids, writable: in memory, or mapped from the file if they are many."""
+        """All ids, (symbols,), writable: in memory up to `IN_MEMORY_BYTES`, otherwise mapped from the file."""
         self._file.flush()
         size = self._file.tell()
         if size <= IN_MEMORY_BYTES:

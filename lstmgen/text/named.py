@@ -1,6 +1,6 @@
-"""Texts with a name, so that anyone can begin without one of their own.
+"""Texts that are available by name, for users without a text of their own.
 
-Knows: where each comes from. Does not know: how text is decoded or used.
+Knows: where each text comes from. Does not know: how text is decoded or used.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _NOT_SOURCE = {"test", "tests", "idle_test", "site-packages", "dist-packages", "
 
 
 def python_docs() -> Iterator[Part]:
-    """The reference text that ships inside every Python as `pydoc_data.topics`; about 0.5 MB."""
+    """The language reference that is part of every Python as `pydoc_data.topics`; about 0.5 MB."""
     from pydoc_data.topics import topics
 
     text = "\n".join(topics[topic] for topic in sorted(topics))
@@ -32,7 +32,7 @@ def python_docs() -> Iterator[Part]:
 
 
 def python_source() -> Iterator[Part]:
-    """The standard library's own modules, without its tests, in the order of their paths."""
+    """The modules of Python's standard library without its tests, in the order of their paths."""
     library = Path(sysconfig.get_path("stdlib"))
     for path in sorted(library.rglob("*.py"), key=lambda path: path.relative_to(library).as_posix()):
         if _NOT_SOURCE.isdisjoint(path.relative_to(library).parts):
@@ -44,12 +44,12 @@ def _opener(path: Path) -> Callable[[], BinaryIO]:
 
 
 def shakespeare() -> Iterator[Part]:
-    """tiny-shakespeare (Karpathy 2015), 1,115,394 characters, fetched once into data/."""
+    """tiny-shakespeare (Karpathy 2015), 1,115,394 characters; it is downloaded once into data/."""
     path = DATA_FOLDER / _SHAKESPEARE_FILE
     if not path.exists():
         _fetch(path)
     if hashlib.sha256(path.read_bytes()).hexdigest() != _SHAKESPEARE_SHA256:
-        raise TextError(f"{path}: not the text that is expected here (its SHA-256 differs); delete it and try again")
+        raise TextError(f"{path}: this is not the expected text (its SHA-256 differs); delete it and try again")
     yield "shakespeare", _opener(path)
 
 
@@ -58,12 +58,13 @@ def _fetch(path: Path) -> None:
 
     import pooch
 
-    pooch.get_logger().setLevel(logging.ERROR)  # a library is not to print between our lines
+    pooch.get_logger().setLevel(logging.ERROR)  # otherwise pooch prints its own messages between those of lstmgen
     try:
         pooch.retrieve(_SHAKESPEARE_URL, f"sha256:{_SHAKESPEARE_SHA256}", fname=path.name, path=path.parent)
     except (OSError, ValueError) as error:
         raise TextError(
-            f"shakespeare: cannot be downloaded ({type(error).__name__}); put {_SHAKESPEARE_URL} at {path} yourself"
+            f"shakespeare: the download failed ({type(error).__name__}); download {_SHAKESPEARE_URL} yourself "
+            f"and save it as {path}"
         ) from error
 
 
@@ -72,4 +73,4 @@ NAMED_CORPORA: dict[str, Callable[[], Iterator[Part]]] = {
     "python-source": python_source,
     "shakespeare": shakespeare,
 }
-"""What `lstmgen train NAME` knows by name; a file of such a name is meant by `./NAME`."""
+"""The texts that `lstmgen train NAME` finds by name. For a file with such a name, write `./NAME`."""

@@ -1,4 +1,4 @@
-"""Where text comes from: files, folders, patterns, standard input, compressed files, named corpora.
+"""The sources of a text: files, folders, patterns, standard input, compressed files and named corpora.
 
 Knows: how to find and open them. Does not know: encodings, or what the bytes mean.
 """
@@ -24,7 +24,7 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class Source:
-    """One file's worth of bytes, and what to call it."""
+    """The bytes of one file, and the name to show for it."""
 
     name: str
     open: Callable[[], BinaryIO]
@@ -33,40 +33,40 @@ class Source:
         """The bytes, block by block; raises TextError if they cannot be read."""
         try:
             with self.open() as file:
-                read = getattr(file, "read1", file.read)  # a pipe gives what it has, and need not end
+                read = getattr(file, "read1", file.read)  # `read1` returns what a pipe has now, before the pipe ends
                 while block := read(BLOCK_BYTES):
                     yield block
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise TextError(f"cannot read {self.name}: {reason}; check the file and its rights") from error
+            raise TextError(f"cannot read {self.name}: {reason}; check the file and its permissions") from error
 
 
 @dataclass(frozen=True)
 class Found:
-    """The sources that the given names mean, and what a user should know of the search."""
+    """The sources that were found for some names, and notes for the user."""
 
     sources: tuple[Source, ...]
     notes: tuple[str, ...]
 
 
 def find_sources(names: Sequence[str], *, zero_bytes: bool = False) -> Found:
-    """Find what each name means, in the order given: a named corpus, `-`, a file, a folder or a pattern.
+    """Find the sources of each name, in the order given.
 
     Args:
-        names: what the user gave.
-        zero_bytes: whether the text may hold zero bytes; otherwise files of a folder that do are no text.
+        names: named corpora, `-` for standard input, files, folders or patterns.
+        zero_bytes: whether the text may have zero bytes; otherwise a folder's files with zero bytes are not text.
 
-    Raises TextError for a name that means nothing, and for a folder without text.
+    Raises TextError for a name without a source, for a folder without text, and if standard input is named twice.
     """
     if names.count(STANDARD_INPUT) > 1:
-        raise TextError("-: standard input can be read only once; name it once")
+        raise TextError("-: standard input can be read only once; give `-` only once")
     sources: list[Source] = []
     notes: list[str] = []
     for name in names:
         if name in NAMED_CORPORA:
             sources += [Source(part, opener) for part, opener in NAMED_CORPORA[name]()]
         elif name == STANDARD_INPUT:
-            sources.append(Source(spoken_name(name), _standard_input))
+            sources.append(Source(display_name(name), _standard_input))
         elif not _exists(name):
             sources += _matching(name)
         elif Path(name).is_dir():
@@ -75,32 +75,32 @@ def find_sources(names: Sequence[str], *, zero_bytes: bool = False) -> Found:
             if len(texts) < len(files):
                 notes.append(f"{name}: files skipped that are not text: {len(files) - len(texts)}")
             if not texts:
-                raise TextError(f"{name}: a folder without text files; name a file, or a folder that has some")
+                raise TextError(f"{name}: a folder without text files; name a file, or a folder with text files")
             sources += texts
         else:
             sources.append(_file(Path(name)))
     return Found(tuple(sources), tuple(notes))
 
 
-def spoken_name(name: str) -> str:
-    """What to call a source that a user named."""
+def display_name(name: str) -> str:
+    """The name to show for a source that the user gave."""
     return "standard input" if name == STANDARD_INPUT else name
 
 
 def may_be_text(name: str) -> bool:
-    """Whether a name by itself is more likely a text than anything else."""
+    """Whether a name, taken alone, looks like the name of a text."""
     return name in (STANDARD_INPUT, *NAMED_CORPORA) or (_exists(name) and Path(name).is_file()) or glob.has_magic(name)
 
 
 def _exists(name: str) -> bool:
     try:
         return name != "" and Path(name).exists()
-    except (OSError, ValueError):  # too long for a name, or not one: a text in place of its file, perhaps
+    except (OSError, ValueError):  # not a valid path, for example a whole text instead of the name of its file
         return False
 
 
 def _matching(pattern: str) -> list[Source]:
-    """The files that a pattern matches, in a fixed order."""
+    """The files that match a pattern, in a fixed order; raises TextError if there is none."""
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  # a pattern may be absolute
     files = [_file(Path(match)) for match in matches if Path(match).is_file()]
     if not files:
@@ -123,7 +123,7 @@ def _file(path: Path) -> Source:
 
 
 def _files_below(folder: Path) -> Iterator[Source]:
-    """The files below a folder in a fixed order, hidden ones left out."""
+    """The files in a folder and its subfolders in a fixed order, without hidden ones."""
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -132,7 +132,7 @@ def _files_below(folder: Path) -> Iterator[Source]:
 
 
 def _looks_like_text(source: Source) -> bool:
-    """Whether the beginning holds no zero byte, which UTF-8 text never does."""
+    """Whether the beginning of a file has no zero byte; UTF-8 text has none."""
     for block in source.blocks():
         return b"\0" not in block[:_PEEK_BYTES]
     return True

@@ -1,7 +1,7 @@
-"""From ids to what a network reads at a time: chunks of parallel streams, or of whole lines.
+"""Cut ids into the chunks that a network reads: parallel streams of a text, or batches of its lines.
 
-Training reads an epoch's chunks in an order that follows from the seed and the epoch's number alone, so that a place
-in the text is two numbers. Scoring reads every symbol but the first exactly once.
+For training, the order of an epoch's chunks depends only on the seed and the number of the epoch. So the position in
+the text is two numbers, the epoch and the chunk. For scoring, every symbol but the first is predicted exactly once.
 
 Knows: ids and where to cut them. Does not know: characters, networks or torch.
 """
@@ -18,30 +18,30 @@ from numpy.typing import NDArray
 from lstmgen.text.vocabulary import Ids
 
 IGNORED = -1
-"""The target of a step that is read but not predicted: padding, and reading into the text."""
+"""The target of a step without a prediction to score: padding, or the warm-up of a stream."""
 
 _POOL_BATCHES = 64
 _BLOCK = 1 << 24
 
 
 class Chunk(NamedTuple):
-    """What the network reads at once, and what it should have said."""
+    """The ids that the network reads in one call, and the ids that it should predict."""
 
     inputs: NDArray[np.int64]  # (batch, time)
     targets: NDArray[np.int64]  # (batch, time); IGNORED where nothing is predicted
-    positions: NDArray[np.int64]  # (batch,): where in the text each row's first target stands
-    reset_state: bool  # the state before it is the initial one; otherwise the one after the chunk before
+    positions: NDArray[np.int64]  # (batch,): the position of each row's first target in the text
+    reset_state: bool  # True: start from the initial state; False: from the state after the previous chunk
 
 
 class TrainingText(Protocol):
-    """A text that can be read again and again, each epoch in an order of its own."""
+    """A text that can be read once per epoch, each epoch in another order."""
 
     def chunk_count(self, epoch: int) -> int:
-        """How many chunks an epoch has."""
+        """The number of chunks of an epoch."""
         ...
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
-        """An epoch's chunks, beginning with number `start`."""
+        """The chunks of an epoch, beginning with chunk number `start`."""
         ...
 
 
@@ -55,11 +55,11 @@ class ParallelStreams:
     seed: int
 
     def chunk_count(self, epoch: int) -> int:
-        """How many chunks an epoch has."""
+        """The number of chunks of an epoch."""
         return len(self._cuts(epoch)[1]) - 1
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
-        """An epoch's chunks: all streams advance together, from a fresh offset each epoch."""
+        """The chunks of an epoch: all streams advance together; each epoch begins at another offset."""
         offset, cuts = self._cuts(epoch)
         firsts = offset + cuts[-1] * np.arange(self.batch_size)[:, None]
         for number in range(start, len(cuts) - 1):
@@ -67,9 +67,9 @@ class ParallelStreams:
             yield Chunk(window[:, :-1], window[:, 1:], firsts[:, 0] + cuts[number] + 1, reset_state=number == 0)
 
     def _cuts(self, epoch: int) -> tuple[int, NDArray[np.int64]]:
-        """The first stream's beginning, and where each stream is cut, counted from its own beginning.
+        """The beginning of the first stream, and the cuts of every stream relative to its own beginning.
 
-        The cuts are even: no epoch ends in a chunk of a few symbols.
+        The chunks have equal length, up to one symbol, so that no epoch ends with a chunk of a few symbols.
         """
         predicted = len(self.ids) - 1
         slack = min(self.chunk_length, predicted - self.batch_size + 1)
@@ -128,7 +128,7 @@ class ShuffledLines:
 
 
 def line_items(ids: Ids, newline: int) -> NDArray[np.integer[Any]]:
-    """Where each line that is not empty begins and ends, (lines, 2); its line feed is left out."""
+    """The beginning and end of each line that is not empty, (lines, 2); the end is the position of its line feed."""
     kind = np.uint32 if len(ids) < 2**32 - 1 else np.int64
     blocks = range(0, len(ids), _BLOCK)
     ends = [(np.flatnonzero(ids[start : start + _BLOCK] == newline) + start).astype(kind) for start in blocks]
@@ -139,7 +139,14 @@ def line_items(ids: Ids, newline: int) -> NDArray[np.integer[Any]]:
 
 
 def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: int) -> Iterator[Chunk]:
-    """The chunks of one batch of items, read from the initial state; shorter items are padded."""
+    """The chunks of one batch of items, which are read from the initial state; shorter items are padded.
+
+    Args:
+        ids: the text, (symbols,).
+        items: the beginning and end of each item, (batch, 2), as `line_items` returns them.
+        newline: the id of the line feed.
+        chunk_length: the maximum number of steps of a chunk.
+    """
     begins, ends = items[:, :1], items[:, 1:]
     longest = int((ends - begins).max()) + 1
     for start in range(0, longest, chunk_length):
@@ -153,21 +160,24 @@ def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: 
 
 
 def every_line(ids: Ids, newline: int, batch_size: int, chunk_length: int = 256) -> Iterator[Chunk]:
-    """All lines for scoring, each from the initial state; every symbol and every line's end is predicted once."""
+    """All lines for scoring, each from the initial state; every symbol and every line's line feed is predicted once.
+
+    Batches of lines come in random order, so that any part of them is a fair sample of the text.
+    """
     items = line_items(ids, newline)
     items = items[np.argsort(items[:, 1] - items[:, 0], kind="stable")]
-    for start in np.random.default_rng(0).permutation(np.arange(0, len(items), batch_size)):  # any part is a fair one
+    for start in np.random.default_rng(0).permutation(np.arange(0, len(items), batch_size)):
         yield from item_chunks(ids, items[start : start + batch_size].astype(np.int64), newline, chunk_length)
 
 
 def lines_in_order(ids: Ids, newline: int, chunk_length: int = 256) -> Iterator[Chunk]:
-    """The same one line at a time, in the order of the text."""
+    """All lines for scoring as in `every_line`, but one line at a time and in the order of the text."""
     for item in line_items(ids, newline):
         yield from item_chunks(ids, item[None].astype(np.int64), newline, chunk_length)
 
 
 def whole_lines(blocks: Iterable[Ids], newline: int) -> Iterator[Ids]:
-    """A text that comes in blocks, (symbols,), in blocks that end where a line does."""
+    """Regroup the blocks of a text, (symbols,), so that each block but the last ends with a line feed."""
     held: list[Ids] = []
     for block in blocks:
         ends = np.flatnonzero(block == newline)
@@ -180,34 +190,35 @@ def whole_lines(blocks: Iterable[Ids], newline: int) -> Iterator[Ids]:
 
 
 def first_block(blocks: Iterable[Ids]) -> tuple[Ids, Iterator[Ids]]:
-    """The first block that holds anything, and all blocks from there on."""
+    """The first block that is not empty, and an iterator over it and all blocks after it."""
     rest = iter(blocks)
     head = next((block for block in rest if len(block)), np.zeros(0, np.int64))
     return head, chain([head], rest)
 
 
 def one_stream(ids: Ids, chunk_length: int = 1024) -> Iterator[Chunk]:
-    """The whole text for scoring, as one stream: the exact protocol."""
-    return flowing_stream([ids], chunk_length)
+    """The whole text for scoring as one stream with carried state: the exact protocol."""
+    return stream_of_blocks([ids], chunk_length)
 
 
-def flowing_stream(blocks: Iterable[Ids], chunk_length: int = 1024) -> Iterator[Chunk]:
-    """The same for a text that comes in blocks, (symbols,), and need not end: no block is kept."""
-    before, place = np.zeros(0, np.int64), 0
+def stream_of_blocks(blocks: Iterable[Ids], chunk_length: int = 1024) -> Iterator[Chunk]:
+    """`one_stream` for a text that comes in blocks, (symbols,); no block is kept, so that the text may be endless."""
+    before, position = np.zeros(0, np.int64), 0  # the last symbol of the previous chunk; the symbols read so far
     for block in blocks:
         for start in range(0, len(block), chunk_length):
             window = np.concatenate([before, block[start : start + chunk_length]]).astype(np.int64)
             if len(window) > 1:
-                first = place + 1 - len(before)
+                first = position + 1 - len(before)
                 yield Chunk(window[None, :-1], window[None, 1:], np.array([first]), reset_state=first == 1)
-            place += len(window) - len(before)
+            position += len(window) - len(before)
             before = window[-1:]
 
 
 def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: int = 256) -> Iterator[Chunk]:
-    """The whole text for scoring, in parallel: each stream but the first reads `warm_up` symbols before it predicts.
+    """The whole text for scoring in parallel streams; each but the first reads `warm_up` symbols before it predicts.
 
-    Every symbol but the first is predicted exactly once, and nearly as in `one_stream`, but faster.
+    Every symbol but the first is predicted exactly once. The score is nearly that of `one_stream`, and is computed
+    faster.
     """
     predicted = len(ids) - 1
     batch_size = max(1, min(batch_size, predicted // (8 * warm_up + 1)))
@@ -229,9 +240,10 @@ def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: i
 
 
 def cold_windows(ids: Ids, window: int, batch_size: int = 64) -> Iterator[Chunk]:
-    """The text for scoring in pieces of `window` predictions, each from the initial state, as transformers report.
+    """The text for scoring in windows of `window` predictions, each from the initial state.
 
-    Windows do not overlap and every symbol but the first is predicted once, the last ones in a shorter window.
+    Scores of transformers are often reported in this way. Windows do not overlap, and every symbol but the first is
+    predicted once; the last window may be shorter.
     """
     predicted = len(ids) - 1
     window = min(window, max(1, predicted))

@@ -1,8 +1,9 @@
-"""Where any run of symbols stands in a text: an index of all its suffixes, sorted.
+"""A suffix array: an index that finds every occurrence of a run of symbols in a text.
 
-Built once in linear time (libdivsufsort), five to eight bytes a symbol; a look-up is a binary search.
+It is built once in linear time (libdivsufsort) and takes five to eight bytes per symbol. A look-up is a binary search.
 
-Knows: ids and strings with one character for each id. Does not know: which characters they stand for.
+Knows: ids, strings with one character for each id, and the file of an index.
+Does not know: which characters the ids stand for.
 """
 
 import os
@@ -21,17 +22,17 @@ _FORMAT = "lstmgen suffixes 1"
 
 
 class SuffixIndex:
-    """Finds runs of symbols in a text, exactly."""
+    """The sorted suffixes of a text; a rank is an index into that order."""
 
     def __init__(self, ids: Ids, order: NDArray[np.integer[Any]]) -> None:
         """Wrap a text and the order of its suffixes; see `build` and `load`.
 
         Args:
             ids: the text, (symbols,).
-            order: where each suffix begins, in the order in which they sort, (symbols,).
+            order: the positions at which the suffixes begin, in the sorted order of the suffixes, (symbols,).
         """
         self._ids = ids
-        self.text = as_string(ids)  # with one character for each id
+        self.text = as_string(ids)  # the text as a string with one character for each id
         self._order = order
 
     @staticmethod
@@ -43,43 +44,43 @@ class SuffixIndex:
         return SuffixIndex(text, divsufsort(text) if len(text) else np.zeros(0, np.int32))
 
     def find(self, run: str) -> range:
-        """The places of a run in the sorted order; `positions` says where in the text they are."""
+        """The ranks of the suffixes that begin with a run; `positions` gives their positions in the text."""
         length = len(run)
 
-        def beginning(place: int) -> str:
-            start = self._order[place]
+        def beginning(rank: int) -> str:
+            start = self._order[rank]
             return self.text[start : start + length]
 
-        places = range(len(self._order))
-        first = bisect_left(places, run, key=beginning)
-        if first == len(places) or beginning(first) != run:
+        ranks = range(len(self._order))
+        first = bisect_left(ranks, run, key=beginning)
+        if first == len(ranks) or beginning(first) != run:
             return range(first, first)
-        return range(first, bisect_right(places, run, lo=first, key=beginning))
+        return range(first, bisect_right(ranks, run, lo=first, key=beginning))
 
     def longest_end(self, run: str) -> int:
-        """How many of the last symbols of a run stand somewhere in the text in a row."""
+        """The length of the longest end of a run that occurs in the text."""
         return bisect_left(range(len(run)), True, key=lambda length: not self.find(run[len(run) - length - 1 :]))
 
-    def positions(self, places: range) -> NDArray[np.integer[Any]]:
-        """Where in the text the suffixes at these places begin."""
-        return self._order[places.start : places.stop]
+    def positions(self, ranks: range) -> NDArray[np.integer[Any]]:
+        """The positions in the text at which the suffixes of these ranks begin, (ranks,)."""
+        return self._order[ranks.start : ranks.stop]
 
     def followers(self, run: str) -> list[int]:
-        """The ids that follow a run somewhere in the text, each once."""
-        places, length = self.find(run), len(run)
+        """The distinct ids that follow a run in the text."""
+        ranks, length = self.find(run), len(run)
         found = []
-        while len(places):
-            after = int(self._order[places.start]) + length
-            if after == len(self.text):  # the text ends with the run: this sorts first, and nothing follows
-                places = places[1:]
+        while len(ranks):
+            after = int(self._order[ranks.start]) + length
+            if after == len(self.text):  # the text ends with the run: this suffix sorts first, and no id follows it
+                ranks = ranks[1:]
                 continue
             symbol = self.text[after]
             found.append(ord(symbol))
-            places = places[bisect_right(places, symbol, key=lambda place: self.text[self._order[place] + length]) :]
+            ranks = ranks[bisect_right(ranks, symbol, key=lambda rank: self.text[self._order[rank] + length]) :]
         return found
 
     def save(self, path: Path, text: str) -> None:
-        """Write the index to a file, with a name of the text that it is of; raises OSError."""
+        """Write the index to a file, together with a name `text` for the indexed text; raises OSError."""
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             part.write_bytes(save({"ids": self._ids, "order": self._order}, {"format": _FORMAT, "text": text}))
@@ -90,7 +91,7 @@ class SuffixIndex:
 
     @staticmethod
     def load(path: Path, text: str) -> "SuffixIndex | None":
-        """Read an index; None if the file is missing, of another text, or damaged."""
+        """Read the index of the text with the name `text`; None if the file is missing, damaged, or of another text."""
         try:
             with safe_open(path, framework="numpy") as file:
                 if file.metadata() != {"format": _FORMAT, "text": text}:
@@ -98,5 +99,5 @@ class SuffixIndex:
                 ids, order = file.get_tensor("ids"), file.get_tensor("order")
         except (OSError, SafetensorError, TypeError):
             return None
-        sound = ids.dtype.kind == "u" and order.dtype.kind == "i" and ids.shape == order.shape == (len(order),)
-        return SuffixIndex(ids, order) if sound and (order >= 0).all() and (order < len(ids)).all() else None
+        valid = ids.dtype.kind == "u" and order.dtype.kind == "i" and ids.shape == order.shape == (len(order),)
+        return SuffixIndex(ids, order) if valid and (order >= 0).all() and (order < len(ids)).all() else None

@@ -1,6 +1,6 @@
 """The symbols a model knows, and their ids.
 
-Knows: characters (Unicode code points) and bytes, and what to say of a character that is not known.
+Knows: characters (Unicode code points) and bytes, and the message for a character that a model does not know.
 Does not know: files or networks.
 """
 
@@ -26,7 +26,7 @@ _LOOK_ALIKES = (
     '"\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb',
     "-\u2010\u2011\u2012\u2013\u2014\u2212",
 )
-"""Quotation marks and dashes: what typographers tell apart and keyboards do not."""
+"""Quotation marks and dashes that look alike: in each group, texts often use one character instead of another."""
 
 Ids = NDArray[np.integer[Any]]
 
@@ -37,7 +37,10 @@ def code_points(text: str) -> NDArray[np.uint32]:
 
 
 def as_string(ids: Ids) -> str:
-    """Ids, (symbols,), as a string with one character for each, chr(id): cheap to look up, and it sorts as they do."""
+    """Ids, (symbols,), as a string with one character for each id, chr(id).
+
+    Such a string is fast to search, and it sorts in the same order as the ids.
+    """
     if ids.dtype == np.uint8:
         return ids.tobytes().decode("latin-1")
     return ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
@@ -69,7 +72,7 @@ class Vocabulary:
 
     @property
     def start(self) -> int:
-        """The symbol to begin with where there is no prompt: the line feed, else the space, else the first."""
+        """The id that a text without a prompt begins with: the line feed, else the space, else the first id."""
         if self.newline is not None:
             return self.newline
         return self._id_of.get(" ", 0)
@@ -77,8 +80,12 @@ class Vocabulary:
     def encode(self, text: str, *, where: str = "text", on_unknown: OnUnknown = OnUnknown.ERROR) -> Ids:
         """Turn text into ids, (symbols,).
 
-        Raises UnknownCharacterError naming the first character that is not in the vocabulary and its nearest
-        relatives, unless such characters are to be skipped.
+        Args:
+            text: what to encode.
+            where: what the text is called in an error message.
+            on_unknown: whether a character that the vocabulary does not have is an error or is skipped.
+
+        Raises UnknownCharacterError for the first such character; the message names it and similar known characters.
         """
         if self.kind is VocabularyKind.BYTES:
             return np.frombuffer(_to_bytes(text, where), np.uint8)
@@ -92,25 +99,28 @@ class Vocabulary:
         return np.array(ids, np.int32)
 
     def prompt_ids(self, prompt: str, *, lines: bool, on_unknown: OnUnknown = OnUnknown.ERROR) -> Ids:
-        """The ids that a network reads before it writes: the prompt, or `start` where there is none.
+        """The ids that a network reads before it generates: the prompt, or `start` if the prompt is empty.
 
-        A line, for a model of lines, always begins with `start`. Raises UnknownCharacterError, and ConfigError for a
-        line feed within a line.
+        For a model of lines they always begin with `start`. Raises UnknownCharacterError, and ConfigError if a model of
+        lines is given a line feed.
         """
         ids = self.encode(prompt, where="prompt", on_unknown=on_unknown)
         if lines and self.newline in ids:
             raise ConfigError(
-                "--prompt: this model writes single lines; give the beginning of one, without a line feed"
+                "--prompt: this model writes single lines; give the beginning of a line, without a line feed"
             )
         return ids if len(ids) and not lines else np.concatenate([[self.start], ids]).astype(np.int64)
 
-    def spelling(self, but: int | None = None) -> list[str]:
-        """The character that each id stands for; empty for the id `but`, and for bytes that are not ASCII."""
+    def characters_by_id(self, exclude: int | None = None) -> list[str]:
+        """The character of each id; empty for the id `exclude`, and for bytes that are not ASCII."""
         known = [chr(n) if n < 128 else "" for n in range(256)] if not self.characters else list(self.characters)
-        return [character if number != but else "" for number, character in enumerate(known)]
+        return [character if number != exclude else "" for number, character in enumerate(known)]
 
     def word_symbols(self) -> Ids:
-        """The ids of what words are made of: letters, marks, digits, apostrophes; of bytes all that are not ASCII."""
+        """The ids of the symbols that belong to words.
+
+        These are letters, marks, digits, apostrophes and the underscore; for bytes, also all that are not ASCII.
+        """
         if self.kind is VocabularyKind.BYTES:
             return np.array([n for n in range(256) if n > 127 or _in_words(chr(n))])
         return np.array([n for n, character in enumerate(self.characters) if _in_words(character)], np.int64)
@@ -122,7 +132,7 @@ class Vocabulary:
         return "".join(self.characters[number] for number in ids)
 
     def to_bytes(self, ids: Ids) -> bytes:
-        """Turn ids into what a file holds: UTF-8, or for a model of bytes the bytes themselves."""
+        """Turn ids into the content of a file: UTF-8, or for a model of bytes the bytes themselves."""
         if self.kind is VocabularyKind.BYTES:
             return np.asarray(ids, np.uint8).tobytes()
         return self.decode(ids).encode("utf-8", "surrogatepass")
@@ -132,88 +142,94 @@ class Vocabulary:
         return Decoder(self)
 
     def describe_unknown(self, character: str, where: str) -> str:
-        """One line: the character, where it stands, what near it the model knows, and the remedy."""
-        near = ", ".join(describe_character(other) for other in self._relatives(character))
-        known = f"near it, it knows {near}" if near else f"it knows {len(self)} others and none like it"
+        """The error message, one line: the character, its position, similar known characters, and the remedy."""
+        similar = ", ".join(describe_character(other) for other in self._similar(character))
+        known = (
+            f"similar characters that it knows: {similar}"
+            if similar
+            else f"none of the {len(self)} characters that it knows is similar"
+        )
         return (
             f"the model has never seen {describe_character(character)}, {where}; {known}; "
             "replace it, or give --on-unknown skip"
         )
 
-    def _relatives(self, character: str) -> list[str]:
-        """Up to three known characters that look or sound like this one, the nearest first."""
+    def _similar(self, character: str) -> list[str]:
+        """Up to three known characters that look like this one or have a similar name, the most similar first."""
         base = _base(character)
         same = [c for c in self.characters if _base(c) == base]
         same += [c for c in self.characters if _base(c).casefold() == base.casefold()]
         same += [c for group in _LOOK_ALIKES if character in group for c in self.characters if c in group]
-        names = {_spoken_name(c): c for c in self.characters}
-        near = difflib.get_close_matches(_spoken_name(character), list(filter(None, names)), cutoff=0.75)
+        names = {_unicode_name(c): c for c in self.characters}
+        near = difflib.get_close_matches(_unicode_name(character), list(filter(None, names)), cutoff=0.75)
         return list(dict.fromkeys(same or [names[name] for name in near]))[:3]
 
     def to_mapping(self) -> dict[str, str]:
-        """Values that JSON can hold."""
+        """The vocabulary as values for JSON."""
         return {"kind": self.kind.value, "characters": self.characters}
 
     @staticmethod
     def from_mapping(values: Mapping[str, Any]) -> "Vocabulary":
-        """The inverse of `to_mapping`; raises CheckpointError for what is not a vocabulary."""
+        """The inverse of `to_mapping`; raises CheckpointError if the values are not a vocabulary."""
         kind, characters = values.get("kind"), values.get("characters")
         if kind not in list(VocabularyKind) or not isinstance(characters, str):
             raise CheckpointError("its vocabulary cannot be read")
         if (kind == VocabularyKind.CHARACTERS and not characters) or len(set(characters)) != len(characters):
-            raise CheckpointError("its vocabulary is empty or names a character twice")
+            raise CheckpointError("its vocabulary is empty or has a character twice")
         return Vocabulary(VocabularyKind(kind), characters)
 
 
 def _to_bytes(text: str, where: str) -> bytes:
-    """UTF-8; what Python made of bytes that were none becomes those bytes again."""
+    """Encode text as UTF-8. Surrogates that Python uses for bytes outside UTF-8 become these bytes again."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         character = describe_character(text[error.start])
-        raise UnknownCharacterError(f"no bytes stand for {character}, position {error.start} of the {where}") from error
+        raise UnknownCharacterError(
+            f"{character}, position {error.start} of the {where}, has no UTF-8 encoding; remove it"
+        ) from error
 
 
 def _in_words(character: str) -> bool:
     return character in "'\u2019_" or unicodedata.category(character)[0] in "LMN"
 
 
-def _spoken_name(character: str) -> str:
-    """Its Unicode name, if that is more than a number: those of Chinese characters say nothing."""
+def _unicode_name(character: str) -> str:
+    """The Unicode name of a character; empty for ideographs, whose names contain only the code point."""
     name = unicodedata.name(character, "")
     return "" if "IDEOGRAPH" in name else name
 
 
 def _base(character: str) -> str:
-    """The letter without its accents."""
+    """The first character of the compatibility decomposition: a letter without its accents."""
     return unicodedata.normalize("NFKD", character)[0]
 
 
 class Decoder:
-    """Turns ids that arrive one at a time into text; a character of several bytes comes out when it is whole."""
+    """Turns ids that arrive one at a time into text; a character of several bytes is returned when it is complete."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, number: int) -> str:
-        """The text that this id completes; empty in the midst of a character."""
+        """The text that this id completes; empty in the middle of a character of several bytes."""
         if self._vocabulary.kind is VocabularyKind.BYTES:
             return self._bytes.decode(bytes([number]))
         return self._vocabulary.characters[number]
 
     @property
     def pending(self) -> bool:
-        """Whether a character has begun and is not whole."""
+        """Whether a character has begun and is not complete."""
         return bool(self._bytes.getstate()[0])
 
     def finish(self) -> str:
-        """What is left when no more ids come."""
+        """The text of an incomplete character at the end: U+FFFD, or nothing."""
         return self._bytes.decode(b"", final=True)
 
 
 def describe_character(character: str) -> str:
-    """A character so that anyone can tell which it is: 'é' (U+00E9 LATIN SMALL LETTER E WITH ACUTE)."""
+    """A character with its code point and name: 'é' (U+00E9 LATIN SMALL LETTER E WITH ACUTE)."""
     code = f"U+{ord(character):04X}"
     name = unicodedata.name(character, "")
     return f"{character!a} ({code})" if not name else f"{character!r} ({code} {name})"

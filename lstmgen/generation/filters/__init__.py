@@ -39,7 +39,7 @@ def build_filters(
     rows = config.samples * config.best_of
     filters: list[Filter] = []
     if config.match is not None:
-        automaton = Automaton(config.match, vocabulary.spelling(but=end))
+        automaton = Automaton(config.match, vocabulary.characters_by_id(exclude=end))
         if 0 <= config.length < automaton.shortest:
             raise ConfigError(
                 f"--match {config.match!r}: its shortest match has {automaton.shortest} characters, "
