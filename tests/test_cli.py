@@ -40,7 +40,7 @@ def arguments_of(example: str) -> list[str]:
 
 
 @pytest.fixture
-def place_of_the_examples(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folder_of_the_examples(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with every text and run that the examples name."""
     monkeypatch.chdir(tmp_path)
     fable = trained_folder / "fable.txt"
@@ -83,7 +83,7 @@ def test_every_example_is_one_line_that_can_be_pasted(command: str, example: str
     assert COMMANDS[command].make_context(command, arguments).params
 
 
-@pytest.mark.usefixtures("place_of_the_examples")
+@pytest.mark.usefixtures("folder_of_the_examples")
 @pytest.mark.parametrize("example", [example for _, example in EXAMPLES if "-n -1" not in example])
 def test_every_example_works(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the endless one is left to the tests of closed pipes; nothing is trained, and little is measured."""

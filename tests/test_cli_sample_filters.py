@@ -1,4 +1,4 @@
-"""`lstmgen sample`: what may be written, where it ends, and where a text stands."""
+"""`lstmgen sample`: filters, stop texts, saved states, and conversations."""
 
 import re
 import shutil
@@ -170,8 +170,8 @@ def test_the_cpu_is_what_auto_takes() -> None:
 
 def talk(*lines: str, options: str = "") -> tuple[str, str]:
     """What a conversation leaves on stdout and stderr."""
-    said = "".join(line + "\n" for line in lines).encode()
-    ran = run("sample", "-i", "-p", "The fox", "--seed", 1, "-n", 20, *options.split(), stdin=said)
+    typed = "".join(line + "\n" for line in lines).encode()
+    ran = run("sample", "-i", "-p", "The fox", "--seed", 1, "-n", 20, *options.split(), stdin=typed)
     assert ran.code == 0, ran.err
     return ran.text, ran.err
 
@@ -211,7 +211,7 @@ def test_words_can_be_kept_and_alternatives_seen() -> None:
     assert len(re.findall(r"\d+\.\d%", talk("/top 4")[1])) == 4
 
 
-def test_a_conversation_saves_where_nothing_stands(folder: Path) -> None:
+def test_a_conversation_saves_to_a_new_file_only(folder: Path) -> None:
     text, err = talk("", "/save story.txt", "", "/save story.txt", "/save fable.txt")
     assert (folder / "story.txt").read_text(encoding="utf-8") == text
     assert "not overwritten" in err

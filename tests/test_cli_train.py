@@ -45,7 +45,7 @@ def events_of(*arguments: object, stdin: bytes | None = None) -> list[dict[str, 
 # What is written, and where
 
 
-def test_training_speaks_on_stderr_and_makes_a_run() -> None:
+def test_training_writes_to_stderr_and_makes_a_run() -> None:
     ran = done("train", "fable.txt", "--run", "small", "--steps", 12, *SMALL)
     assert ran.out == b""
     assert "lstmgen sample small" in ran.err
@@ -55,7 +55,7 @@ def test_training_speaks_on_stderr_and_makes_a_run() -> None:
     assert len(done("sample", "small", "-n", 20, "--seed", 1).text) == 20
 
 
-def test_quiet_training_says_nothing() -> None:
+def test_quiet_training_writes_nothing() -> None:
     for quiet in ("-q", "--quiet"):
         ran = done("train", "fable.txt", "--steps", 2, *SMALL, quiet)
         assert (ran.out, ran.err) == (b"", "")
@@ -188,7 +188,7 @@ def test_what_is_no_time_is_wrong_usage(time: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--reset", "before"], "--reset is for --cell gru; this is --cell lstm"),
         (["--reset", "after", "--cell", "peephole"], "--reset is for --cell gru"),
@@ -198,8 +198,8 @@ def test_what_is_no_time_is_wrong_usage(time: str) -> None:
         (["--peepholes", "", "--cell", "peephole"], "input,forget,output"),
     ],
 )
-def test_an_option_that_the_cell_would_ignore_or_not_know_is_wrong_usage(options: list[str], said: str) -> None:
-    assert said in usage_error("train", "fable.txt", *options)
+def test_an_option_that_the_cell_would_ignore_or_not_know_is_wrong_usage(options: list[str], message: str) -> None:
+    assert message in usage_error("train", "fable.txt", *options)
 
 
 @pytest.mark.parametrize(
@@ -232,8 +232,8 @@ def test_an_option_that_the_cell_would_ignore_or_not_know_is_wrong_usage(options
     ],
 )
 def test_resuming_with_an_option_that_would_change_the_run_is_wrong_usage(option: list[str]) -> None:
-    said = usage_error("train", "--resume", "fable", *option)
-    assert said.split("leave out ")[1].split()[0] == option[0]
+    message = usage_error("train", "--resume", "fable", *option)
+    assert message.split("leave out ")[1].split()[0] == option[0]
 
 
 @pytest.mark.parametrize(
@@ -343,9 +343,9 @@ def test_training_from_standard_input_in_a_process_of_its_own() -> None:
     import subprocess
 
     process = start("train", "-", "--steps", 2, "--threads", 1, *SMALL, stdin=subprocess.PIPE)
-    out, said = process.communicate(FABLE.encode() * 3, timeout=60)
+    out, message = process.communicate(FABLE.encode() * 3, timeout=60)
     assert (process.returncode, out) == (0, b"")
-    assert b"lstmgen sample stdin-lstm" in said
+    assert b"lstmgen sample stdin-lstm" in message
     assert load("stdin-lstm").record.text.sources == ("-",)
     assert "standard input" in problem("eval", "stdin-lstm")
     assert "empty" in problem("train", "-", stdin=b"")
@@ -361,13 +361,13 @@ def test_an_interrupted_run_is_saved_and_goes_on(number: signal.Signals, code: i
     assert process.stderr is not None
     assert any(b"step 5 " in line for line in process.stderr)
     process.send_signal(number)
-    out, said = process.communicate(timeout=60)
+    out, message = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, b"")
-    assert b"lstmgen train --resume stopped" in said
-    assert b"Traceback" not in said
+    assert b"lstmgen train --resume stopped" in message
+    assert b"Traceback" not in message
 
     step = load_checkpoint(folder / "checkpoints" / "stopped" / "last.safetensors").record.step
-    assert f"stopped at step {step:,}," in said.decode("utf-8")
+    assert f"stopped at step {step:,}," in message.decode("utf-8")
     assert done("sample", "stopped", "-n", 5, "--seed", 1).text
     events = events_of("--resume", "stopped", "--steps", step + 3)
     assert (events[0]["event"], events[-1]["event"], events[-1]["step"]) == ("plan", "finished", step + 3)

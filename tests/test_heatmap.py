@@ -49,12 +49,12 @@ def test_a_terminal_shows_the_text_in_colours_of_its_surprise() -> None:
     assert shown.plain.rstrip("\n") == TEXT.replace("\n", "↵\n").rstrip("\n")
     model = load("fable")
     reds: dict[int, set[int]] = {}
-    place = 0
+    offset = 0
     for character in model.score_characters([model.vocabulary.encode(TEXT)]):
-        color = shown.get_style_at_offset(Console(), place).bgcolor
+        color = shown.get_style_at_offset(Console(), offset).bgcolor
         assert color is not None
         reds.setdefault(level(character), set()).add(color.get_truecolor().red)
-        place += len(shown_character(character.text))
+        offset += len(shown_character(character.text))
     rising = [value for _, (value,) in sorted(reds.items())]
     assert rising == sorted(set(rising))
     assert len(rising) > 2
@@ -76,7 +76,7 @@ def test_without_colours_digits_stand_below(in_terminal: bool, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("terminal")
-def test_a_terminal_gets_nothing_to_obey_but_colours(hostile: Path) -> None:
+def test_a_terminal_gets_no_control_characters_but_colours(hostile: Path) -> None:
     written = done("score", "octets", hostile, "--heatmap", terminal=True).text
     assert controls(re.sub(r"\x1b\[[0-9;]*m", "", written)) == set()
     assert "\u202e" not in written
@@ -98,7 +98,7 @@ def test_what_is_hardly_possible_is_not_named_unless_it_is_the_likeliest() -> No
 
 
 class Page(HTMLParser):
-    """The text of a page's <pre>, its elements, and what each is told to show."""
+    """The text of a page's <pre>, its elements, and what each shows."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -197,12 +197,12 @@ def test_a_browser_shows_the_page(hostile: Path, tmp_path: Path) -> None:
             papers.append(window.run("return getComputedStyle(document.body).backgroundColor"))
             hottest.append(window.run("return getComputedStyle(document.querySelector('pre .b8')).backgroundColor"))
 
-            place = "const box = document.querySelectorAll('pre i')[9].getBoundingClientRect();"
-            window.point_at(*window.run(f"{place} return [box.x + box.width / 2, box.y + box.height / 2]"))
-            said = window.run("return getComputedStyle(document.querySelector('pre i:hover'), '::after').content")
+            box = "const box = document.querySelectorAll('pre i')[9].getBoundingClientRect();"
+            window.point_at(*window.run(f"{box} return [box.x + box.width / 2, box.y + box.height / 2]"))
+            content = window.run("return getComputedStyle(document.querySelector('pre i:hover'), '::after').content")
             expected = Page(Path("page.html").read_text(encoding="utf-8")).expected[9]
             assert expected is not None
-            assert expected in said.replace('\\"', '"').replace("\\\\", "\\")
+            assert expected in content.replace('\\"', '"').replace("\\\\", "\\")
             assert window.complaints() == []
     assert papers[0] != papers[1]
     assert hottest[0] != hottest[1]

@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "choices", [[], ["--json"], ["--samples", "3"], ["-p", "\x1b[a"], ["--temp", "0", "-p", "\x9b"]]
 )
 @pytest.mark.parametrize("name", ["hostile", "octets"])
-def test_a_terminal_gets_nothing_to_obey(name: str, choices: list[str]) -> None:
+def test_a_terminal_gets_no_control_characters(name: str, choices: list[str]) -> None:
     ran = done("sample", name, "-n", 300, "--seed", 1, *choices, terminal=True)
     assert controls(ran.text + ran.err) == set()
     assert "\u202e" not in ran.text
@@ -73,7 +73,7 @@ def test_a_problem_leaves_no_file_behind(arguments: list[str], folder: Path) -> 
     assert set(folder.iterdir()) == before
 
 
-def test_facts_on_a_terminal_give_it_nothing_to_obey(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facts_on_a_terminal_hold_no_control_characters(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")  # so that what is left of control characters is not our own colour
     for arguments in (["info"], ["info", "--json"], ["runs"], ["runs", "--json"]):
         assert controls(done(*arguments, terminal=True).text) == set()
