@@ -283,6 +283,6 @@ def _at_least_one(scored: Iterable[Scored]) -> Iterator[Scored]:
     scored = iter(scored)
     first = next(scored, None)
     if first is None:
-        raise TextError("the text has nothing to predict; give one with at least 2 characters")
+        raise TextError("the text has nothing to predict; give a text with at least 2 characters")
     yield first
     yield from scored

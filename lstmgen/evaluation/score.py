@@ -119,7 +119,7 @@ def add_up(predictions: Iterable[Predictions], blocks: Blocks | None = None) -> 
         if blocks is not None:
             blocks.add(part.positions, part.nats)
     if characters == 0:
-        raise TextError("the text has nothing to predict; give one with at least 2 characters")
+        raise TextError("the text has nothing to predict; give a text with at least 2 characters")
     return Score(characters, nats, correct)
 
 
