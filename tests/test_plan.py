@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, TrainingConfig
 from lstmgen.errors import ConfigError
-from lstmgen.training.plan import PLANNED, Plan, hidden_size_for, make_plan, parameter_count
+from lstmgen.training.plan import (
+    PLANNED,
+    Plan,
+    fit_to_vocabulary,
+    hidden_size_for,
+    layer_parameter_count,
+    make_plan,
+    parameter_count,
+)
 
 VOCAB_SIZE = 65
 MODEL, TRAINING = ModelConfig(), TrainingConfig()
@@ -17,7 +25,7 @@ MODEL, TRAINING = ModelConfig(), TrainingConfig()
 
 def like_a_laptop(model: ModelConfig) -> float:
     """Symbols a second, as if the products with weights were all the work."""
-    return 8e10 / parameter_count(model, VOCAB_SIZE, model.hidden_size)
+    return 8e10 / layer_parameter_count(model, model.hidden_size)
 
 
 def plan(
@@ -30,7 +38,7 @@ def plan(
     speed: Callable[[ModelConfig], float] = like_a_laptop,
 ) -> Plan:
     training = replace(training, budget=Budget(seconds))
-    return make_plan(model, training, PLANNED - chosen, symbols=symbols, vocab_size=VOCAB_SIZE, speed=speed)
+    return make_plan(model, training, PLANNED - chosen, symbols=symbols, speed=speed)
 
 
 @given(seconds=st.floats(5, 1e4), more=st.floats(1, 20), symbols=st.integers(2, 10**8))
@@ -50,7 +58,7 @@ def test_more_time_never_gives_a_smaller_network_and_more_text_never_more_dropou
 @settings(max_examples=100)
 def test_a_network_has_time_and_text_for_its_parameters(seconds: float, symbols: int) -> None:
     planned = plan(seconds, symbols)
-    parameters = parameter_count(planned.model, VOCAB_SIZE, planned.model.hidden_size)
+    parameters = layer_parameter_count(planned.model, planned.model.hidden_size)
     if planned.model.hidden_size > 64:  # the smallest is taken however little there is
         assert like_a_laptop(planned.model) * seconds >= parameters
         assert parameters <= 10 * symbols
@@ -61,7 +69,7 @@ def test_a_small_text_and_a_long_budget_end_in_dropout_and_an_early_end_said_in_
     planned = plan(3600, 50_000)
     assert planned.training.most_epochs is not None
     assert planned.training.dropout >= 0.4
-    assert any("hardly help" in reason for reason in planned.reasons)
+    assert any("hardly helps" in reason for reason in planned.reasons)
 
 
 def test_a_large_text_and_a_short_budget_have_neither() -> None:
@@ -75,8 +83,25 @@ def test_a_large_text_and_a_short_budget_have_neither() -> None:
 def test_what_is_chosen_stays_as_it_is(name: str) -> None:
     model, training = ModelConfig(hidden_size=77), TrainingConfig(dropout=0.33, chunk_length=50, batch_size=9)
     planned = plan(60, 10_000, chosen=frozenset({name}), model=model, training=training)
-    ours, theirs = (planned.model, model) if name == "hidden_size" else (planned.training, training)
+    ours, theirs = (planned.model, model) if hasattr(model, name) else (planned.training, training)
     assert getattr(ours, name) == getattr(theirs, name)
+
+
+def test_a_large_vocabulary_is_tied_and_smoothed_unless_the_user_says_otherwise() -> None:
+    small = fit_to_vocabulary(MODEL, TRAINING, PLANNED, vocab_size=256)
+    assert (small.model, small.training, small.reasons) == (MODEL, TRAINING, ())
+    large = fit_to_vocabulary(MODEL, TRAINING, PLANNED, vocab_size=5000)
+    assert large.model.tied
+    assert large.model.embedding_size > MODEL.embedding_size
+    assert large.training.label_smoothing > 0
+    chosen = fit_to_vocabulary(MODEL, TRAINING, frozenset(), vocab_size=5000)
+    assert (chosen.model, chosen.training) == (MODEL, TRAINING)
+
+
+def test_the_vocabulary_does_not_decide_how_large_the_layers_are() -> None:
+    model = replace(MODEL, tied=True, embedding_size=128)
+    sizes = {layer_parameter_count(replace(model, embedding_size=128), 256)}
+    assert sizes == {parameter_count(model, 9000, 256) - 9000 * 128 - 9000 - 128 * 256}
 
 
 @pytest.mark.parametrize("unit", [BudgetUnit.STEPS, BudgetUnit.EPOCHS])
@@ -85,16 +110,14 @@ def test_a_counted_budget_is_planned_without_trying_the_machine_and_kept_to_the_
         raise AssertionError(f"{model} was tried")
 
     training = TrainingConfig(budget=Budget(10_000, unit))
-    planned = make_plan(ModelConfig(), training, PLANNED, symbols=1000, vocab_size=VOCAB_SIZE, speed=never)
+    planned = make_plan(ModelConfig(), training, PLANNED, symbols=1000, speed=never)
     assert planned.training.most_epochs is None
     assert planned.training.budget == training.budget
 
 
 def test_chunks_are_not_shortened_where_steps_are_counted() -> None:
     training = TrainingConfig(budget=Budget(10, BudgetUnit.STEPS))
-    planned = make_plan(
-        ModelConfig(), training, PLANNED, symbols=10**6, vocab_size=VOCAB_SIZE, speed=like_a_laptop
-    ).training
+    planned = make_plan(ModelConfig(), training, PLANNED, symbols=10**6, speed=like_a_laptop).training
     assert planned.chunk_length == training.chunk_length
 
 

@@ -20,6 +20,7 @@ class Planned:
     validation_symbols: int
     vocab_size: int
     parameters: int
+    layer_parameters: int  # of them in the recurrent layers and attention: those that do not depend on vocab_size
     model: dict[str, Any]
     training: dict[str, Any]
     precision: str

@@ -1,6 +1,6 @@
-"""From what a user asked for to a session: read the text, settle the plan, make or find the run's folder.
+"""Preparing a run: read the text, make the plan, make or find the run's folder.
 
-Knows: the order of these. Does not know: the loop (`session`), or terminals.
+Knows: the order of these steps. Does not know: the training loop (`session`), or terminals.
 """
 
 import re
@@ -23,7 +23,7 @@ from lstmgen.checkpoint import (
     load_checkpoint,
     run_folder,
 )
-from lstmgen.config import Budget, Device, ModelConfig, TextConfig, TrainingConfig, to_mapping
+from lstmgen.config import Budget, Device, ModelConfig, Precision, TextConfig, TrainingConfig, to_mapping
 from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownCharacterError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
@@ -32,9 +32,9 @@ from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.log import append_event
-from lstmgen.training.machine import characters_per_second, choose_device, choose_execution
+from lstmgen.training.machine import bfloat16_is_fast, characters_per_second, choose_device, choose_execution
 from lstmgen.training.memory import keep_freed_memory
-from lstmgen.training.plan import fit_to_lines, fit_to_text, hidden_size_for, make_plan
+from lstmgen.training.plan import fit_to_lines, fit_to_text, fit_to_vocabulary, hidden_size_for, make_plan
 from lstmgen.training.session import Session
 from lstmgen.training.validation import VALIDATION_LIMIT
 
@@ -43,7 +43,7 @@ _MOST_RUNS = 10_000
 
 @dataclass(frozen=True)
 class Preparation:
-    """All that is settled before the first step."""
+    """Everything that is decided before the first step."""
 
     checkpoint: Checkpoint
     corpus: Corpus
@@ -51,12 +51,12 @@ class Preparation:
     planned: Planned
 
     def abandon(self) -> None:
-        """Give the run's name back, if nothing has been saved under it."""
+        """Remove the run's folder if nothing has been saved in it."""
         if not any(self.folder.glob("*.safetensors")):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, started: float) -> Session:
-        """Begin the session.
+        """Start the session.
 
         Args:
             started: `time.monotonic()` when the command began; a time budget counts from there.
@@ -80,18 +80,18 @@ def prepare(
     parameters: int | None = None,
     dry_run: bool = False,
 ) -> Preparation:
-    """Settle a new run, and make its folder unless it is a dry run.
+    """Prepare a new run, and make its folder unless it is a dry run.
 
     Args:
-        text: what to learn from.
+        text: the text to learn from.
         model: the network.
         training: how to train it.
-        run: what to call it; None: after text and cell.
+        run: its name; None: a name made from text and cell.
         device: where to compute.
-        threads: with how many; None: with as many as are fastest.
-        planned: the names of the fields, some of `plan.PLANNED`, that are to be chosen here.
-        parameters: choose the hidden size so that the network has about so many.
-        dry_run: whether to leave the disk as it is.
+        threads: the number of threads; None: the fastest number.
+        planned: the fields that are chosen here, some of `plan.PLANNED`.
+        parameters: choose the hidden size so that the network has about this number of parameters.
+        dry_run: whether to write nothing to the disk.
 
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
@@ -99,7 +99,7 @@ def prepare(
     if text.lines:
         text = replace(text, held_out_seed=training.seed)
     folders = _folders(run, text, model)
-    _first_free(folders, run)  # an error is to be said before the text is read
+    _first_free(folders, run)  # fail before the text is read
     corpus = read_corpus(text)
     ids, held_out = corpus.split(text)
     newline = corpus.vocabulary.newline
@@ -110,15 +110,15 @@ def prepare(
         fitted = fit_to_text(training, len(ids))
     notes += fitted.notes
     if len(held_out) < 2:
-        notes.append(
-            "nothing is held out from training: there will be no validation loss, and the last weights are kept"
-        )
+        notes.append("no text is held out: there is no validation loss, and the last weights are kept")
     if len(held_out) > VALIDATION_LIMIT:
-        notes.append(f"validation in training reads the first {VALIDATION_LIMIT:,} held-out symbols; eval reads all")
+        notes.append(f"evaluations in training read {VALIDATION_LIMIT:,} held-out symbols; lstmgen eval reads all")
     training = fitted.config
     _check_preview(training.preview, corpus.vocabulary, text.lines)
 
     vocab_size = len(corpus.vocabulary)
+    fitting = fit_to_vocabulary(model, training, planned, vocab_size)
+    model, training = fitting.model, fitting.training
     if parameters is not None:
         model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
     execution = choose_execution(build_network(model, vocab_size), training, device, threads)
@@ -127,9 +127,10 @@ def prepare(
         training,
         planned,
         symbols=len(ids),
-        vocab_size=vocab_size,
-        speed=lambda model: characters_per_second(build_network(model, vocab_size), fitted.config, execution),
+        speed=lambda model: characters_per_second(build_network(model, vocab_size), training, execution),
     )
+    if execution.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
+        notes.append("this processor is slow in bfloat16; leave out --precision to train faster")
     model, training = plan.model, plan.training
     weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
     record = TrainingRecord(
@@ -143,7 +144,7 @@ def prepare(
     )
     checkpoint = Checkpoint(model, corpus.vocabulary, weights, record)
     folder = _first_free(folders, run) if dry_run else _claim(folders, run)
-    return _prepared(checkpoint, corpus, folder, plan.reasons, tuple(notes))
+    return _prepared(checkpoint, corpus, folder, (*fitting.reasons, *plan.reasons), tuple(notes))
 
 
 def resume(
@@ -154,14 +155,14 @@ def resume(
     device: Device = Device.AUTO,
     threads: int | None = None,
 ) -> Preparation:
-    """Settle how to go on with a run, from its last checkpoint.
+    """Prepare to resume a run from its last checkpoint.
 
     Args:
         run: its name, folder or file.
-        sources: where its text is now, if no longer where it was.
-        budget: a new budget, counted from the run's beginning; None: the one it had.
-        device: where to go on.
-        threads: with how many; None: as many as before.
+        sources: where its text is now, if it has moved.
+        budget: a new budget, counted from the start of the run; None: the one it had.
+        device: where to compute from now on.
+        threads: the number of threads; None: the same as before.
 
     Raises CheckpointError, and ConfigError if the run's budget is used up.
     """
@@ -169,27 +170,29 @@ def resume(
     path = find_checkpoint(run, LAST)
     checkpoint = load_checkpoint(path)
     if not checkpoint.extra:
-        raise CheckpointError(f"{path}: holds no place to resume from; give the run's folder, which has {LAST}")
+        raise CheckpointError(
+            f"{path}: contains no optimizer state, so it cannot be resumed; give the run's folder, which has {LAST}"
+        )
     record = checkpoint.record
-    notes = [f"going on from step {record.step:,}"]
-    place = str(choose_device(device))
-    if place != record.device:
+    notes = [f"resumed at step {record.step:,}"]
+    new_device = str(choose_device(device))
+    if new_device != record.device:
         checkpoint.extra.pop("generator", None)
-        notes.append(f"on {place}, no longer on {record.device}: dropout begins anew")
-    record = replace(record, device=place, threads=threads or record.threads)
+        notes.append(f"on {new_device} instead of {record.device}: the random numbers of dropout start again")
+    record = replace(record, device=new_device, threads=threads or record.threads)
     if STANDARD_INPUT in record.text.sources and not sources:
         raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - --resume {run}")
     if sources:
         record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if budget:
-        progress = min(1.0, record.seconds / budget.amount)  # only a time budget goes by this
+        progress = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
         training = replace(record.training, budget=budget, most_epochs=None)
         record = replace(record, training=training, progress=progress)
     corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
     if corpus is None:
         names = ", ".join(record.text.sources)
         raise TextError(
-            f"{names}: not the text this run was trained on; say where that is: lstmgen train TEXT --resume {run}"
+            f"{names}: not the text this run was trained on; name the right one: lstmgen train TEXT --resume {run}"
         )
     checkpoint = replace(checkpoint, record=record)
     return _prepared(checkpoint, corpus, path.parent, (), (*notes, *corpus.notes))
@@ -207,6 +210,7 @@ def _prepared(
         validation_symbols=len(held_out),
         vocab_size=len(corpus.vocabulary),
         parameters=checkpoint.network.parameter_count(),
+        layer_parameters=checkpoint.network.layer_parameter_count(),
         model=to_mapping(checkpoint.model),
         training=to_mapping(record.training),
         precision=record.precision,
@@ -219,7 +223,7 @@ def _prepared(
 
 
 def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
-    """Raise ConfigError now, not at the first evaluation."""
+    """Raise ConfigError if the text cannot have this preview: now, not at the first evaluation."""
     try:
         vocabulary.prompt_ids(preview, lines=lines)
     except UnknownCharacterError as error:
@@ -228,7 +232,7 @@ def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
 
 
 def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> list[Path]:
-    """Where a new run may go, the best name first: the one that was given, or one made of text and cell."""
+    """The folders that a new run may have, the best first: by the name that was given, or made from text and cell."""
     if run is not None:
         return [run_folder(run, "--run")]
     stem = "stdin" if text.sources[0] == STANDARD_INPUT else Path(text.sources[0]).resolve().name.split(".")[0]
@@ -242,13 +246,13 @@ def _first_free(folders: Sequence[Path], run: str | None) -> Path:
         if not folder.exists():
             return folder
     raise ConfigError(
-        f"--run {run or folders[0].name}: {folders[0]} exists; give another name, or go on with it: "
+        f"--run {run or folders[0].name}: {folders[0]} exists; give another name, or resume it: "
         f"--resume {folders[0].name}"
     )
 
 
 def _claim(folders: Sequence[Path], run: str | None) -> Path:
-    """Make the first folder that is free; another process may be doing the same."""
+    """Make the first folder that is free. Another process may do the same at the same time."""
     while True:
         folder = _first_free(folders, run)
         try:
