@@ -18,11 +18,18 @@ from numpy.typing import NDArray
 from lstmgen.errors import TextError
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.generation.sampler import negative_log_likelihood
+from lstmgen.network.architecture import Network
 from lstmgen.text.streams import IGNORED, Chunk
+
+
+_LOGITS = 1 << 23
+"""How many logits exist at once, in numbers: 32 MB."""
 
 
 class Reader(Protocol):
     """A network that reads chunks: an `Engine` of `generation`."""
+
+    network: Network
 
     def initial_state(self, batch_size: int) -> Any:
         """The state before any text."""
@@ -90,14 +97,18 @@ class Score:
 
 
 def predict(reader: Reader, chunks: Iterable[Chunk]) -> Iterator[Predictions]:
-    """Read a text chunk by chunk; yields the predictions of each chunk that has targets."""
+    """Read a text chunk by chunk; yields the predictions of each chunk that has targets.
+
+    Where the vocabulary is large, a chunk is read in pieces, so that its logits take bounded memory.
+    """
     state = None
     for chunk in chunks:
-        if chunk.reset_state:
-            state = reader.initial_state(len(chunk.inputs))
-        logits, state = reader.read(chunk.inputs, state)
-        if (predictions := predicted(chunk, logits)) is not None:
-            yield predictions
+        for piece in chunk.pieces(max(1, _LOGITS // (len(chunk.inputs) * reader.network.vocab_size))):
+            if piece.reset_state:
+                state = reader.initial_state(len(piece.inputs))
+            logits, state = reader.read(piece.inputs, state)
+            if (predictions := predicted(piece, logits)) is not None:
+                yield predictions
 
 
 def predicted(chunk: Chunk, logits: NDArray[np.float32]) -> Predictions | None:

@@ -32,6 +32,13 @@ class Chunk(NamedTuple):
     positions: NDArray[np.int64]  # (batch,): the position of each row's first target in the text
     reset_state: bool  # True: start from the initial state; False: from the state after the previous chunk
 
+    def pieces(self, length: int) -> "Iterator[Chunk]":
+        """Cut the chunk along its time axis into pieces of at most `length` steps."""
+        for start in range(0, self.inputs.shape[1], length):
+            steps = slice(start, start + length)
+            reset_state = self.reset_state and start == 0
+            yield Chunk(self.inputs[:, steps], self.targets[:, steps], self.positions + start, reset_state)
+
 
 class TrainingText(Protocol):
     """A text that can be read once per epoch, each epoch in another order."""
