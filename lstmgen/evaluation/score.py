@@ -21,7 +21,6 @@ from lstmgen.generation.sampler import negative_log_likelihood
 from lstmgen.network.architecture import Network
 from lstmgen.text.streams import IGNORED, Chunk
 
-
 _LOGITS = 1 << 23
 """How many logits exist at once, in numbers: 32 MB."""
 
