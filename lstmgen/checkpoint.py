@@ -1,10 +1,10 @@
 """A model as one self-contained safetensors file, and the folder of runs.
 
-All that the file says of itself is JSON in its metadata; nothing in it can run code. Whatever a file claims is checked
-before it is used: it may come from a stranger, or be cut short.
+The file describes itself in JSON, in its metadata; nothing in it can run code. Everything that a file claims is checked
+before it is used, because the file may come from a stranger, or be incomplete.
 
-Knows: the file format, safe writing, and where runs lie. Does not know: torch, or what the extra tensors of a
-resumable checkpoint mean (`training.session` does).
+Knows: the file format, safe writing, and where runs are. Does not know: torch, or what the extra tensors of a
+resumable checkpoint mean (`training.resumption` does).
 """
 
 import hashlib
@@ -30,7 +30,7 @@ RUNS_FOLDER = Path("checkpoints")
 BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.jsonl"
 FORMAT = 1
 HELD_OUT = "the held-out text"
-"""What `TrainingRecord.adapted_to` calls the part of its own text that training held out."""
+"""The name in `TrainingRecord.adapted_to` of the part of the model's own text that was held out from training."""
 
 _METADATA_KEY = "lstmgen"  # one key, so that the same content is the same bytes
 _EXTRA_PREFIX = "resume/"
@@ -44,38 +44,38 @@ AnyArray = NDArray[Any]
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """How a checkpoint came to be: enough to cite it, to find its held-out text again and to go on training."""
+    """How a checkpoint was made: enough to cite it, to find its held-out text again and to resume training."""
 
     text: TextConfig
     text_sha256: str
     text_symbols: int
     training: TrainingConfig
-    precision: Precision  # what was used, where `training.precision` is what was asked for
+    precision: Precision  # the one that was used; `training.precision` is the one that was asked for
     device: str
     threads: int
     epoch: int = 0
-    chunk: int = 0  # how many chunks of the epoch have been read
+    chunk: int = 0  # the number of chunks of this epoch that have been read
     step: int = 0
     symbols_read: int = 0
-    seconds: float = 0.0  # since the command began, loading and evaluations included, over all sessions
-    progress: float = 0.0  # share of the budget that is used up
+    seconds: float = 0.0  # of all sessions, from the start of each command, loading and evaluations included
+    progress: float = 0.0  # the fraction of the budget that is used up
     validation_nats: float | None = None  # of these weights
     best_nats: float | None = None  # of the run so far
-    best_step: int = 0  # where that was
+    best_step: int = 0  # the step of `best_nats`
     best_progress: float = 0.0
-    validation_chunks: int | None = None  # that an evaluation in training reads
+    validation_chunks: int | None = None  # the number of chunks that an evaluation in training reads
     versions: dict[str, str] = field(default_factory=dict)
     adapted_to: tuple[str, ...] = ()  # texts that it learned from while it was evaluated, or HELD_OUT
 
     def __post_init__(self) -> None:
         counts = (self.text_symbols, self.threads - 1, self.epoch, self.chunk, self.step, self.symbols_read)
         if min(counts) < 0 or self.threads > 4096 or not (0 <= self.seconds < 1e12 and 0 <= self.progress <= 1):
-            raise ConfigError("its training record holds numbers that no training gives")
+            raise ConfigError("its training record holds numbers that training cannot give")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained network with all that sampling and evaluating need; `extra` is what only resuming needs."""
+    """A trained network with everything that sampling and evaluating need. Only resuming needs `extra`."""
 
     model: ModelConfig
     vocabulary: Vocabulary
@@ -90,11 +90,11 @@ class Checkpoint:
 
     @property
     def item_end(self) -> int | None:
-        """The line feed that ends each item; None for a model of running text."""
+        """The id of the line feed, which ends each item of a list; None for a model of running text."""
         return self.vocabulary.newline if self.record.text.lines else None
 
     def fingerprint(self) -> str:
-        """A digest of all that decides what the model says: its configuration, vocabulary and weights."""
+        """A digest of everything that decides the model's output: configuration, vocabulary and weights."""
         about = json.dumps([to_mapping(self.model), self.vocabulary.to_mapping()], sort_keys=True)
         digest = hashlib.sha256(about.encode("utf-8", "surrogatepass"))
         for name, array in sorted(self.weights.items()):
@@ -103,7 +103,7 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint so that at every moment the path holds either the old file or the whole new one.
+    """Write a checkpoint. At every moment the path holds either the old file or the complete new one.
 
     Raises CheckpointError if it cannot be written; the old file is then still there.
     """
@@ -126,7 +126,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write beside the path, flush to the disk, then rename over it."""
+    """Write to a file beside the path, flush it to the disk, then rename it to the path."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
@@ -137,7 +137,7 @@ def _replace(path: Path, content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    if hasattr(os, "O_DIRECTORY"):  # so that the rename itself survives a power cut, where folders can be opened
+    if hasattr(os, "O_DIRECTORY"):  # so that the rename survives a power cut, on systems that can open folders
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -146,7 +146,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint and check all that it claims.
+    """Read a checkpoint, and check everything that it claims.
 
     Raises CheckpointError naming the file, what is wrong with it and the remedy.
     """
@@ -157,9 +157,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         checkpoint = _assemble(about, tensors)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    except (SafetensorError, TypeError) as error:  # a TypeError: numbers of a type that NumPy does not have
+    except (SafetensorError, TypeError) as error:  # TypeError: a number type that NumPy does not have
         raise CheckpointError(
-            f"{path}: not a checkpoint, or one cut short ({error}); copy it again, or use the run's other file"
+            f"{path}: not a checkpoint, or an incomplete one ({error}); copy it again, or use the run's other file"
         ) from error
     except (CheckpointError, ConfigError) as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -186,7 +186,7 @@ def _assemble(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> Chec
     weights = {name: array for name, array in tensors.items() if not name.startswith(_EXTRA_PREFIX)}
     layers = sum(name.endswith("weight_hh") for name in weights)
     if model.num_layers != layers:
-        raise CheckpointError(f"says it has {model.num_layers} layers, holds {layers}")
+        raise CheckpointError(f"it claims {model.num_layers} layers and contains {layers}")
     if problem := _problem_with(weights, build_network(model, len(vocabulary))):
         raise CheckpointError(f"{problem}; the file is damaged")
     extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in tensors.items() if name not in weights}
@@ -194,7 +194,7 @@ def _assemble(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> Chec
 
 
 def _problem_with(weights: Mapping[str, AnyArray], network: Network) -> str | None:
-    """Say in a few words what is wrong with parameters for this network; None: nothing."""
+    """Describe what is wrong with the parameters of this network; None: nothing."""
     shapes = network.shapes()
     if missing := sorted(shapes.keys() - weights.keys()):
         return f"weight {missing[0]} is missing"
@@ -206,12 +206,12 @@ def _problem_with(weights: Mapping[str, AnyArray], network: Network) -> str | No
         if weights[name].dtype != np.float32:
             return f"weight {name} has the type {weights[name].dtype}, expected float32"
         if not (np.abs(weights[name]) < _LARGEST_WEIGHT).all():
-            return f"weight {name} holds numbers that are not finite, or that no training gives"
+            return f"weight {name} holds numbers that are not finite, or too large"
     return None
 
 
 def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
-    """Find the file that a user means: a file, a run's folder, a run's name, or for None the newest run.
+    """Find the file that a user names: a file, a run's folder, a run's name, or for None the newest run.
 
     Raises CheckpointError if there is none.
     """
@@ -226,7 +226,7 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
                 return candidate / file
             if candidate.is_file():
                 return candidate
-    except (OSError, ValueError):  # no name that a file can have
+    except (OSError, ValueError):  # not a valid file name
         reference = reference[:_SHOWN_CHARACTERS]
     if file != BEST and names_checkpoint(reference):
         raise CheckpointError(f"{reference}: holds no {file}; name a run that training made")
@@ -235,11 +235,11 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
 
 
 def names_checkpoint(word: str) -> bool:
-    """Whether a word is a checkpoint by its name, and no text: a safetensors file, a run or a run's folder."""
+    """Whether a word names a checkpoint and not a text: a safetensors file, a run or a run's folder."""
     try:
         folders = (Path(word),) if word.startswith(".") else (RUNS_FOLDER / word, Path(word))
         return word.endswith(".safetensors") or any((folder / BEST).is_file() for folder in folders)
-    except (OSError, ValueError):  # no name that a file can have
+    except (OSError, ValueError):  # not a valid file name
         return False
 
 
@@ -252,7 +252,7 @@ def list_runs() -> list[Path]:
 
 
 def run_folder(name: str, option: str) -> Path:
-    """Where a run of this name lies; raises ConfigError, naming the option, for what is no name."""
+    """The folder of a run of this name; raises ConfigError, naming the option, if it is not a valid name."""
     if not re.fullmatch(r"\w[\w.+-]*", name) or len(name) > LONGEST_NAME:
         shown = name[:LONGEST_NAME] or "(an empty name)"
         remedy = f"give a short name of letters, digits, - and _; the run goes to {RUNS_FOLDER / 'NAME'}"
@@ -261,7 +261,7 @@ def run_folder(name: str, option: str) -> Path:
 
 
 def new_run_folder(name: str, option: str) -> Path:
-    """Where a new run of this name will lie; raises ConfigError, naming the option, if it cannot or does already."""
+    """The folder of a new run; raises ConfigError, naming the option, if the name is not valid or the run exists."""
     folder = run_folder(name, option)
     if folder.exists():
         raise ConfigError(f"{option} {name}: {folder} exists, and is not overwritten; give another name")
@@ -269,10 +269,10 @@ def new_run_folder(name: str, option: str) -> Path:
 
 
 def checkpoint_name(path: Path) -> str:
-    """What to call a checkpoint: its run's name, if it is the one that sampling uses."""
+    """The name of a checkpoint: its run's name if it is the run's best, otherwise its path."""
     return run_name(path.parent) if path.name == BEST else str(path)
 
 
 def run_name(folder: Path) -> str:
-    """What to call a run on the command line: its name, or its folder if that is elsewhere."""
+    """The name of a run on the command line: its name, or its folder if that is elsewhere."""
     return folder.name if folder.parent == RUNS_FOLDER else str(folder)

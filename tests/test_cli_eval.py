@@ -241,7 +241,7 @@ def test_a_checkpoint_cut_short_anywhere_is_a_problem(checkpoint: Path) -> None:
         checkpoint.write_bytes(content[:length])
         with pytest.raises(CheckpointError, match="victim"):
             load_checkpoint(checkpoint)
-    assert "cut short" in problem("sample", "victim")
+    assert "incomplete" in problem("sample", "victim")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -362,4 +362,4 @@ def test_a_description_of_another_form_is_a_problem(checkpoint: Path, descriptio
 def test_weights_that_are_finite_but_huge_are_refused(checkpoint: Path) -> None:
     header, data = taken_apart(checkpoint)
     put_together(checkpoint, header, np.full(len(data) // 4, 3e38, np.float32).tobytes())
-    assert "no training gives" in problem("sample", "victim", "-n", 20, "--seed", 1)
+    assert "not finite, or too large" in problem("sample", "victim", "-n", 20, "--seed", 1)
