@@ -94,7 +94,7 @@ def test_ids_that_need_a_larger_type_in_the_middle_of_a_text_are_kept(
 def test_ids_have_the_smallest_type_in_memory_or_mapped(
     distinct: int, dtype: type[np.generic], in_memory_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstmgen.text.corpus.IN_MEMORY_BYTES", in_memory_bytes)
+    monkeypatch.setattr("lstmgen.text.id_store.IN_MEMORY_BYTES", in_memory_bytes)
     text = "".join(PLANES[:distinct][::-1]) + PLANES[0]  # the last characters of the vocabulary come first
     corpus = read(text.encode("utf-8"), block_bytes=4099)
     assert corpus.ids.dtype == dtype
@@ -331,5 +331,5 @@ def test_which_lines_are_held_out_follows_the_seed() -> None:
 def test_a_large_list_is_split_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "abc\nde\nfgh\n" * 50
     in_memory = parts(text, 0.1, lines=True, seed=0)
-    monkeypatch.setattr("lstmgen.text.corpus.IN_MEMORY_BYTES", 10)
+    monkeypatch.setattr("lstmgen.text.id_store.IN_MEMORY_BYTES", 10)
     assert parts(text, 0.1, lines=True, seed=0) == in_memory

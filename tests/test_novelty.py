@@ -112,6 +112,13 @@ def test_as_many_symbols_of_real_text_are_compared_as_were_written() -> None:
     assert found.written.fractions == {5: 0.0}
 
 
+def test_of_a_list_lines_from_all_of_it_are_compared() -> None:
+    training, real = encoded("abc\n" * 10), encoded("abc\n" * 50 + "def\n" * 50)
+    found = compare_copying(training, encoded("ab\n" * 7), real, LETTERS, lines=True)
+    assert found.real is not None
+    assert found.real.lines == pytest.approx(0.5, abs=0.11)
+
+
 # Whole lines
 
 

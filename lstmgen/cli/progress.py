@@ -89,13 +89,14 @@ def show_plan(plan: Planned, quiet: bool) -> None:
     budget = training["budget"]
     amount = duration(budget["amount"]) if budget["unit"] == "seconds" else f"{budget['amount']:.12g} {budget['unit']}"
     weight_drop = f", weight drop {training['weight_drop']:g}" if training["weight_drop"] else ""
+    smoothing = f", label smoothing {training['label_smoothing']:g}" if training["label_smoothing"] else ""
     note(
         f"text     {', '.join(plan.text)}: {plan.training_symbols:,} symbols to learn from, "
         f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct\n"
-        f"network  {from_mapping(ModelConfig, plan.model)}, {count(plan.parameters)} parameters\n"
+        f"network  {from_mapping(ModelConfig, plan.model)}, {_parameters(plan)}\n"
         f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
         f"{training['learning_rate']:g}, weight decay {training['weight_decay']:g}, "
-        f"dropout {training['dropout']:g}{weight_drop}; "
+        f"dropout {training['dropout']:g}{weight_drop}{smoothing}; "
         f"{plan.precision} on {_processor(plan)}",
         quiet=quiet,
     )
@@ -104,6 +105,13 @@ def show_plan(plan: Planned, quiet: bool) -> None:
     note(f"run      {plan.run}", quiet=quiet)
     for line in plan.notes:
         note(f"note     {line}", quiet=quiet)
+
+
+def _parameters(plan: Planned) -> str:
+    """The number of parameters, and how many belong to the vocabulary if that is a large part."""
+    of_vocabulary = plan.parameters - plan.layer_parameters
+    part = f", {count(of_vocabulary)} of them for the symbols" if of_vocabulary > 0.1 * plan.parameters else ""
+    return f"{count(plan.parameters)} parameters{part}"
 
 
 def _processor(plan: Planned) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmgen.text.streams import line_items
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
 
@@ -67,6 +68,8 @@ def compare_copying(training: Ids, written: Ids, real: Ids, vocabulary: Vocabula
         lines: whether each line is an item of its own; then whole lines are compared too.
     """
     index, newline = SuffixIndex.build(training), vocabulary.newline if lines else None
+    if newline is not None:
+        real = _spread_lines(real, newline, len(written))
     copied = measure_copying(index, written, newline)
     line_feeds = 0 if vocabulary.newline is None else (training[: copied.training_position] == vocabulary.newline).sum()
     return Novelty(
@@ -75,6 +78,17 @@ def compare_copying(training: Ids, written: Ids, real: Ids, vocabulary: Vocabula
         longest_run=vocabulary.decode(written[copied.position : copied.position + copied.longest]),
         line=int(line_feeds) + 1,
     )
+
+
+def _spread_lines(ids: Ids, newline: int, symbols: int) -> Ids:
+    """Every n-th line of a list, (symbols,), so that about `symbols` symbols remain.
+
+    The first lines of a sorted list are not like the others.
+    """
+    lines = line_items(ids, newline).astype(np.int64)
+    step = max(1, len(ids) // max(1, symbols))
+    kept = [np.append(ids[begin:end], newline) for begin, end in lines[::step]]
+    return np.concatenate(kept) if kept else ids[:0]
 
 
 def longest_runs(index: SuffixIndex, ids: Ids) -> NDArray[np.int64]:

@@ -10,22 +10,17 @@ Does not know: networks, or how the ids are cut into batches.
 import codecs
 import hashlib
 import io
-import mmap
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lstmgen.config import OnUnknown, TextConfig, VocabularyKind
 from lstmgen.errors import TextError, UnknownCharacterError
+from lstmgen.text.id_store import IdStore, TooLongError
 from lstmgen.text.sources import Source, display_name, find_sources
 from lstmgen.text.vocabulary import CODE_POINTS, NEWLINE, Ids, Vocabulary, code_points, describe_character
 
-IN_MEMORY_BYTES = 64 << 20
-_ID_TYPES = (np.uint8, np.uint16, np.int32)
 _BLOCK = 1 << 22  # symbols or bytes that are worked on at once
 
 
@@ -68,7 +63,7 @@ class Corpus:
         is_held_out = np.zeros(len(ends), bool)
         is_held_out[np.random.default_rng(seed).permutation(filled)[:count]] = True
         line = 0
-        with _IdStore() as training, _IdStore() as held_out:
+        with IdStore() as training, IdStore() as held_out:
             for block in blocks:
                 feeds = block == newline
                 lines = line + np.cumsum(feeds) - feeds  # a line feed belongs to the line that it ends
@@ -107,7 +102,7 @@ def read_corpus(
     found = find_sources(config.sources, zero_bytes=kind is VocabularyKind.BYTES or _has_zero_bytes(config.encoding))
     notes = list(found.notes)
     digest = hashlib.sha256()
-    with _IdStore(max_symbols) as store:
+    with IdStore(max_symbols) as store:
         if kind is VocabularyKind.BYTES:
             known = Vocabulary(VocabularyKind.BYTES)
             for source in found.sources:
@@ -135,7 +130,7 @@ def read_same_corpus(config: TextConfig, vocabulary: Vocabulary, sha256: str, sy
     """
     try:
         corpus = read_corpus(config, vocabulary, max_symbols=symbols)
-    except (UnknownCharacterError, _TooLongError):
+    except (UnknownCharacterError, TooLongError):
         return None
     return corpus if corpus.sha256 == sha256 else None
 
@@ -314,56 +309,3 @@ class _Encoder:
             ids[start : start + _BLOCK] = rank[ids[start : start + _BLOCK]]
         characters = "".join(chr(self._codes[number]) for number in order)
         return ids, Vocabulary(VocabularyKind.CHARACTERS, characters)
-
-
-class _TooLongError(TextError):
-    """The text has more symbols than allowed."""
-
-
-class _IdStore:
-    """Collects ids in a temporary file, in the smallest type that can hold them all.
-
-    Args:
-        max_symbols: with more ids than this, `append` raises _TooLongError; None: no maximum.
-    """
-
-    def __init__(self, max_symbols: int | None = None) -> None:
-        self._max_symbols = max_symbols
-        self._count = 0
-        self._type: type[np.integer[Any]] = _ID_TYPES[0]
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed on exit
-
-    def __enter__(self) -> "_IdStore":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def append(self, ids: Ids, size: int) -> None:
-        """Add ids, (symbols,), all of them below `size`."""
-        self._count += len(ids)
-        if self._max_symbols is not None and self._count > self._max_symbols:
-            raise _TooLongError(f"the text is longer than {self._max_symbols:,} symbols")
-        needed = next(kind for kind in _ID_TYPES if size - 1 <= np.iinfo(kind).max)
-        if np.dtype(needed).itemsize > np.dtype(self._type).itemsize:
-            self._widen(needed)
-        self._file.write(ids.astype(self._type).tobytes())
-
-    def _widen(self, needed: type[np.integer[Any]]) -> None:
-        wide = tempfile.TemporaryFile()  # noqa: SIM115  # replaces the file, which is then closed
-        self._file.seek(0)
-        while block := self._file.read(_BLOCK):
-            wide.write(np.frombuffer(block, self._type).astype(needed).tobytes())
-        self._file.close()
-        self._file, self._type = wide, needed
-
-    def finish(self) -> NDArray[np.integer[Any]]:
-        """All ids, (symbols,), writable: in memory up to `IN_MEMORY_BYTES`, otherwise mapped from the file."""
-        self._file.flush()
-        size = self._file.tell()
-        if size <= IN_MEMORY_BYTES:
-            self._file.seek(0)
-            ids = np.frombuffer(bytearray(self._file.read()), self._type)
-        else:
-            ids = np.frombuffer(mmap.mmap(self._file.fileno(), size), self._type)
-        return ids
