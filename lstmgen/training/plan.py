@@ -118,7 +118,7 @@ def make_plan(model: ModelConfig, training: TrainingConfig, planned: Set[str], *
     if "hidden_size" in planned:
         size, why = _hidden_size(model, symbols, readable)
         model = replace(model, hidden_size=size)
-        reasons.append(f"{size} units a layer: {why}")
+        reasons.append(f"{size} units per layer: {why}")
     epochs = readable(model.hidden_size) / symbols
     reasons.append(f"in {budget} it reads about {epochs * symbols / 1e6:.3g} M symbols: the text {epochs:.3g} times")
     if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > _MOST_EPOCHS:
@@ -203,13 +203,13 @@ def fit_to_text(config: TrainingConfig, symbols: int) -> Fitted:
     """Shrink chunks and batch until a text of this length fills several chunks of every stream."""
     chunk_length = min(config.chunk_length, max(1, (symbols - 1) // 2))
     batch_size = min(config.batch_size, max(1, (symbols - 1) // (2 * chunk_length)))
-    notes = []
-    if batch_size < config.batch_size or chunk_length < config.chunk_length:
-        notes.append(
-            f"the text is short ({symbols:,} symbols): batch size {config.batch_size} -> {batch_size}, "
-            f"chunk length {config.chunk_length} -> {chunk_length}"
-        )
-    return Fitted(replace(config, batch_size=batch_size, chunk_length=chunk_length), tuple(notes))
+    changes = []
+    if batch_size < config.batch_size:
+        changes.append(f"batch size {batch_size} instead of {config.batch_size}")
+    if chunk_length < config.chunk_length:
+        changes.append(f"chunk length {chunk_length} instead of {config.chunk_length}")
+    notes = (f"the text is short ({symbols:,} symbols): {', '.join(changes)}",) if changes else ()
+    return Fitted(replace(config, batch_size=batch_size, chunk_length=chunk_length), notes)
 
 
 def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_given: bool) -> Fitted:
@@ -224,7 +224,7 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     length = min(config.chunk_length, len(ids) / len(items))
     wanted = config.batch_size if batch_size_given else math.ceil(config.batch_size * config.chunk_length / length)
     batch_size = max(1, min(wanted, len(items) // 4))
-    notes = (f"the list is short ({len(items):,} lines): batch size {wanted} -> {batch_size}",)
+    notes = (f"the list is short ({len(items):,} lines): batch size {batch_size} instead of {wanted}",)
     fitted = replace(config, batch_size=batch_size, chunk_length=min(config.chunk_length, longest))
     return Fitted(fitted, notes if batch_size < wanted else ())
 
