@@ -1,7 +1,10 @@
-"""The README is true: its commands run, its tree is the package."""
+"""The README is true: its commands run, its options exist, its links lead somewhere, its tree is the package."""
 
 import re
 import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,22 +18,27 @@ from tests.command_line import done, evaluation_event, untrained_run, write_log
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", "RESULTS.md", "TRIALS.md", "data/README.md", "checkpoints/README.md")
 CHARACTERS = "\n !',.:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+VERSES = "The sea is calm.\nMary, Martha and Marcus sail on it.\n" * 40
+MANY_CHARACTERS = "".join(map(chr, range(0x4E00, 0x4E00 + 1100)))
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("lstmgen ")]
+LINES = [line for block in blocks("sh") for line in block.splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("lstmgen ")]
 
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the texts and runs that the README speaks of."""
+    """A folder with the texts and runs that the README names."""
     monkeypatch.chdir(tmp_path)
-    for name in ("poems.txt", "names.txt"):
-        Path(name).write_text("The sea is calm.\nMary, Martha and Marcus sail on it.\n" * 40, encoding="utf-8")
+    for name in ("poems.txt", "names.txt", "more.md"):
+        Path(name).write_text(VERSES, encoding="utf-8")
+    Path("poems-zh.txt").write_text(2 * MANY_CHARACTERS, encoding="utf-8")
     untrained_run("names", CHARACTERS, lines=True)
     corpus = read_corpus(TextConfig(sources=("poems.txt",)))
     for name in ("poems-gru", "poems-lstm"):
@@ -48,7 +56,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_command_runs(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     command, *arguments = shlex.split(line, comments=True)[1:]
     if command == "train":
-        arguments = [*arguments, "--dry-run", "--run", "readme", "--threads", "1", "--precision", "float32"]
+        one_thread = ("--threads", "1", "--precision", "float32")
+        if "--resume" in arguments:
+            done("train", "poems.txt", "--run", "readme", "--steps", "1", "--hidden-size", "4", *one_thread)
+            arguments = ["readme" if argument == "poems-lstm" else argument for argument in arguments]
+        else:
+            arguments += ["--run", "readme", *one_thread]
+        arguments.append("--dry-run")
     if command == "bench":
         arguments = ["--cell", "rnn", "--hidden-size", "8", "--threads", "1", "--precision", "float32"]
         monkeypatch.setattr("lstmgen.benchmark._ROUNDS", 1)
@@ -61,6 +75,58 @@ def test_every_command_runs(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
         done("sample", "-p", "The sea", "-n", "0", "--save-state", "sea.state", "--seed", "1")
     ran = done(command, *arguments, stdin=stdin)
     assert ran.out or "readme" in ran.err or Path("poems.html").exists()
+
+
+def test_every_line_of_commands_is_tested() -> None:
+    others = [line for line in LINES if line not in COMMANDS]
+    piped = [line for line in others if "| lstmgen score" in line]
+    installing = [line for line in others if line.startswith("python3 -m venv")]
+    saving = [line for line in others if line.startswith("python3 -c")]
+    assert (len(piped), len(installing), len(saving)) == (1, 2, 1)
+    assert len(others) == 4 + others.count("")
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_text_can_be_piped_to_score() -> None:
+    (line,) = (line for line in LINES if "| lstmgen score" in line)
+    _, text, _, _, _, *arguments = shlex.split(line, comments=True)
+    assert done("score", *arguments, stdin=f"{text}\n".encode()).out
+
+
+def test_python_docs_can_be_saved_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (line,) = (line for line in LINES if line.startswith("python3 -c"))
+    _, *program, _, name = shlex.split(line)
+    Path(name).write_bytes(subprocess.run([sys.executable, *program], check=True, capture_output=True).stdout)
+    saved, named = (read_corpus(TextConfig(sources=(source,))) for source in (name, "python-docs"))
+    assert saved.sha256 == named.sha256
+
+
+def test_every_option_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    commands = ("train", "sample", "eval", "score", "bench", "runs", "info")
+    known = set(options("".join(done(command, "--help").text for command in commands)))
+    assert set(options(README)) - known == set()
+
+
+def options(text: str) -> list[str]:
+    return re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings(page: str) -> None:
+    for path, _, heading in re.findall(
+        r"\]\((?!https?:)([^)#]*)(#?)([^)]*)\)", (ROOT / page).read_text(encoding="utf-8")
+    ):
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), path
+        assert not heading or heading in headings(target.read_text(encoding="utf-8")), heading
+
+
+def headings(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    found = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 @pytest.mark.usefixtures("workplace")
@@ -79,7 +145,23 @@ def test_it_opens_with_the_two_commands() -> None:
     assert second.endswith(".venv/bin/pytest")
 
 
-def test_its_tree_is_the_package() -> None:
-    tree = README[README.index("```\nlstmgen/\n") :]
-    named = set(re.findall(r"[\w.]+\.(?:py|typed)\b", tree))
-    assert named == {path.name for path in Path(lstmgen.__file__).parent.rglob("*.py")} | {"py.typed"}
+def test_its_tree_names_every_file_with_its_purpose() -> None:
+    package = Path(lstmgen.__file__).parent
+    files = sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py"))
+    assert sorted(tree_files()) == sorted([*files, "py.typed"])
+
+
+def tree_files() -> Iterator[str]:
+    """The files of the package that the tree names, by their paths in the package."""
+    tree = README[README.index("```\nlstmgen/\n") :].split("```")[1]
+    folders: list[str] = []
+    for line in tree.splitlines()[2:]:
+        named = re.fullmatch(r"( +)(\S+) {2,}\S.*", line)
+        if named is None:
+            return
+        depth = len(named[1]) // 2 - 1
+        folders = folders[:depth]
+        if named[2].endswith("/"):
+            folders.append(named[2])
+        else:
+            yield "".join([*folders, named[2]])
