@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from lstmgen.cells import Cell, build_cell, initial_state, parameter_shapes
+from lstmgen.network import kernels
 from lstmgen.network.kernels import fastest_runner, run_layer
+from lstmgen.network.kernels.fused import fused_coupled, fused_lstm
 from lstmgen.network.unroll import Embedded, LayerRunner, unroll
 from tests.conftest import CELLS
 
@@ -58,6 +60,18 @@ def through(run: LayerRunner, cell: Cell) -> list[Tensor]:
 def test_the_kernel_for_each_device_equals_the_loop(name: str, device: str) -> None:
     cell = build(name)
     for ours, theirs in zip(through(fastest_runner(cell, device), cell), through(unroll, cell), strict=True):
+        assert_close(ours, theirs, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["lstm", "coupled"])
+def test_the_kernel_of_a_processor_that_cannot_run_torchs_lstm_equals_the_loop(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "torch_lstm_runs_in_this_precision", lambda: False)
+    cell = build(name)
+    runner = fastest_runner(cell)
+    assert runner not in (fused_lstm, fused_coupled)
+    for ours, theirs in zip(through(runner, cell), through(unroll, cell), strict=True):
         assert_close(ours, theirs, rtol=0, atol=1e-9)
 
 

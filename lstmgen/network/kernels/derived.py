@@ -80,7 +80,7 @@ def _project(weights: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
     W, b = weights["weight_ih"], weights["bias"]
     if isinstance(inputs, Embedded):
         embedding, ids = cast(Tensor, inputs.embedding), cast(Tensor, inputs.ids)
-        if len(embedding) < ids.numel():  # fewer symbols than places: a table of their projections is less work
+        if len(embedding) < ids.numel():  # fewer symbols than positions: a table of their projections is less work
             return _LookUp.apply(functional.linear(embedding, W, b), ids.T)  # type: ignore[no-untyped-call,no-any-return]
     return functional.linear(looked_up(inputs).transpose(0, 1), W, b)
 
