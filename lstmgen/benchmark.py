@@ -32,6 +32,7 @@ from lstmgen.generation.history import History
 from lstmgen.generation.sampler import draw_symbols
 from lstmgen.network.architecture import Network, build_network
 from lstmgen.network.initialization import initialize
+from lstmgen.network.kernels.fused import torch_lstm_runs_in_this_precision
 from lstmgen.network.model import Model
 from lstmgen.text.streams import ParallelStreams
 from lstmgen.training.machine import bfloat16_is_fast
@@ -81,7 +82,7 @@ class TrainingSpeed:
     characters_per_second: float
     gigaflops: float  # billions of operations per second, in the products with weights alone
     share_of_peak: float  # `gigaflops` as a fraction of `Machine.peak_gigaflops`
-    bare_characters_per_second: float | None  # with torch.nn alone; None: torch has no such layer
+    bare_characters_per_second: float | None  # with torch.nn alone; None: torch has no such layer that works here
     ratio: float | None  # ours / bare, the median over the rounds
 
 
@@ -93,7 +94,7 @@ class SamplingSpeed:
     network: str
     samples: int
     characters_per_second: float
-    lstm_loop: float  # nn.LSTM called for each character, in bfloat16 if that is how training computes
+    lstm_loop: float  # nn.LSTM called for each character, in bfloat16 if training computes so and nn.LSTM can
     lstm_cell_loop: float  # nn.LSTMCell, in float32
     ratio: float  # ours / the faster of both
 
@@ -179,6 +180,8 @@ def _training_speed(
     network = build_network(model, VOCAB_SIZE)
     step = _our_step(network, training, precision)
     layer = None if model.reset is Reset.BEFORE else _BARE.get(model.cell)
+    if layer is nn.LSTM and not _torch_lstm_runs(precision):
+        layer = None
     ours, theirs = [], []
     for _ in _rounds():
         ours.append(_seconds(step))
@@ -211,6 +214,12 @@ def _sampling_speed(model: ModelConfig, samples: int, precision: Precision, bare
     ours_speed, whole_speed, cell_speed = (samples / statistics.median(seconds) for seconds in (ours, whole, cells))
     ratio = ours_speed / max(whole_speed, cell_speed)
     return SamplingSpeed(str(model), samples, ours_speed, whole_speed, cell_speed, ratio)
+
+
+def _torch_lstm_runs(precision: Precision) -> bool:
+    """Whether torch's LSTM works on this processor in this precision."""
+    with mixed(torch.device("cpu"), precision):
+        return torch_lstm_runs_in_this_precision()
 
 
 def _weights_per_symbol(network: Network) -> int:
@@ -317,5 +326,7 @@ def _bare_sampling_seconds(cells: bool, model: ModelConfig, samples: int, precis
         probabilities = torch.softmax(head(outputs).float() / 0.8, dim=-1)
         ids = torch.multinomial(probabilities, 1)[:, 0]
 
-    with torch.no_grad(), mixed(torch.device("cpu"), Precision.FLOAT32 if cells else precision):
+    if cells or not _torch_lstm_runs(precision):
+        precision = Precision.FLOAT32
+    with torch.no_grad(), mixed(torch.device("cpu"), precision):
         return _seconds(step)

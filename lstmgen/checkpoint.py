@@ -95,7 +95,10 @@ class Checkpoint:
 
     def fingerprint(self) -> str:
         """A digest of everything that decides the model's output: configuration, vocabulary and weights."""
-        about = json.dumps([to_mapping(self.model), self.vocabulary.to_mapping()], sort_keys=True)
+        model = to_mapping(self.model)
+        if not self.model.tied:
+            del model["tied"]  # older versions do not know this field, and their fingerprints stay valid
+        about = json.dumps([model, self.vocabulary.to_mapping()], sort_keys=True)
         digest = hashlib.sha256(about.encode("utf-8", "surrogatepass"))
         for name, array in sorted(self.weights.items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
@@ -122,7 +125,9 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     try:
         _replace(path, content)
     except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error.strerror}; free some space or check its rights") from error
+        raise CheckpointError(
+            f"cannot write {path}: {error.strerror}; free some space, or check the permissions"
+        ) from error
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -229,7 +234,7 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
     except (OSError, ValueError):  # not a valid file name
         reference = reference[:_SHOWN_CHARACTERS]
     if file != BEST and names_checkpoint(reference):
-        raise CheckpointError(f"{reference}: holds no {file}; name a run that training made")
+        raise CheckpointError(f"{reference}: this run has no {file}; name a run that lstmgen train made")
     known = ", ".join(run.name for run in reversed(runs[-5:])) or f"none in {RUNS_FOLDER}"
     raise CheckpointError(f"{reference}: no such run, folder or checkpoint; runs here: {known}")
 

@@ -210,8 +210,11 @@ class TextConfig:
     def held_out_part(self) -> str:
         """The part of the text that is held out, in words."""
         percent = f"{100 * self.validation:g}%"
-        random_lines = self.lines and self.held_out_seed is not None
-        return f"a random {percent} of the lines" if random_lines else f"the last {percent}"
+        if self.validation == 0:
+            return "nothing"
+        if self.lines and self.held_out_seed is not None:
+            return f"a random {percent} of the lines (seed {self.held_out_seed})"
+        return f"the last {percent}"
 
 
 @dataclass(frozen=True)
@@ -321,7 +324,7 @@ class TrainingConfig:
     label_smoothing: float = field(
         default=0.0,
         metadata=option(
-            "Fraction of each target that is spread over all symbols.", shown_default="0; 0.02 for large vocabularies"
+            "Fraction of each target that is spread over all symbols.", shown_default="0; 0.05 for large vocabularies"
         ),
     )
     state_reset: float = 0.02  # probability that a stream's state is reset after a chunk
@@ -336,7 +339,12 @@ class TrainingConfig:
         metadata=option("Evaluate, save and write a preview every N steps.", shown_default="ten times in the budget"),
     )
     preview: str = field(default="", metadata=option("Text that each preview begins with.", shown_default="nothing"))
-    seed: int = field(default=0, metadata=option("Seed of the first weights, the dropout and the order of the text."))
+    seed: int = field(
+        default=0,
+        metadata=option(
+            "Seed of the first weights, the dropout, the order of the text and, with --lines, the held-out lines."
+        ),
+    )
 
     def __post_init__(self) -> None:
         check(self, "batch_size", self.batch_size >= 1, "give at least 1")

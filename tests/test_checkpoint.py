@@ -1,6 +1,8 @@
 """Checkpoints: whole, safe, and never lost."""
 
+import hashlib
 import io
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -30,11 +32,13 @@ from lstmgen.config import (
     TextConfig,
     TrainingConfig,
     VocabularyKind,
+    to_mapping,
 )
 from lstmgen.errors import CheckpointError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.text.vocabulary import Vocabulary
+from tests.command_line import untrained_checkpoint
 
 
 def some_checkpoint(**model: Any) -> Checkpoint:
@@ -127,3 +131,14 @@ def test_a_run_is_found_by_name_folder_and_file_and_the_newest_by_nothing(
     assert find_checkpoint("checkpoints/old/" + LAST) == Path("checkpoints", "old", LAST)
     with pytest.raises(CheckpointError, match=r"lost: no such run.*new, old"):
         find_checkpoint("lost")
+
+
+def test_the_fingerprint_of_a_network_that_older_versions_know_stays_the_same() -> None:
+    checkpoint = untrained_checkpoint(Vocabulary(VocabularyKind.CHARACTERS, "ab"))
+    assert "tied" in to_mapping(checkpoint.model)
+    older = {name: value for name, value in to_mapping(checkpoint.model).items() if name != "tied"}
+    described = json.dumps([older, checkpoint.vocabulary.to_mapping()], sort_keys=True)
+    digest = hashlib.sha256(described.encode())
+    for name, array in sorted(checkpoint.weights.items()):
+        digest.update(name.encode() + array.tobytes())
+    assert checkpoint.fingerprint() == digest.hexdigest()

@@ -3,7 +3,7 @@
 import pytest
 
 from lstmgen import benchmark
-from lstmgen.config import CellKind, ModelConfig
+from lstmgen.config import CellKind, ModelConfig, Precision
 from lstmgen.network.architecture import build_network
 from tests.command_line import done
 
@@ -52,3 +52,11 @@ def test_operations_are_counted_in_the_products_with_weights() -> None:
     model = ModelConfig(cell=CellKind.LSTM, hidden_size=5, num_layers=2, embedding_size=3)
     first, second, head = 4 * 5 * (3 + 5), 4 * 5 * (5 + 5), 7 * 5
     assert benchmark._weights_per_symbol(build_network(model, 7)) == first + second + head
+
+
+def test_bfloat16_is_measured_where_torch_has_no_such_lstm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "_torch_lstm_runs", lambda precision: precision is Precision.FLOAT32)
+    _, *rows = done("bench", "--json", "--cell", "lstm", *TINY[:-1], "bfloat16").json_lines
+    trained, *sampled = rows
+    assert trained["bare_characters_per_second"] is None
+    assert len(sampled) == 2

@@ -13,9 +13,10 @@ from lstmgen.checkpoint import BEST, HELD_OUT, load_checkpoint
 from lstmgen.config import DynamicConfig
 from lstmgen.evaluation.dynamic import AdaptingModel
 from lstmgen.evaluation.novelty import Copying, compare_copying
-from lstmgen.evaluation.own_text import OwnText, read_own_text
+from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.evaluation.score import add_up
 from lstmgen.language_model import LanguageModel, load
+from lstmgen.text.corpus import SplitText
 from lstmgen.text.vocabulary import Ids
 from tests.command_line import controls, done, evaluated, files_below, problem, run_of_text, usage_error
 
@@ -31,7 +32,7 @@ def folder(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return tmp_path / "own"
 
 
-def own_text(name: str) -> OwnText:
+def own_text(name: str) -> SplitText:
     model = load(name)
     return read_own_text(model.record, model.vocabulary, remedy="")
 
@@ -162,7 +163,7 @@ def random_text(letters: str, count: int, seed: int = 0) -> str:
     return "".join(np.random.default_rng(seed).choice(list(letters), count))
 
 
-def writing(monkeypatch: pytest.MonkeyPatch, write: Callable[[OwnText, int], Ids]) -> None:
+def writing(monkeypatch: pytest.MonkeyPatch, write: Callable[[SplitText, int], Ids]) -> None:
     """Let every model write what is made of its own text."""
 
     def written(model: LanguageModel, symbols: int, temperature: float, seed: int) -> Ids:  # noqa: ARG001

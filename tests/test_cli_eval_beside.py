@@ -93,7 +93,7 @@ def test_the_held_out_part_of_a_list_is_named() -> None:
     checkpoint = load_checkpoint(path)
     text = replace(checkpoint.record.text, held_out_seed=1, validation=0.2)
     save_checkpoint(replace(checkpoint, record=replace(checkpoint.record, text=text)), path)
-    assert "names.txt: a random 20% of the lines, held out" in done("eval", "names").text
+    assert "names.txt: a random 20% of the lines (seed 1), held out" in done("eval", "names").text
     assert evaluated("names")["characters"] == 5 * 4  # whole lines
     assert "a random 20% of the lines" in done("info", "names").text
 

@@ -1,6 +1,7 @@
 """How a machine is tried out: the fastest precision and number of threads, but no verdict from a little noise."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -85,23 +86,57 @@ def test_a_real_step_takes_some_time() -> None:
     assert 0 < characters_per_second(NETWORK, TRAINING, execution) < math.inf
 
 
-@pytest.mark.parametrize(("hidden_size", "longest"), [(4, 64), (512, 4), (1024, 1)])
-def test_a_trial_of_a_large_network_reads_little(
-    hidden_size: int, longest: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the allowance has room for a short step alone, only short steps are made."""
-    lengths = []
+def lengths_of_steps(hidden_size: int, budget: float, seconds_of: Callable[[int], float]) -> tuple[list[int], float]:
+    """The lengths of the steps of a trial where a step of a length takes these seconds; and the speed it finds."""
+    lengths, now = [], 0.0
 
     def step(_: Trainer, chunk: Chunk, *__: None, **___: float) -> tuple[float, None]:
+        nonlocal now
         lengths.append(chunk.inputs.shape[1])
+        now += seconds_of(lengths[-1])
         return 0.0, None
 
-    monkeypatch.setattr(Trainer, "step", step)
-    network = build_network(ModelConfig(hidden_size=hidden_size), 65)
-    execution = Execution(torch.device("cpu"), HIGH, 1)
-    characters_per_second(network, TrainingConfig(budget=Budget(1e-9)), execution)
-    assert len(lengths) == 2
-    assert max(lengths) <= longest
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "step", step)
+        patch.setattr("lstmgen.training.machine.time.perf_counter", lambda: now)
+        network = build_network(ModelConfig(hidden_size=hidden_size), 65)
+        execution = Execution(torch.device("cpu"), HIGH, 1)
+        speed = characters_per_second(network, TrainingConfig(budget=Budget(budget)), execution)
+    return lengths, speed
+
+
+@pytest.mark.parametrize(("hidden_size", "lengths"), [(4, [32, 64]), (512, [4, 8]), (1024, [1, 2])])
+def test_a_trial_of_a_large_network_reads_little(hidden_size: int, lengths: list[int]) -> None:
+    """Where the allowance has room for short steps alone, no whole ones are made."""
+    found, _ = lengths_of_steps(hidden_size, 1e-9, lambda length: 1.0 * length)
+    assert sorted(set(found)) == lengths
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize("overhead", [0.0, 0.5])
+@pytest.mark.parametrize("budget", [1e-9, 1e6])
+def test_short_steps_tell_how_long_a_whole_one_takes(budget: float, overhead: float) -> None:
+    """What the optimizer takes does not depend on the length; whole steps are made where there is time for them."""
+    found, speed = lengths_of_steps(512, budget, lambda length: overhead + 0.01 * length)
+    assert speed == pytest.approx(0.85 * 32 * 64 / (overhead + 0.64))
+    assert (64 in found) == (budget > 1)
+
+
+def test_other_ways_are_not_tried_where_one_trial_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def step_seconds(*_: object, give_up: float) -> float:
+        nonlocal now
+        now += give_up and 10.0
+        return 1.0
+
+    monkeypatch.setattr(machine, "_step_seconds", step_seconds)
+    monkeypatch.setattr("lstmgen.training.machine.time.perf_counter", lambda: now)
+    monkeypatch.setattr(machine, "bfloat16_is_fast", lambda: True)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    execution = choose_execution(NETWORK, replace(TRAINING, budget=Budget(30)), Device.CPU, None)
+    assert (execution.precision, execution.threads) == (HIGH, 2)
+    assert now == 10.0
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

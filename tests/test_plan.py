@@ -150,3 +150,18 @@ def test_the_hidden_size_for_a_number_of_parameters_is_the_nearest(
 def test_fewer_parameters_than_one_unit_has_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^--parameters 10: "):
         hidden_size_for(10, ModelConfig(), VOCAB_SIZE)
+
+
+def test_the_embedding_of_a_large_vocabulary_gets_at_most_half_of_the_parameters_asked_for() -> None:
+    sizes = [
+        fit_to_vocabulary(MODEL, TRAINING, PLANNED, 2500, parameters).model.embedding_size
+        for parameters in (10_000_000, 330_000, 160_000, 90_000)
+    ]
+    assert sizes == [128, 64, 32, 32]
+
+
+def test_a_reason_names_only_what_was_planned() -> None:
+    (reason,) = fit_to_vocabulary(MODEL, TRAINING, {"tied"}, 2500).reasons
+    assert "tied" in reason
+    assert "embedding size" not in reason
+    assert "smoothing" not in reason

@@ -164,7 +164,7 @@ def test_the_best_weights_are_kept_and_score_as_they_did_in_training() -> None:
     losses = [event.validation_nats for event in evaluations if event.validation_nats is not None]
     best = load_checkpoint(preparation.folder / BEST)
     assert best.record.validation_nats == min(losses)
-    _, held_out = preparation.corpus.split(preparation.checkpoint.record.text)
+    _, held_out = preparation.text
     again = LanguageModel(best).score_ids(held_out).nats_per_character
     assert again == pytest.approx(min(losses), abs=1e-5)
 
@@ -174,7 +174,7 @@ def test_a_list_is_validated_to_its_last_line_even_without_a_line_feed(fable: Pa
     preparation = prepare(lines=True)
     run_to_end(preparation)
     best = load_checkpoint(preparation.folder / BEST)
-    _, held_out = preparation.corpus.split(preparation.checkpoint.record.text)
+    _, held_out = preparation.text
     again = LanguageModel(best).score_ids(held_out).nats_per_character
     assert again == pytest.approx(best.record.validation_nats, abs=1e-5)
 
@@ -216,7 +216,7 @@ def test_counted_budgets_are_kept(budget: Budget, steps: int | None) -> None:
 def test_a_time_budget_counts_from_the_start_of_the_command_to_the_end() -> None:
     """On a clock that moves a hundredth of a second at a look; the command began 2 seconds before training."""
     preparation = prepare(replace(QUICK, budget=Budget(8, BudgetUnit.SECONDS), every=None))
-    session = Session(preparation.checkpoint, preparation.corpus, preparation.folder, started=98.0, clock=Clock(0.01))
+    session = Session(preparation.checkpoint, preparation.text, preparation.folder, started=98.0, clock=Clock(0.01))
     events = list(session.events())
     *_, end = events
     assert isinstance(end, Finished)
@@ -242,7 +242,7 @@ def test_a_resumed_time_budget_goes_on_from_its_share_and_holds_both_sessions() 
 
     def session(checkpoint: Checkpoint) -> Session:
         clock = Clock(0.01)
-        return Session(checkpoint, preparation.corpus, preparation.folder, started=99.0, clock=clock)
+        return Session(checkpoint, preparation.text, preparation.folder, started=99.0, clock=clock)
 
     half = list(session(preparation.checkpoint).events(iter([False] * 40 + [True]).__next__))
     before = max(event.progress for event in half if isinstance(event, Stepped))
@@ -268,7 +268,7 @@ def test_a_network_that_learns_the_text_by_heart_ends_early_with_a_falling_learn
 ) -> None:
     let_validation_rise(monkeypatch)
     preparation = prepare(replace(QUICK, budget=Budget(30, BudgetUnit.SECONDS), every=None))
-    session = Session(preparation.checkpoint, preparation.corpus, preparation.folder, started=100.0, clock=Clock(0.01))
+    session = Session(preparation.checkpoint, preparation.text, preparation.folder, started=100.0, clock=Clock(0.01))
     events = list(session.events())
     [overfitting] = [event for event in events if isinstance(event, Overfitting)]
     evaluated = [event for event in events if isinstance(event, Evaluated)]
@@ -295,7 +295,7 @@ def test_a_counted_budget_is_kept_though_the_network_learns_the_text_by_heart(mo
 
 def test_a_time_budget_ends_after_the_most_epochs_and_its_learning_rate_has_fallen_by_then() -> None:
     preparation = prepare(replace(QUICK, budget=Budget(300, BudgetUnit.SECONDS), every=None, most_epochs=4))
-    session = Session(preparation.checkpoint, preparation.corpus, preparation.folder, started=100.0, clock=Clock(0.01))
+    session = Session(preparation.checkpoint, preparation.text, preparation.folder, started=100.0, clock=Clock(0.01))
     events = list(session.events())
     *_, end = events
     assert isinstance(end, Finished)
@@ -306,7 +306,7 @@ def test_a_time_budget_ends_after_the_most_epochs_and_its_learning_rate_has_fall
 
 def test_training_is_saved_each_minute() -> None:
     preparation = prepare(replace(QUICK, every=1000))
-    session = Session(preparation.checkpoint, preparation.corpus, preparation.folder, started=0.0, clock=Clock(10))
+    session = Session(preparation.checkpoint, preparation.text, preparation.folder, started=0.0, clock=Clock(10))
     saved = [(preparation.folder / LAST).exists() for event in session.events() if isinstance(event, Stepped)]
     assert not saved[0]
     assert saved[10]

@@ -133,7 +133,7 @@ def evaluate(
     limit_threads(threads)
     references, text = checkpoints_and_text(words or [])
     if save_adapted is not None and (not dynamic or len(references) > 1):
-        raise typer.BadParameter("--save-adapted takes --dynamic and a single checkpoint")
+        raise typer.BadParameter("--save-adapted needs --dynamic and a single checkpoint")
     if not novelty and (length, temperature, seed) != (None, None, None):
         raise typer.BadParameter("--length, --temp and --seed are for --novelty")
     from lstmgen.checkpoint import find_checkpoint, new_run_folder, run_name

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
     from lstmgen.cli.evaluation_report import Evaluation, EvaluationResult
     from lstmgen.evaluation.baselines import Baseline
-    from lstmgen.evaluation.own_text import OwnText
     from lstmgen.evaluation.score import Predictions
     from lstmgen.language_model import LanguageModel
+    from lstmgen.text.corpus import SplitText
     from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
@@ -58,7 +58,7 @@ class _Texts(NamedTuple):
 
     name: str
     ids: "Ids"  # (symbols,)
-    own: "OwnText | None"  # None: not needed, or it cannot be read
+    own: "SplitText | None"  # None: not needed, or it cannot be read
 
 
 def evaluate_checkpoint(path: Path, choices: EvaluationChoices, earlier: "Sequence[Evaluation]") -> "Evaluation":
@@ -125,7 +125,7 @@ def _other_texts(model: "LanguageModel", text: str, choices: EvaluationChoices) 
     return _Texts(text, corpus.ids, _own_text_if_needed(model, choices))
 
 
-def _own_text_if_needed(model: "LanguageModel", choices: EvaluationChoices) -> "OwnText | None":
+def _own_text_if_needed(model: "LanguageModel", choices: EvaluationChoices) -> "SplitText | None":
     """Read the text of the model's own run, which most measurements need.
 
     If it cannot be read, --dynamic and --novelty raise TextError; baselines alone are left out with a note.
@@ -146,7 +146,7 @@ def _own_text_if_needed(model: "LanguageModel", choices: EvaluationChoices) -> "
 
 
 def _baselines(
-    evaluation: "Evaluation", earlier: "Sequence[Evaluation]", own: "OwnText", ids: "Ids", model: "LanguageModel"
+    evaluation: "Evaluation", earlier: "Sequence[Evaluation]", own: "SplitText", ids: "Ids", model: "LanguageModel"
 ) -> "list[Baseline]":
     """Return the baselines of an earlier evaluation if they are the same; otherwise compute them."""
     from lstmgen.evaluation.baselines import baselines
@@ -182,7 +182,7 @@ def _result(
 
 
 def _dynamic_result(
-    checkpoint: "Checkpoint", own: "OwnText", ids: "Ids", choices: EvaluationChoices
+    checkpoint: "Checkpoint", own: "SplitText", ids: "Ids", choices: EvaluationChoices
 ) -> "EvaluationResult":
     """Score a copy of the model that goes on learning, and save the copy if there is a folder for it."""
     import torch

@@ -146,7 +146,7 @@ def _print_group(group: Sequence[Evaluation]) -> None:
     sentences = _conclusion(best, best.name if len(group) > 1 else "The model")
     if best.baselines and any(evaluation.trained_on != best.trained_on for evaluation in group):
         sentences.append(
-            f"The baselines were given the training text of {best.name}; other models here have another one."
+            f"The baselines were given the training text of {best.name}; another model was trained on another text."
         )
     for sentence in [*sentences, *_adapted(group), *_compared(best, group)]:
         put(f"\n{printable(sentence, single_line=True)}\n")

@@ -55,6 +55,7 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         "checkpoint": str(path),
         "cell": cell,
         "layers": f"{model.num_layers} of {model.hidden_size} units, embedding size {model.embedding_size}",
+        "output layer": "tied to the embedding" if model.tied else "not tied to the embedding",
         "attention": f"to the last {model.attention} outputs" if model.attention else "none",
         "parameters": f"{network.parameter_count():,} ({count(network.parameter_count() * 4)}B as float32)",
         "vocabulary": vocabulary,
@@ -67,7 +68,7 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         f"{duration(record.seconds)}",
         "training": f"batch {training.batch_size} x {training.chunk_length}, learning rate {training.learning_rate:g}, "
         f"weight decay {training.weight_decay:g}, clip {training.clip:g}, dropout {training.dropout:g}, "
-        f"weight drop {training.weight_drop:g}, seed {training.seed}",
+        f"weight drop {training.weight_drop:g}, label smoothing {training.label_smoothing:g}, seed {training.seed}",
         "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}",
         "validation": "none" if record.validation_nats is None else f"{record.validation_nats:.4f} nats per character",
         "best of the run": "none" if record.best_nats is None else f"{record.best_nats:.4f} nats per character",

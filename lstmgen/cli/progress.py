@@ -110,7 +110,11 @@ def show_plan(plan: Planned, quiet: bool) -> None:
 def _parameters(plan: Planned) -> str:
     """The number of parameters, and how many belong to the vocabulary if that is a large part."""
     of_vocabulary = plan.parameters - plan.layer_parameters
-    part = f", {count(of_vocabulary)} of them for the symbols" if of_vocabulary > 0.1 * plan.parameters else ""
+    part = (
+        f", {count(of_vocabulary)} of them in the embedding and the output layer"
+        if of_vocabulary > 0.1 * plan.parameters
+        else ""
+    )
     return f"{count(plan.parameters)} parameters{part}"
 
 

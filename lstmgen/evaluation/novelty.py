@@ -68,27 +68,26 @@ def compare_copying(training: Ids, written: Ids, real: Ids, vocabulary: Vocabula
         lines: whether each line is an item of its own; then whole lines are compared too.
     """
     index, newline = SuffixIndex.build(training), vocabulary.newline if lines else None
-    if newline is not None:
-        real = _spread_lines(real, newline, len(written))
+    real = real[: len(written)] if newline is None else _spread_lines(real, newline, len(written))
     copied = measure_copying(index, written, newline)
     line_feeds = 0 if vocabulary.newline is None else (training[: copied.training_position] == vocabulary.newline).sum()
     return Novelty(
         written=copied,
-        real=measure_copying(index, real[: len(written)], newline) if len(real) else None,
+        real=measure_copying(index, real, newline) if len(real) else None,
         longest_run=vocabulary.decode(written[copied.position : copied.position + copied.longest]),
         line=int(line_feeds) + 1,
     )
 
 
 def _spread_lines(ids: Ids, newline: int, symbols: int) -> Ids:
-    """Every n-th line of a list, (symbols,), so that about `symbols` symbols remain.
+    """Lines from all of a list, (symbols,), about `symbols` symbols of it.
 
     The first lines of a sorted list are not like the others.
     """
     lines = line_items(ids, newline).astype(np.int64)
-    step = max(1, len(ids) // max(1, symbols))
-    kept = [np.append(ids[begin:end], newline) for begin, end in lines[::step]]
-    return np.concatenate(kept) if kept else ids[:0]
+    count = min(len(lines), round(len(lines) * symbols / max(1, len(ids))))
+    chosen = lines[np.linspace(0, len(lines) - 1, count).round().astype(np.int64)] if count else lines[:0]
+    return np.concatenate([ids[:0], *(np.append(ids[begin:end], newline) for begin, end in chosen)])
 
 
 def longest_runs(index: SuffixIndex, ids: Ids) -> NDArray[np.int64]:

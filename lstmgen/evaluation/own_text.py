@@ -3,25 +3,16 @@
 Knows: what a training record stores about its text. Does not know: networks or scores.
 """
 
-from typing import NamedTuple
-
 from lstmgen.checkpoint import HELD_OUT, TrainingRecord
 from lstmgen.errors import TextError
-from lstmgen.text.corpus import read_same_corpus
+from lstmgen.text.corpus import SplitText, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 NAME_A_TEXT = "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
 
 
-class OwnText(NamedTuple):
-    """The text of a run, split as in training."""
-
-    training: Ids  # (symbols,): the part that the model was trained on
-    held_out: Ids  # (symbols,): the part that was held out
-
-
-def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str) -> OwnText:
+def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str) -> SplitText:
     """Read the text that a checkpoint was trained on.
 
     Raises TextError, whose message ends with `remedy`, if the text cannot be read again or has changed since.
@@ -38,10 +29,10 @@ def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str
             f"{names}: this is not the text that the model was trained on, or it has changed since; "
             f"restore it, or {remedy}"
         )
-    return OwnText(*corpus.split(record.text))
+    return corpus.split(record.text)
 
 
-def require_held_out(own: OwnText, record: TrainingRecord) -> Ids:
+def require_held_out(own: SplitText, record: TrainingRecord) -> Ids:
     """The held-out part of a run's text.
 
     Raises TextError if a score on it would mean nothing: the model has adapted to it, or it is too short.

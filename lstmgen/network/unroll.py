@@ -1,7 +1,8 @@
 """The loop over time: one layer over a chunk, for NumPy and torch alike.
 
-Knows: that the projection of all inputs is one product, before the loop. It is the readable twin of every kernel.
-Does not know: torch, depth, or which cell it runs.
+The projection of all inputs is one product, before the loop. Every kernel computes the same as this readable loop.
+
+Knows: time. Does not know: torch, depth, or which cell it runs.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,11 +12,11 @@ from lstmgen.cells import Array, Cell, State
 from lstmgen.cells.arrays import stack
 
 LayerRunner: TypeAlias = Callable[[Cell, Any, Any, State], tuple[Any, State]]
-"""Runs one layer over a chunk, given its parameters, or what it made of them: `unroll`, or a faster twin."""
+"""Runs one layer over a chunk, given its parameters, or an object made from them: `unroll`, or a kernel."""
 
 
 class Embedded(NamedTuple):
-    """The first layer's inputs before they are looked up: a runner may project the few symbols instead of the many."""
+    """The first layer's inputs before the look-up: a runner may project each distinct symbol once."""
 
     embedding: Array  # (vocab, input)
     ids: Array  # (batch, time)

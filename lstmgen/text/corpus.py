@@ -12,6 +12,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,13 @@ from lstmgen.text.vocabulary import CODE_POINTS, NEWLINE, Ids, Vocabulary, code_
 _BLOCK = 1 << 22  # symbols or bytes that are worked on at once
 
 
+class SplitText(NamedTuple):
+    """The two parts of a text."""
+
+    training: Ids  # (symbols,): the part to learn from
+    held_out: Ids  # (symbols,): the part to evaluate on; it may be empty
+
+
 @dataclass(frozen=True)
 class Corpus:
     """A text as ids, with its vocabulary and its checksum."""
@@ -33,12 +41,12 @@ class Corpus:
     sha256: str  # of the decoded text in UTF-8; for a vocabulary of bytes, of the bytes
     notes: tuple[str, ...] = ()  # for the user
 
-    def split(self, config: TextConfig) -> tuple[Ids, Ids]:
-        """Split the text into a training part and a held-out part, (symbols,) each.
+    def split(self, config: TextConfig) -> SplitText:
+        """Split the text into a training part and a held-out part.
 
-        Running text is held out at its end. Of a list random lines are held out, which `held_out_seed` chooses, because
-        many lists are sorted; without such a seed it is the last lines. Nothing is held out if either part would then
-        have nothing to predict.
+        The end of running text is held out. Of a list, random lines are held out, chosen by `held_out_seed`, because
+        many lists are sorted; without a seed (old checkpoints) the last lines are. Nothing is held out if either part
+        would then have nothing to predict.
         """
         if config.lines and config.held_out_seed is not None:
             training, held_out = self._split_lines(config.validation, config.held_out_seed)
@@ -47,7 +55,9 @@ class Corpus:
             if config.lines and boundary < len(self.ids):
                 boundary = self._end_of_last_line(boundary)
             training, held_out = self.ids[:boundary], self.ids[boundary:]
-        return (training, held_out) if min(len(training), len(held_out)) >= 2 else (self.ids, self.ids[:0])
+        if min(len(training), len(held_out)) < 2:
+            training, held_out = self.ids, self.ids[:0]
+        return SplitText(training, held_out)
 
     def _split_lines(self, fraction: float, seed: int) -> tuple[Ids, Ids]:
         """Split off a random fraction of the lines that are not empty; both parts keep the order of the text."""

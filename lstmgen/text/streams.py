@@ -88,10 +88,10 @@ class ParallelStreams:
 
 @dataclass(frozen=True)
 class ShuffledLines:
-    """A text of one item a line: each is read from the initial state, in a fresh order each epoch.
+    """A list of lines: each line is read from the initial state, in a new order each epoch.
 
-    An item is read as line feed, text, and ends when the line feed after it has been predicted. Items of like length
-    share a batch, so that little of it is padding.
+    A line is read as line feed, then text. It ends when the line feed after it has been predicted. Lines of similar
+    length share a batch, so that little of it is padding.
     """
 
     ids: Ids
@@ -101,7 +101,7 @@ class ShuffledLines:
     seed: int
 
     def chunk_count(self, epoch: int) -> int:
-        """How many chunks an epoch has."""
+        """The number of chunks of an epoch."""
         return sum(int(counts.sum()) for _, _, counts in self._pools(epoch))
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:

@@ -91,7 +91,7 @@ LOGGED_STEPS = 50
 """The log keeps one step of this many."""
 
 WORSE_NATS = 0.01
-"""A validation loss that is this far above the best one is no chance: the network overfits."""
+"""If the validation loss is this many nats above the best one, that is not noise: the network overfits."""
 
 Event = Planned | Stepped | Evaluated | Overfitting | Finished
 

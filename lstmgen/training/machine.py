@@ -1,6 +1,7 @@
 """Where and how this machine computes fastest, and how fast that is: found by short trials.
 
-All trials of a run together take less than `TRIAL_FRACTION` of a time budget.
+All trials of a run together take less than `TRIAL_FRACTION` of a time budget, unless a single step of a large network
+takes longer than that.
 
 Knows: how to time a training step. Does not know: what follows from its speed (`plan`).
 """
@@ -25,7 +26,8 @@ TRIAL_FRACTION = 0.03
 """The fraction of a time budget that all trials may take together."""
 
 _TRIAL_SECONDS = 3.0  # the same where the budget counts steps or epochs
-_MOST_TRIALS = 10  # three ways to compute, and the speed of some networks
+_WAYS_TO_COMPUTE = 3  # two precisions, and fewer threads
+_MOST_TRIALS = _WAYS_TO_COMPUTE + 9  # the plan asks for the speed of up to nine networks
 _SHORT_OPERATIONS = 3e9  # in the products of a short step: some hundredths of a second on a laptop
 _TIMED_STEPS = 3
 _SUSTAINED = 0.85
@@ -72,7 +74,7 @@ def choose_execution(network: Network, config: TrainingConfig, device: Device, t
     """Choose how to compute: as the user asked, and otherwise as is fastest here and now for this network.
 
     More threads are not always faster. Beside other work they wait for each other, and a step can take ten times as
-    long as with one thread.
+    long as with one thread. Where one trial takes long, the others are left out.
     """
     chosen = choose_device(device)
     counts = [threads] if threads is not None else sorted({1, torch.get_num_threads()}, reverse=True)
@@ -86,15 +88,24 @@ def choose_execution(network: Network, config: TrainingConfig, device: Device, t
     best = Execution(chosen, precisions[0], counts[0])
     if len(precisions) == len(counts) == 1:
         return best
+    started = time.perf_counter()
     best_seconds = _step_seconds(network, config, best, give_up=math.inf)
+    trial_seconds = time.perf_counter() - started
+
+    def is_faster(other: Execution, than: float) -> float | None:
+        """How long a step takes in another way, if that is less; None: it is not, or there is no time to try."""
+        if time.perf_counter() - started + trial_seconds > _WAYS_TO_COMPUTE * _allowance(config):
+            return None
+        seconds = _step_seconds(network, config, other, give_up=_GIVE_UP * best_seconds)
+        return seconds if seconds < than else None
+
     for precision in precisions[1:]:
         other = Execution(chosen, precision, counts[0])
-        seconds = _step_seconds(network, config, other, give_up=_GIVE_UP * best_seconds)
-        if seconds < best_seconds:
+        if seconds := is_faster(other, best_seconds):
             best, best_seconds = other, seconds
     for count in counts[1:]:
         other = Execution(chosen, best.precision, count)
-        if _step_seconds(network, config, other, give_up=_GIVE_UP * best_seconds) < _CLEARLY_FASTER * best_seconds:
+        if is_faster(other, _CLEARLY_FASTER * best_seconds):
             best = other
     return best
 
@@ -102,7 +113,8 @@ def choose_execution(network: Network, config: TrainingConfig, device: Device, t
 def bfloat16_is_fast() -> bool:
     """Whether this processor multiplies bfloat16 about as fast as float32, or faster.
 
-    One small product tells, in milliseconds. A processor without instructions for bfloat16 takes 40 times as long.
+    Small products show it: in milliseconds where it is, in a tenth of a second on a processor without instructions for
+    bfloat16, which is 40 times as slow.
     """
     factors = {kind: torch.ones(_PRODUCT_SIZE, _PRODUCT_SIZE, dtype=kind) for kind in (torch.float32, torch.bfloat16)}
     best = dict.fromkeys(factors, math.inf)
@@ -120,15 +132,20 @@ def characters_per_second(network: Network, config: TrainingConfig, execution: E
     return _SUSTAINED * config.batch_size * config.chunk_length / seconds
 
 
+def _allowance(config: TrainingConfig) -> float:
+    """Seconds that one trial may take."""
+    timed = config.budget.unit is BudgetUnit.SECONDS
+    return (TRIAL_FRACTION * config.budget.amount if timed else _TRIAL_SECONDS) / _MOST_TRIALS
+
+
 def _step_seconds(network: Network, config: TrainingConfig, execution: Execution, give_up: float) -> float:
     """Seconds that a training step takes, on random symbols: the best of a few steps.
 
-    Short steps are timed first. Whole steps follow if the allowance has room for them.
+    Two short steps of different lengths are timed first. From both follows the time of a whole step, because the
+    optimizer takes the same time after a step of any length. Whole steps follow if the allowance has room for them.
     """
     torch.set_num_threads(execution.threads)
     begun = time.perf_counter()
-    timed = config.budget.unit is BudgetUnit.SECONDS
-    allowance = (TRIAL_FRACTION * config.budget.amount if timed else _TRIAL_SECONDS) / _MOST_TRIALS
     weights = {name: np.full(shape, 0.01, np.float32) for name, shape in network.shapes().items()}
     trainer = Trainer(Model(network, weights, execution.device), config, execution.precision)
     generator = np.random.default_rng(0)
@@ -142,11 +159,18 @@ def _step_seconds(network: Network, config: TrainingConfig, execution: Execution
 
     whole = config.chunk_length
     affordable = _SHORT_OPERATIONS / (6 * network.parameter_count() * config.batch_size)
-    short = max(1, min(whole, int(affordable)))
-    seconds_of_step(short)  # the first step also prepares
-    best = seconds_of_step(short) * whole / short
+    short = max(1, min(whole // 2, int(affordable)))
+    if execution.device.type == "cpu" and short < whole:
+        times = []
+        for length in (short, 2 * short):
+            seconds_of_step(length)  # the first step of a length also prepares
+            times.append(seconds_of_step(length))
+        best = times[0] + max(0.0, times[1] - times[0]) * (whole - short) / short
+    else:
+        seconds_of_step(whole)
+        best = seconds_of_step(whole)
     for _ in range(_TIMED_STEPS):
-        if best > give_up or time.perf_counter() - begun + best > allowance:
+        if best > give_up or time.perf_counter() - begun + best > _allowance(config):
             break
         best = min(best, seconds_of_step(whole))
     return best

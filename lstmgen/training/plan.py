@@ -10,8 +10,8 @@ Three choices follow from the number of symbols that the network can read within
 
    A network that reads a text once cannot learn it by heart; one that has few parameters cannot either.
 
-Parameters are those of the recurrent layers. The embedding and the head grow with the vocabulary and are counted apart:
-each symbol uses only one row of them.
+Parameters are those of the recurrent layers. The embedding and the head grow with the vocabulary. They are counted
+apart, because most of their rows belong to rare symbols.
 
 The numbers were found by experiment; TRIALS.md describes them.
 
@@ -49,7 +49,8 @@ _WEIGHT_DROP_FROM_PRESSURE, _WEIGHT_DROP = 25.0, 0.1
 _LARGE = 384  # above this hidden size the learning rate falls with it
 _MOST_EPOCHS = 120.0
 _LARGE_VOCABULARY = 1000
-_LARGE_VOCABULARY_EMBEDDING, _LARGE_VOCABULARY_SMOOTHING = 128, 0.02
+_LARGE_VOCABULARY_EMBEDDINGS = (128, 64, 32)  # the largest that fits
+_LARGE_VOCABULARY_SMOOTHING, _LARGE_VOCABULARY_LEARNING_RATE = 0.05, 0.012
 
 Speed = Callable[[ModelConfig], float]
 """How many symbols a network reads per second of training."""
@@ -72,25 +73,34 @@ class Plan:
     reasons: tuple[str, ...]
 
 
-def fit_to_vocabulary(model: ModelConfig, training: TrainingConfig, planned: Set[str], vocab_size: int) -> Plan:
-    """Choose what depends on the number of distinct symbols: embedding, head and label smoothing.
+def fit_to_vocabulary(
+    model: ModelConfig, training: TrainingConfig, planned: Set[str], vocab_size: int, parameters: int | None = None
+) -> Plan:
+    """Choose what depends on the number of distinct symbols: embedding, head, label smoothing, learning rate.
 
-    Args and result are those of `make_plan`.
+    Args and result are those of `make_plan`; `parameters` is the number that the user asked for, if any. The embedding
+    gets at most half of it.
     """
     if vocab_size <= _LARGE_VOCABULARY:
         return Plan(model, training, ())
+    choices = []
     if "embedding_size" in planned:
-        model = replace(model, embedding_size=_LARGE_VOCABULARY_EMBEDDING)
+        fitting = (
+            size for size in _LARGE_VOCABULARY_EMBEDDINGS if not parameters or 2 * size * vocab_size <= parameters
+        )
+        model = replace(model, embedding_size=next(fitting, _LARGE_VOCABULARY_EMBEDDINGS[-1]))
+        choices.append(f"embedding size {model.embedding_size}")
     if "tied" in planned:
         model = replace(model, tied=True)
+        choices.append("output layer tied to the embedding")
     if "label_smoothing" in planned:
         training = replace(training, label_smoothing=_LARGE_VOCABULARY_SMOOTHING)
-    tied = "shared with the output layer" if model.tied else "not shared with the output layer"
-    reason = (
-        f"embedding of {model.embedding_size} {tied}, label smoothing {training.label_smoothing:g}: "
-        f"the vocabulary is large, and most of its symbols are rare"
-    )
-    return Plan(model, training, (reason,))
+        choices.append(f"label smoothing {training.label_smoothing:g}")
+    if "learning_rate" in planned:
+        training = replace(training, learning_rate=_LARGE_VOCABULARY_LEARNING_RATE)
+        choices.append(f"learning rate {training.learning_rate:g}")
+    reason = f"{', '.join(choices)}: the vocabulary is large, and most of its symbols are rare"
+    return Plan(model, training, (reason,) if choices else ())
 
 
 def make_plan(model: ModelConfig, training: TrainingConfig, planned: Set[str], *, symbols: int, speed: Speed) -> Plan:
@@ -120,7 +130,7 @@ def make_plan(model: ModelConfig, training: TrainingConfig, planned: Set[str], *
         model = replace(model, hidden_size=size)
         reasons.append(f"{size} units per layer: {why}")
     epochs = readable(model.hidden_size) / symbols
-    reasons.append(f"in {budget} it reads about {epochs * symbols / 1e6:.3g} M symbols: the text {epochs:.3g} times")
+    reasons.append(f"in {budget} it can read about {round(epochs * symbols):,} symbols: the text {epochs:.3g} times")
     if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > _MOST_EPOCHS:
         training = replace(training, most_epochs=_MOST_EPOCHS)
         seconds = budget.amount * _MOST_EPOCHS / epochs
@@ -137,8 +147,8 @@ def make_plan(model: ModelConfig, training: TrainingConfig, planned: Set[str], *
             training = replace(training, dropout=_dropout(pressure))
         how_strong = "strong" if pressure >= _WEIGHT_DROP_FROM_PRESSURE else "weak" if pressure < 1 else "medium"
         reasons.append(
-            f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {how_strong} regularisation for "
-            f"{parameters / symbols:.2g} parameters per symbol of the text, which is read {epochs:.3g} times"
+            f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {how_strong} regularisation, "
+            f"because the layers have {parameters / symbols:.2g} parameters per symbol of the text"
         )
     if "weight_drop" in planned and pressure >= _WEIGHT_DROP_FROM_PRESSURE:
         training = replace(training, weight_drop=_WEIGHT_DROP)
@@ -229,8 +239,8 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     return Fitted(fitted, notes if batch_size < wanted else ())
 
 
-def build_text(config: TrainingConfig, ids: Ids, newline: int | None, lines: bool) -> TrainingText:
+def build_text(config: TrainingConfig, ids: Ids, newline: int | None) -> TrainingText:
     """The training text as streams, or as shuffled lines."""
-    if lines and newline is not None:
+    if newline is not None:
         return ShuffledLines(ids, newline, config.batch_size, config.chunk_length, config.seed)
     return ParallelStreams(ids, config.batch_size, config.chunk_length, config.seed)

@@ -27,7 +27,7 @@ from lstmgen.config import Budget, Device, ModelConfig, Precision, TextConfig, T
 from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownCharacterError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
-from lstmgen.text.corpus import Corpus, read_corpus, read_same_corpus
+from lstmgen.text.corpus import SplitText, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
@@ -46,7 +46,7 @@ class Preparation:
     """Everything that is decided before the first step."""
 
     checkpoint: Checkpoint
-    corpus: Corpus
+    text: SplitText
     folder: Path
     planned: Planned
 
@@ -63,7 +63,7 @@ class Preparation:
 
         Raises ConfigError if the budget is used up.
         """
-        session = Session(self.checkpoint, self.corpus, self.folder, started=started, clock=time.monotonic)
+        session = Session(self.checkpoint, self.text, self.folder, started=started, clock=time.monotonic)
         append_event(self.folder / LOG, self.planned)
         return session
 
@@ -101,7 +101,8 @@ def prepare(
     folders = _folders(run, text, model)
     _first_free(folders, run)  # fail before the text is read
     corpus = read_corpus(text)
-    ids, held_out = corpus.split(text)
+    parts = corpus.split(text)
+    ids, held_out = parts
     newline = corpus.vocabulary.newline
     notes = list(corpus.notes)
     if text.lines and newline is not None:
@@ -117,7 +118,7 @@ def prepare(
     _check_preview(training.preview, corpus.vocabulary, text.lines)
 
     vocab_size = len(corpus.vocabulary)
-    fitting = fit_to_vocabulary(model, training, planned, vocab_size)
+    fitting = fit_to_vocabulary(model, training, planned, vocab_size, parameters)
     model, training = fitting.model, fitting.training
     if parameters is not None:
         model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
@@ -129,7 +130,7 @@ def prepare(
         symbols=len(ids),
         speed=lambda model: characters_per_second(build_network(model, vocab_size), training, execution),
     )
-    if execution.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
+    if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
         notes.append("this processor is slow in bfloat16; leave out --precision to train faster")
     model, training = plan.model, plan.training
     weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
@@ -144,7 +145,7 @@ def prepare(
     )
     checkpoint = Checkpoint(model, corpus.vocabulary, weights, record)
     folder = _first_free(folders, run) if dry_run else _claim(folders, run)
-    return _prepared(checkpoint, corpus, folder, (*fitting.reasons, *plan.reasons), tuple(notes))
+    return _prepared(checkpoint, parts, folder, (*fitting.reasons, *plan.reasons), tuple(notes))
 
 
 def resume(
@@ -195,20 +196,19 @@ def resume(
             f"{names}: not the text this run was trained on; name the right one: lstmgen train TEXT --resume {run}"
         )
     checkpoint = replace(checkpoint, record=record)
-    return _prepared(checkpoint, corpus, path.parent, (), (*notes, *corpus.notes))
+    return _prepared(checkpoint, corpus.split(record.text), path.parent, (), (*notes, *corpus.notes))
 
 
 def _prepared(
-    checkpoint: Checkpoint, corpus: Corpus, folder: Path, reasons: tuple[str, ...], notes: tuple[str, ...]
+    checkpoint: Checkpoint, text: SplitText, folder: Path, reasons: tuple[str, ...], notes: tuple[str, ...]
 ) -> Preparation:
     record = checkpoint.record
-    ids, held_out = corpus.split(record.text)
     planned = Planned(
         run=str(folder),
         text=list(record.text.sources),
-        training_symbols=len(ids),
-        validation_symbols=len(held_out),
-        vocab_size=len(corpus.vocabulary),
+        training_symbols=len(text.training),
+        validation_symbols=len(text.held_out),
+        vocab_size=len(checkpoint.vocabulary),
         parameters=checkpoint.network.parameter_count(),
         layer_parameters=checkpoint.network.layer_parameter_count(),
         model=to_mapping(checkpoint.model),
@@ -219,7 +219,7 @@ def _prepared(
         reasons=list(reasons),
         notes=list(notes),
     )
-    return Preparation(checkpoint, corpus, folder, planned)
+    return Preparation(checkpoint, text, folder, planned)
 
 
 def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
@@ -260,5 +260,7 @@ def _claim(folders: Sequence[Path], run: str | None) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise CheckpointError(f"cannot make the folder {folder}: {error.strerror}; check its rights") from error
+            raise CheckpointError(
+                f"cannot make the folder {folder}: {error.strerror}; check the permissions of the folder above it"
+            ) from error
         return folder

@@ -21,7 +21,7 @@ from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, run_name, save_check
 from lstmgen.errors import CheckpointError, ConfigError, TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.model import Model
-from lstmgen.text.corpus import Corpus
+from lstmgen.text.corpus import SplitText
 from lstmgen.text.streams import Chunk
 from lstmgen.training.budget import BudgetMeter
 from lstmgen.training.events import WORSE_NATS, Evaluated, Event, Finished, Overfitting, Stepped
@@ -66,7 +66,7 @@ class Session:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        corpus: Corpus,
+        text: SplitText,
         folder: Path,
         *,
         started: float,
@@ -76,7 +76,7 @@ class Session:
 
         Args:
             checkpoint: an untrained one, or the last one of a run, whose state is then restored.
-            corpus: the text that the checkpoint's record names.
+            text: the text that the checkpoint's record names.
             folder: where the run's files are; it exists.
             started: the clock's time when the command began; a time budget counts from there.
             clock: seconds that never go back.
@@ -88,10 +88,9 @@ class Session:
         self._checkpoint = checkpoint
         self._config = record.training
         self._clock = clock
-        newline = corpus.vocabulary.newline if record.text.lines else None
-        training, held_out = corpus.split(record.text)
-        self._text = build_text(self._config, training, newline, record.text.lines)
-        self._validation = Validation(held_out, newline, self._config.budget, clock, record.validation_chunks)
+        newline = checkpoint.item_end
+        self._text = build_text(self._config, text.training, newline)
+        self._validation = Validation(text.held_out, newline, self._config.budget, clock, record.validation_chunks)
 
         torch.set_num_threads(record.threads)
         self._model = Model(checkpoint.network, checkpoint.weights, torch.device(record.device))

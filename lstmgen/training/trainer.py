@@ -32,12 +32,12 @@ class Trainer:
 
         Args:
             chunk: what to read and to predict.
-            state: the state after the chunk before; None, or a fresh chunk: the initial one.
+            state: the state after the chunk before; None, or a chunk with `reset_state`: the initial one.
             learning_rate: of this step.
 
         Returns:
-            The mean loss in nats, and the state after the chunk. If the loss or its gradient is not finite the weights
-            stay as they were, the loss returned is NaN and the state None.
+            The mean negative log-probability in nats, without label smoothing, and the state after the chunk. If the
+            loss or its gradient is not finite, the weights stay as they were, the nats are NaN and the state is None.
         """
         if state is None or chunk.reset_state:
             state = self.model.initial_state(len(chunk.inputs))

@@ -13,7 +13,7 @@ from lstmgen.text.streams import Chunk, every_line, line_items, overlapping_stre
 from lstmgen.text.vocabulary import Ids
 
 VALIDATION_LIMIT = 200_000
-"""An evaluation in training reads at most this many symbols of the held-out text; `lstmgen eval` reads them all."""
+"""An evaluation in training stops after this many symbols of the held-out text; `lstmgen eval` reads them all."""
 
 _FRACTION_OF_BUDGET = 0.02  # of a time budget, for one evaluation
 _ROWS = 32

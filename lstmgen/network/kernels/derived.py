@@ -28,6 +28,9 @@ from lstmgen.cells.rnn import RNNState
 from lstmgen.network.kernels.fused import Inputs, coupled_as_lstm, looked_up
 from lstmgen.network.unroll import Embedded
 
+_TABLE_SYMBOLS = 256
+"""With more symbols, the products with a table cost more than they save."""
+
 
 def derived_rnn(_cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: RNNState) -> tuple[Tensor, RNNState]:
     """The tanh RNN over a chunk; equal to `unroll`."""
@@ -80,13 +83,17 @@ def _project(weights: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
     W, b = weights["weight_ih"], weights["bias"]
     if isinstance(inputs, Embedded):
         embedding, ids = cast(Tensor, inputs.embedding), cast(Tensor, inputs.ids)
-        if len(embedding) < ids.numel():  # fewer symbols than positions: a table of their projections is less work
+        if len(embedding) <= min(_TABLE_SYMBOLS, ids.numel()):  # project each symbol once, and not each position
             return _LookUp.apply(functional.linear(embedding, W, b), ids.T)  # type: ignore[no-untyped-call,no-any-return]
     return functional.linear(looked_up(inputs).transpose(0, 1), W, b)
 
 
 class _LookUp(torch.autograd.Function):
-    """Rows of a table; back as a product, which adds up in full precision where bfloat16 would lose what is small."""
+    """Look up rows of a table.
+
+    The backward pass adds up the gradients of each row as one matrix product, which sums in float32. To add them one by
+    one in bfloat16 would lose small ones.
+    """
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:

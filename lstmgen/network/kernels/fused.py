@@ -37,7 +37,7 @@ def torch_lstm_runs_in_this_precision() -> bool:
 
 @lru_cache
 def _torch_lstm_runs_in_autocast(precision: torch.dtype) -> bool:
-    """Try a layer of one unit: a processor without the instructions says so only when it is asked to use them."""
+    """Run a layer of one unit forward and back: torch raises RuntimeError if the processor cannot do it."""
     try:
         with torch.enable_grad(), torch.autocast("cpu", precision):
             outputs, _ = nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
@@ -88,7 +88,7 @@ def _run(layer: _Layer, cell: Cell, parameters: Mapping[str, Tensor], inputs: In
 
 
 def looked_up(inputs: Inputs) -> Tensor:
-    """The inputs themselves; torch's own look-up adds gradients up four times as fast as an index does."""
+    """Look up the inputs. `functional.embedding` adds up the gradients four times as fast as an index does."""
     if not isinstance(inputs, Embedded):
         return inputs
     return functional.embedding(cast(Tensor, inputs.ids), cast(Tensor, inputs.embedding))
