@@ -324,7 +324,8 @@ class TrainingConfig:
     label_smoothing: float = field(
         default=0.0,
         metadata=option(
-            "Fraction of each target that is spread over all symbols.", shown_default="0; 0.05 for large vocabularies"
+            "Fraction of each target that is spread over all symbols.",
+            shown_default="planned for large vocabularies",
         ),
     )
     state_reset: float = 0.02  # probability that a stream's state is reset after a chunk

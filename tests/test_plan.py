@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,15 +88,28 @@ def test_what_is_chosen_stays_as_it_is(name: str) -> None:
     assert getattr(ours, name) == getattr(theirs, name)
 
 
-def test_a_large_vocabulary_is_tied_and_smoothed_unless_the_user_says_otherwise() -> None:
-    small = fit_to_vocabulary(MODEL, TRAINING, PLANNED, vocab_size=256)
+EVERYWHERE = np.tile(np.arange(5000), 20)  # each tenth of it has all symbols
+NEW_AT_THE_END = np.concatenate([np.zeros(90_000, np.int64), np.arange(5000), np.arange(5000)])
+
+
+def test_the_head_of_a_large_vocabulary_is_tied_unless_the_user_says_otherwise() -> None:
+    small = fit_to_vocabulary(MODEL, TRAINING, PLANNED, ids=EVERYWHERE % 256, vocab_size=256)
     assert (small.model, small.training, small.reasons) == (MODEL, TRAINING, ())
-    large = fit_to_vocabulary(MODEL, TRAINING, PLANNED, vocab_size=5000)
+    large = fit_to_vocabulary(MODEL, TRAINING, PLANNED, ids=EVERYWHERE, vocab_size=5000)
     assert large.model.tied
     assert large.model.embedding_size > MODEL.embedding_size
-    assert large.training.label_smoothing > 0
-    chosen = fit_to_vocabulary(MODEL, TRAINING, frozenset(), vocab_size=5000)
-    assert (chosen.model, chosen.training) == (MODEL, TRAINING)
+    assert large.training.learning_rate > TRAINING.learning_rate
+    chosen = fit_to_vocabulary(MODEL, TRAINING, frozenset(), ids=NEW_AT_THE_END, vocab_size=5000)
+    assert (chosen.model, chosen.training, chosen.reasons) == (MODEL, TRAINING, ())
+
+
+def test_labels_are_smoothed_where_parts_of_the_text_have_symbols_of_their_own() -> None:
+    even, uneven = (
+        fit_to_vocabulary(MODEL, TRAINING, PLANNED, ids=ids, vocab_size=5000) for ids in (EVERYWHERE, NEW_AT_THE_END)
+    )
+    assert even.training.label_smoothing == 0
+    assert uneven.training.label_smoothing == 0.05
+    assert "10.0%" in uneven.reasons[-1]
 
 
 def test_the_vocabulary_does_not_decide_how_large_the_layers_are() -> None:
@@ -154,14 +168,16 @@ def test_fewer_parameters_than_one_unit_has_are_refused() -> None:
 
 def test_the_embedding_of_a_large_vocabulary_gets_at_most_half_of_the_parameters_asked_for() -> None:
     sizes = [
-        fit_to_vocabulary(MODEL, TRAINING, PLANNED, 2500, parameters).model.embedding_size
+        fit_to_vocabulary(
+            MODEL, TRAINING, PLANNED, ids=EVERYWHERE % 2500, vocab_size=2500, parameters=parameters
+        ).model.embedding_size
         for parameters in (10_000_000, 330_000, 160_000, 90_000)
     ]
     assert sizes == [128, 64, 32, 32]
 
 
 def test_a_reason_names_only_what_was_planned() -> None:
-    (reason,) = fit_to_vocabulary(MODEL, TRAINING, {"tied"}, 2500).reasons
+    (reason,) = fit_to_vocabulary(MODEL, TRAINING, {"tied"}, ids=EVERYWHERE, vocab_size=5000).reasons
     assert "tied" in reason
     assert "embedding size" not in reason
     assert "smoothing" not in reason

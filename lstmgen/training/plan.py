@@ -23,6 +23,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lstmgen.config import BudgetUnit, ModelConfig, TrainingConfig
 from lstmgen.errors import ConfigError
@@ -50,7 +54,9 @@ _LARGE = 384  # above this hidden size the learning rate falls with it
 _MOST_EPOCHS = 120.0
 _LARGE_VOCABULARY = 1000
 _LARGE_VOCABULARY_EMBEDDINGS = (128, 64, 32)  # the largest that fits
-_LARGE_VOCABULARY_SMOOTHING, _LARGE_VOCABULARY_LEARNING_RATE = 0.05, 0.012
+_LARGE_VOCABULARY_LEARNING_RATE = 0.012
+_SMOOTHING_PER_UNSEEN, _LEAST_SMOOTHING, _MOST_SMOOTHING = 3.0, 0.01, 0.05
+_BLOCK = 1 << 22
 
 Speed = Callable[[ModelConfig], float]
 """How many symbols a network reads per second of training."""
@@ -74,16 +80,24 @@ class Plan:
 
 
 def fit_to_vocabulary(
-    model: ModelConfig, training: TrainingConfig, planned: Set[str], vocab_size: int, parameters: int | None = None
+    model: ModelConfig,
+    training: TrainingConfig,
+    planned: Set[str],
+    *,
+    ids: Ids,
+    vocab_size: int,
+    parameters: int | None = None,
 ) -> Plan:
-    """Choose what depends on the number of distinct symbols: embedding, head, label smoothing, learning rate.
+    """Choose what depends on the distinct symbols of a text: embedding, head, learning rate, label smoothing.
 
-    Args and result are those of `make_plan`; `parameters` is the number that the user asked for, if any. The embedding
-    gets at most half of it.
+    Args and result are those of `make_plan`, and:
+        ids: the training text, (symbols,).
+        vocab_size: the number of distinct symbols.
+        parameters: the number of parameters that the user asked for, if any. The embedding gets at most half of them.
     """
     if vocab_size <= _LARGE_VOCABULARY:
         return Plan(model, training, ())
-    choices = []
+    choices, reasons = [], []
     if "embedding_size" in planned:
         fitting = (
             size for size in _LARGE_VOCABULARY_EMBEDDINGS if not parameters or 2 * size * vocab_size <= parameters
@@ -93,14 +107,34 @@ def fit_to_vocabulary(
     if "tied" in planned:
         model = replace(model, tied=True)
         choices.append("output layer tied to the embedding")
-    if "label_smoothing" in planned:
-        training = replace(training, label_smoothing=_LARGE_VOCABULARY_SMOOTHING)
-        choices.append(f"label smoothing {training.label_smoothing:g}")
     if "learning_rate" in planned:
         training = replace(training, learning_rate=_LARGE_VOCABULARY_LEARNING_RATE)
         choices.append(f"learning rate {training.learning_rate:g}")
-    reason = f"{', '.join(choices)}: the vocabulary is large, and most of its symbols are rare"
-    return Plan(model, training, (reason,) if choices else ())
+    if choices:
+        reasons.append(f"{', '.join(choices)}: the vocabulary is large ({vocab_size:,} symbols), and most are rare")
+    unseen = _unseen_fraction(ids, vocab_size)
+    smoothing = round(min(_MOST_SMOOTHING, _SMOOTHING_PER_UNSEEN * unseen), 3)
+    if "label_smoothing" in planned and smoothing >= _LEAST_SMOOTHING:
+        training = replace(training, label_smoothing=smoothing)
+        reasons.append(
+            f"label smoothing {smoothing:g}: on average {unseen:.1%} of a tenth of the text are symbols that the rest "
+            "does not have, so the network must expect new ones"
+        )
+    return Plan(model, training, tuple(reasons))
+
+
+def _unseen_fraction(ids: Ids, vocab_size: int) -> float:
+    """The fraction of a tenth of a text that are symbols which the other nine tenths do not have; the mean of ten."""
+    bounds = np.linspace(0, len(ids), 11).astype(np.int64)
+    counts = np.stack([_counts(ids[start:stop], vocab_size) for start, stop in pairwise(bounds.tolist())])
+    only_there = counts.sum(axis=0) == counts
+    return float((counts * only_there).sum() / max(1, len(ids)))
+
+
+def _counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
+    """How often each symbol occurs, (vocab,)."""
+    blocks = (ids[start : start + _BLOCK] for start in range(0, len(ids), _BLOCK))
+    return sum((np.bincount(block, minlength=vocab_size) for block in blocks), np.zeros(vocab_size, np.int64))
 
 
 def make_plan(model: ModelConfig, training: TrainingConfig, planned: Set[str], *, symbols: int, speed: Speed) -> Plan:

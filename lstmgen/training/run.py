@@ -118,7 +118,7 @@ def prepare(
     _check_preview(training.preview, corpus.vocabulary, text.lines)
 
     vocab_size = len(corpus.vocabulary)
-    fitting = fit_to_vocabulary(model, training, planned, vocab_size, parameters)
+    fitting = fit_to_vocabulary(model, training, planned, ids=ids, vocab_size=vocab_size, parameters=parameters)
     model, training = fitting.model, fitting.training
     if parameters is not None:
         model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
