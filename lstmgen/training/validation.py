@@ -15,7 +15,7 @@ from lstmgen.text.vocabulary import Ids
 VALIDATION_LIMIT = 200_000
 """An evaluation in training stops after this many symbols of the held-out text; `lstmgen eval` reads them all."""
 
-_FRACTION_OF_BUDGET = 0.02  # of a time budget, for one evaluation
+_FRACTION_OF_BUDGET = 0.015  # of a time budget, for one evaluation
 _ROWS = 32
 _LINES = 4 * _ROWS
 _WARM_UP = 100  # symbols that each stream reads before it predicts
