@@ -164,7 +164,9 @@ def make_plan(model: ModelConfig, training: TrainingConfig, planned: Set[str], *
         model = replace(model, hidden_size=size)
         reasons.append(f"{size} units per layer: {why}")
     epochs = readable(model.hidden_size) / symbols
-    reasons.append(f"in {budget} it can read about {round(epochs * symbols):,} symbols: the text {epochs:.3g} times")
+    reasons.append(
+        f"in {budget} it can read about {float(f'{epochs * symbols:.3g}'):,.0f} symbols: the text {epochs:.3g} times"
+    )
     if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > _MOST_EPOCHS:
         training = replace(training, most_epochs=_MOST_EPOCHS)
         seconds = budget.amount * _MOST_EPOCHS / epochs
