@@ -1,7 +1,7 @@
 """Where and how this machine computes fastest, and how fast that is: found by short trials.
 
-All trials of a run together take less than `TRIAL_FRACTION` of a time budget, unless a single step of a large network
-takes longer than that.
+All trials of a run together take about `TRIAL_FRACTION` of a time budget at most, unless single steps of a large
+network take longer than that.
 
 Knows: how to time a training step. Does not know: what follows from its speed (`plan`).
 """
@@ -9,15 +9,16 @@ Knows: how to time a training step. Does not know: what follows from its speed (
 import math
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from lstmgen.checkpoint import Checkpoint
-from lstmgen.config import BudgetUnit, Device, Precision, TrainingConfig
+from lstmgen.config import Budget, BudgetUnit, Device, ModelConfig, Precision, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.generation.torch_engine import TorchEngine
-from lstmgen.network.architecture import Network
+from lstmgen.network.architecture import Network, build_network
 from lstmgen.network.model import Model
 from lstmgen.text.streams import Chunk
 from lstmgen.training.trainer import Trainer
@@ -26,18 +27,18 @@ TRIAL_FRACTION = 0.03
 """The fraction of a time budget that all trials may take together."""
 
 _TRIAL_SECONDS = 3.0  # the same where the budget counts steps or epochs
-_WAYS_TO_COMPUTE = 3  # two precisions, and fewer threads
-_MOST_TRIALS = _WAYS_TO_COMPUTE + 9  # the plan asks for the speed of up to nine networks
-_SHORT_OPERATIONS = 3e9  # in the products of a short step: some hundredths of a second on a laptop
+_WAYS_TO_COMPUTE = 3  # two numbers of threads, and another precision
+_MOST_TRIALS = _WAYS_TO_COMPUTE + 4  # the plan asks for the speed of some networks, most of them small
+_SHORT_OPERATIONS = 1.5e9  # in the products of a short step: some hundredths of a second on a laptop
 _TIMED_STEPS = 3
 _SUSTAINED = 0.85
 """Training reaches this fraction of the speed of a few steps: it also evaluates, saves, and shares the machine."""
 
 _CLEARLY_FASTER = 0.85
-"""Fewer threads are chosen only if a step takes less than this fraction of the time. A trial can be unlucky."""
+"""One thread is chosen only if a step takes less than this fraction of the time. A trial can be unlucky."""
 
 _GIVE_UP = 2
-"""A step that takes this many times as long as the best so far is not timed again."""
+"""A way to compute that takes this many times as long as the best so far is given up."""
 
 _PRODUCT_SIZE, _PRODUCTS = 256, 5
 
@@ -74,12 +75,12 @@ def choose_execution(network: Network, config: TrainingConfig, device: Device, t
     """Choose how to compute: as the user asked, and otherwise as is fastest here and now for this network.
 
     More threads are not always faster. Beside other work they wait for each other, and a step can take ten times as
-    long as with one thread. Where one trial takes long, the others are left out.
+    long as with one thread. So one thread is tried first, and float32 before bfloat16.
     """
     chosen = choose_device(device)
-    counts = [threads] if threads is not None else sorted({1, torch.get_num_threads()}, reverse=True)
+    counts = [threads] if threads is not None else sorted({1, torch.get_num_threads()})
     if chosen.type != "cpu":
-        counts = counts[:1]
+        counts = counts[-1:]
     precisions = [config.precision]
     if config.precision is Precision.AUTO:
         precisions = [Precision.FLOAT32, Precision.BFLOAT16]
@@ -88,33 +89,41 @@ def choose_execution(network: Network, config: TrainingConfig, device: Device, t
     best = Execution(chosen, precisions[0], counts[0])
     if len(precisions) == len(counts) == 1:
         return best
+    _make_first_step(chosen)
     started = time.perf_counter()
-    best_seconds = _step_seconds(network, config, best, give_up=math.inf)
-    trial_seconds = time.perf_counter() - started
-
-    def is_faster(other: Execution, than: float) -> float | None:
-        """How long a step takes in another way, if that is less; None: it is not, or there is no time to try."""
-        if time.perf_counter() - started + trial_seconds > _WAYS_TO_COMPUTE * _allowance(config):
-            return None
-        seconds = _step_seconds(network, config, other, give_up=_GIVE_UP * best_seconds)
-        return seconds if seconds < than else None
-
-    for precision in precisions[1:]:
-        other = Execution(chosen, precision, counts[0])
-        if seconds := is_faster(other, best_seconds):
-            best, best_seconds = other, seconds
+    best_time = _time_step(network, config, best)
     for count in counts[1:]:
         other = Execution(chosen, best.precision, count)
-        if is_faster(other, _CLEARLY_FASTER * best_seconds):
+        other_time = _time_step(network, config, other, beside=best_time)
+        if best_time.whole >= _CLEARLY_FASTER * other_time.whole:
+            best, best_time = other, other_time
+    for precision in precisions[1:]:
+        other = Execution(chosen, precision, best.threads)
+        elapsed = time.perf_counter() - started
+        if elapsed + elapsed / len(counts) > _WAYS_TO_COMPUTE * _allowance(config):
+            return other if _bfloat16_speed() > 1 / _CLEARLY_FASTER else best  # no time for a trial
+        if _time_step(network, config, other, beside=best_time).whole < best_time.whole:
             best = other
     return best
 
 
-def bfloat16_is_fast() -> bool:
-    """Whether this processor multiplies bfloat16 about as fast as float32, or faster.
+def _make_first_step(device: torch.device) -> None:
+    """Make one step of a tiny network: torch loads parts of itself at the first one, for about a second."""
+    tiny = build_network(ModelConfig(hidden_size=1, num_layers=1, embedding_size=1), vocab_size=2)
+    config = TrainingConfig(batch_size=1, chunk_length=1, budget=Budget(1, BudgetUnit.STEPS))
+    _time_step(tiny, config, Execution(device, Precision.FLOAT32, threads=1))
 
-    Small products show it: in milliseconds where it is, in a tenth of a second on a processor without instructions for
-    bfloat16, which is 40 times as slow.
+
+def bfloat16_is_fast() -> bool:
+    """Whether this processor multiplies bfloat16 about as fast as float32, or faster."""
+    return _bfloat16_speed() > 1 / _GIVE_UP
+
+
+def _bfloat16_speed() -> float:
+    """The speed of a small product in bfloat16, as a multiple of that in float32.
+
+    It is found in milliseconds, or in a tenth of a second on a processor without instructions for bfloat16, which is
+    40 times as slow in it.
     """
     factors = {kind: torch.ones(_PRODUCT_SIZE, _PRODUCT_SIZE, dtype=kind) for kind in (torch.float32, torch.bfloat16)}
     best = dict.fromkeys(factors, math.inf)
@@ -123,12 +132,12 @@ def bfloat16_is_fast() -> bool:
             begun = time.perf_counter()
             factor @ factor
             best[kind] = min(best[kind], time.perf_counter() - begun)
-    return best[torch.bfloat16] < _GIVE_UP * best[torch.float32]
+    return best[torch.float32] / best[torch.bfloat16]
 
 
 def characters_per_second(network: Network, config: TrainingConfig, execution: Execution) -> float:
     """How many symbols training will read in a second, found by a few steps."""
-    seconds = _step_seconds(network, config, execution, give_up=math.inf)
+    seconds = _time_step(network, config, execution).whole
     return _SUSTAINED * config.batch_size * config.chunk_length / seconds
 
 
@@ -138,14 +147,30 @@ def _allowance(config: TrainingConfig) -> float:
     return (TRIAL_FRACTION * config.budget.amount if timed else _TRIAL_SECONDS) / _MOST_TRIALS
 
 
-def _step_seconds(network: Network, config: TrainingConfig, execution: Execution, give_up: float) -> float:
-    """Seconds that a training step takes, on random symbols: the best of a few steps.
+class _StepTime(NamedTuple):
+    """Seconds that a training step takes."""
+
+    short: float  # a step over a few symbols of each stream
+    whole: float  # a step of the configured length
+
+
+def _time_step(
+    network: Network, config: TrainingConfig, execution: Execution, *, beside: _StepTime | None = None
+) -> _StepTime:
+    """Time training steps on random symbols.
 
     Two short steps of different lengths are timed first. From both follows the time of a whole step, because the
-    optimizer takes the same time after a step of any length. Whole steps follow if the allowance has room for them.
+    optimizer takes the same time after a step of any length. Whole steps follow if the allowance has room for them; the
+    fastest counts.
+
+    Args:
+        network: the network.
+        config: how it is trained.
+        execution: how to compute.
+        beside: the times of another way. If this way is much slower, it is given up, and its whole steps are infinite.
     """
     torch.set_num_threads(execution.threads)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     weights = {name: np.full(shape, 0.01, np.float32) for name, shape in network.shapes().items()}
     trainer = Trainer(Model(network, weights, execution.device), config, execution.precision)
     generator = np.random.default_rng(0)
@@ -159,18 +184,17 @@ def _step_seconds(network: Network, config: TrainingConfig, execution: Execution
 
     whole = config.chunk_length
     affordable = _SHORT_OPERATIONS / (6 * network.parameter_count() * config.batch_size)
-    short = max(1, min(whole // 2, int(affordable)))
-    if execution.device.type == "cpu" and short < whole:
-        times = []
-        for length in (short, 2 * short):
-            seconds_of_step(length)  # the first step of a length also prepares
-            times.append(seconds_of_step(length))
-        best = times[0] + max(0.0, times[1] - times[0]) * (whole - short) / short
-    else:
-        seconds_of_step(whole)
-        best = seconds_of_step(whole)
+    length = max(1, min(whole // 2, int(affordable))) if execution.device.type == "cpu" else whole
+    seconds_of_step(length)  # the first step of a length also prepares
+    short = seconds_of_step(length)
+    if beside and short > _GIVE_UP * beside.short:
+        return _StepTime(short, math.inf)
+    best = short
+    if length < whole:
+        seconds_of_step(2 * length)
+        best += max(0.0, seconds_of_step(2 * length) - short) * (whole - length) / length
     for _ in range(_TIMED_STEPS):
-        if best > give_up or time.perf_counter() - begun + best > _allowance(config):
+        if time.perf_counter() - started + best > _allowance(config):
             break
         best = min(best, seconds_of_step(whole))
-    return best
+    return _StepTime(short, best)
