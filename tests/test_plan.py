@@ -39,7 +39,7 @@ def plan(
     speed: Callable[[ModelConfig], float] = like_a_laptop,
 ) -> Plan:
     training = replace(training, budget=Budget(seconds))
-    return make_plan(model, training, PLANNED - chosen, symbols=symbols, speed=speed)
+    return make_plan(model, training, PLANNED - chosen, symbols=symbols, vocab_size=VOCAB_SIZE, speed=speed)
 
 
 @given(seconds=st.floats(5, 1e4), more=st.floats(1, 20), symbols=st.integers(2, 10**8))
@@ -124,14 +124,16 @@ def test_a_counted_budget_is_planned_without_trying_the_machine_and_kept_to_the_
         raise AssertionError(f"{model} was tried")
 
     training = TrainingConfig(budget=Budget(10_000, unit))
-    planned = make_plan(ModelConfig(), training, PLANNED, symbols=1000, speed=never)
+    planned = make_plan(ModelConfig(), training, PLANNED, symbols=1000, vocab_size=VOCAB_SIZE, speed=never)
     assert planned.training.most_epochs is None
     assert planned.training.budget == training.budget
 
 
 def test_chunks_are_not_shortened_where_steps_are_counted() -> None:
     training = TrainingConfig(budget=Budget(10, BudgetUnit.STEPS))
-    planned = make_plan(ModelConfig(), training, PLANNED, symbols=10**6, speed=like_a_laptop).training
+    planned = make_plan(
+        ModelConfig(), training, PLANNED, symbols=10**6, vocab_size=VOCAB_SIZE, speed=like_a_laptop
+    ).training
     assert planned.chunk_length == training.chunk_length
 
 

@@ -10,8 +10,8 @@ Three choices follow from the number of symbols that the network can read within
 
    A network that reads a text once cannot learn it by heart; one that has few parameters cannot either.
 
-Parameters are those of the recurrent layers. The embedding and the head grow with the vocabulary. They are counted
-apart, because most of their rows belong to rare symbols.
+The first choice counts the parameters of the recurrent layers alone. The embedding and the head grow with the
+vocabulary, and most of their rows belong to rare symbols. The third counts all parameters.
 
 The numbers were found by experiment; TRIALS.md describes them.
 
@@ -137,7 +137,9 @@ def _counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
     return sum((np.bincount(block, minlength=vocab_size) for block in blocks), np.zeros(vocab_size, np.int64))
 
 
-def make_plan(model: ModelConfig, training: TrainingConfig, planned: Set[str], *, symbols: int, speed: Speed) -> Plan:
+def make_plan(
+    model: ModelConfig, training: TrainingConfig, planned: Set[str], *, symbols: int, vocab_size: int, speed: Speed
+) -> Plan:
     """Choose what the user did not choose.
 
     Args:
@@ -145,6 +147,7 @@ def make_plan(model: ModelConfig, training: TrainingConfig, planned: Set[str], *
         training: its training, likewise; batch size and chunk length fit the text.
         planned: the fields that may be changed, by name: some of `PLANNED`.
         symbols: the length of the training text.
+        vocab_size: the number of its distinct symbols.
         speed: measures a network; it is called only for a time budget.
     """
     budget = training.budget
@@ -174,7 +177,7 @@ def make_plan(model: ModelConfig, training: TrainingConfig, planned: Set[str], *
             f"reading the text more than {_MOST_EPOCHS:g} times hardly helps: training ends after about {seconds:.0f} s"
         )
         epochs = _MOST_EPOCHS
-    parameters = layer_parameter_count(model, model.hidden_size)
+    parameters = parameter_count(model, vocab_size, model.hidden_size)
     pressure = max(0.0, epochs - 1) * parameters / symbols
     if planned & {"weight_decay", "dropout"}:
         if "weight_decay" in planned:
@@ -184,7 +187,7 @@ def make_plan(model: ModelConfig, training: TrainingConfig, planned: Set[str], *
         how_strong = "strong" if pressure >= _WEIGHT_DROP_FROM_PRESSURE else "weak" if pressure < 1 else "medium"
         reasons.append(
             f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {how_strong} regularisation, "
-            f"because the layers have {parameters / symbols:.2g} parameters per symbol of the text"
+            f"because the network has {parameters / symbols:.2g} parameters per symbol of the text"
         )
     if "weight_drop" in planned and pressure >= _WEIGHT_DROP_FROM_PRESSURE:
         training = replace(training, weight_drop=_WEIGHT_DROP)

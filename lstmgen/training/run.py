@@ -128,6 +128,7 @@ def prepare(
         training,
         planned,
         symbols=len(ids),
+        vocab_size=vocab_size,
         speed=lambda model: characters_per_second(build_network(model, vocab_size), training, execution),
     )
     if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
