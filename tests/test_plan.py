@@ -110,6 +110,11 @@ def test_labels_are_smoothed_where_parts_of_the_text_have_symbols_of_their_own()
     assert even.training.label_smoothing == 0
     assert uneven.training.label_smoothing == 0.05
     assert "10.0%" in uneven.reasons[-1]
+    budget = Budget(0.5, BudgetUnit.EPOCHS)
+    for fitted, dropout in ((even, 0), (uneven, 0.15)):
+        training = replace(fitted.training, budget=budget)
+        planned = make_plan(fitted.model, training, PLANNED, symbols=10**6, vocab_size=5000, speed=like_a_laptop)
+        assert planned.training.dropout == dropout
 
 
 def test_the_vocabulary_does_not_decide_how_large_the_layers_are() -> None:

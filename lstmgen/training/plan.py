@@ -55,6 +55,7 @@ _MOST_EPOCHS = 120.0
 _LARGE_VOCABULARY = 1000
 _LARGE_VOCABULARY_EMBEDDINGS = (128, 64, 32)  # the largest that fits
 _LARGE_VOCABULARY_LEARNING_RATE = 0.012
+_DROPOUT_WITH_SMOOTHING = 0.15  # where parts of the text have symbols of their own, its end is unlike the rest too
 _SMOOTHING_PER_UNSEEN, _LEAST_SMOOTHING, _MOST_SMOOTHING = 3.0, 0.01, 0.05
 _BLOCK = 1 << 22
 
@@ -183,7 +184,8 @@ def make_plan(
         if "weight_decay" in planned:
             training = replace(training, weight_decay=_weight_decay(pressure))
         if "dropout" in planned:
-            training = replace(training, dropout=_dropout(pressure))
+            least = _DROPOUT_WITH_SMOOTHING if training.label_smoothing else 0.0
+            training = replace(training, dropout=max(least, _dropout(pressure)))
         how_strong = "strong" if pressure >= _WEIGHT_DROP_FROM_PRESSURE else "weak" if pressure < 1 else "medium"
         reasons.append(
             f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {how_strong} regularisation, "
