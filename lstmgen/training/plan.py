@@ -47,7 +47,8 @@ _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _SYMBOLS_READ_PER_PARAMETER = 3.0  # with fewer, a smaller network becomes better in the same time
 _PARAMETERS_PER_SYMBOL = 4.0  # of the text; more would only help to learn it by heart
 _SHORT_CHUNK, _FEW_UPDATES = 32, 3000  # below this number of updates, more of them help more than longer chunks
-_DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING, _MOST_DROPOUT = 3.0, 0.13, 0.4
+_DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING = 3.0, 0.13
+_LEAST_DROPOUT, _MOST_DROPOUT = 0.04, 0.4  # less does nothing, but to draw it takes 8 % of a step
 _DECAY_PER_PRESSURE, _LEAST_DECAY, _MOST_DECAY = 0.015, 0.02, 0.15
 _WEIGHT_DROP_FROM_PRESSURE, _WEIGHT_DROP = 25.0, 0.1
 _LARGE = 384  # above this hidden size the learning rate falls with it
@@ -221,7 +222,8 @@ def _hidden_size(model: ModelConfig, symbols: int, readable: Callable[[int], flo
 
 def _dropout(pressure: float) -> float:
     doublings = math.log2(max(pressure, _DROPOUT_FROM_PRESSURE) / _DROPOUT_FROM_PRESSURE)
-    return round(min(_MOST_DROPOUT, _DROPOUT_PER_DOUBLING * doublings), 2)
+    dropout = round(min(_MOST_DROPOUT, _DROPOUT_PER_DOUBLING * doublings), 2)
+    return dropout if dropout >= _LEAST_DROPOUT else 0.0
 
 
 def _weight_decay(pressure: float) -> float:
