@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.evaluation.ngram import Alphabet, fit
 from lstmgen.text.streams import line_items
-from lstmgen.text.vocabulary import Ids, Vocabulary
+from lstmgen.text.vocabulary import Ids, Vocabulary, symbol_counts
 
 _GZIP_WINDOW = 1 << 15
 _BZ2_BLOCK = 900_000
@@ -97,8 +97,8 @@ def baselines(training: Ids, text: Ids, vocabulary: Vocabulary, *, lines: bool) 
             nats_added = added_bytes(known, _pieces(packed, vocabulary)) * 8 * math.log(2)
             yield Baseline(BaselineKind.COMPRESSOR, name, nats_added / count)
 
-    learned_counts = _counts(learned, vocabulary) + 0.5
-    read_counts = _counts(read[1:], vocabulary)
+    learned_counts = symbol_counts(learned, len(vocabulary)) + 0.5
+    read_counts = symbol_counts(read[1:], len(vocabulary))
     nats_by_frequency = float(-(read_counts * np.log(learned_counts / learned_counts.sum())).sum() / count)
     yield Baseline(BaselineKind.FREQUENCIES, f"{vocabulary.unit} frequencies", nats_by_frequency)
     yield Baseline(BaselineKind.UNIFORM, f"uniform, {len(vocabulary)} symbols", math.log(len(vocabulary)))
@@ -135,14 +135,6 @@ def _in_random_order(read: Ids, newline: int, seed: int) -> Ids:
         shuffled[end : end + len(positions)] = read[positions]
         end += len(positions)
     return shuffled
-
-
-def _counts(ids: Ids, vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """How often each symbol occurs, (vocab,)."""
-    counts = np.zeros(len(vocabulary), np.int64)
-    for start in range(0, len(ids), _PIECE):
-        counts += np.bincount(ids[start : start + _PIECE], minlength=len(vocabulary))
-    return counts
 
 
 def _pieces(ids: Ids, vocabulary: Vocabulary) -> Iterator[bytes]:

@@ -20,6 +20,7 @@ from lstmgen.errors import CheckpointError, ConfigError, UnknownCharacterError
 
 CODE_POINTS = 0x110000
 NEWLINE = "\n"
+_BLOCK = 1 << 20
 
 _LOOK_ALIKES = (
     "'`\u2018\u2019\u201a\u201b\u2032",
@@ -44,6 +45,14 @@ def as_string(ids: Ids) -> str:
     if ids.dtype == np.uint8:
         return ids.tobytes().decode("latin-1")
     return ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def symbol_counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
+    """Count how often each symbol occurs in a text: (symbols,) -> (vocab,)."""
+    counts = np.zeros(vocab_size, np.int64)
+    for start in range(0, len(ids), _BLOCK):  # block by block, because bincount makes a copy of eight bytes per symbol
+        counts += np.bincount(ids[start : start + _BLOCK], minlength=vocab_size)
+    return counts
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,12 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lstmgen.config import BudgetUnit, ModelConfig, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.text.streams import ParallelStreams, ShuffledLines, TrainingText, line_items
-from lstmgen.text.vocabulary import Ids
+from lstmgen.text.vocabulary import Ids, symbol_counts
 
 PLANNED = frozenset(
     {
@@ -58,7 +57,6 @@ _LARGE_VOCABULARY_EMBEDDINGS = (128, 64, 32)  # the largest that fits
 _LARGE_VOCABULARY_LEARNING_RATE = 0.012
 _DROPOUT_WITH_SMOOTHING = 0.15  # where parts of the text have symbols of their own, its end is unlike the rest too
 _SMOOTHING_PER_UNSEEN, _LEAST_SMOOTHING, _MOST_SMOOTHING = 3.0, 0.01, 0.05
-_BLOCK = 1 << 22
 
 Speed = Callable[[ModelConfig], float]
 """How many symbols a network reads per second of training."""
@@ -114,29 +112,24 @@ def fit_to_vocabulary(
         choices.append(f"learning rate {training.learning_rate:g}")
     if choices:
         reasons.append(f"{', '.join(choices)}: the vocabulary is large ({vocab_size:,} symbols), and most are rare")
-    unseen = _unseen_fraction(ids, vocab_size)
-    smoothing = round(min(_MOST_SMOOTHING, _SMOOTHING_PER_UNSEEN * unseen), 3)
-    if "label_smoothing" in planned and smoothing >= _LEAST_SMOOTHING:
-        training = replace(training, label_smoothing=smoothing)
-        reasons.append(
-            f"label smoothing {smoothing:g}: on average {unseen:.1%} of a tenth of the text are symbols that the rest "
-            "does not have, so the network must expect new ones"
-        )
+    if "label_smoothing" in planned:
+        unseen = _unseen_fraction(ids, vocab_size)
+        smoothing = round(min(_MOST_SMOOTHING, _SMOOTHING_PER_UNSEEN * unseen), 3)
+        if smoothing >= _LEAST_SMOOTHING:
+            training = replace(training, label_smoothing=smoothing)
+            reasons.append(
+                f"label smoothing {smoothing:g}: on average {unseen:.1%} of a tenth of the text are symbols that the "
+                "rest does not have, so the network must expect new ones"
+            )
     return Plan(model, training, tuple(reasons))
 
 
 def _unseen_fraction(ids: Ids, vocab_size: int) -> float:
     """The fraction of a tenth of a text that are symbols which the other nine tenths do not have; the mean of ten."""
     bounds = np.linspace(0, len(ids), 11).astype(np.int64)
-    counts = np.stack([_counts(ids[start:stop], vocab_size) for start, stop in pairwise(bounds.tolist())])
+    counts = np.stack([symbol_counts(ids[start:stop], vocab_size) for start, stop in pairwise(bounds.tolist())])
     only_there = counts.sum(axis=0) == counts
     return float((counts * only_there).sum() / max(1, len(ids)))
-
-
-def _counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
-    """How often each symbol occurs, (vocab,)."""
-    blocks = (ids[start : start + _BLOCK] for start in range(0, len(ids), _BLOCK))
-    return sum((np.bincount(block, minlength=vocab_size) for block in blocks), np.zeros(vocab_size, np.int64))
 
 
 def make_plan(

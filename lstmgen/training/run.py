@@ -96,7 +96,7 @@ def prepare(
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
     keep_freed_memory()
-    if text.lines:
+    if text.lines and text.held_out_seed is None:
         text = replace(text, held_out_seed=training.seed)
     folders = _folders(run, text, model)
     _first_free(folders, run)  # fail before the text is read
