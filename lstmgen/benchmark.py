@@ -36,7 +36,6 @@ from lstmgen.network.kernels.fused import torch_lstm_runs_in_this_precision
 from lstmgen.network.model import Model
 from lstmgen.text.streams import ParallelStreams
 from lstmgen.training.machine import bfloat16_is_fast
-from lstmgen.training.memory import keep_freed_memory
 from lstmgen.training.trainer import Trainer, mixed
 
 VOCAB_SIZE = 65  # tiny-shakespeare's
@@ -113,7 +112,6 @@ def measure(
         precision: of the products in training; auto: the one in which a large product is faster.
         threads: how many to use; None: as many as torch would use.
     """
-    keep_freed_memory()
     torch.set_num_threads(threads or torch.get_num_threads())
     fast = bfloat16_is_fast()
     kinds = [Precision.FLOAT32, *([Precision.BFLOAT16] if fast else [])] if precision is Precision.AUTO else [precision]

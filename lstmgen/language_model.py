@@ -16,7 +16,7 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
-from lstmgen.checkpoint import Checkpoint, TrainingRecord, find_checkpoint, load_checkpoint
+from lstmgen.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from lstmgen.config import ModelConfig, OnUnknown, SamplingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.evaluation.characters import CharacterScore, score_characters
@@ -28,6 +28,7 @@ from lstmgen.generation.filters import build_filters, history_length
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Drawn, Ended, collect, draw_symbols
 from lstmgen.generation.saved_state import PromptState
+from lstmgen.record import TrainingRecord
 from lstmgen.text.streams import (
     Chunk,
     every_line,

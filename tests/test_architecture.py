@@ -13,9 +13,9 @@ import lstmgen
 PACKAGE = Path(lstmgen.__file__).parent
 
 LAYERS = [
-    {"errors"},
+    {"errors", "files"},
     {"config"},
-    {"text", "cells"},
+    {"text", "cells", "record"},
     {"network"},
     {"checkpoint"},
     {"generation"},

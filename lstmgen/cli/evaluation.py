@@ -187,8 +187,9 @@ def _dynamic_result(
     """Score a copy of the model that goes on learning, and save the copy if there is a folder for it."""
     import torch
 
-    from lstmgen.checkpoint import BEST, HELD_OUT, save_checkpoint
+    from lstmgen.checkpoint import BEST, save_checkpoint
     from lstmgen.evaluation.dynamic import AdaptingModel
+    from lstmgen.record import HELD_OUT
 
     torch.set_num_threads(choices.threads or 1)  # the products of a single stream are too small for several threads
     adapting = AdaptingModel(checkpoint, own.training, DynamicConfig())

@@ -33,7 +33,7 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
                 "parameters": network.parameter_count(),
                 "model": to_mapping(model),
                 "vocabulary": loaded.vocabulary.to_mapping(),
-                "record": to_mapping(record),
+                "record": record.to_mapping(),
                 "weights": {name: list(shape) for name, shape in network.shapes().items()},
                 "resumable": bool(loaded.extra),
             }
@@ -44,7 +44,7 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         cell += f", peepholes on {', '.join(model.peepholes)}"
     if model.cell is CellKind.GRU:
         cell += f", reset {model.reset} the recurrent product"
-    text, training = record.text, record.training
+    text, training, position = record.text, record.training, record.position
     characters = loaded.vocabulary.characters
     vocabulary = f"{len(loaded.vocabulary):,} {text.vocabulary}"
     if characters:
@@ -64,14 +64,14 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         "text SHA-256": record.text_sha256,
         "held out": text.held_out_part,
         "budget": str(training.budget),
-        "trained": f"{record.step:,} steps, {record.epoch} whole epochs, {record.symbols_read:,} symbols read, "
+        "trained": f"{position.step:,} steps, {position.epoch} whole epochs, {position.symbols_read:,} symbols read, "
         f"{duration(record.seconds)}",
         "training": f"batch {training.batch_size} x {training.chunk_length}, learning rate {training.learning_rate:g}, "
         f"weight decay {training.weight_decay:g}, clip {training.clip:g}, dropout {training.dropout:g}, "
         f"weight drop {training.weight_drop:g}, label smoothing {training.label_smoothing:g}, seed {training.seed}",
         "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}",
         "validation": "none" if record.validation_nats is None else f"{record.validation_nats:.4f} nats per character",
-        "best of the run": "none" if record.best_nats is None else f"{record.best_nats:.4f} nats per character",
+        "best of the run": "none" if position.best_nats is None else f"{position.best_nats:.4f} nats per character",
         "adapted to": ", ".join(record.adapted_to) or "no text",
         "written by": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
         "can be resumed": "yes" if loaded.extra else f"not this file; the run, from its {LAST}" if resumable else "no",

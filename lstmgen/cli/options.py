@@ -20,8 +20,9 @@ from lstmgen.cli.render import note
 from lstmgen.config import Device, OnUnknown, Option, Peephole, option_names
 
 if TYPE_CHECKING:
-    from lstmgen.checkpoint import Checkpoint, TrainingRecord
+    from lstmgen.checkpoint import Checkpoint
     from lstmgen.generation.engine import Engine
+    from lstmgen.record import TrainingRecord
 
 CheckpointArgument = Annotated[
     str | None,

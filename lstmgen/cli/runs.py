@@ -81,7 +81,7 @@ def _list(folders: Sequence[Path], json: bool) -> None:
         except CheckpointError as error:
             note(f"lstmgen: {error}")
             continue
-        model, record = checkpoint.model, newest.record
+        model, record, position = checkpoint.model, newest.record, newest.record.position
         saved = datetime.fromtimestamp((run / BEST).stat().st_mtime).astimezone()
         parameters = checkpoint.network.parameter_count()
         if json:
@@ -92,9 +92,9 @@ def _list(folders: Sequence[Path], json: bool) -> None:
                     "network": str(model),
                     "parameters": parameters,
                     "text": list(record.text.sources),
-                    "step": record.step,
+                    "step": position.step,
                     "seconds": record.seconds,
-                    "validation_nats": record.best_nats,
+                    "validation_nats": position.best_nats,
                     "saved": saved.isoformat(timespec="seconds"),
                 }
             )
@@ -104,9 +104,9 @@ def _list(folders: Sequence[Path], json: bool) -> None:
             str(model),
             count(parameters),
             printable(", ".join(record.text.sources), single_line=True),
-            f"{record.step:,}",
+            f"{position.step:,}",
             duration(record.seconds),
-            "-" if record.best_nats is None else f"{record.best_nats:.4f}",
+            "-" if position.best_nats is None else f"{position.best_nats:.4f}",
             f"{saved:%Y-%m-%d %H:%M}",
         )
     if table.row_count:

@@ -3,8 +3,8 @@
 Knows: what a training record stores about its text. Does not know: networks or scores.
 """
 
-from lstmgen.checkpoint import HELD_OUT, TrainingRecord
 from lstmgen.errors import TextError
+from lstmgen.record import HELD_OUT, TrainingRecord
 from lstmgen.text.corpus import SplitText, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Ids, Vocabulary

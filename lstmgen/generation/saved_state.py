@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lstmgen.errors import CheckpointError
+from lstmgen.files import new_file
 from lstmgen.generation.engine import EngineOutput
 from lstmgen.network.architecture import Network, map_state
 from lstmgen.text.vocabulary import Ids
@@ -43,7 +44,7 @@ def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None
         path: a file that does not exist yet.
         model: the fingerprint of the model that read the prompt.
 
-    Raises CheckpointError if the file exists or cannot be created.
+    Raises CheckpointError if the file exists or cannot be written.
     """
     fields: list[NDArray[np.float32]] = []
     map_state(fields.append, prompt_state.output.state)
@@ -52,7 +53,7 @@ def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None
     tensors["text"] = np.asarray(prompt_state.text[-RECENT:], np.int64)
     content = save(tensors, {"format": _FORMAT, "model": json.dumps(model)})
     try:
-        with path.open("xb") as file:
+        with new_file(path) as file:
             file.write(content)
     except FileExistsError as error:
         raise CheckpointError(
