@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from lstmgen.checkpoint import load_checkpoint
+from lstmgen.errors import TrainingError
 from lstmgen.language_model import load
+from lstmgen.training.trainer import Trainer
 from tests.command_line import controls, done, files_below, problem, start, usage_error
 from tests.conftest import FABLE
 
@@ -309,6 +311,18 @@ def test_a_preview_that_the_text_cannot_begin_is_a_problem() -> None:
 def test_lines_need_lines() -> None:
     Path("one.txt").write_text("a single line", encoding="utf-8")
     assert "--lines" in problem("train", "one.txt", "--lines", "--steps", 1, *SMALL)
+
+
+def test_training_that_fails_before_its_first_save_leaves_no_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TrainingError("the loss is not a number")
+
+    before = set(folder.rglob("*"))
+    monkeypatch.setattr(Trainer, "step", fail)
+    assert "not a number" in problem("train", "fable.txt", "--steps", 5, "--threads", 1, "-q", *SMALL)
+    assert set(folder.rglob("*")) == before
 
 
 # Texts of every kind

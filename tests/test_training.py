@@ -1,5 +1,6 @@
 """Training: it learns, it resumes exactly, evaluating leaves it alone, budgets are kept."""
 
+import ctypes
 import json
 import math
 from collections.abc import Callable
@@ -450,6 +451,13 @@ def test_preparing_writes_nothing() -> None:
     before = files()
     prepare()
     assert files() == before
+
+
+def test_only_a_command_changes_how_the_process_keeps_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[object] = []
+    monkeypatch.setattr(ctypes, "CDLL", loaded.append)
+    run_to_end(prepare(replace(QUICK, budget=Budget(1, BudgetUnit.STEPS))))
+    assert loaded == []
 
 
 def test_runs_that_are_prepared_at_the_same_time_get_folders_of_their_own() -> None:

@@ -19,7 +19,7 @@ from lstmgen.text.vocabulary import Ids, Vocabulary
 
 @contextmanager
 def _errors_named(path: Path, option: str = "--output") -> Iterator[None]:
-    """Raise ConfigError, naming the option, in place of an error of the file that it names."""
+    """Turn an OSError of a new file into a ConfigError that names the option."""
     try:
         yield
     except FileExistsError as error:

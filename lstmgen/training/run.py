@@ -162,7 +162,8 @@ def resume(
         device: where to compute from now on.
         threads: the number of threads; None: the same as before.
 
-    Raises CheckpointError, and ConfigError if the run's budget is used up.
+    Raises CheckpointError if the run cannot be resumed, TextError if its text cannot be read or has changed, and
+    ConfigError for a device that this machine does not have.
     """
     path = find_checkpoint(run, LAST)
     checkpoint = load_checkpoint(path)
