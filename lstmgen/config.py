@@ -262,14 +262,6 @@ class ModelConfig:
         require(len(self.peepholes) > 0, "--peepholes", "(none)", "name at least one gate, or use --cell lstm")
         object.__setattr__(self, "peepholes", tuple(gate for gate in Peephole if gate in self.peepholes))
 
-    def __str__(self) -> str:
-        text = f"{self.num_layers} x {self.hidden_size} {self.cell}"
-        if self.cell is CellKind.GRU:
-            text += f", reset {self.reset}"
-        if self.cell is CellKind.PEEPHOLE and len(self.peepholes) < len(Peephole):
-            text += f", {' and '.join(self.peepholes)}"
-        return text + (f", attention {self.attention}" if self.attention else "")
-
 
 @dataclass(frozen=True)
 class Budget:

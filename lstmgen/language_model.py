@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from lstmgen.evaluation.lines import LineScore, lines_in_context, separate_lines
 from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.evaluation.score import Predictions, Score, predict, score
 from lstmgen.generation.engine import Engine, EngineOutput, NumpyEngine, read_text
-from lstmgen.generation.filters import build_filters, history_length
+from lstmgen.generation.filters import Batch, build_filters
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Drawn, Ended, collect, draw_symbols
 from lstmgen.generation.saved_state import PromptState
@@ -42,21 +42,6 @@ from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
 
 _SCORING_ROWS = 32
 _LINES_AT_ONCE = 64
-
-
-class SamplingChoices(TypedDict, total=False):
-    """The options for one sample: fields of `SamplingConfig` by name; an option that is left out has its default."""
-
-    length: int
-    temperature: float
-    word_temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    min_p: float | None
-    no_repeat: int | None
-    max_copy: int | None
-    match: str | None
-    stop: tuple[str, ...]
 
 
 class LanguageModel:
@@ -89,7 +74,7 @@ class LanguageModel:
         *,
         seed: int | None = None,
         on_unknown: str = OnUnknown.ERROR,
-        **choices: Unpack[SamplingChoices],
+        **choices: Any,
     ) -> str:
         """Generate one text.
 
@@ -117,7 +102,7 @@ class LanguageModel:
         *,
         seed: int | None = None,
         on_unknown: str = OnUnknown.ERROR,
-        **choices: Unpack[SamplingChoices],
+        **choices: Any,
     ) -> Iterator[str]:
         """Generate one text piece by piece, the prompt first; the arguments are those of `sample`.
 
@@ -160,17 +145,18 @@ class LanguageModel:
         Raises UnknownCharacterError for a stop text, ConfigError for a regular expression that cannot be matched, and
         TextError if the training text is needed and cannot be read.
         """
-        rows, end = config.samples * config.best_of, self.item_end
-        training = self.training_index() if config.max_copy is not None else None
         output = EngineOutput(prompt_state.output.logits, self.engine.from_numpy(prompt_state.output.state))
+        batch = Batch(config, self.vocabulary, prompt_state.text, self.item_end, self.training_index)
+        filters = build_filters(batch)
+        history_length = max(each.history_length for each in filters)
         return draw_symbols(
             self.engine,
-            output.repeated(rows),
-            History(prompt_state.text, rows, history_length(config)),
-            build_filters(config, self.vocabulary, prompt_state.text, training, end),
+            output.repeated(batch.rows),
+            History(prompt_state.text, batch.rows, history_length),
+            filters,
             length=config.length,
             seed=seed,
-            end=end,
+            end=self.item_end,
             stops=[as_string(self.vocabulary.encode(stop, where="stop text")) for stop in config.stop],
         )
 

@@ -5,7 +5,7 @@ Knows: its options, and how the contents of a checkpoint are shown. Does not kno
 
 from lstmgen.cli.options import CheckpointArgument, Json
 from lstmgen.cli.render import count, duration, plural, print_facts, print_json
-from lstmgen.config import CellKind, to_mapping
+from lstmgen.config import to_mapping
 
 EXAMPLES = """Examples:
 
@@ -39,11 +39,6 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
             }
         )
         return
-    cell = str(model.cell)
-    if model.cell is CellKind.PEEPHOLE:
-        cell += f", peepholes on {', '.join(model.peepholes)}"
-    if model.cell is CellKind.GRU:
-        cell += f", reset {model.reset} the recurrent product"
     text, training = record.text, record.training
     characters = loaded.vocabulary.characters
     vocabulary = f"{len(loaded.vocabulary):,} {text.vocabulary}"
@@ -53,7 +48,7 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         vocabulary += " ... (--json shows all)"
     facts = {
         "checkpoint": str(path),
-        "cell": cell,
+        "cell": str(network.cells[0]),
         "layers": f"{model.num_layers} of {model.hidden_size} units, embedding size {model.embedding_size}",
         "output layer": "tied to the embedding" if model.tied else "not tied to the embedding",
         "attention": f"to the last {model.attention} outputs" if model.attention else "none",

@@ -81,7 +81,7 @@ def _list(folders: Sequence[Path], json: bool) -> None:
         except CheckpointError as error:
             note(f"lstmgen: {error}")
             continue
-        model, record = checkpoint.model, newest.record
+        record = newest.record
         saved = datetime.fromtimestamp((run / BEST).stat().st_mtime).astimezone()
         parameters = checkpoint.network.parameter_count()
         if json:
@@ -89,7 +89,7 @@ def _list(folders: Sequence[Path], json: bool) -> None:
                 {
                     "run": run_name(run),
                     "checkpoint": str(run / BEST),
-                    "network": str(model),
+                    "network": str(checkpoint.network),
                     "parameters": parameters,
                     "text": list(record.text.sources),
                     "step": record.step,
@@ -101,7 +101,7 @@ def _list(folders: Sequence[Path], json: bool) -> None:
             continue
         table.add_row(
             printable(run_name(run), single_line=True),
-            str(model),
+            str(checkpoint.network),
             count(parameters),
             printable(", ".join(record.text.sources), single_line=True),
             f"{record.step:,}",

@@ -28,7 +28,6 @@ from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json
 from lstmgen.config import (
     Budget,
     BudgetUnit,
-    CellKind,
     Device,
     ModelConfig,
     TextConfig,
@@ -217,8 +216,11 @@ def _refuse_with_resume(given: Given, *, parameters: int | None, run: str | None
 
 def _refuse_unused(given: Given) -> None:
     """Raise BadParameter for an option that the chosen cell would ignore."""
-    cell = given["cell"] or ModelConfig.cell
-    for name, needed in (("peepholes", CellKind.PEEPHOLE), ("reset", CellKind.GRU)):
-        if given[name] is not None and cell is not needed:
-            name = option_names(ModelConfig, name)[0]
-            raise typer.BadParameter(f"{name} is for --cell {needed}; this is --cell {cell}")
+    from lstmgen.cells import CELLS, cell_options
+
+    chosen = given["cell"] or ModelConfig.cell
+    for other, kind in CELLS.items():
+        for name in set(cell_options(kind)) - set(cell_options(CELLS[chosen])):
+            if given[name] is not None:
+                option = option_names(ModelConfig, name)[0]
+                raise typer.BadParameter(f"{option} is for --cell {other}; this is --cell {chosen}")

@@ -83,18 +83,27 @@ class Automaton:
         return bool(self._distance[state] == 0)
 
 
-def match(automaton: Automaton, length: int, rows: int, end: int | None = None) -> Filter:
+def match(expression: str, characters: Sequence[str], length: int, rows: int, end: int | None) -> Filter:
     """Allow only symbols that lead to a match; where the text is a match, allow its end as well.
 
     Args:
-        automaton: the automaton of the expression.
+        expression: the regular expression.
+        characters: the character of each id; empty for an id that no match may contain.
         length: the maximum number of symbols of a sample; -1: no maximum.
         rows: the number of samples.
         end: the symbol with which the model itself ends a sample; None if it does not.
 
     Returns:
         A filter that adds one column to the logits; drawing that column ends the sample.
+
+    Raises ConfigError for an expression that cannot be read, or that no sample of this length matches.
     """
+    automaton = Automaton(expression, characters)
+    if 0 <= length < automaton.shortest:
+        raise ConfigError(
+            f"--match {expression!r}: its shortest match has {automaton.shortest} characters, "
+            f"--length is {length}; give a larger --length"
+        )
     states = [0] * rows
 
     def apply(logits: FloatArray, history: History) -> FloatArray:
@@ -113,7 +122,7 @@ def match(automaton: Automaton, length: int, rows: int, end: int | None = None) 
                     filtered[row, vocab_size] = np.logaddexp.reduce(logits[row, ~allowed])
         return filtered
 
-    return apply
+    return Filter(apply, history_length=1)
 
 
 def _parse(expression: str) -> Any:
