@@ -59,7 +59,7 @@ def score_json(score: Score) -> dict[str, float]:
 
 
 def _result_json(result: EvaluationResult) -> dict[str, Any]:
-    interval = result.blocks.interval()
+    interval = result.interval
     return {
         "protocol": result.protocol,
         **score_json(result.score),
@@ -129,7 +129,7 @@ def _table(group: Sequence[Evaluation], best: Evaluation) -> Table:
             table.add_row(
                 printable(name, single_line=True),
                 f"{score.nats_per_character:.4f}",
-                _range(result.blocks.interval()),
+                _range(result.interval),
                 f"{score.bits_per_character:.3f}",
                 f"{score.perplexity:.3f}",
                 f"{score.accuracy:.1%}",

@@ -14,7 +14,7 @@ from lstmgen.checkpoint import HELD_OUT, Checkpoint, checkpoint_name
 from lstmgen.config import DynamicConfig, NoveltyConfig, OnUnknown, TextConfig, require
 from lstmgen.errors import TextError
 from lstmgen.evaluation.baselines import Baseline, baselines
-from lstmgen.evaluation.confidence import Blocks
+from lstmgen.evaluation.confidence import Blocks, Interval
 from lstmgen.evaluation.novelty import Novelty, compare_copying
 from lstmgen.evaluation.own_text import NAME_A_TEXT, adaptation_notes, read_own_text, require_held_out
 from lstmgen.evaluation.score import Predictions, Reader, Score, add_up, exact_protocol, predict
@@ -64,7 +64,12 @@ class EvaluationResult:
 
     protocol: str
     score: Score
-    blocks: Blocks  # `blocks.interval()` is the confidence interval
+    blocks: Blocks
+
+    @property
+    def interval(self) -> Interval | None:
+        """The confidence interval of the nats per character; None: the text is too short for one."""
+        return self.blocks.interval()
 
 
 @dataclass(frozen=True)
