@@ -170,6 +170,7 @@ def test_a_model_of_bytes_is_scored_per_byte() -> None:
     assert re.search(r"^bytes +5 predicted$", shown, re.MULTILINE)
 
 
+@pytest.mark.usefixtures("nowhere")
 def test_characters_of_several_bytes_are_whole() -> None:
     untrained_run("octets", None)
     text = "é€🙂a"
