@@ -79,6 +79,7 @@ def test_a_string_is_the_text_itself() -> None:
 
 def test_what_is_not_asked_for_is_not_measured() -> None:
     found = lstmgen.load("fable").evaluate(FABLE, baselines=False)
+    assert len(repr(found)) < 500  # fits a screen
     assert (found.window, found.dynamic, found.adapted, found.novelty, found.writing) == (None,) * 5
     assert (found.others, list(found.baselines), found.notes) == ({}, [], ())
 

@@ -6,7 +6,7 @@ Does not know: how results are shown, or where an adapted copy is saved.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -64,7 +64,7 @@ class EvaluationResult:
 
     protocol: str
     score: Score
-    blocks: Blocks
+    blocks: Blocks = field(repr=False)
 
     @property
     def interval(self) -> Interval | None:
@@ -79,11 +79,11 @@ class Evaluation:
     checkpoint: Path | None  # None: the model has no file
     text: str  # its name
     unit: str  # character or byte
-    trained_on: tuple[str, TextConfig, Vocabulary]  # models with the same value have the same baselines on a text
+    trained_on: tuple[str, TextConfig, Vocabulary] = field(repr=False)  # with the same, a text has the same baselines
     exact: EvaluationResult
     window: EvaluationResult | None = None
     dynamic: EvaluationResult | None = None
-    adapted: Checkpoint | None = None  # the copy that went on learning for `dynamic`
+    adapted: Checkpoint | None = field(default=None, repr=False)  # the copy that went on learning for `dynamic`
     novelty: Novelty | None = None
     writing: NoveltyConfig | None = None  # how the model wrote the text for `novelty`
     baselines: Sequence[Baseline] = ()
@@ -150,7 +150,7 @@ def evaluate_model(
     checkpoint = model.checkpoint
     record, vocabulary, lines = checkpoint.record, checkpoint.vocabulary, checkpoint.record.text.lines
     if window is not None:
-        require(window >= 1, "--window", window, "give the symbols of a window, at least 1")
+        require(window >= 1, "--window", window, "give how many symbols a window has, at least 1")
         require(not lines, "--window", window, "this model reads each line by itself; leave it out")
     adapts_to = HELD_OUT if text is None else text.name
     text, own = _texts(checkpoint, text, required=dynamic or novelty is not None, baselines=baselines)

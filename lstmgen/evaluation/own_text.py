@@ -1,4 +1,4 @@
-"""Read the text of a checkpoint again: the part it was trained on, and the part that was held out.
+"""Read the text of a checkpoint again: the part it was trained on, its index, and the part that was held out.
 
 Knows: what a training record stores about its text. Does not know: networks or scores.
 """
