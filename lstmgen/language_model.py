@@ -85,9 +85,8 @@ class LanguageModel:
             TextError: `max_copy` needs the training text, and it cannot be read.
         """
         if choices.get("length", 0) < 0:
-            raise ConfigError(
-                f"length {choices['length']}: sample() cannot return an endless text; iterate over stream() instead"
-            )
+            remedy = "sample() cannot return an endless text; iterate over stream() instead"
+            raise ConfigError("length", choices["length"], remedy)
         return "".join(self.stream(prompt, seed=seed, on_unknown=on_unknown, **choices))
 
     def stream(
@@ -270,7 +269,7 @@ class LanguageModel:
         if not (separate or self.lines):
             return lines_in_context(self.engine, blocks, newline)
         if newline is None:
-            raise ConfigError("--separate: the model has never seen a line feed; leave it out")
+            raise ConfigError("separate", True, "the model has never seen a line feed; leave it out")
         return separate_lines(self.engine, blocks, newline)
 
 

@@ -93,6 +93,8 @@ class ProgressDisplay:
 
 def show_plan(plan: Planned, quiet: bool) -> None:
     """Show the plan in a few lines."""
+    from lstmgen.network.architecture import build_network
+
     training = plan.training
     budget = training["budget"]
     amount = duration(budget["amount"]) if budget["unit"] == "seconds" else f"{budget['amount']:.12g} {budget['unit']}"
@@ -101,7 +103,7 @@ def show_plan(plan: Planned, quiet: bool) -> None:
     note(
         f"text     {', '.join(plan.text)}: {plan.training_symbols:,} symbols to learn from, "
         f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct\n"
-        f"network  {from_mapping(ModelConfig, plan.model)}, {_parameters(plan)}\n"
+        f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}\n"
         f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
         f"{training['learning_rate']:g}, weight decay {training['weight_decay']:g}, "
         f"dropout {training['dropout']:g}{weight_drop}{smoothing}; "

@@ -15,7 +15,6 @@ from rich.table import Table
 
 from lstmgen.cli.options import Json
 from lstmgen.cli.render import count, duration, note, print_json, print_table, printable, put
-from lstmgen.config import require
 from lstmgen.errors import CheckpointError, ConfigError
 
 EXAMPLES = """Examples:
@@ -122,7 +121,8 @@ def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
     from lstmgen.training.log import read_log
 
     kind = "" if output is None else output.suffix.lower().removeprefix(".")
-    require(output is None or kind in FORMATS, "--output", output, "give a name that ends in .png or .svg")
+    if output is not None and kind not in FORMATS:
+        raise ConfigError("output", output, "give a name that ends in .png or .svg")
     curves = {run_name(path.parent): read_log(path.with_name(LOG)) for path in checkpoints}
     unit = " or ".join(sorted({load_checkpoint(path).vocabulary.unit for path in checkpoints}))
     try:
@@ -132,7 +132,7 @@ def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
             return
         content = picture(curves, unit, kind)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"--plot: {error.name} is not installed; pip install {error.name}") from error
+        raise ConfigError("plot", True, f"{error.name} is not installed; pip install {error.name}") from error
     with whole_file(output) as file:
         file.write(content)
     note(f"the chart is {output}")

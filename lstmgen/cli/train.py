@@ -24,7 +24,7 @@ from lstmgen.cli.options import (
     parse_duration,
 )
 from lstmgen.cli.progress import ProgressDisplay, show_end, show_plan
-from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json
+from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json, with_options
 from lstmgen.config import (
     Budget,
     BudgetUnit,
@@ -32,7 +32,6 @@ from lstmgen.config import (
     ModelConfig,
     TextConfig,
     TrainingConfig,
-    option_names,
 )
 from lstmgen.training.events import Finished, is_logged, to_mapping
 
@@ -223,5 +222,5 @@ def _refuse_unused(given: Given) -> None:
     for other, kind in CELLS.items():
         for name in set(cell_options(kind)) - set(cell_options(CELLS[chosen])):
             if given[name] is not None:
-                option = option_names(ModelConfig, name)[0]
-                raise typer.BadParameter(f"{option} is for --cell {other}; this is --cell {chosen}")
+                message = f"`{name}` is for `cell` {other}; this is `cell` {chosen}"
+                raise typer.BadParameter(with_options(message))

@@ -44,7 +44,7 @@ def index_training_text(record: TrainingRecord, vocabulary: Vocabulary, path: Pa
     name = f"{record.text_sha256} {record.text.validation} {record.text.held_out_seed}"
     index = None if path is None else SuffixIndex.load(path, name)
     if index is None:
-        own = read_own_text(record, vocabulary, remedy="leave out --max-copy, which needs that text")
+        own = read_own_text(record, vocabulary, remedy="leave out `max_copy`, which needs that text")
         index = SuffixIndex.build(own.training)
         if path is not None:
             with suppress(OSError):  # if the folder is not writable, the index is built again each time
