@@ -188,7 +188,7 @@ def _training_speed(
     symbols = training.batch_size * training.chunk_length
     gigaflops = _FLOPS_PER_WEIGHT * _weights_per_symbol(network) * symbols / statistics.median(ours) / 1e9
     return TrainingSpeed(
-        network=str(model),
+        network=str(network),
         characters_per_second=symbols / statistics.median(ours),
         gigaflops=gigaflops,
         share_of_peak=gigaflops / peak,
@@ -211,7 +211,7 @@ def _sampling_speed(model: ModelConfig, samples: int, precision: Precision, bare
         cells.append(bare.submit(_bare_sampling_seconds, True, model, samples, precision).result())
     ours_speed, whole_speed, cell_speed = (samples / statistics.median(seconds) for seconds in (ours, whole, cells))
     ratio = ours_speed / max(whole_speed, cell_speed)
-    return SamplingSpeed(str(model), samples, ours_speed, whole_speed, cell_speed, ratio)
+    return SamplingSpeed(str(network), samples, ours_speed, whole_speed, cell_speed, ratio)
 
 
 def _torch_lstm_runs(precision: Precision) -> bool:

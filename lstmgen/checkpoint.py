@@ -204,20 +204,20 @@ def list_runs() -> list[Path]:
     return sorted(runs, key=lambda run: (max(file.stat().st_mtime for file in run.glob("*.safetensors")), run.name))
 
 
-def run_folder(name: str, option: str) -> Path:
-    """The folder of a run of this name; raises ConfigError, naming the option, if it is not a valid name."""
+def run_folder(name: str, setting: str) -> Path:
+    """The folder of a run of this name; raises ConfigError, naming the setting, if it is not a valid name."""
     if not re.fullmatch(r"\w[\w.+-]*", name) or len(name) > LONGEST_NAME:
         shown = name[:LONGEST_NAME] or "(an empty name)"
         remedy = f"give a short name of letters, digits, - and _; the run goes to {RUNS_FOLDER / 'NAME'}"
-        raise ConfigError(f"{option} {shown}: {remedy}")
+        raise ConfigError(setting, shown, remedy)
     return RUNS_FOLDER / name
 
 
-def new_run_folder(name: str, option: str) -> Path:
-    """The folder of a new run; raises ConfigError, naming the option, if the name is not valid or the run exists."""
-    folder = run_folder(name, option)
+def new_run_folder(name: str, setting: str) -> Path:
+    """The folder of a new run; raises ConfigError, naming the setting, if the name is not valid or the run exists."""
+    folder = run_folder(name, setting)
     if folder.exists():
-        raise ConfigError(f"{option} {name}: {folder} exists, and is not overwritten; give another name")
+        raise ConfigError(setting, name, f"{folder} exists, and is not overwritten; give another name")
     return folder
 
 

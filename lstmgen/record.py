@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from lstmgen.config import Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
-from lstmgen.errors import ConfigError
+from lstmgen.errors import CheckpointError
 
 HELD_OUT = "the held-out text"
 """The name in `TrainingRecord.adapted_to` of the part of the model's own text that was held out from training."""
@@ -63,12 +63,12 @@ class TrainingRecord:
 
     @staticmethod
     def from_mapping(values: Mapping[str, Any]) -> "TrainingRecord":
-        """Build a record from what `to_mapping` returned; raises ConfigError as `config.from_mapping` does."""
+        """Build a record from what `to_mapping` returned; raises CheckpointError."""
         names = {field.name for field in fields(Position)}
         position = {name: value for name, value in values.items() if name in names}
         others = {name: value for name, value in values.items() if name not in names}
         return replace(from_mapping(TrainingRecord, others), position=from_mapping(Position, position))
 
 
-def _impossible() -> ConfigError:
-    return ConfigError("its training record holds numbers that training cannot give")
+def _impossible() -> CheckpointError:
+    return CheckpointError("its training record holds numbers that training cannot give")

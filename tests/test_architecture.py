@@ -39,6 +39,9 @@ TORCH = (
 )
 """The only places that may import torch at module level."""
 
+WITHOUT_TORCH = ("network/kernels/__init__.py", "network/kernels/numpy_layers.py")
+"""The exceptions in these places."""
+
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -81,7 +84,7 @@ def test_imports_point_down() -> None:
 
 def test_torch_is_imported_only_where_networks_learn() -> None:
     for name, tree in modules():
-        if name.startswith(TORCH):
+        if name.startswith(TORCH) and name not in WITHOUT_TORCH:
             continue
         tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
         assert not any(target.split(".")[0] == "torch" for target in imported(tree)), name
@@ -96,14 +99,6 @@ def test_the_core_neither_prints_nor_reads_arguments() -> None:
         }
         assert not calls & {"print", "input"}, name
         assert not {"typer", "rich", "tqdm"} & {target.split(".")[0] for target in imported(tree)}, name
-
-
-def test_every_module_says_what_it_knows() -> None:
-    """A cell says its gate order instead: the rest of what it knows is its equations."""
-    for name, tree in modules():
-        docstring = ast.get_docstring(tree) or ""
-        knows = "Knows:" in docstring and "Does not know:" in docstring
-        assert knows or "Gate order" in docstring or name == "__main__.py", name
 
 
 @pytest.mark.parametrize(

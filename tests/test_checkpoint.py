@@ -34,7 +34,7 @@ from lstmgen.config import (
     VocabularyKind,
     to_mapping,
 )
-from lstmgen.errors import CheckpointError, ConfigError
+from lstmgen.errors import CheckpointError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.record import Position, TrainingRecord
@@ -196,7 +196,7 @@ def test_a_checkpoint_of_an_older_version_is_read_and_written_byte_for_byte(tmp_
     ],
 )
 def test_a_record_that_training_cannot_have_written_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(CheckpointError):
         TrainingRecord.from_mapping({**OLDER_RECORD, **change})
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lstmgen.config import Finish, SamplingConfig, VocabularyKind
 from lstmgen.errors import ConfigError
 from lstmgen.generation.engine import NumpyEngine, read_text
-from lstmgen.generation.filters import build_filters, history_length
+from lstmgen.generation.filters import Batch, Filter, build_filters
 from lstmgen.generation.filters.temperature import apply_temperature, word_temperature
 from lstmgen.generation.filters.truncation import min_p, top_k, top_p
 from lstmgen.generation.history import History
@@ -45,7 +45,7 @@ def probabilities(logits: Sequence[float]) -> NDArray[np.float64]:
 
 @given(logits=some_logits, count=st.integers(1, 12))
 def test_top_k_keeps_the_most_likely_and_their_ties(logits: list[float], count: int) -> None:
-    after = kept(top_k(count)(array(logits), NOTHING))
+    after = kept(top_k(count).apply(array(logits), NOTHING))
     limit = sorted(logits, reverse=True)[min(count, len(logits)) - 1]
     assert after == {symbol for symbol, logit in enumerate(logits) if logit >= limit and logit > -math.inf}
 
@@ -53,7 +53,7 @@ def test_top_k_keeps_the_most_likely_and_their_ties(logits: list[float], count: 
 @given(logits=some_logits, least=st.floats(0, 1))
 def test_top_p_keeps_the_fewest_that_reach_the_probability(logits: list[float], least: float) -> None:
     assume(max(logits) > -math.inf)
-    after = kept(top_p(least)(array(logits), NOTHING))
+    after = kept(top_p(least).apply(array(logits), NOTHING))
     probability = probabilities(logits)
     assert probability[sorted(after)].sum() >= least - 1e-6
     smallest = min(probability[symbol] for symbol in after)
@@ -65,7 +65,7 @@ def test_top_p_keeps_the_fewest_that_reach_the_probability(logits: list[float], 
 @given(logits=some_logits, fraction=st.floats(0, 1))
 def test_min_p_keeps_what_is_not_too_far_from_the_most_likely(logits: list[float], fraction: float) -> None:
     assume(max(logits) > -math.inf)
-    after = kept(min_p(fraction)(array(logits), NOTHING))
+    after = kept(min_p(fraction).apply(array(logits), NOTHING))
     probability = probabilities(logits)
     for symbol, logit in enumerate(logits):
         ratio = probability[symbol] / probability.max()
@@ -74,9 +74,9 @@ def test_min_p_keeps_what_is_not_too_far_from_the_most_likely(logits: list[float
 
 
 @given(logits=some_logits, choice=st.sampled_from([top_k(2), top_p(0.5), min_p(0.2)]))
-def test_truncation_changes_nothing_of_what_it_keeps(logits: list[float], choice: object) -> None:
+def test_truncation_changes_nothing_of_what_it_keeps(logits: list[float], choice: Filter) -> None:
     before = array(logits)
-    after = choice(before.copy(), NOTHING)  # type: ignore[operator]
+    after = choice.apply(before.copy(), NOTHING)
     assert all(after[0, symbol] == before[0, symbol] for symbol in kept(after))
     assert (max(logits) == -math.inf) == (len(kept(after)) == 0)
 
@@ -96,7 +96,7 @@ def test_a_word_may_begin_at_another_temperature() -> None:
     logits: NDArray[np.float32] = np.tile(np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], np.float32), (3, 1))
     history = History(np.zeros(0, np.int64), 3, length=1)
     history.tails = [chr(4), chr(1), ""]
-    after = word_temperature(2.0, 0.5, LETTERS.word_symbols())(logits, history)
+    after = word_temperature(2.0, 0.5, LETTERS.word_symbols()).apply(logits, history)
     assert np.ptp(after, axis=-1).tolist() == [12.0, 3.0, 3.0]
 
 
@@ -106,19 +106,19 @@ def written(config: SamplingConfig, prompt: str = "", training: str = "", end: i
     assert len(LETTERS) == VOCAB_SIZE
     engine = NumpyEngine(network, single(random_weights(network)))
     text = LETTERS.encode(prompt)
-    index = SuffixIndex.build(LETTERS.encode(training).astype(np.uint8))
-    rows = config.samples * config.best_of
+    batch = Batch(config, LETTERS, text, end, lambda: SuffixIndex.build(LETTERS.encode(training).astype(np.uint8)))
+    filters = build_filters(batch)
     drawn = draw_symbols(
         engine,
-        read_text(engine, text if prompt else np.array([0]), engine.initial_state(1)).repeated(rows),
-        History(text, rows, history_length(config)),
-        build_filters(config, LETTERS, text, index, end),
+        read_text(engine, text if prompt else np.array([0]), engine.initial_state(1)).repeated(batch.rows),
+        History(text, batch.rows, max(each.history_length for each in filters)),
+        filters,
         length=config.length,
         seed=3,
         end=end,
         stops=["".join(map(chr, LETTERS.encode(stop))) for stop in config.stop],
     )
-    return collect(drawn, rows)
+    return collect(drawn, batch.rows)
 
 
 def texts(samples: list[Sample]) -> list[str]:
@@ -200,8 +200,9 @@ def test_a_match_ends_with_the_probability_of_all_symbols_that_cannot_continue_i
     engine = NumpyEngine(network, weights)
     config = SamplingConfig(length=50, match="[ab]*", temperature=1.0, samples=4000)
     prompt_output = read_text(engine, np.array([0]), engine.initial_state(1)).repeated(config.samples)
-    history = History(np.zeros(0, np.int64), config.samples, history_length(config))
-    filters = build_filters(config, LETTERS, np.zeros(0, np.int64), None, None)
+    nothing = np.zeros(0, np.int64)
+    history = History(nothing, config.samples, length=1)
+    filters = build_filters(Batch(config, LETTERS, nothing, None, lambda: SuffixIndex.build(nothing)))
     samples = collect(draw_symbols(engine, prompt_output, history, filters, length=50, seed=1), config.samples)
     lengths = np.array([len(sample.ids) for sample in samples])
     assert lengths.mean() == pytest.approx(1.0, abs=4 * math.sqrt(2 / config.samples))  # it ends with 1/2 each time
@@ -222,19 +223,19 @@ def test_a_model_of_lines_ends_a_match_itself() -> None:
 
 @pytest.mark.parametrize("expression", ["é+", "[d-z]", "a{5}d", "[^\n 12abc]"])
 def test_a_match_that_needs_unknown_characters_is_refused(expression: str) -> None:
-    with pytest.raises(ConfigError, match="--match"):
+    with pytest.raises(ConfigError, match="`match`"):
         written(SamplingConfig(match=expression))
 
 
 @pytest.mark.parametrize("expression", ["(a", "[", "a(?=b)", "(?<!a)b", r"(a)\1", r"\ba", "a**"])
 def test_an_expression_that_cannot_be_used_is_refused_in_a_line(expression: str) -> None:
-    with pytest.raises(ConfigError, match="--match") as refused:
+    with pytest.raises(ConfigError, match="`match`") as refused:
         written(SamplingConfig(match=expression))
     assert "\n" not in str(refused.value)
 
 
 def test_a_length_below_the_shortest_match_is_refused() -> None:
-    with pytest.raises(ConfigError, match="7 characters, --length is 6"):
+    with pytest.raises(ConfigError, match="7 characters, `length` is 6"):
         written(SamplingConfig(match="[12]{4} [12]{2}", length=6))
 
 

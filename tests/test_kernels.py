@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from lstmgen.cells import Cell, build_cell, initial_state, parameter_shapes
-from lstmgen.network import kernels
-from lstmgen.network.kernels import fastest_runner, run_layer
-from lstmgen.network.kernels.fused import fused_coupled, fused_lstm
-from lstmgen.network.unroll import Embedded, LayerRunner, unroll
+from lstmgen.cells.lstm import LSTMCell, LSTMState
+from lstmgen.network.kernels import layer_runner, numpy_layer, run_layer
+from lstmgen.network.kernels.peephole import peephole
+from lstmgen.network.unroll import LayerRunner, LookUp, unroll
 from tests.conftest import CELLS
 
 BATCH, TIME, INPUT, HIDDEN = 3, 6, 4, 5
@@ -59,20 +59,28 @@ def through(run: LayerRunner, cell: Cell) -> list[Tensor]:
 @pytest.mark.parametrize("name", CELLS)
 def test_the_kernel_for_each_device_equals_the_loop(name: str, device: str) -> None:
     cell = build(name)
-    for ours, theirs in zip(through(fastest_runner(cell, device), cell), through(unroll, cell), strict=True):
+    for ours, theirs in zip(through(layer_runner(cell, device), cell), through(unroll, cell), strict=True):
         assert_close(ours, theirs, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["lstm", "coupled"])
-def test_the_kernel_of_a_processor_that_cannot_run_torchs_lstm_equals_the_loop(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kernels, "torch_lstm_runs_in_this_precision", lambda: False)
-    cell = build(name)
-    runner = fastest_runner(cell)
-    assert runner not in (fused_lstm, fused_coupled)
-    for ours, theirs in zip(through(runner, cell), through(unroll, cell), strict=True):
+def test_the_loop_for_processors_that_cannot_run_torchs_lstm_equals_the_loop() -> None:
+    cell = build("lstm")
+    for ours, theirs in zip(through(peephole, cell), through(unroll, cell), strict=True):
         assert_close(ours, theirs, rtol=0, atol=1e-9)
+
+
+def test_a_cell_without_twins_runs_by_its_own_step() -> None:
+    class NewCell(LSTMCell):
+        pass
+
+    cell = NewCell(INPUT, HIDDEN)
+    assert layer_runner(cell, "cpu") is layer_runner(cell, "cuda") is unroll
+    weights, inputs, state = problem(cell)
+    arrays = {name: weight.detach().numpy() for name, weight in weights.items()}
+    before = LSTMState(*(field.detach().numpy() for field in state))
+    after = numpy_layer(cell, arrays).step(inputs.detach().numpy()[:, 0], before)
+    expected, _ = unroll(cell, weights, inputs[:, :1], state)
+    assert_close(torch.from_numpy(after.hidden), expected[:, 0].detach(), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("vocab_size", [7, 40])
@@ -83,7 +91,7 @@ def test_a_kernel_looks_symbols_up_as_the_loop_does(name: str, vocab_size: int) 
     weights, _, state = problem(cell)
     generator = torch.Generator().manual_seed(5)
     embedding = torch.randn(vocab_size, INPUT, generator=generator, dtype=torch.float64).requires_grad_()
-    inputs: Any = Embedded(embedding, torch.randint(vocab_size, (BATCH, TIME), generator=generator))
+    inputs: Any = LookUp(embedding, torch.randint(vocab_size, (BATCH, TIME), generator=generator))
     leaves = [*weights.values(), embedding, *state]
     ours = values_and_gradients(lambda: run_layer(cell, weights, inputs, state), leaves)
     loop: Callable[[], Any] = partial(unroll, cell, weights, inputs, state)

@@ -13,11 +13,11 @@ from lstmgen.cells.arrays import sigmoid, softmax
 from lstmgen.config import CellKind, ModelConfig, Peephole
 from lstmgen.generation.engine import Engine, NumpyEngine
 from lstmgen.generation.torch_engine import TorchEngine
-from lstmgen.network.architecture import Network, NetworkState, build_network
-from lstmgen.network.chunk import read_chunk, read_outputs
+from lstmgen.network.architecture import Network, NetworkState, Weights, build_network
+from lstmgen.network.forward import forward, head, step
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
-from lstmgen.network.step import projection_table, step
+from lstmgen.network.unroll import unroll
 from tests import reference
 from tests.conftest import CELLS, NETWORKS, VOCAB_SIZE, random_weights, single, small_network
 
@@ -34,8 +34,13 @@ def some_ids(batch: int = 3, time: int = TIME) -> NDArray[np.int64]:
 
 def chunk_logits(network: Network, named: Named, ids: NDArray[np.int64]) -> NDArray[np.float64]:
     state = network.initial_state(len(ids), like=named["embedding"])
-    logits, _ = read_chunk(network, network.arrange(named), ids, state)
-    return np.asarray(logits)
+    return np.asarray(read_chunk(network, network.arrange(named), ids, state)[0])
+
+
+def read_chunk(network: Network, weights: Weights, ids: Any, state: NetworkState) -> tuple[Any, NetworkState]:
+    """The logits after each symbol, by the plain loop, and the state after the last."""
+    outputs = forward(network, weights, ids, state, unroll)
+    return head(outputs.head_inputs, weights), outputs.state
 
 
 def flat(state: NetworkState) -> list[NDArray[np.float64]]:
@@ -65,10 +70,9 @@ def test_numpy_step_equals_torch_step_equals_chunk(name: str, window: int) -> No
     tensors = {key: torch.from_numpy(array) for key, array in named.items()}
     for library, symbols in ((named, ids), (tensors, torch.from_numpy(ids))):
         weights = network.arrange(library)
-        table = projection_table(weights)
         state = network.initial_state(len(ids), like=weights.embedding)
         for time in range(TIME):
-            read = step(network, weights, table, symbols[:, time], state)
+            read = step(network, weights, symbols[:, time], state)
             state = read.state
             assert_allclose(np.asarray(read.logits), expected[:, time], rtol=0, atol=EXACT)
 
@@ -133,7 +137,7 @@ def test_step_tells_gates_and_attention_by_name() -> None:
     network = small_network(CELLS["lstm"], attention=4)
     weights = network.arrange(random_weights(network))
     state = network.initial_state(2, like=weights.embedding)
-    read = step(network, weights, projection_table(weights), np.array([1, 2]), state)
+    read = step(network, weights, np.array([1, 2]), state)
     gates = read.gates[0]
     assert gates._fields == ("input", "forget", "candidate", "output")
     cell = gates.forget * state.layers[0].cell + gates.input * gates.candidate
@@ -181,11 +185,11 @@ def test_engines_read_and_step_as_the_equations_say(name: str, attention: int) -
         expected: Any = network.initial_state(len(ids), like=arranged.embedding)
         for time in range(TIME):
             logits, state = engine.step(ids[:, time], state)
-            said = step(network, arranged, projection_table(arranged), ids[:, time], expected)
-            expected = said.state
+            exact = step(network, arranged, ids[:, time], expected)
+            expected = exact.state
             assert logits.dtype == np.float32
-            assert_allclose(logits, np.asarray(said.logits), atol=2e-5)
-            assert_allclose(whole[:, time], np.asarray(said.logits), atol=2e-5)
+            assert_allclose(logits, np.asarray(exact.logits), atol=2e-5)
+            assert_allclose(whole[:, time], np.asarray(exact.logits), atol=2e-5)
         for final in (state, after):
             for field, value in zip(flat(engine.to_numpy(final)), flat(expected), strict=True):
                 assert field.dtype == np.float32
@@ -253,5 +257,5 @@ def test_dropout_is_between_layers_and_before_the_head() -> None:
         return activations
 
     state = network.initial_state(3, like=named["embedding"])
-    read_outputs(network, network.arrange(named), some_ids(), state, dropout=watch)
+    forward(network, network.arrange(named), some_ids(), state, unroll, watch)
     assert dropped == [(3, TIME, network.hidden_size)] * 3

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lstmgen.config import Finish
 from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import Engine, NumpyEngine, read_text
+from lstmgen.generation.filters import Filter
 from lstmgen.generation.filters.temperature import temperature
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Drawn, Ended, _draw, collect, draw_symbols, keep_best, negative_log_likelihood
@@ -174,7 +175,7 @@ def test_a_sample_without_an_allowed_symbol_is_stuck_and_the_others_continue() -
     def nothing_for_row_one(logits: Any, history: History) -> Any:
         return np.where((np.arange(3) == 1)[:, None] & (history.written > 3), -np.inf, logits)
 
-    drawn = draw_symbols(engine, prompt_output, History(PROMPT, 3, 0), [nothing_for_row_one], length=9, seed=0)
+    drawn = draw_symbols(engine, prompt_output, History(PROMPT, 3, 0), [Filter(nothing_for_row_one)], length=9, seed=0)
     samples = collect(drawn, 3)
     assert [sample.finish for sample in samples] == [Finish.LENGTH, Finish.STUCK, Finish.LENGTH]
     assert [len(sample.ids) for sample in samples] == [9, 4, 9]

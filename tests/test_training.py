@@ -403,7 +403,7 @@ def test_a_step_without_a_finite_loss_leaves_the_weights_alone() -> None:
 def test_training_that_stays_without_a_finite_loss_ends_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     preparation = prepare(replace(QUICK, budget=Budget(100, BudgetUnit.STEPS)))
     monkeypatch.setattr(Trainer, "step", lambda *_: (math.nan, None))
-    with pytest.raises(TrainingError, match="--learning-rate"):
+    with pytest.raises(TrainingError, match="learning_rate"):
         run_to_end(preparation)
 
 
@@ -473,7 +473,7 @@ def test_runs_that_are_prepared_at_the_same_time_get_folders_of_their_own() -> N
 def test_of_two_runs_with_the_same_name_the_second_is_refused() -> None:
     first, second = (training_run.prepare(TEXT, SMALL, QUICK, run="mine", threads=1) for _ in range(2))
     with first.start(started=0.0) as session:
-        with pytest.raises(ConfigError, match="--resume mine"), second.start(started=0.0):
+        with pytest.raises(ConfigError, match="`resume` mine"), second.start(started=0.0):
             pass
         assert session.folder.exists()
 

@@ -129,7 +129,7 @@ def test_a_text_without_prompt_begins_with_line_feed_else_space_else_the_first(
 def test_a_prompt_is_read_unchanged_but_a_line_begins_with_a_line_feed(vocabulary: Vocabulary) -> None:
     assert vocabulary.decode(vocabulary.prompt_ids("ba\n", lines=False)) == "ba\n"
     assert vocabulary.decode(vocabulary.prompt_ids("ba", lines=True)) == "\nba"
-    with pytest.raises(ConfigError, match="--prompt"):
+    with pytest.raises(ConfigError, match="`prompt`"):
         vocabulary.prompt_ids("b\na", lines=True)
 
 

@@ -4,8 +4,10 @@ Knows: which class belongs to which cell of a configuration; no other module sel
 Does not know: torch, time (`network.unroll`) or depth (`network.architecture`).
 """
 
+from typing import Any
+
 from lstmgen.cells.arrays import Array
-from lstmgen.cells.base import Cell, State, initial_state, parameter_shapes
+from lstmgen.cells.base import Cell, State, cell_options, initial_state, parameter_shapes
 from lstmgen.cells.coupled import CoupledCell
 from lstmgen.cells.gru import GRUCell
 from lstmgen.cells.lstm import LSTMCell
@@ -14,31 +16,29 @@ from lstmgen.cells.rnn import RNNCell
 from lstmgen.config import CellKind, ModelConfig
 
 __all__ = [
+    "CELLS",
     "Array",
     "Cell",
-    "CoupledCell",
-    "GRUCell",
-    "LSTMCell",
-    "PeepholeCell",
-    "RNNCell",
     "State",
     "build_cell",
+    "cell_options",
     "initial_state",
     "parameter_shapes",
 ]
 
+CELLS: dict[CellKind, type[Any]] = {
+    CellKind.RNN: RNNCell,
+    CellKind.LSTM: LSTMCell,
+    CellKind.PEEPHOLE: PeepholeCell,
+    CellKind.COUPLED: CoupledCell,
+    CellKind.GRU: GRUCell,
+}
+"""The class of each cell."""
+
 
 def build_cell(config: ModelConfig, input_size: int) -> Cell:
-    """Build the cell that a configuration selects, for inputs of the given size."""
-    sizes = (input_size, config.hidden_size)
-    match config.cell:
-        case CellKind.RNN:
-            return RNNCell(*sizes)
-        case CellKind.LSTM:
-            return LSTMCell(*sizes)
-        case CellKind.PEEPHOLE:
-            return PeepholeCell(*sizes, peepholes=config.peepholes)
-        case CellKind.COUPLED:
-            return CoupledCell(*sizes)
-        case CellKind.GRU:
-            return GRUCell(*sizes, reset=config.reset)
+    """Build the cell that a configuration selects, with its options, for inputs of the given size."""
+    kind = CELLS[config.cell]
+    options = {name: getattr(config, name) for name in cell_options(kind)}
+    cell: Cell = kind(input_size, config.hidden_size, **options)
+    return cell

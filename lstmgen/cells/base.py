@@ -1,6 +1,7 @@
 """The protocol of a cell, and the functions that work for every cell.
 
-A cell is one step of one recurrent layer. It stores sizes only; weights and states are passed to `step`.
+A cell is one step of one recurrent layer: a dataclass that stores its sizes and options, and nothing that is learned.
+Weights and states are passed to `step`. `str(cell)` describes the cell to a user.
 A layer of any cell has these three parameters, in blocks of `hidden_size` rows in the order of the cell's gates:
 
     weight_ih  (gates * hidden, input)     W, applied to all inputs of a chunk at once, before the loop over time
@@ -11,6 +12,7 @@ Knows: the protocol. Does not know: any particular cell, torch, time or depth.
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from lstmgen.cells.arrays import Array, zeros
@@ -20,6 +22,9 @@ State: TypeAlias = Any
 
 Gates: TypeAlias = Any
 """A NamedTuple of (batch, hidden) arrays: the activations of one step, in the order of the rows of W, R and b."""
+
+
+_SIZES = ("input_size", "hidden_size")
 
 
 class Cell(Protocol):
@@ -55,6 +60,11 @@ class Cell(Protocol):
             The state after the step, and the activated gates from which it was computed.
         """
         ...
+
+
+def cell_options(kind: type[Any]) -> tuple[str, ...]:
+    """The names of the options of a cell class, besides its sizes; they are fields of `ModelConfig`."""
+    return tuple(field.name for field in fields(kind) if field.name not in _SIZES)
 
 
 def gate_names(cell: Cell) -> tuple[str, ...]:

@@ -35,6 +35,9 @@ class CoupledCell:
     state_type: ClassVar[type] = LSTMState
     gates_type: ClassVar[type] = CoupledGates
 
+    def __str__(self) -> str:
+        return "coupled"
+
     @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
         """This cell has no parameters other than W, R and b."""

@@ -44,6 +44,9 @@ class GRUCell:
     state_type: ClassVar[type] = GRUState
     gates_type: ClassVar[type] = GRUGates
 
+    def __str__(self) -> str:
+        return f"gru, reset {self.reset}"
+
     @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
         """`bias_candidate` b_n, (hidden), which the reset gate multiplies; only with the reset after the product."""

@@ -40,6 +40,9 @@ class LSTMCell:
     state_type: ClassVar[type] = LSTMState
     gates_type: ClassVar[type] = LSTMGates
 
+    def __str__(self) -> str:
+        return "lstm"
+
     @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
         """This cell has no parameters other than W, R and b."""

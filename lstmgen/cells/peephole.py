@@ -32,6 +32,9 @@ class PeepholeCell:
     state_type: ClassVar[type] = LSTMState
     gates_type: ClassVar[type] = LSTMGates
 
+    def __str__(self) -> str:
+        return "peephole" if set(self.peepholes) == set(Peephole) else f"peephole, {' and '.join(self.peepholes)}"
+
     @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
         """`peephole_input`, `peephole_forget` and `peephole_output`, (hidden) each: those that the cell has."""

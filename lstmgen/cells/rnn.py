@@ -33,6 +33,9 @@ class RNNCell:
     state_type: ClassVar[type] = RNNState
     gates_type: ClassVar[type] = RNNGates
 
+    def __str__(self) -> str:
+        return "rnn"
+
     @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
         """This cell has no parameters other than W, R and b."""

@@ -5,7 +5,7 @@ Knows: its options, and how the contents of a checkpoint are shown. Does not kno
 
 from lstmgen.cli.options import CheckpointArgument, Json
 from lstmgen.cli.render import count, duration, plural, print_facts, print_json
-from lstmgen.config import CellKind, to_mapping
+from lstmgen.config import to_mapping
 
 EXAMPLES = """Examples:
 
@@ -39,11 +39,6 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
             }
         )
         return
-    cell = str(model.cell)
-    if model.cell is CellKind.PEEPHOLE:
-        cell += f", peepholes on {', '.join(model.peepholes)}"
-    if model.cell is CellKind.GRU:
-        cell += f", reset {model.reset} the recurrent product"
     text, training, position = record.text, record.training, record.position
     characters = loaded.vocabulary.characters
     vocabulary = f"{len(loaded.vocabulary):,} {text.vocabulary}"
@@ -53,7 +48,7 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         vocabulary += " ... (--json shows all)"
     facts = {
         "checkpoint": str(path),
-        "cell": cell,
+        "cell": str(network.cells[0]),
         "layers": f"{model.num_layers} of {model.hidden_size} units, embedding size {model.embedding_size}",
         "output layer": "tied to the embedding" if model.tied else "not tied to the embedding",
         "attention": f"to the last {model.attention} outputs" if model.attention else "none",
@@ -70,10 +65,14 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         f"weight decay {training.weight_decay:g}, clip {training.clip:g}, dropout {training.dropout:g}, "
         f"weight drop {training.weight_drop:g}, label smoothing {training.label_smoothing:g}, seed {training.seed}",
         "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}",
-        "validation": "none" if record.validation_nats is None else f"{record.validation_nats:.4f} nats per character",
-        "best of the run": "none" if position.best_nats is None else f"{position.best_nats:.4f} nats per character",
+        "validation": _nats(record.validation_nats, loaded.vocabulary.unit),
+        "best of the run": _nats(position.best_nats, loaded.vocabulary.unit),
         "adapted to": ", ".join(record.adapted_to) or "no text",
         "written by": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
         "can be resumed": "yes" if loaded.extra else f"not this file; the run, from its {LAST}" if resumable else "no",
     }
     print_facts(facts)
+
+
+def _nats(nats: float | None, unit: str) -> str:
+    return "none" if nats is None else f"{nats:.4f} nats per {unit}"

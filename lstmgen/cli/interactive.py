@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lstmgen.cli.render import printable
+from lstmgen.cli.render import printable, with_options
 from lstmgen.draft import Draft
 from lstmgen.errors import LstmgenError
 from lstmgen.files import new_file, replace_file
@@ -80,7 +80,7 @@ class Conversation:
                     else:
                         self._console.print(f"unknown command /{printable(word, single_line=True)}; /help lists all")
                 except LstmgenError as error:
-                    self._console.print(printable(str(error), single_line=True), style="red")
+                    self._console.print(printable(with_options(str(error)), single_line=True), style="red")
                 except ValueError:
                     self._console.print(f"/{word} needs a number; /help explains it", style="red")
 

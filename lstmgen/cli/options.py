@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin,
 
 import typer
 
-from lstmgen.cli.render import note
 from lstmgen.config import Device, OnUnknown, Option, Peephole, option_names
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
     from lstmgen.generation.engine import Engine
-    from lstmgen.record import TrainingRecord
 
 CheckpointArgument = Annotated[
     str | None,
@@ -104,7 +102,7 @@ def _parameter(config: type, field: "Field[Any]", panel: str) -> Parameter:
         panel,
         described.help,
         field.default if described.shown_default is None else described.shown_default,
-        *option_names(config, field.name),
+        *option_names(field),
         metavar=described.metavar or _METAVARS.get(kind),
         **more,
     )
@@ -121,10 +119,7 @@ def config_from(config: type[Config], given: Given, **more: Any) -> Config:
 def given_options(given: Given, *configs: type) -> list[str]:
     """Return the names of the options of these config dataclasses that were given."""
     return [
-        option_names(config, field.name)[0]
-        for config in configs
-        for field in fields(config)
-        if given.get(field.name) is not None
+        option_names(field)[0] for config in configs for field in fields(config) if given.get(field.name) is not None
     ]
 
 
@@ -184,12 +179,6 @@ def engine_on(device: Device, checkpoint: "Checkpoint") -> "Engine | None":
     from lstmgen.training.machine import torch_engine
 
     return torch_engine(checkpoint, device)
-
-
-def note_adaptation(record: "TrainingRecord", *, quiet: bool) -> None:
-    """Name the texts that a model has learned from while it was evaluated: a score on them says little."""
-    if record.adapted_to:
-        note(f"note: while it was evaluated, this model learned from {', '.join(record.adapted_to)}", quiet=quiet)
 
 
 def limit_threads(threads: int | None) -> None:

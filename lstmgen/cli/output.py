@@ -18,23 +18,23 @@ from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
 @contextmanager
-def _errors_named(path: Path, option: str = "--output") -> Iterator[None]:
-    """Turn an OSError of a new file into a ConfigError that names the option."""
+def _errors_named(path: Path, setting: str = "output") -> Iterator[None]:
+    """Turn an OSError of a new file into a ConfigError that names the setting."""
     try:
         yield
     except FileExistsError as error:
-        raise ConfigError(f"{option} {path}: the file exists and is not overwritten; give another name") from error
+        raise ConfigError(setting, path, "the file exists and is not overwritten; give another name") from error
     except OSError as error:
-        raise ConfigError(f"{option} {path}: {error.strerror}; give a file that can be created") from error
+        raise ConfigError(setting, path, f"{error.strerror}; give a file that can be created") from error
 
 
 @contextmanager
-def whole_file(path: Path, option: str = "--output") -> Iterator[BinaryIO]:
-    """Create the file that an option names for the length of the context; an error in the context deletes it.
+def whole_file(path: Path, setting: str = "output") -> Iterator[BinaryIO]:
+    """Create the file that a setting names for the length of the context; an error in the context deletes it.
 
     Raises ConfigError if it exists or cannot be written.
     """
-    with _errors_named(path, option), new_file(path) as file:
+    with _errors_named(path, setting), new_file(path) as file:
         yield file
 
 

@@ -9,18 +9,26 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from lstmgen.cli.render import count, duration, note, plural, printable
+from lstmgen.cli.render import count, duration, note, plural, printable, with_options
 from lstmgen.config import ModelConfig, from_mapping
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
 
+_SYMBOLS = {"character": "chars", "byte": "bytes"}
 _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}"
 
 
 class ProgressDisplay:
     """Writes the events of training to stderr; on a terminal with a progress bar."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, unit: str) -> None:
+        """Begin to show.
+
+        Args:
+            quiet: whether to write nothing.
+            unit: what one symbol of the text is, character or byte.
+        """
         self._quiet = quiet
+        self._symbols = _SYMBOLS[unit]
         self._bar = tqdm(
             total=1.0,
             bar_format=_BAR,
@@ -44,7 +52,7 @@ class ProgressDisplay:
         match event:
             case Stepped():
                 self._bar.set_description_str(
-                    f"loss {event.nats:.3f}{self._validation} · {count(event.characters_per_second)} chars/s "
+                    f"loss {event.nats:.3f}{self._validation} · {count(event.characters_per_second)} {self._symbols}/s "
                     f"· epoch {event.epoch:.1f}",
                     refresh=False,
                 )
@@ -61,7 +69,7 @@ class ProgressDisplay:
                     f"Training ends early, at epoch {event.end_epoch:.1f}. The best weights are kept."
                 )
             case Planned():
-                self.write(printable(_plan(event)))
+                self.write(printable(with_options(_plan(event))))
             case Finished():
                 pass
 
@@ -87,6 +95,8 @@ class ProgressDisplay:
 
 def _plan(plan: Planned) -> str:
     """The plan in a few lines."""
+    from lstmgen.network.architecture import build_network
+
     training = plan.training
     budget = training["budget"]
     amount = duration(budget["amount"]) if budget["unit"] == "seconds" else f"{budget['amount']:.12g} {budget['unit']}"
@@ -95,7 +105,7 @@ def _plan(plan: Planned) -> str:
     lines = [
         f"text     {', '.join(plan.text)}: {plan.training_symbols:,} symbols to learn from, "
         f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct",
-        f"network  {from_mapping(ModelConfig, plan.model)}, {_parameters(plan)}",
+        f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}",
         f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
         f"{training['learning_rate']:g}, weight decay {training['weight_decay']:g}, "
         f"dropout {training['dropout']:g}{weight_drop}{smoothing}; "
@@ -122,9 +132,9 @@ def _processor(plan: Planned) -> str:
     return plural(plan.threads, "thread") if plan.device == "cpu" else plan.device
 
 
-def show_end(end: Finished, run: str, quiet: bool) -> None:
+def show_end(end: Finished, run: str, unit: str, quiet: bool) -> None:
     """Show where the model is, and the command to use next."""
-    nats = "" if end.validation_nats is None else f", validation {end.validation_nats:.4f} nats per character"
+    nats = "" if end.validation_nats is None else f", validation {end.validation_nats:.4f} nats per {unit}"
     if end.interrupted:
         note(
             f"\nstopped at step {end.step:,}, epoch {end.epoch:.2f}; everything is saved in "
@@ -135,7 +145,7 @@ def show_end(end: Finished, run: str, quiet: bool) -> None:
         return
     note(
         f"\ndone in {duration(end.seconds)}: {end.step:,} steps, {end.epoch:.2f} epochs, "
-        f"{count(end.characters_per_second)} chars/s{nats}\n"
+        f"{count(end.characters_per_second)} {_SYMBOLS[unit]}/s{nats}\n"
         f"the model is saved in {end.checkpoint}; write text with it: lstmgen sample {run}",
         quiet=quiet,
     )

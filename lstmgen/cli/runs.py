@@ -15,7 +15,6 @@ from rich.table import Table
 
 from lstmgen.cli.options import Json
 from lstmgen.cli.render import count, duration, note, print_json, print_table, printable, put
-from lstmgen.config import require
 from lstmgen.errors import CheckpointError, ConfigError
 
 EXAMPLES = """Examples:
@@ -61,10 +60,10 @@ def runs(
         raise typer.BadParameter("give one of --json and --plot")
     from lstmgen.checkpoint import RUNS_FOLDER, find_checkpoint, list_runs
 
-    named = [find_checkpoint(name).parent for name in run or ()]
+    named = [find_checkpoint(name) for name in run or ()]
     if plot:
-        _draw(named or [find_checkpoint(None).parent], output)
-    elif folders := named or list_runs():
+        _draw(named or [find_checkpoint(None)], output)
+    elif folders := [path.parent for path in named] or list_runs():
         _list(folders, json)
     elif not json:
         note(f"no runs in {RUNS_FOLDER}; train one: lstmgen train")
@@ -81,15 +80,16 @@ def _list(folders: Sequence[Path], json: bool) -> None:
         except CheckpointError as error:
             note(f"lstmgen: {error}")
             continue
-        model, record, position = checkpoint.model, newest.record, newest.record.position
+        record, position = newest.record, newest.record.position
         saved = datetime.fromtimestamp((run / BEST).stat().st_mtime).astimezone()
         parameters = checkpoint.network.parameter_count()
+        per_byte = " per byte" if checkpoint.vocabulary.unit == "byte" else ""
         if json:
             print_json(
                 {
                     "run": run_name(run),
                     "checkpoint": str(run / BEST),
-                    "network": str(model),
+                    "network": str(checkpoint.network),
                     "parameters": parameters,
                     "text": list(record.text.sources),
                     "step": position.step,
@@ -101,36 +101,38 @@ def _list(folders: Sequence[Path], json: bool) -> None:
             continue
         table.add_row(
             printable(run_name(run), single_line=True),
-            str(model),
+            str(checkpoint.network),
             count(parameters),
             printable(", ".join(record.text.sources), single_line=True),
             f"{position.step:,}",
             duration(record.seconds),
-            "-" if position.best_nats is None else f"{position.best_nats:.4f}",
+            "-" if position.best_nats is None else f"{position.best_nats:.4f}{per_byte}",
             f"{saved:%Y-%m-%d %H:%M}",
         )
     if table.row_count:
         print_table(table)
 
 
-def _draw(folders: Sequence[Path], output: Path | None) -> None:
-    from lstmgen.checkpoint import LOG, run_name
+def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
+    from lstmgen.checkpoint import LOG, load_checkpoint, run_name
     from lstmgen.cli.output import whole_file
     from lstmgen.cli.picture import FORMATS, picture
     from lstmgen.cli.terminal_chart import terminal_chart
     from lstmgen.training.log import read_log
 
     kind = "" if output is None else output.suffix.lower().removeprefix(".")
-    require(output is None or kind in FORMATS, "--output", output, "give a name that ends in .png or .svg")
-    curves = {run_name(folder): read_log(folder / LOG) for folder in folders}
+    if output is not None and kind not in FORMATS:
+        raise ConfigError("output", output, "give a name that ends in .png or .svg")
+    curves = {run_name(path.parent): read_log(path.with_name(LOG)) for path in checkpoints}
+    unit = " or ".join(sorted({load_checkpoint(path).vocabulary.unit for path in checkpoints}))
     try:
         if output is None:
             columns, lines = shutil.get_terminal_size(_SIZE_IN_PIPE) if sys.stdout.isatty() else _SIZE_IN_PIPE
-            put(terminal_chart(curves, columns, lines))
+            put(terminal_chart(curves, unit, columns, lines))
             return
-        content = picture(curves, kind)
+        content = picture(curves, unit, kind)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"--plot: {error.name} is not installed; pip install {error.name}") from error
+        raise ConfigError("plot", True, f"{error.name} is not installed; pip install {error.name}") from error
     with whole_file(output) as file:
         file.write(content)
     note(f"the chart is {output}")

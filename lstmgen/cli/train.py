@@ -24,16 +24,14 @@ from lstmgen.cli.options import (
     parse_duration,
 )
 from lstmgen.cli.progress import ProgressDisplay, show_end
-from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json
+from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json, with_options
 from lstmgen.config import (
     Budget,
     BudgetUnit,
-    CellKind,
     Device,
     ModelConfig,
     TextConfig,
     TrainingConfig,
-    option_names,
 )
 from lstmgen.training.events import Finished, is_logged, to_mapping
 from lstmgen.training.memory import keep_freed_memory
@@ -137,7 +135,7 @@ def train(
     elif json:
         print_json(to_mapping(prepared.planned))
     else:
-        with ProgressDisplay(quiet) as display:
+        with ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit) as display:
             display.show(prepared.planned)
 
 
@@ -170,8 +168,9 @@ def _train(prepared: "Preparation", started: float, *, json: bool, quiet: bool) 
     """Train to the end, or until the user stops it, and show what happens."""
     from lstmgen.checkpoint import run_name
 
+    unit = prepared.checkpoint.vocabulary.unit
     with (
-        ProgressDisplay(quiet) as display,
+        ProgressDisplay(quiet, unit) as display,
         StopRequest(lambda: display.write(_STOPPING)) as stop,
         prepared.start(started) as session,
     ):
@@ -182,7 +181,7 @@ def _train(prepared: "Preparation", started: float, *, json: bool, quiet: bool) 
                     print_json(to_mapping(event))
         if isinstance(event, Finished):
             with _stop_when_unread(stop, display):
-                show_end(event, run_name(session.folder), quiet)
+                show_end(event, run_name(session.folder), unit, quiet)
     if isinstance(event, Finished) and event.interrupted:
         raise typer.Exit(stop.exit_code)
 
@@ -218,8 +217,11 @@ def _refuse_with_resume(given: Given, *, parameters: int | None, run: str | None
 
 def _refuse_unused(given: Given) -> None:
     """Raise BadParameter for an option that the chosen cell would ignore."""
-    cell = given["cell"] or ModelConfig.cell
-    for name, needed in (("peepholes", CellKind.PEEPHOLE), ("reset", CellKind.GRU)):
-        if given[name] is not None and cell is not needed:
-            name = option_names(ModelConfig, name)[0]
-            raise typer.BadParameter(f"{name} is for --cell {needed}; this is --cell {cell}")
+    from lstmgen.cells import CELLS, cell_options
+
+    chosen = given["cell"] or ModelConfig.cell
+    for other, kind in CELLS.items():
+        for name in set(cell_options(kind)) - set(cell_options(CELLS[chosen])):
+            if given[name] is not None:
+                message = f"`{name}` is for `cell` {other}; this is `cell` {chosen}"
+                raise typer.BadParameter(with_options(message))

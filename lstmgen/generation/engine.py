@@ -6,18 +6,17 @@ Knows: ids, logits and states. Does not know: characters, temperature or random 
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.cells import Array
 from lstmgen.cells.arrays import repeat
-from lstmgen.generation.fast_layers import fast_layer, run_layer
 from lstmgen.network.architecture import Network, NetworkState, map_state
-from lstmgen.network.attention import Attention
-from lstmgen.network.chunk import read_chunk
-from lstmgen.network.head import head_inputs
+from lstmgen.network.forward import forward, head
+from lstmgen.network.kernels import numpy_layer
+from lstmgen.network.kernels.numpy_layers import run_chunk, run_step
+from lstmgen.network.unroll import LayerRunner
 from lstmgen.text.vocabulary import Ids
 
 FloatArray = NDArray[np.float32]
@@ -73,46 +72,29 @@ class NumpyEngine:
     def __init__(self, network: Network, weights: Mapping[str, FloatArray]) -> None:
         self.network = network
         arranged = network.arrange(weights)
-        layers = tuple(fast_layer(*layer) for layer in zip(network.cells, arranged.layers, strict=True))
-        self._weights = arranged._replace(layers=layers)
-        self._first, self._others = layers[0], layers[1:]
-        self._table = self._first.project(cast(FloatArray, arranged.embedding))
-        self._head = np.ascontiguousarray(arranged.head_weight.T)
+        layers = tuple(numpy_layer(cell, layer) for cell, layer in zip(network.cells, arranged.layers, strict=True))
+        self._weights = arranged._replace(
+            embedding=layers[0].project(cast(FloatArray, arranged.embedding)),
+            layers=layers,
+            head_weight=np.asfortranarray(arranged.head_weight),  # its transpose is multiplied
+        )
 
     def initial_state(self, batch_size: int) -> NetworkState:
         """The state before any text."""
         return self.network.initial_state(batch_size, like=self._weights.embedding)
 
     def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read one symbol per row: ids (batch,) -> logits (batch, vocab) and the next state.
+        """Read one symbol per row: ids (batch,) -> logits (batch, vocab) and the next state."""
+        return self._read(ids, state, run_step)
 
-        It computes the same as `network.step.step`.
-        """
-        after = self._first.advance(self._table[ids], state.layers[0])
-        states = [after]
-        outputs = after.hidden
-        for layer, before in zip(self._others, state.layers[1:], strict=True):
-            after = layer.step(outputs, before)
-            states.append(after)
-            outputs = outputs + after.hidden
-        memory = state.memory
-        if self.network.attention and memory is not None:
-            outputs, memory = self._attend(outputs, memory)
-        logits = np.dot(head_inputs(outputs, self._weights), self._head)
-        logits += self._weights.head_bias
-        return logits, NetworkState(tuple(states), memory)
-
-    @_unchecked
     def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
         """Read many symbols per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
-        logits, after = read_chunk(self.network, self._weights, ids, state, run_layer=run_layer)
-        return cast(FloatArray, logits), after
+        return self._read(ids, state, run_chunk)
 
     @_unchecked
-    def _attend(self, outputs: FloatArray, memory: Array) -> tuple[Any, Array]:
-        attention = cast(Attention, self.network.attention)
-        attended, memory, _ = attention.step(outputs, memory, self._weights.attention)
-        return attended, memory
+    def _read(self, ids: Ids, state: NetworkState, run_layer: LayerRunner) -> tuple[FloatArray, NetworkState]:
+        outputs = forward(self.network, self._weights, ids, state, run_layer)
+        return head(outputs.head_inputs, self._weights), outputs.state
 
     def to_numpy(self, state: NetworkState) -> NetworkState:
         """The state itself."""

@@ -67,8 +67,8 @@ def draw_symbols(
     active = list(range(rows))
     while active and history.written != length:
         filtered = logits
-        for apply in filters:
-            filtered = apply(filtered, history)
+        for each in filters:
+            filtered = each.apply(filtered, history)
         drawn, possible = _draw(filtered, next(uniforms))
         # The filter `match` adds a column after the vocabulary: to draw it ends the sample without a symbol.
         ids = drawn if filtered.shape[1] == vocab_size else np.minimum(drawn, vocab_size - 1)
@@ -168,5 +168,5 @@ def _draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.
         logits = np.where(best == -np.inf, np.float32(0), logits)
         best = logits.max(axis=-1, keepdims=True)
     cumulative = np.add.accumulate(np.exp(logits - best), axis=-1, dtype=np.float64)
-    below = cumulative <= (uniform * cumulative[:, -1])[:, None]
-    return np.minimum(below.sum(axis=-1), logits.shape[-1] - 1), possible
+    below = cumulative[:, :-1] <= (uniform * cumulative[:, -1])[:, None]  # what is above all others is the last symbol
+    return below.sum(axis=-1), possible

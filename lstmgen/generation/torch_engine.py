@@ -3,7 +3,6 @@
 Knows: torch. Does not know: characters, temperature or random numbers.
 """
 
-from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -11,8 +10,8 @@ import torch
 
 from lstmgen.generation.engine import FloatArray
 from lstmgen.network.architecture import NetworkState, map_state
+from lstmgen.network.forward import step
 from lstmgen.network.model import Model
-from lstmgen.network.step import projection_table, step
 from lstmgen.text.vocabulary import Ids
 
 
@@ -31,7 +30,7 @@ class TorchEngine:
     @torch.no_grad()
     def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
         """Read one symbol per row: ids (batch,) -> logits (batch, vocab) and the next state."""
-        output = step(self.network, self._weights, self._table, self._on_device(ids), state)
+        output = step(self.network, self._weights, self._on_device(ids), state)
         return _to_numpy(output.logits), output.state
 
     @torch.no_grad()
@@ -47,10 +46,6 @@ class TorchEngine:
     def from_numpy(self, state: NetworkState) -> NetworkState:
         """The inverse of `to_numpy`."""
         return map_state(lambda field: torch.from_numpy(field).to(self._model.device), state)
-
-    @cached_property
-    def _table(self) -> Any:
-        return projection_table(self._weights)
 
     def _on_device(self, ids: Ids) -> torch.Tensor:
         return torch.from_numpy(np.asarray(ids, np.int64)).to(self._model.device)

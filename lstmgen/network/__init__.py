@@ -1,6 +1,6 @@
 """The whole network: embedding, recurrent layers with residual connections, attention, head.
 
-Knows: sizes (`architecture`), one time step (`step`) and many at once (`chunk`), for NumPy and torch; in torch
-parameters that learn (`model`) and faster twins of the loop over time (`kernels`).
-Does not know: text, losses, random draws or files.
+Knows: its parts and sizes (`architecture`), the forward pass for NumPy and torch (`forward`), parameters that learn
+(`model`), and faster twins of the cells (`kernels`).
+Does not know: text, losses or files.
 """

@@ -11,7 +11,7 @@ A tied head (Press & Wolf 2017, "Using the output embedding to improve language 
 vocabulary is large, and a rare symbol's vector learns from both of its uses.
 
 Knows: which parts there are, their shapes and names. A weight's name in a checkpoint is its name here.
-Does not know: torch, how to compute (`step`, `chunk`) or how to learn.
+Does not know: torch, how to compute (`forward`) or how to learn.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ class NetworkState(NamedTuple):
 class Weights(NamedTuple):
     """All parameters, as the equations take them."""
 
-    embedding: Array  # (vocab, embedding)
+    embedding: Array  # (vocab, embedding), or a table that a runner of layers made of it
     layers: tuple[Any, ...]  # a mapping of names to arrays each, or what a runner of layers made of it
     attention: Mapping[str, Array]  # empty without attention
     head_projection: Array | None  # (embedding, hidden); None where the head is not tied
@@ -51,6 +51,10 @@ class Network:
     cells: tuple[Cell, ...]
     attention: Attention | None
     tied: bool = False  # whether the head uses the embedding
+
+    def __str__(self) -> str:
+        text = f"{len(self.cells)} x {self.hidden_size} {self.cells[0]}"
+        return text + (f", attention {self.attention.window}" if self.attention else "")
 
     @property
     def hidden_size(self) -> int:

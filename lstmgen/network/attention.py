@@ -58,7 +58,7 @@ class Attention:
             attention,
         )
 
-    def chunk(self, outputs: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array]:
+    def chunk(self, outputs: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
         """Look back from every step of a chunk at once.
 
         Args:
@@ -67,7 +67,8 @@ class Attention:
             weights: `query` and `combine`.
 
         Returns:
-            The outputs, (batch, time, hidden), and the memory after the chunk.
+            The outputs, (batch, time, hidden); the memory after the chunk; the weight of each output of the memory and
+            the chunk, (batch, time, window + time), 0 outside the window of a step.
         """
         time = outputs.shape[1]
         past = concatenate([memory, outputs], axis=1)  # (batch, window + time, hidden)
@@ -75,7 +76,7 @@ class Attention:
         scores = einsum("bth,bjh->btj", query, past)
         attention = softmax(scores + self._outside_window(time, like=scores))
         recalled = einsum("btj,bjh->bth", attention, past)
-        return outputs + recalled @ weights["combine"].T, past[:, time:]
+        return outputs + recalled @ weights["combine"].T, past[:, time:], attention
 
     def _outside_window(self, time: int, like: Any) -> Any:
         """What to add to (time, window + time) scores: 0 where step t may look, at t .. t + window - 1, else -inf."""

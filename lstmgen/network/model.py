@@ -1,6 +1,6 @@
 """The network in torch: parameters that learn, read over chunks with the fastest kernels.
 
-Knows: torch. Does not know: the equations (`chunk`, the cells), text, or how training is scheduled.
+Knows: torch. Does not know: the equations (`forward`, the cells), text, or how training is scheduled.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lstmgen.network.architecture import Network, NetworkState, map_state
-from lstmgen.network.chunk import read_outputs
-from lstmgen.network.head import head_logits
+from lstmgen.network.forward import forward, head
 from lstmgen.network.kernels import run_layer
 
 
@@ -41,7 +40,7 @@ class Model:
         Returns logits, (batch, time, vocab), and the state after the chunk.
         """
         outputs, after = self.read_outputs(ids, state)
-        return cast(Tensor, head_logits(outputs, self.network.arrange(self.parameters))), after
+        return cast(Tensor, head(outputs, self.network.arrange(self.parameters))), after
 
     def read_outputs(
         self,
@@ -72,15 +71,9 @@ class Model:
                     for layer in weights.layers
                 )
             )
-        outputs, after = read_outputs(
-            self.network,
-            weights,
-            ids,
-            state,
-            run_layer=run_layer,
-            dropout=partial(drop, rate=dropout, generator=generator),
-        )
-        return cast(Tensor, outputs), after
+        dropping = partial(drop, rate=dropout, generator=generator)
+        outputs = forward(self.network, weights, ids, state, run_layer, dropping)
+        return cast(Tensor, outputs.head_inputs), outputs.state
 
     @property
     def head(self) -> tuple[Tensor, Tensor]:

@@ -12,21 +12,27 @@ from lstmgen.cells import Array, Cell, State
 from lstmgen.cells.arrays import stack
 
 LayerRunner: TypeAlias = Callable[[Cell, Any, Any, State], tuple[Any, State]]
-"""Runs one layer over a chunk, given its parameters, or an object made from them: `unroll`, or a kernel."""
+"""Runs one layer: `(cell, weights, inputs, state) -> (hidden states, state after the last step)`.
+
+The weights are the layer's parameters by name, or an object made from them. The inputs are (batch, time, input), or
+(batch, input) for a runner of one step; those of the first layer are a `LookUp`.
+"""
 
 
-class Embedded(NamedTuple):
-    """The first layer's inputs before the look-up: a runner may project each distinct symbol once."""
+class LookUp(NamedTuple):
+    """The first layer's inputs before they are looked up: a runner may project each distinct symbol once."""
 
     embedding: Array  # (vocab, input)
-    ids: Array  # (batch, time)
-
-    def looked_up(self) -> Array:
-        """The inputs themselves, (batch, time, input)."""
-        return self.embedding[self.ids]  # type: ignore[no-any-return]
+    ids: Array  # (batch,) or (batch, time)
 
 
-def unroll(cell: Cell, weights: Mapping[str, Any], inputs: Array | Embedded, state: State) -> tuple[Array, State]:
+def project(inputs: Any, weights: Mapping[str, Any]) -> Any:
+    """Compute W x + b: (..., input) -> (..., gates * hidden)."""
+    looked_up = inputs.embedding[inputs.ids] if isinstance(inputs, LookUp) else inputs
+    return looked_up @ weights["weight_ih"].T + weights["bias"]
+
+
+def unroll(cell: Cell, weights: Mapping[str, Any], inputs: Array | LookUp, state: State) -> tuple[Array, State]:
     """Run one layer over a chunk, step by step.
 
     Args:
@@ -38,10 +44,9 @@ def unroll(cell: Cell, weights: Mapping[str, Any], inputs: Array | Embedded, sta
     Returns:
         The hidden states, (batch, time, hidden), and the state after the last step.
     """
-    inputs = inputs.looked_up() if isinstance(inputs, Embedded) else inputs
-    projected = inputs @ weights["weight_ih"].T + weights["bias"]
+    projected = project(inputs, weights)
     outputs = []
-    for time in range(inputs.shape[1]):
+    for time in range(projected.shape[1]):
         state, _ = cell.step(projected[:, time], state, weights)
         outputs.append(state.hidden)
     return stack(outputs, axis=1), state

@@ -240,7 +240,7 @@ def hidden_size_for(parameters: int, model: ModelConfig, vocab_size: int) -> int
     """
     fewest = parameter_count(model, vocab_size, 1)
     if parameters < fewest:
-        raise ConfigError(f"--parameters {parameters:,}: this network has at least {fewest:,}; give more")
+        raise ConfigError("parameters", f"{parameters:,}", f"this network has at least {fewest:,}; give more")
     size = bisect_left(range(1, 65_537), parameters, key=lambda size: parameter_count(model, vocab_size, size)) + 1
     return min(max(1, size - 1), size, key=lambda size: abs(parameter_count(model, vocab_size, size) - parameters))
 
@@ -265,7 +265,7 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     """
     items = line_items(ids, newline)
     if len(items) < 2:
-        raise ConfigError(f"--lines: {len(items)} lines to train on; give at least 2, or leave --lines out")
+        raise ConfigError("lines", True, f"{len(items)} lines to train on; give at least 2, or leave it out")
     longest = int((items[:, 1] - items[:, 0]).max()) + 1
     length = min(config.chunk_length, len(ids) / len(items))
     wanted = config.batch_size if batch_size_given else math.ceil(config.batch_size * config.chunk_length / length)

@@ -129,7 +129,7 @@ def prepare(
         speed=lambda model: characters_per_second(build_network(model, vocab_size), training, execution),
     )
     if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
-        notes.append("this processor is slow in bfloat16; leave out --precision to train faster")
+        notes.append("this processor is slow in bfloat16; leave out `precision` to train faster")
     model, training = plan.model, plan.training
     weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
     record = TrainingRecord(
@@ -226,13 +226,13 @@ def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
         vocabulary.prompt_ids(preview, lines=lines)
     except UnknownCharacterError as error:
         unknown = next(character for character in preview if character not in vocabulary.characters)
-        raise ConfigError(f"--preview: the text has no {describe_character(unknown)}; leave it out") from error
+        raise ConfigError("preview", True, f"the text has no {describe_character(unknown)}; leave it out") from error
 
 
 def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> tuple[Path, ...]:
     """The folders that a new run may have, the best first: by the name that was given, or made from text and cell."""
     if run is not None:
-        return (run_folder(run, "--run"),)
+        return (run_folder(run, "run"),)
     stem = "stdin" if text.sources[0] == STANDARD_INPUT else Path(text.sources[0]).resolve().name.split(".")[0]
     corpus = re.sub(r"[^\w-]+", "-", stem).strip("-")[: LONGEST_NAME // 2] or "text"
     name = f"{corpus}-{model.cell}" + ("-attention" if model.attention else "")
@@ -276,4 +276,4 @@ def _claim(folders: Sequence[Path]) -> Path:
 
 def _all_exist(folders: Sequence[Path]) -> ConfigError:
     best = folders[0]
-    return ConfigError(f"--run {best.name}: {best} exists; give another name, or resume it: --resume {best.name}")
+    return ConfigError("run", best.name, f"{best} exists; give another name, or resume it: `resume` {best.name}")

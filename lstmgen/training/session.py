@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 import lstmgen
-from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, run_name, save_checkpoint
+from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, save_checkpoint
 from lstmgen.errors import CheckpointError, ConfigError, TrainingError
 from lstmgen.files import remove_parts
 from lstmgen.language_model import LanguageModel
@@ -110,10 +110,8 @@ class Session:
         self._position = replace(self._position, progress=progress)
         if self._position.progress >= 1:
             budget = self._config.budget
-            raise ConfigError(
-                f"{folder}: its budget of {budget} is used up; give a larger one, such as "
-                f"lstmgen train --resume {run_name(folder)} {budget.unit.option} {2 * budget.amount:.12g}"
-            )
+            remedy = f"give a larger one, such as `{budget.unit}` {2 * budget.amount:.12g}"
+            raise ConfigError(budget.unit, f"{budget.amount:.12g}", f"the budget of {folder} is used up; {remedy}")
         self._saved = clock()
 
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
@@ -200,7 +198,7 @@ class Session:
         if self._failures >= _MOST_FAILURES:
             raise TrainingError(
                 f"the loss has not been a finite number for {self._failures} steps, up to step {self._position.step}; "
-                f"try again with a --learning-rate below {self._config.learning_rate:g}, or --precision float32"
+                f"try again with a `learning_rate` below {self._config.learning_rate:g}, or `precision` float32"
             )
 
     def _epochs(self) -> float:

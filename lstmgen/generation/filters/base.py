@@ -1,17 +1,44 @@
-"""The type of a filter.
+"""What a filter is, and what filters are built for.
 
-Knows: the signature. Does not know: any particular filter.
+Knows: types. Does not know: any particular filter.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import NamedTuple
 
+from lstmgen.config import SamplingConfig
 from lstmgen.generation.engine import FloatArray
 from lstmgen.generation.history import History
+from lstmgen.text.suffixes import SuffixIndex
+from lstmgen.text.vocabulary import Ids, Vocabulary
 
-Filter: TypeAlias = Callable[[FloatArray, History], FloatArray]
-"""Takes logits, (rows, symbols), and the history of each row; returns logits, -inf for a symbol that must not be drawn.
 
-A filter is called once for each symbol of the samples, in order, and may remember earlier calls. It does not change its
-arguments.
-"""
+class Filter(NamedTuple):
+    """A change of the logits before a symbol is drawn."""
+
+    apply: Callable[[FloatArray, History], FloatArray]
+    """Takes logits, (rows, symbols), and the history of each row; returns logits, -inf for what must not be drawn.
+
+    It is called once for each symbol of the samples, in order, and may remember earlier calls. It does not change its
+    arguments.
+    """
+
+    history_length: int = 0
+    """The number of last symbols that it looks back at."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The samples that filters are built for."""
+
+    config: SamplingConfig
+    vocabulary: Vocabulary
+    prompt: Ids  # (symbols,), which the samples continue
+    end: int | None  # the symbol with which the model itself ends a sample; None if it does not
+    training_index: Callable[[], SuffixIndex]  # of the training text; it may take long, and raise TextError
+
+    @property
+    def rows(self) -> int:
+        """The number of samples."""
+        return self.config.samples * self.config.best_of

@@ -32,4 +32,4 @@ def max_copy(length: int, training: SuffixIndex) -> Filter:
                 allowed[row, training.followers(context)] = -np.inf
         return allowed
 
-    return apply
+    return Filter(apply, history_length=length)

@@ -57,8 +57,9 @@ class Automaton:
         """The length of the shortest match in symbols: the distance of state 0, in which every text starts."""
         if self.shortest >= _UNREACHABLE:
             raise ConfigError(
-                f"--match {expression!r}: the characters that the model knows cannot form a match; "
-                "give another expression"
+                "match",
+                repr(expression),
+                "the characters that the model knows cannot form a match; give another expression",
             )
 
     def _compute_distances(self) -> None:
@@ -83,18 +84,28 @@ class Automaton:
         return bool(self._distance[state] == 0)
 
 
-def match(automaton: Automaton, length: int, rows: int, end: int | None = None) -> Filter:
+def match(expression: str, characters: Sequence[str], length: int, rows: int, end: int | None) -> Filter:
     """Allow only symbols that lead to a match; where the text is a match, allow its end as well.
 
     Args:
-        automaton: the automaton of the expression.
+        expression: the regular expression.
+        characters: the character of each id; empty for an id that no match may contain.
         length: the maximum number of symbols of a sample; -1: no maximum.
         rows: the number of samples.
         end: the symbol with which the model itself ends a sample; None if it does not.
 
     Returns:
         A filter that adds one column to the logits; drawing that column ends the sample.
+
+    Raises ConfigError for an expression that cannot be read, or that no sample of this length matches.
     """
+    automaton = Automaton(expression, characters)
+    if 0 <= length < automaton.shortest:
+        raise ConfigError(
+            "match",
+            repr(expression),
+            f"its shortest match has {automaton.shortest} characters, `length` is {length}; give a larger `length`",
+        )
     states = [0] * rows
 
     def apply(logits: FloatArray, history: History) -> FloatArray:
@@ -113,7 +124,7 @@ def match(automaton: Automaton, length: int, rows: int, end: int | None = None) 
                     filtered[row, vocab_size] = np.logaddexp.reduce(logits[row, ~allowed])
         return filtered
 
-    return apply
+    return Filter(apply, history_length=1)
 
 
 def _parse(expression: str) -> Any:
@@ -126,11 +137,10 @@ def _parse(expression: str) -> Any:
             raise Unsupported("look-around")
         return parse_pattern(_without_anchors(expression)).to_fsm()
     except re.error as error:
-        raise ConfigError(f"--match {expression!r}: not a valid regular expression ({error}); correct it") from error
+        raise ConfigError("match", repr(expression), f"not a valid regular expression ({error}); correct it") from error
     except (InvalidSyntax, Unsupported) as error:
         raise ConfigError(
-            f"--match {expression!r}: it has a part that --match does not support ({error}); "
-            "write the expression without it"
+            "match", repr(expression), f"it has a part that is not supported ({error}); write it without that part"
         ) from error
 
 

@@ -43,7 +43,7 @@ def no_repeat(length: int, prompt: Ids, rows: int) -> Filter:
                 allowed[row, [ord(symbol) for symbol in followers]] = -np.inf
         return allowed
 
-    return apply
+    return Filter(apply, history_length=length)
 
 
 class _Runs:

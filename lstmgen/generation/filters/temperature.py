@@ -16,7 +16,7 @@ def temperature(value: float) -> Filter:
 
     Below 1, likely symbols become more likely; above 1, rare symbols become less rare; 0 keeps the most likely alone.
     """
-    return lambda logits, _history: apply_temperature(logits, value)
+    return Filter(lambda logits, _history: apply_temperature(logits, value))
 
 
 def word_temperature(at_starts: float, inside: float, word_symbols: Ids) -> Filter:
@@ -39,7 +39,7 @@ def word_temperature(at_starts: float, inside: float, word_symbols: Ids) -> Filt
             np.array(is_inside)[:, None], apply_temperature(logits, inside), apply_temperature(logits, at_starts)
         )
 
-    return apply
+    return Filter(apply, history_length=1)
 
 
 def apply_temperature(logits: FloatArray, temperature: float) -> FloatArray:

@@ -23,7 +23,7 @@ def top_k(count: int) -> Filter:
         last = np.partition(logits, -count, axis=-1)[:, -count, None]
         return np.where(logits >= last, logits, _EXCLUDED)
 
-    return apply
+    return Filter(apply)
 
 
 def top_p(probability: float) -> Filter:
@@ -42,7 +42,7 @@ def top_p(probability: float) -> Filter:
         last = descending[np.arange(len(logits)), index]
         return np.where(logits >= last[:, None], logits, _EXCLUDED)
 
-    return apply
+    return Filter(apply)
 
 
 def min_p(fraction: float) -> Filter:
@@ -52,4 +52,4 @@ def min_p(fraction: float) -> Filter:
     def apply(logits: FloatArray, _history: object) -> FloatArray:
         return np.where(logits >= logits.max(axis=-1, keepdims=True) - distance, logits, _EXCLUDED)
 
-    return apply
+    return Filter(apply)

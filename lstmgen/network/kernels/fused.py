@@ -7,20 +7,18 @@ Knows: torch.nn.LSTM, GRU and RNN, called as functions. Does not know: how to ru
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lstmgen.cells import Cell
 from lstmgen.cells.gru import GRUState
 from lstmgen.cells.lstm import LSTMState
 from lstmgen.cells.rnn import RNNState
-from lstmgen.network.unroll import Embedded
+from lstmgen.network.kernels.loops import Inputs, looked_up
 
 _Layer = Callable[..., nn.RNNBase]
-Inputs: TypeAlias = Tensor | Embedded
 
 
 def fused_lstm(cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: LSTMState) -> tuple[Tensor, LSTMState]:
@@ -47,23 +45,6 @@ def _torch_lstm_runs_in_autocast(precision: torch.dtype) -> bool:
     return True
 
 
-def fused_coupled(
-    cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: LSTMState
-) -> tuple[Tensor, LSTMState]:
-    """`torch.nn.LSTM` for the coupled cell; equal to `unroll`."""
-    return fused_lstm(cell, coupled_as_lstm(cell, weights), inputs, state)
-
-
-def coupled_as_lstm(cell: Cell, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The parameters of an LSTM that computes what the coupled cell computes.
-
-    1 - σ(a) = σ(-a), so the rows of the input gate are those of the forget gate, negated. That is a third more work
-    than the cell's own equations, but a fast LSTM layer makes up for it.
-    """
-    rows = cell.hidden_size
-    return {name: torch.cat([-tensor[:rows], tensor]) for name, tensor in weights.items()}
-
-
 def fused_gru(cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: GRUState) -> tuple[Tensor, GRUState]:
     """`torch.nn.GRU` for the GRU with its reset gate after the product; equal to `unroll`."""
     parameters = _with_second_bias(weights)
@@ -85,13 +66,6 @@ def _run(layer: _Layer, cell: Cell, parameters: Mapping[str, Tensor], inputs: In
         _empty_layer(layer, cell.input_size, cell.hidden_size), named, (looked_up(inputs), state)
     )
     return outputs, after
-
-
-def looked_up(inputs: Inputs) -> Tensor:
-    """Look up the inputs. `functional.embedding` adds up the gradients four times as fast as an index does."""
-    if not isinstance(inputs, Embedded):
-        return inputs
-    return functional.embedding(cast(Tensor, inputs.ids), cast(Tensor, inputs.embedding))
 
 
 @lru_cache

@@ -1,0 +1,107 @@
+"""What the loops with a backward pass derived by hand have in common.
+
+Each loop goes forward step by step and then back step by step. D, the deltas, are the gradient of the loss with respect
+to W x + b + R h. What need not be in the loop is one product over all steps: D^T X, D W and the sum of D are left to
+autograd, which made the projection; Σ_t D_t^T h_t is computed by `over_time`. A step is a few dozen small operations.
+Fewer operations make it faster, and so do operands that are still in the processor's cache. Therefore nothing is
+computed for all steps in advance.
+
+Products are in the type of the projection. That is bfloat16 where autocast asks for it; states, gates and sums stay
+float32.
+
+Knows: the projection before a loop, and the parts of its steps. Does not know: any cell.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from lstmgen.network.unroll import LookUp
+
+Inputs: TypeAlias = Tensor | LookUp
+
+_TABLE_SYMBOLS = 256
+"""With more symbols, the products with a table cost more than they save."""
+
+
+def looked_up(inputs: Inputs) -> Tensor:
+    """Look up the inputs. `functional.embedding` adds up the gradients four times as fast as an index does."""
+    if not isinstance(inputs, LookUp):
+        return inputs
+    return functional.embedding(cast(Tensor, inputs.ids), cast(Tensor, inputs.embedding))
+
+
+def project_over_time(weights: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
+    """W x + b for all steps at once, (time, batch, gates * hidden)."""
+    W, b = weights["weight_ih"], weights["bias"]
+    if isinstance(inputs, LookUp):
+        embedding, ids = cast(Tensor, inputs.embedding), cast(Tensor, inputs.ids)
+        if len(embedding) <= min(_TABLE_SYMBOLS, ids.numel()):  # project each symbol once, and not each position
+            return _Rows.apply(functional.linear(embedding, W, b), ids.T)  # type: ignore[no-untyped-call,no-any-return]
+    return functional.linear(looked_up(inputs).transpose(0, 1), W, b)
+
+
+class _Rows(torch.autograd.Function):
+    """Look up rows of a table.
+
+    The backward pass adds up the gradients of each row as one matrix product, which sums in float32. To add them one by
+    one in bfloat16 would lose small ones.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
+        """The rows, (*ids, columns)."""
+        ctx.save_for_backward(ids)
+        ctx.rows = len(table)
+        return table[ids]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, deltas: Tensor) -> tuple[Tensor, None]:
+        """The sum of the gradients of each row, (rows, columns)."""
+        (ids,) = ctx.saved_tensors
+        chosen = deltas.new_zeros(ctx.rows, ids.numel()).scatter_(0, ids.reshape(1, -1), 1.0)
+        return chosen @ deltas.flatten(0, 1), None
+
+
+def history(first: Tensor, time: int, kind: torch.dtype) -> Tensor:
+    """Room for a state before the first step and after each of them, (time + 1, batch, hidden)."""
+    states = first.new_empty(time + 1, *first.shape, dtype=kind)
+    states[0] = first
+    return states
+
+
+def steps(*histories: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The time steps of several tensors together; views made at once are cheaper than an index in each step."""
+    return zip(*(history.unbind() for history in histories), strict=True)
+
+
+def steps_back(*histories: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The time steps from the last to the first."""
+    return zip(*(reversed(history.unbind()) for history in histories), strict=True)
+
+
+def tanh_(x: Tensor) -> Tensor:
+    """tanh(x) = 2 σ(2 x) - 1, in place: torch's tanh takes three to five times as long as its σ on a CPU."""
+    x.add_(x).sigmoid_()
+    return x.add_(x).sub_(1)
+
+
+def through_sigmoid(d_y: Tensor, y: Tensor) -> Tensor:
+    """The gradient by a, of y = σ(a): d_y y (1 - y)."""
+    slope = d_y * y
+    return torch.addcmul(slope, slope, y, value=-1)
+
+
+def through_tanh(d_y: Tensor, y: Tensor) -> Tensor:
+    """The gradient by a, of y = tanh(a): d_y (1 - y²)."""
+    return torch.addcmul(d_y, d_y * y, y, value=-1)
+
+
+def over_time(deltas: Tensor, states: Tensor) -> Tensor:
+    """The gradient of R: Σ_t D_t^T h_t as one product."""
+    return deltas.flatten(0, 1).T @ states.flatten(0, 1)
