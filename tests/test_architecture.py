@@ -109,7 +109,7 @@ def test_messages_of_the_core_name_settings_and_no_options() -> None:
         documentation = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         texts = {node for node in ast.walk(tree) if isinstance(node, ast.Constant)} - documentation
         for text in texts:
-            assert not re.search(r"(^|[^\w-])--[a-z]", str(text.value)), f"{name}: {text.value}"
+            assert not re.search(r"(^|[^\w-])--[a-z]", str(text.value)), f"{name}: {text.value!r}"
 
 
 @pytest.mark.parametrize(
