@@ -224,10 +224,10 @@ def test_counted_budgets_are_kept(budget: Budget, steps: int | None) -> None:
         assert end.epoch == pytest.approx(budget.amount, abs=0.2)
 
 
-def test_a_time_budget_counts_from_the_start_of_the_command_to_the_end() -> None:
-    """On a clock that moves a hundredth of a second at a look; the command began 2 seconds before training."""
+def test_a_time_budget_counts_from_the_start_of_the_command_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command began 2 seconds before training."""
     preparation = prepare(replace(QUICK, budget=Budget(8, BudgetUnit.SECONDS), every=None))
-    events = run_to_end(preparation, started=98.0, clock=Clock(0.01))
+    events = run_to_end(preparation, started=98.0, clock=Clock(monkeypatch, 0.05))
     *_, end = events
     assert isinstance(end, Finished)
     assert 7.5 <= end.seconds <= 8
@@ -237,23 +237,33 @@ def test_a_time_budget_counts_from_the_start_of_the_command_to_the_end() -> None
 
 
 class Clock:
-    """Moves by a fixed time whenever it is read."""
+    """A clock that moves in training steps alone, by a fixed time in each; it begins at 100 seconds."""
 
-    def __init__(self, seconds: float) -> None:
-        self.now, self.seconds = 100.0, seconds
+    def __init__(self, patch: pytest.MonkeyPatch, step_seconds: float) -> None:
+        self.now = 100.0
+        train = Trainer.step
+
+        def step(*arguments: Any, **options: Any) -> Any:
+            self.now += step_seconds
+            return train(*arguments, **options)
+
+        patch.setattr(Trainer, "step", step)
 
     def __call__(self) -> float:
-        self.now += self.seconds
         return self.now
 
 
-def test_a_resumed_time_budget_goes_on_from_its_share_and_holds_both_sessions() -> None:
+def test_a_resumed_time_budget_goes_on_from_its_progress_and_holds_both_sessions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch, 0.05)
     preparation = prepare(replace(QUICK, budget=Budget(8, BudgetUnit.SECONDS), every=None))
-    half = run_until(preparation, iter([False] * 40 + [True]).__next__, started=99.0, clock=Clock(0.01))
+    half = run_until(preparation, iter([False] * 40 + [True]).__next__, started=99.0, clock=clock)
+    clock.now = 100.0
     folder = folder_of(half)
     before = max(event.progress for event in half if isinstance(event, Stepped))
     assert 0.1 < before < 0.9
-    events = run_to_end(training_run.resume(folder.name), started=99.0, clock=Clock(0.01))
+    events = run_to_end(training_run.resume(folder.name), started=99.0, clock=clock)
     shares = [event.progress for event in events if isinstance(event, Stepped)]
     assert before < shares[0] < before + 0.1
     assert shares[-1] == 1
@@ -274,7 +284,7 @@ def test_a_network_that_learns_the_text_by_heart_ends_early_with_a_falling_learn
 ) -> None:
     let_validation_rise(monkeypatch)
     preparation = prepare(replace(QUICK, budget=Budget(30, BudgetUnit.SECONDS), every=None))
-    events = run_to_end(preparation, started=100.0, clock=Clock(0.01))
+    events = run_to_end(preparation, started=100.0, clock=Clock(monkeypatch, 0.05))
     [overfitting] = [event for event in events if isinstance(event, Overfitting)]
     evaluated = [event for event in events if isinstance(event, Evaluated)]
     assert overfitting.since == evaluated[1].step
@@ -298,9 +308,11 @@ def test_a_counted_budget_is_kept_though_the_network_learns_the_text_by_heart(mo
     assert sum(isinstance(event, Stepped) for event in events) == 20
 
 
-def test_a_time_budget_ends_after_the_most_epochs_and_its_learning_rate_has_fallen_by_then() -> None:
+def test_a_time_budget_ends_after_the_most_epochs_and_its_learning_rate_has_fallen_by_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     preparation = prepare(replace(QUICK, budget=Budget(300, BudgetUnit.SECONDS), every=None, most_epochs=4))
-    events = run_to_end(preparation, started=100.0, clock=Clock(0.01))
+    events = run_to_end(preparation, started=100.0, clock=Clock(monkeypatch, 0.05))
     *_, end = events
     assert isinstance(end, Finished)
     assert end.epoch == pytest.approx(4, abs=0.2)
@@ -308,9 +320,9 @@ def test_a_time_budget_ends_after_the_most_epochs_and_its_learning_rate_has_fall
     assert last.learning_rate < 0.05 * QUICK.learning_rate
 
 
-def test_training_is_saved_each_minute() -> None:
+def test_training_is_saved_each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     preparation = prepare(replace(QUICK, every=1000))
-    with preparation.start(started=0.0, clock=Clock(10)) as session:
+    with preparation.start(started=100.0, clock=Clock(monkeypatch, 10)) as session:
         saved = [(session.folder / LAST).exists() for event in session.events() if isinstance(event, Stepped)]
     assert not saved[0]
     assert saved[10]
@@ -335,10 +347,10 @@ def test_only_matrices_decay() -> None:
     assert len(matrices["params"]) + len(vectors["params"]) == len(model.parameters)
 
 
-def trainer(**training: Any) -> Trainer:
+def trainer(precision: Precision = Precision.FLOAT32, **training: Any) -> Trainer:
     network = small_network(CELLS["lstm"])
     weights = initialize(network, np.random.default_rng(0))
-    return Trainer(Model(network, weights, torch.device("cpu")), replace(QUICK, **training), Precision.FLOAT32)
+    return Trainer(Model(network, weights, torch.device("cpu")), replace(QUICK, **training), precision)
 
 
 def test_gradients_are_clipped() -> None:
@@ -348,8 +360,9 @@ def test_gradients_are_clipped() -> None:
     assert float(sum(gradient.square().sum() for gradient in gradients)) ** 0.5 == pytest.approx(0.01, rel=1e-3)
 
 
-def test_bfloat16_is_used_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    learner = trainer()
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
+def test_bfloat16_is_used_where_it_is_asked_for(precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = trainer(precision)
     reading = learner.model.read_outputs
     low: list[bool] = []
 
@@ -358,10 +371,8 @@ def test_bfloat16_is_used_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch)
         return reading(*arguments, **options)
 
     monkeypatch.setattr(learner.model, "read_outputs", watched)
-    for precision in (Precision.FLOAT32, Precision.BFLOAT16):
-        monkeypatch.setattr(learner, "_precision", precision)
-        learner.step(chunk(), None, learning_rate=0.0)
-    assert low == [False, True]
+    learner.step(chunk(), None, learning_rate=0.0)
+    assert low == [precision is Precision.BFLOAT16]
 
 
 def test_dropout_zeroes_its_share_and_scales_up_the_rest() -> None:
