@@ -169,4 +169,4 @@ def _draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.
         best = logits.max(axis=-1, keepdims=True)
     cumulative = np.add.accumulate(np.exp(logits - best), axis=-1, dtype=np.float64)
     below = cumulative[:, :-1] <= (uniform * cumulative[:, -1])[:, None]  # what is above all others is the last symbol
-    return below.sum(axis=-1), possible
+    return np.add.reduce(below, axis=-1, dtype=np.int64), possible
