@@ -94,6 +94,18 @@ def test_a_real_step_takes_some_time() -> None:
     assert 0 < characters_per_second(NETWORK, TRAINING, execution) < math.inf
 
 
+@pytest.mark.parametrize("threads", [None, 1])
+def test_trials_leave_the_number_of_threads_as_it_was(threads: int | None) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        execution = choose_execution(NETWORK, TRAINING, Device.CPU, threads)
+        characters_per_second(NETWORK, TRAINING, replace(execution, threads=1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_way_that_is_much_slower_is_given_up_after_a_short_step() -> None:
     execution = Execution(torch.device("cpu"), HIGH, 1)
     assert _time_step(NETWORK, TRAINING, execution, beside=_StepTime(1e-9, 1e-9)).whole == math.inf

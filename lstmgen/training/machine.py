@@ -8,6 +8,8 @@ Knows: how to time a training step. Does not know: what follows from its speed (
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,6 +156,17 @@ class _StepTime(NamedTuple):
     whole: float  # a step of the configured length
 
 
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let torch compute with this number of threads in the context."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _time_step(
     network: Network, config: TrainingConfig, execution: Execution, *, beside: _StepTime | None = None
 ) -> _StepTime:
@@ -169,32 +182,32 @@ def _time_step(
         execution: how to compute.
         beside: the times of another way. If this way is much slower, it is given up, and its whole steps are infinite.
     """
-    torch.set_num_threads(execution.threads)
-    started = time.perf_counter()
-    weights = {name: np.full(shape, 0.01, np.float32) for name, shape in network.shapes().items()}
-    trainer = Trainer(Model(network, weights, execution.device), config, execution.precision)
-    generator = np.random.default_rng(0)
+    with _threads(execution.threads):
+        started = time.perf_counter()
+        weights = {name: np.full(shape, 0.01, np.float32) for name, shape in network.shapes().items()}
+        trainer = Trainer(Model(network, weights, execution.device), config, execution.precision)
+        generator = np.random.default_rng(0)
 
-    def seconds_of_step(length: int) -> float:
-        ids = generator.integers(network.vocab_size, size=(config.batch_size, length + 1))
-        chunk = Chunk(ids[:, :-1], ids[:, 1:], np.ones(len(ids), np.int64), reset_state=True)
-        begun = time.perf_counter()
-        trainer.step(chunk, None, learning_rate=0.0)
-        return time.perf_counter() - begun
+        def seconds_of_step(length: int) -> float:
+            ids = generator.integers(network.vocab_size, size=(config.batch_size, length + 1))
+            chunk = Chunk(ids[:, :-1], ids[:, 1:], np.ones(len(ids), np.int64), reset_state=True)
+            begun = time.perf_counter()
+            trainer.step(chunk, None, learning_rate=0.0)
+            return time.perf_counter() - begun
 
-    whole = config.chunk_length
-    affordable = _SHORT_OPERATIONS / (6 * network.parameter_count() * config.batch_size)
-    length = max(1, min(whole // 2, int(affordable))) if execution.device.type == "cpu" else whole
-    seconds_of_step(length)  # the first step of a length also prepares
-    short = seconds_of_step(length)
-    if beside and short > _GIVE_UP * beside.short:
-        return _StepTime(short, math.inf)
-    best = short
-    if length < whole:
-        seconds_of_step(2 * length)
-        best += max(0.0, seconds_of_step(2 * length) - short) * (whole - length) / length
-    for _ in range(_TIMED_STEPS):
-        if time.perf_counter() - started + best > _allowance(config):
-            break
-        best = min(best, seconds_of_step(whole))
-    return _StepTime(short, best)
+        whole = config.chunk_length
+        affordable = _SHORT_OPERATIONS / (6 * network.parameter_count() * config.batch_size)
+        length = max(1, min(whole // 2, int(affordable))) if execution.device.type == "cpu" else whole
+        seconds_of_step(length)  # the first step of a length also prepares
+        short = seconds_of_step(length)
+        if beside and short > _GIVE_UP * beside.short:
+            return _StepTime(short, math.inf)
+        best = short
+        if length < whole:
+            seconds_of_step(2 * length)
+            best += max(0.0, seconds_of_step(2 * length) - short) * (whole - length) / length
+        for _ in range(_TIMED_STEPS):
+            if time.perf_counter() - started + best > _allowance(config):
+                break
+            best = min(best, seconds_of_step(whole))
+        return _StepTime(short, best)
