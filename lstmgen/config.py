@@ -457,3 +457,20 @@ class SamplingConfig:
         between("best_of", 1, 10_000, "give 1 to 10,000 candidates")
         total = self.samples * self.best_of
         require(total <= 10_000, "--samples times --best-of", total, "give at most 10,000 together")
+
+
+@dataclass(frozen=True)
+class NoveltyConfig:
+    """How a model writes the text of which `eval --novelty` measures how much is copied."""
+
+    length: int = 20_000  # symbols
+    temperature: float = SamplingConfig.temperature
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        SamplingConfig(temperature=self.temperature)  # has the same bounds
+        require(self.length >= 1, "--length", self.length, "give how many characters to write, at least 1")
+        require(self.seed >= 0, "--seed", self.seed, "give a whole number, at least 0")
+
+    def __str__(self) -> str:
+        return f"temperature {self.temperature:g}, seed {self.seed}"

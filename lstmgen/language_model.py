@@ -3,13 +3,13 @@
     model = lstmgen.load("checkpoints/my-run")
     print(model.sample("To be", length=200, temperature=0.8, seed=1))
     print(model.score("To be or not to be").bits_per_character)
+    print(model.evaluate().score.bits_per_character)
 
 Knows: how checkpoint, engine, filters, sampler and score work together. Does not know: training, terminals or torch.
 """
 
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,30 +17,22 @@ from typing import Any
 import numpy as np
 
 from lstmgen.checkpoint import Checkpoint, TrainingRecord, find_checkpoint, load_checkpoint
-from lstmgen.config import ModelConfig, OnUnknown, SamplingConfig
+from lstmgen.config import ModelConfig, NoveltyConfig, OnUnknown, SamplingConfig, TextConfig
 from lstmgen.errors import ConfigError
 from lstmgen.evaluation.characters import CharacterScore, score_characters
+from lstmgen.evaluation.evaluate import Evaluation, NamedText, evaluate_model, read_named_text
 from lstmgen.evaluation.lines import LineScore, lines_in_context, separate_lines
-from lstmgen.evaluation.own_text import read_own_text
-from lstmgen.evaluation.score import Predictions, Score, predict, score
+from lstmgen.evaluation.own_text import index_training_text
+from lstmgen.evaluation.score import Predictions, Score, exact_protocol, predict, score
 from lstmgen.generation.engine import Engine, EngineOutput, NumpyEngine, read_text
 from lstmgen.generation.filters import Batch, build_filters
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Drawn, Ended, collect, draw_symbols
 from lstmgen.generation.saved_state import PromptState
-from lstmgen.text.streams import (
-    Chunk,
-    every_line,
-    first_block,
-    lines_in_order,
-    one_stream,
-    stream_of_blocks,
-    whole_lines,
-)
+from lstmgen.text.streams import Chunk, first_block, lines_in_order, stream_of_blocks, whole_lines
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
 
-_SCORING_ROWS = 32
 _LINES_AT_ONCE = 64
 
 
@@ -55,6 +47,8 @@ class LanguageModel:
             path: the file of the checkpoint; an index of the training text is saved in the same folder. None: no file.
             engine: runs the network, for example on a GPU; None: NumPy, on the CPU.
         """
+        self.checkpoint = checkpoint
+        self.path = path
         self.vocabulary: Vocabulary = checkpoint.vocabulary
         self.config: ModelConfig = checkpoint.model
         self.record: TrainingRecord = checkpoint.record
@@ -176,16 +170,8 @@ class LanguageModel:
 
         Raises TextError if it must be built and the training text cannot be read again, or has changed.
         """
-        name = f"{self.record.text_sha256} {self.record.text.validation} {self.record.text.held_out_seed}"
-        if self._training_index is None and self.index_path is not None:
-            self._training_index = SuffixIndex.load(self.index_path, name)
         if self._training_index is None:
-            remedy = "leave out --max-copy, which needs that text"
-            own = read_own_text(self.record, self.vocabulary, remedy=remedy)
-            self._training_index = SuffixIndex.build(own.training)
-            if self.index_path is not None:
-                with suppress(OSError):  # if the folder is not writable, the index is built again each time
-                    self._training_index.save(self.index_path, name)
+            self._training_index = index_training_text(self.record, self.vocabulary, self.index_path)
         return self._training_index
 
     def score(self, text: str, *, on_unknown: str = OnUnknown.ERROR) -> Score:
@@ -203,9 +189,50 @@ class LanguageModel:
         """
         return score(self.engine, self.exact_protocol(ids))
 
+    def evaluate(
+        self,
+        text: str | Path | None = None,
+        *,
+        encoding: str = TextConfig.encoding,
+        on_unknown: str = OnUnknown.ERROR,
+        window: int | None = None,
+        baselines: bool = True,
+        dynamic: bool = False,
+        novelty: bool = False,
+        length: int = NoveltyConfig.length,
+        temperature: float = NoveltyConfig.temperature,
+        seed: int = NoveltyConfig.seed,
+    ) -> Evaluation:
+        """How well the model predicts a text, beside baselines that know its training text: what `lstmgen eval` shows.
+
+        Args:
+            text: the text itself, or the path of its file; None: the text that training held out.
+            encoding: the character encoding of the file.
+            on_unknown: "error", or "skip" to leave out characters of the text that the model has never seen.
+            window: also score windows of this many symbols, each from the initial state.
+            baselines: also compute the baselines: n-grams, compressors, frequencies, uniform guesses.
+            dynamic: also score a copy of the model that goes on learning from the text.
+            novelty: also let the model write a text, and measure how much of that is copied from its training text.
+            length: of that text, in symbols.
+            temperature: at which it is written.
+            seed: the same seed gives the same text.
+
+        Raises:
+            UnknownCharacterError: the text has a character that the model has never seen.
+            ConfigError: an argument has an invalid value.
+            TextError: there is nothing to predict, or a text that is needed cannot be read.
+        """
+        unknown, given = OnUnknown(on_unknown), None
+        if isinstance(text, Path):
+            given = read_named_text(str(text), self.checkpoint, encoding=encoding, on_unknown=unknown)
+        elif text is not None:
+            given = NamedText("the given text", self.vocabulary.encode(text, on_unknown=unknown))
+        writing = NoveltyConfig(length, temperature, seed) if novelty else None
+        return evaluate_model(self, given, window=window, baselines=baselines, dynamic=dynamic, novelty=writing)
+
     def exact_protocol(self, ids: Ids) -> Iterator[Chunk]:
         """The chunks of a text, (symbols,), for the exact protocol of `score_ids`."""
-        return one_stream(ids) if self.item_end is None else every_line(ids, self.item_end, _SCORING_ROWS)
+        return exact_protocol(ids, self.item_end)
 
     def score_blocks(self, blocks: Iterable[Ids]) -> Score:
         """The score of `score_ids` for a text that comes in blocks, (symbols,); no block is kept in memory."""

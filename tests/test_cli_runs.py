@@ -243,11 +243,11 @@ def test_a_curve_may_lack_much(events: list[dict[str, object]], words: str) -> N
 )
 def test_any_name_can_be_drawn(name: str, format_: str) -> None:
     curves = {name: curve(3, 2, 2.5), "other": curve(3, 2)}
-    content = picture(curves, format_)
+    content = picture(curves, "character", format_)
     if format_ == "svg":
         text = " ".join(ElementTree.fromstring(content).itertext())
         assert describe(name, curves[name])[:40] in text
-    chart = terminal_chart(curves, 80, 24)
+    chart = terminal_chart(curves, "character", 80, 24)
     assert controls(chart) == set()
     assert describe(name, curves[name])[:20] in chart
 
@@ -255,7 +255,7 @@ def test_any_name_can_be_drawn(name: str, format_: str) -> None:
 @settings(deadline=None, max_examples=50)
 @given(st.lists(CURVES, min_size=1, max_size=8), st.integers(0, 200), st.integers(0, 100))
 def test_any_curves_can_be_drawn(curves: list[LearningCurve], columns: int, lines: int) -> None:
-    chart = terminal_chart({str(number): curve for number, curve in enumerate(curves)}, columns, lines)
+    chart = terminal_chart({str(number): curve for number, curve in enumerate(curves)}, "character", columns, lines)
     assert max(map(len, chart.splitlines())) <= min(max(40, columns), 160)
     assert all(f" {number}: " in chart for number in range(len(curves)))
 

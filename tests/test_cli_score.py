@@ -1,6 +1,7 @@
 """`lstmgen score`: a text as a whole, by line and by character; from files and standard input."""
 
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,18 @@ def test_characters_come_with_what_was_expected() -> None:
         for expected in character["expected"]:
             if expected["character"] == character["character"]:
                 assert character["bits"] == pytest.approx(-math.log2(expected["probability"]), abs=1e-5)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_model_of_bytes_is_scored_per_byte() -> None:
+    untrained_run("octets", None)
+    for choices in ((), ("--lines",)):
+        shown = done("score", "octets", *choices, stdin="é\nab\n".encode()).text
+        assert "bits per byte" in shown
+        assert "character" not in shown
+    shown = done("score", "octets", stdin="é\nab\n".encode()).text
+    assert "nats per byte" in shown
+    assert re.search(r"^bytes +5 predicted$", shown, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("nowhere")

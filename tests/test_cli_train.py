@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 import signal
 import sys
@@ -321,6 +322,25 @@ def test_a_model_of_lines_learns_to_write_whole_items() -> None:
     assert len(items) == 10
     assert set("".join(items)) <= set("".join(NAMES))
     assert load("names").lines
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_model_of_bytes_is_trained_and_listed_per_byte(terminal: bool) -> None:
+    byte_run = ("--vocabulary", "bytes", "--run", "octets", "--steps", 3)
+    shown = done("train", "fable.txt", *byte_run, *SMALL, terminal=terminal).err
+    assert re.search(r" bytes/s, validation \d\.\d{4} nats per byte\n", shown)
+    assert "char" not in shown
+    best = f"{load('octets').record.best_nats:.4f}"
+    about = done("info", "octets").text
+    assert f"validation       {best} nats per byte\n" in about
+    assert f"best of the run  {best} nats per byte\n" in about
+    assert f" {best} per byte " in done("runs").text
+    assert done("runs", "--plot").text.startswith("nats per byte over epochs ")
+    done("train", "fable.txt", "--run", "letters", "--steps", 3, *SMALL)
+    assert done("runs", "letters", "--plot").text.startswith("nats per character over epochs ")
+    assert done("runs", "letters", "octets", "--plot").text.startswith("nats per byte or character over epochs ")
+    done("runs", "octets", "--plot", "-o", "curves.svg")
+    assert "nats per byte" in Path("curves.svg").read_text(encoding="utf-8")
 
 
 def test_any_bytes_can_be_learned_and_come_out_as_bytes() -> None:

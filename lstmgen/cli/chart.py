@@ -22,7 +22,7 @@ class Limits(NamedTuple):
     """The ranges of a chart's axes, from epoch 0."""
 
     last_epoch: float
-    low: float  # nats per character
+    low: float  # nats per symbol
     high: float
 
 

@@ -1,14 +1,16 @@
 """`lstmgen eval`.
 
-Knows: its options. Does not know: how a checkpoint is measured (`evaluation`), or how results are printed
-(`evaluation_report`).
+Knows: its options, and the progress bar. Does not know: how a checkpoint is measured (`evaluation.evaluate`), or how
+results are printed (`evaluation_report`).
 """
 
+import sys
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmgen.cli.evaluation import EvaluationChoices, Writing, evaluate_checkpoint
 from lstmgen.cli.options import (
     Encoding,
     Json,
@@ -17,15 +19,17 @@ from lstmgen.cli.options import (
     ReadingDevice,
     Threads,
     checkpoints_and_text,
+    config_from,
+    engine_on,
     limit_threads,
     option,
 )
-from lstmgen.cli.render import note, print_json
-from lstmgen.config import Device, OnUnknown, SamplingConfig, TextConfig
+from lstmgen.cli.render import note, print_json, printable
+from lstmgen.config import Device, NoveltyConfig, OnUnknown, TextConfig
 from lstmgen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lstmgen.cli.evaluation_report import Evaluation
+    from lstmgen.evaluation.score import Predictions
 
 EXAMPLES = """Examples:
 
@@ -42,7 +46,6 @@ lstmgen eval poems-lstm --dynamic --save-adapted poems-adapted
 lstmgen eval --novelty --temp 0.5
 """
 
-_WRITTEN_SYMBOLS = 20_000
 _DYNAMIC = "Going on learning"
 _NOVELTY = "What is copied"
 
@@ -93,7 +96,7 @@ def evaluate(
         option(
             _NOVELTY,
             "How many characters the model writes.",
-            f"{_WRITTEN_SYMBOLS:,}",
+            f"{NoveltyConfig.length:,}",
             "--length",
             "-n",
             min=1,
@@ -105,7 +108,7 @@ def evaluate(
         option(
             _NOVELTY,
             "Temperature at which it writes.",
-            SamplingConfig.temperature,
+            NoveltyConfig.temperature,
             "--temp",
             "--temperature",
             metavar="X",
@@ -113,7 +116,7 @@ def evaluate(
     ] = None,
     seed: Annotated[
         int | None,
-        option(_NOVELTY, "The same seed writes the same text.", 0, "--seed", min=0, metavar="N"),
+        option(_NOVELTY, "The same seed writes the same text.", NoveltyConfig.seed, "--seed", min=0, metavar="N"),
     ] = None,
     encoding: Encoding = TextConfig.encoding,
     on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
@@ -136,38 +139,52 @@ def evaluate(
         raise typer.BadParameter("--save-adapted needs --dynamic and a single checkpoint")
     if not novelty and (length, temperature, seed) != (None, None, None):
         raise typer.BadParameter("--length, --temp and --seed are for --novelty")
-    from lstmgen.checkpoint import find_checkpoint, new_run_folder, run_name
+    from lstmgen.checkpoint import BEST, find_checkpoint, load_checkpoint, new_run_folder, run_name, save_checkpoint
     from lstmgen.cli.evaluation_report import evaluation_json, print_evaluations
+    from lstmgen.evaluation.evaluate import Evaluation, evaluate_model, read_named_text
+    from lstmgen.language_model import LanguageModel
     from lstmgen.text.sources import STANDARD_INPUT
 
     if text == STANDARD_INPUT and len(references) > 1:
         raise ConfigError("-: standard input can be read only once; save it to a file to compare checkpoints on it")
     folder = None if save_adapted is None else new_run_folder(save_adapted, "--save-adapted")
-    choices = EvaluationChoices(
-        text=text,
-        window=window,
-        baselines=not no_baselines,
-        dynamic=dynamic,
-        adapted_folder=folder,
-        writing=_writing(length, temperature, seed) if novelty else None,
-        encoding=encoding,
-        on_unknown=on_unknown,
-        device=device,
-        threads=threads,
-        quiet=quiet,
-    )
+    writing = config_from(NoveltyConfig, {"length": length, "temperature": temperature, "seed": seed})
     evaluations: list[Evaluation] = []
     for path in [find_checkpoint(reference) for reference in references]:
-        evaluations.append(evaluate_checkpoint(path, choices, evaluations))
+        checkpoint = load_checkpoint(path)
+        evaluation = evaluate_model(
+            LanguageModel(checkpoint, path, engine_on(device, checkpoint)),
+            None if text is None else read_named_text(text, checkpoint, encoding=encoding, on_unknown=on_unknown),
+            window=window,
+            baselines=not no_baselines,
+            dynamic=dynamic,
+            novelty=writing if novelty else None,
+            threads=threads or 1,
+            earlier=evaluations,
+            watch=partial(_with_bar, unit=f" {checkpoint.vocabulary.unit}s", quiet=quiet),
+        )
+        evaluations.append(evaluation)
+        for line in evaluation.notes:
+            note(f"note: {printable(line, single_line=True)}", quiet=quiet)
+        if folder is not None and evaluation.adapted is not None:
+            folder.mkdir(parents=True)
+            save_checkpoint(evaluation.adapted, folder / BEST)
         if json:
-            print_json(evaluation_json(evaluations[-1]))
+            print_json(evaluation_json(evaluation))
     if not json:
         print_evaluations(evaluations)
     if folder is not None:
         note(f"the adapted model is {folder}; now: lstmgen sample {run_name(folder)}", quiet=quiet)
 
 
-def _writing(length: int | None, temperature: float | None, seed: int | None) -> Writing:
-    """Fill in the defaults; raises ConfigError for a temperature that cannot work."""
-    config = SamplingConfig() if temperature is None else SamplingConfig(temperature=temperature)
-    return Writing(length or _WRITTEN_SYMBOLS, config.temperature, seed or 0)
+def _with_bar(
+    protocol: str, symbols: int, predictions: "Iterator[Predictions]", *, unit: str, quiet: bool
+) -> "Iterator[Predictions]":
+    """Yield the same predictions, and show how many symbols have been predicted."""
+    from tqdm import tqdm
+
+    hidden = quiet or not sys.stderr.isatty()
+    with tqdm(total=symbols, desc=protocol, unit=unit, unit_scale=True, leave=False, disable=hidden) as bar:
+        for part in predictions:
+            yield part
+            bar.update(len(part.ids))

@@ -5,16 +5,14 @@ Knows: what was measured. Does not know: how it was measured.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from lstmgen.cli.conclusion import conclude
 from lstmgen.cli.render import print_facts, print_table, printable, put
-from lstmgen.evaluation.baselines import Baseline
-from lstmgen.evaluation.confidence import LEVEL, RESAMPLES, Blocks, Interval
+from lstmgen.evaluation.confidence import LEVEL, RESAMPLES, Interval
+from lstmgen.evaluation.evaluate import Evaluation, EvaluationResult
 from lstmgen.evaluation.novelty import Copying, Novelty
 from lstmgen.evaluation.score import Score
 
@@ -22,41 +20,6 @@ _SHOWN_RUN = 60  # characters of the longest copied run that are printed
 _LONG_RUN = 20  # characters; shorter runs are common in all text of a language
 _CLEAR_DIFFERENCE = 0.05  # of two fractions, beside a ratio of 2
 _LEARNED_BY_HEART = 0.5  # fraction of the written lines that stand in the training text
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """The score of a text that was read by one protocol."""
-
-    protocol: str
-    score: Score
-    blocks: Blocks
-
-
-@dataclass
-class Evaluation:
-    """All that was measured of one checkpoint."""
-
-    checkpoint: Path
-    name: str  # of the checkpoint, where several are evaluated
-    text: str
-    unit: str  # character or byte
-    trained_on: object  # training text and vocabulary: with the same ones, a text has the same baselines
-    exact: EvaluationResult
-    others: dict[str, EvaluationResult] = field(default_factory=dict)  # by name: window, dynamic
-    baselines: list[Baseline] = field(default_factory=list)
-    novelty: Novelty | None = None
-    how_written: str = ""  # the choices with which the model wrote the text for `novelty`
-
-    @property
-    def predicted(self) -> tuple[str, str, int]:
-        """What was predicted: evaluations with the same value can be compared."""
-        return self.text, self.exact.protocol, self.exact.score.characters
-
-    def has_baselines_for(self, other: "Evaluation") -> bool:
-        """Whether this evaluation has baselines, and the other one's would be the same."""
-        same = (self.trained_on, self.predicted) == (other.trained_on, other.predicted)
-        return same and bool(self.baselines)
 
 
 # JSON
@@ -76,7 +39,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     found |= {name: _result_json(result) for name, result in evaluation.others.items()}
     if (novelty := evaluation.novelty) is not None:
         found["novelty"] = {
-            "how": evaluation.how_written,
+            "how": str(evaluation.writing),
             "longest_run": {"text": novelty.longest_run, "line": novelty.line},
             "written": _copying_json(novelty.written),
             "held_out": _copying_json(novelty.real) if novelty.real else None,
@@ -96,7 +59,7 @@ def score_json(score: Score) -> dict[str, float]:
 
 
 def _result_json(result: EvaluationResult) -> dict[str, Any]:
-    interval = result.blocks.interval()
+    interval = result.interval
     return {
         "protocol": result.protocol,
         **score_json(result.score),
@@ -166,7 +129,7 @@ def _table(group: Sequence[Evaluation], best: Evaluation) -> Table:
             table.add_row(
                 printable(name, single_line=True),
                 f"{score.nats_per_character:.4f}",
-                _range(result.blocks.interval()),
+                _range(result.interval),
                 f"{score.bits_per_character:.3f}",
                 f"{score.perplexity:.3f}",
                 f"{score.accuracy:.1%}",
@@ -240,7 +203,7 @@ def _print_novelty(evaluation: Evaluation, novelty: Novelty) -> None:
     name, unit = printable(evaluation.name, single_line=True), evaluation.unit
     beside = f" The same is shown for {real.symbols:,} {unit}s of held-out text." if real else ""
     put(
-        f"\n{name} wrote {written.symbols:,} {unit}s at {evaluation.how_written}. "
+        f"\n{name} wrote {written.symbols:,} {unit}s at {evaluation.writing}. "
         f"For runs of {', '.join(map(str, lengths))} {unit}s, the table shows the fraction that stands in the training "
         f"text.{beside}\n"
     )

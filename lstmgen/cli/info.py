@@ -65,10 +65,14 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         f"weight decay {training.weight_decay:g}, clip {training.clip:g}, dropout {training.dropout:g}, "
         f"weight drop {training.weight_drop:g}, label smoothing {training.label_smoothing:g}, seed {training.seed}",
         "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}",
-        "validation": "none" if record.validation_nats is None else f"{record.validation_nats:.4f} nats per character",
-        "best of the run": "none" if record.best_nats is None else f"{record.best_nats:.4f} nats per character",
+        "validation": _nats(record.validation_nats, loaded.vocabulary.unit),
+        "best of the run": _nats(record.best_nats, loaded.vocabulary.unit),
         "adapted to": ", ".join(record.adapted_to) or "no text",
         "written by": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
         "can be resumed": "yes" if loaded.extra else f"not this file; the run, from its {LAST}" if resumable else "no",
     }
     print_facts(facts)
+
+
+def _nats(nats: float | None, unit: str) -> str:
+    return "none" if nats is None else f"{nats:.4f} nats per {unit}"

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin,
 
 import typer
 
-from lstmgen.cli.render import note
 from lstmgen.config import Device, OnUnknown, Option, Peephole, option_names
 
 if TYPE_CHECKING:
-    from lstmgen.checkpoint import Checkpoint, TrainingRecord
+    from lstmgen.checkpoint import Checkpoint
     from lstmgen.generation.engine import Engine
 
 CheckpointArgument = Annotated[
@@ -183,12 +182,6 @@ def engine_on(device: Device, checkpoint: "Checkpoint") -> "Engine | None":
     from lstmgen.training.machine import torch_engine
 
     return torch_engine(checkpoint, device)
-
-
-def note_adaptation(record: "TrainingRecord", *, quiet: bool) -> None:
-    """Name the texts that a model has learned from while it was evaluated: a score on them says little."""
-    if record.adapted_to:
-        note(f"note: while it was evaluated, this model learned from {', '.join(record.adapted_to)}", quiet=quiet)
 
 
 def limit_threads(threads: int | None) -> None:

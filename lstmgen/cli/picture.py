@@ -30,8 +30,17 @@ _SETTINGS: dict[Any, Any] = {  # matplotlib types the names as a long list of li
 }
 
 
-def picture(curves: Curves, format: str) -> bytes:  # noqa: A002  # matplotlib's name
-    """Draw curves with a description of each below them; return the picture's bytes in one of `FORMATS`."""
+def picture(curves: Curves, unit: str, format: str) -> bytes:  # noqa: A002  # matplotlib's name
+    """Draw curves with a description of each below them.
+
+    Args:
+        curves: the curves.
+        unit: what the losses are measured per, such as character.
+        format: one of `FORMATS`.
+
+    Returns:
+        The content of the picture's file.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -41,7 +50,7 @@ def picture(curves: Curves, format: str) -> bytes:  # noqa: A002  # matplotlib's
     with rc_context(_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the font lacks a character of a name: a box is drawn
         figure = Figure(figsize=(_WIDTH, _HEIGHT + _LINE_HEIGHT * len(curves)), dpi=150, layout="constrained")
-        axes = figure.add_subplot(xlabel="epochs", ylabel="nats per character", xlim=(0, 1.01 * last), ylim=(low, high))
+        axes = figure.add_subplot(xlabel="epochs", ylabel=f"nats per {unit}", xlim=(0, 1.01 * last), ylim=(low, high))
         axes.grid(alpha=0.3)
         runs = []
         for (name, curve), color in zip(curves.items(), cycle(_COLORS), strict=False):

@@ -13,14 +13,22 @@ from lstmgen.cli.render import count, duration, note, plural, printable
 from lstmgen.config import ModelConfig, from_mapping
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
 
+_SYMBOLS = {"character": "chars", "byte": "bytes"}
 _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}"
 
 
 class ProgressDisplay:
     """Writes the events of training to stderr; on a terminal with a progress bar."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, unit: str) -> None:
+        """Begin to show.
+
+        Args:
+            quiet: whether to write nothing.
+            unit: what one symbol of the text is, character or byte.
+        """
         self._quiet = quiet
+        self._symbols = _SYMBOLS[unit]
         self._bar = tqdm(
             total=1.0,
             bar_format=_BAR,
@@ -44,7 +52,7 @@ class ProgressDisplay:
         match event:
             case Stepped():
                 self._bar.set_description_str(
-                    f"loss {event.nats:.3f}{self._validation} · {count(event.characters_per_second)} chars/s "
+                    f"loss {event.nats:.3f}{self._validation} · {count(event.characters_per_second)} {self._symbols}/s "
                     f"· epoch {event.epoch:.1f}",
                     refresh=False,
                 )
@@ -122,9 +130,9 @@ def _processor(plan: Planned) -> str:
     return plural(plan.threads, "thread") if plan.device == "cpu" else plan.device
 
 
-def show_end(end: Finished, run: str, quiet: bool) -> None:
+def show_end(end: Finished, run: str, unit: str, quiet: bool) -> None:
     """Show where the model is, and the command to use next."""
-    nats = "" if end.validation_nats is None else f", validation {end.validation_nats:.4f} nats per character"
+    nats = "" if end.validation_nats is None else f", validation {end.validation_nats:.4f} nats per {unit}"
     if end.interrupted:
         note(
             f"\nstopped at step {end.step:,}, epoch {end.epoch:.2f}; everything is saved in "
@@ -135,7 +143,7 @@ def show_end(end: Finished, run: str, quiet: bool) -> None:
         return
     note(
         f"\ndone in {duration(end.seconds)}: {end.step:,} steps, {end.epoch:.2f} epochs, "
-        f"{count(end.characters_per_second)} chars/s{nats}\n"
+        f"{count(end.characters_per_second)} {_SYMBOLS[unit]}/s{nats}\n"
         f"the model is saved in {end.checkpoint}; write text with it: lstmgen sample {run}",
         quiet=quiet,
     )

@@ -61,10 +61,10 @@ def runs(
         raise typer.BadParameter("give one of --json and --plot")
     from lstmgen.checkpoint import RUNS_FOLDER, find_checkpoint, list_runs
 
-    named = [find_checkpoint(name).parent for name in run or ()]
+    named = [find_checkpoint(name) for name in run or ()]
     if plot:
-        _draw(named or [find_checkpoint(None).parent], output)
-    elif folders := named or list_runs():
+        _draw(named or [find_checkpoint(None)], output)
+    elif folders := [path.parent for path in named] or list_runs():
         _list(folders, json)
     elif not json:
         note(f"no runs in {RUNS_FOLDER}; train one: lstmgen train")
@@ -84,6 +84,7 @@ def _list(folders: Sequence[Path], json: bool) -> None:
         record = newest.record
         saved = datetime.fromtimestamp((run / BEST).stat().st_mtime).astimezone()
         parameters = checkpoint.network.parameter_count()
+        per_byte = " per byte" if checkpoint.vocabulary.unit == "byte" else ""
         if json:
             print_json(
                 {
@@ -106,15 +107,15 @@ def _list(folders: Sequence[Path], json: bool) -> None:
             printable(", ".join(record.text.sources), single_line=True),
             f"{record.step:,}",
             duration(record.seconds),
-            "-" if record.best_nats is None else f"{record.best_nats:.4f}",
+            "-" if record.best_nats is None else f"{record.best_nats:.4f}{per_byte}",
             f"{saved:%Y-%m-%d %H:%M}",
         )
     if table.row_count:
         print_table(table)
 
 
-def _draw(folders: Sequence[Path], output: Path | None) -> None:
-    from lstmgen.checkpoint import LOG, run_name
+def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
+    from lstmgen.checkpoint import LOG, load_checkpoint, run_name
     from lstmgen.cli.output import whole_file
     from lstmgen.cli.picture import FORMATS, picture
     from lstmgen.cli.terminal_chart import terminal_chart
@@ -122,13 +123,14 @@ def _draw(folders: Sequence[Path], output: Path | None) -> None:
 
     kind = "" if output is None else output.suffix.lower().removeprefix(".")
     require(output is None or kind in FORMATS, "--output", output, "give a name that ends in .png or .svg")
-    curves = {run_name(folder): read_log(folder / LOG) for folder in folders}
+    curves = {run_name(path.parent): read_log(path.with_name(LOG)) for path in checkpoints}
+    unit = " or ".join(sorted({load_checkpoint(path).vocabulary.unit for path in checkpoints}))
     try:
         if output is None:
             columns, lines = shutil.get_terminal_size(_SIZE_IN_PIPE) if sys.stdout.isatty() else _SIZE_IN_PIPE
-            put(terminal_chart(curves, columns, lines))
+            put(terminal_chart(curves, unit, columns, lines))
             return
-        content = picture(curves, kind)
+        content = picture(curves, unit, kind)
     except ModuleNotFoundError as error:
         raise ConfigError(f"--plot: {error.name} is not installed; pip install {error.name}") from error
     with whole_file(output) as file:

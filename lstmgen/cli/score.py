@@ -21,7 +21,6 @@ from lstmgen.cli.options import (
     checkpoints_and_text,
     engine_on,
     limit_threads,
-    note_adaptation,
     option,
 )
 from lstmgen.cli.render import note, print_facts, print_json, printable, put
@@ -142,6 +141,7 @@ def score(
     if text is None and sys.stdin is not None and sys.stdin.isatty():
         raise typer.BadParameter("name a TEXT, or pipe one in")
     from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
+    from lstmgen.evaluation.own_text import adaptation_notes
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.corpus import TextStream
     from lstmgen.text.sources import STANDARD_INPUT, display_name
@@ -152,9 +152,10 @@ def score(
     source = STANDARD_INPUT if text is None else text
     stream = TextStream(TextConfig(sources=(source,), encoding=encoding), model.vocabulary, on_unknown)
     shown_while_reading = characters or heatmap or unranked
-    blocks = _with_progress(stream, quiet or shown_while_reading)
+    blocks = _with_progress(stream, f" {model.vocabulary.unit}s", quiet or shown_while_reading)
     name = display_name(source)
-    note_adaptation(model.record, quiet=quiet)
+    for line in adaptation_notes(model.record):
+        note(f"note: {line}", quiet=quiet)
     if lines:
         _show_lines(model, blocks, separate=separate, ranked=not unranked, json=json)
     elif characters:
@@ -169,11 +170,11 @@ def score(
         note(f"note: {line}", quiet=quiet)
 
 
-def _with_progress(blocks: "Iterable[Ids]", quiet: bool) -> "Iterator[Ids]":
+def _with_progress(blocks: "Iterable[Ids]", unit: str, quiet: bool) -> "Iterator[Ids]":
     """Yield the same symbols in smaller blocks, with a bar that counts them."""
     from tqdm import tqdm
 
-    with tqdm(unit=" chars", unit_scale=True, leave=False, disable=quiet or not sys.stderr.isatty()) as bar:
+    with tqdm(unit=unit, unit_scale=True, leave=False, disable=quiet or not sys.stderr.isatty()) as bar:
         for block in blocks:
             for start in range(0, len(block), _BLOCK_LENGTH):
                 part = block[start : start + _BLOCK_LENGTH]
@@ -184,17 +185,17 @@ def _with_progress(blocks: "Iterable[Ids]", quiet: bool) -> "Iterator[Ids]":
 def _show_total(model: "LanguageModel", blocks: "Iterable[Ids]", about: dict[str, str], *, json: bool) -> None:
     from lstmgen.cli.evaluation_report import score_json
 
-    score = model.score_blocks(blocks)
+    score, unit = model.score_blocks(blocks), model.vocabulary.unit
     if json:
         print_json(about | {"nats": score.nats, "bits": score.bits} | score_json(score))
         return
     print_facts(
         {
             **about,
-            "characters": f"{score.characters:,} predicted",
+            f"{unit}s": f"{score.characters:,} predicted",
             "surprise": f"{score.bits:,.1f} bits, {score.nats:,.1f} nats",
-            "bits per character": f"{score.bits_per_character:.4f}",
-            "nats per character": f"{score.nats_per_character:.4f}",
+            f"bits per {unit}": f"{score.bits_per_character:.4f}",
+            f"nats per {unit}": f"{score.nats_per_character:.4f}",
             "perplexity": f"{score.perplexity:.3f}",
             "accuracy": f"{score.accuracy:.1%}",
         }
@@ -220,7 +221,7 @@ def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bo
             )
         else:
             if number == 0:
-                put(f"{'bits per character':>18} {'bits':>9} {'line':>7}\n")
+                put(f"{f'bits per {model.vocabulary.unit}':>18} {'bits':>9} {'line':>7}\n")
             shown = printable(text, single_line=True)
             put(f"{score.bits_per_character:18.3f} {score.bits:9.1f} {line.number:7}  {shown}\n")
 

@@ -26,11 +26,12 @@ _AXIS_ROWS = 2 + 1  # the axis and its labels, and the line of the shell's promp
 _TICK_COLUMNS, _TICK_ROWS = 12, 3  # smallest distance between two labels
 
 
-def terminal_chart(curves: Curves, columns: int, lines: int) -> str:
+def terminal_chart(curves: Curves, unit: str, columns: int, lines: int) -> str:
     """Draw curves with a description of each below them; in colours if stdout is a terminal with colours.
 
     Args:
         curves: the curves.
+        unit: what the losses are measured per, such as character.
         columns: the width of the terminal.
         lines: the height of the terminal.
     """
@@ -39,7 +40,7 @@ def terminal_chart(curves: Curves, columns: int, lines: int) -> str:
     columns = min(max(columns, _NARROWEST), _WIDEST)
     styled = list(zip(curves.items(), cycle(_STYLES), strict=False))
     marks = "".join(mark for _, (mark, _, _) in styled[: len(_STYLES)])
-    key = f"nats per character over epochs   ⠤⠤ training   {marks} validation   {_BEST} the best"
+    key = f"nats per {unit} over epochs   ⠤⠤ training   {marks} validation   {_BEST} the best"
     above, below = [*textwrap.wrap(key, columns), ""], [""]
     for (name, curve), (mark, bright, _) in styled:
         first, *more = textwrap.wrap(describe(name, curve), columns - 2)

@@ -168,7 +168,8 @@ def _train(prepared: "Preparation", session: "Session", *, json: bool, quiet: bo
     """Train to the end, or until the user stops it, and show what happens."""
     from lstmgen.checkpoint import run_name
 
-    with ProgressDisplay(quiet) as display, StopRequest(lambda: display.write(_STOPPING)) as stop:
+    unit = prepared.checkpoint.vocabulary.unit
+    with ProgressDisplay(quiet, unit) as display, StopRequest(lambda: display.write(_STOPPING)) as stop:
         try:
             for event in session.events(stop):
                 with _stop_when_unread(stop, display):
@@ -180,7 +181,7 @@ def _train(prepared: "Preparation", session: "Session", *, json: bool, quiet: bo
             raise
         if isinstance(event, Finished):
             with _stop_when_unread(stop, display):
-                show_end(event, run_name(prepared.folder), quiet)
+                show_end(event, run_name(prepared.folder), unit, quiet)
     if isinstance(event, Finished) and event.interrupted:
         raise typer.Exit(stop.exit_code)
 

@@ -1,12 +1,16 @@
-"""Read the text of a checkpoint again: the part it was trained on, and the part that was held out.
+"""Read the text of a checkpoint again: the part it was trained on, its index, and the part that was held out.
 
 Knows: what a training record stores about its text. Does not know: networks or scores.
 """
+
+from contextlib import suppress
+from pathlib import Path
 
 from lstmgen.checkpoint import HELD_OUT, TrainingRecord
 from lstmgen.errors import TextError
 from lstmgen.text.corpus import SplitText, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
+from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 NAME_A_TEXT = "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
@@ -30,6 +34,28 @@ def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str
             f"restore it, or {remedy}"
         )
     return corpus.split(record.text)
+
+
+def index_training_text(record: TrainingRecord, vocabulary: Vocabulary, path: Path | None) -> SuffixIndex:
+    """The index of the training text: read from a file, or else built and saved there. None: there is no file.
+
+    Raises TextError if it must be built and the training text cannot be read again, or has changed.
+    """
+    name = f"{record.text_sha256} {record.text.validation} {record.text.held_out_seed}"
+    index = None if path is None else SuffixIndex.load(path, name)
+    if index is None:
+        own = read_own_text(record, vocabulary, remedy="leave out --max-copy, which needs that text")
+        index = SuffixIndex.build(own.training)
+        if path is not None:
+            with suppress(OSError):  # if the folder is not writable, the index is built again each time
+                index.save(path, name)
+    return index
+
+
+def adaptation_notes(record: TrainingRecord) -> tuple[str, ...]:
+    """A note for the user if a model has learned from texts while it was evaluated: a score on them says little."""
+    texts = ", ".join(record.adapted_to)
+    return (f"while it was evaluated, this model learned from {texts}",) if texts else ()
 
 
 def require_held_out(own: SplitText, record: TrainingRecord) -> Ids:

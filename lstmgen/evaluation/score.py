@@ -1,9 +1,9 @@
 """The model's score on a text: the one measure that training, `eval`, `score` and the Python API share.
 
 The way in which `text.streams` cuts the text into chunks is the evaluation protocol. The exact protocol is one stream
-over the whole text.
+over the whole text, or each line by itself.
 
-Knows: predictions, and sums of surprise. Does not know: how the text was cut, or what computes the logits.
+Knows: predictions, and sums of surprise. Does not know: what computes the logits.
 """
 
 import math
@@ -19,8 +19,10 @@ from lstmgen.errors import TextError
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.generation.sampler import negative_log_likelihood
 from lstmgen.network.architecture import Network
-from lstmgen.text.streams import IGNORED, Chunk
+from lstmgen.text.streams import IGNORED, Chunk, every_line, one_stream
+from lstmgen.text.vocabulary import Ids
 
+_LINES_AT_ONCE = 32
 _LOGITS = 1 << 23
 """How many logits exist at once, in numbers: 32 MB."""
 
@@ -93,6 +95,11 @@ class Score:
     def accuracy(self) -> float:
         """The fraction of symbols that were the model's most likely one."""
         return self.correct / self.characters
+
+
+def exact_protocol(ids: Ids, newline: int | None) -> Iterator[Chunk]:
+    """The chunks of a text, (symbols,), for the exact protocol; with the id of the line feed, line by line."""
+    return one_stream(ids) if newline is None else every_line(ids, newline, _LINES_AT_ONCE)
 
 
 def predict(reader: Reader, chunks: Iterable[Chunk], most_logits: int = _LOGITS) -> Iterator[Predictions]:

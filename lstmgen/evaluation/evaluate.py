@@ -1,0 +1,233 @@
+"""All measurements of one model on one text.
+
+Knows: which text each measurement needs, and when baselines of one model hold for another.
+Does not know: how results are shown, or where an adapted copy is saved.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from lstmgen.checkpoint import HELD_OUT, Checkpoint, checkpoint_name
+from lstmgen.config import DynamicConfig, NoveltyConfig, OnUnknown, TextConfig, require
+from lstmgen.errors import TextError
+from lstmgen.evaluation.baselines import Baseline, baselines
+from lstmgen.evaluation.confidence import Blocks, Interval
+from lstmgen.evaluation.novelty import Novelty, compare_copying
+from lstmgen.evaluation.own_text import NAME_A_TEXT, adaptation_notes, read_own_text, require_held_out
+from lstmgen.evaluation.score import Predictions, Reader, Score, add_up, exact_protocol, predict
+from lstmgen.text.corpus import SplitText, read_corpus
+from lstmgen.text.sources import display_name
+from lstmgen.text.streams import cold_windows
+from lstmgen.text.vocabulary import Ids, Vocabulary
+
+Watch = Callable[[str, int, Iterator[Predictions]], Iterator[Predictions]]
+"""Passes on the predictions of a measurement, given its protocol and the symbols of the text: for a progress bar."""
+
+
+class EvaluatedModel(Protocol):
+    """What an evaluation needs of a model: a `LanguageModel`."""
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The network, its vocabulary and its training record."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the checkpoint."""
+        ...
+
+    @property
+    def engine(self) -> Reader:
+        """Runs the network."""
+        ...
+
+    def write(self, symbols: int, temperature: float, seed: int) -> Ids:
+        """A text by the model, (symbols,)."""
+        ...
+
+
+class NamedText(NamedTuple):
+    """A text to evaluate."""
+
+    name: str
+    ids: Ids  # (symbols,)
+    notes: tuple[str, ...] = ()  # for the user
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """The score of a text that was read by one protocol."""
+
+    protocol: str
+    score: Score
+    blocks: Blocks = field(repr=False)
+
+    @property
+    def interval(self) -> Interval | None:
+        """The confidence interval of the nats per character; None: the text is too short for one."""
+        return self.blocks.interval()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that was measured of one model; None or empty: it was not asked for."""
+
+    checkpoint: Path | None  # None: the model has no file
+    text: str  # its name
+    unit: str  # character or byte
+    trained_on: tuple[str, TextConfig, Vocabulary] = field(repr=False)  # with the same, a text has the same baselines
+    exact: EvaluationResult
+    window: EvaluationResult | None = None
+    dynamic: EvaluationResult | None = None
+    adapted: Checkpoint | None = field(default=None, repr=False)  # the copy that went on learning for `dynamic`
+    novelty: Novelty | None = None
+    writing: NoveltyConfig | None = None  # how the model wrote the text for `novelty`
+    baselines: Sequence[Baseline] = ()
+    notes: tuple[str, ...] = ()  # for the user
+
+    @property
+    def name(self) -> str:
+        """The name of the model, where several are compared."""
+        return "the model" if self.checkpoint is None else checkpoint_name(self.checkpoint)
+
+    @property
+    def score(self) -> Score:
+        """The score by the exact protocol."""
+        return self.exact.score
+
+    @property
+    def others(self) -> dict[str, EvaluationResult]:
+        """The results by other protocols, by name."""
+        results = {"window": self.window, "dynamic": self.dynamic}
+        return {name: result for name, result in results.items() if result is not None}
+
+    @property
+    def predicted(self) -> tuple[str, str, int]:
+        """What was predicted: evaluations with the same value can be compared."""
+        return self.text, self.exact.protocol, self.score.characters
+
+
+def read_named_text(source: str, checkpoint: Checkpoint, *, encoding: str, on_unknown: OnUnknown) -> NamedText:
+    """Read a text that is not the model's own; raises the errors of `read_corpus`."""
+    config = TextConfig(sources=(source,), encoding=encoding, lines=checkpoint.record.text.lines)
+    corpus = read_corpus(config, checkpoint.vocabulary, on_unknown)
+    return NamedText(display_name(source), corpus.ids, corpus.notes)
+
+
+def evaluate_model(
+    model: EvaluatedModel,
+    text: NamedText | None = None,
+    *,
+    window: int | None = None,
+    baselines: bool = True,
+    dynamic: bool = False,
+    novelty: NoveltyConfig | None = None,
+    threads: int = 1,
+    earlier: Sequence[Evaluation] = (),
+    watch: Watch = lambda _protocol, _symbols, predictions: predictions,
+) -> Evaluation:
+    """Measure a model by the exact protocol, and by what else is asked for. The model does not change.
+
+    Args:
+        model: the model.
+        text: the text; None: what the model's training held out.
+        window: also score windows of this many symbols, each from the initial state.
+        baselines: also compute the baselines; a note says why, if the training text cannot be read for them.
+        dynamic: also score a copy of the model that goes on learning from the text.
+        novelty: also let the model write, and measure how much of that is copied.
+        threads: processor threads for `dynamic`; the products of a single stream are too small for several.
+        earlier: other evaluations; their baselines are used again where they are the same.
+        watch: is given the predictions of each measurement.
+
+    Raises:
+        ConfigError: the window is not a positive number, or the model reads each line by itself.
+        TextError: there is nothing to predict, or the model's own text is needed and cannot be read.
+    """
+    checkpoint = model.checkpoint
+    record, vocabulary, lines = checkpoint.record, checkpoint.vocabulary, checkpoint.record.text.lines
+    if window is not None:
+        require(window >= 1, "--window", window, "give how many symbols a window has, at least 1")
+        require(not lines, "--window", window, "this model reads each line by itself; leave it out")
+    adapts_to = HELD_OUT if text is None else text.name
+    text, own = _texts(checkpoint, text, required=dynamic or novelty is not None, baselines=baselines)
+    ids = text.ids
+
+    def measure(protocol: str, predictions: Iterator[Predictions]) -> EvaluationResult:
+        blocks = Blocks(len(ids))
+        return EvaluationResult(protocol, add_up(watch(protocol, len(ids), predictions), blocks), blocks)
+
+    protocol = "each line from the initial state" if lines else "one stream, state carried"
+    evaluation = Evaluation(
+        checkpoint=model.path,
+        text=text.name,
+        unit=vocabulary.unit,
+        trained_on=(record.text_sha256, record.text, vocabulary),
+        exact=measure(protocol, predict(model.engine, exact_protocol(ids, checkpoint.item_end))),
+        notes=(*adaptation_notes(record), *text.notes),
+    )
+    if window is not None:
+        protocol = f"windows of {window}, each from a cold start"
+        evaluation = replace(evaluation, window=measure(protocol, predict(model.engine, cold_windows(ids, window))))
+    if own and dynamic:
+        from lstmgen.evaluation.dynamic import AdaptingModel
+
+        with _torch_threads(threads):
+            adapting = AdaptingModel(checkpoint, own.training, DynamicConfig())
+            learned = measure("going on learning", adapting.predict(ids))
+        evaluation = replace(evaluation, dynamic=learned, adapted=adapting.adapted(adapts_to))
+    if own and novelty:
+        written = model.write(novelty.length, novelty.temperature, novelty.seed)
+        copying = compare_copying(own.training, written, own.held_out, vocabulary, lines=lines)
+        evaluation = replace(evaluation, novelty=copying, writing=novelty)
+    if own and baselines:
+        evaluation = replace(evaluation, baselines=_baselines(evaluation, earlier, own.training, ids))
+    return evaluation
+
+
+def _texts(
+    checkpoint: Checkpoint, text: NamedText | None, *, required: bool, baselines: bool
+) -> tuple[NamedText, SplitText | None]:
+    """The text to evaluate, and the model's own text if it is needed.
+
+    If the own text cannot be read, that is a TextError, or a note where it is needed for baselines alone.
+    """
+    record, vocabulary = checkpoint.record, checkpoint.vocabulary
+    if text is None:
+        own = read_own_text(record, vocabulary, remedy=NAME_A_TEXT)
+        name = f"{', '.join(record.text.sources)}: {record.text.held_out_part}, held out"
+        return NamedText(name, require_held_out(own, record)), own
+    if required:
+        return text, read_own_text(record, vocabulary, remedy="leave out --dynamic and --novelty, which need it")
+    if baselines:
+        try:
+            return text, read_own_text(record, vocabulary, remedy="--no-baselines leaves them out")
+        except TextError as error:
+            text = text._replace(notes=(*text.notes, f"no baselines: {error}"))
+    return text, None
+
+
+def _baselines(evaluation: Evaluation, earlier: Sequence[Evaluation], training: Ids, ids: Ids) -> Sequence[Baseline]:
+    """The baselines of an earlier evaluation if they are the same; otherwise they are computed."""
+    _, config, vocabulary = evaluation.trained_on
+    for other in earlier:
+        same = (other.trained_on, other.predicted) == (evaluation.trained_on, evaluation.predicted)
+        if other.baselines and same:
+            return other.baselines
+    return tuple(baselines(training, ids, vocabulary, lines=config.lines))
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    """Let torch compute with this many threads, and afterwards with as many as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

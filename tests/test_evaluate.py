@@ -1,0 +1,178 @@
+"""Evaluation from Python: `model.evaluate()` is what `lstmgen eval` says, and it leaves everything as it was."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lstmgen
+from lstmgen.checkpoint import HELD_OUT, load_checkpoint
+from lstmgen.cli.evaluation_report import evaluation_json
+from lstmgen.config import NoveltyConfig
+from lstmgen.errors import ConfigError, TextError, UnknownCharacterError
+from lstmgen.evaluation.evaluate import NamedText, evaluate_model
+from lstmgen.evaluation.score import Predictions, add_up
+from lstmgen.language_model import LanguageModel
+from tests.command_line import evaluated, run_of_text, untrained_run
+from tests.conftest import FABLE
+
+LETTERS = "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc")
+
+
+@pytest.fixture(autouse=True)
+def folder(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a copy of the folder with the trained run; another text lies there."""
+    shutil.copytree(trained_folder, tmp_path / "own")
+    monkeypatch.chdir(tmp_path / "own")
+    Path("other.txt").write_text(FABLE * 30, encoding="utf-16")
+    return tmp_path / "own"
+
+
+@pytest.mark.parametrize(
+    ("choices", "options"),
+    [
+        ({}, ()),
+        ({"baselines": False}, ("--no-baselines",)),
+        ({"window": 7, "dynamic": True}, ("--window", 7, "--dynamic")),
+        (
+            {"novelty": True, "length": 90, "temperature": 0.5, "seed": 3},
+            ("--novelty", "-n", 90, "--temp", 0.5, "--seed", 3),
+        ),
+        ({"novelty": True}, ("--novelty",)),
+    ],
+)
+def test_it_is_what_the_command_says_of_the_held_out_text(choices: dict[str, Any], options: tuple[object, ...]) -> None:
+    assert evaluation_json(lstmgen.load("fable").evaluate(**choices)) == evaluated("fable", *options)
+
+
+def test_it_is_what_the_command_says_of_another_file() -> None:
+    found = lstmgen.load("fable").evaluate(Path("other.txt"), encoding="utf-16")
+    assert evaluation_json(found) == evaluated("fable", "other.txt", "--encoding", "utf-16")
+    assert found.exact.interval == found.exact.blocks.interval() is not None
+
+
+def test_a_model_of_lines_and_one_of_bytes_are_evaluated() -> None:
+    run_of_text("names", LETTERS, lines=True)
+    names = lstmgen.load("names").evaluate()
+    assert evaluation_json(names) == evaluated("names")
+    assert names.unit == "character"
+    untrained_run("octets", None)
+    octets = lstmgen.load("octets").evaluate("é", baselines=False)
+    assert (octets.unit, octets.score.characters) == ("byte", 1)
+
+
+def test_a_string_is_the_text_itself() -> None:
+    model = lstmgen.load("fable")
+    found = model.evaluate(FABLE)
+    assert found.score == found.exact.score == model.score(FABLE)
+    assert [each.name for each in found.baselines][-1] == f"uniform, {len(model.vocabulary)} symbols"
+    assert model.evaluate("A Qfox", on_unknown="skip").score == model.score("A fox")
+    assert model.evaluate(Path("fable.txt"), baselines=False).text == "fable.txt"
+    for text in ("", "A"):
+        with pytest.raises(TextError, match="nothing to predict"):
+            model.evaluate(text)
+    with pytest.raises(UnknownCharacterError, match="'Q'"):
+        model.evaluate("A Qfox")
+
+
+def test_what_is_not_asked_for_is_not_measured() -> None:
+    found = lstmgen.load("fable").evaluate(FABLE, baselines=False)
+    assert len(repr(found)) < 500  # fits a screen
+    assert (found.window, found.dynamic, found.adapted, found.novelty, found.writing) == (None,) * 5
+    assert (found.others, list(found.baselines), found.notes) == ({}, [], ())
+
+
+def test_a_copy_goes_on_learning_and_the_model_and_torch_stay_as_they_were() -> None:
+    import torch
+
+    model, text = lstmgen.load("fable"), "The grapes saw the fox. " * 9
+    before, threads = model.score(FABLE), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = model.evaluate(text, dynamic=True)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert model.score(FABLE) == before
+    assert found.dynamic is not None
+    assert found.dynamic.score.nats < found.score.nats  # the text repeats itself
+    assert found.adapted is not None
+    assert found.adapted.record.adapted_to == ("the given text",)
+    assert LanguageModel(found.adapted).score(text).nats < found.score.nats
+    own = model.evaluate(dynamic=True).adapted
+    assert own is not None
+    assert own.record.adapted_to == (HELD_OUT,)
+    with pytest.raises(TextError, match="adapted to the held-out part"):
+        LanguageModel(own).evaluate()
+    (note,) = LanguageModel(found.adapted).evaluate(text).notes
+    assert "learned from the given text" in note
+
+
+def test_a_model_without_a_file_is_evaluated() -> None:
+    path = Path("checkpoints", "fable", "best.safetensors")
+    found, named = LanguageModel(load_checkpoint(path)).evaluate(), lstmgen.load("fable").evaluate()
+    assert (found.checkpoint, found.name) == (None, "the model")
+    assert (named.checkpoint, named.name) == (path, "fable")
+    assert found.score == named.score
+
+
+def test_notes_say_what_was_left_out() -> None:
+    Path("fable.txt").unlink()
+    model = lstmgen.load("fable")
+    Path("new.txt").write_text("The fox 🙂 saw", encoding="utf-8")
+    skipped, missing = model.evaluate(Path("new.txt"), on_unknown="skip").notes
+    assert "skipped" in skipped
+    assert missing.startswith("no baselines: ")
+    assert model.evaluate(FABLE, baselines=False).notes == ()
+    with pytest.raises(TextError, match=r"fable\.txt"):
+        model.evaluate(FABLE, dynamic=True)
+    with pytest.raises(TextError, match=r"fable\.txt"):
+        model.evaluate(FABLE, novelty=True)
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"window": 0}, "window 0"),
+        ({"novelty": True, "length": 0}, "length 0"),
+        ({"novelty": True, "temperature": -1}, "temp -1"),
+        ({"novelty": True, "seed": -1}, "seed -1"),
+    ],
+)
+def test_a_choice_that_cannot_work_is_a_problem(choices: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        lstmgen.load("fable").evaluate(**choices)
+
+
+def test_windows_are_not_for_a_model_of_lines() -> None:
+    untrained_run("names", "abc\n", lines=True)
+    with pytest.raises(ConfigError, match="window 5"):
+        lstmgen.load("names").evaluate("ab\n", window=5)
+
+
+def test_baselines_are_computed_once_for_models_of_the_same_text() -> None:
+    model = lstmgen.load("fable")
+    text = NamedText("other", model.vocabulary.encode(FABLE))
+    first = evaluate_model(model, text)
+    assert evaluate_model(model, text, earlier=[first]).baselines is first.baselines
+    without = evaluate_model(model, text, baselines=False)
+    again = evaluate_model(model, text, earlier=[without, evaluate_model(model)]).baselines
+    assert again is not first.baselines
+    assert [each.nats_per_character for each in again] == [each.nats_per_character for each in first.baselines]
+
+
+def test_each_measurement_can_be_watched() -> None:
+    watched: dict[str, tuple[int, int]] = {}
+
+    def watch(protocol: str, symbols: int, predictions: Iterator[Predictions]) -> Iterator[Predictions]:
+        parts = list(predictions)
+        watched[protocol] = symbols, add_up(parts).characters
+        return iter(parts)
+
+    model = lstmgen.load("fable")
+    found = evaluate_model(model, window=9, novelty=NoveltyConfig(length=20), watch=watch)
+    count = found.score.characters
+    assert watched == {result.protocol: (count + 1, count) for result in (found.exact, *found.others.values())}
+    assert len(watched) == 2
