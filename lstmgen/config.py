@@ -5,12 +5,12 @@ Does not know: NumPy, torch, typer, or what the choices are used for.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import Field, asdict, dataclass, field, is_dataclass
 from enum import StrEnum
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from lstmgen.errors import ConfigError
+from lstmgen.errors import CheckpointError, ConfigError
 
 
 class CellKind(StrEnum):
@@ -86,19 +86,8 @@ class BudgetUnit(StrEnum):
     EPOCHS = "epochs"
     STEPS = "steps"
 
-    @property
-    def option(self) -> str:
-        """The option that sets such a budget."""
-        return "--time" if self is BudgetUnit.SECONDS else f"--{self}"
-
 
 Config = TypeVar("Config")
-
-
-def require(condition: bool, option: str, value: object, remedy: str) -> None:
-    """Raise ConfigError naming the option, its value and the remedy, unless the condition holds."""
-    if not condition:
-        raise ConfigError(f"{option} {value}: {remedy}")
 
 
 @dataclass(frozen=True)
@@ -125,29 +114,31 @@ def option(
     return {"option": Option(help_text, names, metavar, shown_default)}
 
 
-def option_names(config: type, name: str) -> tuple[str, ...]:
-    """Return the option names of a dataclass field, the first one first; a field without an option has its own name."""
-    found = next(field.metadata.get("option") for field in fields(config) if field.name == name)
-    if found is None:
-        return (name,)
-    return found.names or ("--" + name.replace("_", "-"),)
+def option_names(field: "Field[Any]") -> tuple[str, ...]:
+    """Return the names of the option of a dataclass field, the first one first; none: it is no option."""
+    described = field.metadata.get("option")
+    return () if described is None else described.names or ("--" + field.name.replace("_", "-"),)
 
 
 def check(config: Any, name: str, condition: bool, remedy: str) -> None:
-    """Raise ConfigError naming a field's option, its value and the remedy, unless the condition holds."""
-    require(condition, option_names(type(config), name)[0], getattr(config, name), remedy)
+    """Raise ConfigError naming a field, its value and the remedy, unless the condition holds."""
+    if not condition:
+        raise ConfigError(name, getattr(config, name), remedy)
 
 
 def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """Build a config dataclass from JSON values; missing names take their defaults.
 
-    Raises ConfigError for names, types and values that this version does not know; the file may come from anywhere.
+    Raises CheckpointError for names and types that this version does not know, and ConfigError for values that it does
+    not take; the file may come from anywhere.
     """
     kinds = get_type_hints(kind)
     try:
         return kind(**{name: _converted(value, kinds[name]) for name, value in values.items()})
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"settings that this version cannot use ({error}): written by a newer lstmgen?") from error
+        raise CheckpointError(
+            f"settings that this version cannot use ({error}): written by a newer lstmgen?"
+        ) from error
 
 
 def _converted(value: Any, kind: Any) -> Any:
@@ -259,7 +250,8 @@ class ModelConfig:
         for name, most in (("hidden_size", 65_536), ("num_layers", 1000), ("embedding_size", 65_536)):
             check(self, name, 1 <= getattr(self, name) <= most, f"give 1 to {most:,}")
         check(self, "attention", 0 <= self.attention <= 65_536, "give 0 (none) to 65,536 past outputs")
-        require(len(self.peepholes) > 0, "--peepholes", "(none)", "name at least one gate, or use --cell lstm")
+        if not self.peepholes:
+            raise ConfigError("peepholes", "(none)", "name at least one gate, or use `cell` lstm")
         object.__setattr__(self, "peepholes", tuple(gate for gate in Peephole if gate in self.peepholes))
 
 
@@ -271,7 +263,8 @@ class Budget:
     unit: BudgetUnit = BudgetUnit.SECONDS
 
     def __post_init__(self) -> None:
-        require(0 < self.amount < float("inf"), self.unit.option, self.amount, "give a number above 0")
+        if not 0 < self.amount < float("inf"):
+            raise ConfigError(str(self.unit), self.amount, "give a number above 0")
 
     def __str__(self) -> str:
         return f"{self.amount:.12g} {self.unit}"
@@ -452,11 +445,13 @@ class SamplingConfig:
         between("min_p", 0, 1, "give a fraction from 0 (all) to 1 (the likeliest alone)")
         between("no_repeat", 1, 1000, "give 1 to 1,000 characters; 8 to 30 make sense")
         between("max_copy", 1, 1000, "give 1 to 1,000 characters; 15 to 50 make sense")
-        require("" not in self.stop, "--stop", "''", "give a text of at least one character")
+        if "" in self.stop:
+            raise ConfigError("stop", "''", "give a text of at least one character")
         between("samples", 1, 10_000, "give 1 to 10,000")
         between("best_of", 1, 10_000, "give 1 to 10,000 candidates")
         total = self.samples * self.best_of
-        require(total <= 10_000, "--samples times --best-of", total, "give at most 10,000 together")
+        if total > 10_000:
+            raise ConfigError("samples", f"times `best_of` {total}", "give at most 10,000 together")
 
 
 @dataclass(frozen=True)
@@ -469,8 +464,8 @@ class NoveltyConfig:
 
     def __post_init__(self) -> None:
         SamplingConfig(temperature=self.temperature)  # has the same bounds
-        require(self.length >= 1, "--length", self.length, "give how many characters to write, at least 1")
-        require(self.seed >= 0, "--seed", self.seed, "give a whole number, at least 0")
+        check(self, "length", self.length >= 1, "give how many characters to write, at least 1")
+        check(self, "seed", self.seed >= 0, "give a whole number, at least 0")
 
     def __str__(self) -> str:
         return f"temperature {self.temperature:g}, seed {self.seed}"

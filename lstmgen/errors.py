@@ -1,6 +1,9 @@
 """Exceptions for problems that a user can fix.
 
-Knows: that the message of each is one line that names the thing, the value and the remedy.
+A message names a setting by its Python name in backquotes, such as `hidden_size`. The command line shows the option,
+--hidden-size, in its place.
+
+Knows: that each message is one line that names the thing, the value and the remedy.
 Does not know: how it is shown (`cli` prints it and exits with code 1).
 """
 
@@ -10,7 +13,17 @@ class LstmgenError(Exception):
 
 
 class ConfigError(LstmgenError):
-    """An option with an invalid value, or options that cannot be combined."""
+    """A setting with an invalid value, or settings that cannot be combined."""
+
+    def __init__(self, setting: str, value: object, remedy: str) -> None:
+        """Compose the message.
+
+        Args:
+            setting: the name of the field or parameter.
+            value: its value; True: the setting is a switch, and its name says all.
+            remedy: what is wrong with it, and what to do.
+        """
+        super().__init__(f"`{setting}`" + ("" if value is True else f" {value}") + f": {remedy}")
 
 
 class TextError(LstmgenError):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmgen.checkpoint import Checkpoint, TrainingRecord, find_checkpoint, load_checkpoint
+from lstmgen.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from lstmgen.config import ModelConfig, NoveltyConfig, OnUnknown, SamplingConfig, TextConfig
 from lstmgen.errors import ConfigError
 from lstmgen.evaluation.characters import CharacterScore, score_characters
@@ -29,6 +29,7 @@ from lstmgen.generation.filters import Batch, build_filters
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Drawn, Ended, collect, draw_symbols
 from lstmgen.generation.saved_state import PromptState
+from lstmgen.record import TrainingRecord
 from lstmgen.text.streams import Chunk, first_block, lines_in_order, stream_of_blocks, whole_lines
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
@@ -85,9 +86,8 @@ class LanguageModel:
             TextError: `max_copy` needs the training text, and it cannot be read.
         """
         if choices.get("length", 0) < 0:
-            raise ConfigError(
-                f"length {choices['length']}: sample() cannot return an endless text; iterate over stream() instead"
-            )
+            remedy = "sample() cannot return an endless text; iterate over stream() instead"
+            raise ConfigError("length", choices["length"], remedy)
         return "".join(self.stream(prompt, seed=seed, on_unknown=on_unknown, **choices))
 
     def stream(
@@ -270,7 +270,7 @@ class LanguageModel:
         if not (separate or self.lines):
             return lines_in_context(self.engine, blocks, newline)
         if newline is None:
-            raise ConfigError("--separate: the model has never seen a line feed; leave it out")
+            raise ConfigError("separate", True, "the model has never seen a line feed; leave it out")
         return separate_lines(self.engine, blocks, newline)
 
 

@@ -15,10 +15,11 @@ from typing import Any, NoReturn
 import pytest
 
 import lstmgen
-from lstmgen.checkpoint import BEST, LOG, Checkpoint, TrainingRecord, save_checkpoint
+from lstmgen.checkpoint import BEST, LOG, Checkpoint, save_checkpoint
 from lstmgen.cli.app import main
 from lstmgen.config import ModelConfig, Precision, TextConfig, TrainingConfig, VocabularyKind
 from lstmgen.network.architecture import build_network
+from lstmgen.record import TrainingRecord
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import Vocabulary
 from tests.conftest import random_weights, single

@@ -223,19 +223,19 @@ def test_a_model_of_lines_ends_a_match_itself() -> None:
 
 @pytest.mark.parametrize("expression", ["é+", "[d-z]", "a{5}d", "[^\n 12abc]"])
 def test_a_match_that_needs_unknown_characters_is_refused(expression: str) -> None:
-    with pytest.raises(ConfigError, match="--match"):
+    with pytest.raises(ConfigError, match="`match`"):
         written(SamplingConfig(match=expression))
 
 
 @pytest.mark.parametrize("expression", ["(a", "[", "a(?=b)", "(?<!a)b", r"(a)\1", r"\ba", "a**"])
 def test_an_expression_that_cannot_be_used_is_refused_in_a_line(expression: str) -> None:
-    with pytest.raises(ConfigError, match="--match") as refused:
+    with pytest.raises(ConfigError, match="`match`") as refused:
         written(SamplingConfig(match=expression))
     assert "\n" not in str(refused.value)
 
 
 def test_a_length_below_the_shortest_match_is_refused() -> None:
-    with pytest.raises(ConfigError, match="7 characters, --length is 6"):
+    with pytest.raises(ConfigError, match="7 characters, `length` is 6"):
         written(SamplingConfig(match="[12]{4} [12]{2}", length=6))
 
 

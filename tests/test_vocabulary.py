@@ -88,7 +88,7 @@ def test_an_unknown_character_is_named_with_its_position_and_similar_known_chara
     assert code in message
     assert "position 3 of the prompt" in message
     assert similar in message
-    assert "--on-unknown skip" in message
+    assert "`on_unknown` skip" in message
     assert len(message.splitlines()) == 1
 
 
@@ -129,7 +129,7 @@ def test_a_text_without_prompt_begins_with_line_feed_else_space_else_the_first(
 def test_a_prompt_is_read_unchanged_but_a_line_begins_with_a_line_feed(vocabulary: Vocabulary) -> None:
     assert vocabulary.decode(vocabulary.prompt_ids("ba\n", lines=False)) == "ba\n"
     assert vocabulary.decode(vocabulary.prompt_ids("ba", lines=True)) == "\nba"
-    with pytest.raises(ConfigError, match="--prompt"):
+    with pytest.raises(ConfigError, match="`prompt`"):
         vocabulary.prompt_ids("b\na", lines=True)
 
 

@@ -15,7 +15,7 @@ import typer
 from lstmgen import __version__
 from lstmgen.cli import bench, info, runs, sample, score, train
 from lstmgen.cli import eval as eval_command
-from lstmgen.cli.render import OutputClosedError, mute_stdout, printable
+from lstmgen.cli.render import OutputClosedError, mute_stdout, printable, with_options
 from lstmgen.errors import LstmgenError
 
 app = typer.Typer(
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(list(arguments) if arguments is not None else None)
     except LstmgenError as error:
-        problem = str(error)
+        problem = with_options(str(error))
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no exception of its own for it
             raise

@@ -26,7 +26,7 @@ from lstmgen.cli.options import (
 )
 from lstmgen.cli.render import note, print_json, printable
 from lstmgen.config import Device, NoveltyConfig, OnUnknown, TextConfig
-from lstmgen.errors import ConfigError
+from lstmgen.errors import TextError
 
 if TYPE_CHECKING:
     from lstmgen.evaluation.score import Predictions
@@ -146,8 +146,8 @@ def evaluate(
     from lstmgen.text.sources import STANDARD_INPUT
 
     if text == STANDARD_INPUT and len(references) > 1:
-        raise ConfigError("-: standard input can be read only once; save it to a file to compare checkpoints on it")
-    folder = None if save_adapted is None else new_run_folder(save_adapted, "--save-adapted")
+        raise TextError("-: standard input can be read only once; save it to a file to compare checkpoints on it")
+    folder = None if save_adapted is None else new_run_folder(save_adapted, "save_adapted")
     writing = config_from(NoveltyConfig, {"length": length, "temperature": temperature, "seed": seed})
     evaluations: list[Evaluation] = []
     for path in [find_checkpoint(reference) for reference in references]:

@@ -102,7 +102,7 @@ def _parameter(config: type, field: "Field[Any]", panel: str) -> Parameter:
         panel,
         described.help,
         field.default if described.shown_default is None else described.shown_default,
-        *option_names(config, field.name),
+        *option_names(field),
         metavar=described.metavar or _METAVARS.get(kind),
         **more,
     )
@@ -119,10 +119,7 @@ def config_from(config: type[Config], given: Given, **more: Any) -> Config:
 def given_options(given: Given, *configs: type) -> list[str]:
     """Return the names of the options of these config dataclasses that were given."""
     return [
-        option_names(config, field.name)[0]
-        for config in configs
-        for field in fields(config)
-        if given.get(field.name) is not None
+        option_names(field)[0] for config in configs for field in fields(config) if given.get(field.name) is not None
     ]
 
 

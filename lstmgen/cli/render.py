@@ -1,18 +1,22 @@
 """How results and messages are written: text without control characters, tables, JSON, numbers.
 
-Knows: rich, terminals. Does not know: where the results come from.
+Knows: rich, terminals, and the option of each setting. Does not know: where the results come from.
 """
 
 import errno
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from lstmgen.config import ModelConfig, SamplingConfig, TextConfig, TrainingConfig, option_names
 
 _KEPT = {"\n", "\t"}
 
@@ -44,6 +48,16 @@ def printable(text: str, *, single_line: bool = False) -> str:
     return text.translate(_SAFE_LINE if single_line else _SAFE)
 
 
+_CONFIGS = (TextConfig, ModelConfig, TrainingConfig, SamplingConfig)
+_OPTIONS = {field.name: names[0] for config in _CONFIGS for field in fields(config) if (names := option_names(field))}
+_OPTIONS["seconds"] = "--time"
+
+
+def with_options(message: str) -> str:
+    """Return a message of the core with options in place of the settings that it names: `num_layers` -> --layers."""
+    return re.sub(r"`([a-z_]+)`", lambda match: _OPTIONS.get(match[1], "--" + match[1].replace("_", "-")), message)
+
+
 class OutputClosedError(OSError):
     """Nobody reads stdout any more. This is not an error for the user."""
 
@@ -59,9 +73,9 @@ def mute_stdout() -> None:
 
 
 def note(text: str, *, quiet: bool = False) -> None:
-    """Write a message to stderr."""
+    """Write a message to stderr; see `with_options`."""
     if not quiet:
-        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.write(printable(with_options(text)) + "\n")
         sys.stderr.flush()
 
 

@@ -15,7 +15,6 @@ from rich.table import Table
 
 from lstmgen.cli.options import Json
 from lstmgen.cli.render import count, duration, note, print_json, print_table, printable, put
-from lstmgen.config import require
 from lstmgen.errors import CheckpointError, ConfigError
 
 EXAMPLES = """Examples:
@@ -81,7 +80,7 @@ def _list(folders: Sequence[Path], json: bool) -> None:
         except CheckpointError as error:
             note(f"lstmgen: {error}")
             continue
-        record = newest.record
+        record, position = newest.record, newest.record.position
         saved = datetime.fromtimestamp((run / BEST).stat().st_mtime).astimezone()
         parameters = checkpoint.network.parameter_count()
         per_byte = " per byte" if checkpoint.vocabulary.unit == "byte" else ""
@@ -93,9 +92,9 @@ def _list(folders: Sequence[Path], json: bool) -> None:
                     "network": str(checkpoint.network),
                     "parameters": parameters,
                     "text": list(record.text.sources),
-                    "step": record.step,
+                    "step": position.step,
                     "seconds": record.seconds,
-                    "validation_nats": record.best_nats,
+                    "validation_nats": position.best_nats,
                     "saved": saved.isoformat(timespec="seconds"),
                 }
             )
@@ -105,9 +104,9 @@ def _list(folders: Sequence[Path], json: bool) -> None:
             str(checkpoint.network),
             count(parameters),
             printable(", ".join(record.text.sources), single_line=True),
-            f"{record.step:,}",
+            f"{position.step:,}",
             duration(record.seconds),
-            "-" if record.best_nats is None else f"{record.best_nats:.4f}{per_byte}",
+            "-" if position.best_nats is None else f"{position.best_nats:.4f}{per_byte}",
             f"{saved:%Y-%m-%d %H:%M}",
         )
     if table.row_count:
@@ -122,7 +121,8 @@ def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
     from lstmgen.training.log import read_log
 
     kind = "" if output is None else output.suffix.lower().removeprefix(".")
-    require(output is None or kind in FORMATS, "--output", output, "give a name that ends in .png or .svg")
+    if output is not None and kind not in FORMATS:
+        raise ConfigError("output", output, "give a name that ends in .png or .svg")
     curves = {run_name(path.parent): read_log(path.with_name(LOG)) for path in checkpoints}
     unit = " or ".join(sorted({load_checkpoint(path).vocabulary.unit for path in checkpoints}))
     try:
@@ -132,7 +132,7 @@ def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
             return
         content = picture(curves, unit, kind)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"--plot: {error.name} is not installed; pip install {error.name}") from error
+        raise ConfigError("plot", True, f"{error.name} is not installed; pip install {error.name}") from error
     with whole_file(output) as file:
         file.write(content)
     note(f"the chart is {output}")

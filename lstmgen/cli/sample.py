@@ -141,9 +141,7 @@ def sample(
     config = _sampling_config(given, lines=model.lines, interactive=interactive)
     one_text = config.samples == config.best_of == 1
     if _is_endless(config, model) and (json or interactive or not one_text):
-        raise ConfigError(
-            f"--length {config.length}: only a single plain text can be endless; give a length or a --stop"
-        )
+        raise ConfigError("length", config.length, "only a single plain text can be endless; give a length or a `stop`")
     saved = load_prompt_state(load_state, loaded.network, loaded.fingerprint()) if load_state else None
     prompt_state = model.read_prompt(prompt, on_unknown, saved)
     if config.max_copy is not None:

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from lstmgen.checkpoint import HELD_OUT, Checkpoint, checkpoint_name
-from lstmgen.config import DynamicConfig, NoveltyConfig, OnUnknown, TextConfig, require
-from lstmgen.errors import TextError
+from lstmgen.checkpoint import Checkpoint, checkpoint_name
+from lstmgen.config import DynamicConfig, NoveltyConfig, OnUnknown, TextConfig
+from lstmgen.errors import ConfigError, TextError
 from lstmgen.evaluation.baselines import Baseline, baselines
 from lstmgen.evaluation.confidence import Blocks, Interval
 from lstmgen.evaluation.novelty import Novelty, compare_copying
 from lstmgen.evaluation.own_text import NAME_A_TEXT, adaptation_notes, read_own_text, require_held_out
 from lstmgen.evaluation.score import Predictions, Reader, Score, add_up, exact_protocol, predict
+from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import SplitText, read_corpus
 from lstmgen.text.sources import display_name
 from lstmgen.text.streams import cold_windows
@@ -150,8 +151,10 @@ def evaluate_model(
     checkpoint = model.checkpoint
     record, vocabulary, lines = checkpoint.record, checkpoint.vocabulary, checkpoint.record.text.lines
     if window is not None:
-        require(window >= 1, "--window", window, "give how many symbols a window has, at least 1")
-        require(not lines, "--window", window, "this model reads each line by itself; leave it out")
+        if window < 1:
+            raise ConfigError("window", window, "give how many symbols a window has, at least 1")
+        if lines:
+            raise ConfigError("window", window, "this model reads each line by itself; leave it out")
     adapts_to = HELD_OUT if text is None else text.name
     text, own = _texts(checkpoint, text, required=dynamic or novelty is not None, baselines=baselines)
     ids = text.ids
@@ -172,19 +175,19 @@ def evaluate_model(
     if window is not None:
         protocol = f"windows of {window}, each from a cold start"
         evaluation = replace(evaluation, window=measure(protocol, predict(model.engine, cold_windows(ids, window))))
-    if own and dynamic:
-        from lstmgen.evaluation.dynamic import AdaptingModel
-
-        with _torch_threads(threads):
-            adapting = AdaptingModel(checkpoint, own.training, DynamicConfig())
-            learned = measure("going on learning", adapting.predict(ids))
-        evaluation = replace(evaluation, dynamic=learned, adapted=adapting.adapted(adapts_to))
     if own and novelty:
         written = model.write(novelty.length, novelty.temperature, novelty.seed)
         copying = compare_copying(own.training, written, own.held_out, vocabulary, lines=lines)
         evaluation = replace(evaluation, novelty=copying, writing=novelty)
     if own and baselines:
         evaluation = replace(evaluation, baselines=_baselines(evaluation, earlier, own.training, ids))
+    if own and dynamic:  # the last measurement, so that an interruption of another one does not lose the adapted copy
+        from lstmgen.evaluation.dynamic import AdaptingModel
+
+        with _torch_threads(threads):
+            adapting = AdaptingModel(checkpoint, own.training, DynamicConfig())
+            learned = measure("going on learning", adapting.predict(ids))
+        evaluation = replace(evaluation, dynamic=learned, adapted=adapting.adapted(adapts_to))
     return evaluation
 
 
@@ -201,10 +204,10 @@ def _texts(
         name = f"{', '.join(record.text.sources)}: {record.text.held_out_part}, held out"
         return NamedText(name, require_held_out(own, record)), own
     if required:
-        return text, read_own_text(record, vocabulary, remedy="leave out --dynamic and --novelty, which need it")
+        return text, read_own_text(record, vocabulary, remedy="leave out `dynamic` and `novelty`, which need it")
     if baselines:
         try:
-            return text, read_own_text(record, vocabulary, remedy="--no-baselines leaves them out")
+            return text, read_own_text(record, vocabulary, remedy="restore that text to see them")
         except TextError as error:
             text = text._replace(notes=(*text.notes, f"no baselines: {error}"))
     return text, None

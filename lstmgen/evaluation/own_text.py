@@ -6,8 +6,8 @@ Knows: what a training record stores about its text. Does not know: networks or 
 from contextlib import suppress
 from pathlib import Path
 
-from lstmgen.checkpoint import HELD_OUT, TrainingRecord
 from lstmgen.errors import TextError
+from lstmgen.record import HELD_OUT, TrainingRecord
 from lstmgen.text.corpus import SplitText, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.suffixes import SuffixIndex
@@ -44,7 +44,7 @@ def index_training_text(record: TrainingRecord, vocabulary: Vocabulary, path: Pa
     name = f"{record.text_sha256} {record.text.validation} {record.text.held_out_seed}"
     index = None if path is None else SuffixIndex.load(path, name)
     if index is None:
-        own = read_own_text(record, vocabulary, remedy="leave out --max-copy, which needs that text")
+        own = read_own_text(record, vocabulary, remedy="leave out `max_copy`, which needs that text")
         index = SuffixIndex.build(own.training)
         if path is not None:
             with suppress(OSError):  # if the folder is not writable, the index is built again each time

@@ -189,7 +189,7 @@ def _require_text(corpus: Corpus, config: TextConfig) -> None:
         character = describe_character(known.characters)
         raise TextError(f"{names}: the text has only the character {character}; give a text with other characters too")
     if config.lines and known.newline is None:
-        raise TextError(f"{names}: the text is a single line; --lines needs at least two lines")
+        raise TextError(f"{names}: the text is a single line; `lines` needs at least two")
     if config.lines and corpus.ids.min() == corpus.ids.max() == known.newline:
         raise TextError(f"{names}: every line is empty; give a text with lines that are not empty")
 
@@ -221,8 +221,8 @@ def _decoded(sources: Iterable[Source], encoding: str, *, any_vocabulary: bool) 
 
 
 def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> Iterator[str]:
-    remedy = "give its --encoding (such as latin-1 or utf-16)"
-    remedy += ", or --vocabulary bytes for any data" if any_vocabulary else ""
+    remedy = "give its `encoding` (such as latin-1 or utf-16)"
+    remedy += ", or `vocabulary` bytes for any data" if any_vocabulary else ""
     decoder, line_ends = _decoder(encoding), io.IncrementalNewlineDecoder(None, translate=True)
     consumed = 0
     for block in source.blocks():
@@ -235,7 +235,7 @@ def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> I
             offset = consumed - pending + error.start
             raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
         except UnicodeError as error:  # UTF-16 and UTF-32 need a byte order mark
-            remedy = f"give --encoding {encoding}-le or {encoding}-be"
+            remedy = f"give `encoding` {encoding}-le or {encoding}-be"
             raise TextError(
                 f"{source.name}: {encoding} needs a byte order mark, and there is none; {remedy}"
             ) from error
@@ -254,7 +254,7 @@ def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> I
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     if not _is_text_encoding(encoding):
         raise TextError(
-            f"--encoding {encoding}: Python has no text encoding of this name; try utf-8, utf-16 or latin-1"
+            f"`encoding` {encoding}: Python has no text encoding of this name; try utf-8, utf-16 or latin-1"
         )
     name = codecs.lookup(encoding).name
     return codecs.getincrementaldecoder("utf-8-sig" if name == "utf-8" else name)()

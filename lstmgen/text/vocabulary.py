@@ -21,6 +21,7 @@ from lstmgen.errors import CheckpointError, ConfigError, UnknownCharacterError
 CODE_POINTS = 0x110000
 NEWLINE = "\n"
 _BLOCK = 1 << 20
+_SHOWN = 40  # characters of a prompt in an error message
 
 _LOOK_ALIKES = (
     "'`\u2018\u2019\u201a\u201b\u2032",
@@ -115,9 +116,8 @@ class Vocabulary:
         """
         ids = self.encode(prompt, where="prompt", on_unknown=on_unknown)
         if lines and self.newline in ids:
-            raise ConfigError(
-                "--prompt: this model writes single lines; give the beginning of a line, without a line feed"
-            )
+            remedy = "this model writes single lines; give the beginning of a line, without a line feed"
+            raise ConfigError("prompt", repr(prompt[:_SHOWN]), remedy)
         return ids if len(ids) and not lines else np.concatenate([[self.start], ids]).astype(np.int64)
 
     def characters_by_id(self, exclude: int | None = None) -> list[str]:
@@ -160,7 +160,7 @@ class Vocabulary:
         )
         return (
             f"the model has never seen {describe_character(character)}, {where}; {known}; "
-            "replace it, or give --on-unknown skip"
+            "replace it, or give `on_unknown` skip"
         )
 
     def _similar(self, character: str) -> list[str]:

@@ -67,7 +67,7 @@ def choose_device(wanted: Device) -> torch.device:
     if wanted is Device.AUTO:
         return torch.device("cuda" if available[Device.CUDA] else "cpu")
     if not available[wanted]:
-        raise ConfigError(f"--device {wanted}: torch finds none on this machine; leave it out to use the CPU")
+        raise ConfigError("device", wanted, "torch finds none on this machine; leave it out to use the CPU")
     return torch.device(wanted.value)
 
 

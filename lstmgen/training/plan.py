@@ -30,7 +30,7 @@ import numpy as np
 from lstmgen.config import BudgetUnit, ModelConfig, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
-from lstmgen.text.streams import ParallelStreams, ShuffledLines, TrainingText, line_items
+from lstmgen.text.streams import line_items
 from lstmgen.text.vocabulary import Ids, symbol_counts
 
 PLANNED = frozenset(
@@ -240,7 +240,7 @@ def hidden_size_for(parameters: int, model: ModelConfig, vocab_size: int) -> int
     """
     fewest = parameter_count(model, vocab_size, 1)
     if parameters < fewest:
-        raise ConfigError(f"--parameters {parameters:,}: this network has at least {fewest:,}; give more")
+        raise ConfigError("parameters", f"{parameters:,}", f"this network has at least {fewest:,}; give more")
     size = bisect_left(range(1, 65_537), parameters, key=lambda size: parameter_count(model, vocab_size, size)) + 1
     return min(max(1, size - 1), size, key=lambda size: abs(parameter_count(model, vocab_size, size) - parameters))
 
@@ -265,7 +265,7 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     """
     items = line_items(ids, newline)
     if len(items) < 2:
-        raise ConfigError(f"--lines: {len(items)} lines to train on; give at least 2, or leave --lines out")
+        raise ConfigError("lines", True, f"{len(items)} lines to train on; give at least 2, or leave it out")
     longest = int((items[:, 1] - items[:, 0]).max()) + 1
     length = min(config.chunk_length, len(ids) / len(items))
     wanted = config.batch_size if batch_size_given else math.ceil(config.batch_size * config.chunk_length / length)
@@ -273,10 +273,3 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     notes = (f"the list is short ({len(items):,} lines): batch size {batch_size} instead of {wanted}",)
     fitted = replace(config, batch_size=batch_size, chunk_length=min(config.chunk_length, longest))
     return Fitted(fitted, notes if batch_size < wanted else ())
-
-
-def build_text(config: TrainingConfig, ids: Ids, newline: int | None) -> TrainingText:
-    """The training text as streams, or as shuffled lines."""
-    if newline is not None:
-        return ShuffledLines(ids, newline, config.batch_size, config.chunk_length, config.seed)
-    return ParallelStreams(ids, config.batch_size, config.chunk_length, config.seed)

@@ -57,8 +57,9 @@ class Automaton:
         """The length of the shortest match in symbols: the distance of state 0, in which every text starts."""
         if self.shortest >= _UNREACHABLE:
             raise ConfigError(
-                f"--match {expression!r}: the characters that the model knows cannot form a match; "
-                "give another expression"
+                "match",
+                repr(expression),
+                "the characters that the model knows cannot form a match; give another expression",
             )
 
     def _compute_distances(self) -> None:
@@ -101,8 +102,9 @@ def match(expression: str, characters: Sequence[str], length: int, rows: int, en
     automaton = Automaton(expression, characters)
     if 0 <= length < automaton.shortest:
         raise ConfigError(
-            f"--match {expression!r}: its shortest match has {automaton.shortest} characters, "
-            f"--length is {length}; give a larger --length"
+            "match",
+            repr(expression),
+            f"its shortest match has {automaton.shortest} characters, `length` is {length}; give a larger `length`",
         )
     states = [0] * rows
 
@@ -135,11 +137,10 @@ def _parse(expression: str) -> Any:
             raise Unsupported("look-around")
         return parse_pattern(_without_anchors(expression)).to_fsm()
     except re.error as error:
-        raise ConfigError(f"--match {expression!r}: not a valid regular expression ({error}); correct it") from error
+        raise ConfigError("match", repr(expression), f"not a valid regular expression ({error}); correct it") from error
     except (InvalidSyntax, Unsupported) as error:
         raise ConfigError(
-            f"--match {expression!r}: it has a part that --match does not support ({error}); "
-            "write the expression without it"
+            "match", repr(expression), f"it has a part that is not supported ({error}); write it without that part"
         ) from error
 
 
