@@ -393,7 +393,7 @@ def test_training_from_standard_input_in_a_process_of_its_own() -> None:
 def test_an_interrupted_run_is_saved_and_goes_on(number: signal.Signals, code: int, folder: Path) -> None:
     process = start("train", "fable.txt", "--run", "stopped", "--time", "1h", "--every", 5, *SMALL)
     assert process.stderr is not None
-    assert any(b"step 5 " in line for line in process.stderr)
+    assert any(b"step 5 " in line for line in process.stderr), "the process ended before step 5"
     process.send_signal(number)
     out, message = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, b"")
