@@ -179,7 +179,7 @@ def resume(
         notes.append(f"on {new_device} instead of {record.device}: the random numbers of dropout start again")
     record = replace(record, device=new_device, threads=threads or record.threads)
     if STANDARD_INPUT in record.text.sources and not sources:
-        raise TextError(f"{run}: trained from standard input; pipe the text in again, and name it: -")
+        raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - `resume` {run}")
     if sources:
         record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if budget:
@@ -189,7 +189,9 @@ def resume(
     corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
     if corpus is None:
         names = ", ".join(record.text.sources)
-        raise TextError(f"{names}: not the text this run was trained on; name the right one and `resume` {run}")
+        raise TextError(
+            f"{names}: not the text this run was trained on; name the right one: lstmgen train TEXT `resume` {run}"
+        )
     checkpoint = replace(checkpoint, record=record)
     return _prepared(checkpoint, corpus.split(record.text), (path.parent,), (), (*notes, *corpus.notes))
 
