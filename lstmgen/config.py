@@ -5,8 +5,9 @@ Does not know: NumPy, torch, typer, or what the choices are used for.
 """
 
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, field, is_dataclass
+from dataclasses import Field, asdict, dataclass, field, is_dataclass, replace
 from enum import StrEnum
+from itertools import product
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -469,3 +470,34 @@ class NoveltyConfig:
 
     def __str__(self) -> str:
         return f"temperature {self.temperature:g}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class ComparisonConfig:
+    """Which networks are compared: every combination of cells, layers, attention and hidden sizes."""
+
+    text: TextConfig = field(default_factory=TextConfig)
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(Budget(60)))  # its seed is the first one
+    planned: tuple[str, ...] = ()  # the fields that the plan chooses, the same values for all networks
+    cells: tuple[CellKind, ...] = tuple(CellKind)
+    num_layers: tuple[int, ...] = (ModelConfig.num_layers,)
+    attention: tuple[int, ...] = (ModelConfig.attention,)
+    hidden_size: tuple[int, ...] = ()  # empty: for each network the one that gives it the same number of parameters
+    parameters: int | None = None  # this number; None: that of the LSTM which the plan chooses
+    seeds: int = 1
+    device: Device = Device.AUTO
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        check(self, "seeds", 1 <= self.seeds <= 100, "give 1 to 100")
+        if self.hidden_size and self.parameters is not None:
+            raise ConfigError("parameters", f"{self.parameters:,}", "it decides the hidden size; leave out one of them")
+        self.models(ModelConfig())  # raises ConfigError for a value that is out of bounds
+
+    def models(self, base: ModelConfig) -> tuple[ModelConfig, ...]:
+        """The networks; what is not compared is that of `base`."""
+        axes = product(self.cells, self.num_layers, self.attention, self.hidden_size or (base.hidden_size,))
+        return tuple(
+            replace(base, cell=cell, num_layers=layers, attention=attention, hidden_size=size)
+            for cell, layers, attention, size in axes
+        )

@@ -4,7 +4,7 @@ Knows: learning curves. Does not know: how they are drawn.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from lstmgen.cli.render import duration, printable
 from lstmgen.training.log import LearningCurve, Loss
@@ -12,21 +12,24 @@ from lstmgen.training.log import LearningCurve, Loss
 Curves = Mapping[str, LearningCurve]
 """The curves of one chart, by the name of the run."""
 
+Over = Literal["epoch", "seconds"]
+"""What the horizontal axis shows: a field of `Loss`."""
+
 _OPENING = 0.1  # first fraction of a run, in which its loss may be too high for the chart
 _MARGIN = 0.05  # fraction of the height that is left free above and below
 _LEAST_NATS = 0.1  # smallest height of the chart, so that small differences look small
-_LEAST_EPOCHS = 1e-6
+_LEAST_WIDTH = 1e-6
 
 
 class Limits(NamedTuple):
-    """The ranges of a chart's axes, from epoch 0."""
+    """The ranges of a chart's axes; the horizontal one begins at 0."""
 
-    last_epoch: float
+    last: float  # epoch or second
     low: float  # nats per symbol
     high: float
 
 
-def limits(curves: Curves) -> Limits:
+def limits(curves: Curves, over: Over = "epoch") -> Limits:
     """Return the limits of a chart of these curves.
 
     The beginning of a run does not count: there the loss falls from that of a random guess, and a chart with room for
@@ -35,11 +38,11 @@ def limits(curves: Curves) -> Limits:
     ends, shown = [], []
     for curve in curves.values():
         losses = curve.training + curve.validation
-        ends.append(max(loss.epoch for loss in losses))
-        shown += [loss.nats for loss in losses if loss.epoch >= _OPENING * ends[-1]]
+        ends.append(max(getattr(loss, over) for loss in losses))
+        shown += [loss.nats for loss in losses if getattr(loss, over) >= _OPENING * ends[-1]]
     low, high = min(shown), max(shown)
     margin = max(_MARGIN * (high - low), (_LEAST_NATS - (high - low)) / 2)
-    return Limits(max(_LEAST_EPOCHS, *ends), max(0.0, low - margin), high + margin)
+    return Limits(max(_LEAST_WIDTH, *ends), max(0.0, low - margin), high + margin)
 
 
 def describe(name: str, curve: LearningCurve) -> str:

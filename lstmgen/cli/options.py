@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin,
 
 import typer
 
-from lstmgen.config import Device, OnUnknown, Option, Peephole, option_names
+from lstmgen.config import Budget, BudgetUnit, Device, OnUnknown, Option, Peephole, option_names
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
@@ -51,6 +51,7 @@ Given = dict[str, Any]
 
 Command = Callable[..., None]
 Config = TypeVar("Config")
+Item = TypeVar("Item")
 
 
 def option(panel: str, help: str, default: object, *names: str, **more: Any) -> Any:  # noqa: A002  # typer's name
@@ -95,7 +96,7 @@ def _parameter(config: type, field: "Field[Any]", panel: str) -> Parameter:
     if get_origin(kind) is UnionType:  # X | None
         kind = get_args(kind)[0]
     if kind == tuple[Peephole, ...]:
-        kind, more = str, {"parser": parse_peepholes}
+        kind, more = str, {"parser": comma_list(Peephole, ",".join(Peephole))}
     elif kind == tuple[str, ...]:
         kind = list[str]
     made = option(
@@ -123,6 +124,15 @@ def given_options(given: Given, *configs: type) -> list[str]:
     ]
 
 
+def budget_from(seconds: float | None, epochs: float | None, steps: int | None) -> Budget | None:
+    """Build the budget that was given; None: none was. Raises typer.BadParameter for more than one."""
+    amounts = {BudgetUnit.SECONDS: seconds, BudgetUnit.EPOCHS: epochs, BudgetUnit.STEPS: steps}
+    budgets = [Budget(amount, unit) for unit, amount in amounts.items() if amount is not None]
+    if len(budgets) > 1:
+        raise typer.BadParameter("give one of --time, --epochs and --steps")
+    return budgets[0] if budgets else None
+
+
 def parse_duration(text: str) -> float:
     """Read seconds from 90, 90s, 3m, 1.5h or 1h30m; raises typer.BadParameter."""
     match = _DURATION.fullmatch(text.strip().lower())
@@ -143,13 +153,21 @@ def parse_count(text: str) -> int:
     return round(float(match["number"]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match["unit"].lower()])
 
 
-def parse_peepholes(text: str) -> tuple[Peephole, ...]:
-    """Read gates from their names with commas between, such as input,forget; raises typer.BadParameter."""
-    try:
-        return tuple(Peephole(name.strip()) for name in text.split(","))
-    except ValueError as error:
-        known = ",".join(Peephole)
-        raise typer.BadParameter(f"{text!r}: name some of {known}, with commas between") from error
+def comma_list(kind: Callable[[str], Item], known: str) -> Callable[[str], tuple[Item, ...]]:
+    """Return a parser of values with commas between; a value that is named twice counts once.
+
+    Args:
+        kind: reads one value, or raises ValueError.
+        known: the values to name, for the message of typer.BadParameter.
+    """
+
+    def parse(text: str) -> tuple[Item, ...]:
+        try:
+            return tuple(dict.fromkeys(kind(item.strip()) for item in text.split(",")))
+        except ValueError as error:
+            raise typer.BadParameter(f"{text!r}: name some of {known}, with commas between") from error
+
+    return parse
 
 
 def checkpoints_and_text(words: list[str]) -> tuple[list[str | None], str | None]:

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from itertools import cycle, dropwhile, pairwise
 
-from lstmgen.cli.chart import Curves, describe, limits
+from lstmgen.cli.chart import Curves, Over, describe, limits
 from lstmgen.training.log import Loss
 
 _BEST = "★"
@@ -26,7 +26,7 @@ _AXIS_ROWS = 2 + 1  # the axis and its labels, and the line of the shell's promp
 _TICK_COLUMNS, _TICK_ROWS = 12, 3  # smallest distance between two labels
 
 
-def terminal_chart(curves: Curves, unit: str, columns: int, lines: int) -> str:
+def terminal_chart(curves: Curves, unit: str, columns: int, lines: int, over: Over = "epoch") -> str:
     """Draw curves with a description of each below them; in colours if stdout is a terminal with colours.
 
     Args:
@@ -34,19 +34,22 @@ def terminal_chart(curves: Curves, unit: str, columns: int, lines: int) -> str:
         unit: what the losses are measured per, such as character.
         columns: the width of the terminal.
         lines: the height of the terminal.
+        over: what the horizontal axis shows.
     """
     from plotille import Canvas, color
 
     columns = min(max(columns, _NARROWEST), _WIDEST)
     styled = list(zip(curves.items(), cycle(_STYLES), strict=False))
     marks = "".join(mark for _, (mark, _, _) in styled[: len(_STYLES)])
-    key = f"nats per {unit} over epochs   ⠤⠤ training   {marks} validation   {_BEST} the best"
+    training = "   ⠤⠤ training" if any(curve.training for curve in curves.values()) else ""
+    axis_name = "epochs" if over == "epoch" else over
+    key = f"nats per {unit} over {axis_name}{training}   {marks} validation   {_BEST} the best"
     above, below = [*textwrap.wrap(key, columns), ""], [""]
     for (name, curve), (mark, bright, _) in styled:
         first, *more = textwrap.wrap(describe(name, curve), columns - 2)
         below += [f"{color(mark, fg=bright)} {first}", *(f"  {line}" for line in more)]
 
-    last, low, high = limits(curves)
+    last, low, high = limits(curves, over)
     height = min(max(lines - len(above) - len(below) - _AXIS_ROWS, _LOWEST), _HIGHEST)
     labels = {int((tick - low) / (high - low) * height): text for tick, text in _ticks(low, high, height // _TICK_ROWS)}
     margin = max(map(len, labels.values())) + 1
@@ -54,16 +57,16 @@ def terminal_chart(curves: Curves, unit: str, columns: int, lines: int) -> str:
     # A canvas ends just below its limits; half a column more makes room for the last point.
     canvas = Canvas(width, height, 0, low, last * (1 + 0.5 / width), high)
     for (_, curve), (_, _, dark) in styled:
-        for start, end in pairwise(_entering(curve.training, high)):
+        for start, end in pairwise(_entering(curve.training, high, over)):
             canvas.line(*start, *end, color=dark)
     for (_, curve), (mark, bright, _) in styled:
-        points = _entering(curve.validation, high)
+        points = _entering(curve.validation, high, over)
         for start, end in pairwise(points):
             canvas.line(*start, *end, color=bright)
         for point in points:
             canvas.point(*point, color=bright, marker=mark)
         if curve.best:
-            canvas.point(curve.best.epoch, curve.best.nats, color=bright, marker=_BEST)
+            canvas.point(getattr(curve.best, over), curve.best.nats, color=bright, marker=_BEST)
 
     chart = [
         f"{labels.get(number, ''):>{margin - 1}} {'┤' if number in labels else '│'}{row}"
@@ -79,9 +82,9 @@ def terminal_chart(curves: Curves, unit: str, columns: int, lines: int) -> str:
     return "\n".join(line.replace("\u2800", " ").rstrip() for line in [*above, *chart, *below]) + "\n"
 
 
-def _entering(losses: Iterable[Loss], high: float) -> list[tuple[float, float]]:
-    """Return (epoch, loss) points from the first loss below the top on; later losses above the top are drawn at it."""
-    return [(loss.epoch, min(loss.nats, high)) for loss in dropwhile(lambda loss: loss.nats > high, losses)]
+def _entering(losses: Iterable[Loss], high: float, over: Over) -> list[tuple[float, float]]:
+    """Return (epoch or second, loss) points from the first loss below the top on; later ones above it are drawn at it."""
+    return [(getattr(loss, over), min(loss.nats, high)) for loss in dropwhile(lambda loss: loss.nats > high, losses)]
 
 
 def _ticks(low: float, high: float, most: int) -> Iterator[tuple[float, str]]:

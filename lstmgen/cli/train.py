@@ -16,6 +16,7 @@ from lstmgen.cli.options import (
     Json,
     Quiet,
     Threads,
+    budget_from,
     config_from,
     config_options,
     given_options,
@@ -25,14 +26,7 @@ from lstmgen.cli.options import (
 )
 from lstmgen.cli.progress import ProgressDisplay, show_end
 from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json, with_options
-from lstmgen.config import (
-    Budget,
-    BudgetUnit,
-    Device,
-    ModelConfig,
-    TextConfig,
-    TrainingConfig,
-)
+from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig
 from lstmgen.training.events import Finished, is_logged, to_mapping
 from lstmgen.training.memory import keep_freed_memory
 
@@ -121,7 +115,7 @@ def train(
     """Train a network to write like a text."""
     started = time.monotonic()
     keep_freed_memory()  # before the speed is measured; it changes the whole process, so no library function calls it
-    budget = _budget(seconds, epochs, steps)
+    budget = budget_from(seconds, epochs, steps)
     if resume is None:
         given |= {"sources": text, "budget": budget}
         prepared = _new_run(given, parameters, run=run, device=device, threads=threads)
@@ -197,14 +191,6 @@ def _stop_when_unread(stop: StopRequest, display: ProgressDisplay) -> Iterator[N
         stop.unread = True
         display.mute()
         mute_stdout()
-
-
-def _budget(seconds: float | None, epochs: float | None, steps: int | None) -> Budget | None:
-    amounts = {BudgetUnit.SECONDS: seconds, BudgetUnit.EPOCHS: epochs, BudgetUnit.STEPS: steps}
-    budgets = [Budget(amount, unit) for unit, amount in amounts.items() if amount is not None]
-    if len(budgets) > 1:
-        raise typer.BadParameter("give one of --time, --epochs and --steps")
-    return budgets[0] if budgets else None
 
 
 def _refuse_with_resume(given: Given, *, parameters: int | None, run: str | None) -> None:

@@ -74,6 +74,7 @@ def prepare(
     training: TrainingConfig,
     *,
     run: str | None = None,
+    folder: Path | None = None,
     device: Device = Device.AUTO,
     threads: int | None = None,
     planned: Set[str] = frozenset(),
@@ -86,6 +87,7 @@ def prepare(
         model: the network.
         training: how to train it.
         run: its name; None: a name made from text and cell.
+        folder: its folder, if that is not one in `checkpoints/` by its name.
         device: where to compute.
         threads: the number of threads; None: the fastest number.
         planned: the fields that are chosen here, some of `plan.PLANNED`.
@@ -95,7 +97,7 @@ def prepare(
     """
     if text.lines and text.held_out_seed is None:
         text = replace(text, held_out_seed=training.seed)
-    folders = _folders(run, text, model)
+    folders = _folders(run, text, model) if folder is None else (folder,)
     _first_free(folders)  # fail before the text is read
     corpus = read_corpus(text)
     parts = corpus.split(text)

@@ -1,0 +1,227 @@
+"""Train several networks on the same text, under the same budget and plan, one after the other.
+
+The folder of a comparison holds `comparison.json`, with what was asked for and the plan, and one run for each network
+and seed, such as `lstm-1`. A run that is trained and measured has a `result.json`. So a comparison that was interrupted
+goes on where it stopped.
+
+Knows: the plan that all share, and the order of the runs. Does not know: terminals; it yields events.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lstmgen.checkpoint import LAST, LOG, load_checkpoint, run_folder
+from lstmgen.comparison.measurement import FEWEST_HELD_OUT, RunResult, measure_run
+from lstmgen.config import (
+    CellKind,
+    ComparisonConfig,
+    ModelConfig,
+    TextConfig,
+    TrainingConfig,
+    from_mapping,
+    to_mapping,
+)
+from lstmgen.errors import CheckpointError, ConfigError, TextError
+from lstmgen.files import replace_file
+from lstmgen.network.architecture import build_network
+from lstmgen.text.sources import STANDARD_INPUT
+from lstmgen.training.events import Event, Finished
+from lstmgen.training.log import LearningCurve, read_log
+from lstmgen.training.plan import hidden_size_for
+from lstmgen.training.run import Preparation, prepare, resume
+
+COMPARISON, RESULT = "comparison.json", "result.json"
+
+Stored = TypeVar("Stored")
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One network and seed."""
+
+    folder: str  # its name in the folder of the comparison
+    network: str  # the name of the network
+    model: ModelConfig
+    training: TrainingConfig
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, and the plan that all networks share."""
+
+    config: ComparisonConfig  # what was asked for
+    text: TextConfig
+    text_sha256: str
+    vocab_size: int
+    unit: str  # character or byte
+    models: tuple[ModelConfig, ...]
+    training: TrainingConfig
+    threads: int
+
+    def runs(self) -> Iterator[ComparedRun]:
+        """All runs, network by network."""
+        for model in self.models:
+            for number in range(self.config.seeds):
+                training = replace(self.training, seed=self.training.seed + number)
+                folder = f"{self._short_name(model)}-{number + 1}"
+                yield ComparedRun(folder, str(build_network(model, self.vocab_size)), model, training)
+
+    def _short_name(self, model: ModelConfig) -> str:
+        """The cell, and what else differs between the networks."""
+        axes = {"layers": "num_layers", "hidden": "hidden_size", "attention": "attention"}
+        varied = (name for name, field in axes.items() if len(getattr(self.config, field)) > 1)
+        return "-".join([str(model.cell), *(f"{name}{getattr(model, axes[name])}" for name in varied)])
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run begins, or goes on."""
+
+    run: ComparedRun
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run is trained and measured, now or by an earlier command."""
+
+    run: ComparedRun
+    result: RunResult
+    curve: LearningCurve
+
+
+def plan_comparison(config: ComparisonConfig) -> Comparison:
+    """Make the plan of an LSTM with the first layers, attention and hidden size, and take it for all networks.
+
+    Unless hidden sizes were asked for, each network has the size that gives it about as many parameters as that LSTM.
+
+    Raises TextError for a text that cannot be compared on, and ConfigError for choices that cannot work.
+    """
+    if STANDARD_INPUT in config.text.sources:
+        raise TextError("each network reads the text again, and standard input can be read only once; name a file")
+    reference = replace(config.models(ModelConfig())[0], cell=CellKind.LSTM)
+    planned = set(config.planned)
+    if not config.hidden_size and config.parameters is None:
+        planned.add("hidden_size")
+    prepared = prepare(
+        config.text,
+        reference,
+        config.training,
+        device=config.device,
+        threads=config.threads,
+        planned=planned,
+        parameters=config.parameters,
+    )
+    held_out = len(prepared.text.held_out)
+    if held_out < FEWEST_HELD_OUT:
+        names = ", ".join(config.text.sources)
+        raise TextError(f"{names}: only {held_out} symbols are held out; compare on a longer text")
+    checkpoint = prepared.checkpoint
+    record, vocab_size = checkpoint.record, len(checkpoint.vocabulary)
+    models = config.models(checkpoint.model)
+    if not config.hidden_size:
+        parameters = config.parameters or checkpoint.network.parameter_count()
+        models = tuple(
+            replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size)) for model in models
+        )
+    return Comparison(
+        config=config,
+        text=record.text,
+        text_sha256=record.text_sha256,
+        vocab_size=vocab_size,
+        unit=checkpoint.vocabulary.unit,
+        models=models,
+        training=replace(record.training, precision=record.precision),
+        threads=record.threads,
+    )
+
+
+def open_comparison(config: ComparisonConfig, run: str) -> tuple[Comparison, Path]:
+    """A comparison that is kept, and its folder: plan a new one, or go on with the one of this name.
+
+    Raises ConfigError if the name is not valid or belongs to something else, and the errors of `plan_comparison`.
+    """
+    folder = run_folder(run, "run")
+    if (folder / COMPARISON).is_file():
+        comparison = _read(Comparison, folder / COMPARISON)
+        if comparison.config != config:
+            remedy = f"{folder} is a comparison with other options; give the same ones to go on, or another name"
+            raise ConfigError("run", run, remedy)
+        return comparison, folder
+    if folder.exists():
+        raise ConfigError("run", run, f"{folder} exists, and is not a comparison; give another name")
+    comparison = plan_comparison(config)
+    try:
+        folder.mkdir(parents=True)
+        _write(comparison, folder / COMPARISON)
+    except OSError as error:
+        raise CheckpointError(f"cannot write to {folder}: {error.strerror}; check the permissions") from error
+    return comparison, folder
+
+
+def compare_networks(
+    comparison: Comparison,
+    folder: Path,
+    should_stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Begun | Event | Measured]:
+    """Train and measure every network and seed that has no result yet; yields the results of all, in their order.
+
+    It ends early after `should_stop`, which is asked after every training step. What was trained is saved.
+
+    Args:
+        comparison: what is compared.
+        folder: the folder of the comparison; it exists.
+        should_stop: whether to stop now.
+        clock: seconds that never go back.
+
+    Raises the errors of `training.run`, of `training.session` and of `measure_run`.
+    """
+    for run in comparison.runs():
+        path = folder / run.folder
+        if not (path / RESULT).is_file():
+            if should_stop():
+                return
+            yield Begun(run)
+            if not _is_trained(path):
+                started = clock()
+                with _prepare(comparison, run, path).start(started, clock) as session:
+                    for event in session.events(should_stop):
+                        yield event
+                if isinstance(event, Finished) and event.interrupted:
+                    return
+            _write(measure_run(path), path / RESULT)
+        yield Measured(run, _read(RunResult, path / RESULT), read_log(path / LOG))
+
+
+def _is_trained(path: Path) -> bool:
+    return (path / LAST).is_file() and load_checkpoint(path / LAST).record.position.progress >= 1
+
+
+def _prepare(comparison: Comparison, run: ComparedRun, path: Path) -> Preparation:
+    """Prepare a run by the plan of the comparison, or resume it."""
+    device = comparison.config.device
+    if (path / LAST).is_file():
+        return resume(str(path), device=device)
+    shutil.rmtree(path, ignore_errors=True)  # a run that was killed before it saved anything
+    prepared = prepare(comparison.text, run.model, run.training, folder=path, device=device, threads=comparison.threads)
+    if prepared.checkpoint.record.text_sha256 != comparison.text_sha256:
+        names = ", ".join(comparison.text.sources)
+        raise TextError(f"{names}: the text has changed since this comparison began; restore it, or give another `run`")
+    return prepared
+
+
+def _write(value: Any, path: Path) -> None:
+    replace_file(path, json.dumps(to_mapping(value), indent=1).encode())
+
+
+def _read(kind: type[Stored], path: Path) -> Stored:
+    """Read what `_write` wrote; raises CheckpointError."""
+    try:
+        return from_mapping(kind, json.loads(path.read_bytes()))
+    except (AttributeError, ValueError, CheckpointError, ConfigError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); delete {path.parent} to begin it again") from error
