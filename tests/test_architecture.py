@@ -23,6 +23,7 @@ LAYERS = [
     {"language_model"},
     {"draft"},
     {"training"},
+    {"comparison"},
     {"benchmark"},
     {"cli"},
     {"__main__"},
@@ -35,6 +36,7 @@ TORCH = (
     "network/kernels/",
     "evaluation/dynamic.py",
     "training/",
+    "comparison/recall.py",
     "benchmark.py",
 )
 """The only places that may import torch at module level."""
