@@ -102,7 +102,7 @@ def compare(
     All networks learn by the same recipe, each at all lags; then they answer fresh questions.
     With --steps a seed gives the same results again.
     """
-    limit_threads(threads)
+    limit_threads(threads or 1)  # more would wait for each other: the networks are small
     if task is None:
         raise typer.BadParameter("give --task recall")
     if steps is not None and seconds is not None:
@@ -124,10 +124,10 @@ def compare(
             "budget": budgets[0] if budgets else None,
         },
     )
-    _recall(config, threads or 1, json=json, quiet=quiet)
+    _recall(config, json=json, quiet=quiet)
 
 
-def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> None:
+def _recall(config: RecallConfig, *, json: bool, quiet: bool) -> None:
     """Compare networks on the recall task."""
     from tqdm import tqdm
 
@@ -144,7 +144,7 @@ def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> N
         dynamic_ncols=True,
         leave=False,
     ) as bar:
-        for event in compare_recall(config, threads=threads):
+        for event in compare_recall(config):
             if isinstance(event, RecallMeasured):
                 measured.append(event)
             else:

@@ -51,13 +51,12 @@ class RecallMeasured:
 
 
 def compare_recall(
-    config: RecallConfig, *, threads: int = 1, clock: Callable[[], float] = time.monotonic
+    config: RecallConfig, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[RecallStepped | RecallMeasured]:
     """Train and measure each network with each seed, one after the other, on the CPU.
 
     With a budget of steps the results follow from the config alone.
     """
-    torch.set_num_threads(threads)
     for model in config.models():
         for seed in range(config.seeds):
             yield from _learn(config, model, seed, clock)
