@@ -24,6 +24,7 @@ LAYERS = [
     {"language_model"},
     {"draft"},
     {"training"},
+    {"comparison"},
     {"benchmark"},
     {"cli"},
     {"__main__"},
@@ -36,6 +37,7 @@ TORCH = (
     "network/kernels/",
     "evaluation/dynamic.py",
     "training/",
+    "comparison/recall.py",
     "benchmark.py",
 )
 """The only places that may import torch at module level."""

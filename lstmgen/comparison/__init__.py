@@ -1,4 +1,5 @@
-"""Several networks under the same conditions.
+"""Networks beside each other: the same text and the same budget for each.
 
-`networks` trains them on a text, one after the other; `measurement` measures one of them; `summary` says which differ.
+`networks` trains them on a text; `recall` teaches them a made text that asks for what was shown before.
+Does not know: how results are shown (`cli`).
 """
