@@ -539,7 +539,11 @@ class ComparisonConfig:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        check(self, "seeds", 1 <= self.seeds <= 100, "give 1 to 100")
+        check(self, "seeds", 1 <= self.seeds <= 1000, "give 1 to 1,000")
+        for name in ("cells", "num_layers", "attention", "hidden_size"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ConfigError(name, ",".join(map(str, values)), "name each once")
         if self.hidden_size and self.parameters is not None:
             raise ConfigError("parameters", f"{self.parameters:,}", "it decides the hidden size; leave out one of them")
         self.models(ModelConfig())  # raises ConfigError for a value that is out of bounds

@@ -262,7 +262,7 @@ def test_any_curves_can_be_drawn(curves: list[LearningCurve], columns: int, line
 
 def test_the_opening_of_a_run_does_not_flatten_the_rest() -> None:
     shown = limits({"long": curve(9, 4, *[2 - 0.01 * step for step in range(50)]), "short": curve(8, *[1.9] * 20)})
-    assert shown.last_epoch == 5.1
+    assert shown.last == 5.1
     assert shown.low < 1.51 < 1.9 < shown.high < 3
 
 

@@ -1,30 +1,60 @@
 """`lstmgen compare`.
 
-Knows: its options, and the progress bar. Does not know: how networks are trained and measured (`comparison`), or how
-results are printed (`recall_report`).
+Knows: its options, which of them go together, and the progress bar. Does not know: how networks are trained and
+measured (`comparison`), or how results are printed (`compare_report`, `recall_report`).
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from lstmgen.cli.options import Json, Quiet, Threads, config_from, limit_threads, option, parse_duration
-from lstmgen.config import Budget, BudgetUnit, CellKind, RecallConfig
+from lstmgen.cli.interrupt import StopRequest
+from lstmgen.cli.options import (
+    Given,
+    Json,
+    Quiet,
+    Threads,
+    budget_from,
+    config_from,
+    config_options,
+    given_options,
+    limit_threads,
+    option,
+    parse_count,
+    parse_duration,
+)
+from lstmgen.cli.progress import ProgressDisplay
+from lstmgen.cli.render import note, print_json, with_options
+from lstmgen.config import CellKind, ComparisonConfig, Device, RecallConfig, TextConfig, TrainingConfig
+from lstmgen.training.events import Stepped
+from lstmgen.training.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from lstmgen.comparison.networks import Comparison
 
 EXAMPLES = """Examples:
+
+lstmgen compare poems.txt
+
+lstmgen compare poems.txt --cells rnn,lstm,gru --time 3m --seeds 3 --run cells
+
+lstmgen compare poems.txt --cells lstm --attention 0,64 --parameters 500k
 
 lstmgen compare --task recall
 
 lstmgen compare --task recall --cells rnn,gru --lags 10,100 --seeds 1
-
-lstmgen compare --task recall --cells rnn --attention 0 --steps 2000
-
-lstmgen compare --task recall --json
 """
 
 Value = TypeVar("Value", int, CellKind)
+
+_COMPARED, _BUDGET = "What is compared", "How long"
+_STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"
 
 
 class Task(StrEnum):
@@ -33,16 +63,28 @@ class Task(StrEnum):
     RECALL = "recall"
 
 
+@config_options({"Text": TextConfig, "Training, the same for all": TrainingConfig})
 def compare(
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="Files, folders, patterns, .gz files; or a named corpus: python-docs, python-source, shakespeare.",
+            show_default="python-docs, the reference text inside every Python",
+        ),
+    ] = None,
     *,
     task: Annotated[
         Task | None,
-        typer.Option(help="recall: repeat a letter that was shown --lags characters before.", show_default="none"),
+        typer.Option(
+            help="Instead of TEXT: recall, to repeat a letter that was shown --lags characters before.",
+            show_default="none",
+        ),
     ] = None,
     lags: Annotated[
         str | None,
         option(
-            "What is compared",
+            _COMPARED,
             "For --task recall: how far back the letter is, with commas between.",
             ",".join(map(str, RecallConfig.lags)),
             metavar="N,N",
@@ -50,81 +92,179 @@ def compare(
     ] = None,
     cells: Annotated[
         str | None,
-        option("What is compared", "The cells, with commas between.", ",".join(CellKind), metavar="CELL,CELL"),
+        option(_COMPARED, "The cells, with commas between.", ",".join(CellKind), metavar="CELL,CELL"),
     ] = None,
     attention: Annotated[
-        int | None,
+        str | None,
         option(
-            "What is compared",
-            "One more network: the first cell with attention to its last N outputs; 0: none.",
-            "longer than each lag",
-            min=0,
-            metavar="N",
+            _COMPARED,
+            "Attention to the last N outputs; 0: none. For --task recall: of one more network, with the first cell.",
+            "0; for --task recall longer than each lag",
+            metavar="N,N",
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        option(
+            _COMPARED,
+            "Recurrent layers.",
+            f"{ComparisonConfig.num_layers[0]}; {RecallConfig.num_layers} for --task recall",
+            metavar="N,N",
         ),
     ] = None,
     hidden_size: Annotated[
-        int | None, option("What is compared", "Units in each layer.", RecallConfig.hidden_size, metavar="N")
+        str | None,
+        option(
+            _COMPARED,
+            "Units in each layer, the same for all.",
+            f"by --parameters; {RecallConfig.hidden_size} for --task recall",
+            metavar="N,N",
+        ),
     ] = None,
-    layers: Annotated[
-        int | None, option("What is compared", "Recurrent layers.", RecallConfig.num_layers, metavar="N")
+    parameters: Annotated[
+        int | None,
+        option(
+            _COMPARED,
+            "About N parameters in each network: 500k, 2M.",
+            "those of the LSTM that is planned for text and budget",
+            metavar="N",
+            parser=parse_count,
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
-        option("How long", "Train each network with N seeds.", RecallConfig.seeds, metavar="N"),
-    ] = None,
-    steps: Annotated[
-        int | None,
         option(
-            "How long",
-            "Updates of the weights, for each network and seed.",
-            f"{RecallConfig.budget.amount:.0f}",
+            _COMPARED,
+            "Train each network with N seeds.",
+            f"{ComparisonConfig.seeds}; {RecallConfig.seeds} for --task recall",
             metavar="N",
         ),
     ] = None,
     seconds: Annotated[
         float | None,
         option(
-            "How long",
-            "Instead of --steps: time to train, for each network and seed: 20s, 1m.",
-            "none",
+            _BUDGET,
+            "Time for each network and seed: 90s, 3m, 1h30m.",
+            f"1m; {RecallConfig.budget} for --task recall",
             "--time",
             metavar="TIME",
             parser=parse_duration,
         ),
     ] = None,
+    epochs: Annotated[
+        float | None, option(_BUDGET, "Instead of --time: read the text X times.", "none", metavar="X")
+    ] = None,
+    steps: Annotated[
+        int | None, option(_BUDGET, "Instead of --time: make N updates of the weights.", "none", metavar="N")
+    ] = None,
+    given: Given,
+    device: Annotated[
+        Device | None, typer.Option(help="Where to compute; auto takes CUDA if there is one.", show_default="auto")
+    ] = None,
     threads: Threads = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run",
+            "-o",
+            metavar="NAME",
+            help="Keep the networks in checkpoints/NAME; the same command goes on where it was stopped.",
+            show_default="none is kept",
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train several networks under the same budget, and show them in one table.
 
+    Every combination of cells, attention, layers and hidden sizes is trained on TEXT, by the same plan and with about
+    the same number of parameters. Then each predicts the text that was held out.
     --task recall: among random letters, the one after ! must be repeated after ?, so many characters later.
     All networks learn by the same recipe, each at all lags; then they answer fresh questions.
     With --steps a seed gives the same results again.
     """
-    limit_threads(threads or 1)  # more would wait for each other: the networks are small
-    if task is None:
-        raise typer.BadParameter("give --task recall")
-    if steps is not None and seconds is not None:
-        raise typer.BadParameter("give one of --steps and --time")
-    budgets = [
-        Budget(amount, unit)
-        for unit, amount in ((BudgetUnit.STEPS, steps), (BudgetUnit.SECONDS, seconds))
-        if amount is not None
-    ]
-    config = config_from(
-        RecallConfig,
-        {
-            "lags": _split("--lags", lags, int, "numbers of characters, such as 10,100"),
-            "cells": _split("--cells", cells, CellKind, f"some of {','.join(CellKind)}"),
-            "attention": attention,
-            "hidden_size": hidden_size,
-            "num_layers": layers,
-            "seeds": seeds,
-            "budget": budgets[0] if budgets else None,
-        },
-    )
-    _recall(config, json=json, quiet=quiet)
+    budget = budget_from(seconds, epochs, steps)
+    asked: dict[str, Any] = {
+        "cells": _split("--cells", cells, CellKind, f"some of {','.join(CellKind)}"),
+        "attention": _split("--attention", attention, int, "numbers of outputs, such as 0,64"),
+        "num_layers": _split("--layers", layers, int, "numbers of layers, such as 1,2"),
+        "hidden_size": _split("--hidden-size", hidden_size, int, "numbers of units, such as 64,128"),
+        "seeds": seeds,
+    }
+    if task is not None:
+        others = {"TEXT": text, "--parameters": parameters, "--device": device, "--run": run}
+        refused = given_options(given, TextConfig, TrainingConfig)
+        refused += [name for name, value in others.items() if value is not None]
+        if refused:
+            raise typer.BadParameter(f"--task recall has its own text and recipe; leave out {', '.join(refused)}")
+        limit_threads(threads or 1)  # more would wait for each other: the networks are small
+        single = {name: _single(name, asked[name]) for name in ("attention", "num_layers", "hidden_size")}
+        lag_list = _split("--lags", lags, int, "numbers of characters, such as 10,100")
+        config = config_from(RecallConfig, {**asked, **single, "lags": lag_list, "budget": budget})
+        _recall(config, json=json, quiet=quiet)
+        return
+    if lags is not None:
+        raise typer.BadParameter("--lags is for --task recall")
+    if hidden_size is not None and parameters is not None:
+        raise typer.BadParameter("give one of --hidden-size and --parameters")
+    from lstmgen.training.plan import PLANNED
+
+    chosen = {name for name, value in given.items() if value is not None}
+    asked |= {
+        "text": config_from(TextConfig, given, sources=text),
+        "training": config_from(TrainingConfig, given, budget=budget or ComparisonConfig().training.budget),
+        "planned": sorted(PLANNED - chosen - {"hidden_size"}),
+        "parameters": parameters,
+        "device": device,
+        "threads": threads,
+    }
+    _networks(config_from(ComparisonConfig, asked), run, json=json, quiet=quiet)
+
+
+def _networks(config: ComparisonConfig, run: str | None, *, json: bool, quiet: bool) -> None:
+    """Compare networks on a text."""
+    keep_freed_memory()  # as `lstmgen train` does; it changes the whole process, so no library function calls it
+    from lstmgen.cli.compare_report import comparison_json, print_comparison, show_begin, show_plan, show_result
+    from lstmgen.comparison.networks import Begun, Measured, compare_networks
+
+    measured: list[Measured] = []
+    silent = quiet or json
+    with _opened(config, run) as (comparison, folder):
+        show_plan(comparison, run, silent)
+        total = sum(1 for _ in comparison.runs())
+        with (
+            ProgressDisplay(silent, comparison.unit) as display,
+            StopRequest(lambda: display.write(_STOPPING)) as stop,
+        ):
+            for event in compare_networks(comparison, folder, stop):
+                if isinstance(event, Begun):
+                    show_begin(event, len(measured) + 1, total, display)
+                elif isinstance(event, Measured):
+                    measured.append(event)
+                    show_result(event, comparison.unit, display)
+                elif isinstance(event, Stepped):
+                    display.show(event)
+    if json and measured:
+        print_json(comparison_json(comparison, measured))
+    elif measured:
+        print_comparison(comparison, measured)
+    if len(measured) < total:
+        remedy = "the same command goes on from here" if run else "give --run NAME to keep the networks, and to go on"
+        note(f"\nstopped: {len(measured)} of {total} are trained and measured; {remedy}", quiet=silent)
+        raise typer.Exit(stop.exit_code)
+
+
+@contextmanager
+def _opened(config: ComparisonConfig, run: str | None) -> "Iterator[tuple[Comparison, Path]]":
+    """Open the comparison of this name; without a name, in a folder that lasts as long as the context."""
+    from lstmgen.comparison.networks import open_comparison, plan_comparison
+
+    if run is not None:
+        yield open_comparison(config, run)
+        return
+    comparison = plan_comparison(config)
+    with TemporaryDirectory(prefix="lstmgen-") as folder:
+        yield comparison, Path(folder)
 
 
 def _recall(config: RecallConfig, *, json: bool, quiet: bool) -> None:
@@ -132,7 +272,6 @@ def _recall(config: RecallConfig, *, json: bool, quiet: bool) -> None:
     from tqdm import tqdm
 
     from lstmgen.cli.recall_report import network_name, print_recall, recall_json
-    from lstmgen.cli.render import print_json
     from lstmgen.comparison.recall import RecallMeasured, compare_recall
 
     measured: list[RecallMeasured] = []
@@ -166,3 +305,10 @@ def _split(name: str, text: str | None, kind: type[Value], expected: str) -> lis
         return None if text is None else [kind(part.strip()) for part in text.split(",")]
     except ValueError as error:
         raise typer.BadParameter(f"{name} {text}: give {expected}") from error
+
+
+def _single(field: str, values: list[int] | None) -> int | None:
+    """The only value of an option; raises BadParameter if there are more."""
+    if values is not None and len(values) > 1:
+        raise typer.BadParameter(with_options(f"--task recall takes one `{field}`, not {len(values)}"))
+    return values[0] if values else None

@@ -51,7 +51,6 @@ Given = dict[str, Any]
 
 Command = Callable[..., None]
 Config = TypeVar("Config")
-Item = TypeVar("Item")
 
 
 def option(panel: str, help: str, default: object, *names: str, **more: Any) -> Any:  # noqa: A002  # typer's name
@@ -96,7 +95,7 @@ def _parameter(config: type, field: "Field[Any]", panel: str) -> Parameter:
     if get_origin(kind) is UnionType:  # X | None
         kind = get_args(kind)[0]
     if kind == tuple[Peephole, ...]:
-        kind, more = str, {"parser": comma_list(Peephole, ",".join(Peephole))}
+        kind, more = str, {"parser": parse_peepholes}
     elif kind == tuple[str, ...]:
         kind = list[str]
     made = option(
@@ -153,21 +152,13 @@ def parse_count(text: str) -> int:
     return round(float(match["number"]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match["unit"].lower()])
 
 
-def comma_list(kind: Callable[[str], Item], known: str) -> Callable[[str], tuple[Item, ...]]:
-    """Return a parser of values with commas between; a value that is named twice counts once.
-
-    Args:
-        kind: reads one value, or raises ValueError.
-        known: the values to name, for the message of typer.BadParameter.
-    """
-
-    def parse(text: str) -> tuple[Item, ...]:
-        try:
-            return tuple(dict.fromkeys(kind(item.strip()) for item in text.split(",")))
-        except ValueError as error:
-            raise typer.BadParameter(f"{text!r}: name some of {known}, with commas between") from error
-
-    return parse
+def parse_peepholes(text: str) -> tuple[Peephole, ...]:
+    """Read gates from their names with commas between, such as input,forget; raises typer.BadParameter."""
+    try:
+        return tuple(Peephole(name.strip()) for name in text.split(","))
+    except ValueError as error:
+        known = ",".join(Peephole)
+        raise typer.BadParameter(f"{text!r}: name some of {known}, with commas between") from error
 
 
 def checkpoints_and_text(words: list[str]) -> tuple[list[str | None], str | None]:

@@ -73,6 +73,12 @@ class ProgressDisplay:
             case Finished():
                 pass
 
+    def restart(self) -> None:
+        """Begin the bar again, for another run."""
+        self._bar.initial = 0
+        self._bar.reset()
+        self._validation = ""
+
     def mute(self) -> None:
         """Write nothing any more, because nobody reads it."""
         self._quiet = self._bar.disable = True

@@ -83,7 +83,7 @@ def terminal_chart(curves: Curves, unit: str, columns: int, lines: int, over: Ov
 
 
 def _entering(losses: Iterable[Loss], high: float, over: Over) -> list[tuple[float, float]]:
-    """Return (epoch or second, loss) points from the first loss below the top on; later ones above it are drawn at it."""
+    """Return the points from the first loss below the top on; later losses above the top are drawn at it."""
     return [(getattr(loss, over), min(loss.nats, high)) for loss in dropwhile(lambda loss: loss.nats > high, losses)]
 
 

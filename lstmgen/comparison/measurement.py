@@ -103,28 +103,31 @@ def visible_nats(reader: Reader, ids: Ids, newline: int | None) -> tuple[float, 
     All are measured at the same positions of the text, (symbols,), and each prediction starts from the initial state.
     With the id of the line feed, no prediction sees more than its own line and the line feed before it.
     """
-    ids = np.asarray(ids, np.int64)
     begins = np.zeros(len(ids), np.int64)
     if newline is not None:  # a line feed is predicted from its own line
         begins[1:] = np.maximum.accumulate(np.where(ids == newline, np.arange(len(ids)), 0))[:-1]
     lengths = np.arange(len(ids)) - begins
     longest = min(MOST_VISIBLE, len(ids) // 2 if newline is None else int(lengths.max()))
-    visible = [2**power for power in range(longest.bit_length())]
+    visible = [1 << power for power in range(longest.bit_length())]
     possible = np.flatnonzero(lengths >= (visible[-1] if newline is None else 1))
     affordable = _WORK / (reader.network.layer_parameter_count() * sum(visible))
     count = min(len(possible), int(np.clip(affordable, _FEWEST, _MOST)))
-    positions = possible[np.linspace(0, len(possible) - 1, count).astype(np.int64)]
-    chunks = (_visible_chunk(ids, positions, np.maximum(begins[positions], positions - most)) for most in visible)
+    positions = possible[np.linspace(0, len(possible) - 1, count).astype(np.int64)].astype(np.int64)
+    chunks = (_visible_chunk(ids, positions, begins[positions], most) for most in visible)
     return tuple(score(reader, [chunk]).nats_per_character for chunk in chunks)
 
 
-def _visible_chunk(ids: NDArray[np.int64], positions: NDArray[np.int64], starts: NDArray[np.int64]) -> Chunk:
-    """Rows that begin at `starts` and predict only the symbol at `positions`, both (rows,)."""
+def _visible_chunk(ids: Ids, positions: NDArray[np.int64], begins: NDArray[np.int64], visible: int) -> Chunk:
+    """A row for each position, (rows,), that predicts only this symbol, from the last ones before it.
+
+    No row starts before its beginning, (rows,).
+    """
+    starts = np.maximum(begins, positions - visible)
     last = positions - starts - 1
     columns = starts[:, None] + np.arange(last.max() + 1)
     targets = np.full(columns.shape, IGNORED, np.int64)
     targets[np.arange(len(last)), last] = ids[positions]
-    return Chunk(ids[np.minimum(columns, len(ids) - 1)], targets, starts + 1, reset_state=True)
+    return Chunk(np.asarray(ids[np.minimum(columns, len(ids) - 1)], np.int64), targets, starts + 1, reset_state=True)
 
 
 def memory_reach(nats: NDArray[Any]) -> int:

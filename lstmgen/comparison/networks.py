@@ -21,6 +21,7 @@ from lstmgen.config import (
     CellKind,
     ComparisonConfig,
     ModelConfig,
+    Precision,
     TextConfig,
     TrainingConfig,
     from_mapping,
@@ -32,6 +33,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.training.events import Event, Finished
 from lstmgen.training.log import LearningCurve, read_log
+from lstmgen.training.machine import choose_execution
 from lstmgen.training.plan import hidden_size_for
 from lstmgen.training.run import Preparation, prepare, resume
 
@@ -41,13 +43,23 @@ Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True)
+class ComparedNetwork:
+    """A network, and how its steps are computed fastest on this machine."""
+
+    model: ModelConfig
+    precision: Precision
+    threads: int
+
+
+@dataclass(frozen=True)
 class ComparedRun:
     """One network and seed."""
 
     folder: str  # its name in the folder of the comparison
-    network: str  # the name of the network
+    name: str  # of the network
     model: ModelConfig
     training: TrainingConfig
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -59,17 +71,21 @@ class Comparison:
     text_sha256: str
     vocab_size: int
     unit: str  # character or byte
-    models: tuple[ModelConfig, ...]
+    networks: tuple[ComparedNetwork, ...]
     training: TrainingConfig
-    threads: int
 
     def runs(self) -> Iterator[ComparedRun]:
         """All runs, network by network."""
-        for model in self.models:
+        for network, name in zip(self.networks, self.names(), strict=True):
             for number in range(self.config.seeds):
-                training = replace(self.training, seed=self.training.seed + number)
-                folder = f"{self._short_name(model)}-{number + 1}"
-                yield ComparedRun(folder, str(build_network(model, self.vocab_size)), model, training)
+                seed = self.training.seed + number
+                training = replace(self.training, seed=seed, precision=network.precision)
+                folder = f"{self._short_name(network.model)}-{number + 1}"
+                yield ComparedRun(folder, name, network.model, training, network.threads)
+
+    def names(self) -> list[str]:
+        """The names of the networks, such as 2 x 256 lstm."""
+        return [str(build_network(network.model, self.vocab_size)) for network in self.networks]
 
     def _short_name(self, model: ModelConfig) -> str:
         """The cell, and what else differs between the networks."""
@@ -122,21 +138,23 @@ def plan_comparison(config: ComparisonConfig) -> Comparison:
         raise TextError(f"{names}: only {held_out} symbols are held out; compare on a longer text")
     checkpoint = prepared.checkpoint
     record, vocab_size = checkpoint.record, len(checkpoint.vocabulary)
-    models = config.models(checkpoint.model)
-    if not config.hidden_size:
-        parameters = config.parameters or checkpoint.network.parameter_count()
-        models = tuple(
-            replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size)) for model in models
-        )
+    parameters = config.parameters or checkpoint.network.parameter_count()
+
+    def network(model: ModelConfig) -> ComparedNetwork:
+        if not config.hidden_size:
+            model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
+        built = build_network(model, vocab_size)
+        execution = choose_execution(built, record.training, config.device, config.threads)
+        return ComparedNetwork(model, execution.precision, execution.threads)
+
     return Comparison(
         config=config,
         text=record.text,
         text_sha256=record.text_sha256,
         vocab_size=vocab_size,
         unit=checkpoint.vocabulary.unit,
-        models=models,
-        training=replace(record.training, precision=record.precision),
-        threads=record.threads,
+        networks=tuple(map(network, config.models(checkpoint.model))),
+        training=record.training,
     )
 
 
@@ -208,7 +226,7 @@ def _prepare(comparison: Comparison, run: ComparedRun, path: Path) -> Preparatio
     if (path / LAST).is_file():
         return resume(str(path), device=device)
     shutil.rmtree(path, ignore_errors=True)  # a run that was killed before it saved anything
-    prepared = prepare(comparison.text, run.model, run.training, folder=path, device=device, threads=comparison.threads)
+    prepared = prepare(comparison.text, run.model, run.training, folder=path, device=device, threads=run.threads)
     if prepared.checkpoint.record.text_sha256 != comparison.text_sha256:
         names = ", ".join(comparison.text.sources)
         raise TextError(f"{names}: the text has changed since this comparison began; restore it, or give another `run`")

@@ -1,0 +1,325 @@
+"""Networks under the same budget and plan: matched, reproducible, resumable; differences and noise."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmgen
+from lstmgen.checkpoint import BEST, LAST, LOG, RUNS_FOLDER, list_runs, load_checkpoint
+from lstmgen.comparison.measurement import RunResult, memory_reach, visible_nats
+from lstmgen.comparison.networks import (
+    RESULT,
+    Begun,
+    Comparison,
+    Measured,
+    compare_networks,
+    open_comparison,
+    plan_comparison,
+)
+from lstmgen.comparison.summary import NetworkResult, best_of, difference
+from lstmgen.config import (
+    Budget,
+    BudgetUnit,
+    CellKind,
+    ComparisonConfig,
+    ModelConfig,
+    Precision,
+    TextConfig,
+    TrainingConfig,
+)
+from lstmgen.errors import CheckpointError, ConfigError, TextError
+from lstmgen.evaluation.confidence import Blocks
+from lstmgen.generation.engine import NumpyEngine
+from lstmgen.generation.sampler import negative_log_likelihood
+from lstmgen.network.architecture import build_network
+from lstmgen.training.events import Event, Stepped
+from lstmgen.training.plan import PLANNED
+from tests.conftest import CELLS, FABLE, VOCAB_SIZE, random_weights, single, small_network
+
+TRAINING = TrainingConfig(
+    Budget(12, BudgetUnit.STEPS), batch_size=4, chunk_length=16, precision=Precision.FLOAT32, every=5
+)
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("fable.txt").write_text(FABLE * 20, encoding="utf-8")
+
+
+def asked(**choices: Any) -> ComparisonConfig:
+    """A comparison of two tiny networks, unless the choices say otherwise."""
+    usual = {
+        "text": TextConfig(("fable.txt",)),
+        "training": TRAINING,
+        "planned": tuple(sorted(PLANNED - {"batch_size", "chunk_length", "hidden_size"})),
+        "cells": (CellKind.RNN, CellKind.LSTM),
+        "num_layers": (1,),
+        "hidden_size": () if "parameters" in choices else (6,),
+        "threads": 1,
+    }
+    return ComparisonConfig(**{**usual, **choices})
+
+
+def compared(config: ComparisonConfig, run: str) -> list[Measured]:
+    return measured(events_of(config, run))
+
+
+def events_of(
+    config: ComparisonConfig, run: str, should_stop: Callable[[], bool] = lambda: False
+) -> list[Begun | Event | Measured]:
+    return list(compare_networks(*open_comparison(config, run), should_stop))
+
+
+def measured(events: list[Begun | Event | Measured]) -> list[Measured]:
+    return [event for event in events if isinstance(event, Measured)]
+
+
+def numbers(results: list[Measured]) -> list[Any]:
+    """Everything that does not depend on the speed of the machine."""
+    return [(event.run, replace(event.result, training_speed=0, sampling_speed=0)) for event in results]
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    """Ask to stop after this many training steps."""
+    asked_before: Iterator[int] = iter(range(steps))
+    return lambda: next(asked_before, None) is None
+
+
+# The plan
+
+
+def parameters_of(comparison: Comparison) -> list[int]:
+    return [build_network(network.model, comparison.vocab_size).parameter_count() for network in comparison.networks]
+
+
+def test_networks_are_matched_in_parameters() -> None:
+    config = asked(cells=tuple(CellKind), num_layers=(1, 2), attention=(0, 8), parameters=40_000)
+    comparison = plan_comparison(config)
+    assert len(comparison.networks) == 5 * 2 * 2
+    assert all(abs(parameters - 40_000) < 0.03 * 40_000 for parameters in parameters_of(comparison))
+
+
+def test_without_a_number_they_have_that_of_the_lstm_which_the_plan_chooses() -> None:
+    comparison = plan_comparison(replace(asked(cells=(CellKind.GRU, CellKind.LSTM)), hidden_size=()))
+    gru, lstm = parameters_of(comparison)
+    assert comparison.networks[1].model.hidden_size == 64  # the smallest that is planned
+    assert abs(gru - lstm) < 0.03 * lstm
+
+
+def test_hidden_sizes_that_are_asked_for_are_kept() -> None:
+    comparison = plan_comparison(asked(hidden_size=(6, 9)))
+    assert [network.model.hidden_size for network in comparison.networks] == [6, 9, 6, 9]
+    assert [run.folder for run in comparison.runs()] == [
+        "rnn-hidden6-1",
+        "rnn-hidden9-1",
+        "lstm-hidden6-1",
+        "lstm-hidden9-1",
+    ]
+
+
+def test_all_networks_have_the_same_plan_and_only_the_seed_differs() -> None:
+    comparison = plan_comparison(asked(seeds=2))
+    runs = list(comparison.runs())
+    assert [(run.folder, run.training.seed) for run in runs] == [
+        ("rnn-1", 0),
+        ("rnn-2", 1),
+        ("lstm-1", 0),
+        ("lstm-2", 1),
+    ]
+    assert {replace(run.training, seed=0) for run in runs} == {runs[0].training}
+    assert runs[0].training.weight_decay != TrainingConfig.weight_decay  # it is planned
+
+
+def test_lines_are_held_out_by_the_first_seed_for_all() -> None:
+    config = asked(text=TextConfig(("fable.txt",), lines=True), seeds=2, cells=(CellKind.RNN,))
+    first, second = compared(config, "lines")
+    assert (first.result.symbols, first.result.characters) == (second.result.symbols, second.result.characters)
+    assert first.result.nats != second.result.nats
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"seeds": 0}, "`seeds` 0"),
+        ({"hidden_size": (0,)}, "`hidden_size` 0"),
+        ({"attention": (0, 0)}, "`attention` 0,0: name each once"),
+        ({"hidden_size": (8,), "parameters": 1000}, "`parameters` 1,000"),
+    ],
+)
+def test_choices_that_cannot_work_are_named(choices: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        asked(**choices)
+
+
+def test_too_few_parameters_and_texts_that_cannot_be_compared_on_are_named() -> None:
+    with pytest.raises(ConfigError, match="`parameters` 10"):
+        plan_comparison(asked(parameters=10))
+    with pytest.raises(TextError, match="standard input"):
+        plan_comparison(asked(text=TextConfig(("-",))))
+    with pytest.raises(TextError, match=r"fable\.txt: only 0 symbols are held out"):
+        plan_comparison(asked(text=TextConfig(("fable.txt",), validation=0.0)))
+
+
+# Runs
+
+
+def test_the_score_is_that_of_the_exact_protocol_on_all_held_out_text() -> None:
+    for event in compared(asked(), "two"):
+        model = lstmgen.load(f"two/{event.run.folder}")
+        score = model.evaluate(baselines=False).score
+        assert event.result.nats_per_character == pytest.approx(score.nats_per_character, rel=1e-12)
+        assert sum(event.result.characters) == score.characters
+        assert event.result.parameters == model.checkpoint.network.parameter_count()
+        assert min(event.result.training_speed, event.result.sampling_speed) > 0
+        assert event.curve.validation
+
+
+def test_a_seed_gives_the_same_numbers_again() -> None:
+    assert numbers(compared(asked(seeds=2), "first")) == numbers(compared(asked(seeds=2), "second"))
+
+
+@pytest.mark.parametrize("steps", [0, 3, 12, 17])
+def test_interrupted_and_continued_it_equals_an_uninterrupted_one(steps: int) -> None:
+    whole = compared(asked(), "whole")
+    before = measured(events_of(asked(), "parts", stop_after(steps)))
+    assert len(before) < len(whole)
+    assert numbers(compared(asked(), "parts")) == numbers(whole)
+    for folder in ("rnn-1", "lstm-1"):
+        weights, others = (load_checkpoint(RUNS_FOLDER / run / folder / LAST).weights for run in ("whole", "parts"))
+        assert all((weights[name] == others[name]).all() for name in weights)
+
+
+def test_what_is_finished_is_not_done_again() -> None:
+    first = compared(asked(), "two")
+    again = events_of(asked(), "two")
+    assert again == first
+
+
+def test_a_run_that_was_trained_but_not_measured_is_only_measured() -> None:
+    first = compared(asked(), "two")
+    (RUNS_FOLDER / "two" / "lstm-1" / RESULT).unlink()
+    again = events_of(asked(), "two")
+    assert not any(isinstance(event, Stepped) for event in again)
+    assert numbers(measured(again)) == numbers(first)
+
+
+def test_a_run_that_was_killed_before_it_saved_begins_again() -> None:
+    _, folder = open_comparison(asked(), "two")
+    (folder / "rnn-1").mkdir()
+    (folder / "rnn-1" / LOG).write_text("{}\n", encoding="utf-8")
+    assert len(compared(asked(), "two")) == 2
+
+
+def test_a_name_keeps_its_options_and_its_text() -> None:
+    open_comparison(asked(), "two")
+    with pytest.raises(ConfigError, match=r"`run` two: .* is a comparison with other options"):
+        open_comparison(asked(seeds=2), "two")
+    Path("fable.txt").write_text(FABLE * 19, encoding="utf-8")
+    with pytest.raises(TextError, match=r"fable\.txt: the text has changed since this comparison began"):
+        events_of(asked(), "two")
+
+
+def test_a_name_that_belongs_to_something_else_is_left_alone() -> None:
+    (RUNS_FOLDER / "poems").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"`run` poems: .* is not a comparison"):
+        open_comparison(asked(), "poems")
+    with pytest.raises(ConfigError, match="`run` a/b"):
+        open_comparison(asked(), "a/b")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"config": 1}'])
+def test_a_damaged_comparison_is_named(content: str) -> None:
+    _, folder = open_comparison(asked(), "two")
+    (folder / "comparison.json").write_text(content, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"comparison\.json: cannot be read"):
+        open_comparison(asked(), "two")
+
+
+def test_its_folder_is_no_run_and_its_networks_can_be_named() -> None:
+    compared(asked(), "two")
+    assert list_runs() == []
+    assert (RUNS_FOLDER / "two" / "rnn-1" / BEST).is_file()
+    assert json.loads((RUNS_FOLDER / "two" / "rnn-1" / RESULT).read_text(encoding="utf-8"))["seed"] == 0
+
+
+# Memory reach
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("newline", [None, 3])
+def test_visible_nats_are_those_of_reading_only_the_last_symbols(name: str, newline: int | None) -> None:
+    network = small_network(CELLS[name], attention=4)
+    engine = NumpyEngine(network, single(random_weights(network)))
+    ids = np.random.default_rng(0).integers(VOCAB_SIZE, size=60)
+    ids[::9] = 3
+    starts = [0] if newline is None else [position for position in range(60) if ids[position] == newline]
+
+    def nats(position: int, visible: int) -> float:
+        begin = max(position - visible, max((start for start in starts if start < position), default=0))
+        logits, _ = engine.read(ids[None, begin:position], engine.initial_state(1))
+        return float(negative_log_likelihood(logits[:, -1], ids[position : position + 1])[0])
+
+    found = visible_nats(engine, ids, newline)
+    first = 2 ** (len(found) - 1) if newline is None else 1
+    for power, value in enumerate(found):
+        expected = math.fsum(nats(position, 2**power) for position in range(first, 60)) / (60 - first)
+        assert value == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_reach_is_the_fewest_symbols_that_are_as_good_as_all() -> None:
+    assert memory_reach(np.array([3.0, 2.0, 1.009, 1.0])) == 4
+    assert memory_reach(np.array([1.0])) == 1
+
+
+# Differences
+
+
+def result(nats: float, *, seed: int = 0, noise: float = 0.0) -> RunResult:
+    """A result with this loss in each of many blocks, up to noise that depends on the seed."""
+    blocks = Blocks(10_000)
+    blocks.characters[:100] = 100
+    blocks.nats[:100] = 100 * nats + noise * np.random.default_rng(seed).normal(size=100)
+    return RunResult(seed, 1000, 10_000, tuple(blocks.nats), tuple(blocks.characters), 1e4, 1e3, (2.0, 1.0))
+
+
+def network(name: str, *runs: RunResult) -> NetworkResult:
+    return NetworkResult(name, ModelConfig(), runs)
+
+
+def test_with_seeds_a_difference_below_two_standard_errors_is_noise() -> None:
+    best = network("best", result(1.50), result(1.52), result(1.54))  # standard deviation 0.02
+    near = network("near", result(1.52), result(1.54), result(1.56))
+    far = network("far", result(1.56), result(1.58), result(1.60))
+    assert best.spread == pytest.approx(0.02)
+    error = math.sqrt(2 * 0.02**2 / 3)
+    for other, nats, real in ((near, 0.02, False), (far, 0.06, True)):
+        found = difference(other, best)
+        assert found is not None and found.real is real
+        assert (found.nats, found.low, found.high) == pytest.approx((nats, nats - 2 * error, nats + 2 * error))
+
+
+def test_with_one_seed_the_text_decides() -> None:
+    best = network("best", result(1.5))
+    for nats, noise, real in ((1.6, 1.0, True), (1.5001, 5.0, False)):
+        found = difference(network("other", result(nats, seed=1, noise=noise)), best)
+        assert found is not None and found.real is real and found.low < found.nats < found.high
+    assert best.spread is None
+
+
+def test_a_text_that_is_too_short_decides_nothing() -> None:
+    short = RunResult(0, 1000, 100, (150.0, 0.0), (100.0, 0.0), 1e4, 1e3, (1.5,))
+    assert difference(network("a", short), network("b", short)) is None
+
+
+def test_the_best_has_the_lowest_mean() -> None:
+    networks = [network("a", result(1.4), result(1.7)), network("b", result(1.5), result(1.5))]
+    assert best_of(networks).name == "b"
+    assert networks[0].nats_per_character == pytest.approx(1.55)
+    assert networks[0].memory_reach == 2
