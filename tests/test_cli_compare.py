@@ -85,9 +85,22 @@ def test_after_ctrl_c_the_same_command_goes_on() -> None:
     out, err = process.communicate()
     assert process.returncode == 130
     assert "stopped: 1 of 2 are trained and measured; the same command goes on from here" in err.decode()
-    assert "1 x 6 rnn" in out.decode() and "gru" not in out.decode()
+    assert out == b""
     ((continued,), (whole,)) = (done(*command, *more, "--json").json_lines for more in (("--run", "cells"), ()))
     assert without_speed(continued["networks"]) == without_speed(whole["networks"])
+
+
+def test_what_is_not_kept_is_shown_after_ctrl_c() -> None:
+    process = start("compare", "fable.txt", *TINY, "--threads", "1", "--steps", "300", "--cells", "rnn,gru")
+    assert process.stderr is not None and process.stdout is not None
+    for line in process.stderr:
+        if line.startswith(b"2 of 2"):
+            break
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert process.returncode == 143
+    assert "1 x 6 rnn" in out.decode() and "gru" not in out.decode()
+    assert "give --run NAME to keep the networks, and to go on" in err.decode()
 
 
 @pytest.mark.parametrize(

@@ -177,9 +177,10 @@ def compare(
 ) -> None:
     """Train several networks under the same budget, and show them in one table.
 
-    Every combination of cells, attention, layers and hidden sizes is trained on TEXT, by the same plan and with about
-    the same number of parameters. Then each predicts the text that was held out.
-    --task recall: among random letters, the one after ! must be repeated after ?, so many characters later.
+    Every combination of cells, attention, layers and hidden sizes learns from TEXT.
+    All have the same plan, and unless you choose hidden sizes, about the same number of parameters.
+    Then each predicts the text that was held out, and the command says which differences are noise.
+    --task recall: among random letters, the one after ! must be repeated after ?, --lags characters later.
     All networks learn by the same recipe, each at all lags; then they answer fresh questions.
     With --steps a seed gives the same results again.
     """
@@ -244,11 +245,13 @@ def _networks(config: ComparisonConfig, run: str | None, *, json: bool, quiet: b
                     show_result(event, comparison.unit, display)
                 elif isinstance(event, Stepped):
                     display.show(event)
-    if json and measured:
-        print_json(comparison_json(comparison, measured))
-    elif measured:
-        print_comparison(comparison, measured)
-    if len(measured) < total:
+    stopped = len(measured) < total
+    if measured and not (stopped and run):  # what is kept is shown when it is complete
+        if json:
+            print_json(comparison_json(comparison, measured))
+        else:
+            print_comparison(comparison, measured)
+    if stopped:
         remedy = "the same command goes on from here" if run else "give --run NAME to keep the networks, and to go on"
         note(f"\nstopped: {len(measured)} of {total} are trained and measured; {remedy}", quiet=silent)
         raise typer.Exit(stop.exit_code)

@@ -5,6 +5,7 @@ Knows: what was measured. Does not know: how it was measured.
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -122,7 +123,8 @@ def print_comparison(comparison: Comparison, measured: Sequence[Measured]) -> No
         )
     print_table(table)
     put(_chart(measured, unit))
-    put("\n" + "\n".join(_conclusion(networks, unit)) + "\n")
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    put("\n" + "\n".join(textwrap.fill(line, columns) for line in _conclusion(networks, unit)) + "\n")
 
 
 def _chart(measured: Sequence[Measured], unit: str) -> str:

@@ -22,14 +22,14 @@ from lstmgen.language_model import LanguageModel
 from lstmgen.text.streams import IGNORED, Chunk
 from lstmgen.text.vocabulary import Ids
 
-MOST_VISIBLE = 1024
+MOST_VISIBLE = 512
 NOTICEABLE = 0.01
 """Nats per character; a smaller difference does not count for the memory reach."""
 
 FEWEST_HELD_OUT = 4
 """With fewer held-out symbols nothing can be measured."""
 
-_WORK = 3e10  # multiplications of all predictions of `visible_nats`; it decides how many positions are affordable
+_WORK = 1e11  # multiplications of all predictions of `visible_nats`; it decides how many positions are affordable
 _FEWEST, _MOST = 64, 512  # positions
 _SAMPLED = 300  # characters, written to measure the speed
 _ROUNDS = 3  # the fastest counts
@@ -98,7 +98,7 @@ def sampling_speed(model: LanguageModel, clock: Callable[[], float] = time.perf_
 
 
 def visible_nats(reader: Reader, ids: Ids, newline: int | None) -> tuple[float, ...]:
-    """The nats per character if only the last 1, 2, 4 ... up to 1024 symbols are visible; fewer in a short text.
+    """The nats per character if only the last 1, 2, 4 ... up to 512 symbols are visible; fewer in a short text.
 
     All are measured at the same positions of the text, (symbols,), and each prediction starts from the initial state.
     With the id of the line feed, no prediction sees more than its own line and the line feed before it.
