@@ -63,14 +63,14 @@ def compare(
         ),
     ] = None,
     hidden_size: Annotated[
-        int | None, option("What is compared", "Units in each layer.", RecallConfig.hidden_size, metavar="N")
+        int | None, option("What is compared", "Units in each layer.", RecallConfig.hidden_size, min=1, metavar="N")
     ] = None,
     layers: Annotated[
-        int | None, option("What is compared", "Recurrent layers.", RecallConfig.num_layers, metavar="N")
+        int | None, option("What is compared", "Recurrent layers.", RecallConfig.num_layers, min=1, metavar="N")
     ] = None,
     seeds: Annotated[
         int | None,
-        option("How long", "Train each network with N seeds.", RecallConfig.seeds, metavar="N"),
+        option("How long", "Train each network with N seeds.", RecallConfig.seeds, min=1, metavar="N"),
     ] = None,
     steps: Annotated[
         int | None,
@@ -78,6 +78,7 @@ def compare(
             "How long",
             "Updates of the weights, for each network and seed.",
             f"{RecallConfig.budget.amount:.0f}",
+            min=1,
             metavar="N",
         ),
     ] = None,
@@ -102,7 +103,7 @@ def compare(
     All networks learn by the same recipe, each at all lags; then they answer fresh questions.
     With --steps a seed gives the same results again.
     """
-    limit_threads(threads or 1)  # more would wait for each other: the networks are small
+    limit_threads(threads)
     if task is None:
         raise typer.BadParameter("give --task recall")
     if steps is not None and seconds is not None:
@@ -124,14 +125,14 @@ def compare(
             "budget": budgets[0] if budgets else None,
         },
     )
-    _recall(config, json=json, quiet=quiet)
+    _recall(config, threads or 1, json=json, quiet=quiet)
 
 
-def _recall(config: RecallConfig, *, json: bool, quiet: bool) -> None:
+def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> None:
     """Compare networks on the recall task."""
     from tqdm import tqdm
 
-    from lstmgen.cli.recall_report import network_name, print_recall, recall_json
+    from lstmgen.cli.recall_report import describe, network_name, print_recall, recall_json
     from lstmgen.cli.render import print_json
     from lstmgen.comparison.recall import RecallMeasured, compare_recall
 
@@ -144,9 +145,11 @@ def _recall(config: RecallConfig, *, json: bool, quiet: bool) -> None:
         dynamic_ncols=True,
         leave=False,
     ) as bar:
-        for event in compare_recall(config):
+        for event in compare_recall(config, threads=threads):
             if isinstance(event, RecallMeasured):
                 measured.append(event)
+                if not quiet:
+                    tqdm.write(describe(event), file=sys.stderr)
             else:
                 bar.set_description_str(
                     f"{network_name(event.model)}, seed {event.seed}: loss {event.nats:.2f}, lags up to "
