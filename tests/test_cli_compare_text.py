@@ -122,7 +122,7 @@ def test_options_that_do_not_go_together_are_wrong_usage(arguments: tuple[str, .
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--seeds", "0"), "--seeds 0: give 1 to 1,000"),
+        (("--seeds", "2000"), "--seeds 2000: give 1 to 1,000"),
         (("--cells", "rnn,rnn"), "--cells rnn,rnn: name each once"),
         (("--layers", "0"), "--layers 0: give 1 to 1,000"),
         (("--parameters", "5", "--steps", "5", "--threads", "1"), "--parameters 5: this network has at least"),

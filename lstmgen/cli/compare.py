@@ -1,20 +1,15 @@
 """`lstmgen compare`.
 
-Knows: its options, which of them go together, and the progress bar. Does not know: how networks are trained and
-measured (`comparison`), or how results are printed (`compare_report`, `recall_report`).
+Knows: its options, and which of them go together. Does not know: how networks are trained and measured (`comparison`),
+or how results are printed (`compare_report`, `recall_report`).
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from lstmgen.cli.interrupt import StopRequest
 from lstmgen.cli.options import (
     Given,
     Json,
@@ -29,14 +24,8 @@ from lstmgen.cli.options import (
     parse_count,
     parse_duration,
 )
-from lstmgen.cli.progress import ProgressDisplay
-from lstmgen.cli.render import note, print_json, with_options
+from lstmgen.cli.render import print_json, with_options
 from lstmgen.config import CellKind, ComparisonConfig, Device, RecallConfig, TextConfig, TrainingConfig
-from lstmgen.training.events import Stepped
-from lstmgen.training.memory import keep_freed_memory
-
-if TYPE_CHECKING:
-    from lstmgen.comparison.networks import Comparison
 
 EXAMPLES = """Examples:
 
@@ -54,7 +43,6 @@ lstmgen compare --task recall --cells rnn,gru --lags 10,100 --seeds 1
 Value = TypeVar("Value", int, CellKind)
 
 _COMPARED, _BUDGET = "What is compared", "How long"
-_STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"
 
 
 class Task(StrEnum):
@@ -137,6 +125,7 @@ def compare(
             _COMPARED,
             "Train each network with N seeds.",
             f"{ComparisonConfig.seeds}; {RecallConfig.seeds} for --task recall",
+            min=1,
             metavar="N",
         ),
     ] = None,
@@ -155,7 +144,7 @@ def compare(
         float | None, option(_BUDGET, "Instead of --time: read the text X times.", "none", metavar="X")
     ] = None,
     steps: Annotated[
-        int | None, option(_BUDGET, "Instead of --time: make N updates of the weights.", "none", metavar="N")
+        int | None, option(_BUDGET, "Instead of --time: make N updates of the weights.", "none", min=1, metavar="N")
     ] = None,
     given: Given,
     device: Annotated[
@@ -180,10 +169,11 @@ def compare(
     Every combination of cells, attention, layers and hidden sizes learns from TEXT.
     All have the same plan, and unless you choose hidden sizes, about the same number of parameters.
     Then each predicts the text that was held out, and the command says which differences are noise.
-    --task recall: among random letters, the one after ! must be repeated after ?, --lags characters later.
+    With --task recall: among random letters, the one after ! must be repeated after ?, --lags characters later.
     All networks learn by the same recipe, each at all lags; then they answer fresh questions.
     With --steps a seed gives the same results again.
     """
+    limit_threads(threads)
     budget = budget_from(seconds, epochs, steps)
     asked: dict[str, Any] = {
         "cells": _split("--cells", cells, CellKind, f"some of {','.join(CellKind)}"),
@@ -198,11 +188,10 @@ def compare(
         refused += [name for name, value in others.items() if value is not None]
         if refused:
             raise typer.BadParameter(f"--task recall has its own text and recipe; leave out {', '.join(refused)}")
-        limit_threads(threads or 1)  # more would wait for each other: the networks are small
         single = {name: _single(name, asked[name]) for name in ("attention", "num_layers", "hidden_size")}
         lag_list = _split("--lags", lags, int, "numbers of characters, such as 10,100")
         config = config_from(RecallConfig, {**asked, **single, "lags": lag_list, "budget": budget})
-        _recall(config, json=json, quiet=quiet)
+        _recall(config, threads or 1, json=json, quiet=quiet)
         return
     if lags is not None:
         raise typer.BadParameter("--lags is for --task recall")
@@ -219,62 +208,16 @@ def compare(
         "device": device,
         "threads": threads,
     }
-    _networks(config_from(ComparisonConfig, asked), run, json=json, quiet=quiet)
+    from lstmgen.cli.compare_text import compare_on_text
+
+    compare_on_text(config_from(ComparisonConfig, asked), run, json=json, quiet=quiet)
 
 
-def _networks(config: ComparisonConfig, run: str | None, *, json: bool, quiet: bool) -> None:
-    """Compare networks on a text."""
-    keep_freed_memory()  # as `lstmgen train` does; it changes the whole process, so no library function calls it
-    from lstmgen.cli.compare_report import comparison_json, print_comparison, show_begin, show_plan, show_result
-    from lstmgen.comparison.networks import Begun, Measured, compare_networks
-
-    measured: list[Measured] = []
-    silent = quiet or json
-    with _opened(config, run) as (comparison, folder):
-        show_plan(comparison, run, silent)
-        total = sum(1 for _ in comparison.runs())
-        with (
-            ProgressDisplay(silent, comparison.unit) as display,
-            StopRequest(lambda: display.write(_STOPPING)) as stop,
-        ):
-            for event in compare_networks(comparison, folder, stop):
-                if isinstance(event, Begun):
-                    show_begin(event, len(measured) + 1, total, display)
-                elif isinstance(event, Measured):
-                    measured.append(event)
-                    show_result(event, comparison.unit, display)
-                elif isinstance(event, Stepped):
-                    display.show(event)
-    stopped = len(measured) < total
-    if measured and not (stopped and run):  # what is kept is shown when it is complete
-        if json:
-            print_json(comparison_json(comparison, measured))
-        else:
-            print_comparison(comparison, measured)
-    if stopped:
-        remedy = "the same command goes on from here" if run else "give --run NAME to keep the networks, and to go on"
-        note(f"\nstopped: {len(measured)} of {total} are trained and measured; {remedy}", quiet=silent)
-        raise typer.Exit(stop.exit_code)
-
-
-@contextmanager
-def _opened(config: ComparisonConfig, run: str | None) -> "Iterator[tuple[Comparison, Path]]":
-    """Open the comparison of this name; without a name, in a folder that lasts as long as the context."""
-    from lstmgen.comparison.networks import open_comparison, plan_comparison
-
-    if run is not None:
-        yield open_comparison(config, run)
-        return
-    comparison = plan_comparison(config)
-    with TemporaryDirectory(prefix="lstmgen-") as folder:
-        yield comparison, Path(folder)
-
-
-def _recall(config: RecallConfig, *, json: bool, quiet: bool) -> None:
+def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> None:
     """Compare networks on the recall task."""
     from tqdm import tqdm
 
-    from lstmgen.cli.recall_report import network_name, print_recall, recall_json
+    from lstmgen.cli.recall_report import describe, network_name, print_recall, recall_json
     from lstmgen.comparison.recall import RecallMeasured, compare_recall
 
     measured: list[RecallMeasured] = []
@@ -286,9 +229,11 @@ def _recall(config: RecallConfig, *, json: bool, quiet: bool) -> None:
         dynamic_ncols=True,
         leave=False,
     ) as bar:
-        for event in compare_recall(config):
+        for event in compare_recall(config, threads=threads):
             if isinstance(event, RecallMeasured):
                 measured.append(event)
+                if not quiet:
+                    tqdm.write(describe(event), file=sys.stderr)
             else:
                 bar.set_description_str(
                     f"{network_name(event.model)}, seed {event.seed}: loss {event.nats:.2f}, lags up to "

@@ -1,4 +1,4 @@
-"""How networks on a text are shown beside each other: progress, a table, a chart, a few sentences, JSON.
+"""How networks on a text are shown beside each other: a table, a chart, a few sentences, JSON.
 
 Knows: what was measured. Does not know: how it was measured.
 """
@@ -13,56 +13,14 @@ from typing import Any
 
 from rich.table import Table
 
-from lstmgen.cli.progress import ProgressDisplay
-from lstmgen.cli.render import count, duration, note, plural, print_table, put
+from lstmgen.cli.render import count, note, print_table, put
 from lstmgen.comparison.measurement import NOTICEABLE
-from lstmgen.comparison.networks import Begun, Comparison, Measured
+from lstmgen.comparison.networks import Comparison, Measured
 from lstmgen.comparison.summary import Difference, NetworkResult, best_of, difference
-from lstmgen.config import Budget, BudgetUnit
+from lstmgen.config import BudgetUnit
 from lstmgen.training.log import LearningCurve
 
 _SIZE_IN_PIPE = (100, 24)  # columns and lines of a chart that is not written to a terminal
-
-
-# Progress
-
-
-def show_plan(comparison: Comparison, run: str | None, quiet: bool) -> None:
-    """Show what all networks have in common."""
-    training, config = comparison.training, comparison.config
-    weight_drop = f", weight drop {training.weight_drop:g}" if training.weight_drop else ""
-    smoothing = f", label smoothing {training.label_smoothing:g}" if training.label_smoothing else ""
-    note(
-        f"text     {', '.join(config.text.sources)}: {config.text.held_out_part} held out\n"
-        f"networks {'; '.join(comparison.names())}\n"
-        f"training each {_budget(training.budget)}, {plural(config.seeds, 'seed')}, batch {training.batch_size} x "
-        f"{training.chunk_length}, learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}, "
-        f"dropout {training.dropout:g}{weight_drop}{smoothing}\n"
-        f"run      {'not kept; --run NAME keeps the networks' if run is None else run}",
-        quiet=quiet,
-    )
-
-
-def show_begin(event: Begun, number: int, total: int, display: ProgressDisplay) -> None:
-    """Show which run begins."""
-    display.restart()
-    display.write(f"\n{number} of {total}: {_named(event)}")
-
-
-def show_result(event: Measured, unit: str, display: ProgressDisplay) -> None:
-    """Show the result of one run."""
-    display.write(f"{_named(event)}: {event.result.nats_per_character:.4f} nats per {unit}")
-
-
-def _named(event: Begun | Measured) -> str:
-    return f"{event.run.name}, seed {event.run.training.seed}"
-
-
-def _budget(budget: Budget) -> str:
-    return duration(budget.amount) if budget.unit is BudgetUnit.SECONDS else str(budget)
-
-
-# Results
 
 
 def _networks(measured: Sequence[Measured]) -> list[NetworkResult]:
@@ -123,8 +81,9 @@ def print_comparison(comparison: Comparison, measured: Sequence[Measured]) -> No
         )
     print_table(table)
     put(_chart(measured, unit))
+    timed = comparison.training.budget.unit is BudgetUnit.SECONDS
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-    put("\n" + "\n".join(textwrap.fill(line, columns) for line in _conclusion(networks, unit)) + "\n")
+    put("\n" + "\n".join(textwrap.fill(line, columns) for line in _conclusion(networks, unit, timed)) + "\n")
 
 
 def _chart(measured: Sequence[Measured], unit: str) -> str:
@@ -143,7 +102,7 @@ def _chart(measured: Sequence[Measured], unit: str) -> str:
         return ""
 
 
-def _conclusion(networks: Sequence[NetworkResult], unit: str) -> list[str]:
+def _conclusion(networks: Sequence[NetworkResult], unit: str, timed: bool) -> list[str]:
     """Which differences are real, and how that was decided; the best network comes first."""
     best, *others = networks
     lines = [f"The best: {best.name}."] if others else []
@@ -159,16 +118,20 @@ def _conclusion(networks: Sequence[NetworkResult], unit: str) -> list[str]:
             f"{network.name}: {behind.nats:.4f} nats per {unit} more ({behind.low:.4f} to {behind.high:.4f}): {found}."
         )
     if several:
-        lines.append("A difference of less than two standard errors over the seeds counts as noise.")
+        lines.append(
+            "The ranges are two standard errors over the seeds. A smaller difference is noise. More seeds help."
+        )
     elif others:
         lines.append(
             "The ranges are 95% confidence intervals over parts of the held-out text. They do not cover the seed: "
             "another seed can change a small difference; --seeds 3 shows by how much."
         )
-    return [
-        *lines,
-        f"Memory reach: with only that many {unit}s visible, the loss is within {NOTICEABLE} nats of that with all.",
-        "Training speed counts the start and the evaluations, too. The chart shows the first seed of each network."
-        if len(networks[0].runs) > 1
-        else "Training speed counts the start and the evaluations, too.",
-    ]
+    if timed and others:
+        lines.append("In a budget of time the speed of a network counts, too, and what else runs on the machine.")
+    lines.append(
+        f"Memory reach: with only that many {unit}s visible, the loss is within {NOTICEABLE} nats of that with all."
+    )
+    lines.append("Training speed counts the start and the evaluations, too.")
+    if len(best.runs) > 1:
+        lines.append("The chart shows the first seed of each network.")
+    return lines

@@ -27,6 +27,12 @@ def network_name(model: ModelConfig) -> str:
     return str(model.cell) + (f", attention {model.attention}" if model.attention else "")
 
 
+def describe(run: RecallMeasured) -> str:
+    """One network with one seed, in a line."""
+    accuracies = ", ".join(f"{accuracy:.1%} at {lag}" for lag, accuracy in run.accuracy.items())
+    return f"{network_name(run.model)}, seed {run.seed}: {accuracies}; {run.seconds:.0f} s"
+
+
 def recall_json(config: RecallConfig, measured: Sequence[RecallMeasured]) -> dict[str, Any]:
     """The comparison as values that JSON can hold."""
     return {
@@ -58,28 +64,27 @@ def print_recall(config: RecallConfig, measured: Sequence[RecallMeasured]) -> No
     put(
         f"The letter after ! is asked for by ?, so many characters later: {example(min(config.lags))}\n"
         f"{duration(config.budget.amount) if config.budget.unit is BudgetUnit.SECONDS else config.budget} to learn, "
-        f"{plural(config.seeds, 'seed')}, {config.questions:,} fresh questions for each lag and seed; "
+        f"{plural(config.seeds, 'seed')}, {config.questions:,} fresh questions for each seed and lag; "
         f"guessing reaches {CHANCE:.1%}\n\n"
     )
-    table = Table("accuracy at lag", box=None, pad_edge=False)
-    for lag in config.lags:
-        table.add_column(str(lag), justify="right")
-    for title in ("parameters", "steps", "seconds"):
+    table = Table("% right at lag", box=None, pad_edge=False)
+    for title in (*map(str, config.lags), "parameters", "seconds"):
         table.add_column(title, justify="right")
     for model, runs in _by_network(measured):
+        by_lag = [[run.accuracy[lag] for run in runs] for lag in config.lags]
         table.add_row(
             network_name(model),
-            *(_cell([run.accuracy[lag] for run in runs], config.questions) for lag in config.lags),
+            *(_marked(accuracies, config.questions) for accuracies in by_lag),
             f"{runs[0].parameters:,}",
-            f"{mean(run.steps for run in runs):,.0f}",
             f"{mean(run.seconds for run in runs):.0f}",
         )
+        if len(runs) > 1:
+            table.add_row("  worst seed", *(_percent(min(accuracies)) + "  " for accuracies in by_lag))
     print_table(table)
-    worst = "mean over the seeds, and the worst of them in brackets; steps and " if config.seeds > 1 else ""
     put(
-        f"\n{worst}seconds are those of one training\n"
-        f"* holds: at least {_HOLDS:.0%}{' with every seed' if config.seeds > 1 else ''}\n"
+        f"\n* holds: at least {_HOLDS:.0%} with every seed\n"
         "- at chance: no better than guessing\n"
+        "seconds: to train one network with one seed\n"
     )
 
 
@@ -101,7 +106,11 @@ def holds(accuracies: Sequence[float], questions: int) -> bool | None:
     return False if mean(accuracies) <= CHANCE + _DEVIATIONS * deviation else None
 
 
-def _cell(accuracies: Sequence[float], questions: int) -> Text:
+def _marked(accuracies: Sequence[float], questions: int) -> Text:
+    """The mean with its mark."""
     mark, style = _MARKS[holds(accuracies, questions)]
-    worst = f" ({100 * min(accuracies):.1f})" if len(accuracies) > 1 else ""
-    return Text(f"{mean(accuracies):.1%}{worst} {mark}", style)
+    return Text(f"{_percent(mean(accuracies))} {mark}", style)
+
+
+def _percent(accuracy: float) -> str:
+    return f"{100 * accuracy:.1f}".replace("100.0", "100")

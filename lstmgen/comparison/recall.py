@@ -20,6 +20,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
 from lstmgen.training.budget import BudgetMeter
+from lstmgen.training.machine import using_threads
 from lstmgen.training.optimization import learning_rate
 from lstmgen.training.trainer import Trainer
 
@@ -51,15 +52,17 @@ class RecallMeasured:
 
 
 def compare_recall(
-    config: RecallConfig, clock: Callable[[], float] = time.monotonic
+    config: RecallConfig, *, threads: int = 1, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[RecallStepped | RecallMeasured]:
     """Train and measure each network with each seed, one after the other, on the CPU.
 
-    With a budget of steps the results follow from the config alone.
+    With a budget of steps the results follow from the config alone. More threads than one hardly help: the networks are
+    small.
     """
-    for model in config.models():
-        for seed in range(config.seeds):
-            yield from _learn(config, model, seed, clock)
+    with using_threads(threads):
+        for model in config.models():
+            for seed in range(config.seeds):
+                yield from _learn(config, model, seed, clock)
 
 
 def _learn(

@@ -1,0 +1,97 @@
+"""Compares networks on a text: shows the progress, stops at Ctrl-C, prints the results.
+
+Knows: the events of a comparison. Does not know: how networks are trained, or what the results look like.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import typer
+
+from lstmgen.cli.compare_report import comparison_json, print_comparison
+from lstmgen.cli.interrupt import StopRequest
+from lstmgen.cli.progress import ProgressDisplay
+from lstmgen.cli.render import duration, note, plural, print_json
+from lstmgen.comparison.networks import (
+    Begun,
+    Comparison,
+    Measured,
+    compare_networks,
+    open_comparison,
+    plan_comparison,
+)
+from lstmgen.config import Budget, BudgetUnit, ComparisonConfig
+from lstmgen.training.events import Stepped
+from lstmgen.training.memory import keep_freed_memory
+
+_STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"
+
+
+def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, quiet: bool) -> None:
+    """Compare networks on a text; with the name of a run they are kept."""
+    keep_freed_memory()  # as `lstmgen train` does; it changes the whole process, so no library function calls it
+    measured: list[Measured] = []
+    quiet = quiet or json
+    with _opened(config, run) as (comparison, folder):
+        note(_plan(comparison, run), quiet=quiet)
+        total = len(comparison.networks) * config.seeds
+        with (
+            ProgressDisplay(quiet, comparison.unit) as display,
+            StopRequest(lambda: display.write(_STOPPING)) as stop,
+        ):
+            for event in compare_networks(comparison, folder, stop):
+                if isinstance(event, Begun):
+                    display.restart()
+                    display.write(f"\n{len(measured) + 1} of {total}: {_named(event)}")
+                elif isinstance(event, Measured):
+                    measured.append(event)
+                    nats = event.result.nats_per_character
+                    display.write(f"{_named(event)}: {nats:.4f} nats per {comparison.unit}")
+                elif isinstance(event, Stepped):
+                    display.show(event)
+    stopped = len(measured) < total
+    if measured and not (stopped and run):  # what is kept is shown when it is complete
+        if json:
+            print_json(comparison_json(comparison, measured))
+        else:
+            print_comparison(comparison, measured)
+    if stopped:
+        remedy = "the same command goes on from here" if run else "give --run NAME to keep the networks, and to go on"
+        note(f"\nstopped: {len(measured)} of {total} are trained and measured; {remedy}", quiet=quiet)
+        raise typer.Exit(stop.exit_code)
+
+
+@contextmanager
+def _opened(config: ComparisonConfig, run: str | None) -> Iterator[tuple[Comparison, Path]]:
+    """Open the comparison of this name; without a name, in a folder that lasts as long as the context."""
+    if run is not None:
+        yield open_comparison(config, run)
+        return
+    comparison = plan_comparison(config)
+    with TemporaryDirectory(prefix="lstmgen-") as folder:
+        yield comparison, Path(folder)
+
+
+def _plan(comparison: Comparison, run: str | None) -> str:
+    """What all networks have in common."""
+    training, config = comparison.training, comparison.config
+    weight_drop = f", weight drop {training.weight_drop:g}" if training.weight_drop else ""
+    smoothing = f", label smoothing {training.label_smoothing:g}" if training.label_smoothing else ""
+    return (
+        f"text     {', '.join(config.text.sources)}: {config.text.held_out_part} held out\n"
+        f"networks {'; '.join(comparison.names())}\n"
+        f"training each {_budget(training.budget)}, {plural(config.seeds, 'seed')}, batch {training.batch_size} x "
+        f"{training.chunk_length}, learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}, "
+        f"dropout {training.dropout:g}{weight_drop}{smoothing}\n"
+        f"run      {'not kept; --run NAME keeps the networks' if run is None else run}"
+    )
+
+
+def _budget(budget: Budget) -> str:
+    return duration(budget.amount) if budget.unit is BudgetUnit.SECONDS else str(budget)
+
+
+def _named(event: Begun | Measured) -> str:
+    return f"{event.run.name}, seed {event.run.training.seed}"
