@@ -106,18 +106,17 @@ def _conclusion(networks: Sequence[NetworkResult], unit: str, timed: bool) -> li
     """Which differences are real, and how that was decided; the best network comes first."""
     best, *others = networks
     lines = [f"The best: {best.name}."] if others else []
-    several = False
-    for network in others:
-        behind = difference(network, best)
+    differences = [difference(network, best) for network in others]
+    for network, behind in zip(others, differences, strict=True):
         if behind is None:
             lines.append(f"{network.name}: the held-out text is too short to say what is chance.")
             continue
-        several = several or None not in (network.spread, best.spread)
-        found = "a real difference" if behind.real else "noise, they may be equally good"
+        real = "a real difference" + ("" if behind.over_seeds else " for this seed")
         lines.append(
-            f"{network.name}: {behind.nats:.4f} nats per {unit} more ({behind.low:.4f} to {behind.high:.4f}): {found}."
+            f"{network.name}: {behind.nats:.4f} nats per {unit} more ({behind.low:.4f} to {behind.high:.4f}): "
+            f"{real if behind.real else 'noise, they may be equally good'}."
         )
-    if several:
+    if any(behind and behind.over_seeds for behind in differences):
         lines.append(
             "The ranges are two standard errors over the seeds. A smaller difference is noise. More seeds help."
         )

@@ -61,8 +61,9 @@ class Difference:
     """How much worse a network is than the best one."""
 
     nats: float  # per character
-    low: float  # the difference lies between these two if only chance is at work as assumed
+    low: float  # the range in which the difference lies, given the chance that could be measured
     high: float
+    over_seeds: bool  # whether the range is that of chance over the seeds; if not, over parts of the text
 
     @property
     def real(self) -> bool:
@@ -84,6 +85,6 @@ def difference(network: NetworkResult, best: NetworkResult) -> Difference | None
     nats = network.nats_per_character - best.nats_per_character
     if network.spread is not None and best.spread is not None:
         error = math.hypot(network.spread / math.sqrt(len(network.runs)), best.spread / math.sqrt(len(best.runs)))
-        return Difference(nats, nats - 2 * error, nats + 2 * error)
+        return Difference(nats, nats - 2 * error, nats + 2 * error, over_seeds=True)
     interval = network.runs[0].blocks.interval(best.runs[0].blocks)
-    return None if interval is None else Difference(nats, interval.low, interval.high)
+    return None if interval is None else Difference(nats, interval.low, interval.high, over_seeds=False)
