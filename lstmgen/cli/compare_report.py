@@ -118,7 +118,7 @@ def _conclusion(networks: Sequence[NetworkResult], unit: str, timed: bool) -> li
         )
     if any(behind and behind.over_seeds for behind in differences):
         lines.append(
-            "The ranges are two standard errors over the seeds. A smaller difference is noise. More seeds help."
+            "Each range is the difference, less and more two standard errors over the seeds; a smaller one is noise."
         )
     elif others:
         lines.append(

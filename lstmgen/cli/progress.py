@@ -76,6 +76,7 @@ class ProgressDisplay:
     def restart(self) -> None:
         """Begin the bar again, for another run."""
         self._bar.initial = 0
+        self._bar.set_description_str(refresh=False)
         self._bar.reset()
         self._validation = ""
 
