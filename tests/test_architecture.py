@@ -21,6 +21,7 @@ LAYERS = [
     {"generation"},
     {"evaluation"},
     {"language_model"},
+    {"inspection"},
     {"draft"},
     {"training"},
     {"benchmark"},
