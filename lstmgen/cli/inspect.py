@@ -43,7 +43,7 @@ lstmgen inspect --memory
 """
 
 _SHOW = "What is shown"
-_LENGTHS = {"units": 10_000, "gates": 10_000, "memory": 20_000}
+_LENGTHS = {"units": 20_000, "gates": 10_000, "memory": 20_000}
 """How many characters are read, if the user does not say."""
 
 _SHOWN_TEXT = 1200  # characters that --units colours
@@ -89,7 +89,7 @@ def inspect(
         option(
             _SHOW,
             "How many characters of TEXT to read.",
-            "10,000; for --memory 20,000",
+            "20,000; for --gates 10,000",
             "--length",
             "-n",
             min=1,
