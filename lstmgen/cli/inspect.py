@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-lstmgen inspect --walk "To be"
+lstmgen inspect --walk "The sea"
 
-lstmgen inspect poems-gru --walk "The sea" --unit 2.17
+lstmgen inspect poems-gru --walk "The sea" --unit 1.17
 
 lstmgen inspect poems-lstm --units
 
-lstmgen inspect poems-lstm more.md --gates --json
+lstmgen inspect poems-lstm notes.md --gates --json
 
 lstmgen inspect --memory
 """
@@ -104,10 +104,9 @@ def inspect(
 ) -> None:
     """See what the gates, cell states and attention do while a network reads.
 
-    --walk explains each step of one unit, with its equations and their numbers.
-    --units finds units that track a feature of the text. The score is that of
+    A walk explains each step of one unit: its equations, with their numbers.
+    Units are found by features of the text that they track. The score is that of
     text that was not used to find them, beside the same network before training.
-    --memory measures how far back the network really looks.
     """
     limit_threads(threads)
     checkpoints, text = checkpoints_and_text(words or [])
