@@ -99,7 +99,7 @@ def compare(
 ) -> None:
     """Train several networks under the same budget, and show them in one table.
 
-    --task recall: among random letters, the one after ! must be repeated after ?, so many characters later.
+    The recall task: among random letters, the one after ! must be repeated after ?, so many characters later.
     All networks learn by the same recipe, each at all lags; then they answer fresh questions.
     With --steps a seed gives the same results again.
     """
