@@ -486,9 +486,9 @@ class RecallConfig:
     num_layers: int = 1
     embedding_size: int = 16
     seeds: int = 3
-    budget: Budget = Budget(400, BudgetUnit.STEPS)  # of one network with one seed
+    budget: Budget = Budget(300, BudgetUnit.STEPS)  # of one network with one seed
     batch_size: int = 64
-    learning_rate: float = 5e-3
+    learning_rate: float = 0.01
     first_lag: int = 4  # the longest lag at the beginning
     learned_nats: float = 0.3  # below this loss a batch counts as learned, and the longest lag grows
     lag_growth: float = 1.1

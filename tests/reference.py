@@ -5,12 +5,13 @@ Slow and obvious on purpose: no array library, no shared code with the package. 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 Vector = list[float]
 Matrix = Sequence[Sequence[float]]
 Weights = Mapping[str, Any]
 State = dict[str, Vector]
+"""The fields of a layer's state by name; after a step, also the gates that made it."""
 
 
 def sigmoid(x: float) -> float:
@@ -30,13 +31,14 @@ def preactivation(weights: Weights, block: int, unit: int, x: Vector, h: Vector)
 
 def rnn(weights: Weights, x: Vector, state: State) -> State:
     h = state["hidden"]
-    return {"hidden": [math.tanh(preactivation(weights, 0, unit, x, h)) for unit in range(len(h))]}
+    hidden = [math.tanh(preactivation(weights, 0, unit, x, h)) for unit in range(len(h))]
+    return {"hidden": hidden, "candidate": hidden}
 
 
 def lstm(weights: Weights, x: Vector, state: State) -> State:
     """Also with peepholes, where there are any: i and f see the old cell, o the new one."""
     h, c = state["hidden"], state["cell"]
-    hidden, cell = [], []
+    after: State = {name: [] for name in ("hidden", "cell", "input", "forget", "candidate", "output")}
     for unit in range(len(h)):
         a_i = preactivation(weights, 0, unit, x, h)
         a_f = preactivation(weights, 1, unit, x, h)
@@ -49,45 +51,52 @@ def lstm(weights: Weights, x: Vector, state: State) -> State:
         new = sigmoid(a_f) * c[unit] + sigmoid(a_i) * g
         if "peephole_output" in weights:
             a_o += weights["peephole_output"][unit] * new
-        cell.append(new)
-        hidden.append(sigmoid(a_o) * math.tanh(new))
-    return {"hidden": hidden, "cell": cell}
+        values = (sigmoid(a_o) * math.tanh(new), new, sigmoid(a_i), sigmoid(a_f), g, sigmoid(a_o))
+        append(after, values)
+    return after
 
 
 def coupled(weights: Weights, x: Vector, state: State) -> State:
     h, c = state["hidden"], state["cell"]
-    hidden, cell = [], []
+    after: State = {name: [] for name in ("hidden", "cell", "forget", "candidate", "output")}
     for unit in range(len(h)):
         f = sigmoid(preactivation(weights, 0, unit, x, h))
         g = math.tanh(preactivation(weights, 1, unit, x, h))
         o = sigmoid(preactivation(weights, 2, unit, x, h))
-        cell.append(f * c[unit] + (1 - f) * g)
-        hidden.append(o * math.tanh(cell[unit]))
-    return {"hidden": hidden, "cell": cell}
+        new = f * c[unit] + (1 - f) * g
+        append(after, (o * math.tanh(new), new, f, g, o))
+    return after
 
 
 def gru_after(weights: Weights, x: Vector, state: State) -> State:
     h, size = state["hidden"], len(state["hidden"])
-    hidden = []
+    after: State = {name: [] for name in ("hidden", "reset", "update", "candidate")}
     for unit in range(size):
         r = sigmoid(preactivation(weights, 0, unit, x, h))
         z = sigmoid(preactivation(weights, 1, unit, x, h))
         row = 2 * size + unit
         recurrent = row_product(weights["weight_hh"], row, h) + weights["bias_candidate"][unit]
         n = math.tanh(row_product(weights["weight_ih"], row, x) + weights["bias"][row] + r * recurrent)
-        hidden.append((1 - z) * n + z * h[unit])
-    return {"hidden": hidden}
+        append(after, ((1 - z) * n + z * h[unit], r, z, n))
+    return after
 
 
 def gru_before(weights: Weights, x: Vector, state: State) -> State:
     h, size = state["hidden"], len(state["hidden"])
-    reset = [sigmoid(preactivation(weights, 0, unit, x, h)) * h[unit] for unit in range(size)]
-    hidden = []
+    r = [sigmoid(preactivation(weights, 0, unit, x, h)) for unit in range(size)]
+    reset = [r[unit] * h[unit] for unit in range(size)]
+    after: State = {name: [] for name in ("hidden", "reset", "update", "candidate")}
     for unit in range(size):
         z = sigmoid(preactivation(weights, 1, unit, x, h))
         n = math.tanh(preactivation(weights, 2, unit, x, reset))
-        hidden.append((1 - z) * n + z * h[unit])
-    return {"hidden": hidden}
+        append(after, ((1 - z) * n + z * h[unit], r[unit], z, n))
+    return after
+
+
+def append(vectors: State, values: Sequence[float]) -> None:
+    """Append one unit's value to each vector."""
+    for vector, value in zip(vectors.values(), values, strict=True):
+        vector.append(value)
 
 
 STEPS: dict[str, Callable[[Weights, Vector, State], State]] = {
@@ -103,27 +112,33 @@ STEPS: dict[str, Callable[[Weights, Vector, State], State]] = {
 STATES = {name: ("hidden",) if name.startswith(("rnn", "gru")) else ("hidden", "cell") for name in STEPS}
 
 
-def attend(weights: Weights, output: Vector, past: list[Vector]) -> Vector:
-    """The output of a step that has looked at its past outputs."""
+def attend(weights: Weights, output: Vector, past: list[Vector]) -> tuple[Vector, Vector]:
+    """The output of a step that has looked at its past outputs, and the weight of each of them."""
     size = len(output)
     query = [row_product(weights["query"], unit, output) for unit in range(size)]
     scores = [sum(query[unit] * old[unit] for unit in range(size)) / math.sqrt(size) for old in past]
     total = sum(math.exp(score) for score in scores)
-    recalled = [
-        sum(math.exp(score) / total * old[unit] for score, old in zip(scores, past, strict=True))
-        for unit in range(size)
-    ]
-    return [output[unit] + row_product(weights["combine"], unit, recalled) for unit in range(size)]
+    attention = [math.exp(score) / total for score in scores]
+    recalled = [sum(weight * old[unit] for weight, old in zip(attention, past, strict=True)) for unit in range(size)]
+    return [output[unit] + row_product(weights["combine"], unit, recalled) for unit in range(size)], attention
 
 
-def network(name: str, weights: Weights, ids: Sequence[int], num_layers: int, window: int) -> list[Vector]:
-    """Logits after each symbol of one row, from the initial state."""
+class Step(NamedTuple):
+    """All that one step computes."""
+
+    logits: Vector
+    layers: list[State]  # after the step, with the gates
+    attention: Vector  # empty without attention
+
+
+def read(name: str, weights: Weights, ids: Sequence[int], num_layers: int, window: int) -> list[Step]:
+    """Every step of one row, from the initial state."""
     tied = "head.projection" in weights
     size = len(weights["head.projection" if tied else "head.weight"][0])
     name = name.removesuffix("-tied")
     states = [{field: [0.0] * size for field in STATES[name]} for _ in range(num_layers)]
     past = [[0.0] * size for _ in range(window)]
-    logits = []
+    steps = []
     for symbol in ids:
         output = list(weights["embedding"][symbol])
         for layer in range(num_layers):
@@ -132,13 +147,21 @@ def network(name: str, weights: Weights, ids: Sequence[int], num_layers: int, wi
             states[layer] = STEPS[name](own, output, states[layer])
             hidden = states[layer]["hidden"]
             output = hidden if layer == 0 else [below + new for below, new in zip(output, hidden, strict=True)]
+        attention: Vector = []
         if window:
-            attention = {part: weights[f"attention.{part}"] for part in ("query", "combine")}
-            before, output = output, attend(attention, output, past)
+            parts = {part: weights[f"attention.{part}"] for part in ("query", "combine")}
+            before = output
+            output, attention = attend(parts, output, past)
             past = [*past[1:], before]
         if tied:
             projection = weights["head.projection"]
             output = [row_product(projection, row, output) for row in range(len(projection))]
         matrix, bias = weights["embedding" if tied else "head.weight"], weights["head.bias"]
-        logits.append([row_product(matrix, row, output) + bias[row] for row in range(len(bias))])
-    return logits
+        logits = [row_product(matrix, row, output) + bias[row] for row in range(len(bias))]
+        steps.append(Step(logits, list(states), attention))
+    return steps
+
+
+def network(name: str, weights: Weights, ids: Sequence[int], num_layers: int, window: int) -> list[Vector]:
+    """Logits after each symbol of one row, from the initial state."""
+    return [step.logits for step in read(name, weights, ids, num_layers, window)]

@@ -63,10 +63,11 @@ def test_every_command_runs(line: str) -> None:
         else:
             arguments += ["--run", "readme", *one_thread]
         arguments.append("--dry-run")
-    if command == "compare":
-        arguments += ["--steps", "1", "--hidden-size", "4", "--threads", "1", "--precision", "float32"]
     if command == "bench":
         arguments = ["--cell", "rnn", "--hidden-size", "8", "--threads", "1", "--precision", "float32"]
+    if command == "compare":
+        arguments += ["--steps", "1", "--seeds", "1", "--hidden-size", "4", "--threads", "1"]
+        arguments += ["--lags", "2"] if "recall" in arguments else ["--precision", "float32"]
     stdin = b"\n/quit\n"
     if "<" in arguments:
         *arguments, _, source = arguments
@@ -104,7 +105,7 @@ def test_python_docs_can_be_saved_as_a_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_every_option_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    commands = ("train", "sample", "eval", "score", "compare", "bench", "runs", "info")
+    commands = ("train", "sample", "eval", "score", "inspect", "compare", "bench", "runs", "info")
     known = set(options("".join(done(command, "--help").text for command in commands)))
     assert set(options(README)) - known == set()
 

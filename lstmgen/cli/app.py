@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from lstmgen import __version__
-from lstmgen.cli import bench, compare, info, runs, sample, score, train
+from lstmgen.cli import bench, compare, info, inspect, runs, sample, score, train
 from lstmgen.cli import eval as eval_command
 from lstmgen.cli.render import OutputClosedError, mute_stdout, printable, with_options
 from lstmgen.errors import LstmgenError
@@ -30,6 +30,7 @@ app = typer.Typer(
 [bold]lstmgen sample --temp 0.8[/bold]   write
 [bold]lstmgen eval[/bold]                how well does it predict text it has not seen?
 [bold]lstmgen score my.txt[/bold]        how likely is this text, and which parts surprise the model?
+[bold]lstmgen inspect --units[/bold]    what do its gates and cells do while it reads?
 """,
     epilog="Every command has examples: lstmgen train --help",
 )
@@ -38,6 +39,7 @@ app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("sample", epilog=sample.EXAMPLES)(sample.sample)
 app.command("eval", epilog=eval_command.EXAMPLES)(eval_command.evaluate)
 app.command("score", epilog=score.EXAMPLES)(score.score)
+app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("runs", epilog=runs.EXAMPLES)(runs.runs)

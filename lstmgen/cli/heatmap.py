@@ -1,29 +1,31 @@
-"""A text coloured by surprise, in a terminal.
+"""A text coloured by surprise, or by anything else, in a terminal.
 
-Without colours, a line of digits below each line of the text shows the bits of each character, rounded.
+Without colours, a line of marks below each line of the text stands for them: for surprise its bits, rounded.
 
 Knows: characters, their bits, and how both are shown. Does not know: where they come from, or web pages.
 """
 
-import sys
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeAlias
 
 from rich.cells import cell_len
 from rich.color import Color
-from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from lstmgen.cli.render import printable
+from lstmgen.cli.render import printable, rendered, text_console
 from lstmgen.evaluation.characters import CharacterScore
 
 MOST_BITS = 8
 """The highest level of the scale, for this many bits of surprise and more."""
 
+RGB: TypeAlias = tuple[float, float, float]
+"""Red, green and blue, 0 to 255."""
+
 _LINE_FEED = "\u240a"  # as `printable` shows it; the arrow is in more fonts
 _LONGEST_PART = 200  # characters of a line that are shown together
-_PAPER, _HOT, _INK = (22, 23, 26), (214, 62, 8), (236, 233, 227)
-"""RGB colours. The background is fixed too: on an unknown one, the scale of colours might not rise evenly."""
+PAPER, _HOT, _INK = (22, 23, 26), (214, 62, 8), (236, 233, 227)
+"""Colours. The background is fixed too: on an unknown one, the scale of colours might not rise evenly."""
 
 
 def level(character: CharacterScore) -> int:
@@ -47,26 +49,48 @@ def alternatives(character: CharacterScore) -> str:
     return "  ".join(text for number, text in enumerate(shown) if number == 0 or not text.endswith(" 0%"))
 
 
+class Painted(NamedTuple):
+    """A character and its colour."""
+
+    text: str
+    background: RGB
+    mark: str  # what stands below it where there are no colours; empty: nothing
+
+
 def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
-    """Yield the text in parts, so that each can be written before the next is made, and a legend."""
-    console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
-    colored = (
-        console.color_system in ("256", "truecolor") and not console.no_color
-    )  # 16 colours are too few for the scale
-    for line in _lines(characters):
-        yield _in_colors(console, line) if colored else _in_digits(line)
-    if colored:
-        scale = Text("\nbits of surprise ")
-        for number in range(MOST_BITS + 1):
-            scale.append(f" {number}{'+' if number == MOST_BITS else ''} ", _style(number))
-        yield _rendered(console, scale.append("\n"))
+    """Yield a text coloured by surprise in parts, so that each can be written before the next is made, and a legend."""
+    levels = ((character.text, level(character)) for character in characters)
+    yield from paint(Painted(text, _background(number), f"{number or ''}") for text, number in levels)
+    if in_colors():
+        scale = (f" {number}{'+' if number == MOST_BITS else ''} " for number in range(MOST_BITS + 1))
+        yield "\nbits of surprise "
+        yield from paint(Painted(text, _background(number), "") for number, text in enumerate(scale))
+        yield "\n"
     else:
         yield f"\nBelow each line: bits of surprise, rounded; {MOST_BITS} means {MOST_BITS} or more, a space means 0.\n"
 
 
-def _lines(characters: Iterable[CharacterScore]) -> Iterator[list[CharacterScore]]:
+def in_colors() -> bool:
+    """Whether stdout has enough colours for a scale; 16 are too few."""
+    console = text_console()
+    return console.color_system in ("256", "truecolor") and not console.no_color
+
+
+def paint(characters: Iterable[Painted]) -> Iterator[str]:
+    """Yield a text, line by line, in its colours or with its marks below each line."""
+    show = _in_colors if in_colors() else _with_marks
+    return map(show, _lines(characters))
+
+
+def mix(from_: RGB, to: RGB, fraction: float) -> RGB:
+    """Return the colour between two, as far from the first as the fraction says."""
+    red, green, blue = (start + fraction * (end - start) for start, end in zip(from_, to, strict=True))
+    return red, green, blue
+
+
+def _lines(characters: Iterable[Painted]) -> Iterator[list[Painted]]:
     """Split a text into lines, and long lines into parts."""
-    line: list[CharacterScore] = []
+    line: list[Painted] = []
     for character in characters:
         line.append(character)
         if character.text == "\n" or len(line) == _LONGEST_PART:
@@ -76,29 +100,22 @@ def _lines(characters: Iterable[CharacterScore]) -> Iterator[list[CharacterScore
         yield line
 
 
-def _in_colors(console: Console, line: Iterable[CharacterScore]) -> str:
+def _in_colors(line: Iterable[Painted]) -> str:
     text = Text()
     for character in line:
-        text.append(shown(character.text), _style(level(character)))
-    return _rendered(console, text)
+        style = Style(color=Color.from_rgb(*_INK), bgcolor=Color.from_rgb(*character.background))
+        text.append(shown(character.text), style)
+    return rendered(text)
 
 
-def _rendered(console: Console, text: Text) -> str:
-    with console.capture() as capture:
-        console.print(text, end="")
-    return capture.get()
+def _background(number: int) -> RGB:
+    return mix(PAPER, _HOT, number / MOST_BITS)
 
 
-def _style(number: int) -> Style:
-    fraction = number / MOST_BITS
-    red, green, blue = (paper + fraction * (hot - paper) for paper, hot in zip(_PAPER, _HOT, strict=True))
-    return Style(color=Color.from_rgb(*_INK), bgcolor=Color.from_rgb(red, green, blue))
-
-
-def _in_digits(line: Iterable[CharacterScore]) -> str:
-    text, digits = "", ""
+def _with_marks(line: Iterable[Painted]) -> str:
+    text, marks = "", ""
     for character in line:
         visible = shown(character.text).removesuffix("\n")
         text += visible
-        digits += f"{level(character) or ' '}".ljust(cell_len(visible))[: cell_len(visible)]
-    return f"{text}\n{digits.rstrip()}\n"
+        marks += character.mark.ljust(cell_len(visible))[: cell_len(visible)]
+    return f"{text}\n{marks.rstrip()}\n"

@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lstmgen.config import ModelConfig, SamplingConfig, TextConfig, TrainingConfig, option_names
 
@@ -93,6 +94,19 @@ def put(text: str) -> None:
 def print_json(value: Mapping[str, Any]) -> None:
     """Write one JSON object as a line to stdout; for a terminal in ASCII, without control characters."""
     put(json.dumps(value, ensure_ascii=sys.stdout.isatty()) + "\n")
+
+
+def text_console() -> Console:
+    """Return a console for stdout that neither breaks lines nor changes text."""
+    return Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
+
+
+def rendered(text: Text) -> str:
+    """Return styled text as stdout can show it: in colours on a terminal that has them."""
+    console = text_console()
+    with console.capture() as capture:
+        console.print(text, end="")
+    return capture.get()
 
 
 def print_facts(facts: Mapping[str, str]) -> None:

@@ -80,7 +80,7 @@ def _given(first: Ids) -> Iterator[_Symbol]:
 
 
 def _predicted(vocabulary: Vocabulary, predictions: Iterable[Predictions], alternatives: int) -> Iterator[_Symbol]:
-    names = [character or f"0x{number:02X}" for number, character in enumerate(vocabulary.characters_by_id())]
+    names = vocabulary.symbol_names()
     for part in predictions:
         likely: Sequence[Any] = [[()] * len(part.ids)] * 2
         if alternatives:  # otherwise skip the sorting, which takes longer than all the rest

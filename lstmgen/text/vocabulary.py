@@ -125,6 +125,10 @@ class Vocabulary:
         known = [chr(n) if n < 128 else "" for n in range(256)] if not self.characters else list(self.characters)
         return [character if number != exclude else "" for number, character in enumerate(known)]
 
+    def symbol_names(self) -> list[str]:
+        """What each id is called: its character; for a byte outside ASCII its number, such as 0xE9."""
+        return [character or f"0x{number:02X}" for number, character in enumerate(self.characters_by_id())]
+
     def word_symbols(self) -> Ids:
         """The ids of the symbols that belong to words.
 

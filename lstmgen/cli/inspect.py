@@ -1,0 +1,213 @@
+"""`lstmgen inspect`.
+
+Knows: its options, and which part of the core each asks. Does not know: how anything is computed or drawn.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lstmgen.cli.options import (
+    Encoding,
+    Json,
+    OnUnknownCharacter,
+    Quiet,
+    Threads,
+    checkpoints_and_text,
+    limit_threads,
+    option,
+)
+from lstmgen.cli.render import note, print_json, printable
+from lstmgen.config import OnUnknown, TextConfig
+from lstmgen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lstmgen.checkpoint import Checkpoint
+    from lstmgen.inspection.walk import Unit
+    from lstmgen.text.vocabulary import Ids
+
+EXAMPLES = """Examples:
+
+lstmgen inspect --walk "The sea"
+
+lstmgen inspect poems-gru --walk "The sea" --unit 1.17
+
+lstmgen inspect poems-lstm --units
+
+lstmgen inspect poems-lstm notes.md --gates --json
+
+lstmgen inspect --memory
+"""
+
+_SHOW = "What is shown"
+_LENGTHS = {"units": 20_000, "gates": 10_000, "memory": 20_000}
+"""How many characters are read, if the user does not say."""
+
+_SHOWN_TEXT = 1200  # characters that --units colours
+
+
+def inspect(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CHECKPOINT] [TEXT]",
+            help="The name or the folder of a run, or a checkpoint file; and a text, as for train.",
+            show_default="the newest run, and the text that its training held out",
+        ),
+    ] = None,
+    walk: Annotated[
+        str | None,
+        option(_SHOW, "Walk through these characters with one unit, gate by gate.", "none", "--walk", metavar="TEXT"),
+    ] = None,
+    units: Annotated[
+        bool,
+        typer.Option("--units", help="Find units that track something: quotes, lines, words.", rich_help_panel=_SHOW),
+    ] = False,
+    gates: Annotated[
+        bool,
+        typer.Option("--gates", help="How often each gate is nearly open or shut; half-lives.", rich_help_panel=_SHOW),
+    ] = False,
+    memory: Annotated[
+        bool,
+        typer.Option("--memory", help="How far back it looks: loss and gradient by distance.", rich_help_panel=_SHOW),
+    ] = False,
+    unit: Annotated[
+        str | None,
+        option(
+            _SHOW,
+            "With --walk or --units: the unit to show, both numbers from 1.",
+            "the one that varies most; for --units the one that training changed most",
+            "--unit",
+            metavar="LAYER.UNIT",
+        ),
+    ] = None,
+    length: Annotated[
+        int | None,
+        option(
+            _SHOW,
+            "How many characters of TEXT to read.",
+            "20,000; for --gates 10,000",
+            "--length",
+            "-n",
+            min=1,
+            metavar="N",
+        ),
+    ] = None,
+    encoding: Encoding = TextConfig.encoding,
+    on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
+    threads: Threads = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """See what the gates, cell states and attention do while a network reads.
+
+    A walk explains each step of one unit: its equations, with their numbers.
+    Units are found by features of the text that they track. The score is that of
+    text that was not used to find them, beside the same network before training.
+    """
+    limit_threads(threads)
+    checkpoints, text = checkpoints_and_text(words or [])
+    chosen = [name for name, given in (("units", units), ("gates", gates), ("memory", memory)) if given]
+    if len(checkpoints) > 1:
+        raise typer.BadParameter("give one CHECKPOINT and one TEXT")
+    if len(chosen) + (walk is not None) != 1:
+        raise typer.BadParameter("give one of --walk, --units, --gates and --memory")
+    if walk is not None and (text is not None or length is not None):
+        raise typer.BadParameter("--walk has its own text; leave out TEXT and --length")
+    if unit is not None and (gates or memory):
+        raise typer.BadParameter("--unit is for --walk and --units")
+    from lstmgen.checkpoint import find_checkpoint, load_checkpoint
+    from lstmgen.inspection.reading import text_to_read
+
+    path = find_checkpoint(checkpoints[0])
+    checkpoint = load_checkpoint(path)
+    selected = None if unit is None else _parse_unit(unit, checkpoint)
+    about = {"checkpoint": str(path)}
+    if walk is not None:
+        _walk(checkpoint, walk, selected, on_unknown, about, json=json)
+        return
+    (choice,) = chosen
+    read = text_to_read(checkpoint, text, length=length or _LENGTHS[choice], encoding=encoding, on_unknown=on_unknown)
+    for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}"):
+        note(f"note: {printable(line, single_line=True)}", quiet=quiet)
+    about["text"] = read.name
+    if units:
+        _units(checkpoint, read.ids, selected, about, json=json)
+    elif gates:
+        _gates(checkpoint, read.ids, about, json=json)
+    else:
+        _memory(checkpoint, read.ids, about, json=json, quiet=quiet)
+
+
+def _parse_unit(text: str, checkpoint: "Checkpoint") -> "Unit":
+    from lstmgen.inspection.walk import Unit, check_unit
+
+    if not (match := re.fullmatch(r"(\d{1,9})\.(\d{1,9})", text)):
+        raise typer.BadParameter(f"--unit {text}: give LAYER.UNIT, such as 1.5")
+    unit = Unit(int(match[1]), int(match[2]))
+    check_unit(checkpoint.network, unit)
+    return unit
+
+
+def _walk(
+    checkpoint: "Checkpoint",
+    text: str,
+    unit: "Unit | None",
+    on_unknown: OnUnknown,
+    about: dict[str, str],
+    *,
+    json: bool,
+) -> None:
+    from lstmgen.cli.walk_report import print_walk, walk_json
+    from lstmgen.inspection.walk import walk
+
+    ids = checkpoint.vocabulary.encode(text, on_unknown=on_unknown)
+    if len(ids) == 0:
+        raise ConfigError("walk", repr(text), "give a text of at least one character that the model knows")
+    shown, steps = walk(checkpoint, ids, unit)
+    if json:
+        print_json({**about, "walk": walk_json(shown, steps)})
+    else:
+        print_walk(shown, steps, chosen=unit is not None)
+
+
+def _units(checkpoint: "Checkpoint", ids: "Ids", unit: "Unit | None", about: dict[str, str], *, json: bool) -> None:
+    from lstmgen.cli.units_report import print_units, units_json
+    from lstmgen.inspection.units import find_units
+
+    found = find_units(checkpoint, ids)
+    if json:
+        print_json({**about, **units_json(found)})
+    else:
+        print_units(found, [checkpoint.vocabulary.symbol_names()[number] for number in ids], _SHOWN_TEXT, unit)
+
+
+def _gates(checkpoint: "Checkpoint", ids: "Ids", about: dict[str, str], *, json: bool) -> None:
+    from lstmgen.cli.gates_report import gates_json, print_gates
+    from lstmgen.inspection.gates import gate_uses
+    from lstmgen.inspection.trace import traces
+
+    uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, item_end=checkpoint.item_end))
+    if json:
+        print_json({**about, "gates": gates_json(uses)})
+    else:
+        print_gates(uses)
+
+
+def _memory(checkpoint: "Checkpoint", ids: "Ids", about: dict[str, str], *, json: bool, quiet: bool) -> None:
+    from lstmgen.cli.memory_report import memory_json, print_memory
+    from lstmgen.inspection.memory import measure_memory
+
+    def with_bar(visible: Sequence[int]) -> Iterable[int]:
+        from tqdm import tqdm
+
+        return tqdm(visible, desc="visible", leave=False, disable=quiet or not sys.stderr.isatty())
+
+    measured = measure_memory(checkpoint, ids, with_bar)
+    if json:
+        print_json({**about, **memory_json(measured)})
+    else:
+        print_memory(measured, checkpoint.vocabulary.unit)

@@ -1,0 +1,199 @@
+"""A walk as text: at each character the equations of one unit with their numbers, bars, and what comes next.
+
+Knows: each cell's equations in words, and the width of the terminal. Does not know: how the numbers were computed.
+"""
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich.text import Text
+
+from lstmgen.cli.bars import bar, signed_bar
+from lstmgen.cli.heatmap import name_of
+from lstmgen.cli.render import printable, put, rendered
+from lstmgen.inspection.walk import Unit, WalkStep
+
+_NARROWEST, _WIDEST = 70, 120  # columns
+_NAME, _EQUATION = 12, 40  # columns of each line before its bar
+_LEAST_RECALLED, _MOST_RECALLED = 0.05, 5  # fraction of the attention; number of past characters
+_TEXT_BEFORE = 50  # characters
+_GATE, _POSITIVE, _NEGATIVE, _FAINT = "green", "red", "blue", "dim"
+
+
+class Line(NamedTuple):
+    """One line of the explanation and of each step."""
+
+    value: str  # a gate's name, or `cell` or `hidden`
+    name: str
+    letter: str
+    equation: str  # of a gate: the function of its sum
+    meaning: str
+
+
+_FORGET = Line("forget", "forget gate", "f", "σ", "the fraction of the old cell state c that it keeps; at 0 it forgets")
+_CANDIDATE = Line("candidate", "candidate", "g", "tanh", "what it could write")
+_OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of its cell state that it puts out")
+_HIDDEN = Line("hidden", "output", "h'", "o tanh(c')", "for the next layer, and for its own at the next character")
+_EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
+    ("input", "forget", "candidate", "output"): (
+        _FORGET,
+        Line("input", "input gate", "i", "σ", "the fraction of the candidate that it writes"),
+        _CANDIDATE,
+        Line("cell", "cell state", "c'", "f c + i g", "what it remembers: what it kept, and what it wrote"),
+        _OUTPUT,
+        _HIDDEN,
+    ),
+    ("forget", "candidate", "output"): (
+        _FORGET,
+        _CANDIDATE,
+        Line(
+            "cell",
+            "cell state",
+            "c'",
+            "f c + (1 - f) g",
+            "what it remembers; with one gate for both, it writes as much as it forgets",
+        ),
+        _OUTPUT,
+        _HIDDEN,
+    ),
+    ("reset", "update", "candidate"): (
+        Line("reset", "reset gate", "r", "σ", "the fraction of the past that the candidate sees"),
+        Line("update", "update gate", "z", "σ", "the fraction of the old state h that it keeps; at 0 it forgets"),
+        Line("candidate", "candidate", "n", "tanh", "what it could write"),
+        Line("hidden", "output", "h'", "z h + (1 - z) n", "what it remembers, which is also its output"),
+    ),
+    ("candidate",): (
+        Line(
+            "candidate", "output", "h'", "tanh", "what it remembers, which is also its output; no gate keeps the old h"
+        ),
+    ),
+}
+"""The lines of each cell, by the names of its gates."""
+
+
+def print_walk(unit: Unit, steps: Sequence[WalkStep], *, chosen: bool) -> None:
+    """Print a walk to stdout.
+
+    Args:
+        unit: the unit.
+        steps: at least one.
+        chosen: whether the user chose the unit.
+    """
+    width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
+    lines = _EQUATIONS[tuple(steps[0].gates)]
+    scale = max(1.0, *(abs(step.cell) for step in steps))
+    for text in _explanation(unit, steps[0], lines, scale, width, chosen=chosen):
+        put(text + "\n")
+    read = ""
+    for step in steps:
+        read += printable(step.character, single_line=True) if len(step.character) == 1 else f"<{step.character}>"
+        put(rendered(_step(step, read, lines, scale, width)))
+
+
+def _explanation(
+    unit: Unit, first: WalkStep, lines: Sequence[Line], scale: float, width: int, *, chosen: bool
+) -> Iterator[str]:
+    why = "" if chosen else ", the unit whose memory varies most over this text; --unit LAYER.UNIT takes another"
+    yield from textwrap.wrap(f"Layer {unit.layer}, unit {unit.unit}{why}.", width)
+    yield ""
+    for line in lines:
+        beginning = f"{line.name:<{_NAME}}{line.letter:<2} = {_formula(line, first):<{_EQUATION - 12}} "
+        for number, part in enumerate(textwrap.wrap(line.meaning, width - len(beginning))):
+            yield (" " * len(beginning) if number else beginning) + part
+    yield ""
+    letters = "x: what the layer reads. h, c: the output and the cell state at the character before."
+    if "cell" not in {line.value for line in lines}:
+        letters = "x: what the layer reads. h: the output at the character before."
+    letters += " W, R, b: what the network has learned, for each gate its own."
+    if any("p c" in term for terms in first.terms.values() for term in terms):
+        letters += " p: the peephole, through which a gate sees the cell state of its unit."
+    letters += " σ makes a number between 0 and 1 of the sum, tanh one between -1 and 1."
+    if scale > 1:
+        letters += f" The bars of the cell state end at {scale:.1f}."
+    yield from textwrap.wrap(letters, width)
+
+
+def _formula(line: Line, step: WalkStep) -> str:
+    """The equation of a line, in letters."""
+    return f"{line.equation}({' + '.join(step.terms[line.value])})" if line.value in step.gates else line.equation
+
+
+def _numbers(line: Line, step: WalkStep) -> str:
+    """The same equation with the numbers of a step in place of its letters."""
+    gates = step.gates
+    if line.value in gates:
+        first, *rest = step.terms[line.value].values()
+        terms = "".join(f" {'-' if term < 0 else '+'} {abs(term):z.2f}" for term in rest)
+        return f"{line.equation}({first:z.2f}{terms})"
+    if line.value == "hidden" and "output" in gates:
+        return f"{gates['output']:z.2f} tanh({step.cell:z.2f})"
+    kept, written = _kept_and_written(step)
+    return f"{kept:z.2f} · {step.cell_before:z.2f} + {written:z.2f} · {gates['candidate']:z.2f}"
+
+
+def _step(step: WalkStep, read: str, lines: Sequence[Line], scale: float, width: int) -> Text:
+    name = name_of(step.character)
+    shown = Text("\n").append(name, "bold").append(f" {'─' * (width - 2 - len(name))}\n", _FAINT)
+    shown.append(f"{'after':<{_NAME}}{read[-_TEXT_BEFORE:]}\n{'':<{_NAME}}{_in_words(step)}\n")
+    for line in lines:
+        value = step.gates[line.value] if line.value in step.gates else getattr(step, line.value)
+        equation = f"{line.letter:<2} = {_numbers(line, step)}"
+        shown.append(f"{line.name:<{_NAME}}{equation:<{_EQUATION}} = {value:z5.2f}  ")
+        room = (width - _NAME - _EQUATION - 11) // 2 * 2 + 1  # odd, for the line in the middle
+        if line.value in step.gates and line.equation == "σ":
+            filled = bar(value, room)
+            shown.append(filled, _GATE).append("·" * (room - len(filled)), _FAINT)
+        else:
+            relative = value / scale if line.value == "cell" else value
+            shown.append(signed_bar(relative, room // 2), _POSITIVE if value > 0 else _NEGATIVE)
+        shown.append("\n")
+    if step.attention is not None:
+        shown.append(f"{'looks back':<{_NAME}}{_recalled(step)}\n")
+    predictions = "   ".join(f"{name_of(character)} {p:.0%}" for character, p in step.predictions.items())
+    return shown.append(f"{'predicts':<{_NAME}}{predictions}\n")
+
+
+def _in_words(step: WalkStep) -> str:
+    """What was forgotten, written and said."""
+    gates, candidate = step.gates, step.gates["candidate"]
+    if not gates.keys() - {"candidate"}:
+        return f"It replaces {step.cell_before:z.2f} by {candidate:z.2f}."
+    kept, written = _kept_and_written(step)
+    does = f"It keeps {kept:.0%} of {step.cell_before:z.2f} and writes {written:.0%} of {candidate:z.2f}"
+    return f"{does}; outputs {gates['output']:.0%} of that." if "output" in gates else f"{does}."
+
+
+def _kept_and_written(step: WalkStep) -> tuple[float, float]:
+    """The fraction of the old memory that is kept, and the fraction of the candidate that is written."""
+    gates = step.gates
+    kept = gates["forget"] if "forget" in gates else gates["update"]
+    return kept, gates.get("input", 1 - kept)
+
+
+def _recalled(step: WalkStep) -> str:
+    """The past characters that attention picked, the strongest first."""
+    strongest = sorted(step.attention or (), key=lambda each: -each.weight)[:_MOST_RECALLED]
+    picked = [f"{name_of(each.character)} ({each.back} back) {each.weight:.0%}" for each in strongest]
+    picked = [text for text, each in zip(picked, strongest, strict=True) if each.weight >= _LEAST_RECALLED]
+    return "   ".join(picked) or "at no character more than at others"
+
+
+def walk_json(unit: Unit, steps: Sequence[WalkStep]) -> list[dict[str, Any]]:
+    """A walk as values that JSON can hold."""
+    return [
+        {
+            "character": step.character,
+            "layer": unit.layer,
+            "unit": unit.unit,
+            "gates": dict(step.gates),
+            "terms": {gate: dict(terms) for gate, terms in step.terms.items()},
+            "cell_before": step.cell_before,
+            "cell": step.cell,
+            "hidden": step.hidden,
+            **({} if step.attention is None else {"attention": [each._asdict() for each in step.attention]}),
+            "predictions": dict(step.predictions),
+        }
+        for step in steps
+    ]

@@ -1,0 +1,55 @@
+"""Which text an inspection reads, and what its symbols are called.
+
+Knows: checkpoints, and where their held-out text is. Does not know: networks.
+"""
+
+import numpy as np
+
+from lstmgen.checkpoint import Checkpoint
+from lstmgen.config import OnUnknown, TextConfig
+from lstmgen.errors import TextError
+from lstmgen.evaluation.evaluate import NamedText, read_named_text
+from lstmgen.evaluation.own_text import read_own_text
+from lstmgen.text.vocabulary import Ids
+
+_REMEDY = "name a TEXT to read"
+
+
+def text_to_read(
+    checkpoint: Checkpoint,
+    source: str | None = None,
+    *,
+    length: int | None = None,
+    encoding: str = TextConfig.encoding,
+    on_unknown: OnUnknown = OnUnknown.ERROR,
+) -> NamedText:
+    """The first part of a text.
+
+    Args:
+        checkpoint: the model that will read it.
+        source: the name of the text, as for training; None: what training held out.
+        length: how many symbols to read at most; None: all.
+        encoding: the character encoding of the text.
+        on_unknown: what to do with a character that the model has never seen.
+
+    Raises:
+        TextError: the text cannot be read, or training held nothing out.
+        UnknownCharacterError: the text has a character that the model has never seen.
+    """
+    if source is not None:
+        text = read_named_text(source, checkpoint, encoding=encoding, on_unknown=on_unknown)
+    else:
+        record = checkpoint.record
+        names = ", ".join(record.text.sources)
+        ids = read_own_text(record, checkpoint.vocabulary, remedy=_REMEDY).held_out
+        if len(ids) < 2:
+            raise TextError(f"{names}: training held out nothing; {_REMEDY}")
+        text = NamedText(f"{names}: {record.text.held_out_part}, held out", ids)
+    return text._replace(ids=begun(text.ids[:length], checkpoint.item_end))
+
+
+def begun(ids: Ids, item_end: int | None) -> Ids:
+    """The symbols, (time,), as a model reads them: a model of lines reads a line feed before the first line."""
+    if item_end is None or (len(ids) and ids[0] == item_end):
+        return np.asarray(ids, np.int64)
+    return np.concatenate([[item_end], ids]).astype(np.int64)

@@ -1,0 +1,191 @@
+"""Units that mean something: which unit tracks which feature of the text, beside the same network before training.
+
+The first half of the text finds: the unit of each feature, the feature of each unit, and whether the unit rises or
+falls with it. The second half gives the score. So a score is that of text which chose nothing.
+
+A unit is its memory: the cell state, or the hidden state of GRU and RNN. Every score depends only on the order of its
+values. Of a binary feature it is the area under the ROC curve: the probability that the unit is higher at a character
+with the feature than at one without, 0.5 by chance. Of a numeric feature it is the rank correlation (Spearman 1904), 0
+by chance.
+
+Knows: traces, features and their scores. Does not know: how they are shown.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmgen.checkpoint import Checkpoint
+from lstmgen.errors import TextError
+from lstmgen.inspection.features import Feature, text_features
+from lstmgen.inspection.trace import FloatArray, traces
+from lstmgen.inspection.walk import Unit
+from lstmgen.network.initialization import initialize
+from lstmgen.text.vocabulary import Ids, Vocabulary
+
+CHANGES = 20
+"""A feature counts if it changes at least so often in either half of the text."""
+
+_OTHER = "\ufffd"  # stands for a byte outside ASCII
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A unit and a feature that it tracks."""
+
+    unit: Unit
+    feature: str
+    binary: bool
+    score: float
+    """On the second half: the area under the ROC curve if the feature is binary, otherwise the rank correlation."""
+
+    @property
+    def strength(self) -> float:
+        """The score from 0, by chance, to 1, so that both kinds can be compared; below 0: worse than chance."""
+        return 2 * self.score - 1 if self.binary else self.score
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A feature, the unit that tracks it best, and the best unit of the same network before training."""
+
+    found: Finding
+    untrained: Finding
+
+    @property
+    def gain(self) -> float:
+        """By how much training made the strength larger; a strength below chance counts as 0."""
+        return max(self.found.strength, 0) - max(self.untrained.strength, 0)
+
+
+@dataclass(frozen=True)
+class Units:
+    """What the units of a network track."""
+
+    features: tuple[Tracked, ...]
+    """For each feature that the text has: the best unit; first the one to which training added most."""
+    units: tuple[Finding, ...]
+    """For each unit: its best feature; the strongest first."""
+    symbols: int
+    """How many were read."""
+    activity: tuple[FloatArray, ...]
+    """What each unit of each layer remembers, (time, hidden): tanh(c), or h for GRU and RNN."""
+
+
+def find_units(checkpoint: Checkpoint, ids: Ids) -> Units:
+    """Search all units of a network for features of a text, (time,), beside the network before training.
+
+    Raises TextError if the text has no feature that varies enough.
+    """
+    network, record = checkpoint.network, checkpoint.record
+    text = one_character_each(checkpoint.vocabulary, ids)
+    features = {name: feature for name, feature in text_features(text).items() if _varies(feature)}
+    if not features:
+        raise TextError(
+            f"the text, {len(ids):,} {checkpoint.vocabulary.unit}s, has no feature that changes {CHANGES} times "
+            "in both halves; give a longer text"
+        )
+    before = initialize(network, np.random.default_rng(record.training.seed))
+    memory, activity = _read(checkpoint, checkpoint.weights, ids)
+    found = _Search(memory, features)
+    untrained = _Search(_read(checkpoint, before, ids)[0], features)
+    tracked = (Tracked(found.best_unit(name), untrained.best_unit(name)) for name in features)
+    return Units(
+        features=tuple(sorted(tracked, key=lambda each: -each.gain)),
+        units=tuple(sorted(found.best_features(), key=lambda each: -each.strength)),
+        symbols=len(ids),
+        activity=activity,
+    )
+
+
+def one_character_each(vocabulary: Vocabulary, ids: Ids) -> str:
+    """A text with exactly one character for each symbol; U+FFFD for a byte outside ASCII."""
+    characters = [character or _OTHER for character in vocabulary.characters_by_id()]
+    return "".join(characters[number] for number in ids)
+
+
+def _read(
+    checkpoint: Checkpoint, weights: Mapping[str, FloatArray], ids: Ids
+) -> tuple[list[FloatArray], tuple[FloatArray, ...]]:
+    """The memory and the activity of each layer, (time, hidden)."""
+    pieces = [
+        [(layer.after[layer.memory_name], layer.activity) for layer in piece.layers]
+        for piece in traces(checkpoint.network, weights, ids, item_end=checkpoint.item_end)
+    ]
+    layers = list(zip(*pieces, strict=True))
+    memory = [np.concatenate([piece[0] for piece in layer]) for layer in layers]
+    return memory, tuple(np.concatenate([piece[1] for piece in layer]) for layer in layers)
+
+
+def _halves(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    middle = len(values) // 2
+    return values[:middle], values[middle:]
+
+
+def _varies(feature: Feature) -> bool:
+    return all(np.count_nonzero(np.diff(half)) >= CHANGES for half in _halves(feature.values))
+
+
+def strengths(
+    units: NDArray[np.floating[Any]], features: NDArray[np.float64], binary: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """How well each unit tracks each feature, from -1 to 1: (time, units) and (time, features) -> (units, features).
+
+    For a binary feature it is 2 * AUC - 1, which is the difference of the unit's mean ranks with and without the
+    feature, divided by its largest value, time / 2. For a numeric feature it is the correlation of the ranks.
+    """
+    time = len(units)
+    unit_ranks = ranks(units)
+    values = np.where(binary, features, ranks(features))
+    unit_ranks -= unit_ranks.mean(axis=0)
+    values -= values.mean(axis=0)
+    covariance = unit_ranks.T @ values / time
+    of_correlation = unit_ranks.std(axis=0)[:, None] * values.std(axis=0)
+    scale = np.where(binary, values.var(axis=0) * time / 2, of_correlation)
+    found = covariance / np.maximum(scale, 1e-12)  # 0 for a unit that never varies
+    return np.clip(found, -1, 1)  # type: ignore[no-any-return]  # without rounding errors
+
+
+def ranks(columns: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The rank of each value in its column, from 1; equal values share their mean rank."""
+    return np.stack([_ranks(column) for column in columns.T], axis=1)
+
+
+def _ranks(column: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    _, which, counts = np.unique(column, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[which]  # type: ignore[no-any-return]
+
+
+class _Search:
+    """How well every unit of one network tracks every feature, found and scored on different text."""
+
+    def __init__(self, memory: list[FloatArray], features: Mapping[str, Feature]) -> None:
+        """Compare the memory of each layer, (time, hidden), with each feature, in either half of the text."""
+        self._hidden_size = memory[0].shape[1]
+        self._names = list(features)
+        self._binary = np.array([feature.binary for feature in features.values()])
+        values = np.stack([feature.values for feature in features.values()], axis=1)
+        first, second = (
+            strengths(units, half, self._binary)
+            for units, half in zip(_halves(np.concatenate(memory, axis=1)), _halves(values), strict=True)
+        )
+        self._found = np.abs(first)  # (units, features)
+        self._scored = np.where(first < 0, -second, second)
+
+    def best_unit(self, name: str) -> Finding:
+        """The unit that tracks a feature best."""
+        column = self._names.index(name)
+        return self._finding(int(self._found[:, column].argmax()), column)
+
+    def best_features(self) -> Iterator[Finding]:
+        """The best feature of each unit."""
+        return (self._finding(row, int(column)) for row, column in enumerate(self._found.argmax(axis=1)))
+
+    def _finding(self, row: int, column: int) -> Finding:
+        layer, unit = divmod(row, self._hidden_size)
+        strength, binary = float(self._scored[row, column]), bool(self._binary[column])
+        score = (strength + 1) / 2 if binary else strength
+        return Finding(Unit(layer + 1, unit + 1), self._names[column], binary, score)

@@ -1,0 +1,163 @@
+"""A walk: one unit, symbol by symbol, with every number that made its gates, its memory and its output.
+
+Knows: the sums behind the gates (`terms`), and which unit to choose. Does not know: how a walk is drawn.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmgen.checkpoint import Checkpoint
+from lstmgen.errors import ConfigError
+from lstmgen.generation.sampler import most_likely
+from lstmgen.inspection.reading import begun
+from lstmgen.inspection.trace import FloatArray, Trace, trace
+from lstmgen.network.architecture import Network
+from lstmgen.text.vocabulary import Ids
+
+PREDICTIONS = 5
+"""How many of the likeliest next symbols a step has."""
+
+
+class Unit(NamedTuple):
+    """One unit of a layer; both are counted from 1."""
+
+    layer: int
+    unit: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.unit}"
+
+
+class Recalled(NamedTuple):
+    """A past symbol that attention looked at."""
+
+    back: int  # how many symbols before this one
+    character: str
+    weight: float  # the fraction of the attention that its output got
+
+
+@dataclass(frozen=True)
+class WalkStep:
+    """What one unit did at one symbol."""
+
+    character: str
+    gates: Mapping[str, float]
+    """The activation by the gate's name, in the cell's order."""
+    terms: Mapping[str, Mapping[str, float]]
+    """By the gate's name: the terms of the sum inside its σ or tanh, see `terms`."""
+    cell_before: float
+    """What the unit remembered before: its cell state, or for GRU and RNN its hidden state."""
+    cell: float
+    """What it remembers now."""
+    hidden: float
+    """Its output."""
+    attention: tuple[Recalled, ...] | None
+    """The past symbols in the window, the nearest first; None without attention."""
+    predictions: Mapping[str, float]
+    """The likeliest next symbols with their probabilities, the likeliest first."""
+
+
+def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Unit, list[WalkStep]]:
+    """Walk through a text of at least one symbol, (time,), with one unit; None: the one that varies most.
+
+    Raises ConfigError if there is no such unit.
+    """
+    network, vocabulary = checkpoint.network, checkpoint.vocabulary
+    if unit is not None:
+        check_unit(network, unit)
+    ids = begun(ids, checkpoint.item_end)
+    read = trace(network, checkpoint.weights, ids, item_end=checkpoint.item_end)
+    unit = unit or most_varied_unit(read)
+    layer, number = read.layers[unit.layer - 1], unit.unit - 1
+    sums = terms(network, checkpoint.weights, read, unit)
+    likely, probabilities = most_likely(read.logits, PREDICTIONS)
+    names = vocabulary.symbol_names()
+    steps = []
+    for time in range(len(ids)):
+        predicted = zip(likely[time].tolist(), probabilities[time].tolist(), strict=True)
+        steps.append(
+            WalkStep(
+                character=names[ids[time]],
+                gates={name: float(gate[time, number]) for name, gate in layer.gates.items()},
+                terms={gate: {name: float(term[time]) for name, term in parts.items()} for gate, parts in sums.items()},
+                cell_before=float(layer.before[layer.memory_name][time, number]),
+                cell=float(layer.after[layer.memory_name][time, number]),
+                hidden=float(layer.after["hidden"][time, number]),
+                attention=None
+                if read.attention is None
+                else _recalled(read.attention[time], ids, time, names, checkpoint.item_end),
+                predictions={names[id_]: probability for id_, probability in predicted},
+            )
+        )
+    return unit, steps
+
+
+def check_unit(network: Network, unit: Unit) -> None:
+    """Raise ConfigError unless the network has this unit."""
+    layers, units = len(network.cells), network.hidden_size
+    if not (1 <= unit.layer <= layers and 1 <= unit.unit <= units):
+        raise ConfigError(
+            "unit", unit, f"give LAYER.UNIT, with a layer from 1 to {layers} and a unit from 1 to {units}"
+        )
+
+
+def most_varied_unit(read: Trace) -> Unit:
+    """The unit whose activity, tanh(c) or h, has the largest standard deviation over the text."""
+    deviations = np.stack([layer.activity.std(axis=0) for layer in read.layers])
+    layer, unit = np.unravel_index(deviations.argmax(), deviations.shape)
+    return Unit(int(layer) + 1, int(unit) + 1)
+
+
+def terms(
+    network: Network, weights: Mapping[str, FloatArray], read: Trace, unit: Unit
+) -> dict[str, dict[str, NDArray[Any]]]:
+    """The terms of the sum inside the σ or tanh of each gate of one unit.
+
+    Returns, by the gate's name, the terms by their names in the equations, each (time,):
+
+        W x     what the symbol adds
+        R h     what the outputs of the layer's last step add; R (r h) or r (R h + b) for the candidate of a GRU
+        p c     what the peephole adds: p c' for the output gate
+        b       the bias
+    """
+    layer, number = read.layers[unit.layer - 1], unit.unit - 1
+    own = network.arrange(weights).layers[unit.layer - 1]
+    inputs = (
+        weights["embedding"][read.ids]
+        if unit.layer == 1
+        else np.sum([below.after["hidden"] for below in read.layers[: unit.layer - 1]], axis=0)
+    )
+    hidden = layer.before["hidden"]
+    found = {}
+    for block, gate in enumerate(layer.gates):
+        row = block * layer.cell.hidden_size + number
+        sums = {"W x": inputs @ own["weight_ih"][row]}
+        if gate == "candidate" and "bias_candidate" in own:
+            recurrent = hidden @ own["weight_hh"][row] + own["bias_candidate"][number]
+            sums["r (R h + b)"] = layer.gates["reset"][:, number] * recurrent
+        elif gate == "candidate" and "reset" in layer.gates:
+            sums["R (r h)"] = (layer.gates["reset"] * hidden) @ own["weight_hh"][row]
+        else:
+            sums["R h"] = hidden @ own["weight_hh"][row]
+        if (peephole := own.get(f"peephole_{gate}")) is not None:
+            name, seen = ("p c'", layer.after) if gate == "output" else ("p c", layer.before)
+            sums[name] = peephole[number] * seen["cell"][:, number]
+        sums["b"] = np.full(len(read.ids), own["bias"][row])
+        found[gate] = sums
+    return found
+
+
+def _recalled(
+    attention: FloatArray, ids: Ids, time: int, names: list[str], item_end: int | None
+) -> tuple[Recalled, ...]:
+    """The past symbols that one step, (window,), looked at, as far back as the text or the line goes."""
+    recalled: list[Recalled] = []
+    for back in range(1, min(len(attention), time) + 1):
+        if ids[time - back + 1] == item_end:  # this line begins here
+            break
+        recalled.append(Recalled(back, names[ids[time - back]], float(attention[-back])))
+    return tuple(recalled)
