@@ -12,7 +12,7 @@ import pytest
 
 import lstmgen
 from lstmgen.checkpoint import BEST, LAST, LOG, RUNS_FOLDER, list_runs, load_checkpoint
-from lstmgen.comparison.measurement import RunResult, memory_reach, visible_nats
+from lstmgen.comparison.measurement import RunResult
 from lstmgen.comparison.networks import (
     RESULT,
     Begun,
@@ -35,12 +35,12 @@ from lstmgen.config import (
 )
 from lstmgen.errors import CheckpointError, ConfigError, TextError
 from lstmgen.evaluation.confidence import Blocks
-from lstmgen.generation.engine import NumpyEngine
-from lstmgen.generation.sampler import negative_log_likelihood
+from lstmgen.inspection.memory import measure_memory
 from lstmgen.network.architecture import build_network
+from lstmgen.text.corpus import read_corpus
 from lstmgen.training.events import Event, Stepped
 from lstmgen.training.plan import PLANNED
-from tests.conftest import CELLS, FABLE, VOCAB_SIZE, random_weights, single, small_network
+from tests.conftest import FABLE
 
 TRAINING = TrainingConfig(
     Budget(12, BudgetUnit.STEPS), batch_size=4, chunk_length=16, precision=Precision.FLOAT32, every=5
@@ -171,6 +171,7 @@ def test_too_few_parameters_and_texts_that_cannot_be_compared_on_are_named() -> 
 
 
 def test_the_score_is_that_of_the_exact_protocol_on_all_held_out_text() -> None:
+    held_out = read_corpus(TextConfig(("fable.txt",))).split(TextConfig()).held_out
     for event in compared(asked(), "two"):
         model = lstmgen.load(f"two/{event.run.folder}")
         score = model.evaluate(baselines=False).score
@@ -179,6 +180,8 @@ def test_the_score_is_that_of_the_exact_protocol_on_all_held_out_text() -> None:
         assert event.result.parameters == model.checkpoint.network.parameter_count()
         assert min(event.result.training_speed, event.result.sampling_speed) > 0
         assert event.curve.validation
+        memory = measure_memory(model.checkpoint, held_out, gradients=False)
+        assert event.result.visible_nats == tuple(memory.nats_per_character.values())
 
 
 def test_a_seed_gives_the_same_numbers_again() -> None:
@@ -247,35 +250,6 @@ def test_its_folder_is_no_run_and_its_networks_can_be_named() -> None:
     assert list_runs() == []
     assert (RUNS_FOLDER / "two" / "rnn-1" / BEST).is_file()
     assert json.loads((RUNS_FOLDER / "two" / "rnn-1" / RESULT).read_text(encoding="utf-8"))["seed"] == 0
-
-
-# Memory reach
-
-
-@pytest.mark.parametrize("name", CELLS)
-@pytest.mark.parametrize("newline", [None, 3])
-def test_visible_nats_are_those_of_reading_only_the_last_symbols(name: str, newline: int | None) -> None:
-    network = small_network(CELLS[name], attention=4)
-    engine = NumpyEngine(network, single(random_weights(network)))
-    ids = np.random.default_rng(0).integers(VOCAB_SIZE, size=60)
-    ids[::9] = 3
-    starts = [0] if newline is None else [position for position in range(60) if ids[position] == newline]
-
-    def nats(position: int, visible: int) -> float:
-        begin = max(position - visible, max((start for start in starts if start < position), default=0))
-        logits, _ = engine.read(ids[None, begin:position], engine.initial_state(1))
-        return float(negative_log_likelihood(logits[:, -1], ids[position : position + 1])[0])
-
-    found = visible_nats(engine, ids, newline)
-    first = 2 ** (len(found) - 1) if newline is None else 1
-    for power, value in enumerate(found):
-        expected = math.fsum(nats(position, 2**power) for position in range(first, 60)) / (60 - first)
-        assert value == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_reach_is_the_fewest_symbols_that_are_as_good_as_all() -> None:
-    assert memory_reach(np.array([3.0, 2.0, 1.009, 1.0])) == 4
-    assert memory_reach(np.array([1.0])) == 1
 
 
 # Differences

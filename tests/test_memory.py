@@ -90,6 +90,13 @@ def test_a_network_uses_what_changes_its_loss() -> None:
     assert Memory(10, losses, np.ones(1)).used == 4
 
 
+def test_gradients_can_be_left_out() -> None:
+    checkpoint = untrained_checkpoint(LETTERS)
+    losses, whole = (measure_memory(checkpoint, IDS, gradients=wanted) for wanted in (False, True))
+    assert losses.nats_per_character == whole.nats_per_character
+    assert len(losses.reach) == 0 < len(whole.reach)
+
+
 def test_a_text_without_a_past_is_refused() -> None:
     with pytest.raises(TextError, match="at least 4 characters"):
         measure_memory(untrained_checkpoint(LETTERS), IDS[:3])

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstmgen.comparison.measurement import RunResult, memory_reach
+from lstmgen.comparison.measurement import RunResult
 from lstmgen.config import ModelConfig
+from lstmgen.inspection.memory import memory_reach
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class NetworkResult:
     @property
     def memory_reach(self) -> int:
         """That of the mean loss over the seeds."""
-        return memory_reach(np.mean([run.visible_nats for run in self.runs], axis=0))
+        means = np.mean([run.visible_nats for run in self.runs], axis=0)
+        return memory_reach({2**power: float(nats) for power, nats in enumerate(means)})
 
     @staticmethod
     def _mean(values: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ the embedding of the symbol k before the last one that was read, mean over the p
 Knows: networks, and gradients by torch. Does not know: how the numbers are shown.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,13 +45,15 @@ class Memory:
     nats_per_character: dict[int, float]
     """The loss by the number of visible symbols."""
     reach: NDArray[np.float64]
-    """The mean norm of the gradient by distance, (distances,); distance 0 is the last symbol that was read."""
+    """The mean norm of the gradient by distance, (distances,); distance 0 is the last symbol that was read.
+
+    It is empty if it was not asked for.
+    """
 
     @property
     def used(self) -> int:
-        """The fewest visible symbols with which the loss is within 0.01 nats of its value with the most."""
-        *_, last = self.nats_per_character.values()
-        return next(visible for visible, nats in self.nats_per_character.items() if nats <= last + NOTICEABLE)
+        """The memory reach."""
+        return memory_reach(self.nats_per_character)
 
 
 class Context(NamedTuple):
@@ -67,8 +69,22 @@ class Context(NamedTuple):
         return Context(self.inputs[rows], self.last[rows], self.targets[rows])
 
 
+def memory_reach(nats: Mapping[int, float]) -> int:
+    """The fewest visible symbols with which the loss is within 0.01 nats of its value with the most.
+
+    Args:
+        nats: the loss by the number of visible symbols, in rising order.
+    """
+    *_, last = nats.values()
+    return next(visible for visible, loss in nats.items() if loss <= last + NOTICEABLE)
+
+
 def measure_memory(
-    checkpoint: Checkpoint, ids: Ids, watch: Callable[[Sequence[int]], Iterable[int]] = lambda visible: visible
+    checkpoint: Checkpoint,
+    ids: Ids,
+    watch: Callable[[Sequence[int]], Iterable[int]] = lambda visible: visible,
+    *,
+    gradients: bool = True,
 ) -> Memory:
     """Measure how far back a network looks in a text, (time,).
 
@@ -76,6 +92,7 @@ def measure_memory(
         checkpoint: the network.
         ids: the text.
         watch: is given the numbers of visible symbols, and passes them on: for a progress bar.
+        gradients: also measure the gradient reach.
 
     Raises TextError if the text has fewer than 4 symbols.
     """
@@ -94,6 +111,8 @@ def measure_memory(
     affordable = _WORK / (network.layer_parameter_count() * sum(visible))
     positions = _evenly(possible, int(np.clip(affordable, _FEWEST, _MOST)))
     losses = {count: _loss(checkpoint, context(ids, positions, begins, count)) for count in watch(visible)}
+    if not gradients:
+        return Memory(len(positions), losses, np.zeros(0))
     far = context(ids, _evenly(possible, _GRADIENT_POSITIONS), begins, 2 * REACH)
     return Memory(len(positions), losses, gradient_reach(checkpoint, far)[: REACH + 1])
 
