@@ -129,8 +129,8 @@ def test_all_networks_have_the_same_plan_and_only_the_seed_differs() -> None:
     runs = list(comparison.runs())
     assert [(run.folder, run.training.seed) for run in runs] == [
         ("rnn-1", 0),
-        ("rnn-2", 1),
         ("lstm-1", 0),
+        ("rnn-2", 1),
         ("lstm-2", 1),
     ]
     assert {replace(run.training, seed=0) for run in runs} == {runs[0].training}

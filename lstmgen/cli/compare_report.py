@@ -8,7 +8,6 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
 from typing import Any
 
 from rich.table import Table
@@ -25,10 +24,10 @@ _SIZE_IN_PIPE = (100, 24)  # columns and lines of a chart that is not written to
 
 def _networks(measured: Sequence[Measured]) -> list[NetworkResult]:
     """The networks that have been measured, in the order of the comparison."""
-    by_network = (list(events) for _, events in groupby(measured, key=lambda event: event.run.name))
+    models = {event.run.name: event.run.model for event in measured}
     return [
-        NetworkResult(events[0].run.name, events[0].run.model, tuple(event.result for event in events))
-        for events in by_network
+        NetworkResult(name, model, tuple(event.result for event in measured if event.run.name == name))
+        for name, model in models.items()
     ]
 
 

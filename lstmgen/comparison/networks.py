@@ -75,10 +75,10 @@ class Comparison:
     training: TrainingConfig
 
     def runs(self) -> Iterator[ComparedRun]:
-        """All runs, network by network."""
-        for network, name in zip(self.networks, self.names(), strict=True):
-            for number in range(self.config.seeds):
-                seed = self.training.seed + number
+        """All runs, seed by seed, so that what else the machine does in the meantime meets all networks alike."""
+        for number in range(self.config.seeds):
+            seed = self.training.seed + number
+            for network, name in zip(self.networks, self.names(), strict=True):
                 training = replace(self.training, seed=seed, precision=network.precision)
                 folder = f"{self._short_name(network.model)}-{number + 1}"
                 yield ComparedRun(folder, name, network.model, training, network.threads)
