@@ -36,15 +36,13 @@ from lstmgen.network.kernels.fused import torch_lstm_runs_in_this_precision
 from lstmgen.network.model import Model
 from lstmgen.text.streams import ParallelStreams
 from lstmgen.training.machine import bfloat16_is_fast
-from lstmgen.training.memory import keep_freed_memory
 from lstmgen.training.trainer import Trainer, mixed
 
 VOCAB_SIZE = 65  # tiny-shakespeare's
 
-_ROUNDS, _FEWEST_ROUNDS = 5, 2
-_ROUND_SECONDS = 0.3
+_FEWEST_ROUNDS = 2
 _ROW_SECONDS = 6.0  # no further round begins after this time
-_PEAK_SIZES, _PEAK_SECONDS = (256, 512, 1024, 2048), 0.2
+_PEAK_SECONDS = 0.2
 _SYMBOLS = 400_000
 _FLOPS_PER_WEIGHT = 6  # a product and a sum for each weight and symbol, forward once and backward twice
 
@@ -102,8 +100,32 @@ class SamplingSpeed:
 Result: TypeAlias = Machine | TrainingSpeed | SamplingSpeed
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How often and how long everything is measured."""
+
+    rounds: int = 5  # fewer on a machine where they take long
+    round_seconds: float = 0.3
+    peak_sizes: tuple[int, ...] = (256, 512, 1024, 2048)  # of the matrices whose product shows the machine's peak
+
+
+_FULL_EFFORT = Effort()
+
+
+def torch_lstm_runs(precision: Precision) -> bool:
+    """Whether torch's LSTM works on this processor in this precision."""
+    with mixed(torch.device("cpu"), precision):
+        return torch_lstm_runs_in_this_precision()
+
+
 def measure(
-    models: Sequence[ModelConfig], training: TrainingConfig, precision: Precision, threads: int | None
+    models: Sequence[ModelConfig],
+    training: TrainingConfig,
+    precision: Precision,
+    threads: int | None,
+    *,
+    effort: Effort = _FULL_EFFORT,
+    lstm_runs: Callable[[Precision], bool] = torch_lstm_runs,
 ) -> Iterator[Result]:
     """Measure the machine, how fast each network trains, and how fast the LSTMs among them write.
 
@@ -112,13 +134,16 @@ def measure(
         training: batch size and chunk length; nothing is dropped, since the bare loops drop nothing.
         precision: of the products in training; auto: the one in which a large product is faster.
         threads: how many to use; None: as many as torch would use.
+        effort: how often and how long everything is measured.
+        lstm_runs: whether torch's LSTM works in a precision. Where it does not, no bare loop trains with it, and the
+            bare loops sample in float32.
     """
-    keep_freed_memory()
     torch.set_num_threads(threads or torch.get_num_threads())
     fast = bfloat16_is_fast()
     kinds = [Precision.FLOAT32, *([Precision.BFLOAT16] if fast else [])] if precision is Precision.AUTO else [precision]
-    peaks = {kind: _product_peak(kind) for kind in kinds}
+    peaks = {kind: _product_peak(kind, effort) for kind in kinds}
     precision = max(peaks, key=peaks.__getitem__)
+    runs = lstm_runs(precision)
     yield Machine(_processor(), torch.get_num_threads(), precision, fast, peaks[precision])
     with ProcessPoolExecutor(
         1,
@@ -127,9 +152,10 @@ def measure(
         initargs=(torch.get_num_threads(),),
     ) as bare:
         for model in models:
-            yield _training_speed(model, training, precision, peaks[precision], bare)
+            layer = _bare_layer(model, runs)
+            yield _training_speed(model, layer, training, precision, peaks[precision], bare, effort)
         for model, samples in _sampled(models):
-            yield _sampling_speed(model, samples, precision, bare)
+            yield _sampling_speed(model, samples, precision if runs else Precision.FLOAT32, bare, effort)
 
 
 def result_count(models: Sequence[ModelConfig]) -> int:
@@ -157,38 +183,48 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _product_peak(precision: Precision) -> float:
+def _product_peak(precision: Precision, effort: Effort) -> float:
     """Billions of operations per second in a product of matrices: the best of larger and larger ones.
 
     It ends at a size that takes long: a precision without fast hardware is not faster in larger products.
     """
     kind, best = torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32, 0.0
-    for size in _PEAK_SIZES:
+    for size in effort.peak_sizes:
         factor = torch.ones(size, size, dtype=kind)
-        seconds = min(_seconds(partial(torch.mm, factor, factor)) for _ in range(_FEWEST_ROUNDS))
+        seconds = min(_seconds(partial(torch.mm, factor, factor), effort) for _ in range(_FEWEST_ROUNDS))
         best = max(best, 2 * size**3 / seconds / 1e9)
         if seconds > _PEAK_SECONDS:
             break
     return best
 
 
+def _bare_layer(model: ModelConfig, lstm_runs: bool) -> type[nn.RNNBase] | None:
+    """The layer of torch that a network is compared to; None: torch has no such layer that works here."""
+    if model.reset is Reset.BEFORE or (model.cell is CellKind.LSTM and not lstm_runs):
+        return None
+    return _BARE.get(model.cell)
+
+
 def _training_speed(
-    model: ModelConfig, training: TrainingConfig, precision: Precision, peak: float, bare: ProcessPoolExecutor
+    model: ModelConfig,
+    layer: type[nn.RNNBase] | None,
+    training: TrainingConfig,
+    precision: Precision,
+    peak: float,
+    bare: ProcessPoolExecutor,
+    effort: Effort,
 ) -> TrainingSpeed:
-    """Measure training steps of one network, and of its bare twin in turns."""
+    """Measure training steps of one network, in turns with the bare loop over torch's layer."""
     training = replace(training, dropout=0.0, weight_drop=0.0, state_reset=0.0)
     network = build_network(model, VOCAB_SIZE)
     step = _our_step(network, training, precision)
-    layer = None if model.reset is Reset.BEFORE else _BARE.get(model.cell)
-    if layer is nn.LSTM and not _torch_lstm_runs(precision):
-        layer = None
     ours, theirs = [], []
-    for _ in _rounds():
-        ours.append(_seconds(step))
+    for _ in _rounds(effort.rounds):
+        ours.append(_seconds(step, effort))
         if layer is not None:
-            theirs.append(bare.submit(_bare_training_seconds, layer, model, training, precision).result())
+            theirs.append(bare.submit(_bare_training_seconds, layer, model, training, precision, effort).result())
     symbols = training.batch_size * training.chunk_length
-    gigaflops = _FLOPS_PER_WEIGHT * _weights_per_symbol(network) * symbols / statistics.median(ours) / 1e9
+    gigaflops = _FLOPS_PER_WEIGHT * weights_per_symbol(network) * symbols / statistics.median(ours) / 1e9
     return TrainingSpeed(
         network=str(network),
         characters_per_second=symbols / statistics.median(ours),
@@ -199,48 +235,44 @@ def _training_speed(
     )
 
 
-def _sampling_speed(model: ModelConfig, samples: int, precision: Precision, bare: ProcessPoolExecutor) -> SamplingSpeed:
-    """Measure how fast a network writes, in turns with the bare loops."""
+def _sampling_speed(
+    model: ModelConfig, samples: int, precision: Precision, bare: ProcessPoolExecutor, effort: Effort
+) -> SamplingSpeed:
+    """Measure how fast a network writes, in turns with the bare loops; nn.LSTM computes in the given precision."""
     network = build_network(model, VOCAB_SIZE)
     engine = NumpyEngine(network, initialize(network, np.random.default_rng(0)))
     begun = read_text(engine, np.zeros(1, np.int64), engine.initial_state(1)).repeated(samples)
     history = History(np.zeros(0, np.int64), samples, length=0)
     endless = draw_symbols(engine, begun, history, [temperature(SamplingConfig.temperature)], length=-1, seed=0)
     ours, whole, cells = [], [], []
-    for _ in _rounds():
-        ours.append(_seconds(lambda: list(islice(endless, samples))))
-        whole.append(bare.submit(_bare_sampling_seconds, False, model, samples, precision).result())
-        cells.append(bare.submit(_bare_sampling_seconds, True, model, samples, precision).result())
+    for _ in _rounds(effort.rounds):
+        ours.append(_seconds(lambda: list(islice(endless, samples)), effort))
+        whole.append(bare.submit(_bare_sampling_seconds, False, model, samples, precision, effort).result())
+        cells.append(bare.submit(_bare_sampling_seconds, True, model, samples, Precision.FLOAT32, effort).result())
     ours_speed, whole_speed, cell_speed = (samples / statistics.median(seconds) for seconds in (ours, whole, cells))
     ratio = ours_speed / max(whole_speed, cell_speed)
     return SamplingSpeed(str(network), samples, ours_speed, whole_speed, cell_speed, ratio)
 
 
-def _torch_lstm_runs(precision: Precision) -> bool:
-    """Whether torch's LSTM works on this processor in this precision."""
-    with mixed(torch.device("cpu"), precision):
-        return torch_lstm_runs_in_this_precision()
-
-
-def _weights_per_symbol(network: Network) -> int:
+def weights_per_symbol(network: Network) -> int:
     """How many weights are multiplied for each symbol: those of all matrices but the embedding, which is looked up."""
     return sum(math.prod(shape) for name, shape in network.shapes().items() if len(shape) > 1 and name != "embedding")
 
 
-def _rounds() -> Iterator[int]:
-    """The numbers of the rounds of a row: five, or fewer on a machine where they take long."""
+def _rounds(rounds: int) -> Iterator[int]:
+    """The numbers of the rounds of a row: fewer than wanted on a machine where they take long."""
     begun = time.perf_counter()
-    for number in range(_ROUNDS):
+    for number in range(rounds):
         if number >= _FEWEST_ROUNDS and time.perf_counter() - begun > _ROW_SECONDS:
             break
         yield number
 
 
-def _seconds(step: Callable[[], Any]) -> float:
+def _seconds(step: Callable[[], Any], effort: Effort) -> float:
     """Seconds that a step takes: the mean over a round, after one step to warm up."""
     step()
     begun, steps = time.perf_counter(), 0
-    while steps == 0 or time.perf_counter() - begun < _ROUND_SECONDS:
+    while steps == 0 or time.perf_counter() - begun < effort.round_seconds:
         step()
         steps += 1
     return (time.perf_counter() - begun) / steps
@@ -280,7 +312,7 @@ class _Bare(nn.Module):
 
 
 def _bare_training_seconds(
-    layer: type[nn.RNNBase], model: ModelConfig, training: TrainingConfig, precision: Precision
+    layer: type[nn.RNNBase], model: ModelConfig, training: TrainingConfig, precision: Precision, effort: Effort
 ) -> float:
     """Seconds that a step of the bare loop takes: carried state, clipped gradients, AdamW."""
     network = _Bare(layer, model)
@@ -302,10 +334,12 @@ def _bare_training_seconds(
         state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
         loss.item()
 
-    return _seconds(step)
+    return _seconds(step, effort)
 
 
-def _bare_sampling_seconds(cells: bool, model: ModelConfig, samples: int, precision: Precision) -> float:
+def _bare_sampling_seconds(
+    cells: bool, model: ModelConfig, samples: int, precision: Precision, effort: Effort
+) -> float:
     """Seconds that a character of every sample takes in the usual loop: one call of the layers for each character."""
     embedding, head = nn.Embedding(VOCAB_SIZE, model.embedding_size), nn.Linear(model.hidden_size, VOCAB_SIZE)
     layers = nn.LSTM(model.embedding_size, model.hidden_size, model.num_layers, batch_first=True)
@@ -326,7 +360,5 @@ def _bare_sampling_seconds(cells: bool, model: ModelConfig, samples: int, precis
         probabilities = torch.softmax(head(outputs).float() / 0.8, dim=-1)
         ids = torch.multinomial(probabilities, 1)[:, 0]
 
-    if cells or not _torch_lstm_runs(precision):
-        precision = Precision.FLOAT32
     with torch.no_grad(), mixed(torch.device("cpu"), precision):
-        return _seconds(step)
+        return _seconds(step, effort)

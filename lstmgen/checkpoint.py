@@ -3,13 +3,12 @@
 The file describes itself in JSON, in its metadata; nothing in it can run code. Everything that a file claims is checked
 before it is used, because the file may come from a stranger, or be incomplete.
 
-Knows: the file format, safe writing, and where runs are. Does not know: torch, or what the extra tensors of a
-resumable checkpoint mean (`training.resumption` does).
+Knows: the file format, and where runs are. Does not know: torch, or what the extra tensors of a resumable checkpoint
+mean (`training.resumption` does).
 """
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,16 +20,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from lstmgen.config import ModelConfig, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
+from lstmgen.config import ModelConfig, from_mapping, to_mapping
 from lstmgen.errors import CheckpointError, ConfigError
+from lstmgen.files import replace_file
 from lstmgen.network.architecture import Network, build_network
+from lstmgen.record import TrainingRecord
 from lstmgen.text.vocabulary import Vocabulary
 
 RUNS_FOLDER = Path("checkpoints")
 BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.jsonl"
 FORMAT = 1
-HELD_OUT = "the held-out text"
-"""The name in `TrainingRecord.adapted_to` of the part of the model's own text that was held out from training."""
 
 _METADATA_KEY = "lstmgen"  # one key, so that the same content is the same bytes
 _EXTRA_PREFIX = "resume/"
@@ -40,37 +39,6 @@ _LARGEST_WEIGHT = 1e6
 
 FloatArray = NDArray[np.float32]
 AnyArray = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """How a checkpoint was made: enough to cite it, to find its held-out text again and to resume training."""
-
-    text: TextConfig
-    text_sha256: str
-    text_symbols: int
-    training: TrainingConfig
-    precision: Precision  # the one that was used; `training.precision` is the one that was asked for
-    device: str
-    threads: int
-    epoch: int = 0
-    chunk: int = 0  # the number of chunks of this epoch that have been read
-    step: int = 0
-    symbols_read: int = 0
-    seconds: float = 0.0  # of all sessions, from the start of each command, loading and evaluations included
-    progress: float = 0.0  # the fraction of the budget that is used up
-    validation_nats: float | None = None  # of these weights
-    best_nats: float | None = None  # of the run so far
-    best_step: int = 0  # the step of `best_nats`
-    best_progress: float = 0.0
-    validation_chunks: int | None = None  # the number of chunks that an evaluation in training reads
-    versions: dict[str, str] = field(default_factory=dict)
-    adapted_to: tuple[str, ...] = ()  # texts that it learned from while it was evaluated, or HELD_OUT
-
-    def __post_init__(self) -> None:
-        counts = (self.text_symbols, self.threads - 1, self.epoch, self.chunk, self.step, self.symbols_read)
-        if min(counts) < 0 or self.threads > 4096 or not (0 <= self.seconds < 1e12 and 0 <= self.progress <= 1):
-            raise ConfigError("its training record holds numbers that training cannot give")
 
 
 @dataclass(frozen=True)
@@ -114,7 +82,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "format": FORMAT,
         "model": to_mapping(checkpoint.model),
         "vocabulary": checkpoint.vocabulary.to_mapping(),
-        "record": to_mapping(checkpoint.record),
+        "record": checkpoint.record.to_mapping(),
     }
     tensors: dict[str, AnyArray] = dict(checkpoint.weights)
     tensors |= {_EXTRA_PREFIX + name: array for name, array in checkpoint.extra.items()}
@@ -123,31 +91,11 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         {_METADATA_KEY: json.dumps(about, sort_keys=True)},
     )
     try:
-        _replace(path, content)
+        replace_file(path, content)
     except OSError as error:
         raise CheckpointError(
             f"cannot write {path}: {error.strerror}; free some space, or check the permissions"
         ) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write to a file beside the path, flush it to the disk, then rename it to the path."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # so that the rename survives a power cut, on systems that can open folders
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -195,7 +143,7 @@ def _assemble(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> Chec
     if problem := _problem_with(weights, build_network(model, len(vocabulary))):
         raise CheckpointError(f"{problem}; the file is damaged")
     extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in tensors.items() if name not in weights}
-    return Checkpoint(model, vocabulary, weights, from_mapping(TrainingRecord, about["record"]), extra)
+    return Checkpoint(model, vocabulary, weights, TrainingRecord.from_mapping(about["record"]), extra)
 
 
 def _problem_with(weights: Mapping[str, AnyArray], network: Network) -> str | None:
@@ -256,20 +204,20 @@ def list_runs() -> list[Path]:
     return sorted(runs, key=lambda run: (max(file.stat().st_mtime for file in run.glob("*.safetensors")), run.name))
 
 
-def run_folder(name: str, option: str) -> Path:
-    """The folder of a run of this name; raises ConfigError, naming the option, if it is not a valid name."""
+def run_folder(name: str, setting: str) -> Path:
+    """The folder of a run of this name; raises ConfigError, naming the setting, if it is not a valid name."""
     if not re.fullmatch(r"\w[\w.+-]*", name) or len(name) > LONGEST_NAME:
         shown = name[:LONGEST_NAME] or "(an empty name)"
         remedy = f"give a short name of letters, digits, - and _; the run goes to {RUNS_FOLDER / 'NAME'}"
-        raise ConfigError(f"{option} {shown}: {remedy}")
+        raise ConfigError(setting, shown, remedy)
     return RUNS_FOLDER / name
 
 
-def new_run_folder(name: str, option: str) -> Path:
-    """The folder of a new run; raises ConfigError, naming the option, if the name is not valid or the run exists."""
-    folder = run_folder(name, option)
+def new_run_folder(name: str, setting: str) -> Path:
+    """The folder of a new run; raises ConfigError, naming the setting, if the name is not valid or the run exists."""
+    folder = run_folder(name, setting)
     if folder.exists():
-        raise ConfigError(f"{option} {name}: {folder} exists, and is not overwritten; give another name")
+        raise ConfigError(setting, name, f"{folder} exists, and is not overwritten; give another name")
     return folder
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmgen.checkpoint import Checkpoint, TrainingRecord, find_checkpoint, load_checkpoint
+from lstmgen.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from lstmgen.config import ModelConfig, NoveltyConfig, OnUnknown, SamplingConfig, TextConfig
 from lstmgen.errors import ConfigError
 from lstmgen.evaluation.characters import CharacterScore, score_characters
@@ -29,6 +29,7 @@ from lstmgen.generation.filters import Batch, build_filters
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Drawn, Ended, collect, draw_symbols
 from lstmgen.generation.saved_state import PromptState
+from lstmgen.record import TrainingRecord
 from lstmgen.text.streams import Chunk, first_block, lines_in_order, stream_of_blocks, whole_lines
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
@@ -14,10 +15,11 @@ from typing import Any, NoReturn
 import pytest
 
 import lstmgen
-from lstmgen.checkpoint import BEST, LOG, Checkpoint, TrainingRecord, save_checkpoint
+from lstmgen.checkpoint import BEST, LOG, Checkpoint, save_checkpoint
 from lstmgen.cli.app import main
 from lstmgen.config import ModelConfig, Precision, TextConfig, TrainingConfig, VocabularyKind
 from lstmgen.network.architecture import build_network
+from lstmgen.record import TrainingRecord
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import Vocabulary
 from tests.conftest import random_weights, single
@@ -99,14 +101,18 @@ def usage_error(*arguments: object) -> str:
 
 
 def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
-    """Start a command in a process of its own."""
-    return subprocess.Popen(
+    """Start a command in a process of its own. It is killed after two minutes: no test waits forever."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "lstmgen", *map(str, arguments)],
         stdout=options.pop("stdout", subprocess.PIPE),
         stderr=subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(lstmgen.__file__).parent.parent)},
         **options,
     )
+    watchdog = threading.Timer(120, process.kill)
+    watchdog.daemon = True  # the tests may end before it
+    watchdog.start()
+    return process
 
 
 def untrained_checkpoint(vocabulary: Vocabulary, *, lines: bool = False, **model: Any) -> Checkpoint:

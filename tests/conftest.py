@@ -1,12 +1,14 @@
 """What several tests share: networks of every kind with random weights, and a small trained run."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lstmgen import benchmark
 from lstmgen.config import CellKind, ModelConfig, Peephole, Reset
 from lstmgen.network.architecture import Network, build_network
 
@@ -70,3 +72,10 @@ def in_trained_folder(trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Work in the folder with the trained run; a test must not change that run."""
     monkeypatch.chdir(trained_folder)
     return trained_folder
+
+
+@pytest.fixture
+def short_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `lstmgen bench` measure everything once; the numbers mean nothing then."""
+    short = partial(benchmark.measure, effort=benchmark.Effort(rounds=1, round_seconds=0.0, peak_sizes=(64,)))
+    monkeypatch.setattr(benchmark, "measure", short)

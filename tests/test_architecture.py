@@ -1,6 +1,7 @@
 """The folders are layers: imports point down, and torch stays out where it must."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,9 @@ import lstmgen
 PACKAGE = Path(lstmgen.__file__).parent
 
 LAYERS = [
-    {"errors"},
+    {"errors", "files"},
     {"config"},
-    {"text", "cells"},
+    {"text", "cells", "record"},
     {"network"},
     {"checkpoint"},
     {"generation"},
@@ -100,6 +101,16 @@ def test_the_core_neither_prints_nor_reads_arguments() -> None:
         }
         assert not calls & {"print", "input"}, name
         assert not {"typer", "rich", "tqdm"} & {target.split(".")[0] for target in imported(tree)}, name
+
+
+def test_messages_of_the_core_name_settings_and_no_options() -> None:
+    for name, tree in modules():
+        if name.startswith("cli/") or name == "config.py":  # there a field says how its option is called
+            continue
+        documentation = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = {node for node in ast.walk(tree) if isinstance(node, ast.Constant)} - documentation
+        for text in texts:
+            assert not re.search(r"(^|[^\w-])--[a-z]", str(text.value)), f"{name}: {text.value!r}"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from lstmgen.config import VocabularyKind
-from lstmgen.evaluation import baselines as module
-from lstmgen.evaluation.baselines import Baseline, BaselineKind, baselines
+from lstmgen.evaluation.baselines import Baseline, BaselineKind, baselines, bz2_added_bytes, in_random_order
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.evaluation.ngram import Alphabet, NgramCounter, NgramModel, fit, models
 from lstmgen.evaluation.score import Score, add_up, predict
@@ -29,20 +28,15 @@ MODELS = {lines: LanguageModel(untrained_checkpoint(LETTERS, lines=lines)) for l
 COMPRESSORS = ("bz2", "xz", "gzip")
 
 
-@pytest.fixture
-def any_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let compressors pack texts that are shorter than they usually are given."""
-    monkeypatch.setattr(module, "_MIN_COMPRESSED", 0)
-
-
-def all_of(training: str, text: str, *, lines: bool = False) -> dict[str, Baseline]:
-    found = baselines(LETTERS.encode(training), LETTERS.encode(text), LETTERS, lines=lines)
+def all_of(training: str, text: str, *, lines: bool = False, **limits: int) -> dict[str, Baseline]:
+    found = baselines(LETTERS.encode(training), LETTERS.encode(text), LETTERS, lines=lines, **limits)
     return {baseline.name: baseline for baseline in found}
 
 
-def of_bytes(training: Ids, text: Ids) -> dict[str, float]:
+def of_bytes(training: Ids, text: Ids, **limits: int) -> dict[str, float]:
     """Bits per byte."""
-    return {baseline.name: baseline.bits_per_character for baseline in baselines(training, text, BYTES, lines=False)}
+    found = baselines(training, text, BYTES, lines=False, **limits)
+    return {baseline.name: baseline.bits_per_character for baseline in found}
 
 
 def random_bytes(count: int, seed: int = 0) -> Ids:
@@ -67,25 +61,23 @@ def as_read(text: str) -> str:
     return "\n" + "".join(line + "\n" for line in text.split("\n") if line)
 
 
-@pytest.mark.usefixtures("any_length")
 def test_the_best_informed_baselines_come_first() -> None:
-    found = all_of(TRAINING, "abcab")
+    found = all_of(TRAINING, "abcab", min_compressed=0)
     counting = f"{fit(LETTERS.encode(TRAINING), Alphabet(5)).order}-gram model"
     assert list(found) == [counting, *COMPRESSORS, "character frequencies", "uniform, 5 symbols"]
     kinds = [BaselineKind.NGRAMS, *[BaselineKind.COMPRESSOR] * 3, BaselineKind.FREQUENCIES, BaselineKind.UNIFORM]
     assert [baseline.kind for baseline in found.values()] == kinds
     assert [name for name, baseline in found.items() if baseline.blocks] == [counting]
-    assert next(iter(all_of("", "abcab"))) == "bz2"  # nothing to count
+    assert next(iter(all_of("", "abcab", min_compressed=0))) == "bz2"  # nothing to count
 
 
-@pytest.mark.usefixtures("any_length")
 @pytest.mark.parametrize(
     ("text", "lines"), [*((text, True) for text in TEXTS), *((text, False) for text in TEXTS[:-1])]
 )
 def test_each_predicts_the_symbols_that_a_network_predicts(text: str, lines: bool) -> None:
     score, _ = networks_score(text, lines=lines)
     assert score.characters == MODELS[lines].score_ids(LETTERS.encode(text)).characters
-    found = all_of(TRAINING, text, lines=lines)
+    found = all_of(TRAINING, text, lines=lines, min_compressed=0)
     counting, packed = next(iter(found.values())), found["gzip"]
 
     learned, read = (LETTERS.encode(as_read(each) if lines else each) for each in (TRAINING, text))
@@ -111,19 +103,19 @@ def test_counting_knows_where_in_the_text_its_symbols_stand_as_a_network_does(te
     score, blocks = networks_score(text, lines=lines)
     counting = next(baselines(LETTERS.encode(TRAINING), LETTERS.encode(text), LETTERS, lines=lines))
     assert counting.blocks is not None
-    assert np.array_equal(counting.blocks._characters, blocks._characters)
-    assert counting.blocks._characters.sum() == score.characters
+    assert np.array_equal(counting.blocks.characters, blocks.characters)
+    assert counting.blocks.characters.sum() == score.characters
     assert counting.nats_per_character == counting.blocks.nats_per_character
 
 
 def test_counting_gives_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "abcab\ncab\nabc" * 30
     whole = next(iter(all_of(TRAINING, text).values()))
-    monkeypatch.setattr("lstmgen.evaluation.ngram._BLOCK", 17)
+    monkeypatch.setattr("lstmgen.evaluation.ngram.BLOCK_SYMBOLS", 17)
     parts = next(iter(all_of(TRAINING, text).values()))
     assert whole.blocks is not None
     assert parts.blocks is not None
-    assert_allclose(parts.blocks._nats, whole.blocks._nats)
+    assert_allclose(parts.blocks.nats, whole.blocks.nats)
 
 
 def test_frequencies_by_hand() -> None:
@@ -151,11 +143,10 @@ def test_noise_costs_all_its_bits() -> None:
         assert found[name] == pytest.approx(8, rel=0.02)
 
 
-@pytest.mark.usefixtures("any_length")
 def test_a_compressor_begins_with_what_it_learned_from_the_training_text() -> None:
     training = np.frombuffer(b"the fox saw the grapes, and the fox leapt. " * 50, np.uint8)
     text = np.frombuffer(b"the grapes saw the fox leapt. ", np.uint8)
-    knowing, ignorant = of_bytes(training, text), of_bytes(training[:0], text)
+    knowing, ignorant = (of_bytes(known, text, min_compressed=0) for known in (training, training[:0]))
     for name in COMPRESSORS:
         assert 0 <= knowing[name] < 0.5 * ignorant[name]
     both, alone = (len(bz2.compress(part.tobytes())) for part in (np.concatenate([training, text]), training))
@@ -163,25 +154,22 @@ def test_a_compressor_begins_with_what_it_learned_from_the_training_text() -> No
 
 
 @pytest.mark.parametrize("piece", [1, 7, 300])
-def test_a_text_in_pieces_is_packed_as_the_whole(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_in_pieces_is_packed_as_the_whole(piece: int) -> None:
     generator = np.random.default_rng(0)
     training, text = (generator.geometric(0.1, count).clip(0, 255).astype(np.uint8) for count in (3000, 700))
-    whole = of_bytes(training, text)
-    monkeypatch.setattr(module, "_PIECE", piece)
-    assert of_bytes(training, text) == whole
+    whole = of_bytes(training, text, min_compressed=0)
+    assert of_bytes(training, text, min_compressed=0, piece=piece) == whole
+    assert set(whole) > set(COMPRESSORS)
 
 
-@pytest.mark.usefixtures("any_length")
-def test_bz2_is_given_the_end_of_the_training_text_that_fits_beside_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    training, text = random_bytes(3000), random_bytes(500, seed=1)
-    monkeypatch.setattr(module, "_BZ2_BLOCK", 1500)
-    expected = of_bytes(training[-1000:], text)["bz2"]
-    assert of_bytes(training, text)["bz2"] == expected
+def test_bz2_is_given_the_end_of_the_training_text_that_fits_beside_the_text() -> None:
+    training, text = random_bytes(3000).tobytes(), random_bytes(500, seed=1).tobytes()
+    expected = bz2_added_bytes(training[-1000:], [text])
+    assert bz2_added_bytes(training, [text], block=1500) == expected
 
 
-@pytest.mark.usefixtures("any_length")
 def test_characters_of_several_bytes_are_packed_as_utf_8() -> None:
-    found = all_of("é" * 40 + "a", "ééééa")
+    found = all_of("é" * 40 + "a", "ééééa", min_compressed=0)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=("é" * 40 + "a").encode())
     size = len(packer.compress("ééééa".encode()) + packer.flush())
     assert found["gzip"].bits_per_character == pytest.approx(8 * size / 4)
@@ -237,9 +225,7 @@ def test_a_sorted_list_and_the_same_list_shuffled_have_the_same_baselines() -> N
 @settings(deadline=None, max_examples=60)
 def test_a_list_in_random_order_has_the_same_lines(pieces: list[str], seed: int) -> None:
     read = as_read("\n".join(pieces))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_LINES_AT_ONCE", 3)
-        shuffled = LETTERS.decode(module._in_random_order(LETTERS.encode(read), 0, seed))
+    shuffled = LETTERS.decode(in_random_order(LETTERS.encode(read), 0, seed, at_once=3))
     assert shuffled[0] == "\n"
     assert sorted(shuffled.split("\n")) == sorted(read.split("\n"))
     assert len(shuffled) == len(read)

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from lstmgen.checkpoint import (
     BEST,
     LAST,
     Checkpoint,
-    TrainingRecord,
     find_checkpoint,
     list_runs,
     load_checkpoint,
@@ -37,6 +37,7 @@ from lstmgen.config import (
 from lstmgen.errors import CheckpointError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
+from lstmgen.record import Position, TrainingRecord
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
 
@@ -53,7 +54,7 @@ def some_checkpoint(**model: Any) -> Checkpoint:
         precision=Precision.FLOAT32,
         device="cpu",
         threads=1,
-        step=5,
+        position=Position(epoch=1, chunk=3, step=5, symbols_read=640, progress=0.4, best_nats=1.25, best_step=5),
         validation_nats=1.25,
         versions={"torch": "1"},
     )
@@ -131,6 +132,72 @@ def test_a_run_is_found_by_name_folder_and_file_and_the_newest_by_nothing(
     assert find_checkpoint("checkpoints/old/" + LAST) == Path("checkpoints", "old", LAST)
     with pytest.raises(CheckpointError, match=r"lost: no such run.*new, old"):
         find_checkpoint("lost")
+
+
+OLDER_RECORD = {
+    "text": {
+        "sources": ["a.txt"],
+        "encoding": "utf-8",
+        "vocabulary": "characters",
+        "lines": False,
+        "validation": 0.1,
+        "held_out_seed": None,
+    },
+    "text_sha256": "0" * 64,
+    "text_symbols": 123,
+    "training": to_mapping(TrainingConfig()),
+    "precision": "float32",
+    "device": "cpu",
+    "threads": 2,
+    "epoch": 3,
+    "chunk": 4,
+    "step": 50,
+    "symbols_read": 6000,
+    "seconds": 7.5,
+    "progress": 0.25,
+    "validation_nats": 1.5,
+    "best_nats": 1.4,
+    "best_step": 40,
+    "best_progress": 0.2,
+    "validation_chunks": 8,
+    "versions": {"torch": "2"},
+    "adapted_to": [],
+}
+"""What the first version of this format wrote: one flat object."""
+
+
+def test_a_checkpoint_of_an_older_version_is_read_and_written_byte_for_byte(tmp_path: Path) -> None:
+    checkpoint = some_checkpoint()
+    about = {
+        "format": 1,
+        "model": to_mapping(checkpoint.model),
+        "vocabulary": checkpoint.vocabulary.to_mapping(),
+        "record": OLDER_RECORD,
+    }
+    save_file(checkpoint.weights, tmp_path / "older", {"lstmgen": json.dumps(about, sort_keys=True)})
+    loaded = load_checkpoint(tmp_path / "older")
+    assert loaded.record.position == Position(3, 4, 50, 6000, 0.25, 1.4, 40, 0.2)
+    assert (loaded.record.text.sources, loaded.record.seconds, loaded.record.validation_chunks) == (("a.txt",), 7.5, 8)
+    save_checkpoint(loaded, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "older").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": -1},
+        {"progress": 2.0},
+        {"progress": float("nan")},
+        {"threads": 0},
+        {"seconds": -1.0},
+        {"step": "5"},
+        {"position": {"step": 5}, "unknown": 1},
+        {"best_nats": [1.0]},
+    ],
+)
+def test_a_record_that_training_cannot_have_written_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError):
+        TrainingRecord.from_mapping({**OLDER_RECORD, **change})
 
 
 def test_the_fingerprint_of_a_network_that_older_versions_know_stays_the_same() -> None:

@@ -3,20 +3,14 @@
 import pytest
 
 from lstmgen import benchmark
-from lstmgen.config import CellKind, ModelConfig, Precision
+from lstmgen.benchmark import Machine, SamplingSpeed, TrainingSpeed, weights_per_symbol
+from lstmgen.config import CellKind, ModelConfig, Precision, TrainingConfig
 from lstmgen.network.architecture import build_network
 from tests.command_line import done
 
 SIZES = {"--hidden-size": 8, "--layers": 1, "--batch-size": 2, "--chunk-length": 4, "--threads": 1}
 TINY = [*(part for option in SIZES.items() for part in option), "--precision", "float32"]
-
-
-@pytest.fixture(autouse=True)
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A round of each; the numbers mean nothing then."""
-    monkeypatch.setattr(benchmark, "_ROUNDS", 1)
-    monkeypatch.setattr(benchmark, "_ROUND_SECONDS", 0.0)
-    monkeypatch.setattr(benchmark, "_PEAK_SIZES", (64,))
+pytestmark = pytest.mark.usefixtures("short_benchmark")
 
 
 def test_json_has_a_line_for_each_measure() -> None:
@@ -51,12 +45,17 @@ def test_the_tables_name_the_machine_and_every_network_asked_for() -> None:
 def test_operations_are_counted_in_the_products_with_weights() -> None:
     model = ModelConfig(cell=CellKind.LSTM, hidden_size=5, num_layers=2, embedding_size=3)
     first, second, head = 4 * 5 * (3 + 5), 4 * 5 * (5 + 5), 7 * 5
-    assert benchmark._weights_per_symbol(build_network(model, 7)) == first + second + head
+    assert weights_per_symbol(build_network(model, 7)) == first + second + head
 
 
-def test_bfloat16_is_measured_where_torch_has_no_such_lstm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "_torch_lstm_runs", lambda precision: precision is Precision.FLOAT32)
-    _, *rows = done("bench", "--json", "--cell", "lstm", *TINY[:-1], "bfloat16").json_lines
-    trained, *sampled = rows
-    assert trained["bare_characters_per_second"] is None
-    assert len(sampled) == 2
+def test_bfloat16_is_measured_where_torch_has_no_such_lstm() -> None:
+    model = ModelConfig(cell=CellKind.LSTM, hidden_size=8, num_layers=1)
+    training = TrainingConfig(batch_size=2, chunk_length=4)
+    runs = {Precision.FLOAT32: True, Precision.BFLOAT16: False}
+    found = benchmark.measure([model], training, Precision.BFLOAT16, threads=1, lstm_runs=runs.__getitem__)
+    machine, trained, *sampled = found
+    assert isinstance(machine, Machine)
+    assert machine.precision is Precision.BFLOAT16
+    assert isinstance(trained, TrainingSpeed)
+    assert trained.bare_characters_per_second is None
+    assert [type(speed) for speed in sampled] == [SamplingSpeed] * 2

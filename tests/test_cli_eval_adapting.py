@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmgen.checkpoint import BEST, HELD_OUT, load_checkpoint
+from lstmgen.checkpoint import BEST, load_checkpoint
 from lstmgen.config import DynamicConfig
 from lstmgen.evaluation.dynamic import AdaptingModel
 from lstmgen.evaluation.novelty import Copying, compare_copying
 from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.evaluation.score import add_up
 from lstmgen.language_model import LanguageModel, load
+from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import SplitText
 from lstmgen.text.vocabulary import Ids
 from tests.command_line import controls, done, evaluated, files_below, problem, run_of_text, usage_error

@@ -93,7 +93,7 @@ def test_runs_are_listed_newest_last_and_a_damaged_one_is_skipped_with_a_note() 
 def test_a_run_is_listed_with_what_it_learned() -> None:
     (found,) = done("runs", "--json").json_lines
     assert (found["run"], found["step"], found["text"]) == ("fable", 60, ["fable.txt"])
-    assert found["validation_nats"] == load_checkpoint(Path(found["checkpoint"])).record.best_nats
+    assert found["validation_nats"] == load_checkpoint(Path(found["checkpoint"])).record.position.best_nats
     assert found["parameters"] == load("fable").engine.network.parameter_count()
 
 

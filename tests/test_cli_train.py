@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from lstmgen.checkpoint import load_checkpoint
+from lstmgen.errors import TrainingError
 from lstmgen.language_model import load
+from lstmgen.training.trainer import Trainer
 from tests.command_line import controls, done, files_below, problem, start, usage_error
 from tests.conftest import FABLE
 
@@ -52,7 +54,7 @@ def test_training_writes_to_stderr_and_makes_a_run() -> None:
     assert "lstmgen sample small" in ran.err
     assert "validation" in ran.err
     assert set(files_below(Path("checkpoints/small"))) == {"best.safetensors", "last.safetensors", "log.jsonl"}
-    assert load_checkpoint(Path("checkpoints/small/last.safetensors")).record.step == 12
+    assert load_checkpoint(Path("checkpoints/small/last.safetensors")).record.position.step == 12
     assert len(done("sample", "small", "-n", 20, "--seed", 1).text) == 20
 
 
@@ -312,6 +314,18 @@ def test_lines_need_lines() -> None:
     assert "--lines" in problem("train", "one.txt", "--lines", "--steps", 1, *SMALL)
 
 
+def test_training_that_fails_before_its_first_save_leaves_no_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TrainingError("the loss is not a number")
+
+    before = set(folder.rglob("*"))
+    monkeypatch.setattr(Trainer, "step", fail)
+    assert "not a number" in problem("train", "fable.txt", "--steps", 5, "--threads", 1, "-q", *SMALL)
+    assert set(folder.rglob("*")) == before
+
+
 # Texts of every kind
 
 
@@ -330,7 +344,7 @@ def test_a_model_of_bytes_is_trained_and_listed_per_byte(terminal: bool) -> None
     shown = done("train", "fable.txt", *byte_run, *SMALL, terminal=terminal).err
     assert re.search(r" bytes/s, validation \d\.\d{4} nats per byte\n", shown)
     assert "char" not in shown
-    best = f"{load('octets').record.best_nats:.4f}"
+    best = f"{load('octets').record.position.best_nats:.4f}"
     about = done("info", "octets").text
     assert f"validation       {best} nats per byte\n" in about
     assert f"best of the run  {best} nats per byte\n" in about
@@ -379,14 +393,14 @@ def test_training_from_standard_input_in_a_process_of_its_own() -> None:
 def test_an_interrupted_run_is_saved_and_goes_on(number: signal.Signals, code: int, folder: Path) -> None:
     process = start("train", "fable.txt", "--run", "stopped", "--time", "1h", "--every", 5, *SMALL)
     assert process.stderr is not None
-    assert any(b"step 5 " in line for line in process.stderr)
+    assert any(b"step 5 " in line for line in process.stderr), "the process ended before step 5"
     process.send_signal(number)
     out, message = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, b"")
     assert b"lstmgen train --resume stopped" in message
     assert b"Traceback" not in message
 
-    step = load_checkpoint(folder / "checkpoints" / "stopped" / "last.safetensors").record.step
+    step = load_checkpoint(folder / "checkpoints" / "stopped" / "last.safetensors").record.position.step
     assert f"stopped at step {step:,}," in message.decode("utf-8")
     assert done("sample", "stopped", "-n", 5, "--seed", 1).text
     events = events_of("--resume", "stopped", "--steps", step + 3)
@@ -404,7 +418,7 @@ def test_a_run_that_used_up_its_budget_says_so_and_is_left_alone(fable_run: Path
 def test_a_larger_budget_goes_on_with_a_run(fable_run: Path) -> None:
     events = events_of("--resume", "fable", "--steps", 64)
     assert events[-1]["step"] == 64
-    assert load_checkpoint(fable_run / "last.safetensors").record.step == 64
+    assert load_checkpoint(fable_run / "last.safetensors").record.position.step == 64
     assert events_of("--resume", fable_run, "--steps", 66)[-1]["step"] == 66
 
 
@@ -445,7 +459,7 @@ def test_a_run_from_standard_input_goes_on_when_the_text_is_piped_in_again() -> 
     line = problem("train", "--resume", "piped", "--steps", 3)
     assert "lstmgen train - --resume piped" in line
     done("train", "-", "--resume", "piped", "--steps", 3, stdin=text)
-    assert load_checkpoint(Path("checkpoints/piped/last.safetensors")).record.step == 3
+    assert load_checkpoint(Path("checkpoints/piped/last.safetensors")).record.position.step == 3
 
 
 @pytest.mark.usefixtures("folder")
@@ -456,4 +470,4 @@ def test_a_closed_pipe_ends_training_quietly_and_saves() -> None:
     process.stdout.close()
     assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
     process.stderr.close()
-    assert load_checkpoint(Path("checkpoints/unread/last.safetensors")).record.step > 0
+    assert load_checkpoint(Path("checkpoints/unread/last.safetensors")).record.position.step > 0

@@ -164,7 +164,7 @@ def test_a_byte_that_is_not_utf_8_is_named_with_its_offset(mark: bool, before: s
     good = b"\xef\xbb\xbf" * mark + before.encode("utf-8")
     message = problem(good + b"\xff" + after, block_bytes=block)
     assert message.startswith(f"standard input: byte 0xFF at offset {len(good):,} is not utf-8; ")
-    assert "--encoding" in message
+    assert "`encoding`" in message
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -199,7 +199,7 @@ def test_a_file_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["no-such", "", "base64", "rot13", "zlib", "undefined"])
 def test_an_encoding_that_is_not_for_text_is_named(encoding: str) -> None:
-    assert f"--encoding {encoding}" in problem(b"abcd", encoding=encoding)
+    assert f"`encoding` {encoding}" in problem(b"abcd", encoding=encoding)
 
 
 def test_utf_16_without_its_byte_order_mark_is_a_problem() -> None:
@@ -225,7 +225,7 @@ def test_a_compressed_file_that_is_cut_is_a_problem(tmp_path: Path) -> None:
         (b"x", {}, "the text is one character long"),
         (b"xxxxx", {}, "'x' (U+0078 LATIN SMALL LETTER X)"),
         (b"\r\n\r\n", {}, "U+000A"),
-        (b"one line", {"lines": True}, "--lines"),
+        (b"one line", {"lines": True}, "`lines`"),
     ],
 )
 def test_a_text_with_nothing_to_learn_from_is_a_problem(data: bytes, options: dict[str, Any], message: str) -> None:
@@ -308,7 +308,7 @@ def test_the_end_is_held_out_of_whole_lines_if_asked(text: str, fraction: float)
 def test_random_lines_are_held_out_in_the_order_of_the_text(text: str, fraction: float, seed: int, block: int) -> None:
     """Every line is in one part, as often as it stands in the text, however the text is cut into blocks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lstmgen.text.corpus._BLOCK", block)
+        patch.setattr("lstmgen.text.corpus.BLOCK_SYMBOLS", block)
         train, held_out = (part.splitlines(keepends=True) for part in parts(text, fraction, lines=True, seed=seed))
     lines = text.splitlines(keepends=True)
     assert sorted(train + held_out) == sorted(lines)

@@ -13,11 +13,12 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lstmgen.checkpoint import HELD_OUT, Checkpoint
+from lstmgen.checkpoint import Checkpoint
 from lstmgen.config import DynamicConfig, VocabularyKind
 from lstmgen.evaluation.dynamic import AdaptingModel
 from lstmgen.evaluation.score import Predictions, score
 from lstmgen.generation.engine import NumpyEngine
+from lstmgen.record import HELD_OUT, Position
 from lstmgen.text.streams import Chunk, ParallelStreams, every_line, one_stream
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
@@ -209,7 +210,8 @@ def test_a_model_of_lines_begins_each_from_the_initial_state() -> None:
 
 def test_the_adapted_model_has_the_new_weights_and_the_given_one_is_unchanged() -> None:
     checkpoint = replace(network(), extra={"resume": np.zeros(3)})
-    checkpoint = replace(checkpoint, record=replace(checkpoint.record, validation_nats=2.0, best_nats=1.9, step=60))
+    position = Position(best_nats=1.9, step=60)
+    checkpoint = replace(checkpoint, record=replace(checkpoint.record, validation_nats=2.0, position=position))
     before = {name: weight.copy() for name, weight in checkpoint.weights.items()}
     model = AdaptingModel(checkpoint, TRAINING, LEARNING)
     unread = model.adapted("nothing")
@@ -222,7 +224,10 @@ def test_the_adapted_model_has_the_new_weights_and_the_given_one_is_unchanged() 
     assert all(weight.dtype == np.float32 for weight in adapted.weights.values())
     assert (adapted.model, adapted.vocabulary, adapted.extra) == (checkpoint.model, checkpoint.vocabulary, {})
     assert adapted.record == replace(
-        checkpoint.record, validation_nats=None, best_nats=None, adapted_to=("the held-out text",)
+        checkpoint.record,
+        validation_nats=None,
+        position=Position(step=60),
+        adapted_to=("the held-out text",),
     )
     assert checkpoint.record.adapted_to == ()
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 import lstmgen
-from lstmgen.checkpoint import HELD_OUT, load_checkpoint
+from lstmgen.checkpoint import load_checkpoint
 from lstmgen.cli.evaluation_report import evaluation_json
 from lstmgen.config import NoveltyConfig
 from lstmgen.errors import ConfigError, TextError, UnknownCharacterError
 from lstmgen.evaluation.evaluate import NamedText, evaluate_model
 from lstmgen.evaluation.score import Predictions, add_up
 from lstmgen.language_model import LanguageModel
+from lstmgen.record import HELD_OUT
 from tests.command_line import evaluated, run_of_text, untrained_run
 from tests.conftest import FABLE
 
@@ -133,22 +134,22 @@ def test_notes_say_what_was_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choices", "said"),
+    ("choices", "message"),
     [
-        ({"window": 0}, "window 0"),
-        ({"novelty": True, "length": 0}, "length 0"),
-        ({"novelty": True, "temperature": -1}, "temp -1"),
-        ({"novelty": True, "seed": -1}, "seed -1"),
+        ({"window": 0}, "`window` 0"),
+        ({"novelty": True, "length": 0}, "`length` 0"),
+        ({"novelty": True, "temperature": -1}, "`temperature` -1"),
+        ({"novelty": True, "seed": -1}, "`seed` -1"),
     ],
 )
-def test_a_choice_that_cannot_work_is_a_problem(choices: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_a_choice_that_cannot_work_is_a_problem(choices: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         lstmgen.load("fable").evaluate(**choices)
 
 
 def test_windows_are_not_for_a_model_of_lines() -> None:
     untrained_run("names", "abc\n", lines=True)
-    with pytest.raises(ConfigError, match="window 5"):
+    with pytest.raises(ConfigError, match="`window` 5"):
         lstmgen.load("names").evaluate("ab\n", window=5)
 
 

@@ -81,7 +81,7 @@ def test_an_endless_stream_begins_like_a_sample(model: lstmgen.LanguageModel) ->
 
 
 def test_an_endless_sample_is_an_error(model: lstmgen.LanguageModel) -> None:
-    with pytest.raises(ConfigError, match=r"length -1.*stream"):
+    with pytest.raises(ConfigError, match=r"`length` -1.*stream"):
         model.sample(length=-1)
     with pytest.raises(ConfigError, match="length"):
         next(model.stream(length=-2))

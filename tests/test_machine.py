@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,14 +13,14 @@ from lstmgen.config import Budget, Device, ModelConfig, Precision, TrainingConfi
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import Network, build_network
 from lstmgen.text.streams import Chunk
-from lstmgen.training import machine
 from lstmgen.training.machine import (
     Execution,
-    _StepTime,
-    _time_step,
+    StepTime,
+    Trials,
     characters_per_second,
     choose_device,
     choose_execution,
+    time_step,
 )
 from lstmgen.training.trainer import Trainer
 
@@ -31,19 +32,16 @@ Seconds = dict[tuple[Precision, int], float]
 
 
 def chosen(
-    seconds: Seconds, patch: pytest.MonkeyPatch, *, threads: int | None = None, bfloat16: float = 1.5, **config: Any
+    seconds: Seconds, *, threads: int | None = None, bfloat16: float = 1.5, **config: Any
 ) -> tuple[Precision, int]:
     """What is chosen on a machine with two threads where a step takes these seconds; other ways must not be tried."""
 
-    def time_step(_: Network, __: TrainingConfig, execution: Execution, **___: object) -> _StepTime:
-        taken = seconds[execution.precision, execution.threads]
-        return _StepTime(short=taken, whole=taken)
+    def known_time(network: Network, _: TrainingConfig, execution: Execution, **__: object) -> StepTime:
+        taken = seconds[execution.precision, execution.threads] if network is NETWORK else 0.0
+        return StepTime(short=taken, whole=taken)
 
-    patch.setattr(machine, "_time_step", time_step)
-    patch.setattr(machine, "_make_first_step", lambda _: None)
-    patch.setattr(machine, "_bfloat16_speed", lambda: bfloat16)
-    patch.setattr(torch, "get_num_threads", lambda: 2)
-    execution = choose_execution(NETWORK, replace(TRAINING, **config), Device.CPU, threads)
+    trials = Trials(time_step=known_time, bfloat16_speed=lambda: bfloat16, most_threads=lambda: 2)
+    execution = choose_execution(NETWORK, replace(TRAINING, **config), Device.CPU, threads, trials)
     return execution.precision, execution.threads
 
 
@@ -57,35 +55,33 @@ def chosen(
     ],
 )
 def test_the_fastest_way_is_chosen_and_one_thread_only_if_clearly_faster(
-    seconds: Seconds, expected: tuple[Precision, int], monkeypatch: pytest.MonkeyPatch
+    seconds: Seconds, expected: tuple[Precision, int]
 ) -> None:
-    assert chosen(seconds, monkeypatch) == expected
+    assert chosen(seconds) == expected
 
 
-def test_bfloat16_is_not_tried_where_a_small_product_shows_that_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert chosen({(HIGH, 2): 1.2, (HIGH, 1): 2.0}, monkeypatch, bfloat16=0.02) == (HIGH, 2)
+def test_bfloat16_is_not_tried_where_a_small_product_shows_that_it_is_slow() -> None:
+    assert chosen({(HIGH, 2): 1.2, (HIGH, 1): 2.0}, bfloat16=0.02) == (HIGH, 2)
 
 
 @pytest.mark.parametrize("bfloat16", [0.02, 2.0])
 @pytest.mark.parametrize("precision", [LOW, HIGH])
-def test_the_precision_that_was_asked_for_is_taken(
-    precision: Precision, bfloat16: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_precision_that_was_asked_for_is_taken(precision: Precision, bfloat16: float) -> None:
     seconds = {(precision, 2): 1.0, (precision, 1): 2.0}
-    assert chosen(seconds, monkeypatch, precision=precision, bfloat16=bfloat16) == (precision, 2)
+    assert chosen(seconds, precision=precision, bfloat16=bfloat16) == (precision, 2)
 
 
-def test_threads_that_were_asked_for_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert chosen({(LOW, 1): 2.0, (HIGH, 1): 5.0}, monkeypatch, threads=1) == (LOW, 1)
+def test_threads_that_were_asked_for_are_kept() -> None:
+    assert chosen({(LOW, 1): 2.0, (HIGH, 1): 5.0}, threads=1) == (LOW, 1)
 
 
-def test_nothing_is_tried_where_nothing_is_left_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert chosen({}, monkeypatch, threads=1, precision=LOW) == (LOW, 1)
+def test_nothing_is_tried_where_nothing_is_left_to_choose() -> None:
+    assert chosen({}, threads=1, precision=LOW) == (LOW, 1)
 
 
-def test_a_speed_is_symbols_of_whole_steps_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_time_step", lambda *_: _StepTime(short=9.0, whole=0.5))
-    speed = characters_per_second(NETWORK, TRAINING, Execution(torch.device("cpu"), HIGH, 1))
+def test_a_speed_is_symbols_of_whole_steps_in_a_second() -> None:
+    trials = Trials(time_step=lambda *_: StepTime(short=9.0, whole=0.5))
+    speed = characters_per_second(NETWORK, TRAINING, Execution(torch.device("cpu"), HIGH, 1), trials)
     assert 8 <= speed <= 16
 
 
@@ -94,10 +90,22 @@ def test_a_real_step_takes_some_time() -> None:
     assert 0 < characters_per_second(NETWORK, TRAINING, execution) < math.inf
 
 
+@pytest.mark.parametrize("threads", [None, 1])
+def test_trials_leave_the_number_of_threads_as_it_was(threads: int | None) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        execution = choose_execution(NETWORK, TRAINING, Device.CPU, threads)
+        characters_per_second(NETWORK, TRAINING, replace(execution, threads=1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_way_that_is_much_slower_is_given_up_after_a_short_step() -> None:
     execution = Execution(torch.device("cpu"), HIGH, 1)
-    assert _time_step(NETWORK, TRAINING, execution, beside=_StepTime(1e-9, 1e-9)).whole == math.inf
-    assert _time_step(NETWORK, TRAINING, execution, beside=_StepTime(100.0, 100.0)).whole < math.inf
+    assert time_step(NETWORK, TRAINING, execution, beside=StepTime(1e-9, 1e-9)).whole == math.inf
+    assert time_step(NETWORK, TRAINING, execution, beside=StepTime(100.0, 100.0)).whole < math.inf
 
 
 def lengths_of_steps(hidden_size: int, budget: float, seconds_of: Callable[[int], float]) -> tuple[list[int], float]:
@@ -112,10 +120,10 @@ def lengths_of_steps(hidden_size: int, budget: float, seconds_of: Callable[[int]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "step", step)
-        patch.setattr("lstmgen.training.machine.time.perf_counter", lambda: now)
         network = build_network(ModelConfig(hidden_size=hidden_size), 65)
         execution = Execution(torch.device("cpu"), HIGH, 1)
-        speed = characters_per_second(network, TrainingConfig(budget=Budget(budget)), execution)
+        trials = Trials(time_step=partial(time_step, clock=lambda: now))
+        speed = characters_per_second(network, TrainingConfig(budget=Budget(budget)), execution, trials)
     return lengths, speed
 
 
@@ -145,25 +153,18 @@ def test_short_steps_tell_how_long_a_whole_one_takes(budget: float, overhead: fl
     ],
 )
 def test_a_small_product_chooses_the_precision_where_trials_take_long(
-    first_step: float, trial: float, bfloat16: float, expected: tuple[Precision, int], monkeypatch: pytest.MonkeyPatch
+    first_step: float, trial: float, bfloat16: float, expected: tuple[Precision, int]
 ) -> None:
     now = 0.0
 
-    def let_pass(seconds: float) -> None:
+    def known_time(network: Network, _: TrainingConfig, execution: Execution, **__: object) -> StepTime:
         nonlocal now
-        now += seconds
-
-    def time_step(_: Network, __: TrainingConfig, execution: Execution, **___: object) -> _StepTime:
-        let_pass(trial)
+        now += trial if network is NETWORK else first_step
         seconds = 1.0 if execution.precision is LOW else 2.0 / execution.threads
-        return _StepTime(seconds, 0.9 * seconds if execution.precision is LOW else seconds)
+        return StepTime(seconds, 0.9 * seconds if execution.precision is LOW else seconds)
 
-    monkeypatch.setattr(machine, "_time_step", time_step)
-    monkeypatch.setattr(machine, "_make_first_step", lambda _: let_pass(first_step))
-    monkeypatch.setattr(machine, "_bfloat16_speed", lambda: bfloat16)
-    monkeypatch.setattr("lstmgen.training.machine.time.perf_counter", lambda: now)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    execution = choose_execution(NETWORK, replace(TRAINING, budget=Budget(30)), Device.CPU, None)
+    trials = Trials(known_time, lambda: bfloat16, most_threads=lambda: 2, clock=lambda: now)
+    execution = choose_execution(NETWORK, replace(TRAINING, budget=Budget(30)), Device.CPU, None, trials)
     assert (execution.precision, execution.threads) == expected
 
 

@@ -189,7 +189,7 @@ def test_parts_and_blocks_of_any_size_give_the_same_counts(
     whole = counted(text, alphabet)
     expected = surprises(list(models(whole))[3], text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ngram, "_BLOCK", block)
+        patch.setattr(ngram, "BLOCK_SYMBOLS", block)
         counter, ends = NgramCounter(alphabet), sorted({min(cut, len(text)) for cut in cuts} | {len(text)})
         for start, stop in zip([0, *ends], ends, strict=False):
             counter.add(as_ids(text), start, stop)
@@ -212,7 +212,7 @@ def test_a_dropped_order_leaves_the_counts_of_a_counter_without_it(
     text: list[int], most: int, block: int, boundary: int | None
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ngram, "_BLOCK", block)
+        patch.setattr(ngram, "BLOCK_SYMBOLS", block)
         patch.setattr(ngram, "MAX_NGRAMS", most)
         counter = counted(text, Alphabet(4, boundary))
         assert len(counter.ngrams()[-1].keys) <= most or counter.order == 1

@@ -51,9 +51,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.usefixtures("workplace")
+@pytest.mark.usefixtures("workplace", "short_benchmark")
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_runs(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_runs(line: str) -> None:
     command, *arguments = shlex.split(line, comments=True)[1:]
     if command == "train":
         one_thread = ("--threads", "1", "--precision", "float32")
@@ -65,8 +65,6 @@ def test_every_command_runs(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
         arguments.append("--dry-run")
     if command == "bench":
         arguments = ["--cell", "rnn", "--hidden-size", "8", "--threads", "1", "--precision", "float32"]
-        monkeypatch.setattr("lstmgen.benchmark._ROUNDS", 1)
-        monkeypatch.setattr("lstmgen.benchmark._ROUND_SECONDS", 0.0)
     stdin = b"\n/quit\n"
     if "<" in arguments:
         *arguments, _, source = arguments

@@ -16,7 +16,7 @@ from lstmgen.generation.engine import Engine, NumpyEngine, read_text
 from lstmgen.generation.filters import Filter
 from lstmgen.generation.filters.temperature import temperature
 from lstmgen.generation.history import History
-from lstmgen.generation.sampler import Drawn, Ended, _draw, collect, draw_symbols, keep_best, negative_log_likelihood
+from lstmgen.generation.sampler import Drawn, Ended, collect, draw, draw_symbols, keep_best, negative_log_likelihood
 from lstmgen.text.streams import one_stream
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
@@ -133,7 +133,7 @@ def test_a_long_prompt_is_read_like_a_short_one() -> None:
 def test_a_symbol_without_probability_is_never_drawn() -> None:
     """That holds even if the random number is exactly 0."""
     logits = np.array([[-np.inf, 0.0, -np.inf]], np.float32)
-    assert [_draw(logits, np.array([chance]))[0][0] for chance in (0.0, 0.5, 1 - 2**-53)] == [1, 1, 1]
+    assert [draw(logits, np.array([chance]))[0][0] for chance in (0.0, 0.5, 1 - 2**-53)] == [1, 1, 1]
 
 
 def test_negative_log_likelihood_is_finite_for_extreme_logits() -> None:

@@ -46,7 +46,7 @@ def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="not overwritten"):
         save_prompt_state(prompt_state, tmp_path / "state", MODEL)
     assert (tmp_path / "state").read_text(encoding="utf-8") == "mine"
-    with pytest.raises(CheckpointError, match="--save-state"):
+    with pytest.raises(CheckpointError, match="`save_state`"):
         save_prompt_state(prompt_state, tmp_path / "nowhere" / "state", MODEL)
 
 
@@ -82,5 +82,5 @@ def test_a_file_that_is_no_state_of_this_model_is_refused(tmp_path: Path) -> Non
     save_file({"logits": prompt_state.output.logits}, tmp_path / "foreign")
     with pytest.raises(CheckpointError, match="save the state again"):
         load_prompt_state(tmp_path / "foreign", network, MODEL)
-    with pytest.raises(CheckpointError, match="--load-state"):
+    with pytest.raises(CheckpointError, match="`load_state`"):
         load_prompt_state(tmp_path / "missing", network, MODEL)

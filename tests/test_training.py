@@ -1,7 +1,9 @@
 """Training: it learns, it resumes exactly, evaluating leaves it alone, budgets are kept."""
 
+import ctypes
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -15,13 +17,13 @@ from hypothesis import strategies as st
 
 from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint, save_checkpoint
 from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision, TextConfig, TrainingConfig
-from lstmgen.errors import TrainingError
+from lstmgen.errors import ConfigError, TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model, drop
 from lstmgen.text.streams import Chunk
 from lstmgen.training import run as training_run
-from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Stepped
+from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
 from lstmgen.training.memory import keep_freed_memory
 from lstmgen.training.optimization import build_optimizer, learning_rate
 from lstmgen.training.session import Session
@@ -50,12 +52,26 @@ def fable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+TEXT = TextConfig(sources=("fable.txt",))
+
+
 def prepare(training: TrainingConfig = QUICK, model: ModelConfig = SMALL, **text: Any) -> training_run.Preparation:
-    return training_run.prepare(TextConfig(sources=("fable.txt",), **text), model, training, threads=1)
+    return training_run.prepare(replace(TEXT, **text), model, training, threads=1)
 
 
-def run_to_end(preparation: training_run.Preparation) -> list[Event]:
-    return list(preparation.start(started=0.0).events())
+def run_to_end(preparation: training_run.Preparation, **start: Any) -> list[Event]:
+    return run_until(preparation, lambda: False, **start)
+
+
+def run_until(preparation: training_run.Preparation, should_stop: Callable[[], bool], **start: Any) -> list[Event]:
+    with preparation.start(**{"started": 0.0, **start}) as session:
+        return list(session.events(should_stop))
+
+
+def folder_of(events: list[Event]) -> Path:
+    planned, *_ = events
+    assert isinstance(planned, Planned)
+    return Path(planned.run)
 
 
 def assert_same_tensors(ours: Checkpoint, theirs: Checkpoint) -> None:
@@ -80,10 +96,7 @@ def test_resuming_gives_the_same_bytes_as_never_stopping(
     cell: CellKind, attention: int, lines: bool, killed_at: int
 ) -> None:
     model = replace(SMALL, cell=cell, attention=attention)
-    whole = prepare(model=model, lines=lines)
-    run_to_end(whole)
-
-    cut = prepare(model=model, lines=lines)
+    whole = folder_of(run_to_end(prepare(model=model, lines=lines)))
     steps = 0
 
     def interrupted() -> bool:
@@ -91,37 +104,38 @@ def test_resuming_gives_the_same_bytes_as_never_stopping(
         steps += 1
         return steps == killed_at
 
-    *_, end = cut.start(started=0.0).events(interrupted)
+    events = run_until(prepare(model=model, lines=lines), interrupted)
+    cut, end = folder_of(events), events[-1]
     assert isinstance(end, Finished)
     assert end.interrupted
     assert end.step == killed_at
-    assert load_checkpoint(cut.folder / LAST).record.step == killed_at
+    assert load_checkpoint(cut / LAST).record.position.step == killed_at
 
-    resumed = training_run.resume(cut.folder.name)
+    resumed = training_run.resume(cut.name)
     events = run_to_end(resumed)
     assert sum(isinstance(event, Stepped) for event in events) == 20 - killed_at
     for file in (LAST, BEST):
-        ours, theirs = load_checkpoint(cut.folder / file), load_checkpoint(whole.folder / file)
+        ours, theirs = load_checkpoint(cut / file), load_checkpoint(whole / file)
         assert_same_tensors(ours, theirs)
         assert replace(ours.record, seconds=0) == replace(theirs.record, seconds=0)
 
 
 def test_a_stop_at_the_last_step_is_the_end_of_the_run() -> None:
     stops = iter([False] * 19 + [True])
-    *_, evaluated, end = prepare().start(started=0.0).events(lambda: next(stops))
+    *_, evaluated, end = run_until(prepare(), lambda: next(stops))
     assert isinstance(evaluated, Evaluated)
     assert isinstance(end, Finished)
     assert not end.interrupted
 
 
 def test_resuming_keeps_the_best_weights_until_there_are_better_ones() -> None:
-    preparation = prepare()
-    list(preparation.start(started=0.0).events(lambda: True))
-    last = load_checkpoint(preparation.folder / LAST)
-    save_checkpoint(replace(last, record=replace(last.record, best_nats=0.001)), preparation.folder / LAST)
-    best = (preparation.folder / BEST).read_bytes()
-    run_to_end(training_run.resume(preparation.folder.name))
-    assert (preparation.folder / BEST).read_bytes() == best
+    folder = folder_of(run_until(prepare(), lambda: True))
+    last = load_checkpoint(folder / LAST)
+    position = replace(last.record.position, best_nats=0.001)
+    save_checkpoint(replace(last, record=replace(last.record, position=position)), folder / LAST)
+    best = (folder / BEST).read_bytes()
+    run_to_end(training_run.resume(folder.name))
+    assert (folder / BEST).read_bytes() == best
 
 
 def test_the_state_is_carried_from_chunk_to_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,26 +157,24 @@ def test_by_default_there_are_ten_evaluations() -> None:
 
 
 def test_a_larger_budget_goes_on_where_a_run_ended() -> None:
-    preparation = prepare()
-    run_to_end(preparation)
-    resumed = training_run.resume(preparation.folder.name, budget=Budget(25, BudgetUnit.STEPS))
+    folder = folder_of(run_to_end(prepare()))
+    resumed = training_run.resume(folder.name, budget=Budget(25, BudgetUnit.STEPS))
     events = run_to_end(resumed)
     assert [event.step for event in events if isinstance(event, Stepped)] == [21, 22, 23, 24, 25]
 
 
 def test_evaluating_leaves_training_as_it_is() -> None:
-    often, never = prepare(replace(QUICK, every=1)), prepare(replace(QUICK, every=1000))
-    evaluations = [event for event in run_to_end(often) if isinstance(event, Evaluated)]
-    assert len(evaluations) == 20
-    run_to_end(never)
-    assert_same_tensors(load_checkpoint(often.folder / LAST), load_checkpoint(never.folder / LAST))
+    often, never = run_to_end(prepare(replace(QUICK, every=1))), run_to_end(prepare(replace(QUICK, every=1000)))
+    assert sum(isinstance(event, Evaluated) for event in often) == 20
+    assert_same_tensors(load_checkpoint(folder_of(often) / LAST), load_checkpoint(folder_of(never) / LAST))
 
 
 def test_the_best_weights_are_kept_and_score_as_they_did_in_training() -> None:
     preparation = prepare(replace(QUICK, every=2))
-    evaluations = [event for event in run_to_end(preparation) if isinstance(event, Evaluated)]
+    events = run_to_end(preparation)
+    evaluations = [event for event in events if isinstance(event, Evaluated)]
     losses = [event.validation_nats for event in evaluations if event.validation_nats is not None]
-    best = load_checkpoint(preparation.folder / BEST)
+    best = load_checkpoint(folder_of(events) / BEST)
     assert best.record.validation_nats == min(losses)
     _, held_out = preparation.text
     again = LanguageModel(best).score_ids(held_out).nats_per_character
@@ -172,8 +184,7 @@ def test_the_best_weights_are_kept_and_score_as_they_did_in_training() -> None:
 def test_a_list_is_validated_to_its_last_line_even_without_a_line_feed(fable: Path) -> None:
     fable.write_text("\n".join(["fox", "grapes", "vine"] * 20 + ["a last and longer line"]), encoding="utf-8")
     preparation = prepare(lines=True)
-    run_to_end(preparation)
-    best = load_checkpoint(preparation.folder / BEST)
+    best = load_checkpoint(folder_of(run_to_end(preparation)) / BEST)
     _, held_out = preparation.text
     again = LanguageModel(best).score_ids(held_out).nats_per_character
     assert again == pytest.approx(best.record.validation_nats, abs=1e-5)
@@ -213,11 +224,10 @@ def test_counted_budgets_are_kept(budget: Budget, steps: int | None) -> None:
         assert end.epoch == pytest.approx(budget.amount, abs=0.2)
 
 
-def test_a_time_budget_counts_from_the_start_of_the_command_to_the_end() -> None:
-    """On a clock that moves a hundredth of a second at a look; the command began 2 seconds before training."""
+def test_a_time_budget_counts_from_the_start_of_the_command_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command began 2 seconds before training."""
     preparation = prepare(replace(QUICK, budget=Budget(8, BudgetUnit.SECONDS), every=None))
-    session = Session(preparation.checkpoint, preparation.text, preparation.folder, started=98.0, clock=Clock(0.01))
-    events = list(session.events())
+    events = run_to_end(preparation, started=98.0, clock=Clock(monkeypatch, 0.05))
     *_, end = events
     assert isinstance(end, Finished)
     assert 7.5 <= end.seconds <= 8
@@ -227,35 +237,41 @@ def test_a_time_budget_counts_from_the_start_of_the_command_to_the_end() -> None
 
 
 class Clock:
-    """Moves by a fixed time whenever it is read."""
+    """A clock that moves in training steps alone, by a fixed time in each; it begins at 100 seconds."""
 
-    def __init__(self, seconds: float) -> None:
-        self.now, self.seconds = 100.0, seconds
+    def __init__(self, patch: pytest.MonkeyPatch, step_seconds: float) -> None:
+        self.now = 100.0
+        train = Trainer.step
+
+        def step(*arguments: Any, **options: Any) -> Any:
+            self.now += step_seconds
+            return train(*arguments, **options)
+
+        patch.setattr(Trainer, "step", step)
 
     def __call__(self) -> float:
-        self.now += self.seconds
         return self.now
 
 
-def test_a_resumed_time_budget_goes_on_from_its_share_and_holds_both_sessions() -> None:
+def test_a_resumed_time_budget_goes_on_from_its_progress_and_holds_both_sessions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch, 0.05)
     preparation = prepare(replace(QUICK, budget=Budget(8, BudgetUnit.SECONDS), every=None))
-
-    def session(checkpoint: Checkpoint) -> Session:
-        clock = Clock(0.01)
-        return Session(checkpoint, preparation.text, preparation.folder, started=99.0, clock=clock)
-
-    half = list(session(preparation.checkpoint).events(iter([False] * 40 + [True]).__next__))
+    half = run_until(preparation, iter([False] * 40 + [True]).__next__, started=99.0, clock=clock)
+    clock.now = 100.0
+    folder = folder_of(half)
     before = max(event.progress for event in half if isinstance(event, Stepped))
     assert 0.1 < before < 0.9
-    events = list(session(load_checkpoint(preparation.folder / LAST)).events())
+    events = run_to_end(training_run.resume(folder.name), started=99.0, clock=clock)
     shares = [event.progress for event in events if isinstance(event, Stepped)]
     assert before < shares[0] < before + 0.1
     assert shares[-1] == 1
     *_, end = events
     assert isinstance(end, Finished)
     assert 7.5 <= end.seconds <= 8
-    doubled = training_run.resume(preparation.folder.name, budget=Budget(16, BudgetUnit.SECONDS))
-    assert doubled.checkpoint.record.progress == pytest.approx(0.5, abs=0.05)
+    doubled = training_run.resume(folder.name, budget=Budget(16, BudgetUnit.SECONDS))
+    assert doubled.checkpoint.record.position.progress == pytest.approx(0.5, abs=0.05)
 
 
 def let_validation_rise(patch: pytest.MonkeyPatch) -> None:
@@ -268,8 +284,7 @@ def test_a_network_that_learns_the_text_by_heart_ends_early_with_a_falling_learn
 ) -> None:
     let_validation_rise(monkeypatch)
     preparation = prepare(replace(QUICK, budget=Budget(30, BudgetUnit.SECONDS), every=None))
-    session = Session(preparation.checkpoint, preparation.text, preparation.folder, started=100.0, clock=Clock(0.01))
-    events = list(session.events())
+    events = run_to_end(preparation, started=100.0, clock=Clock(monkeypatch, 0.05))
     [overfitting] = [event for event in events if isinstance(event, Overfitting)]
     evaluated = [event for event in events if isinstance(event, Evaluated)]
     assert overfitting.since == evaluated[1].step
@@ -283,7 +298,7 @@ def test_a_network_that_learns_the_text_by_heart_ends_early_with_a_falling_learn
     assert len(rates) > 20
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] < 0.1 * QUICK.learning_rate
-    assert load_checkpoint(preparation.folder / LAST).record.training.most_epochs == overfitting.end_epoch
+    assert load_checkpoint(folder_of(events) / LAST).record.training.most_epochs == overfitting.end_epoch
 
 
 def test_a_counted_budget_is_kept_though_the_network_learns_the_text_by_heart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,10 +308,11 @@ def test_a_counted_budget_is_kept_though_the_network_learns_the_text_by_heart(mo
     assert sum(isinstance(event, Stepped) for event in events) == 20
 
 
-def test_a_time_budget_ends_after_the_most_epochs_and_its_learning_rate_has_fallen_by_then() -> None:
+def test_a_time_budget_ends_after_the_most_epochs_and_its_learning_rate_has_fallen_by_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     preparation = prepare(replace(QUICK, budget=Budget(300, BudgetUnit.SECONDS), every=None, most_epochs=4))
-    session = Session(preparation.checkpoint, preparation.text, preparation.folder, started=100.0, clock=Clock(0.01))
-    events = list(session.events())
+    events = run_to_end(preparation, started=100.0, clock=Clock(monkeypatch, 0.05))
     *_, end = events
     assert isinstance(end, Finished)
     assert end.epoch == pytest.approx(4, abs=0.2)
@@ -304,10 +320,10 @@ def test_a_time_budget_ends_after_the_most_epochs_and_its_learning_rate_has_fall
     assert last.learning_rate < 0.05 * QUICK.learning_rate
 
 
-def test_training_is_saved_each_minute() -> None:
+def test_training_is_saved_each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     preparation = prepare(replace(QUICK, every=1000))
-    session = Session(preparation.checkpoint, preparation.text, preparation.folder, started=0.0, clock=Clock(10))
-    saved = [(preparation.folder / LAST).exists() for event in session.events() if isinstance(event, Stepped)]
+    with preparation.start(started=100.0, clock=Clock(monkeypatch, 10)) as session:
+        saved = [(session.folder / LAST).exists() for event in session.events() if isinstance(event, Stepped)]
     assert not saved[0]
     assert saved[10]
 
@@ -331,10 +347,10 @@ def test_only_matrices_decay() -> None:
     assert len(matrices["params"]) + len(vectors["params"]) == len(model.parameters)
 
 
-def trainer(**training: Any) -> Trainer:
+def trainer(precision: Precision = Precision.FLOAT32, **training: Any) -> Trainer:
     network = small_network(CELLS["lstm"])
     weights = initialize(network, np.random.default_rng(0))
-    return Trainer(Model(network, weights, torch.device("cpu")), replace(QUICK, **training), Precision.FLOAT32)
+    return Trainer(Model(network, weights, torch.device("cpu")), replace(QUICK, **training), precision)
 
 
 def test_gradients_are_clipped() -> None:
@@ -344,8 +360,9 @@ def test_gradients_are_clipped() -> None:
     assert float(sum(gradient.square().sum() for gradient in gradients)) ** 0.5 == pytest.approx(0.01, rel=1e-3)
 
 
-def test_bfloat16_is_used_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    learner = trainer()
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
+def test_bfloat16_is_used_where_it_is_asked_for(precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = trainer(precision)
     reading = learner.model.read_outputs
     low: list[bool] = []
 
@@ -354,10 +371,8 @@ def test_bfloat16_is_used_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch)
         return reading(*arguments, **options)
 
     monkeypatch.setattr(learner.model, "read_outputs", watched)
-    for precision in (Precision.FLOAT32, Precision.BFLOAT16):
-        monkeypatch.setattr(learner, "_precision", precision)
-        learner.step(chunk(), None, learning_rate=0.0)
-    assert low == [False, True]
+    learner.step(chunk(), None, learning_rate=0.0)
+    assert low == [precision is Precision.BFLOAT16]
 
 
 def test_dropout_zeroes_its_share_and_scales_up_the_rest() -> None:
@@ -399,7 +414,7 @@ def test_a_step_without_a_finite_loss_leaves_the_weights_alone() -> None:
 def test_training_that_stays_without_a_finite_loss_ends_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     preparation = prepare(replace(QUICK, budget=Budget(100, BudgetUnit.STEPS)))
     monkeypatch.setattr(Trainer, "step", lambda *_: (math.nan, None))
-    with pytest.raises(TrainingError, match="--learning-rate"):
+    with pytest.raises(TrainingError, match="learning_rate"):
         run_to_end(preparation)
 
 
@@ -429,15 +444,102 @@ def test_state_resets_zero_whole_streams() -> None:
 
 
 def test_the_log_holds_the_events_and_resuming_appends() -> None:
-    preparation = prepare()
-    run_to_end(preparation)
-    log = preparation.folder / LOG
+    folder = folder_of(run_to_end(prepare()))
+    log = folder / LOG
     first = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     assert [event["event"] for event in first] == ["plan"] + ["evaluation"] * 4 + ["finished"]
-    run_to_end(training_run.resume(preparation.folder.name, budget=Budget(60, BudgetUnit.STEPS)))
+    run_to_end(training_run.resume(folder.name, budget=Budget(60, BudgetUnit.STEPS)))
     both = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     assert both[: len(first)] == first
     assert any(event["event"] == "step" and event["step"] == 50 for event in both)
+
+
+def files() -> set[Path]:
+    return set(Path().rglob("*"))
+
+
+def test_preparing_writes_nothing() -> None:
+    before = files()
+    prepare()
+    assert files() == before
+
+
+def test_only_a_command_changes_how_the_process_keeps_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[object] = []
+    monkeypatch.setattr(ctypes, "CDLL", loaded.append)
+    run_to_end(prepare(replace(QUICK, budget=Budget(1, BudgetUnit.STEPS))))
+    assert loaded == []
+
+
+def test_runs_that_are_prepared_at_the_same_time_get_folders_of_their_own() -> None:
+    first, second = prepare(), prepare()
+    assert first.planned.run == second.planned.run
+    with first.start(started=0.0) as one, second.start(started=0.0) as other:
+        assert one.folder != other.folder
+        planned = next(other.events())
+        assert isinstance(planned, Planned)
+        assert Path(planned.run) == other.folder
+
+
+def test_of_two_runs_with_the_same_name_the_second_is_refused() -> None:
+    first, second = (training_run.prepare(TEXT, SMALL, QUICK, run="mine", threads=1) for _ in range(2))
+    with first.start(started=0.0) as session:
+        with pytest.raises(ConfigError, match="`resume` mine"), second.start(started=0.0):
+            pass
+        assert session.folder.exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TrainingError, OSError])
+@pytest.mark.parametrize("place", [(Session, "__init__"), (Trainer, "step"), (Model, "weights")])
+def test_a_run_that_fails_before_its_first_save_leaves_no_folder(
+    place: tuple[type, str], error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    before = files()
+    monkeypatch.setattr(*place, fail)
+    with pytest.raises(error):
+        run_to_end(prepare())
+    assert files() == before
+
+
+def test_a_run_that_fails_after_a_save_is_kept_and_so_are_other_runs() -> None:
+    folder = folder_of(run_to_end(prepare()))
+    before = files()
+
+    def fail() -> bool:
+        raise TrainingError
+
+    with pytest.raises(TrainingError):
+        run_until(prepare(replace(QUICK, every=1)), fail)
+    added = files() - before
+    assert {path.name for path in added} == {f"{folder.name}-2", BEST, LAST, LOG}
+    with pytest.raises(TrainingError):
+        run_until(prepare(), fail)
+    assert files() == before | added
+
+
+def test_a_file_that_cannot_be_resumed_keeps_its_folder() -> None:
+    folder = folder_of(run_to_end(prepare()))
+    for file in (folder / BEST, folder / LOG):
+        file.unlink()
+    last = (folder / LAST).rename(folder / "last.saved")
+    with pytest.raises(ConfigError, match="is used up"):
+        run_to_end(training_run.resume(str(last)))
+    assert last.exists()
+
+
+def test_what_a_killed_save_left_is_removed_when_the_run_goes_on() -> None:
+    folder = folder_of(run_until(prepare(), lambda: True))
+    part, other = folder / f"{LAST}.1.part", folder / "training-text.index.1.part"
+    for path in (part, other):
+        path.write_bytes(b"")
+    with training_run.resume(folder.name).start(started=0.0) as session:
+        assert part.exists()
+        list(session.events())
+    assert not part.exists()
+    assert other.exists()  # another command may be writing it
 
 
 @pytest.mark.parametrize("text", ["ab", "abc", "hello", "0123456789" * 3])

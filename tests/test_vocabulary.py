@@ -88,7 +88,7 @@ def test_an_unknown_character_is_named_with_its_position_and_similar_known_chara
     assert code in message
     assert "position 3 of the prompt" in message
     assert similar in message
-    assert "--on-unknown skip" in message
+    assert "`on_unknown` skip" in message
     assert len(message.splitlines()) == 1
 
 

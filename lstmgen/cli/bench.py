@@ -60,7 +60,9 @@ def bench(
     from tqdm import tqdm
 
     from lstmgen.benchmark import CELLS, Machine, SamplingSpeed, TrainingSpeed, measure, result_count
+    from lstmgen.training.memory import keep_freed_memory
 
+    keep_freed_memory()  # as `lstmgen train` does; it changes the whole process, so no library function calls it
     sizes = hidden_size or [256, 512]
     models = [
         replace(model, hidden_size=size, num_layers=layers)

@@ -147,7 +147,7 @@ def evaluate(
 
     if text == STANDARD_INPUT and len(references) > 1:
         raise TextError("-: standard input can be read only once; save it to a file to compare checkpoints on it")
-    folder = None if save_adapted is None else new_run_folder(save_adapted, "--save-adapted")
+    folder = None if save_adapted is None else new_run_folder(save_adapted, "save_adapted")
     writing = config_from(NoveltyConfig, {"length": length, "temperature": temperature, "seed": seed})
     evaluations: list[Evaluation] = []
     for path in [find_checkpoint(reference) for reference in references]:

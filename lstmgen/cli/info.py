@@ -33,13 +33,13 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
                 "parameters": network.parameter_count(),
                 "model": to_mapping(model),
                 "vocabulary": loaded.vocabulary.to_mapping(),
-                "record": to_mapping(record),
+                "record": record.to_mapping(),
                 "weights": {name: list(shape) for name, shape in network.shapes().items()},
                 "resumable": bool(loaded.extra),
             }
         )
         return
-    text, training = record.text, record.training
+    text, training, position = record.text, record.training, record.position
     characters = loaded.vocabulary.characters
     vocabulary = f"{len(loaded.vocabulary):,} {text.vocabulary}"
     if characters:
@@ -59,14 +59,14 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         "text SHA-256": record.text_sha256,
         "held out": text.held_out_part,
         "budget": str(training.budget),
-        "trained": f"{record.step:,} steps, {record.epoch} whole epochs, {record.symbols_read:,} symbols read, "
+        "trained": f"{position.step:,} steps, {position.epoch} whole epochs, {position.symbols_read:,} symbols read, "
         f"{duration(record.seconds)}",
         "training": f"batch {training.batch_size} x {training.chunk_length}, learning rate {training.learning_rate:g}, "
         f"weight decay {training.weight_decay:g}, clip {training.clip:g}, dropout {training.dropout:g}, "
         f"weight drop {training.weight_drop:g}, label smoothing {training.label_smoothing:g}, seed {training.seed}",
         "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}",
         "validation": _nats(record.validation_nats, loaded.vocabulary.unit),
-        "best of the run": _nats(record.best_nats, loaded.vocabulary.unit),
+        "best of the run": _nats(position.best_nats, loaded.vocabulary.unit),
         "adapted to": ", ".join(record.adapted_to) or "no text",
         "written by": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
         "can be resumed": "yes" if loaded.extra else f"not this file; the run, from its {LAST}" if resumable else "no",

@@ -18,6 +18,7 @@ from rich.text import Text
 from lstmgen.cli.render import printable, with_options
 from lstmgen.draft import Draft
 from lstmgen.errors import LstmgenError
+from lstmgen.files import new_file, replace_file
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 HELP = """\
@@ -117,11 +118,13 @@ class Conversation:
         self._draft.config = replace(self._draft.config, length=max(1, int(value)))
 
     def _save(self, value: str) -> None:
-        path = Path(value)
+        path, content = Path(value), self._vocabulary.to_bytes(self._draft.ids)
         try:
-            mode = "wb" if path == self._saved else "xb"  # only a file of this conversation may be replaced
-            with path.open(mode) as file:
-                file.write(self._vocabulary.to_bytes(self._draft.ids))
+            if path == self._saved:  # only a file of this conversation may be replaced
+                replace_file(path, content)
+            else:
+                with new_file(path) as file:
+                    file.write(content)
         except FileExistsError:
             self._console.print(f"{printable(value, single_line=True)} exists and is not overwritten", style="red")
         except OSError as error:

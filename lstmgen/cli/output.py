@@ -13,29 +13,29 @@ from typing import BinaryIO
 
 from lstmgen.cli.render import OutputClosedError, is_closed_pipe, printable
 from lstmgen.errors import ConfigError
+from lstmgen.files import new_file
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
-def new_file(path: Path, option: str = "--output") -> BinaryIO:
-    """Create the file that an option names. Raises ConfigError if it exists or cannot be created."""
+@contextmanager
+def _errors_named(path: Path, setting: str = "output") -> Iterator[None]:
+    """Turn an OSError of a new file into a ConfigError that names the setting."""
     try:
-        return path.open("xb")
+        yield
     except FileExistsError as error:
-        raise ConfigError(f"{option} {path}: the file exists and is not overwritten; give another name") from error
+        raise ConfigError(setting, path, "the file exists and is not overwritten; give another name") from error
     except OSError as error:
-        raise ConfigError(f"{option} {path}: {error.strerror}; give a file that can be created") from error
+        raise ConfigError(setting, path, f"{error.strerror}; give a file that can be created") from error
 
 
 @contextmanager
-def whole_file(path: Path, option: str = "--output") -> Iterator[BinaryIO]:
-    """Create such a file for the length of the context, and delete it if the context ends with an error."""
-    file = new_file(path, option)
-    try:
-        with file:
-            yield file
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+def whole_file(path: Path, setting: str = "output") -> Iterator[BinaryIO]:
+    """Create the file that a setting names for the length of the context; an error in the context deletes it.
+
+    Raises ConfigError if it exists or cannot be written.
+    """
+    with _errors_named(path, setting), new_file(path) as file:
+        yield file
 
 
 class SampleOutput:
@@ -47,8 +47,12 @@ class SampleOutput:
         self._decoder = vocabulary.decoder()
         self._terminal = path is None and sys.stdout.isatty()
         self._line_open = False
-        self._file = sys.stdout.buffer if path is None else new_file(path)
         self._path = path
+        if path is None:
+            self._file = sys.stdout.buffer
+        else:
+            with _errors_named(path):
+                self._file = path.open("xb")  # what it holds when sampling is interrupted stays
 
     def __enter__(self) -> "SampleOutput":
         return self

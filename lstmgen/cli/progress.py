@@ -9,7 +9,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from lstmgen.cli.render import count, duration, note, plural, printable
+from lstmgen.cli.render import count, duration, note, plural, printable, with_options
 from lstmgen.config import ModelConfig, from_mapping
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
 
@@ -68,7 +68,9 @@ class ProgressDisplay:
                     f"{event.best_nats:.3f} at step {event.since:,}).\n"
                     f"Training ends early, at epoch {event.end_epoch:.1f}. The best weights are kept."
                 )
-            case Finished() | Planned():
+            case Planned():
+                self.write(printable(with_options(_plan(event))))
+            case Finished():
                 pass
 
     def mute(self) -> None:
@@ -91,8 +93,8 @@ class ProgressDisplay:
         self.write("\n".join("    " + line for line in printable(event.preview).strip("\n").split("\n")))
 
 
-def show_plan(plan: Planned, quiet: bool) -> None:
-    """Show the plan in a few lines."""
+def _plan(plan: Planned) -> str:
+    """The plan in a few lines."""
     from lstmgen.network.architecture import build_network
 
     training = plan.training
@@ -100,21 +102,19 @@ def show_plan(plan: Planned, quiet: bool) -> None:
     amount = duration(budget["amount"]) if budget["unit"] == "seconds" else f"{budget['amount']:.12g} {budget['unit']}"
     weight_drop = f", weight drop {training['weight_drop']:g}" if training["weight_drop"] else ""
     smoothing = f", label smoothing {training['label_smoothing']:g}" if training["label_smoothing"] else ""
-    note(
+    lines = [
         f"text     {', '.join(plan.text)}: {plan.training_symbols:,} symbols to learn from, "
-        f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct\n"
-        f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}\n"
+        f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct",
+        f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}",
         f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
         f"{training['learning_rate']:g}, weight decay {training['weight_decay']:g}, "
         f"dropout {training['dropout']:g}{weight_drop}{smoothing}; "
         f"{plan.precision} on {_processor(plan)}",
-        quiet=quiet,
-    )
-    for line in plan.reasons:
-        note(f"reason   {line}", quiet=quiet)
-    note(f"run      {plan.run}", quiet=quiet)
-    for line in plan.notes:
-        note(f"note     {line}", quiet=quiet)
+        *(f"reason   {line}" for line in plan.reasons),
+        f"run      {plan.run}",
+        *(f"note     {line}" for line in plan.notes),
+    ]
+    return "\n".join(lines)
 
 
 def _parameters(plan: Planned) -> str:

@@ -80,7 +80,7 @@ def _list(folders: Sequence[Path], json: bool) -> None:
         except CheckpointError as error:
             note(f"lstmgen: {error}")
             continue
-        record = newest.record
+        record, position = newest.record, newest.record.position
         saved = datetime.fromtimestamp((run / BEST).stat().st_mtime).astimezone()
         parameters = checkpoint.network.parameter_count()
         per_byte = " per byte" if checkpoint.vocabulary.unit == "byte" else ""
@@ -92,9 +92,9 @@ def _list(folders: Sequence[Path], json: bool) -> None:
                     "network": str(checkpoint.network),
                     "parameters": parameters,
                     "text": list(record.text.sources),
-                    "step": record.step,
+                    "step": position.step,
                     "seconds": record.seconds,
-                    "validation_nats": record.best_nats,
+                    "validation_nats": position.best_nats,
                     "saved": saved.isoformat(timespec="seconds"),
                 }
             )
@@ -104,9 +104,9 @@ def _list(folders: Sequence[Path], json: bool) -> None:
             str(checkpoint.network),
             count(parameters),
             printable(", ".join(record.text.sources), single_line=True),
-            f"{record.step:,}",
+            f"{position.step:,}",
             duration(record.seconds),
-            "-" if record.best_nats is None else f"{record.best_nats:.4f}{per_byte}",
+            "-" if position.best_nats is None else f"{position.best_nats:.4f}{per_byte}",
             f"{saved:%Y-%m-%d %H:%M}",
         )
     if table.row_count:

@@ -272,7 +272,7 @@ def _write_page(
     from lstmgen.cli.output import whole_file
 
     beginning = Beginning(_at_least_one(model.score_characters(blocks)), length)
-    with whole_file(path, "--html") as file:
+    with whole_file(path, "html") as file:
         for part in heatmap_page(title, name, beginning):
             file.write(part.encode("utf-8", "replace"))
     cut = f", with the first {length:,} characters of the text; --length N takes more" if beginning.cut else ""

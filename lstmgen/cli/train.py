@@ -23,7 +23,7 @@ from lstmgen.cli.options import (
     parse_count,
     parse_duration,
 )
-from lstmgen.cli.progress import ProgressDisplay, show_end, show_plan
+from lstmgen.cli.progress import ProgressDisplay, show_end
 from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json, with_options
 from lstmgen.config import (
     Budget,
@@ -34,10 +34,10 @@ from lstmgen.config import (
     TrainingConfig,
 )
 from lstmgen.training.events import Finished, is_logged, to_mapping
+from lstmgen.training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from lstmgen.training.run import Preparation
-    from lstmgen.training.session import Session
 
 EXAMPLES = """Examples:
 
@@ -120,25 +120,27 @@ def train(
 ) -> None:
     """Train a network to write like a text."""
     started = time.monotonic()
+    keep_freed_memory()  # before the speed is measured; it changes the whole process, so no library function calls it
     budget = _budget(seconds, epochs, steps)
     if resume is None:
         given |= {"sources": text, "budget": budget}
-        prepared = _new_run(given, parameters, run=run, device=device, threads=threads, dry_run=dry_run)
+        prepared = _new_run(given, parameters, run=run, device=device, threads=threads)
     else:
         _refuse_with_resume(given, parameters=parameters, run=run)
         from lstmgen.training.run import resume as resume_run
 
         prepared = resume_run(resume, sources=text or (), budget=budget, device=device, threads=threads)
-    session = None if dry_run else prepared.start(started)
-    show_plan(prepared.planned, quiet or json)
-    if json:
+    if not dry_run:
+        _train(prepared, started, json=json, quiet=quiet or json)
+    elif json:
         print_json(to_mapping(prepared.planned))
-    if session is not None:
-        _train(prepared, session, json=json, quiet=quiet or json)
+    else:
+        with ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit) as display:
+            display.show(prepared.planned)
 
 
 def _new_run(
-    given: Given, parameters: int | None, *, run: str | None, device: Device, threads: int | None, dry_run: bool
+    given: Given, parameters: int | None, *, run: str | None, device: Device, threads: int | None
 ) -> "Preparation":
     """Prepare a run with what was given; the rest is planned or has its default."""
     if given["hidden_size"] is not None and parameters is not None:
@@ -159,28 +161,27 @@ def _new_run(
         threads=threads,
         planned=PLANNED - chosen,
         parameters=parameters,
-        dry_run=dry_run,
     )
 
 
-def _train(prepared: "Preparation", session: "Session", *, json: bool, quiet: bool) -> None:
+def _train(prepared: "Preparation", started: float, *, json: bool, quiet: bool) -> None:
     """Train to the end, or until the user stops it, and show what happens."""
     from lstmgen.checkpoint import run_name
 
     unit = prepared.checkpoint.vocabulary.unit
-    with ProgressDisplay(quiet, unit) as display, StopRequest(lambda: display.write(_STOPPING)) as stop:
-        try:
-            for event in session.events(stop):
-                with _stop_when_unread(stop, display):
-                    display.show(event)
-                    if json and is_logged(event):
-                        print_json(to_mapping(event))
-        except BaseException:
-            prepared.abandon()
-            raise
+    with (
+        ProgressDisplay(quiet, unit) as display,
+        StopRequest(lambda: display.write(_STOPPING)) as stop,
+        prepared.start(started) as session,
+    ):
+        for event in session.events(stop):
+            with _stop_when_unread(stop, display):
+                display.show(event)
+                if json and is_logged(event):
+                    print_json(to_mapping(event))
         if isinstance(event, Finished):
             with _stop_when_unread(stop, display):
-                show_end(event, run_name(prepared.folder), unit, quiet)
+                show_end(event, run_name(session.folder), unit, quiet)
     if isinstance(event, Finished) and event.interrupted:
         raise typer.Exit(stop.exit_code)
 

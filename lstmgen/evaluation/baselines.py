@@ -32,8 +32,8 @@ from lstmgen.text.streams import line_items
 from lstmgen.text.vocabulary import Ids, Vocabulary, symbol_counts
 
 _GZIP_WINDOW = 1 << 15
-_BZ2_BLOCK = 900_000
-_PIECE = 1 << 20
+_BZ2_BLOCK = 900_000  # bytes
+_PIECE = 1 << 20  # symbols
 _LINES_AT_ONCE = 1 << 13
 _MIN_COMPRESSED = 1000  # symbols; below it the difference of two compressed sizes is too coarse to mean anything
 _XZ_CONTEXT = 1 << 24  # symbols of the training text; xz needs about ten times this memory to look back at them
@@ -64,22 +64,32 @@ class Baseline:
         return self.nats_per_character / math.log(2)
 
 
-def baselines(training: Ids, text: Ids, vocabulary: Vocabulary, *, lines: bool) -> Iterator[Baseline]:
+def baselines(
+    training: Ids,
+    text: Ids,
+    vocabulary: Vocabulary,
+    *,
+    lines: bool,
+    min_compressed: int = _MIN_COMPRESSED,
+    piece: int = _PIECE,
+) -> Iterator[Baseline]:
     """The baselines of a text: n-grams, compressors, frequencies, uniform guesses.
 
-    Compressors are left out for short texts. The n-gram model is left out if there is no training text.
+    The n-gram model is left out if there is no training text.
 
     Args:
         training: the text that the network was trained on, (symbols,).
         text: the text that it is evaluated on, (symbols,); at least one symbol of it is predicted.
         vocabulary: what the symbols of both stand for.
         lines: whether the network reads each line by itself, from its initial state.
+        min_compressed: the number of predicted symbols below which compressors are left out.
+        piece: the number of symbols that are given to a compressor at once.
     """
     newline = vocabulary.newline if lines else None
     learned, read = _as_read(training, newline), _as_read(text, newline)
     count = len(read) - 1  # the first symbol is given
     if newline is not None:
-        learned = _in_random_order(learned, newline, _TRAINING_ORDER)
+        learned = in_random_order(learned, newline, _TRAINING_ORDER)
 
     if len(learned):
         model = fit(learned, Alphabet(len(vocabulary), newline))
@@ -90,11 +100,11 @@ def baselines(training: Ids, text: Ids, vocabulary: Vocabulary, *, lines: bool) 
             start += len(nats)
         yield Baseline(BaselineKind.NGRAMS, f"{model.order}-gram model", blocks.nats_per_character, blocks)
 
-    if count >= _MIN_COMPRESSED:
-        known = b"".join(_pieces(learned[-_XZ_CONTEXT:], vocabulary))
-        packed = read if newline is None else _in_random_order(read, newline, _TEXT_ORDER)[1:]
+    if count >= min_compressed:
+        known = b"".join(_pieces(learned[-_XZ_CONTEXT:], vocabulary, piece))
+        packed = read if newline is None else in_random_order(read, newline, _TEXT_ORDER)[1:]
         for name, added_bytes in COMPRESSORS.items():
-            nats_added = added_bytes(known, _pieces(packed, vocabulary)) * 8 * math.log(2)
+            nats_added = added_bytes(known, _pieces(packed, vocabulary, piece)) * 8 * math.log(2)
             yield Baseline(BaselineKind.COMPRESSOR, name, nats_added / count)
 
     learned_counts = symbol_counts(learned, len(vocabulary)) + 0.5
@@ -123,12 +133,19 @@ def _predicted(ids: Ids, newline: int) -> NDArray[np.bool_]:
     return ~empty
 
 
-def _in_random_order(read: Ids, newline: int, seed: int) -> Ids:
-    """A list as `_as_read` gives it, with its lines in an order that depends on the seed and their number alone."""
+def in_random_order(read: Ids, newline: int, seed: int, at_once: int = _LINES_AT_ONCE) -> Ids:
+    """A list as a network reads it, with its lines in an order that depends on the seed and their number alone.
+
+    Args:
+        read: a line feed, then each line with its line feed, (symbols,).
+        newline: the id of the line feed.
+        seed: the seed of the order.
+        at_once: the number of lines that are copied at once.
+    """
     lines = np.random.default_rng(seed).permutation(line_items(read, newline))
     shuffled, end = read.copy(), 1
-    for first in range(0, len(lines), _LINES_AT_ONCE):
-        begins, ends = lines[first : first + _LINES_AT_ONCE].astype(np.int64).T
+    for first in range(0, len(lines), at_once):
+        begins, ends = lines[first : first + at_once].astype(np.int64).T
         lengths = ends - begins + 1  # with the line feed
         shifts = begins - (lengths.cumsum() - lengths)
         positions = np.arange(lengths.sum()) + np.repeat(shifts, lengths)
@@ -137,9 +154,9 @@ def _in_random_order(read: Ids, newline: int, seed: int) -> Ids:
     return shuffled
 
 
-def _pieces(ids: Ids, vocabulary: Vocabulary) -> Iterator[bytes]:
-    """A text as bytes, piece by piece."""
-    return (vocabulary.to_bytes(ids[start : start + _PIECE]) for start in range(0, len(ids), _PIECE))
+def _pieces(ids: Ids, vocabulary: Vocabulary, symbols: int) -> Iterator[bytes]:
+    """A text as bytes, some symbols at once."""
+    return (vocabulary.to_bytes(ids[start : start + symbols]) for start in range(0, len(ids), symbols))
 
 
 class _Compressor(Protocol):
@@ -157,13 +174,13 @@ def _gzip(known: bytes, unknown: Iterable[bytes]) -> int:
     return _compressed_size(zlib.compressobj(9, wbits=-15, zdict=known[-_GZIP_WINDOW:]), unknown)
 
 
-def _bz2(known: bytes, unknown: Iterable[bytes]) -> int:
+def bz2_added_bytes(known: bytes, unknown: Iterable[bytes], block: int = _BZ2_BLOCK) -> int:
     """Bytes that the unknown text adds to the known text.
 
-    bz2 sorts blocks of 900 kB. Of the known text it is given the end that fits into one block beside the unknown text.
+    bz2 sorts blocks. Of the known text it is given the end that fits into one block beside the unknown text.
     """
     first = next(iter(unknown), b"")
-    known = known[max(0, len(known) + len(first) - _BZ2_BLOCK) :]
+    known = known[max(0, len(known) + len(first) - block) :]
     both = _compressed_size(bz2.BZ2Compressor(), chain([known, first], unknown))
     return both - _compressed_size(bz2.BZ2Compressor(), [known])
 
@@ -175,4 +192,4 @@ def _xz(known: bytes, unknown: Iterable[bytes]) -> int:
     return _compressed_size(both, chain([known], unknown)) - _compressed_size(alone, [known])
 
 
-COMPRESSORS: dict[str, Callable[[bytes, Iterable[bytes]], int]] = {"bz2": _bz2, "xz": _xz, "gzip": _gzip}
+COMPRESSORS: dict[str, Callable[[bytes, Iterable[bytes]], int]] = {"bz2": bz2_added_bytes, "xz": _xz, "gzip": _gzip}

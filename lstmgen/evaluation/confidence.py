@@ -31,24 +31,28 @@ class Blocks:
 
     Args:
         symbols: the length of the text in symbols.
+
+    Attributes:
+        nats: the surprise of each block, (blocks,).
+        characters: how many symbols of each block were predicted, (blocks,).
     """
 
     def __init__(self, symbols: int) -> None:
         self.length = max(_SHORTEST_BLOCK, -(-symbols // _BLOCKS))
         count = symbols // self.length + 1  # the predicted end of the last line may lie one position after the text
-        self._nats = np.zeros(count)
-        self._characters = np.zeros(count)
+        self.nats = np.zeros(count)
+        self.characters = np.zeros(count)
 
     def add(self, positions: NDArray[np.int64], nats: NDArray[np.float64]) -> None:
         """Add the surprise of the symbols at these positions, (symbols,) each."""
         numbers = positions // self.length
-        self._nats += np.bincount(numbers, nats, len(self._nats))
-        self._characters += np.bincount(numbers, minlength=len(self._nats))
+        self.nats += np.bincount(numbers, nats, len(self.nats))
+        self.characters += np.bincount(numbers, minlength=len(self.nats))
 
     @property
     def nats_per_character(self) -> float:
         """The mean over the whole text."""
-        return float(self._nats.sum() / self._characters.sum())
+        return float(self.nats.sum() / self.characters.sum())
 
     def interval(self, other: "Blocks | None" = None) -> Interval | None:
         """The confidence interval of the nats per character; None if the text is too short for one.
@@ -56,12 +60,12 @@ class Blocks:
         It is the percentile interval at `LEVEL`. With the blocks of another model on the same text, it is the interval
         of the difference: how many more nats per character this model needs.
         """
-        nats = self._nats - other._nats if other else self._nats
-        filled = self._characters > 0
+        nats = self.nats - other.nats if other else self.nats
+        filled = self.characters > 0
         if filled.sum() < _FEWEST_BLOCKS:
             return None
         count = int(filled.sum())
         drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-        means = drawn @ nats[filled] / (drawn @ self._characters[filled])
+        means = drawn @ nats[filled] / (drawn @ self.characters[filled])
         low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return Interval(float(low), float(high))

@@ -77,7 +77,8 @@ class AdaptingModel:
     def adapted(self, text: str) -> Checkpoint:
         """A checkpoint with the current weights; its record names the text that the model has adapted to."""
         record = self._checkpoint.record
-        record = replace(record, validation_nats=None, best_nats=None, adapted_to=(*record.adapted_to, text))
+        position = replace(record.position, best_nats=None)
+        record = replace(record, position=position, validation_nats=None, adapted_to=(*record.adapted_to, text))
         return replace(self._checkpoint, weights=self._model.weights(), record=record, extra={})
 
     def _gradient_scales(self, training: Ids) -> Tensors:

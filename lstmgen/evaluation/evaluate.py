@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from lstmgen.checkpoint import HELD_OUT, Checkpoint, checkpoint_name
+from lstmgen.checkpoint import Checkpoint, checkpoint_name
 from lstmgen.config import DynamicConfig, NoveltyConfig, OnUnknown, TextConfig
 from lstmgen.errors import ConfigError, TextError
 from lstmgen.evaluation.baselines import Baseline, baselines
@@ -18,6 +18,7 @@ from lstmgen.evaluation.confidence import Blocks, Interval
 from lstmgen.evaluation.novelty import Novelty, compare_copying
 from lstmgen.evaluation.own_text import NAME_A_TEXT, adaptation_notes, read_own_text, require_held_out
 from lstmgen.evaluation.score import Predictions, Reader, Score, add_up, exact_protocol, predict
+from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import SplitText, read_corpus
 from lstmgen.text.sources import display_name
 from lstmgen.text.streams import cold_windows

@@ -29,7 +29,7 @@ from lstmgen.text.vocabulary import Ids
 
 MAX_NGRAMS = 1 << 23
 LONGEST_ORDER = 12
-_BLOCK = 1 << 20
+BLOCK_SYMBOLS = 1 << 20
 _TUNING_SYMBOLS = 100_000
 _MIN_DISCOUNT, _DEFAULT_DISCOUNT = 0.05, 0.5
 
@@ -69,8 +69,8 @@ class Alphabet(NamedTuple):
         fewer near the beginning of the text or after a boundary. An n-gram that is longer than its context plus one
         symbol is not valid, because it contains symbols from outside the context.
         """
-        for begin in range(start, stop, _BLOCK):
-            end = min(begin + _BLOCK, stop)
+        for begin in range(start, stop, BLOCK_SYMBOLS):
+            end = min(begin + BLOCK_SYMBOLS, stop)
             first = max(0, begin - order + 1)
             window = np.concatenate(
                 [np.zeros(order - 1 - (begin - first), np.uint64), ids[first:end].astype(np.uint64)]

@@ -6,8 +6,8 @@ Knows: what a training record stores about its text. Does not know: networks or 
 from contextlib import suppress
 from pathlib import Path
 
-from lstmgen.checkpoint import HELD_OUT, TrainingRecord
 from lstmgen.errors import TextError
+from lstmgen.record import HELD_OUT, TrainingRecord
 from lstmgen.text.corpus import SplitText, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.suffixes import SuffixIndex

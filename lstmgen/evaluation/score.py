@@ -102,14 +102,14 @@ def exact_protocol(ids: Ids, newline: int | None) -> Iterator[Chunk]:
     return one_stream(ids) if newline is None else every_line(ids, newline, _LINES_AT_ONCE)
 
 
-def predict(reader: Reader, chunks: Iterable[Chunk]) -> Iterator[Predictions]:
+def predict(reader: Reader, chunks: Iterable[Chunk], most_logits: int = _LOGITS) -> Iterator[Predictions]:
     """Read a text chunk by chunk; yields the predictions of each chunk that has targets.
 
-    Where the vocabulary is large, a chunk is read in pieces, so that its logits take bounded memory.
+    Where the vocabulary is large, a chunk is read in pieces, so that at most about `most_logits` logits exist at once.
     """
     state = None
     for chunk in chunks:
-        for piece in chunk.pieces(max(1, _LOGITS // (len(chunk.inputs) * reader.network.vocab_size))):
+        for piece in chunk.pieces(max(1, most_logits // (len(chunk.inputs) * reader.network.vocab_size))):
             if piece.reset_state:
                 state = reader.initial_state(len(piece.inputs))
             logits, state = reader.read(piece.inputs, state)

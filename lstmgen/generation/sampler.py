@@ -69,7 +69,7 @@ def draw_symbols(
         filtered = logits
         for each in filters:
             filtered = each.apply(filtered, history)
-        drawn, possible = _draw(filtered, next(uniforms))
+        drawn, possible = draw(filtered, next(uniforms))
         # The filter `match` adds a column after the vocabulary: to draw it ends the sample without a symbol.
         ids = drawn if filtered.shape[1] == vocab_size else np.minimum(drawn, vocab_size - 1)
         numbers, nats = drawn.tolist(), negative_log_likelihood(logits, ids).tolist()
@@ -157,7 +157,7 @@ def _uniforms(seed: int, rows: int) -> Iterator[NDArray[np.float64]]:
         yield from np.stack([generator.random(_UNIFORMS_AT_ONCE) for generator in generators], axis=1)
 
 
-def _draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.int64], list[bool]]:
+def draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.int64], list[bool]]:
     """Draw one symbol per row by inverting the cumulative distribution: (rows, symbols) -> ids (rows,).
 
     Also returns whether each row had a symbol that may be drawn; the id of a row without one has no meaning.
@@ -169,4 +169,4 @@ def _draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.
         best = logits.max(axis=-1, keepdims=True)
     cumulative = np.add.accumulate(np.exp(logits - best), axis=-1, dtype=np.float64)
     below = cumulative[:, :-1] <= (uniform * cumulative[:, -1])[:, None]  # what is above all others is the last symbol
-    return below.sum(axis=-1), possible
+    return np.add.reduce(below, axis=-1, dtype=np.int64), possible

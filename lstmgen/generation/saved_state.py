@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lstmgen.errors import CheckpointError
+from lstmgen.files import new_file
 from lstmgen.generation.engine import EngineOutput
 from lstmgen.network.architecture import Network, map_state
 from lstmgen.text.vocabulary import Ids
@@ -43,7 +44,7 @@ def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None
         path: a file that does not exist yet.
         model: the fingerprint of the model that read the prompt.
 
-    Raises CheckpointError if the file exists or cannot be created.
+    Raises CheckpointError if the file exists or cannot be written.
     """
     fields: list[NDArray[np.float32]] = []
     map_state(fields.append, prompt_state.output.state)
@@ -52,15 +53,15 @@ def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None
     tensors["text"] = np.asarray(prompt_state.text[-RECENT:], np.int64)
     content = save(tensors, {"format": _FORMAT, "model": json.dumps(model)})
     try:
-        with path.open("xb") as file:
+        with new_file(path) as file:
             file.write(content)
     except FileExistsError as error:
         raise CheckpointError(
-            f"--save-state {path}: the file exists and is not overwritten; give another name"
+            f"`save_state` {path}: the file exists and is not overwritten; give another name"
         ) from error
     except OSError as error:
         raise CheckpointError(
-            f"--save-state {path}: {error.strerror}; give a path where a file can be created"
+            f"`save_state` {path}: {error.strerror}; give a path where a file can be created"
         ) from error
 
 
@@ -80,17 +81,17 @@ def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
     except OSError as error:
         reason = error.strerror or "cannot be read"  # an error of safetensors has no `strerror`, and repeats the path
-        raise CheckpointError(f"--load-state {path}: {reason}; give a file that --save-state wrote") from error
+        raise CheckpointError(f"`load_state` {path}: {reason}; give a file that `save_state` wrote") from error
     except (SafetensorError, TypeError) as error:
         raise CheckpointError(
-            f"--load-state {path}: this is not a saved state, or the file is incomplete ({error}); "
-            "give a file that --save-state wrote"
+            f"`load_state` {path}: this is not a saved state, or the file is incomplete ({error}); "
+            "give a file that `save_state` wrote"
         ) from error
     if metadata.get("format") != _FORMAT:
-        raise CheckpointError(f"--load-state {path}: this version cannot read this file; save the state again")
+        raise CheckpointError(f"`load_state` {path}: this version cannot read this file; save the state again")
     if metadata.get("model") != json.dumps(model):
         raise CheckpointError(
-            f"--load-state {path}: it was saved with another model; give that model, or save the state again"
+            f"`load_state` {path}: it was saved with another model; give that model, or save the state again"
         )
     zeros = network.initial_state(1, _LIKE)
     names = iter(range(len(tensors)))
@@ -101,7 +102,7 @@ def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
         if not ((text >= 0) & (text < network.vocab_size)).all():
             raise ValueError("it holds unknown symbols")
     except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"--load-state {path}: the file is damaged ({error}); save the state again") from error
+        raise CheckpointError(f"`load_state` {path}: the file is damaged ({error}); save the state again") from error
     return PromptState(EngineOutput(logits, state), text)
 
 

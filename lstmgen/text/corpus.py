@@ -22,7 +22,8 @@ from lstmgen.text.id_store import IdStore, TooLongError
 from lstmgen.text.sources import Source, display_name, find_sources
 from lstmgen.text.vocabulary import CODE_POINTS, NEWLINE, Ids, Vocabulary, code_points, describe_character
 
-_BLOCK = 1 << 22  # symbols or bytes that are worked on at once
+BLOCK_SYMBOLS = 1 << 22
+"""The number of symbols that are worked on at once."""
 
 
 class SplitText(NamedTuple):
@@ -62,8 +63,8 @@ class Corpus:
     def _split_lines(self, fraction: float, seed: int) -> tuple[Ids, Ids]:
         """Split off a random fraction of the lines that are not empty; both parts keep the order of the text."""
         newline = self.vocabulary.newline
-        blocks = [self.ids[start : start + _BLOCK] for start in range(0, len(self.ids), _BLOCK)]
-        ends = np.concatenate([np.flatnonzero(block == newline) + _BLOCK * n for n, block in enumerate(blocks)])
+        blocks = [self.ids[start : start + BLOCK_SYMBOLS] for start in range(0, len(self.ids), BLOCK_SYMBOLS)]
+        ends = np.concatenate([np.flatnonzero(block == newline) + BLOCK_SYMBOLS * n for n, block in enumerate(blocks)])
         if self.ids[-1] != newline:
             ends = np.append(ends, len(self.ids))
         filled = np.flatnonzero(np.diff(ends, prepend=-1) > 1)
@@ -315,7 +316,7 @@ class _Encoder:
         order = np.argsort(self._codes)
         rank = np.empty(len(order), ids.dtype)
         rank[order] = np.arange(len(order), dtype=ids.dtype)
-        for start in range(0, len(ids), _BLOCK):  # block by block, because the ids may be larger than memory
-            ids[start : start + _BLOCK] = rank[ids[start : start + _BLOCK]]
+        for start in range(0, len(ids), BLOCK_SYMBOLS):  # block by block, because the ids may be larger than memory
+            ids[start : start + BLOCK_SYMBOLS] = rank[ids[start : start + BLOCK_SYMBOLS]]
         characters = "".join(chr(self._codes[number]) for number in order)
         return ids, Vocabulary(VocabularyKind.CHARACTERS, characters)

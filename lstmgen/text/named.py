@@ -43,24 +43,24 @@ def _opener(path: Path) -> Callable[[], BinaryIO]:
     return lambda: path.open("rb")
 
 
-def shakespeare() -> Iterator[Part]:
-    """tiny-shakespeare (Karpathy 2015), 1,115,394 characters; it is downloaded once into data/."""
+def shakespeare(sha256: str = _SHAKESPEARE_SHA256) -> Iterator[Part]:
+    """tiny-shakespeare (Karpathy 2015), 1,115,394 characters, with this SHA-256; it is downloaded once into data/."""
     path = DATA_FOLDER / _SHAKESPEARE_FILE
     if not path.exists():
-        _fetch(path)
-    if hashlib.sha256(path.read_bytes()).hexdigest() != _SHAKESPEARE_SHA256:
+        _fetch(path, sha256)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise TextError(f"{path}: this is not the expected text (its SHA-256 differs); delete it and try again")
     yield "shakespeare", _opener(path)
 
 
-def _fetch(path: Path) -> None:
+def _fetch(path: Path, sha256: str) -> None:
     import logging
 
     import pooch
 
     pooch.get_logger().setLevel(logging.ERROR)  # otherwise pooch prints its own messages between those of lstmgen
     try:
-        pooch.retrieve(_SHAKESPEARE_URL, f"sha256:{_SHAKESPEARE_SHA256}", fname=path.name, path=path.parent)
+        pooch.retrieve(_SHAKESPEARE_URL, f"sha256:{sha256}", fname=path.name, path=path.parent)
     except (OSError, ValueError) as error:
         raise TextError(
             f"shakespeare: the download failed ({type(error).__name__}); download {_SHAKESPEARE_URL} yourself "

@@ -52,6 +52,13 @@ class TrainingText(Protocol):
         ...
 
 
+def build_text(ids: Ids, newline: int | None, *, batch_size: int, chunk_length: int, seed: int) -> TrainingText:
+    """A text, (symbols,), to learn from: parallel streams, or with the id of the line feed shuffled lines."""
+    if newline is not None:
+        return ShuffledLines(ids, newline, batch_size, chunk_length, seed)
+    return ParallelStreams(ids, batch_size, chunk_length, seed)
+
+
 @dataclass(frozen=True)
 class ParallelStreams:
     """A text cut into parallel contiguous streams, read chunk by chunk with carried state."""

@@ -6,7 +6,6 @@ Knows: ids, strings with one character for each id, and the file of an index.
 Does not know: which characters the ids stand for.
 """
 
-import os
 from bisect import bisect_left, bisect_right
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from lstmgen.files import replace_file
 from lstmgen.text.vocabulary import Ids, as_string
 
 _FORMAT = "lstmgen suffixes 1"
@@ -81,13 +81,7 @@ class SuffixIndex:
 
     def save(self, path: Path, text: str) -> None:
         """Write the index to a file, together with a name `text` for the indexed text; raises OSError."""
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(save({"ids": self._ids, "order": self._order}, {"format": _FORMAT, "text": text}))
-            part.replace(path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        replace_file(path, save({"ids": self._ids, "order": self._order}, {"format": _FORMAT, "text": text}))
 
     @staticmethod
     def load(path: Path, text: str) -> "SuffixIndex | None":

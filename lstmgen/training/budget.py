@@ -59,7 +59,8 @@ class BudgetMeter:
 
     def progress_before(self, step: int, epochs: float) -> float:
         """The fraction of the budget that was used up before this session, which begins at this step and epoch."""
-        return max(self._progress_before, self._of_epochs(epochs)) if self.timed else self._counted(step, epochs)
+        of_time = min(1.0, max(self._progress_before, self._of_epochs(epochs)))
+        return of_time if self.timed else self._counted(step, epochs)
 
     def progress(self, step: int, epochs: float) -> float:
         """The fraction of the budget that is used up at this step and epoch."""

@@ -23,7 +23,13 @@ _LOGITS = 1 << 22
 """The largest number of logits that exist at once: 16 MB. Fewer would take longer, more would hardly be faster."""
 
 
-def head_loss(inputs: Tensor, head: tuple[Tensor, Tensor], targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+def head_loss(
+    inputs: Tensor,
+    head: tuple[Tensor, Tensor],
+    targets: Tensor,
+    smoothing: float,
+    most_logits: int = _LOGITS,
+) -> tuple[Tensor, Tensor]:
     """Compute the mean loss over all targets that are predicted, and its gradient.
 
     Args:
@@ -31,11 +37,13 @@ def head_loss(inputs: Tensor, head: tuple[Tensor, Tensor], targets: Tensor, smoo
         head: W, (vocab, size), and b, (vocab,).
         targets: (batch, time); `IGNORED` where nothing is predicted.
         smoothing: s, from 0 to below 1.
+        most_logits: the largest number of logits that exist at once; one row is always computed as a whole.
 
     Returns:
         The loss, to go backward from, and the nats per symbol, without a gradient.
     """
-    loss, nats = _HeadLoss.apply(inputs.flatten(0, 1), *head, targets.flatten(), smoothing)  # type: ignore[no-untyped-call]
+    rows = inputs.flatten(0, 1)
+    loss, nats = _HeadLoss.apply(rows, *head, targets.flatten(), smoothing, most_logits)  # type: ignore[no-untyped-call]
     return loss, nats
 
 
@@ -44,7 +52,7 @@ class _HeadLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, most_logits: int
     ) -> tuple[Tensor, Tensor]:
         """The mean loss and the mean nats, two numbers."""
         W = weight.to(inputs.dtype)
@@ -54,7 +62,7 @@ class _HeadLoss(torch.autograd.Function):
         counted = (targets != IGNORED).to(bias.dtype)
         means = (counted / counted.sum())[:, None]  # the weight of each row: all that are predicted count the same
         targets = targets.clamp(min=0)[:, None]
-        at_once = max(1, _LOGITS // vocab_size)
+        at_once = max(1, most_logits // vocab_size)
         for start in range(0, len(inputs), at_once):
             rows = slice(start, start + at_once)
             y, target, mean = inputs[rows], targets[rows], means[rows]
@@ -83,4 +91,4 @@ class _HeadLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_loss: Tensor, _d_nats: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients by y, W and b."""
-        return *(gradient * d_loss for gradient in ctx.saved_tensors), None, None
+        return *(gradient * d_loss for gradient in ctx.saved_tensors), None, None, None

@@ -8,6 +8,8 @@ Knows: how to time a training step. Does not know: what follows from its speed (
 
 import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,6 +42,9 @@ _CLEARLY_FASTER = 0.85
 _GIVE_UP = 2
 """A way to compute that takes this many times as long as the best so far is given up."""
 
+_SLOW = 1 / _GIVE_UP
+"""A precision with at most this fraction of the speed of float32 is not tried."""
+
 _PRODUCT_SIZE, _PRODUCTS = 256, 5
 
 
@@ -71,55 +76,58 @@ def torch_engine(checkpoint: Checkpoint, device: Device) -> TorchEngine:
     return TorchEngine(Model(checkpoint.network, checkpoint.weights, choose_device(device)))
 
 
-def choose_execution(network: Network, config: TrainingConfig, device: Device, threads: int | None) -> Execution:
+def choose_execution(
+    network: Network, config: TrainingConfig, device: Device, threads: int | None, trials: "Trials | None" = None
+) -> Execution:
     """Choose how to compute: as the user asked, and otherwise as is fastest here and now for this network.
 
     More threads are not always faster. Beside other work they wait for each other, and a step can take ten times as
     long as with one thread. So one thread is tried first, and float32 before bfloat16.
     """
+    trials = trials or Trials()
     chosen = choose_device(device)
-    counts = [threads] if threads is not None else sorted({1, torch.get_num_threads()})
+    counts = [threads] if threads is not None else sorted({1, trials.most_threads()})
     if chosen.type != "cpu":
         counts = counts[-1:]
     precisions = [config.precision]
     if config.precision is Precision.AUTO:
         precisions = [Precision.FLOAT32, Precision.BFLOAT16]
-        if chosen.type == "mps" or (chosen.type == "cpu" and not bfloat16_is_fast()):
+        if chosen.type == "mps" or (chosen.type == "cpu" and trials.bfloat16_speed() <= _SLOW):
             precisions = [Precision.FLOAT32]
     best = Execution(chosen, precisions[0], counts[0])
     if len(precisions) == len(counts) == 1:
         return best
-    _make_first_step(chosen)
-    started = time.perf_counter()
-    best_time = _time_step(network, config, best)
+    _make_first_step(chosen, trials)
+    started = trials.clock()
+    best_time = trials.time_step(network, config, best)
     for count in counts[1:]:
         other = Execution(chosen, best.precision, count)
-        other_time = _time_step(network, config, other, beside=best_time)
+        other_time = trials.time_step(network, config, other, beside=best_time)
         if best_time.whole >= _CLEARLY_FASTER * other_time.whole:
             best, best_time = other, other_time
     for precision in precisions[1:]:
         other = Execution(chosen, precision, best.threads)
-        elapsed = time.perf_counter() - started
+        elapsed = trials.clock() - started
         if elapsed + elapsed / len(counts) > _WAYS_TO_COMPUTE * _allowance(config):
-            return other if _bfloat16_speed() > 1 / _CLEARLY_FASTER else best  # no time for a trial
-        if _time_step(network, config, other, beside=best_time).whole < best_time.whole:
+            return other if trials.bfloat16_speed() > 1 / _CLEARLY_FASTER else best  # no time for a trial
+        if trials.time_step(network, config, other, beside=best_time).whole < best_time.whole:
             best = other
     return best
 
 
-def _make_first_step(device: torch.device) -> None:
+def _make_first_step(device: torch.device, trials: "Trials") -> None:
     """Make one step of a tiny network: torch loads parts of itself at the first one, for about a second."""
     tiny = build_network(ModelConfig(hidden_size=1, num_layers=1, embedding_size=1), vocab_size=2)
     config = TrainingConfig(batch_size=1, chunk_length=1, budget=Budget(1, BudgetUnit.STEPS))
-    _time_step(tiny, config, Execution(device, Precision.FLOAT32, threads=1))
+    trials.time_step(tiny, config, Execution(device, Precision.FLOAT32, threads=1))
 
 
 def bfloat16_is_fast() -> bool:
     """Whether this processor multiplies bfloat16 about as fast as float32, or faster."""
-    return _bfloat16_speed() > 1 / _GIVE_UP
+    return bfloat16_speed() > _SLOW
 
 
-def _bfloat16_speed() -> float:
+def bfloat16_speed() -> float:
     """The speed of a small product in bfloat16, as a multiple of that in float32.
 
     It is found in milliseconds, or in a tenth of a second on a processor without instructions for bfloat16, which is
@@ -135,9 +143,11 @@ def _bfloat16_speed() -> float:
     return best[torch.float32] / best[torch.bfloat16]
 
 
-def characters_per_second(network: Network, config: TrainingConfig, execution: Execution) -> float:
+def characters_per_second(
+    network: Network, config: TrainingConfig, execution: Execution, trials: "Trials | None" = None
+) -> float:
     """How many symbols training will read in a second, found by a few steps."""
-    seconds = _time_step(network, config, execution).whole
+    seconds = (trials or Trials()).time_step(network, config, execution).whole
     return _SUSTAINED * config.batch_size * config.chunk_length / seconds
 
 
@@ -147,16 +157,32 @@ def _allowance(config: TrainingConfig) -> float:
     return (TRIAL_FRACTION * config.budget.amount if timed else _TRIAL_SECONDS) / _MOST_TRIALS
 
 
-class _StepTime(NamedTuple):
+class StepTime(NamedTuple):
     """Seconds that a training step takes."""
 
     short: float  # a step over a few symbols of each stream
     whole: float  # a step of the configured length
 
 
-def _time_step(
-    network: Network, config: TrainingConfig, execution: Execution, *, beside: _StepTime | None = None
-) -> _StepTime:
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let torch compute with this number of threads in the context."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def time_step(
+    network: Network,
+    config: TrainingConfig,
+    execution: Execution,
+    *,
+    beside: StepTime | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> StepTime:
     """Time training steps on random symbols.
 
     Two short steps of different lengths are timed first. From both follows the time of a whole step, because the
@@ -168,33 +194,44 @@ def _time_step(
         config: how it is trained.
         execution: how to compute.
         beside: the times of another way. If this way is much slower, it is given up, and its whole steps are infinite.
+        clock: gives the time in seconds.
     """
-    torch.set_num_threads(execution.threads)
-    started = time.perf_counter()
-    weights = {name: np.full(shape, 0.01, np.float32) for name, shape in network.shapes().items()}
-    trainer = Trainer(Model(network, weights, execution.device), config, execution.precision)
-    generator = np.random.default_rng(0)
+    with _threads(execution.threads):
+        started = clock()
+        weights = {name: np.full(shape, 0.01, np.float32) for name, shape in network.shapes().items()}
+        trainer = Trainer(Model(network, weights, execution.device), config, execution.precision)
+        generator = np.random.default_rng(0)
 
-    def seconds_of_step(length: int) -> float:
-        ids = generator.integers(network.vocab_size, size=(config.batch_size, length + 1))
-        chunk = Chunk(ids[:, :-1], ids[:, 1:], np.ones(len(ids), np.int64), reset_state=True)
-        begun = time.perf_counter()
-        trainer.step(chunk, None, learning_rate=0.0)
-        return time.perf_counter() - begun
+        def seconds_of_step(length: int) -> float:
+            ids = generator.integers(network.vocab_size, size=(config.batch_size, length + 1))
+            chunk = Chunk(ids[:, :-1], ids[:, 1:], np.ones(len(ids), np.int64), reset_state=True)
+            begun = clock()
+            trainer.step(chunk, None, learning_rate=0.0)
+            return clock() - begun
 
-    whole = config.chunk_length
-    affordable = _SHORT_OPERATIONS / (6 * network.parameter_count() * config.batch_size)
-    length = max(1, min(whole // 2, int(affordable))) if execution.device.type == "cpu" else whole
-    seconds_of_step(length)  # the first step of a length also prepares
-    short = seconds_of_step(length)
-    if beside and short > _GIVE_UP * beside.short:
-        return _StepTime(short, math.inf)
-    best = short
-    if length < whole:
-        seconds_of_step(2 * length)
-        best += max(0.0, seconds_of_step(2 * length) - short) * (whole - length) / length
-    for _ in range(_TIMED_STEPS):
-        if time.perf_counter() - started + best > _allowance(config):
-            break
-        best = min(best, seconds_of_step(whole))
-    return _StepTime(short, best)
+        whole = config.chunk_length
+        affordable = _SHORT_OPERATIONS / (6 * network.parameter_count() * config.batch_size)
+        length = max(1, min(whole // 2, int(affordable))) if execution.device.type == "cpu" else whole
+        seconds_of_step(length)  # the first step of a length also prepares
+        short = seconds_of_step(length)
+        if beside and short > _GIVE_UP * beside.short:
+            return StepTime(short, math.inf)
+        best = short
+        if length < whole:
+            seconds_of_step(2 * length)
+            best += max(0.0, seconds_of_step(2 * length) - short) * (whole - length) / length
+        for _ in range(_TIMED_STEPS):
+            if clock() - started + best > _allowance(config):
+                break
+            best = min(best, seconds_of_step(whole))
+        return StepTime(short, best)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What is measured before it is chosen how to compute; a test can give known numbers instead."""
+
+    time_step: Callable[..., StepTime] = time_step
+    bfloat16_speed: Callable[[], float] = bfloat16_speed
+    most_threads: Callable[[], int] = torch.get_num_threads
+    clock: Callable[[], float] = time.perf_counter

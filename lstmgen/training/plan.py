@@ -30,7 +30,7 @@ import numpy as np
 from lstmgen.config import BudgetUnit, ModelConfig, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
-from lstmgen.text.streams import ParallelStreams, ShuffledLines, TrainingText, line_items
+from lstmgen.text.streams import line_items
 from lstmgen.text.vocabulary import Ids, symbol_counts
 
 PLANNED = frozenset(
@@ -273,10 +273,3 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     notes = (f"the list is short ({len(items):,} lines): batch size {batch_size} instead of {wanted}",)
     fitted = replace(config, batch_size=batch_size, chunk_length=min(config.chunk_length, longest))
     return Fitted(fitted, notes if batch_size < wanted else ())
-
-
-def build_text(config: TrainingConfig, ids: Ids, newline: int | None) -> TrainingText:
-    """The training text as streams, or as shuffled lines."""
-    if newline is not None:
-        return ShuffledLines(ids, newline, config.batch_size, config.chunk_length, config.seed)
-    return ParallelStreams(ids, config.batch_size, config.chunk_length, config.seed)

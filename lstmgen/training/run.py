@@ -1,12 +1,15 @@
 """Preparing a run: read the text, make the plan, make or find the run's folder.
 
+Only `Preparation.start` writes to the disk.
+
 Knows: the order of these steps. Does not know: the training loop (`session`), or terminals.
 """
 
 import re
 import shutil
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +17,9 @@ import numpy as np
 
 from lstmgen.checkpoint import (
     LAST,
-    LOG,
     LONGEST_NAME,
     RUNS_FOLDER,
     Checkpoint,
-    TrainingRecord,
     find_checkpoint,
     load_checkpoint,
     run_folder,
@@ -27,13 +28,12 @@ from lstmgen.config import Budget, Device, ModelConfig, Precision, TextConfig, T
 from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownCharacterError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
+from lstmgen.record import TrainingRecord
 from lstmgen.text.corpus import SplitText, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
-from lstmgen.training.log import append_event
 from lstmgen.training.machine import bfloat16_is_fast, characters_per_second, choose_device, choose_execution
-from lstmgen.training.memory import keep_freed_memory
 from lstmgen.training.plan import fit_to_lines, fit_to_text, fit_to_vocabulary, hidden_size_for, make_plan
 from lstmgen.training.session import Session
 from lstmgen.training.validation import VALIDATION_LIMIT
@@ -47,25 +47,25 @@ class Preparation:
 
     checkpoint: Checkpoint
     text: SplitText
-    folder: Path
-    planned: Planned
+    folders: tuple[Path, ...]  # those that a new run may have, the best first; or the one of a resumed run
+    planned: Planned  # with the first folder that was free
 
-    def abandon(self) -> None:
-        """Remove the run's folder if nothing has been saved in it."""
-        if not any(self.folder.glob("*.safetensors")):
-            shutil.rmtree(self.folder, ignore_errors=True)
+    @contextmanager
+    def start(self, started: float, clock: Callable[[], float] = time.monotonic) -> Iterator[Session]:
+        """Start the session, in a folder of its own for a new run.
 
-    def start(self, started: float) -> Session:
-        """Start the session.
+        A new folder is removed at the end of the context if nothing has been saved in it.
 
         Args:
-            started: `time.monotonic()` when the command began; a time budget counts from there.
+            started: the clock's time when the command began; a time budget counts from there.
+            clock: seconds that never go back.
 
-        Raises ConfigError if the budget is used up.
+        Raises ConfigError if the budget is used up or the run exists, and CheckpointError if the folder cannot be made
+        or the run's state cannot be restored.
         """
-        session = Session(self.checkpoint, self.text, self.folder, started=started, clock=time.monotonic)
-        append_event(self.folder / LOG, self.planned)
-        return session
+        with nullcontext(self.folders[0]) if self.checkpoint.extra else _new_folder(self.folders) as folder:
+            planned = replace(self.planned, run=str(folder))
+            yield Session(self.checkpoint, self.text, folder, planned, started=started, clock=clock)
 
 
 def prepare(
@@ -78,9 +78,8 @@ def prepare(
     threads: int | None = None,
     planned: Set[str] = frozenset(),
     parameters: int | None = None,
-    dry_run: bool = False,
 ) -> Preparation:
-    """Prepare a new run, and make its folder unless it is a dry run.
+    """Prepare a new run.
 
     Args:
         text: the text to learn from.
@@ -91,15 +90,13 @@ def prepare(
         threads: the number of threads; None: the fastest number.
         planned: the fields that are chosen here, some of `plan.PLANNED`.
         parameters: choose the hidden size so that the network has about this number of parameters.
-        dry_run: whether to write nothing to the disk.
 
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
-    keep_freed_memory()
     if text.lines and text.held_out_seed is None:
         text = replace(text, held_out_seed=training.seed)
     folders = _folders(run, text, model)
-    _first_free(folders, run)  # fail before the text is read
+    _first_free(folders)  # fail before the text is read
     corpus = read_corpus(text)
     parts = corpus.split(text)
     ids, held_out = parts
@@ -132,7 +129,7 @@ def prepare(
         speed=lambda model: characters_per_second(build_network(model, vocab_size), training, execution),
     )
     if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
-        notes.append("this processor is slow in bfloat16; leave out --precision to train faster")
+        notes.append("this processor is slow in bfloat16; leave out `precision` to train faster")
     model, training = plan.model, plan.training
     weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
     record = TrainingRecord(
@@ -145,8 +142,7 @@ def prepare(
         threads=execution.threads,
     )
     checkpoint = Checkpoint(model, corpus.vocabulary, weights, record)
-    folder = _first_free(folders, run) if dry_run else _claim(folders, run)
-    return _prepared(checkpoint, parts, folder, (*fitting.reasons, *plan.reasons), tuple(notes))
+    return _prepared(checkpoint, parts, folders, (*fitting.reasons, *plan.reasons), tuple(notes))
 
 
 def resume(
@@ -166,9 +162,9 @@ def resume(
         device: where to compute from now on.
         threads: the number of threads; None: the same as before.
 
-    Raises CheckpointError, and ConfigError if the run's budget is used up.
+    Raises CheckpointError if the run cannot be resumed, TextError if its text cannot be read or has changed, and
+    ConfigError for a device that this machine does not have.
     """
-    keep_freed_memory()
     path = find_checkpoint(run, LAST)
     checkpoint = load_checkpoint(path)
     if not checkpoint.extra:
@@ -176,34 +172,35 @@ def resume(
             f"{path}: contains no optimizer state, so it cannot be resumed; give the run's folder, which has {LAST}"
         )
     record = checkpoint.record
-    notes = [f"resumed at step {record.step:,}"]
+    notes = [f"resumed at step {record.position.step:,}"]
     new_device = str(choose_device(device))
     if new_device != record.device:
         checkpoint.extra.pop("generator", None)
         notes.append(f"on {new_device} instead of {record.device}: the random numbers of dropout start again")
     record = replace(record, device=new_device, threads=threads or record.threads)
     if STANDARD_INPUT in record.text.sources and not sources:
-        raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - --resume {run}")
+        raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - `resume` {run}")
     if sources:
         record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if budget:
         progress = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
         training = replace(record.training, budget=budget, most_epochs=None)
-        record = replace(record, training=training, progress=progress)
+        record = replace(record, training=training, position=replace(record.position, progress=progress))
     corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
     if corpus is None:
         names = ", ".join(record.text.sources)
         raise TextError(
-            f"{names}: not the text this run was trained on; name the right one: lstmgen train TEXT --resume {run}"
+            f"{names}: not the text this run was trained on; name the right one: lstmgen train TEXT `resume` {run}"
         )
     checkpoint = replace(checkpoint, record=record)
-    return _prepared(checkpoint, corpus.split(record.text), path.parent, (), (*notes, *corpus.notes))
+    return _prepared(checkpoint, corpus.split(record.text), (path.parent,), (), (*notes, *corpus.notes))
 
 
 def _prepared(
-    checkpoint: Checkpoint, text: SplitText, folder: Path, reasons: tuple[str, ...], notes: tuple[str, ...]
+    checkpoint: Checkpoint, text: SplitText, folders: tuple[Path, ...], reasons: tuple[str, ...], notes: tuple[str, ...]
 ) -> Preparation:
     record = checkpoint.record
+    folder = folders[0] if checkpoint.extra else _first_free(folders)
     planned = Planned(
         run=str(folder),
         text=list(record.text.sources),
@@ -220,7 +217,7 @@ def _prepared(
         reasons=list(reasons),
         notes=list(notes),
     )
-    return Preparation(checkpoint, text, folder, planned)
+    return Preparation(checkpoint, text, folders, planned)
 
 
 def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
@@ -229,33 +226,42 @@ def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
         vocabulary.prompt_ids(preview, lines=lines)
     except UnknownCharacterError as error:
         unknown = next(character for character in preview if character not in vocabulary.characters)
-        raise ConfigError(f"--preview: the text has no {describe_character(unknown)}; leave it out") from error
+        raise ConfigError("preview", True, f"the text has no {describe_character(unknown)}; leave it out") from error
 
 
-def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> list[Path]:
+def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> tuple[Path, ...]:
     """The folders that a new run may have, the best first: by the name that was given, or made from text and cell."""
     if run is not None:
-        return [run_folder(run, "--run")]
+        return (run_folder(run, "run"),)
     stem = "stdin" if text.sources[0] == STANDARD_INPUT else Path(text.sources[0]).resolve().name.split(".")[0]
     corpus = re.sub(r"[^\w-]+", "-", stem).strip("-")[: LONGEST_NAME // 2] or "text"
     name = f"{corpus}-{model.cell}" + ("-attention" if model.attention else "")
-    return [RUNS_FOLDER / name, *(RUNS_FOLDER / f"{name}-{number}" for number in range(2, _MOST_RUNS))]
+    return (RUNS_FOLDER / name, *(RUNS_FOLDER / f"{name}-{number}" for number in range(2, _MOST_RUNS)))
 
 
-def _first_free(folders: Sequence[Path], run: str | None) -> Path:
+def _first_free(folders: Sequence[Path]) -> Path:
     for folder in folders:
         if not folder.exists():
             return folder
-    raise ConfigError(
-        f"--run {run or folders[0].name}: {folders[0]} exists; give another name, or resume it: "
-        f"--resume {folders[0].name}"
-    )
+    raise _all_exist(folders)
 
 
-def _claim(folders: Sequence[Path], run: str | None) -> Path:
+@contextmanager
+def _new_folder(folders: Sequence[Path]) -> Iterator[Path]:
+    """Make the first folder that is free; remove it at the end of the context if it holds no checkpoint."""
+    folder = _claim(folders)
+    try:
+        yield folder
+    finally:
+        if not any(folder.glob("*.safetensors")):
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # the folder of all runs is not empty
+                folder.parent.rmdir()
+
+
+def _claim(folders: Sequence[Path]) -> Path:
     """Make the first folder that is free. Another process may do the same at the same time."""
-    while True:
-        folder = _first_free(folders, run)
+    for folder in folders:
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
@@ -265,3 +271,9 @@ def _claim(folders: Sequence[Path], run: str | None) -> Path:
                 f"cannot make the folder {folder}: {error.strerror}; check the permissions of the folder above it"
             ) from error
         return folder
+    raise _all_exist(folders)
+
+
+def _all_exist(folders: Sequence[Path]) -> ConfigError:
+    best = folders[0]
+    return ConfigError("run", best.name, f"{best} exists; give another name, or resume it: `resume` {best.name}")

@@ -11,23 +11,23 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 import lstmgen
-from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, run_name, save_checkpoint
+from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, save_checkpoint
 from lstmgen.errors import CheckpointError, ConfigError, TrainingError
+from lstmgen.files import remove_parts
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.model import Model
 from lstmgen.text.corpus import SplitText
-from lstmgen.text.streams import Chunk
+from lstmgen.text.streams import Chunk, build_text
 from lstmgen.training.budget import BudgetMeter
-from lstmgen.training.events import WORSE_NATS, Evaluated, Event, Finished, Overfitting, Stepped
+from lstmgen.training.events import WORSE_NATS, Evaluated, Event, Finished, Overfitting, Planned, Stepped
 from lstmgen.training.log import append_event
 from lstmgen.training.optimization import learning_rate
-from lstmgen.training.plan import build_text
 from lstmgen.training.resumption import CarriedState, restore, resumption_arrays
 from lstmgen.training.trainer import Trainer
 from lstmgen.training.validation import Validation
@@ -44,22 +44,6 @@ _PATIENCE = 0.15  # the fraction of the budget for which the validation loss may
 _FALLING_FROM = 0.75  # after this fraction of the budget the learning rate is low, and overfitting is expected
 
 
-@dataclass
-class _Position:
-    """Where training stands: what changes from step to step."""
-
-    epoch: int = 0
-    chunk: int = 0
-    step: int = 0
-    symbols_read: int = 0
-    carried: CarriedState = field(default_factory=CarriedState)
-    progress: float = 0.0
-    best_nats: float | None = None
-    best_step: int = 0
-    best_progress: float = 0.0
-    failures: int = 0
-
-
 class Session:
     """One run. `events` does the work; everything else is its state."""
 
@@ -68,6 +52,7 @@ class Session:
         checkpoint: Checkpoint,
         text: SplitText,
         folder: Path,
+        planned: Planned,
         *,
         started: float,
         clock: Callable[[], float] = time.monotonic,
@@ -78,6 +63,7 @@ class Session:
             checkpoint: an untrained one, or the last one of a run, whose state is then restored.
             text: the text that the checkpoint's record names.
             folder: where the run's files are; it exists.
+            planned: the first event.
             started: the clock's time when the command began; a time budget counts from there.
             clock: seconds that never go back.
 
@@ -85,68 +71,69 @@ class Session:
         """
         record = checkpoint.record
         self.folder = folder
+        self._planned = planned
         self._checkpoint = checkpoint
         self._config = record.training
         self._clock = clock
         newline = checkpoint.item_end
-        self._text = build_text(self._config, text.training, newline)
+        self._text = build_text(
+            text.training,
+            newline,
+            batch_size=self._config.batch_size,
+            chunk_length=self._config.chunk_length,
+            seed=self._config.seed,
+        )
         self._validation = Validation(text.held_out, newline, self._config.budget, clock, record.validation_chunks)
 
         torch.set_num_threads(record.threads)
         self._model = Model(checkpoint.network, checkpoint.weights, torch.device(record.device))
         self._trainer = Trainer(self._model, self._config, record.precision)
-        self._position = _Position(
-            epoch=record.epoch,
-            chunk=record.chunk,
-            step=record.step,
-            symbols_read=record.symbols_read,
-            best_nats=record.best_nats,
-            best_step=record.best_step,
-            best_progress=record.best_progress,
-        )
+        self._carried = CarriedState()
+        self._failures = 0  # steps in a row without a finite loss
         if checkpoint.extra:
             rows = self._config.batch_size if newline is None else None
             try:
-                self._position.carried = restore(self._trainer, checkpoint.extra, rows)
+                self._carried = restore(self._trainer, checkpoint.extra, rows)
             except CheckpointError as error:
                 raise CheckpointError(f"{folder / LAST}: {error}") from error
-        for part in folder.glob("*.part"):  # of a save that was killed
-            part.unlink(missing_ok=True)
+        self._position = record.position
         self._chunk_count = self._text.chunk_count(self._position.epoch)
         self._meter = BudgetMeter(
             self._config.budget,
             self._config.most_epochs,
             seconds_before=record.seconds,
-            progress_before=record.progress,
+            progress_before=record.position.progress,
             started=started,
             clock=clock,
         )
-        self._position.progress = self._meter.progress_before(self._position.step, self._epochs())
+        progress = self._meter.progress_before(self._position.step, self._epochs())
+        self._position = replace(self._position, progress=progress)
         if self._position.progress >= 1:
             budget = self._config.budget
-            raise ConfigError(
-                f"{folder}: its budget of {budget} is used up; give a larger one, such as "
-                f"lstmgen train --resume {run_name(folder)} {budget.unit.option} {2 * budget.amount:.12g}"
-            )
+            remedy = f"give a larger one, such as `{budget.unit}` {2 * budget.amount:.12g}"
+            raise ConfigError(budget.unit, f"{budget.amount:.12g}", f"the budget of {folder} is used up; {remedy}")
         self._saved = clock()
 
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train until the budget is used up, or until `should_stop`, which is asked after every step.
 
+        The first event is the plan. Every event is also written to the log, if it is one that the log keeps.
         Raises TrainingError if the loss stays NaN or infinite, and CheckpointError if saving fails.
         """
+        for name in (BEST, LAST):
+            remove_parts(self.folder / name)  # an earlier session may have been killed while it saved
         for event in self._events(should_stop):
             append_event(self.folder / LOG, event)
             yield event
 
     def _events(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
-        position = self._position
+        yield self._planned
         interrupted = False
-        while position.progress < 1 and not interrupted:
-            for chunk in self._text.chunks(position.epoch, position.chunk):
-                before = position.progress
+        while self._position.progress < 1 and not interrupted:
+            for chunk in self._text.chunks(self._position.epoch, self._position.chunk):
+                before = self._position.progress
                 yield self._step(chunk)
-                if position.progress >= 1:
+                if self._position.progress >= 1:
                     break
                 if self._evaluation_due(before):  # also before stopping: a resumed run would not make up for it
                     evaluated = self._evaluate()
@@ -159,8 +146,8 @@ class Session:
                 if interrupted:
                     break
             else:
-                position.epoch, position.chunk = position.epoch + 1, 0
-                self._chunk_count = self._text.chunk_count(position.epoch)
+                self._position = replace(self._position, epoch=self._position.epoch + 1, chunk=0)
+                self._chunk_count = self._text.chunk_count(self._position.epoch)
         if interrupted:
             self._save(LAST)
         else:
@@ -169,9 +156,9 @@ class Session:
             self._save(BEST)
         yield Finished(
             checkpoint=str(self.folder / BEST),
-            step=position.step,
+            step=self._position.step,
             epoch=self._epochs(),
-            validation_nats=position.best_nats,
+            validation_nats=self._position.best_nats,
             characters_per_second=self._speed(),
             seconds=self._meter.seconds(),
             interrupted=interrupted,
@@ -180,22 +167,25 @@ class Session:
     def _step(self, chunk: Chunk) -> Stepped:
         position = self._position
         rate = learning_rate(self._config, position.progress)
-        nats, state = self._trainer.step(chunk, position.carried.network, rate)
-        position.step += 1
-        position.chunk += 1
-        position.symbols_read += int((chunk.targets >= 0).sum())
-        smoothed = position.carried.training_nats
+        nats, state = self._trainer.step(chunk, self._carried.network, rate)
+        self._position = replace(
+            position,
+            step=position.step + 1,
+            chunk=position.chunk + 1,
+            symbols_read=position.symbols_read + int((chunk.targets >= 0).sum()),
+        )
+        smoothed = self._carried.training_nats
         if math.isnan(nats):
             self._count_failure()
         else:
-            position.failures = 0
+            self._failures = 0
             smoothed = nats if math.isnan(smoothed) else _SMOOTHING * smoothed + (1 - _SMOOTHING) * nats
-        position.carried = CarriedState(state, smoothed)
-        position.progress = self._meter.progress(position.step, self._epochs())
+        self._carried = CarriedState(state, smoothed)
+        self._position = replace(self._position, progress=self._meter.progress(self._position.step, self._epochs()))
         return Stepped(
-            step=position.step,
+            step=self._position.step,
             epoch=self._epochs(),
-            progress=position.progress,
+            progress=self._position.progress,
             nats=smoothed,
             learning_rate=rate,
             characters_per_second=self._speed(),
@@ -204,12 +194,11 @@ class Session:
 
     def _count_failure(self) -> None:
         """Count a step without a finite loss; raise TrainingError after too many in a row."""
-        position = self._position
-        position.failures += 1
-        if position.failures >= _MOST_FAILURES:
+        self._failures += 1
+        if self._failures >= _MOST_FAILURES:
             raise TrainingError(
-                f"the loss has not been a finite number for {position.failures} steps, up to step {position.step}; "
-                f"try again with a --learning-rate below {self._config.learning_rate:g}, or --precision float32"
+                f"the loss has not been a finite number for {self._failures} steps, up to step {self._position.step}; "
+                f"try again with a `learning_rate` below {self._config.learning_rate:g}, or `precision` float32"
             )
 
     def _epochs(self) -> float:
@@ -217,7 +206,7 @@ class Session:
 
     def _speed(self) -> float:
         """Characters per second in this session, evaluations included."""
-        read = self._position.symbols_read - self._checkpoint.record.symbols_read
+        read = self._position.symbols_read - self._checkpoint.record.position.symbols_read
         return read / max(1e-9, self._meter.session_seconds())
 
     def _evaluation_due(self, progress_before: float) -> bool:
@@ -236,7 +225,7 @@ class Session:
         nats = self._validation.nats(self._model)
         best = nats is None or position.best_nats is None or nats < position.best_nats
         if best:
-            position.best_nats, position.best_step, position.best_progress = nats, position.step, position.progress
+            self._position = replace(position, best_nats=nats, best_step=position.step, best_progress=position.progress)
             self._save(BEST, nats)
         self._save(LAST, nats)
         preview = self._preview()
@@ -245,7 +234,7 @@ class Session:
             step=position.step,
             epoch=self._epochs(),
             progress=position.progress,
-            training_nats=position.carried.training_nats,
+            training_nats=self._carried.training_nats,
             validation_nats=nats,
             best=best,
             preview=preview,
@@ -281,24 +270,16 @@ class Session:
         return model.sample(self._config.preview, length=_PREVIEW_LENGTH, seed=self._position.step)
 
     def _save(self, name: str, validation_nats: float | None = None) -> None:
-        position = self._position
         record = replace(
             self._checkpoint.record,
             training=self._config,
-            epoch=position.epoch,
-            chunk=position.chunk,
-            step=position.step,
-            symbols_read=position.symbols_read,
+            position=self._position,
             seconds=self._meter.seconds(),
-            progress=position.progress,
             validation_nats=validation_nats,
-            best_nats=position.best_nats,
-            best_step=position.best_step,
-            best_progress=position.best_progress,
             validation_chunks=self._validation.chunks,
             versions={"lstmgen": lstmgen.__version__, "python": platform.python_version(), "torch": torch.__version__},
         )
-        extra = resumption_arrays(self._trainer, position.carried) if name == LAST else {}
+        extra = resumption_arrays(self._trainer, self._carried) if name == LAST else {}
         weights = self._model.weights()
         save_checkpoint(replace(self._checkpoint, weights=weights, record=record, extra=extra), self.folder / name)
         if name == LAST:

@@ -9,7 +9,7 @@ from lstmgen.config import Budget, BudgetUnit
 from lstmgen.evaluation.score import score
 from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.model import Model
-from lstmgen.text.streams import Chunk, every_line, line_items, overlapping_streams
+from lstmgen.text.streams import Chunk, every_line, overlapping_streams
 from lstmgen.text.vocabulary import Ids
 
 VALIDATION_LIMIT = 200_000
@@ -49,7 +49,7 @@ class Validation:
                 return None
             chunks = overlapping_streams(self._held_out, _ROWS, _WARM_UP)
         else:
-            if len(line_items(self._held_out, self._newline)) == 0:
+            if (self._held_out == self._newline).all():
                 return None
             chunks = every_line(self._held_out, self._newline, _LINES)
         return score(TorchEngine(model), self._affordable(chunks)).nats_per_character

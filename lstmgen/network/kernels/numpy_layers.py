@@ -168,8 +168,7 @@ class GRULayer(ScaledLayer):
         h: Floats = state.hidden  # type: ignore[assignment]
         gates, candidate = slice(2 * self._H), slice(2 * self._H, None)
         product = np.dot(h, self._R if self._b_n is not None else self._R_rz)
-        rz = product[:, gates]
-        rz += projected[:, gates]
+        rz = product[:, gates] + projected[:, gates]
         self._activate(rz, gates)
         r, z = rz[:, : self._H], rz[:, self._H :]
         if self._b_n is not None:

@@ -1,0 +1,74 @@
+"""How a checkpoint was made, and where its training stands.
+
+Knows: the fields, and that the JSON of a checkpoint holds them as one flat object.
+Does not know: files, networks, or how training works.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from lstmgen.config import Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
+from lstmgen.errors import CheckpointError
+
+HELD_OUT = "the held-out text"
+"""The name in `TrainingRecord.adapted_to` of the part of the model's own text that was held out from training."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where training stands: what changes from step to step."""
+
+    epoch: int = 0
+    chunk: int = 0  # the number of chunks of this epoch that have been read
+    step: int = 0
+    symbols_read: int = 0
+    progress: float = 0.0  # the fraction of the budget that is used up
+    best_nats: float | None = None  # of the run so far
+    best_step: int = 0  # the step of `best_nats`
+    best_progress: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.epoch, self.chunk, self.step, self.symbols_read) < 0 or not 0 <= self.progress <= 1:
+            raise _impossible()
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a checkpoint was made: enough to cite it, to find its held-out text again and to resume training."""
+
+    text: TextConfig
+    text_sha256: str
+    text_symbols: int
+    training: TrainingConfig
+    precision: Precision  # the one that was used; `training.precision` is the one that was asked for
+    device: str
+    threads: int
+    position: Position = field(default_factory=Position)
+    seconds: float = 0.0  # of all sessions, from the start of each command, loading and evaluations included
+    validation_nats: float | None = None  # of these weights
+    validation_chunks: int | None = None  # the number of chunks that an evaluation in training reads
+    versions: dict[str, str] = field(default_factory=dict)
+    adapted_to: tuple[str, ...] = ()  # texts that it learned from while it was evaluated, or HELD_OUT
+
+    def __post_init__(self) -> None:
+        if self.text_symbols < 0 or not 1 <= self.threads <= 4096 or not 0 <= self.seconds < 1e12:
+            raise _impossible()
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Turn the record into values that JSON can hold, the position's among the others."""
+        values = to_mapping(self)
+        position: dict[str, Any] = values.pop("position")
+        return values | position
+
+    @staticmethod
+    def from_mapping(values: Mapping[str, Any]) -> "TrainingRecord":
+        """Build a record from what `to_mapping` returned; raises CheckpointError."""
+        names = {field.name for field in fields(Position)}
+        position = {name: value for name, value in values.items() if name in names}
+        others = {name: value for name, value in values.items() if name not in names}
+        return replace(from_mapping(TrainingRecord, others), position=from_mapping(Position, position))
+
+
+def _impossible() -> CheckpointError:
+    return CheckpointError("its training record holds numbers that training cannot give")
