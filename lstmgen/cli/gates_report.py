@@ -14,7 +14,7 @@ from lstmgen.cli.bars import histogram
 from lstmgen.cli.render import print_table, put
 from lstmgen.inspection.gates import BINS, NEARLY_OPEN, NEARLY_SHUT, GateUse
 
-_LONGEST_SHOWN = 5  # units
+_LONGEST_SHOWN = 3  # units
 _POWERS = tuple(2**power for power in range(11))  # between two columns of the histogram of half-lives, in symbols
 
 
@@ -34,12 +34,12 @@ def print_gates(uses: Sequence[GateUse]) -> None:
         table.add_row(str(use.layer), use.gate, f"{use.nearly_shut:.1%}", f"{use.nearly_open:.1%}", bars)
     print_table(table)
     put(
-        f"\nNearly shut: below {NEARLY_SHUT}; nearly open: above {NEARLY_OPEN}; the fraction of all units and "
-        "characters.\n\n"
+        f"\nNearly shut: below {NEARLY_SHUT}. Nearly open: above {NEARLY_OPEN}. Fractions of all units and characters."
+        "\n\nHalf-life of what each unit remembers, in characters:\n\n"
     )
     table = Table(box=None, pad_edge=False)
     table.add_column("layer", justify="right")
-    table.add_column("half-life: median", justify="right")
+    table.add_column("median", justify="right")
     table.add_column(f"<1{'─' * (2 * len(_POWERS) - 3)}1024+", no_wrap=True)
     table.add_column("longest, by unit")
     for use in uses:
@@ -50,8 +50,8 @@ def print_gates(uses: Sequence[GateUse]) -> None:
             table.add_row(str(use.layer), median, _distribution(use.half_life), "  ".join(named))
     print_table(table)
     put(
-        "\nHalf-life: after how many characters half of what a unit remembered is left, by the mean logarithm of the\n"
-        "gate that keeps it.\n"
+        "\nAfter one half-life, half of what a unit remembered is left, by the mean logarithm\nof the gate that keeps "
+        "it. <1 and 1024+ are the ends of a scale that doubles.\n"
     )
 
 

@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-lstmgen inspect --walk "To be"
+lstmgen inspect --walk "The sea"
 
-lstmgen inspect poems-gru --walk "The sea" --unit 2.17
+lstmgen inspect poems-gru --walk "The sea" --unit 1.17
 
 lstmgen inspect poems-lstm --units
 
-lstmgen inspect poems-lstm more.md --gates --json
+lstmgen inspect poems-lstm notes.md --gates --json
 
 lstmgen inspect --memory
 """
 
 _SHOW = "What is shown"
-_LENGTHS = {"units": 10_000, "gates": 10_000, "memory": 20_000}
+_LENGTHS = {"units": 20_000, "gates": 10_000, "memory": 20_000}
 """How many characters are read, if the user does not say."""
 
 _SHOWN_TEXT = 1200  # characters that --units colours
@@ -89,7 +89,7 @@ def inspect(
         option(
             _SHOW,
             "How many characters of TEXT to read.",
-            "10,000; for --memory 20,000",
+            "20,000; for --gates 10,000",
             "--length",
             "-n",
             min=1,
@@ -104,10 +104,9 @@ def inspect(
 ) -> None:
     """See what the gates, cell states and attention do while a network reads.
 
-    --walk explains each step of one unit, with its equations and their numbers.
-    --units finds units that track a feature of the text. The score is that of
+    A walk explains each step of one unit: its equations, with their numbers.
+    Units are found by features of the text that they track. The score is that of
     text that was not used to find them, beside the same network before training.
-    --memory measures how far back the network really looks.
     """
     limit_threads(threads)
     checkpoints, text = checkpoints_and_text(words or [])

@@ -13,7 +13,7 @@ from lstmgen.inspection.memory import NOTICEABLE, REACH, Memory
 
 _NARROWEST, _WIDEST = 60, 120  # columns
 _COLUMNS = 45  # those of the numbers and of the space between them
-_DECADES = 6  # the gradient's bar ends this many powers of ten below its first value
+_DECADES = 6  # the gradient's bar ends this many powers of ten below the largest one
 
 
 def print_memory(memory: Memory, unit: str) -> None:
@@ -27,26 +27,29 @@ def print_memory(memory: Memory, unit: str) -> None:
     room = (width - _COLUMNS) // 2
     losses = memory.nats_per_character
     least, most = min(losses.values()), max(losses.values())
+    largest = float(memory.reach.max())
     put(f"{'visible':>7}  {f'nats per {unit}':<{room + 20}}  gradient at that distance\n")
     for visible, nats in losses.items():
         above = bar((nats - least) / max(most - least, NOTICEABLE), room)
         row = f"{visible:7,}  {nats:.4f} {nats - least:+8.4f} {above:<{room + 4}}"
         if visible <= len(memory.reach):
             gradient = float(memory.reach[visible - 1])
-            row += f" {gradient:8.1e} {bar(_height(gradient, float(memory.reach[0])), room)}"
+            row += f" {gradient:8.1e} {bar(_height(gradient, largest), room)}"
         put(row.rstrip() + "\n")
     put(
-        f"\nThe last {unit}s that the network may see, its loss at {memory.positions:,} positions, and how much worse "
-        f"that is\nthan the best. It uses {memory.used:,} {unit}s: more of them change the loss by less than "
-        f"{NOTICEABLE} nats.\n"
-        f"Gradient: the norm of d loss / d input, mean over positions, to {REACH} {unit}s back; the bar shows "
-        f"{_DECADES} powers of ten.\n"
+        f"""
+Visible: how many {unit}s the network may see before it predicts one; +: how
+much worse that is than the best; the same {memory.positions:,} predictions in each row.
+It uses {memory.used:,} {unit}s: more of them change the loss by less than {NOTICEABLE} nats.
+Gradient: how much its loss depends on the {unit} that many before it, to {REACH};
+the norm of d loss / d input, mean over predictions; the bar has {_DECADES} powers of ten.
+"""
     )
 
 
-def _height(gradient: float, first: float) -> float:
-    """The logarithm of a gradient as a fraction: 1 for that of the last symbol, 0 six powers of ten below it."""
-    return 1 + math.log10(gradient / first) / _DECADES if gradient > 0 else 0
+def _height(gradient: float, largest: float) -> float:
+    """The logarithm of a gradient as a fraction: 1 for the largest one, 0 six powers of ten below it."""
+    return 1 + math.log10(gradient / largest) / _DECADES if gradient > 0 else 0
 
 
 def memory_json(memory: Memory) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Knows: what was found. Does not know: how it was searched.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
@@ -35,10 +35,12 @@ def print_units(found: Units, symbols: Sequence[str], shown: int, unit: Unit | N
     print_table(table)
     half = len(symbols) // 2
     put(
-        f"\nUnits are LAYER.UNIT. The first {half:,} symbols chose each unit, the other {len(symbols) - half:,} gave "
-        "its score.\nAUC: the probability that the unit tells a character with the feature from one without; 0.50 is "
-        "chance.\nr: the rank correlation; 0 is chance. Before training: the best unit of the same network as it "
-        "began.\n"
+        f"""
+Units are LAYER.UNIT. The first {half:,} characters chose them, the other {len(symbols) - half:,} gave the
+scores. AUC: how often the unit tells a character with the feature from one
+without; 0.50 is chance. r: the rank correlation; 0 is chance. Before training:
+the best unit of the same network before it learned anything.
+"""
     )
     best = found.features[0].found
     finding = best if unit in (None, best.unit) else next(each for each in found.units if each.unit == unit)
@@ -48,12 +50,17 @@ def print_units(found: Units, symbols: Sequence[str], shown: int, unit: Unit | N
     characters = zip(symbols[part], activity[part].tolist(), strict=True)
     for text in paint(Painted(symbol, _background(value), _mark(value)) for symbol, value in characters):
         put(text)
-    for text in _legend():
-        put(text)
+    if in_colors():
+        put("\n\nwhat the unit remembers ")
+        for text in paint(Painted(f" {value:+g} ", _background(value), "") for value in _LEGEND):
+            put(text)
+        put("\n")
+    else:
+        put(f"\nBelow each line: what the unit remembers, from {_mark(-1)} for -1 to {_mark(1)} for 1.\n")
 
 
 def _score(finding: Finding) -> str:
-    return f"{'AUC' if finding.binary else 'r':<3} {finding.score:5.2f}"
+    return f"{'AUC' if finding.binary else 'r'} {finding.score:.2f}"
 
 
 def _background(value: float) -> RGB:
@@ -64,22 +71,13 @@ def _mark(value: float) -> str:
     return height((value + 1) / 2)
 
 
-def _legend() -> Iterator[str]:
-    if in_colors():
-        yield "\nwhat the unit remembers "
-        yield from paint(Painted(f" {value:+g} ", _background(value), "") for value in _LEGEND)
-        yield "\n"
-    else:
-        yield f"\nBelow each line: what the unit remembers, from {_mark(-1)} for -1 to {_mark(1)} for 1.\n"
-
-
 def units_json(found: Units) -> dict[str, Any]:
     """What the units track, as values that JSON can hold."""
     return {
         "characters": found.symbols,
         "units": [_finding_json(each) for each in found.units],
         "features": [
-            {**_finding_json(each.found), "untrained": {**_finding_json(each.untrained)}} for each in found.features
+            {**_finding_json(each.found), "untrained": _finding_json(each.untrained)} for each in found.features
         ],
     }
 

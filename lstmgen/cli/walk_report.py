@@ -105,7 +105,7 @@ def _explanation(
             yield (" " * len(beginning) if number else beginning) + part
     yield ""
     letters = "x: what the layer reads. h, c: the output and the cell state at the character before."
-    if lines[-1].value == "hidden" and "output" not in first.gates:
+    if "cell" not in {line.value for line in lines}:
         letters = "x: what the layer reads. h: the output at the character before."
     letters += " W, R, b: what the network has learned, for each gate its own."
     if any("p c" in term for terms in first.terms.values() for term in terms):
@@ -135,13 +135,13 @@ def _numbers(line: Line, step: WalkStep) -> str:
 
 
 def _step(step: WalkStep, read: str, lines: Sequence[Line], scale: float, width: int) -> Text:
-    shown = Text(f"\n{name_of(step.character)}", "bold").append(f" {'─' * (width - 3)}\n", _FAINT)
+    shown = Text("\n").append(name_of(step.character), "bold").append(f" {'─' * (width - 3)}\n", _FAINT)
     shown.append(f"{'after':<{_NAME}}{read[-_TEXT_BEFORE:]}\n{'':<{_NAME}}{_in_words(step)}\n")
     for line in lines:
         value = step.gates[line.value] if line.value in step.gates else getattr(step, line.value)
         equation = f"{line.letter:<2} = {_numbers(line, step)}"
         shown.append(f"{line.name:<{_NAME}}{equation:<{_EQUATION}} = {value:z5.2f}  ")
-        room = (width - _NAME - _EQUATION - 10) // 2 * 2 + 1  # odd, for the line in the middle
+        room = (width - _NAME - _EQUATION - 11) // 2 * 2 + 1  # odd, for the line in the middle
         if line.value in step.gates and line.equation == "σ":
             filled = bar(value, room)
             shown.append(filled, _GATE).append("·" * (room - len(filled)), _FAINT)
@@ -175,7 +175,7 @@ def _kept_and_written(step: WalkStep) -> tuple[float, float]:
 def _recalled(step: WalkStep) -> str:
     """The past characters that attention picked, the strongest first."""
     strongest = sorted(step.attention or (), key=lambda each: -each.weight)[:_MOST_RECALLED]
-    picked = [f"{name_of(each.character)} {each.back} back {each.weight:.0%}" for each in strongest]
+    picked = [f"{name_of(each.character)} ({each.back} back) {each.weight:.0%}" for each in strongest]
     picked = [text for text, each in zip(picked, strongest, strict=True) if each.weight >= _LEAST_RECALLED]
     return "   ".join(picked) or "at no character more than at others"
 

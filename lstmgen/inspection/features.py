@@ -1,6 +1,7 @@
 """Features of a text that a unit may track, each computed from the text alone, (time,).
 
-The value at a character is that right after it was read: after an opening quote the text is inside quotes.
+The value at a character is that right after it was read, and does not depend on what follows: after an opening quote
+the text is inside quotes.
 
 Knows: characters. Does not know: networks.
 """
@@ -14,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _QUOTES, _VOWELS = '"\u201c\u201d', "aeiouAEIOU"
-_COMMENT = re.compile(r"(?:#|(?<!:)//).*")
-_ADDRESS = re.compile(r"(?:https?://|www\.)\S*")
-_TAG = re.compile(r"<[/!A-Za-z][^<>]*(?=>)")
+_COMMENT = re.compile(r"#.*|(?<=/)(?<!:/)/.*")  # from # or from the second /, but not in https://
+_ADDRESS = re.compile(r"(?:(?<=://)|(?<=www\.))\S+")
+_TAG = re.compile(r"(?<=<)[/!A-Za-z][^<>\n]*")
 
 
 class Feature(NamedTuple):
@@ -71,9 +72,16 @@ def _ends_of_paragraphs(text: str) -> Iterator[bool]:
 
 
 def _inside_quotes(text: str) -> Iterator[bool]:
-    inside = False
+    """Between double quotes, or three of them in a row, which may go on after an empty line."""
+    inside = triple = False
+    row = 0  # quotes in a row
     for character, ends in zip(text, _ends_of_paragraphs(text), strict=True):
-        inside = not ends and inside != (character in _QUOTES)
+        row = row + 1 if character in _QUOTES else 0
+        if row == 3:
+            inside = triple = not triple
+            row = 0
+        elif not triple:
+            inside = not ends and inside != (row > 0)
         yield inside
 
 

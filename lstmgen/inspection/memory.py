@@ -19,7 +19,7 @@ from lstmgen.errors import TextError
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.generation.sampler import negative_log_likelihood
 from lstmgen.network.forward import forward, head
-from lstmgen.network.unroll import unroll
+from lstmgen.network.kernels import run_layer
 from lstmgen.text.vocabulary import Ids
 
 MOST_VISIBLE = 1024
@@ -31,9 +31,9 @@ NOTICEABLE = 0.01
 
 _WORK = 2e11  # multiplications of all predictions together; it decides how many positions are affordable
 _FEWEST, _MOST = 64, 1024  # positions
-_LOGITS = 1 << 23  # how many logits exist at once
+_LOGITS = 1 << 20  # how many logits exist at once
 _GRADIENT_POSITIONS = 64
-_ROWS = 16  # whose gradients are computed at once
+_ROWS = 64  # whose gradients are computed at once
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ def context(ids: Ids, positions: NDArray[np.int64], begins: NDArray[np.int64], v
     starts = np.maximum(begins[positions], positions - visible)
     lengths = positions - starts
     columns = starts[:, None] + np.arange(lengths.max())
+    ids = np.asarray(ids, np.int64)
     return Context(ids[np.minimum(columns, len(ids) - 1)], lengths - 1, ids[positions])
 
 
@@ -118,13 +119,14 @@ def _evenly(candidates: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def _loss(checkpoint: Checkpoint, seen: Context) -> float:
     """The mean loss of the predictions, in nats, each from the initial state."""
     engine = NumpyEngine(checkpoint.network, checkpoint.weights)
-    rows = max(1, _LOGITS // (seen.inputs.shape[1] * engine.network.vocab_size))
-    total = 0.0
-    for start in range(0, len(seen.inputs), rows):
-        part = seen.rows(start, rows)
-        logits, _ = engine.read(part.inputs, engine.initial_state(len(part.inputs)))
-        total += float(negative_log_likelihood(logits[np.arange(len(part.inputs)), part.last], part.targets).sum())
-    return total / len(seen.inputs)
+    rows = np.arange(len(seen.inputs))
+    steps = max(1, _LOGITS // (len(rows) * engine.network.vocab_size))
+    state, total = engine.initial_state(len(rows)), 0.0
+    for start in range(0, seen.inputs.shape[1], steps):
+        logits, state = engine.read(seen.inputs[:, start : start + steps], state)
+        ends = rows[(seen.last >= start) & (seen.last < start + steps)]
+        total += float(negative_log_likelihood(logits[ends, seen.last[ends] - start], seen.targets[ends]).sum())
+    return total / len(rows)
 
 
 def gradient_reach(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64]:
@@ -152,7 +154,7 @@ def _gradient_norms(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64
     embedded = weights.embedding[torch.from_numpy(seen.inputs.reshape(-1))].requires_grad_()
     numbers = torch.arange(rows * time).reshape(rows, time)
     state = network.initial_state(rows, like=embedded.detach())
-    outputs = forward(network, weights._replace(embedding=embedded), numbers, state, unroll)
+    outputs = forward(network, weights._replace(embedding=embedded), numbers, state, run_layer)
     logits = head(outputs.head_inputs[torch.arange(rows), torch.from_numpy(seen.last)], weights)
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(seen.targets), reduction="sum").backward()  # type: ignore[no-untyped-call]
     return embedded.grad.reshape(rows, time, -1).norm(dim=-1).double().numpy()  # type: ignore[no-any-return]

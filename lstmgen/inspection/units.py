@@ -26,7 +26,7 @@ from lstmgen.inspection.walk import Unit
 from lstmgen.network.initialization import initialize
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
-CHANGES = 10
+CHANGES = 20
 """A feature counts if it changes at least so often in either half of the text."""
 
 _OTHER = "\ufffd"  # stands for a byte outside ASCII
@@ -57,8 +57,8 @@ class Tracked:
 
     @property
     def gain(self) -> float:
-        """By how much training made the strength larger."""
-        return self.found.strength - self.untrained.strength
+        """By how much training made the strength larger; a strength below chance counts as 0."""
+        return max(self.found.strength, 0) - max(self.untrained.strength, 0)
 
 
 @dataclass(frozen=True)

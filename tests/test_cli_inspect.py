@@ -1,0 +1,251 @@
+"""`lstmgen inspect`: what it prints for each choice, as text and as JSON."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from lstmgen.cli.bars import bar, height, histogram, signed_bar
+from lstmgen.inspection.trace import trace
+from lstmgen.language_model import load
+from tests.command_line import controls, done, problem, untrained_run, usage_error
+from tests.conftest import CELLS, FABLE
+
+WALK = "The fox"
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of each cell, untrained, and a text."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    Path("fable.txt").write_text(FABLE * 20, encoding="utf-8")
+    for name, model in CELLS.items():
+        form = {field: getattr(model, field) for field in ("cell", "peepholes", "reset")}
+        untrained_run(name, "".join(sorted(set(FABLE))), num_layers=2, attention=3, **form)
+    return tmp_path
+
+
+# A walk
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("name", CELLS)
+def test_the_json_of_a_walk_is_the_trace_of_its_unit(name: str) -> None:
+    (found,) = done("inspect", name, "--walk", WALK, "--unit", "2.3", "--json").json_lines
+    checkpoint = load(name).checkpoint
+    read = trace(checkpoint.network, checkpoint.weights, checkpoint.vocabulary.encode(WALK))
+    layer = read.layers[1]
+    assert [step["character"] for step in found["walk"]] == list(WALK)
+    for time, step in enumerate(found["walk"]):
+        assert (step["layer"], step["unit"]) == (2, 3)
+        assert step["gates"] == {gate: float(array[time, 2]) for gate, array in layer.gates.items()}
+        assert step["cell"] == float(layer.after[layer.memory_name][time, 2])
+        assert step["cell_before"] == float(layer.before[layer.memory_name][time, 2])
+        assert step["hidden"] == float(layer.after["hidden"][time, 2])
+        assert len(step["attention"]) == min(time, 3)
+        assert list(step["predictions"].values()) == sorted(step["predictions"].values(), reverse=True)
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("name", "gates", "sums"),
+    [
+        ("rnn", [], ["h' = tanh(W x + R h + b)"]),
+        ("lstm", ["f", "i", "o"], ["c' = f c + i g", "h' = o tanh(c')"]),
+        ("peephole", ["f", "i", "o"], ["f  = σ(W x + R h + p c + b)", "o  = σ(W x + R h + p c' + b)"]),
+        ("coupled", ["f", "o"], ["c' = f c + (1 - f) g"]),
+        ("gru-after", ["r", "z"], ["n  = tanh(W x + r (R h + b) + b)", "h' = z h + (1 - z) n"]),
+        ("gru-before", ["r", "z"], ["n  = tanh(W x + R (r h) + b)"]),
+    ],
+)
+def test_every_equation_stands_beside_its_numbers(name: str, gates: list[str], sums: list[str]) -> None:
+    written = done("inspect", name, "--walk", WALK, "--unit", "1.2").text
+    explanation, *steps = re.split(r"\n\S ─+\n", written)
+    assert all(equation in explanation for equation in sums)
+    assert len(steps) == len(WALK)
+    for step in steps:
+        assert re.findall(r"(\w)  = σ\(", step) == gates
+        assert all(len(line) <= 80 for line in step.splitlines())
+        for first, rest, value in re.findall(r"σ\((\S+)((?: [+-] [\d.]+)+)\) += +([\d.]+)", step):
+            total = float(first) + sum(float(term.replace(" ", "")) for term in re.findall(r"[+-] [\d.]+", rest))
+            assert 1 / (1 + np.exp(-total)) == pytest.approx(float(value), abs=0.015)
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_without_a_unit_a_walk_says_which_it_takes() -> None:
+    written = done("inspect", "fable", "--walk", WALK).text
+    layer, unit = re.findall(r"^Layer (\d+), unit (\d+), the unit whose memory varies most", written)[0]
+    (found,) = done("inspect", "fable", "--walk", WALK, "--json").json_lines
+    assert [found["walk"][0]["layer"], found["walk"][0]["unit"]] == [int(layer), int(unit)]
+    assert "attention" not in found["walk"][0]
+    assert "looks back" not in written
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_walk_is_coloured_in_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    plain = done("inspect", "lstm", "--walk", WALK).text
+    colored = done("inspect", "lstm", "--walk", WALK, terminal=True).text
+    assert "\x1b" not in plain
+    assert "\x1b" in colored
+    assert [line.rstrip() for line in Text.from_ansi(colored).plain.splitlines()] == [
+        line.rstrip() for line in plain.splitlines()
+    ]
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in done("inspect", "lstm", "--walk", WALK, terminal=True).text
+
+
+def test_control_characters_do_not_reach_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    untrained_run("octets", None, attention=4)
+    hostile = "\x1b[31m\u202e\n" + FABLE
+    Path("hostile.txt").write_text(hostile * 9, encoding="utf-8")
+    for choice in (["--walk", "\x1b[31m\u202e\nx"], ["hostile.txt", "--units"], ["hostile.txt", "--units", "--json"]):
+        assert not controls(done("inspect", "octets", *choice).text)
+
+
+# Units, gates, memory
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru-after"])
+def test_units_are_a_table_and_a_text(name: str) -> None:
+    ran = done("inspect", name, "fable.txt", "--units", "--length", "1000")
+    assert ran.err == "note: 1,000 characters of fable.txt\n"
+    table, _, *shown = ran.text.split("\n\n")
+    heading, *rows = table.splitlines()
+    assert heading.split("  ")[0] == "feature"
+    (found,) = done("inspect", name, "fable.txt", "--units", "--length", "1000", "--json", "--quiet").json_lines
+    assert len(found["units"]) == 16
+    assert [row.split("  ")[0] for row in rows] == [each["feature"] for each in found["features"]]
+    for row, each in zip(rows, found["features"], strict=True):
+        assert f" {each['layer']}.{each['unit']} " in row
+        assert f"{each['score']:.2f}" in row
+        assert f"{each['untrained']['score']:.2f}" in row
+    assert {"layer", "unit", "feature", "score", "measure"} == found["units"][0].keys()
+    best = found["features"][0]
+    assert shown[0].startswith(f"Unit {best['layer']}.{best['unit']}, {best['feature']}, ")
+    assert FABLE.splitlines()[1] in ran.text
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_marks_below_the_text_are_the_heights_of_the_unit() -> None:
+    written = done("inspect", "lstm", "fable.txt", "--units", "--unit", "2.5", "--length", "800").text
+    shown = written.split("Unit 2.5, ")[1].split("\n\n")[1].splitlines()
+    text = "".join(line.replace("↵", "\n") for line in shown[::2])
+    marks = "".join(shown[1::2])
+    checkpoint = load("lstm").checkpoint
+    read = trace(checkpoint.network, checkpoint.weights, checkpoint.vocabulary.encode((FABLE * 20)[:800]))
+    assert text == (FABLE * 20)[400:800]
+    assert marks == "".join(height((value + 1) / 2) for value in read.layers[1].activity[400:, 4])
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_terminal_shows_a_unit_in_red_and_blue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    written = done("inspect", "lstm", "fable.txt", "--units", "--unit", "2.5", "--length", "800", terminal=True).text
+    shown = Text.from_ansi(written.split("Unit 2.5, ")[1].split("\n\n", 1)[1])
+    checkpoint = load("lstm").checkpoint
+    read = trace(checkpoint.network, checkpoint.weights, checkpoint.vocabulary.encode((FABLE * 20)[:800]))
+    for offset, value in enumerate(read.layers[1].activity[400:440, 4]):
+        color = shown.get_style_at_offset(Console(), offset).bgcolor
+        assert color is not None
+        red, _, blue = color.get_truecolor()
+        assert (red > blue) == (value > 0) or abs(value) < 0.05
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("name", CELLS)
+def test_gates_are_a_table_with_half_lives(name: str) -> None:
+    written = done("inspect", name, "fable.txt", "--gates", "--quiet").text
+    (found,) = done("inspect", name, "fable.txt", "--gates", "--quiet", "--json").json_lines
+    if name == "rnn":
+        assert written.startswith("This cell has no gates")
+        assert found["gates"] == []
+        return
+    for each in found["gates"]:
+        row = re.search(rf"^ +{each['layer']}  {each['gate']} +(\S+) +(\S+) ", written, re.MULTILINE)
+        assert row
+        assert row.groups() == (f"{each['nearly_shut']:.1%}", f"{each['nearly_open']:.1%}")
+    keeping = [each for each in found["gates"] if "half_life" in each]
+    assert [each["gate"] for each in keeping] == 2 * ["update" if name.startswith("gru") else "forget"]
+    assert all(len(each["half_life"]) == 8 for each in keeping)
+
+
+@pytest.mark.usefixtures("runs")
+def test_memory_is_a_chart_by_distance() -> None:
+    written = done("inspect", "lstm", "fable.txt", "--memory", "--length", "300", "--quiet").text
+    ran = done("inspect", "lstm", "fable.txt", "--memory", "--length", "300", "--json")
+    (found,) = ran.json_lines
+    assert [each["visible"] for each in found["memory"]] == [1, 2, 4, 8, 16, 32, 64, 128]
+    assert found["memory_reach"] in [1, 2, 4, 8, 16, 32, 64, 128]
+    assert [each["back"] for each in found["reach"]] == list(range(201))
+    for each in found["memory"]:
+        assert re.search(rf"^ +{each['visible']}  {each['nats_per_character']:.4f} ", written, re.MULTILINE)
+    assert f"It uses {found['memory_reach']} characters" in written
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+@pytest.mark.parametrize("choice", ["--units", "--gates", "--memory"])
+def test_the_text_is_by_default_what_training_held_out(choice: str) -> None:
+    ran = done("inspect", choice, "--json")
+    (found,) = ran.json_lines
+    assert found["text"] == "fable.txt: the last 10%, held out"
+    assert ran.err == "note: 198 characters of fable.txt: the last 10%, held out\n"
+
+
+# What is refused
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_exactly_one_thing_is_shown() -> None:
+    for choice in ([], ["--units", "--gates"], ["--walk", "a", "--memory"]):
+        assert "give one of --walk, --units, --gates and --memory" in usage_error("inspect", "fable", *choice)
+    assert "--walk has its own text" in usage_error("inspect", "fable", "fable.txt", "--walk", "a")
+    assert "--walk has its own text" in usage_error("inspect", "fable", "--walk", "a", "--length", "3")
+    assert "--unit is for --walk and --units" in usage_error("inspect", "fable", "--gates", "--unit", "1.1")
+    assert "give one CHECKPOINT" in usage_error("inspect", "fable", "fable", "fable.txt", "--gates")
+    for unit in ("1", "a.b", "1.", "-1.2"):
+        assert "give LAYER.UNIT, such as 1.5" in usage_error("inspect", "fable", "--walk", "a", f"--unit={unit}")
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_what_a_user_can_fix_is_one_line() -> None:
+    assert "--unit 2.1: give LAYER.UNIT, with a layer from 1 to 1" in problem(
+        "inspect", "fable", "--walk", "a", "--unit", "2.1"
+    )
+    assert "--walk '': give a text of at least one character" in problem("inspect", "fable", "--walk", "")
+    assert "has never seen 'é'" in problem("inspect", "fable", "--walk", "fané")
+    assert done("inspect", "fable", "--walk", "fané", "--on-unknown", "skip").text.count("predicts") == 3
+    assert "has no feature" in problem("inspect", "fable", "fable.txt", "--units", "--length", "9", "--quiet")
+
+
+def test_a_run_without_held_out_text_needs_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    untrained_run("some", "ab\n")
+    assert problem("inspect", "some", "--gates").endswith("name a TEXT to read")
+
+
+# Bars
+
+
+def test_a_bar_is_as_long_as_its_fraction() -> None:
+    assert [bar(fraction, 4) for fraction in (-1, 0, 0.25, 0.5, 0.53, 1, 2)] == [
+        "",
+        "",
+        "█",
+        "██",
+        "██▏",
+        "████",
+        "████",
+    ]
+    assert [signed_bar(value, 2) for value in (-2, -0.75, 0, 0.25, 1)] == ["██│", "▐█│", "  │", "  │▌", "  │██"]
+    assert histogram([0, 1, 4, 8]) == " ▂▅█"
+    assert histogram([0, 0]) == "  "

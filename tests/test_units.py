@@ -1,0 +1,111 @@
+"""Units that track a feature: the scores, and that the text which gives them is not the one that chose."""
+
+import numpy as np
+import pytest
+
+from lstmgen.config import VocabularyKind
+from lstmgen.errors import TextError
+from lstmgen.inspection.features import text_features
+from lstmgen.inspection.trace import trace
+from lstmgen.inspection.units import find_units, one_character_each, ranks, strengths
+from lstmgen.network.initialization import initialize
+from lstmgen.text.vocabulary import Vocabulary
+from tests.command_line import untrained_checkpoint
+from tests.conftest import CELLS
+
+TEXT = "".join(f"the fox {n}, THE {'very ' * (n % 4)}old fox.\n" for n in range(40))
+LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "".join(sorted(set(TEXT))))
+IDS = LETTERS.encode(TEXT)
+EXACT = 1e-9
+
+
+def auc(unit: np.ndarray, feature: np.ndarray) -> float:
+    """By definition: over all pairs, how often the unit is higher with the feature; a tie counts half."""
+    with_it, without = unit[feature == 1], unit[feature == 0]
+    return float(np.mean((with_it[:, None] > without) + 0.5 * (with_it[:, None] == without)))
+
+
+def some_units() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return generator.normal(size=(60, 4)).round(1), generator.integers(0, 2, (60, 3)).astype(float)
+
+
+def test_equal_values_share_their_mean_rank() -> None:
+    columns = np.array([[3.0, 1.0], [1.0, 1.0], [3.0, 1.0], [2.0, 1.0]])
+    assert ranks(columns).T.tolist() == [[3.5, 1, 3.5, 2], [2.5, 2.5, 2.5, 2.5]]
+
+
+def test_the_strength_for_a_binary_feature_is_that_of_the_area_under_the_curve() -> None:
+    units, features = some_units()
+    found = strengths(units, features, np.ones(3, bool))
+    for row, unit in enumerate(units.T):
+        for column, feature in enumerate(features.T):
+            assert found[row, column] == pytest.approx(2 * auc(unit, feature) - 1, abs=EXACT)
+
+
+def test_the_strength_for_a_number_is_the_correlation_of_the_ranks() -> None:
+    units, numbers = some_units()[0], np.random.default_rng(1).integers(0, 9, (60, 3)).astype(float)
+    found = strengths(units, numbers, np.zeros(3, bool))
+    for row, unit in enumerate(ranks(units).T):
+        for column, number in enumerate(ranks(numbers).T):
+            assert found[row, column] == pytest.approx(np.corrcoef(unit, number)[0, 1], abs=EXACT)
+
+
+def test_the_largest_strength_is_one_and_a_constant_unit_has_none() -> None:
+    feature = np.array([0.0, 0, 1, 1, 0])
+    units = np.stack([feature * 3 + 1, -feature, np.full(5, 0.7)], axis=1)
+    assert strengths(units, feature[:, None], np.array([True]))[:, 0] == pytest.approx([1, -1, 0])
+    assert strengths(units, np.arange(5.0)[:, None] ** 3, np.array([False]))[2, 0] == 0
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_first_half_chooses_and_the_second_half_gives_the_score(name: str) -> None:
+    form = {field: getattr(CELLS[name], field) for field in ("cell", "peepholes", "reset")}
+    checkpoint = untrained_checkpoint(LETTERS, num_layers=2, **form)
+    found = find_units(checkpoint, IDS)
+    read = trace(checkpoint.network, checkpoint.weights, IDS)
+    memory = np.concatenate([layer.after[layer.memory_name] for layer in read.layers], axis=1)
+    half = len(IDS) // 2
+    for tracked in found.features:
+        best = tracked.found
+        if best.binary:
+            values = text_features(TEXT)[best.feature].values
+            scores = [auc(unit[:half], values[:half]) for unit in memory.T]
+            row = int(np.abs(np.array(scores) - 0.5).argmax())
+            assert best.unit == (row // 8 + 1, row % 8 + 1)
+            later = auc(memory[half:, row], values[half:])
+            assert best.score == pytest.approx(later if scores[row] > 0.5 else 1 - later, abs=1e-6)
+    assert len(found.units) == 16
+    assert {each.unit for each in found.units} == {(layer, unit) for layer in (1, 2) for unit in range(1, 9)}
+    np.testing.assert_array_equal(np.stack(found.activity), np.stack([layer.activity for layer in read.layers]))
+
+
+def test_the_control_is_the_network_as_training_began() -> None:
+    checkpoint = untrained_checkpoint(LETTERS)
+    began = initialize(checkpoint.network, np.random.default_rng(checkpoint.record.training.seed))
+    checkpoint.weights.update(began)
+    for tracked in find_units(checkpoint, IDS).features:
+        assert tracked.untrained == tracked.found
+        assert tracked.gain == 0
+
+
+def test_only_features_that_change_in_both_halves_count() -> None:
+    checkpoint = untrained_checkpoint(LETTERS)
+    names = {tracked.found.feature for tracked in find_units(checkpoint, IDS).features}
+    assert {"in a word of capitals", "position in the line", "in a number"} <= names
+    assert names.isdisjoint({"inside quotes", "inside brackets", "indentation"})
+    half_quoted = Vocabulary(VocabularyKind.CHARACTERS, "".join(sorted({*TEXT, '"'})))
+    quoted = '"fox" ' * 60 + TEXT
+    found = find_units(untrained_checkpoint(half_quoted), half_quoted.encode(quoted))
+    assert "inside quotes" not in {tracked.found.feature for tracked in found.features}
+
+
+def test_a_text_without_features_is_refused() -> None:
+    with pytest.raises(
+        TextError, match=r"^the text, 6 characters, has no feature that changes 20 times in both halves"
+    ):
+        find_units(untrained_checkpoint(LETTERS), IDS[:6])
+
+
+def test_each_byte_is_one_character() -> None:
+    assert one_character_each(Vocabulary(VocabularyKind.BYTES), np.array([65, 0xC3, 0xA9])) == "A\ufffd\ufffd"
