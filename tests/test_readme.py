@@ -102,7 +102,7 @@ def test_python_docs_can_be_saved_as_a_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_every_option_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    commands = ("train", "sample", "eval", "score", "bench", "runs", "info")
+    commands = ("train", "sample", "eval", "score", "inspect", "bench", "runs", "info")
     known = set(options("".join(done(command, "--help").text for command in commands)))
     assert set(options(README)) - known == set()
 
@@ -145,8 +145,8 @@ def test_it_opens_with_the_two_commands() -> None:
 
 def test_its_tree_names_every_file_with_its_purpose() -> None:
     package = Path(lstmgen.__file__).parent
-    files = sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py"))
-    assert sorted(tree_files()) == sorted([*files, "py.typed"])
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
+    assert sorted(tree_files()) == sorted(name for name in files if "__pycache__" not in name)
 
 
 def tree_files() -> Iterator[str]:

@@ -5,7 +5,6 @@ const page = JSON.parse(document.getElementById("data").textContent);
 const element = (id) => document.getElementById(id);
 const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 
-const MOST_LISTED = 5; // of the past characters that attention looks at
 const time = page.text.length;
 const layers = page.layers.map((layer) => ({ ...layer, values: bytes(layer.values) }));
 const series = Object.keys(page.ranges);
@@ -131,7 +130,7 @@ function markAttention() {
   }
   picked = (page.attention?.[position] ?? []).map(([back, weight]) => {
     const span = characters[position - back];
-    span.style.boxShadow = `inset 0 -${(2 + 4 * weight).toFixed(1)}px rgb(var(--picked) / ${0.35 + 0.65 * weight})`;
+    span.style.boxShadow = `inset 0 -${(3 + 8 * weight).toFixed(1)}px rgb(var(--picked) / ${Math.min(1, 0.4 + 2 * weight)})`;
     return span;
   });
 }
@@ -208,7 +207,7 @@ function showPredictions() {
     "--gate",
   );
   if (page.attention) {
-    const looked = page.attention[position].slice(0, MOST_LISTED).map(([back, weight]) => [nameAt(position - back), weight, `${back} back`]);
+    const looked = page.attention[position].map(([back, weight]) => [nameAt(position - back), weight, `${back} back`]);
     showFractions(element("attention"), looked, "--picked");
   }
 }

@@ -77,7 +77,7 @@ def memory_section(memory: Memory | str, symbol: str) -> str:
     reach = memory.reach / max(float(memory.reach.max()), 1e-30)
     gradients = {back: math.log10(max(each, _LEAST_GRADIENT)) for back, each in enumerate(reach.tolist(), 1)}
     nats = {value: f"{value:.2f}" for value in np.linspace(min(losses.values()), max(losses.values()), 4).tolist()}
-    decades = {power: f"{10**power:g}" for power in range(math.floor(min(gradients.values())), 1)}
+    decades = {float(power): f"{10**power:g}" for power in range(math.floor(min(gradients.values())), 1)}
     return _section(
         "How far back it looks",
         f"<p>When the network may see only the last {symbol}, its loss is {losses[1]:.2f} nats per {symbol}. When it "

@@ -27,7 +27,7 @@ BYTES = 3_500_000
 LEVELS = 255
 """An 8-bit value v stands for lowest + (highest - lowest) * v / 255."""
 
-_RECALLED, _LEAST_RECALLED = 8, 0.01  # past symbols of each step's attention; the least weight of one
+_RECALLED, _LEAST_RECALLED = 5, 0.01  # past symbols of each step's attention; the least weight of one
 
 
 def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> dict[str, Any]:
