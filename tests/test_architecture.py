@@ -115,7 +115,14 @@ def test_messages_of_the_core_name_settings_and_no_options() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["--help"], ["sample", "fable", "-n", "20"], ["eval", "fable"], ["info", "fable"], ["runs", "fable", "--plot"]],
+    [
+        ["--help"],
+        ["sample", "fable", "-n", "20"],
+        ["eval", "fable"],
+        ["inspect", "fable", "--walk", "The fox"],
+        ["info", "fable"],
+        ["runs", "fable", "--plot"],
+    ],
 )
 def test_torch_is_not_imported_by(command: list[str], trained_folder: Path) -> None:
     script = f"""

@@ -164,8 +164,8 @@ def test_a_terminal_shows_a_unit_in_red_and_blue(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize("name", CELLS)
 def test_gates_are_a_table_with_half_lives(name: str) -> None:
-    written = done("inspect", name, "fable.txt", "--gates", "--quiet").text
-    (found,) = done("inspect", name, "fable.txt", "--gates", "--quiet", "--json").json_lines
+    written = done("inspect", name, "fable.txt", "--gates", "-n", "99", "-q").text
+    (found,) = done("inspect", name, "fable.txt", "--gates", "-n", "99", "-q", "--json").json_lines
     if name == "rnn":
         assert written.startswith("This cell has no gates")
         assert found["gates"] == []
@@ -181,12 +181,12 @@ def test_gates_are_a_table_with_half_lives(name: str) -> None:
 
 @pytest.mark.usefixtures("runs")
 def test_memory_is_a_chart_by_distance() -> None:
-    written = done("inspect", "lstm", "fable.txt", "--memory", "--length", "300", "--quiet").text
-    ran = done("inspect", "lstm", "fable.txt", "--memory", "--length", "300", "--json")
+    written = done("inspect", "lstm", "fable.txt", "--memory", "--length", "150", "--quiet").text
+    ran = done("inspect", "lstm", "fable.txt", "--memory", "--length", "150", "--json")
     (found,) = ran.json_lines
-    assert [each["visible"] for each in found["memory"]] == [1, 2, 4, 8, 16, 32, 64, 128]
-    assert found["memory_reach"] in [1, 2, 4, 8, 16, 32, 64, 128]
-    assert [each["back"] for each in found["reach"]] == list(range(201))
+    assert [each["visible"] for each in found["memory"]] == [1, 2, 4, 8, 16, 32, 64]
+    assert found["memory_reach"] in [1, 2, 4, 8, 16, 32, 64]
+    assert [each["back"] for each in found["reach"]] == list(range(149))
     for each in found["memory"]:
         assert re.search(rf"^ +{each['visible']}  {each['nats_per_character']:.4f} ", written, re.MULTILINE)
     assert f"It uses {found['memory_reach']} characters" in written

@@ -81,7 +81,10 @@ def test_pieces_equal_the_whole(name: str) -> None:
         assert_array_equal(ours.before["hidden"], theirs.before["hidden"][4:])
     assert_equal_states(second.state, whole.state)
 
-    long = np.resize(IDS, 1500)
+
+def test_a_long_text_is_read_in_pieces() -> None:
+    network = small_network(NETWORKS["lstm"], attention=4)
+    named, long = random_weights(network), np.resize(IDS, 1500)
     pieces = list(traces(network, named, long))
     assert len(pieces) == 2
     assert_array_equal(np.concatenate([piece.ids for piece in pieces]), long)

@@ -42,7 +42,8 @@ Visible: how many {unit}s the network may see before it predicts one; +: how
 much worse that is than the best; the same {memory.positions:,} predictions in each row.
 It uses {memory.used:,} {unit}s: more of them change the loss by less than {NOTICEABLE} nats.
 Gradient: how much its loss depends on the {unit} that many before it, to {REACH};
-the norm of d loss / d input, mean over predictions; the bar has {_DECADES} powers of ten.
+the norm of d loss / d input, mean over predictions; its bar shows {_DECADES} powers
+of ten.
 """
     )
 

@@ -36,8 +36,8 @@ def print_units(found: Units, symbols: Sequence[str], shown: int, unit: Unit | N
     half = len(symbols) // 2
     put(
         f"""
-Units are LAYER.UNIT. The first {half:,} characters chose them, the other {len(symbols) - half:,} gave the
-scores. AUC: how often the unit tells a character with the feature from one
+Units are LAYER.UNIT. The first {half:,} characters chose them, the others gave
+the scores. AUC: how often the unit tells a character with the feature from one
 without; 0.50 is chance. r: the rank correlation; 0 is chance. Before training:
 the best unit of the same network before it learned anything.
 """

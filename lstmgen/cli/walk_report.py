@@ -18,7 +18,6 @@ from lstmgen.inspection.walk import Unit, WalkStep
 _NARROWEST, _WIDEST = 70, 120  # columns
 _NAME, _EQUATION = 12, 40  # columns of each line before its bar
 _LEAST_RECALLED, _MOST_RECALLED = 0.05, 5  # fraction of the attention; number of past characters
-_LEAST_PREDICTED = 0.005
 _TEXT_BEFORE = 50  # characters
 _GATE, _POSITIVE, _NEGATIVE, _FAINT = "green", "red", "blue", "dim"
 
@@ -140,7 +139,8 @@ def _numbers(line: Line, step: WalkStep) -> str:
 
 
 def _step(step: WalkStep, read: str, lines: Sequence[Line], scale: float, width: int) -> Text:
-    shown = Text("\n").append(name_of(step.character), "bold").append(f" {'─' * (width - 3)}\n", _FAINT)
+    name = name_of(step.character)
+    shown = Text("\n").append(name, "bold").append(f" {'─' * (width - 2 - len(name))}\n", _FAINT)
     shown.append(f"{'after':<{_NAME}}{read[-_TEXT_BEFORE:]}\n{'':<{_NAME}}{_in_words(step)}\n")
     for line in lines:
         value = step.gates[line.value] if line.value in step.gates else getattr(step, line.value)
@@ -156,8 +156,8 @@ def _step(step: WalkStep, read: str, lines: Sequence[Line], scale: float, width:
         shown.append("\n")
     if step.attention is not None:
         shown.append(f"{'looks back':<{_NAME}}{_recalled(step)}\n")
-    predictions = [f"{name_of(c)} {p:.0%}" for c, p in step.predictions.items() if p >= _LEAST_PREDICTED]
-    return shown.append(f"{'predicts':<{_NAME}}{'   '.join(predictions)}\n")
+    predictions = "   ".join(f"{name_of(character)} {p:.0%}" for character, p in step.predictions.items())
+    return shown.append(f"{'predicts':<{_NAME}}{predictions}\n")
 
 
 def _in_words(step: WalkStep) -> str:

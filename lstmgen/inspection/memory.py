@@ -83,10 +83,14 @@ def measure_memory(
     if len(ids) < 4:
         raise TextError("the text is too short to measure memory; give a text with at least 4 characters")
     lengths = np.arange(len(ids)) - begins
-    longest = min(MOST_VISIBLE, len(ids) // 2 if checkpoint.item_end is None else int(lengths.max()))
-    visible = [2**power for power in range(longest.bit_length())]
-    # In a stream every context is whole. A line is often shorter than what may be seen of it.
-    possible = np.flatnonzero(lengths >= (visible[-1] if checkpoint.item_end is None else 1))
+    if checkpoint.item_end is None:  # every prediction really sees so many
+        most = min(MOST_VISIBLE, len(ids) // 2)
+        visible = [2**power for power in range(most.bit_length())]
+        possible = np.flatnonzero(lengths >= visible[-1])
+    else:  # every prediction sees at most its line; the last number is as long as the longest
+        most = min(MOST_VISIBLE, int(lengths.max()))
+        visible = [2**power for power in range((most - 1).bit_length() + 1)]
+        possible = np.flatnonzero(lengths >= 1)
     affordable = _WORK / (network.layer_parameter_count() * sum(visible))
     positions = _evenly(possible, int(np.clip(affordable, _FEWEST, _MOST)))
     losses = {count: _loss(checkpoint, context(ids, positions, begins, count)) for count in watch(visible)}
