@@ -208,6 +208,26 @@ def test_space_plays_and_pauses_and_controls_have_names(folder: Path) -> None:
 
 
 @IN_A_BROWSER
+def test_a_unit_is_chosen_from_the_map_and_from_the_findings(folder: Path) -> None:
+    done("inspect", "gru-after", "fable.txt", "--html", "page.html", "--length", 20)
+    with browser(folder / "browser") as window:
+        window.open(Path("page.html"))
+        choose(window, "layer", 2)
+        window.run("""
+            const map = document.getElementById("layer-map"), box = map.getBoundingClientRect();
+            const [x, y] = [box.x + (4.5 * Math.min(40, box.width / 8)), box.y + 5];
+            map.dispatchEvent(new MouseEvent("click", { clientX: x, clientY: y }));
+        """)
+        assert "Unit 2.5 at character 1 of 20" in status(window)
+        unit = window.run("const b = document.querySelector('td button'); b.click(); return b.dataset.unit")
+        assert f"Unit {unit} at character 1 of 20" in status(window)
+        window.press(RIGHT)
+        assert "character 2 of 20" in status(window)
+        assert window.run("return document.getElementById('tracked').value") == unit
+        assert window.complaints() == []
+
+
+@IN_A_BROWSER
 def test_hostile_characters_stay_text(folder: Path) -> None:
     done("inspect", "hostile", "a<b>&amp;.txt", "--html", "page.html")
     with browser(folder / "browser") as window:

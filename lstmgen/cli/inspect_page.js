@@ -27,7 +27,7 @@ function memory(layerNumber, unitNumber, step) {
   return lowest[number] + ((highest[number] - lowest[number]) * values[number * time + step]) / 255;
 }
 
-const hasGates = () => series.length === 0 || rowOf.has(`${layer}.${unit}`);
+const hasGates = (unitNumber = unit) => series.length === 0 || rowOf.has(`${layer}.${unitNumber}`);
 
 /** A value of the chosen unit after a step, by its name; undefined if the page does not hold it. */
 function value(name, step) {
@@ -78,15 +78,17 @@ function sentence(step) {
   if (!hasGates()) return `It remembers ${now}; before, it was ${before}.`;
   if (gates.length === 0) return `It replaces ${before} by ${now}.`;
   const [kept, written] = keptAndWritten(step);
-  const does = `It keeps ${percent(kept)} of ${before} and writes ${percent(written)} of ${number(value("candidate", step))}`;
+  const candidate = number(value("candidate", step));
+  const does = `It keeps ${percent(kept)} of ${before} and writes ${percent(written)} of ${candidate}`;
   const says = gates.includes("output") ? `; it says ${percent(value("output", step))} of that` : "";
   return `${does}: now it remembers ${now}${says}.`;
 }
 
 // Colours: variables of the style sheet, so that they follow the light or dark style
 
-const signedColor = (value) => [value < 0 ? "--negative" : "--positive", Math.min(1, Math.abs(value)) * 0.78];
-const gateColor = (value) => ["--gate", value * 0.78];
+const STRONGEST = 0.78; // opacity, so that text on it can be read
+const signedColor = (value) => [value < 0 ? "--negative" : "--positive", Math.min(1, Math.abs(value)) * STRONGEST];
+const gateColor = (value) => ["--gate", value * STRONGEST];
 const css = ([name, opacity]) => `rgb(var(${name}) / ${opacity.toFixed(3)})`;
 
 /** The colour of a value of the chosen unit. */
@@ -130,7 +132,8 @@ function markAttention() {
   }
   picked = (page.attention?.[position] ?? []).map(([back, weight]) => {
     const span = characters[position - back];
-    span.style.boxShadow = `inset 0 -${(3 + 8 * weight).toFixed(1)}px rgb(var(--picked) / ${Math.min(1, 0.4 + 2 * weight)})`;
+    const [height, opacity] = [3 + 8 * weight, Math.min(1, 0.4 + 2 * weight)];
+    span.style.boxShadow = `inset 0 -${height.toFixed(1)}px rgb(var(--picked) / ${opacity.toFixed(2)})`;
     return span;
   });
 }
@@ -224,16 +227,18 @@ function showStatus() {
 
 // The map of a layer: a square for each unit
 
-function mapColumns(width) {
-  return Math.max(1, Math.min(layers[layer - 1].lowest.length, Math.floor(width / 20)));
+const [LEAST_SQUARE, LARGEST_SQUARE] = [20, 40]; // pixels
+/** How its squares are laid out. */
+function mapGrid() {
+  const width = element("layer-map").clientWidth;
+  const units = layers[layer - 1].lowest.length;
+  const columns = Math.max(1, Math.min(units, Math.floor(width / LEAST_SQUARE)));
+  return { width, units, columns, size: Math.min(LARGEST_SQUARE, width / columns) };
 }
 
 function showMap() {
   const canvas = element("layer-map");
-  const units = layers[layer - 1].lowest.length;
-  const width = canvas.clientWidth;
-  const columns = mapColumns(width);
-  const size = width / Math.max(columns, 24);
+  const { width, units, columns, size } = mapGrid();
   const density = window.devicePixelRatio || 1;
   const height = Math.ceil(units / columns) * size;
   canvas.style.height = `${height}px`;
@@ -251,10 +256,11 @@ function showMap() {
   for (let number = 0; number < units; number += 1) {
     const [x, y] = [(number % columns) * size, Math.floor(number / columns) * size];
     const [name, opacity] = signedColor(activity(memory(layer, number + 1, position)));
-    context.fillStyle = colors["--track"];
-    context.fillRect(x + 1, y + 1, size - 2, size - 2);
-    context.fillStyle = `rgb(${colors[name]} / ${opacity / 0.78})`;
-    context.fillRect(x + 1, y + 1, size - 2, size - 2);
+    const edge = hasGates(number + 1) ? 1 : size / 5;
+    for (const color of [colors["--track"], `rgb(${colors[name]} / ${opacity / STRONGEST})`]) {
+      context.fillStyle = color;
+      context.fillRect(x + edge, y + edge, size - 2 * edge, size - 2 * edge);
+    }
     if (number === unit - 1) {
       context.strokeStyle = colors["--ink"];
       context.lineWidth = 2;
@@ -265,12 +271,10 @@ function showMap() {
 
 /** The unit under the mouse, from 1; undefined where there is none. */
 function unitAt(event) {
-  const canvas = element("layer-map");
-  const columns = mapColumns(canvas.clientWidth);
-  const size = canvas.clientWidth / Math.max(columns, 24);
+  const { units, columns, size } = mapGrid();
   const column = Math.floor(event.offsetX / size);
   const found = Math.floor(event.offsetY / size) * columns + column + 1;
-  return column < columns && found >= 1 && found <= layers[layer - 1].lowest.length ? found : undefined;
+  return column < columns && found >= 1 && found <= units ? found : undefined;
 }
 
 // What the reader chooses
@@ -302,9 +306,15 @@ function choose(newLayer, newUnit) {
   }
   if (element("color").selectedOptions[0].disabled) element("color").value = page.memory;
   element("map-title").textContent = `Layer ${layer}: what each unit remembers after this ${page.symbol}`;
-  element("layer-map").setAttribute("aria-label", `Layer ${layer}: a square for each unit. Choose one by its number above.`);
+  const label = `Layer ${layer}: a square for each unit. Choose a unit by its number above.`;
+  element("layer-map").setAttribute("aria-label", label);
   paintText();
   go(position);
+}
+
+/** Choose a unit by its name, such as 1.5. */
+function chooseNamed(name) {
+  choose(...name.split(".").map(Number));
 }
 
 function pause() {
@@ -354,7 +364,7 @@ element("unit").addEventListener("change", ({ target }) => choose(layer, Number(
 element("color").addEventListener("change", paintText);
 element("speed").addEventListener("change", () => timer !== null && play());
 element("play").addEventListener("click", toggle);
-element("tracked").addEventListener("change", ({ target }) => target.value && choose(...target.value.split(".").map(Number)));
+element("tracked").addEventListener("change", ({ target }) => target.value && chooseNamed(target.value));
 element("layer-map").addEventListener("click", (event) => unitAt(event) && choose(layer, unitAt(event)));
 element("layer-map").addEventListener("mousemove", (event) => {
   const found = unitAt(event);
@@ -362,7 +372,7 @@ element("layer-map").addEventListener("mousemove", (event) => {
 });
 for (const button of document.querySelectorAll("button[data-unit]")) {
   button.addEventListener("click", () => {
-    choose(...button.dataset.unit.split(".").map(Number));
+    chooseNamed(button.dataset.unit);
     element("player").scrollIntoView();
     element("text").focus({ preventScroll: true });
   });

@@ -45,7 +45,10 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
     memory_first = sorted(lines, key=lambda line: line["value"] != data["memory"])
     symbols = [{"name": name_of(name), "shown": _shown(name)} for name in data["symbols"]]
     stored, units = len(data["units"]), len(network.cells) * network.hidden_size
-    missing = f"Gates are here for {stored:,} of {units:,} units; with a smaller --length there is room for more."
+    missing = (
+        f"The large squares are the {stored:,} of {units:,} units whose gates are here, the most telling ones; with a "
+        "smaller --length there is room for more."
+    )
     sections = (
         units_section(findings.units, symbol),
         gates_section(findings.gates, symbol),
