@@ -215,11 +215,17 @@ function showPredictions() {
   }
 }
 
-const where = () => `${page.symbol} ${position + 1} of ${time.toLocaleString("en")}: ${nameAt(position)}`;
+/** The name of a symbol as it is read aloud. */
+function inWords(name) {
+  if (name === "\u2423") return "space";
+  return name === "\u21b5" ? "line feed" : `\u201c${name}\u201d`;
+}
+
+const where = () => `${page.symbol} ${position + 1} of ${time.toLocaleString("en")}: ${inWords(nameAt(position))}`;
 
 function showStatus() {
   const likely = page.predictions[position].slice(0, 3);
-  const next = likely.map(([symbol, fraction]) => `${page.symbols[symbol].name} ${percent(fraction)}`);
+  const next = likely.map(([symbol, fraction]) => `${inWords(page.symbols[symbol].name)} ${percent(fraction)}`);
   element("where").textContent = `Unit ${layer}.${unit} at ${where()}`;
   element("does").textContent = sentence(position);
   element("next").textContent = `Likely next: ${next.join(", ")}.`;
