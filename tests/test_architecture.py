@@ -25,6 +25,7 @@ LAYERS = [
     {"inspection"},
     {"draft"},
     {"training"},
+    {"comparison"},
     {"benchmark"},
     {"cli"},
     {"__main__"},
@@ -37,6 +38,7 @@ TORCH = (
     "network/kernels/",
     "evaluation/dynamic.py",
     "training/",
+    "comparison/recall.py",
     "benchmark.py",
 )
 """The only places that may import torch at module level."""

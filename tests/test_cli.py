@@ -91,6 +91,8 @@ def test_every_example_works(example: str) -> None:
     if arguments[0] == "bench":
         arguments = [argument.replace("512", "8") for argument in arguments]
         arguments += [] if "8" in arguments else ["--cell", "rnn", "--hidden-size", "8"]
+    if arguments[0] == "compare":
+        arguments += ["--steps", "1", "--seeds", "1", "--lags", "2"]
     if arguments[0] == "train":
         arguments += ["--dry-run"]
         shutil.rmtree("checkpoints/names")

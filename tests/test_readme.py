@@ -65,6 +65,8 @@ def test_every_command_runs(line: str) -> None:
         arguments.append("--dry-run")
     if command == "bench":
         arguments = ["--cell", "rnn", "--hidden-size", "8", "--threads", "1", "--precision", "float32"]
+    if command == "compare":
+        arguments += ["--steps", "1", "--seeds", "1", "--lags", "2"]
     stdin = b"\n/quit\n"
     if "<" in arguments:
         *arguments, _, source = arguments
@@ -102,7 +104,7 @@ def test_python_docs_can_be_saved_as_a_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_every_option_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    commands = ("train", "sample", "eval", "score", "inspect", "bench", "runs", "info")
+    commands = ("train", "sample", "eval", "score", "inspect", "compare", "bench", "runs", "info")
     known = set(options("".join(done(command, "--help").text for command in commands)))
     assert set(options(README)) - known == set()
 

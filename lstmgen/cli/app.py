@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from lstmgen import __version__
-from lstmgen.cli import bench, info, inspect, runs, sample, score, train
+from lstmgen.cli import bench, compare, info, inspect, runs, sample, score, train
 from lstmgen.cli import eval as eval_command
 from lstmgen.cli.render import OutputClosedError, mute_stdout, printable, with_options
 from lstmgen.errors import LstmgenError
@@ -40,6 +40,7 @@ app.command("sample", epilog=sample.EXAMPLES)(sample.sample)
 app.command("eval", epilog=eval_command.EXAMPLES)(eval_command.evaluate)
 app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("runs", epilog=runs.EXAMPLES)(runs.runs)
 app.command("info", epilog=info.EXAMPLES)(info.info)

@@ -34,10 +34,8 @@ class Line(NamedTuple):
 
 _FORGET = Line("forget", "forget gate", "f", "σ", "the fraction of the old cell state c that it keeps; at 0 it forgets")
 _CANDIDATE = Line("candidate", "candidate", "g", "tanh", "what it could write")
-_OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of its cell state that it says")
-_SAID = Line(
-    "hidden", "output", "h'", "o tanh(c')", "what it says, to the next layer and to its own at the next character"
-)
+_OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of its cell state that it puts out")
+_HIDDEN = Line("hidden", "output", "h'", "o tanh(c')", "for the next layer, and for its own at the next character")
 _EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
     ("input", "forget", "candidate", "output"): (
         _FORGET,
@@ -45,7 +43,7 @@ _EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
         _CANDIDATE,
         Line("cell", "cell state", "c'", "f c + i g", "what it remembers: what it kept, and what it wrote"),
         _OUTPUT,
-        _SAID,
+        _HIDDEN,
     ),
     ("forget", "candidate", "output"): (
         _FORGET,
@@ -58,16 +56,18 @@ _EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
             "what it remembers; with one gate for both, it writes as much as it forgets",
         ),
         _OUTPUT,
-        _SAID,
+        _HIDDEN,
     ),
     ("reset", "update", "candidate"): (
         Line("reset", "reset gate", "r", "σ", "the fraction of the past that the candidate sees"),
         Line("update", "update gate", "z", "σ", "the fraction of the old state h that it keeps; at 0 it forgets"),
         Line("candidate", "candidate", "n", "tanh", "what it could write"),
-        Line("hidden", "output", "h'", "z h + (1 - z) n", "what it remembers, and also what it says"),
+        Line("hidden", "output", "h'", "z h + (1 - z) n", "what it remembers, which is also its output"),
     ),
     ("candidate",): (
-        Line("candidate", "output", "h'", "tanh", "what it remembers, and also what it says; no gate keeps the old h"),
+        Line(
+            "candidate", "output", "h'", "tanh", "what it remembers, which is also its output; no gate keeps the old h"
+        ),
     ),
 }
 """The lines of each cell, by the names of its gates."""
@@ -167,7 +167,7 @@ def _in_words(step: WalkStep) -> str:
         return f"It replaces {step.cell_before:z.2f} by {candidate:z.2f}."
     kept, written = _kept_and_written(step)
     does = f"It keeps {kept:.0%} of {step.cell_before:z.2f} and writes {written:.0%} of {candidate:z.2f}"
-    return f"{does}; it says {gates['output']:.0%} of that." if "output" in gates else f"{does}."
+    return f"{does}; outputs {gates['output']:.0%} of that." if "output" in gates else f"{does}."
 
 
 def _kept_and_written(step: WalkStep) -> tuple[float, float]:

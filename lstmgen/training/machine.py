@@ -165,7 +165,7 @@ class StepTime(NamedTuple):
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def using_threads(count: int) -> Iterator[None]:
     """Let torch compute with this number of threads in the context."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -196,7 +196,7 @@ def time_step(
         beside: the times of another way. If this way is much slower, it is given up, and its whole steps are infinite.
         clock: gives the time in seconds.
     """
-    with _threads(execution.threads):
+    with using_threads(execution.threads):
         started = clock()
         weights = {name: np.full(shape, 0.01, np.float32) for name, shape in network.shapes().items()}
         trainer = Trainer(Model(network, weights, execution.device), config, execution.precision)

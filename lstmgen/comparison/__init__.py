@@ -1,0 +1,4 @@
+"""Networks beside each other: the same text and the same budget for each.
+
+Does not know: how results are shown (`cli`).
+"""

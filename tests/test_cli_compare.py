@@ -1,0 +1,102 @@
+"""`lstmgen compare --task recall`: a table, JSON, and wrong usage in one line."""
+
+import signal
+import sys
+from typing import Any
+
+import pytest
+
+from lstmgen.cli.recall_report import holds, print_recall, recall_json
+from lstmgen.comparison.recall import RecallMeasured
+from lstmgen.comparison.recall_text import CHANCE
+from lstmgen.config import CellKind, RecallConfig
+from tests.command_line import done, problem, start, usage_error
+
+TINY = ["--hidden-size", 4, "--seeds", 2, "--steps", 2]
+
+
+def recall(*arguments: object) -> Any:
+    return done("compare", "--task", "recall", *TINY, *arguments)
+
+
+def test_json_has_an_entry_for_each_network_and_lag() -> None:
+    ran = recall("--json", "--quiet", "--cells", "gru,rnn", "--lags", "3,5", "--attention", 6)
+    (found,) = ran.json_lines
+    assert (found["task"], found["budget"]) == ("recall", {"amount": 2, "unit": "steps"})
+    networks = found["networks"]
+    named = [(entry["cell"], entry["attention"], entry["lag"]) for entry in networks]
+    assert named == [(*network, lag) for network in (("gru", 0), ("rnn", 0), ("gru", 6)) for lag in (3, 5)]
+    for entry in networks:
+        assert entry["accuracy"] == pytest.approx(sum(entry["accuracy_by_seed"]) / 2)
+        assert (entry["seeds"], entry["questions"], entry["steps"]) == (2, 2000, 2)
+        assert entry["chance"] == CHANCE
+    assert ran.err == ""
+
+
+def test_the_table_has_a_row_for_each_network() -> None:
+    lines = recall("--cells", "coupled", "--lags", "3,5").text.splitlines()
+    header = next(number for number, line in enumerate(lines) if line.startswith("% right at lag"))
+    assert lines[header].split()[4:6] == ["3", "5"]
+    names = [line.strip().split("  ")[0] for line in lines[header + 1 : header + 5]]
+    assert names == ["coupled", "worst seed", "coupled, attention 6", "worst seed"]
+
+
+def test_marks_say_what_holds_and_what_is_at_chance(capsys: pytest.CaptureFixture[str]) -> None:
+    config = RecallConfig(cells=(CellKind.RNN,), attention=0, lags=(10, 20, 30))
+    (model,) = config.models()
+    runs = [
+        RecallMeasured(model, seed, 7452, 400, 1.0, 30, {10: 0.999 - 0.01 * seed, 20: 0.3, 30: 0.039})
+        for seed in range(3)
+    ]
+    print_recall(config, runs)
+    lines = capsys.readouterr().out.splitlines()
+    (number,) = (number for number, line in enumerate(lines) if line.startswith("rnn"))
+    assert lines[number].split() == ["rnn", "98.9", "*", "30.0", "3.9", "-", "7,452", "1"]
+    assert lines[number + 1].split() == ["worst", "seed", "97.9", "30.0", "3.9"]
+    assert recall_json(config, runs)["networks"][0]["accuracy"] == pytest.approx(0.989)
+
+
+def test_one_seed_that_fails_is_not_holding() -> None:
+    assert holds([0.95, 1.0], 1000) is True
+    assert holds([0.94, 1.0], 1000) is None
+    assert holds([CHANCE, CHANCE], 1000) is False
+    assert holds([0.08, 0.08], 1000) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give --task recall"),
+        (["--task", "poems"], "'poems' is not"),
+        (["--task", "recall", "--cells", "rnn,mamba"], "--cells rnn,mamba: give some of rnn,lstm"),
+        (["--task", "recall", "--lags", "ten"], "--lags ten: give numbers"),
+        (["--task", "recall", "--seeds", "0"], "--seeds"),
+        (["--task", "recall", "--steps", "0"], "--steps"),
+        (["--task", "recall", "--steps", "5", "--time", "1m"], "give one of --steps and --time"),
+    ],
+)
+def test_wrong_usage_is_said_in_one_line(arguments: list[str], said: str) -> None:
+    assert said in usage_error("compare", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--lags", "1,10"], "--lags 1,10: "),
+        (["--cells", "rnn,rnn"], "--cells rnn,rnn: "),
+        (["--layers", "2000"], "--layers 2000: "),
+    ],
+)
+def test_a_value_that_cannot_be_is_a_problem_in_one_line(arguments: list[str], said: str) -> None:
+    assert said in problem("compare", "--task", "recall", *arguments)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process alone")
+def test_ctrl_c_ends_it_with_130_and_no_traceback() -> None:
+    process = start("compare", "--task", "recall", "--steps", 10, "--seeds", 1000, "--lags", 5)
+    assert process.stderr is not None
+    assert b"rnn, seed 0: " in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, message = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    assert b"Traceback" not in message

@@ -1,0 +1,128 @@
+"""The text of the recall task is what it says; networks learn it, and a seed says all."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstmgen.comparison.recall import RecallMeasured, RecallStepped, compare_recall, measure_recall
+from lstmgen.comparison.recall_text import CHANCE, MOST_BEFORE, SYMBOLS, example, recall_chunk
+from lstmgen.config import Budget, BudgetUnit, CellKind, RecallConfig
+from lstmgen.errors import ConfigError
+from lstmgen.network.architecture import build_network
+from lstmgen.network.initialization import initialize
+from lstmgen.network.model import Model
+from lstmgen.text.streams import IGNORED
+from lstmgen.training.machine import using_threads
+
+LETTERS = SYMBOLS.removesuffix("!?")
+LEARNS_LAG_3 = RecallConfig(
+    cells=(CellKind.GRU,),
+    attention=0,
+    lags=(3,),
+    hidden_size=32,
+    seeds=1,
+    budget=Budget(120, BudgetUnit.STEPS),
+    learning_rate=0.02,
+    questions=300,
+)
+
+
+def steps(number: int) -> Budget:
+    return Budget(number, BudgetUnit.STEPS)
+
+
+@given(seed=st.integers(0, 1000), lag=st.integers(2, 40), questions=st.integers(1, 5))
+def test_the_answer_is_the_letter_after_the_mark_so_many_characters_before(seed: int, lag: int, questions: int) -> None:
+    chunk = recall_chunk(np.random.default_rng(seed), lag, questions)
+    assert chunk.reset_state
+    assert (chunk.targets[:, :-1] == IGNORED).all()
+    for inputs, answer in zip(chunk.inputs, chunk.targets[:, -1], strict=True):
+        text = "".join(SYMBOLS[number] for number in inputs)
+        assert text.index("!") <= MOST_BEFORE
+        assert text[-lag] == SYMBOLS[answer]  # the answer would be the character after the text
+        assert text[-lag - 1] == "!"
+        assert text[-1] == "?"
+        assert set(text.replace("!", "", 1)[:-1]) <= set(LETTERS)  # no distractor is marked
+
+
+def test_every_letter_is_asked_for_and_every_number_of_distractors_stands_before() -> None:
+    generator = np.random.default_rng(0)
+    chunks = [recall_chunk(generator, 2, 100) for _ in range(300)]
+    assert {SYMBOLS[key] for chunk in chunks for key in chunk.targets[:, -1]} == set(LETTERS)
+    assert {chunk.inputs.shape[1] - 3 for chunk in chunks} == set(range(MOST_BEFORE + 1))
+    assert pytest.approx(1 / len(LETTERS)) == CHANCE
+
+
+def test_an_example_ends_in_its_answer() -> None:
+    text = example(7)
+    assert text[-1] == text[text.index("!") + 1] == text[-1 - 7]
+    assert text[-2] == "?"
+
+
+def test_a_network_learns_a_short_lag() -> None:
+    *stepped, measured = compare_recall(LEARNS_LAG_3)
+    assert isinstance(measured, RecallMeasured)
+    assert measured.accuracy[3] > 0.95
+    assert measured.steps == len(stepped) == 120
+    assert measured.longest_lag == 3
+
+
+def test_an_untrained_network_is_at_chance() -> None:
+    (model,) = LEARNS_LAG_3.models()
+    network = build_network(model, len(SYMBOLS))
+    untrained = Model(network, initialize(network, np.random.default_rng(0)), torch.device("cpu"))
+    with using_threads(1):
+        accuracy = measure_recall(untrained, lag=10, questions=2000, generator=np.random.default_rng(1))
+    assert accuracy == pytest.approx(CHANCE, abs=0.015)
+
+
+def test_the_same_seed_gives_the_same_results() -> None:
+    config = RecallConfig(cells=(CellKind.RNN,), attention=5, lags=(2, 4), hidden_size=8, seeds=2, budget=steps(5))
+    first, second = (list(compare_recall(config, clock=lambda: 0.0)) for _ in range(2))
+    assert first == second
+    losses = {(event.model, event.seed): event.nats for event in first if isinstance(event, RecallStepped)}
+    assert len(set(losses.values())) == len(losses) == 4
+
+
+def test_the_lags_grow_only_as_they_are_learned() -> None:
+    config = RecallConfig(cells=(CellKind.RNN,), attention=0, lags=(50,), hidden_size=8, seeds=1, budget=steps(20))
+    longest = [event.longest_lag for event in compare_recall(config)]
+    assert set(longest) == {config.first_lag}  # it has learned nothing yet
+    *_, learned = compare_recall(RecallConfig(**{**vars(config), "learned_nats": 100.0, "budget": steps(80)}))
+    assert learned.longest_lag == 50
+
+
+def test_a_budget_of_time_ends() -> None:
+    now = iter(range(1000))
+    config = RecallConfig(
+        cells=(CellKind.RNN,), attention=0, lags=(2,), hidden_size=4, seeds=1, budget=Budget(10, BudgetUnit.SECONDS)
+    )
+    *stepped, measured = compare_recall(config, clock=lambda: float(next(now)))
+    assert isinstance(measured, RecallMeasured)
+    assert measured.steps == len(stepped) < 10
+    assert [event.progress for event in stepped if isinstance(event, RecallStepped)][-1] == 1
+
+
+def test_attention_is_one_more_network_that_can_see_every_key() -> None:
+    config = RecallConfig(cells=(CellKind.RNN, CellKind.GRU), lags=(10, 20))
+    assert [(model.cell, model.attention) for model in config.models()] == [("rnn", 0), ("gru", 0), ("rnn", 21)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"lags": ()}, "`lags` (none)"),
+        ({"lags": (1, 10)}, "`lags` 1,10"),
+        ({"lags": (10, 10)}, "`lags` 10,10"),
+        ({"cells": (CellKind.RNN, CellKind.RNN)}, "`cells` rnn,rnn"),
+        ({"seeds": 0}, "`seeds` 0"),
+        ({"hidden_size": 0}, "`hidden_size` 0"),
+        ({"budget": Budget(2, BudgetUnit.EPOCHS)}, "`epochs` 2"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings: dict[str, object], named: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        RecallConfig(**settings)  # type: ignore[arg-type]
+    assert str(raised.value).startswith(named)
