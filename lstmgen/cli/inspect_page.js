@@ -80,8 +80,8 @@ function sentence(step) {
   const [kept, written] = keptAndWritten(step);
   const candidate = number(value("candidate", step));
   const does = `It keeps ${percent(kept)} of ${before} and writes ${percent(written)} of ${candidate}`;
-  const says = gates.includes("output") ? `; it says ${percent(value("output", step))} of that` : "";
-  return `${does}: now it remembers ${now}${says}.`;
+  const outputs = gates.includes("output") ? `; it outputs ${percent(value("output", step))} of that` : "";
+  return `${does}: now it remembers ${now}${outputs}.`;
 }
 
 // Colours: variables of the style sheet, so that they follow the light or dark style
