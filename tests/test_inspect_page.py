@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lstmgen.inspection.trace import Trace, trace
@@ -137,11 +138,10 @@ def check(window: Browser, read: Trace, layer: int, unit: int, time: int) -> Non
     )
     for name, value in shown.items():
         array = traced.gates[name] if name in traced.gates else traced.after[name]
-        spread = 1.0 if name in traced.gates and name != "candidate" else 2.0
+        precision = 2 / 510 if name == "candidate" else 1 / 510
         if name == traced.memory_name or len(traced.gates) == 1:
-            own = traced.after[traced.memory_name][:, unit - 1]
-            spread = float(own.max() - own.min())
-        assert value == pytest.approx(array[time, unit - 1], abs=spread / 510 + 0.0051), name
+            precision = float(np.ptp(array[:, unit - 1])) / 131070
+        assert value == pytest.approx(array[time, unit - 1], abs=precision + 0.00501), name
 
 
 @pytest.fixture(params=["rnn", "lstm", "peephole", "coupled", "gru-after"])

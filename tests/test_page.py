@@ -23,9 +23,9 @@ LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\nabcdef")
 IDS = np.array([1, 4, 2, 2, 6, 3, 1, 5])
 
 
-def stored(text: str, *shape: int) -> NDArray[np.float64]:
-    """Fractions of the range, from bytes in base64."""
-    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape) / 255
+def stored(text: str, *shape: int) -> NDArray[np.int64]:
+    """Bytes in base64."""
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape).astype(np.int64)
 
 
 def form(config: ModelConfig) -> dict[str, Any]:
@@ -37,26 +37,29 @@ def test_a_page_holds_the_trace_within_its_precision(name: str) -> None:
     checkpoint = untrained_checkpoint(LETTERS, **form(CELLS[name]), num_layers=2)
     read, data = trace(checkpoint.network, checkpoint.weights, IDS), page_data(checkpoint, IDS)
     assert "".join(data["symbols"][number] for number in data["text"]) == LETTERS.decode(IDS)
-    for layer, held in zip(read.layers, data["layers"], strict=True):
-        exact = layer.after[data["memory"]].T
-        lowest, highest = np.array(held["lowest"])[:, None], np.array(held["highest"])[:, None]
-        values = lowest + (highest - lowest) * stored(held["values"], 8, len(IDS))
-        assert (np.abs(values - exact) <= (highest - lowest) / 510 + 2e-6).all()
-    series = list(data["ranges"])
-    activations = stored(data["activations"], len(data["units"]), len(series), len(IDS))
+    gates = list(data["ranges"])
+    activations = stored(data["activations"], len(data["units"]), len(gates) + 1, len(IDS))
+    first_bits = [stored(held["values"], 8, len(IDS)) for held in data["layers"]]
+    assert len(data["units"]) == 16
+    assert gates == ([] if name == "rnn" else list(read.layers[0].gates))
     for (number, unit), rows in zip(data["units"], activations, strict=True):
-        layer = read.layers[number - 1]
-        for gate, row in zip(series, rows, strict=True):
+        layer, held = read.layers[number - 1], data["layers"][number - 1]
+        for gate, row in zip(gates, rows, strict=False):
             lowest, highest = data["ranges"][gate]
-            exact = (layer.after if gate == "hidden" else layer.gates)[gate][:, unit - 1]
-            assert_allclose(lowest + (highest - lowest) * row, exact, rtol=0, atol=(highest - lowest) / 510 + 1e-6)
-    assert len(data["units"]) == (0 if name == "rnn" else 16)
+            exact = layer.gates[gate][:, unit - 1]
+            spread = highest - lowest
+            assert_allclose(lowest + spread * row / 255, exact, rtol=0, atol=spread / 510 + 1e-6)
+        lowest, spread = held["lowest"][unit - 1], held["highest"][unit - 1] - held["lowest"][unit - 1]
+        exact, first = layer.after[data["memory"]][:, unit - 1], 256 * first_bits[number - 1][unit - 1]
+        assert_allclose(lowest + spread * (first + 127.5) / 65535, exact, rtol=0, atol=spread / 510 + 2e-6)
+        assert_allclose(lowest + spread * (first + rows[-1]) / 65535, exact, rtol=0, atol=spread / 131070 + 2e-6)
     assert data["unit"] == most_varied_unit(read)
 
 
-def test_8_bits_keep_the_ends_and_a_constant() -> None:
+def test_integers_keep_the_ends_and_a_constant() -> None:
     assert quantized(np.array([0, 0.5, 1, 2]), 0, 1).tolist() == [0, 128, 255, 255]
     assert quantized(np.array([[3.0, -1], [3, 1]]), np.array([3, -1]), np.array([3, 1])).tolist() == [[0, 0], [0, 255]]
+    assert quantized(np.array([-1.0, 1]), -1, 1, 65535).tolist() == [0, 65535]
 
 
 def test_gates_are_kept_for_the_first_units_if_there_is_no_room_for_all(monkeypatch: pytest.MonkeyPatch) -> None:

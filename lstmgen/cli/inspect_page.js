@@ -7,7 +7,7 @@ const bytes = (text) => Uint8Array.from(atob(text), (character) => character.cha
 
 const time = page.text.length;
 const layers = page.layers.map((layer) => ({ ...layer, values: bytes(layer.values) }));
-const series = Object.keys(page.ranges);
+const stored = Object.keys(page.ranges); // the gates that are stored
 const activations = bytes(page.activations);
 const rowOf = new Map(page.units.map(([layer, unit], row) => [`${layer}.${unit}`, row]));
 const begins = new Set(page.begins);
@@ -20,23 +20,27 @@ let picked = []; // the characters that are marked because attention looked at t
 
 // Values
 
-/** What a unit remembers after a step. */
+/** A byte of one of the units with all values: of a gate, or after the gates the last bits of its memory. */
+const byte = (row, series, step) => activations[(row * (stored.length + 1) + series) * time + step];
+
+/** What a unit remembers after a step: 16 bits; if only the first 8 are here, the middle of what they can mean. */
 function memory(layerNumber, unitNumber, step) {
   const { lowest, highest, values } = layers[layerNumber - 1];
   const number = unitNumber - 1;
-  return lowest[number] + ((highest[number] - lowest[number]) * values[number * time + step]) / 255;
+  const row = rowOf.get(`${layerNumber}.${unitNumber}`);
+  const bits = 256 * values[number * time + step] + (row === undefined ? 127.5 : byte(row, stored.length, step));
+  return lowest[number] + ((highest[number] - lowest[number]) * bits) / 65535;
 }
 
-const hasGates = (unitNumber = unit) => series.length === 0 || rowOf.has(`${layer}.${unitNumber}`);
+const hasGates = (unitNumber = unit) => stored.length === 0 || rowOf.has(`${layer}.${unitNumber}`);
 
 /** A value of the chosen unit after a step, by its name; undefined if the page does not hold it. */
 function value(name, step) {
-  if (name === page.memory || series.length === 0) return memory(layer, unit, step);
-  const row = rowOf.get(`${layer}.${unit}`);
-  if (row === undefined) return undefined;
+  if (name === page.memory || stored.length === 0) return memory(layer, unit, step);
+  if (!hasGates()) return undefined;
+  if (name === "hidden") return value("output", step) * Math.tanh(memory(layer, unit, step));
   const [lowest, highest] = page.ranges[name];
-  const stored = activations[(row * series.length + series.indexOf(name)) * time + step];
-  return lowest + ((highest - lowest) * stored) / 255;
+  return lowest + ((highest - lowest) * byte(rowOf.get(`${layer}.${unit}`), stored.indexOf(name), step)) / 255;
 }
 
 /** What the chosen unit remembered before a step. */

@@ -23,7 +23,6 @@ from lstmgen.cli.inspect_sections import gates_section, memory_section, units_se
 from lstmgen.cli.render import count, printable
 from lstmgen.cli.walk_report import equations
 from lstmgen.inspection.findings import Findings
-from lstmgen.inspection.page import LEVELS
 from lstmgen.inspection.walk import walk
 
 _SPEEDS = (2, 5, 10, 25)  # symbols a second
@@ -46,8 +45,8 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
     symbols = [{"name": name_of(name), "shown": _shown(name)} for name in data["symbols"]]
     stored, units = len(data["units"]), len(network.cells) * network.hidden_size
     missing = (
-        f"The large squares are the {stored:,} of {units:,} units whose gates are here, the most telling ones; with a "
-        "smaller --length there is room for more."
+        f"Large squares: the {stored:,} of {units:,} units whose gates are on this page, the most telling ones. "
+        "A smaller --length makes room for more."
     )
     sections = (
         units_section(findings.units, symbol),
@@ -64,8 +63,7 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
         colors=_options({line["value"]: line["name"] for line in memory_first}),
         speeds=_numbers(_SPEEDS),
         last=len(data["text"]) - 1,
-        error=2 * LEVELS,
-        missing=missing if 0 < stored < units else "",
+        missing=missing if stored < units else "",
         findings="\n".join(sections),
         data=_json({**data, "symbols": symbols, "lines": lines, "symbol": symbol}),
         script=script,

@@ -1,9 +1,9 @@
-"""What a page about a reading network holds: one text, and what every unit did at each symbol, as JSON.
+"""What a page about a reading network holds: one text, and what the units did at each symbol, as JSON.
 
-Values are stored in 8 bits each, as a fraction of their range: 0 to 1 for a gate, -1 to 1 for a candidate and an
-output, from its least to its largest value for the memory of each unit. So each differs by at most 1/510 of its range.
-The memory of all units is stored. Gates and outputs take several times as much: they are stored for as many units as
-`BYTES` allows.
+Values are stored as fractions of their range. A gate has 8 bits for 0 to 1, a candidate 8 bits for -1 to 1: both differ
+from the exact value by at most 1/510 of the range. The memory of a unit has 16 bits for its least to its largest value.
+Of all units, the first 8 of these bits are stored. The other 8 bits and the gates take several times as much: they are
+stored for as many units as `BYTES` allows. An output is not stored: it follows from the output gate and the memory.
 
 Knows: traces. Does not know: HTML, or how the values are drawn.
 """
@@ -24,8 +24,7 @@ from lstmgen.text.vocabulary import Ids
 BYTES = 3_500_000
 """How many values are stored: in base64 they take a third more, and the page stays below 5 MB."""
 
-LEVELS = 255
-"""An 8-bit value v stands for lowest + (highest - lowest) * v / 255."""
+_LARGEST, _LARGEST_MEMORY = 2**8 - 1, 2**16 - 1  # the integers that stand for the end of a range
 
 _RECALLED, _LEAST_RECALLED = 5, 0.01  # past symbols of each step's attention; the least weight of one
 
@@ -45,11 +44,12 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
             text         ids, (time,)
             begins       the steps that begin from the initial state
             memory       the name of the state that a unit remembers: `cell`, or `hidden` for GRU and RNN
-            layers       of each: `values` of that state, (units, time), and their range: `lowest`, `highest`, (units,)
+            layers       of each: `values` of that state, the first 8 of their 16 bits, (units, time), and their range:
+                         `lowest`, `highest`, (units,)
             unit         the unit to begin with, as a pair [layer, unit], from 1
-            units        the units with gates, as such pairs
-            ranges       the lowest and highest value of each of their series, by its name
-            activations  these series, (units, series, time)
+            units        the units with all values, as such pairs
+            ranges       the lowest and highest value of each of their gates, by its name
+            activations  these gates, and in the last row the last 8 bits of the memory, (units, gates + 1, time)
             predictions  of each step: pairs [id, probability], the likeliest first
             attention    of each step: pairs [symbols back, weight], the strongest first; null without attention
 
@@ -57,16 +57,18 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
     """
     read = trace(checkpoint.network, checkpoint.weights, ids, item_end=checkpoint.item_end)
     begins = np.arange(len(ids)) == 0 if checkpoint.item_end is None else np.asarray(ids) == checkpoint.item_end
-    series = _series(read)
-    memory = sum(layer.activity.size for layer in read.layers)
-    room = max(1, (BYTES - memory) // max(1, len(ids) * len(series[0])))
+    memories = [_Memory(layer.after[layer.memory_name]) for layer in read.layers]
+    gates = read.layers[0].gates if len(read.layers[0].gates) > 1 else ()  # the candidate of an RNN is its memory
+    ranges = {gate: (-1 if gate == "candidate" else 0, 1) for gate in gates}
+    room = max(1, (BYTES // len(ids) - sum(layer.activity.shape[1] for layer in read.layers)) // (len(ranges) + 1))
     ranked = _ranked(read, first)
-    units = ranked[:room] if series[0] else []
-    ranges = {name: (-1 if name in ("candidate", "hidden") else 0, 1) for name in series[0]}
     activations = [
-        quantized(series[layer - 1][name][:, unit - 1], *limits)
-        for layer, unit in units
-        for name, limits in ranges.items()
+        row
+        for layer, unit in ranked[:room]
+        for row in (
+            *(quantized(read.layers[layer - 1].gates[gate][:, unit - 1], *ends) for gate, ends in ranges.items()),
+            memories[layer - 1].bits[:, unit - 1] & 255,
+        )
     ]
     likely, probabilities = most_likely(read.logits, PREDICTIONS)
     return {
@@ -74,11 +76,11 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
         "text": np.asarray(ids).tolist(),
         "begins": np.flatnonzero(begins).tolist(),
         "memory": read.layers[0].memory_name,
-        "layers": [_memory(layer.after[layer.memory_name]) for layer in read.layers],
+        "layers": [memory.data() for memory in memories],
         "unit": ranked[0],
-        "units": units,
+        "units": ranked[:room],
         "ranges": ranges,
-        "activations": _base64(np.concatenate(activations) if activations else np.zeros(0, np.uint8)),
+        "activations": _base64(np.stack(activations)),
         "predictions": [
             [[number, round(probability, 4)] for number, probability in zip(*step, strict=True)]
             for step in zip(likely.tolist(), probabilities.tolist(), strict=True)
@@ -87,21 +89,26 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
     }
 
 
-def quantized(values: FloatArray, lowest: Any, highest: Any) -> NDArray[np.uint8]:
-    """The nearest 8-bit values; see `LEVELS`."""
+def quantized(values: FloatArray, lowest: Any, highest: Any, largest: int = _LARGEST) -> NDArray[np.int64]:
+    """The nearest integer v with lowest + (highest - lowest) * v / largest for each value."""
     scale = np.where(highest > lowest, np.subtract(highest, lowest, dtype=np.float64), 1)
-    return np.asarray((values - lowest) / scale * LEVELS).round().clip(0, LEVELS).astype(np.uint8)
+    return np.asarray((values - lowest) / scale * largest).round().clip(0, largest).astype(np.int64)
 
 
-def _series(read: Trace) -> list[dict[str, FloatArray]]:
-    """By layer: what is stored beside the memory, each (time, hidden); the candidate of an RNN is its memory."""
-    return [
-        {
-            **(dict(layer.gates) if len(layer.gates) > 1 else {}),
-            **({"hidden": layer.after["hidden"]} if layer.memory_name == "cell" else {}),
+class _Memory:
+    """The memory of a layer, (time, hidden), in 16 bits."""
+
+    def __init__(self, values: FloatArray) -> None:
+        self._lowest, self._highest = values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)
+        self.bits = quantized(values, self._lowest, self._highest, _LARGEST_MEMORY)
+
+    def data(self) -> dict[str, Any]:
+        """The first 8 bits, and the ranges."""
+        return {
+            "lowest": self._lowest.round(6).tolist(),
+            "highest": self._highest.round(6).tolist(),
+            "values": _base64(self.bits.T >> 8),
         }
-        for layer in read.layers
-    ]
 
 
 def _ranked(read: Trace, first: Sequence[Unit]) -> list[Unit]:
@@ -112,18 +119,9 @@ def _ranked(read: Trace, first: Sequence[Unit]) -> list[Unit]:
     return list(dict.fromkeys([*first, *(Unit(layer + 1, unit + 1) for layer, unit in places)]))
 
 
-def _memory(values: FloatArray) -> dict[str, Any]:
-    """The memory of a layer, (time, hidden), in 8 bits."""
-    lowest, highest = values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)
-    return {
-        "lowest": lowest.round(6).tolist(),
-        "highest": highest.round(6).tolist(),
-        "values": _base64(quantized(values, lowest, highest).T),
-    }
-
-
-def _base64(values: NDArray[np.uint8]) -> str:
-    return base64.b64encode(values.tobytes()).decode("ascii")
+def _base64(values: NDArray[np.int64]) -> str:
+    """Integers below 256, a byte each."""
+    return base64.b64encode(values.astype(np.uint8).tobytes()).decode("ascii")
 
 
 def _recalled(attention: FloatArray, begins: NDArray[np.bool_]) -> list[list[list[float]]]:
