@@ -38,7 +38,7 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
         findings: for the sections below the text.
     """
     network, symbol = checkpoint.network, checkpoint.vocabulary.unit
-    script, style = _file("inspect_page.js"), _file("inspect_page.css")
+    script, style = _file("inspect_values.js") + _file("inspect_page.js"), _file("inspect_page.css")
     _, (step,) = walk(checkpoint, np.array(data["text"][:1]))
     lines = [{**line._asdict(), "equation": equation} for line, equation in equations(step)]
     memory_first = sorted(lines, key=lambda line: line["value"] != data["memory"])
