@@ -3,18 +3,6 @@
 let timer = null;
 let picked = []; // the characters that are marked because attention looked at them
 
-// Colours: variables of the style sheet, so that they follow the light or dark style
-
-const STRONGEST = 0.78; // opacity, so that text on it can be read
-const signedColor = (value) => [value < 0 ? "--negative" : "--positive", Math.min(1, Math.abs(value)) * STRONGEST];
-const gateColor = (value) => ["--gate", value * STRONGEST];
-const css = ([name, opacity]) => `rgb(var(${name}) / ${opacity.toFixed(3)})`;
-
-/** The colour of a value of the chosen unit. */
-function colorOf(name, value) {
-  return gates.includes(name) ? gateColor(value) : signedColor(name === page.memory ? activity(value) : value);
-}
-
 // The text
 
 const characters = page.text.map((symbol, step) => {
@@ -132,12 +120,6 @@ function showPredictions() {
     const looked = page.attention[position].map(([back, weight]) => [nameAt(position - back), weight, `${back} back`]);
     showFractions(element("attention"), looked, "--picked");
   }
-}
-
-/** The name of a symbol as it is read aloud. */
-function inWords(name) {
-  if (name === "\u2423") return "space";
-  return name === "\u21b5" ? "line feed" : `\u201c${name}\u201d`;
 }
 
 const where = () => `${page.symbol} ${position + 1} of ${time.toLocaleString("en")}: ${inWords(nameAt(position))}`;

@@ -1,5 +1,5 @@
 "use strict";
-// The first part of the page's script: the values of the chosen unit, and how they are written.
+// The first part of the page's script: the values of the chosen unit, in words and colours.
 // The data is described in lstmgen/inspection/page.py; names are the same there and here.
 // The second part, inspect_page.js, shows them, and changes `layer`, `unit` and `position`.
 
@@ -64,6 +64,12 @@ function number(value) {
 const percent = (fraction) => `${(100 * fraction).toFixed(0)}%`;
 const nameAt = (step) => page.symbols[page.text[step]].name;
 
+/** The name of a symbol as it is read aloud. */
+function inWords(name) {
+  if (name === "\u2423") return "space";
+  return name === "\u21b5" ? "line feed" : `\u201c${name}\u201d`;
+}
+
 /** The equation of a line with the numbers of a step, for those lines whose numbers are on the page. */
 function numbers(line, step) {
   if (gates.length === 0 || gates.includes(line.value) || line.value === "candidate") return "";
@@ -86,4 +92,16 @@ function sentence(step) {
   const does = `It keeps ${percent(kept)} of ${before} and writes ${percent(written)} of ${candidate}`;
   const outputs = gates.includes("output") ? `; it outputs ${percent(value("output", step))} of that` : "";
   return `${does}: now it remembers ${now}${outputs}.`;
+}
+
+// Colours: variables of the style sheet, so that they follow the light or dark style
+
+const STRONGEST = 0.78; // opacity, so that text on it can be read
+const signedColor = (value) => [value < 0 ? "--negative" : "--positive", Math.min(1, Math.abs(value)) * STRONGEST];
+const gateColor = (value) => ["--gate", value * STRONGEST];
+const css = ([name, opacity]) => `rgb(var(${name}) / ${opacity.toFixed(3)})`;
+
+/** The colour of a value of the chosen unit. */
+function colorOf(name, value) {
+  return gates.includes(name) ? gateColor(value) : signedColor(name === page.memory ? activity(value) : value);
 }
