@@ -47,6 +47,11 @@ class Browser:
         mouse = {"type": "pointer", "id": "mouse", "actions": [move]}
         self.command("POST", "/actions", {"actions": [mouse]})
 
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other; WebDriver has a character for each that writes none."""
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self.command("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
     def complaints(self) -> list[str]:
         """What the browser had to say of the page."""
         return [entry["message"] for entry in self.command("POST", "/se/log", {"type": "browser"})]

@@ -207,10 +207,10 @@ def test_the_text_is_by_default_what_training_held_out(choice: str) -> None:
 @pytest.mark.usefixtures("in_trained_folder")
 def test_exactly_one_thing_is_shown() -> None:
     for choice in ([], ["--units", "--gates"], ["--walk", "a", "--memory"]):
-        assert "give one of --walk, --units, --gates and --memory" in usage_error("inspect", "fable", *choice)
+        assert "give one of --walk, --units, --gates, --memory and --html" in usage_error("inspect", "fable", *choice)
     assert "--walk has its own text" in usage_error("inspect", "fable", "fable.txt", "--walk", "a")
     assert "--walk has its own text" in usage_error("inspect", "fable", "--walk", "a", "--length", "3")
-    assert "--unit is for --walk and --units" in usage_error("inspect", "fable", "--gates", "--unit", "1.1")
+    assert "--unit is for --walk, --units and --html" in usage_error("inspect", "fable", "--gates", "--unit", "1.1")
     assert "give one CHECKPOINT" in usage_error("inspect", "fable", "fable", "fable.txt", "--gates")
     for unit in ("1", "a.b", "1.", "-1.2"):
         assert "give LAYER.UNIT, such as 1.5" in usage_error("inspect", "fable", "--walk", "a", f"--unit={unit}")

@@ -45,8 +45,8 @@ def print_gates(uses: Sequence[GateUse]) -> None:
     for use in uses:
         if use.half_life is not None:
             longest = np.argsort(-use.half_life, kind="stable")[:_LONGEST_SHOWN]
-            named = (f"{use.layer}.{number + 1} {_characters(use.half_life[number])}" for number in longest)
-            median = _characters(float(np.median(use.half_life)))
+            named = (f"{use.layer}.{number + 1} {half_life_text(use.half_life[number])}" for number in longest)
+            median = half_life_text(float(np.median(use.half_life)))
             table.add_row(str(use.layer), median, _distribution(use.half_life), "  ".join(named))
     print_table(table)
     put(
@@ -61,7 +61,8 @@ def _distribution(half_life: NDArray[np.float64]) -> str:
     return "".join(2 * block for block in histogram(counts.tolist()))
 
 
-def _characters(half_life: float) -> str:
+def half_life_text(half_life: float) -> str:
+    """Return a half-life, in symbols, as short as its precision deserves."""
     return f"{half_life:.1f}" if half_life < 100 else f"{half_life:,.0f}" if half_life < 1e6 else "endless"
 
 

@@ -5,7 +5,8 @@ Knows: its options, and which part of the core each asks. Does not know: how any
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,7 @@ from lstmgen.errors import ConfigError
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
+    from lstmgen.evaluation.evaluate import NamedText
     from lstmgen.inspection.walk import Unit
     from lstmgen.text.vocabulary import Ids
 
@@ -40,11 +42,15 @@ lstmgen inspect poems-lstm --units
 lstmgen inspect poems-lstm notes.md --gates --json
 
 lstmgen inspect --memory
+
+lstmgen inspect poems-lstm --html poems.html
 """
 
 _SHOW = "What is shown"
 _LENGTHS = {"units": 20_000, "gates": 10_000, "memory": 20_000}
 """How many characters are read, if the user does not say."""
+
+_PAGE_LENGTH = 2000  # characters that --html shows
 
 _SHOWN_TEXT = 1200  # characters that --units colours
 
@@ -74,12 +80,18 @@ def inspect(
         bool,
         typer.Option("--memory", help="How far back it looks: loss and gradient by distance.", rich_help_panel=_SHOW),
     ] = False,
+    html: Annotated[
+        Path | None,
+        option(
+            _SHOW, "Write all of it to a new web page, which plays through the text.", "none", "--html", metavar="FILE"
+        ),
+    ] = None,
     unit: Annotated[
         str | None,
         option(
             _SHOW,
-            "With --walk or --units: the unit to show, both numbers from 1.",
-            "the one that varies most; for --units the one that training changed most",
+            "With --walk, --units or --html: the unit to show, both numbers from 1.",
+            "the one that varies most; for --units and --html the one that training changed most",
             "--unit",
             metavar="LAYER.UNIT",
         ),
@@ -89,7 +101,7 @@ def inspect(
         option(
             _SHOW,
             "How many characters of TEXT to read.",
-            "20,000; for --gates 10,000",
+            f"20,000; for --gates 10,000; --html shows {_PAGE_LENGTH:,}",
             "--length",
             "-n",
             min=1,
@@ -110,15 +122,18 @@ def inspect(
     """
     limit_threads(threads)
     checkpoints, text = checkpoints_and_text(words or [])
-    chosen = [name for name, given in (("units", units), ("gates", gates), ("memory", memory)) if given]
+    choices = {"units": units, "gates": gates, "memory": memory, "html": html is not None}
+    chosen = [name for name, given in choices.items() if given]
     if len(checkpoints) > 1:
         raise typer.BadParameter("give one CHECKPOINT and one TEXT")
     if len(chosen) + (walk is not None) != 1:
-        raise typer.BadParameter("give one of --walk, --units, --gates and --memory")
+        raise typer.BadParameter("give one of --walk, --units, --gates, --memory and --html")
     if walk is not None and (text is not None or length is not None):
         raise typer.BadParameter("--walk has its own text; leave out TEXT and --length")
     if unit is not None and (gates or memory):
-        raise typer.BadParameter("--unit is for --walk and --units")
+        raise typer.BadParameter("--unit is for --walk, --units and --html")
+    if json and html is not None:
+        raise typer.BadParameter("--json is for numbers; leave out --html")
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint
     from lstmgen.inspection.reading import text_to_read
 
@@ -130,11 +145,14 @@ def inspect(
         _walk(checkpoint, walk, selected, on_unknown, about, json=json)
         return
     (choice,) = chosen
-    read = text_to_read(checkpoint, text, length=length or _LENGTHS[choice], encoding=encoding, on_unknown=on_unknown)
+    longest = length or _LENGTHS[choice] if html is None else max(length or 0, *_LENGTHS.values())
+    read = text_to_read(checkpoint, text, length=longest, encoding=encoding, on_unknown=on_unknown)
     for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}"):
         note(f"note: {printable(line, single_line=True)}", quiet=quiet)
     about["text"] = read.name
-    if units:
+    if html is not None:
+        _page(checkpoint, path, read, length or _PAGE_LENGTH, selected, html, quiet=quiet)
+    elif units:
         _units(checkpoint, read.ids, selected, about, json=json)
     elif gates:
         _gates(checkpoint, read.ids, about, json=json)
@@ -201,13 +219,44 @@ def _memory(checkpoint: "Checkpoint", ids: "Ids", about: dict[str, str], *, json
     from lstmgen.cli.memory_report import memory_json, print_memory
     from lstmgen.inspection.memory import measure_memory
 
-    def with_bar(visible: Sequence[int]) -> Iterable[int]:
-        from tqdm import tqdm
-
-        return tqdm(visible, desc="visible", leave=False, disable=quiet or not sys.stderr.isatty())
-
-    measured = measure_memory(checkpoint, ids, with_bar)
+    measured = measure_memory(checkpoint, ids, _with_bar(quiet))
     if json:
         print_json({**about, **memory_json(measured)})
     else:
         print_memory(measured, checkpoint.vocabulary.unit)
+
+
+def _with_bar(quiet: bool) -> Callable[[Sequence[int]], Iterable[int]]:
+    """Return what shows the progress of `measure_memory`."""
+    from tqdm import tqdm
+
+    disable = quiet or not sys.stderr.isatty()
+    return lambda visible: tqdm(visible, desc="visible", leave=False, disable=disable)
+
+
+def _page(
+    checkpoint: "Checkpoint",
+    path: Path,
+    read: "NamedText",
+    length: int,
+    unit: "Unit | None",
+    page: Path,
+    *,
+    quiet: bool,
+) -> None:
+    """Write the page; it shows the first `length` symbols, and the findings are those of all that was read."""
+    from lstmgen.checkpoint import checkpoint_name
+    from lstmgen.cli.inspect_page import inspect_page
+    from lstmgen.cli.output import whole_file
+    from lstmgen.inspection.findings import find_all
+    from lstmgen.inspection.page import page_data
+    from lstmgen.inspection.reading import begun
+
+    with whole_file(page, "html") as file:
+        findings = find_all(checkpoint, read.ids, _with_bar(quiet))
+        first = ([] if unit is None else [unit]) + findings.telling_units()
+        ids = begun(read.ids[:length], checkpoint.item_end)
+        data = page_data(checkpoint, ids, first)
+        title = f"{checkpoint_name(path)} reads {read.name}"
+        file.write(inspect_page(title, checkpoint, data, findings).encode())
+    note(f"the page is {page}, with {len(data['text']):,} {checkpoint.vocabulary.unit}s", quiet=quiet)

@@ -31,7 +31,7 @@ def print_units(found: Units, symbols: Sequence[str], shown: int, unit: Unit | N
     for name in ("feature", "best unit", "score", "before training"):
         table.add_column(name, justify="left" if name == "feature" else "right")
     for each in found.features:
-        table.add_row(each.found.feature, str(each.found.unit), _score(each.found), _score(each.untrained))
+        table.add_row(each.found.feature, str(each.found.unit), score_text(each.found), score_text(each.untrained))
     print_table(table)
     half = len(symbols) // 2
     put(
@@ -45,7 +45,7 @@ the best unit of the same network before it learned anything.
     best = found.features[0].found
     finding = best if unit in (None, best.unit) else next(each for each in found.units if each.unit == unit)
     activity = found.activity[finding.unit.layer - 1][:, finding.unit.unit - 1]
-    put(f"\nUnit {finding.unit}, {finding.feature}, {_score(finding)}:\n\n")
+    put(f"\nUnit {finding.unit}, {finding.feature}, {score_text(finding)}:\n\n")
     part = slice(half, half + shown)
     characters = zip(symbols[part], activity[part].tolist(), strict=True)
     for text in paint(Painted(symbol, _background(value), _mark(value)) for symbol, value in characters):
@@ -59,7 +59,8 @@ the best unit of the same network before it learned anything.
         put(f"\nBelow each line: what the unit remembers, from {_mark(-1)} for -1 to {_mark(1)} for 1.\n")
 
 
-def _score(finding: Finding) -> str:
+def score_text(finding: Finding) -> str:
+    """Return a score after the name of its measure."""
     return f"{'AUC' if finding.binary else 'r'} {finding.score:.2f}"
 
 

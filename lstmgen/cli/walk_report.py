@@ -115,6 +115,11 @@ def _explanation(
     yield from textwrap.wrap(letters, width)
 
 
+def equations(step: WalkStep) -> list[tuple[Line, str]]:
+    """Return the lines of a walk, each with its equation in letters, given any of its steps."""
+    return [(line, _formula(line, step)) for line in _EQUATIONS[tuple(step.gates)]]
+
+
 def _formula(line: Line, step: WalkStep) -> str:
     """The equation of a line, in letters."""
     return f"{line.equation}({' + '.join(step.terms[line.value])})" if line.value in step.gates else line.equation

@@ -1,0 +1,107 @@
+"use strict";
+// The first part of the page's script: the values of the chosen unit, in words and colours.
+// The data is described in lstmgen/inspection/page.py; names are the same there and here.
+// The second part, inspect_page.js, shows them, and changes `layer`, `unit` and `position`.
+
+const page = JSON.parse(document.getElementById("data").textContent);
+const element = (id) => document.getElementById(id);
+const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+
+const time = page.text.length;
+const layers = page.layers.map((layer) => ({ ...layer, values: bytes(layer.values) }));
+const stored = Object.keys(page.ranges); // the gates that are stored
+const activations = bytes(page.activations);
+const rowOf = new Map(page.units.map(([layer, unit], row) => [`${layer}.${unit}`, row]));
+const begins = new Set(page.begins);
+const gates = page.lines.map((line) => line.value).filter((value) => !["cell", "hidden", "candidate"].includes(value));
+
+let [layer, unit] = page.unit; // both from 1
+let position = 0;
+
+// Values
+
+/** A byte of one of the units with all values: of a gate, or after the gates the last bits of its memory. */
+const byte = (row, series, step) => activations[(row * (stored.length + 1) + series) * time + step];
+
+/** What a unit remembers after a step: 16 bits; if only the first 8 are here, the middle of what they can mean. */
+function memory(layerNumber, unitNumber, step) {
+  const { lowest, highest, values } = layers[layerNumber - 1];
+  const number = unitNumber - 1;
+  const row = rowOf.get(`${layerNumber}.${unitNumber}`);
+  const bits = 256 * values[number * time + step] + (row === undefined ? 127.5 : byte(row, stored.length, step));
+  return lowest[number] + ((highest[number] - lowest[number]) * bits) / 65535;
+}
+
+const hasGates = (unitNumber = unit) => stored.length === 0 || rowOf.has(`${layer}.${unitNumber}`);
+
+/** A value of the chosen unit after a step, by its name; undefined if the page does not hold it. */
+function value(name, step) {
+  if (name === page.memory || stored.length === 0) return memory(layer, unit, step);
+  if (!hasGates()) return undefined;
+  if (name === "hidden") return value("output", step) * Math.tanh(memory(layer, unit, step));
+  const [lowest, highest] = page.ranges[name];
+  return lowest + ((highest - lowest) * byte(rowOf.get(`${layer}.${unit}`), stored.indexOf(name), step)) / 255;
+}
+
+/** What the chosen unit remembered before a step. */
+const memoryBefore = (step) => (begins.has(step) ? 0 : memory(layer, unit, step - 1));
+
+/** A memory between -1 and 1: tanh of a cell state. */
+const activity = (remembered) => (page.memory === "cell" ? Math.tanh(remembered) : remembered);
+
+/** The fraction of the old memory that a step keeps, and the fraction of the candidate that it writes. */
+function keptAndWritten(step) {
+  const kept = gates.includes("forget") ? value("forget", step) : value("update", step);
+  return [kept, gates.includes("input") ? value("input", step) : 1 - kept];
+}
+
+// How values are written
+
+function number(value) {
+  const text = value.toFixed(2);
+  return (text === "-0.00" ? "0.00" : text).replace("-", "\u2212");
+}
+const percent = (fraction) => `${(100 * fraction).toFixed(0)}%`;
+const nameAt = (step) => page.symbols[page.text[step]].name;
+
+/** The name of a symbol as it is read aloud. */
+function inWords(name) {
+  if (name === "\u2423") return "space";
+  return name === "\u21b5" ? "line feed" : `\u201c${name}\u201d`;
+}
+
+/** The equation of a line with the numbers of a step, for those lines whose numbers are on the page. */
+function numbers(line, step) {
+  if (gates.length === 0 || gates.includes(line.value) || line.value === "candidate") return "";
+  if (line.value === "hidden" && gates.includes("output")) {
+    return `= ${number(value("output", step))} tanh(${number(value("cell", step))})`;
+  }
+  const [kept, written] = keptAndWritten(step);
+  const candidate = number(value("candidate", step));
+  return `= ${number(kept)} · ${number(memoryBefore(step))} + ${number(written)} · ${candidate}`;
+}
+
+/** What a step did, in a sentence. */
+function sentence(step) {
+  const before = number(memoryBefore(step));
+  const now = number(value(page.memory, step));
+  if (!hasGates()) return `It remembers ${now}; before, it was ${before}.`;
+  if (gates.length === 0) return `It replaces ${before} by ${now}.`;
+  const [kept, written] = keptAndWritten(step);
+  const candidate = number(value("candidate", step));
+  const does = `It keeps ${percent(kept)} of ${before} and writes ${percent(written)} of ${candidate}`;
+  const outputs = gates.includes("output") ? `; it outputs ${percent(value("output", step))} of that` : "";
+  return `${does}: now it remembers ${now}${outputs}.`;
+}
+
+// Colours: variables of the style sheet, so that they follow the light or dark style
+
+const STRONGEST = 0.78; // opacity, so that text on it can be read
+const signedColor = (value) => [value < 0 ? "--negative" : "--positive", Math.min(1, Math.abs(value)) * STRONGEST];
+const gateColor = (value) => ["--gate", value * STRONGEST];
+const css = ([name, opacity]) => `rgb(var(${name}) / ${opacity.toFixed(3)})`;
+
+/** The colour of a value of the chosen unit. */
+function colorOf(name, value) {
+  return gates.includes(name) ? gateColor(value) : signedColor(name === page.memory ? activity(value) : value);
+}

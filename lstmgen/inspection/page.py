@@ -1,0 +1,135 @@
+"""What a page about a reading network holds: one text, and what the units did at each symbol, as JSON.
+
+Values are stored as fractions of their range. A gate has 8 bits for 0 to 1, a candidate 8 bits for -1 to 1: both differ
+from the exact value by at most 1/510 of the range. The memory of a unit has 16 bits for its least to its largest value.
+Of all units, the first 8 of these bits are stored. The other 8 bits and the gates take several times as much: they are
+stored for as many units as `BYTES` allows. An output is not stored: it follows from the output gate and the memory.
+
+Knows: traces. Does not know: HTML, or how the values are drawn.
+"""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmgen.checkpoint import Checkpoint
+from lstmgen.generation.sampler import most_likely
+from lstmgen.inspection.trace import FloatArray, Trace, trace
+from lstmgen.inspection.walk import PREDICTIONS, Unit
+from lstmgen.text.vocabulary import Ids
+
+BYTES = 3_500_000
+"""How many values are stored: in base64 they take a third more, and the page stays below 5 MB."""
+
+_LARGEST, _LARGEST_MEMORY = 2**8 - 1, 2**16 - 1  # the integers that stand for the end of a range
+
+_RECALLED, _LEAST_RECALLED = 5, 0.01  # past symbols of each step's attention; the least weight of one
+
+
+def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> dict[str, Any]:
+    """Read a text of at least one symbol, (time,), and return what a page of it holds, ready for JSON.
+
+    Args:
+        checkpoint: the network.
+        ids: the text, as `begun` returns it.
+        first: units whose gates are stored before those of others; then come the units that vary most.
+
+    Returns:
+        By name:
+
+            symbols      the name of each id
+            text         ids, (time,)
+            begins       the steps that begin from the initial state
+            memory       the name of the state that a unit remembers: `cell`, or `hidden` for GRU and RNN
+            layers       of each: `values` of that state, the first 8 of their 16 bits, (units, time), and their range:
+                         `lowest`, `highest`, (units,)
+            unit         the unit to begin with, as a pair [layer, unit], from 1
+            units        the units with all values, as such pairs
+            ranges       the lowest and highest value of each of their gates, by its name
+            activations  these gates, and in the last row the last 8 bits of the memory, (units, gates + 1, time)
+            predictions  of each step: pairs [id, probability], the likeliest first
+            attention    of each step: pairs [symbols back, weight], the strongest first; null without attention
+
+        `values` and `activations` are bytes in base64.
+    """
+    read = trace(checkpoint.network, checkpoint.weights, ids, item_end=checkpoint.item_end)
+    begins = np.arange(len(ids)) == 0 if checkpoint.item_end is None else np.asarray(ids) == checkpoint.item_end
+    memories = [_Memory(layer.after[layer.memory_name]) for layer in read.layers]
+    gates = read.layers[0].gates if len(read.layers[0].gates) > 1 else ()  # the candidate of an RNN is its memory
+    ranges = {gate: (-1 if gate == "candidate" else 0, 1) for gate in gates}
+    room = max(1, (BYTES // len(ids) - sum(layer.activity.shape[1] for layer in read.layers)) // (len(ranges) + 1))
+    ranked = _ranked(read, first)
+    activations = [
+        row
+        for layer, unit in ranked[:room]
+        for row in (
+            *(quantized(read.layers[layer - 1].gates[gate][:, unit - 1], *ends) for gate, ends in ranges.items()),
+            memories[layer - 1].bits[:, unit - 1] & 255,
+        )
+    ]
+    likely, probabilities = most_likely(read.logits, PREDICTIONS)
+    return {
+        "symbols": checkpoint.vocabulary.symbol_names(),
+        "text": np.asarray(ids).tolist(),
+        "begins": np.flatnonzero(begins).tolist(),
+        "memory": read.layers[0].memory_name,
+        "layers": [memory.data() for memory in memories],
+        "unit": ranked[0],
+        "units": ranked[:room],
+        "ranges": ranges,
+        "activations": _base64(np.stack(activations)),
+        "predictions": [
+            [[number, round(probability, 4)] for number, probability in zip(*step, strict=True)]
+            for step in zip(likely.tolist(), probabilities.tolist(), strict=True)
+        ],
+        "attention": None if read.attention is None else _recalled(read.attention, begins),
+    }
+
+
+def quantized(values: FloatArray, lowest: Any, highest: Any, largest: int = _LARGEST) -> NDArray[np.int64]:
+    """The nearest integer v with lowest + (highest - lowest) * v / largest for each value."""
+    scale = np.where(highest > lowest, np.subtract(highest, lowest, dtype=np.float64), 1)
+    return np.asarray((values - lowest) / scale * largest).round().clip(0, largest).astype(np.int64)
+
+
+class _Memory:
+    """The memory of a layer, (time, hidden), in 16 bits."""
+
+    def __init__(self, values: FloatArray) -> None:
+        self._lowest, self._highest = values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)
+        self.bits = quantized(values, self._lowest, self._highest, _LARGEST_MEMORY)
+
+    def data(self) -> dict[str, Any]:
+        """The first 8 bits, and the ranges."""
+        return {
+            "lowest": self._lowest.round(6).tolist(),
+            "highest": self._highest.round(6).tolist(),
+            "values": _base64(self.bits.T >> 8),
+        }
+
+
+def _ranked(read: Trace, first: Sequence[Unit]) -> list[Unit]:
+    """All units: those in `first`, then the others, the one whose activity varies most first."""
+    deviations = np.concatenate([layer.activity.std(axis=0) for layer in read.layers])
+    hidden_size = read.layers[0].activity.shape[1]
+    places = (divmod(int(number), hidden_size) for number in np.argsort(-deviations, kind="stable"))
+    return list(dict.fromkeys([*first, *(Unit(layer + 1, unit + 1) for layer, unit in places)]))
+
+
+def _base64(values: NDArray[np.int64]) -> str:
+    """Integers below 256, a byte each."""
+    return base64.b64encode(values.astype(np.uint8).tobytes()).decode("ascii")
+
+
+def _recalled(attention: FloatArray, begins: NDArray[np.bool_]) -> list[list[list[float]]]:
+    """The past symbols that each step, (time, window), looked at, no further back than where its reading begins."""
+    since = np.arange(len(begins)) - np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
+    steps = []
+    for weights, most in zip(attention[:, ::-1], since, strict=True):  # the nearest first
+        strongest = np.argsort(-weights[:most], kind="stable")[:_RECALLED]
+        picked = [[int(column) + 1, round(float(weights[column]), 3)] for column in strongest]
+        steps.append([[back, weight] for back, weight in picked if weight >= _LEAST_RECALLED])
+    return steps

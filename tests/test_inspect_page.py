@@ -1,0 +1,259 @@
+"""`lstmgen inspect --html`: the page as text, and in a browser."""
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmgen.inspection.trace import Trace, trace
+from lstmgen.language_model import load
+from tests.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
+from tests.command_line import controls, done, problem, run, untrained_run, usage_error
+from tests.conftest import CELLS, FABLE
+
+HOSTILE = "</script><script>document.title = 'owned'</script><img src=x onerror=alert(1)>&amp;\"'\x1b[31m\u202e\u2028\n"
+RIGHT, LEFT, HOME, END = "\ue014", "\ue012", "\ue011", "\ue010"
+IN_A_BROWSER = pytest.mark.skipif(not (CHROMEDRIVER and CHROMIUM), reason="no Chromium with its ChromeDriver")
+
+
+class Page(HTMLParser):
+    """The elements of a page, and the data in it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.text = path.read_text(encoding="utf-8")
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.data: dict[str, Any] = {}
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][1].get("id") == "data" and data.startswith("{"):
+            self.data = json.loads(data)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of each cell, untrained, and a text; and a run and a text of characters that would like to do harm."""
+    monkeypatch.chdir(tmp_path)
+    Path("fable.txt").write_text(FABLE * 10, encoding="utf-8")
+    for name in ("rnn", "lstm", "peephole", "coupled", "gru-after"):
+        untrained_run(name, "".join(sorted(set(FABLE))), cell=CELLS[name].cell, num_layers=2, attention=3)
+    untrained_run("hostile", "".join(sorted(set(HOSTILE))), attention=2)
+    Path("a<b>&amp;.txt").write_text(HOSTILE, encoding="utf-8", newline="")
+    return tmp_path
+
+
+# As text
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_page_escapes_everything_and_asks_for_nothing() -> None:
+    err = done("inspect", "hostile", "a<b>&amp;.txt", "--html", "page.html").err
+    assert f"the page is page.html, with {len(HOSTILE)} characters" in err
+    page = Page(Path("page.html"))
+    assert [attributes for tag, attributes in page.tags if tag == "script"] == [
+        {"type": "application/json", "id": "data"},
+        {},
+    ]
+    assert not {"img", "link", "iframe", "object", "base"} & {tag for tag, _ in page.tags}
+    assert not {"src", "href", "style"} & {name for _, attributes in page.tags for name in attributes}
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert "url(" not in page.text and "http" not in page.text.replace("http-equiv", "")
+    assert controls(page.text) == set()
+    assert not set("\u2028\u202e") & set(page.text)
+    assert "unsafe" not in page.text
+    (policy,) = (attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes)
+    assert policy is not None and policy.startswith("default-src 'none'; script-src 'sha256-")
+    shown = "".join(page.data["symbols"][number]["shown"] for number in page.data["text"])
+    assert shown == HOSTILE.replace("\x1b", "\u241b").replace("\u202e", "<U+202E>").replace(
+        "\u2028", "<U+2028>"
+    ).replace("\n", "\u21b5\n")
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_page_has_all_findings(tmp_path: Path) -> None:
+    done("inspect", "fable", "fable.txt", "--html", tmp_path / "page.html", "-n", 100, "--unit", "1.7")
+    page = Page(tmp_path / "page.html")
+    assert len(page.data["text"]) == 100
+    assert page.data["unit"] == page.data["units"][0] == [1, 7]
+    for title in ("Units that track something", "Gates", "How far back it looks"):
+        assert f"<h2>{title}</h2>" in page.text
+    assert len([tag for tag, _ in page.tags if tag == "polyline"]) == 2
+    assert len(re.findall('<svg class="histogram"', page.text)) == 3
+    assert re.search(
+        r"<td>before the line&#x27;s first word</td><td><button [^>]+>1\.\d+</button></td><td>AUC", page.text
+    )
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_page_never_replaces_a_file_and_no_part_of_one_is_left() -> None:
+    Path("mine.html").write_text("mine", encoding="utf-8")
+    assert "exists" in problem("inspect", "lstm", "fable.txt", "-q", "--html", "mine.html")
+    assert Path("mine.html").read_text(encoding="utf-8") == "mine"
+    assert run("inspect", "lstm", "fable.txt", "--html", "other.html", "--unit", "1.99").code == 1
+    assert not Path("other.html").exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_options_that_do_not_fit_a_page_are_refused() -> None:
+    assert "leave out --html" in usage_error("inspect", "lstm", "fable.txt", "--html", "page.html", "--json")
+    assert "give one of" in usage_error("inspect", "lstm", "fable.txt", "--html", "page.html", "--units")
+    assert not Path("page.html").exists()
+
+
+# In a browser
+
+
+def steps_shown(window: Browser) -> dict[str, float]:
+    """The values of the chosen unit at the current character, as the page writes them."""
+    values = "document.querySelectorAll('.row:not([hidden]) .value')"
+    shown = window.run(f"return [...{values}].map((e) => [e.dataset.value, e.textContent])")
+    return {name: float(text.replace("\u2212", "-")) for name, text in shown}
+
+
+def choose(window: Browser, element: str, value: object) -> None:
+    script = (
+        "const e = document.getElementById(arguments[0]); e.value = arguments[1]; e.dispatchEvent(new Event('change'))"
+    )
+    window.run(script, element, str(value))
+
+
+def status(window: Browser) -> str:
+    return str(window.run("return document.getElementById('status').textContent"))
+
+
+def check(window: Browser, read: Trace, layer: int, unit: int, time: int) -> None:
+    """The page shows the trace of a unit at a step, within its precision and two digits."""
+    traced, shown = read.layers[layer - 1], steps_shown(window)
+    assert set(shown) == {*traced.gates, "hidden", traced.memory_name} - (
+        {"hidden"} if len(traced.gates) == 1 else set()
+    )
+    for name, value in shown.items():
+        array = traced.gates[name] if name in traced.gates else traced.after[name]
+        precision = 2 / 510 if name == "candidate" else 1 / 510
+        if name == traced.memory_name or len(traced.gates) == 1:
+            precision = float(np.ptp(array[:, unit - 1])) / 131070
+        assert value == pytest.approx(array[time, unit - 1], abs=precision + 0.00501), name
+
+
+@pytest.fixture(params=["rnn", "lstm", "peephole", "coupled", "gru-after"])
+def opened(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Browser, Trace]]:
+    """A page about a network of each cell in a browser, and the trace that it shows."""
+    name = str(request.param)
+    done("inspect", name, "fable.txt", "--html", "page.html", "--length", 150)
+    model = load(name)
+    ids = model.vocabulary.encode((FABLE * 10)[:150])
+    with browser(folder / "browser") as window:
+        window.open(Path("page.html"))
+        yield window, trace(model.checkpoint.network, model.checkpoint.weights, ids)
+        assert window.complaints() == []
+
+
+@IN_A_BROWSER
+def test_a_reader_picks_a_unit_and_steps_through_the_text(opened: tuple[Browser, Trace]) -> None:
+    window, read = opened
+    choose(window, "layer", 2)
+    choose(window, "unit", 3)
+    check(window, read, 2, 3, 0)
+    window.press(RIGHT, RIGHT, RIGHT, LEFT)
+    check(window, read, 2, 3, 2)
+    assert "Unit 2.3 at character 3 of 150: \u201cf\u201d" in status(window)
+    assert "Likely next: " in status(window)
+    window.press(END)
+    check(window, read, 2, 3, 149)
+    window.press(RIGHT, HOME)
+    check(window, read, 2, 3, 0)
+    window.run("document.querySelectorAll('#text span')[77].click()")
+    check(window, read, 2, 3, 77)
+    assert window.run("return [...document.querySelectorAll('.now')].map((e) => e.dataset.step)") == ["77"]
+    assert window.run("return document.querySelectorAll('#predictions li').length") == 5
+    assert window.run(
+        "return [...document.querySelectorAll('#text span')].filter((e) => e.style.boxShadow).length"
+    ) == len(window.run("return page.attention[77]"))
+    for color in window.run("return [...document.getElementById('color').options].map((e) => e.value)"):
+        choose(window, "color", color)
+        spans = "[...document.querySelectorAll('#text span')]"
+        painted = window.run(f"return new Set({spans}.map((e) => getComputedStyle(e).backgroundColor)).size")
+        assert painted > 3
+
+
+@IN_A_BROWSER
+def test_space_plays_and_pauses_and_controls_have_names(folder: Path) -> None:
+    done("inspect", "lstm", "fable.txt", "--html", "page.html", "--length", 20)
+    with browser(folder / "browser", dark=True) as window:
+        window.open(Path("page.html"))
+        # The clock of the page is the test's own.
+        window.run("window.setInterval = (tick) => { window.tick = tick; return 7; }")
+        window.press(" ")
+        assert "Pause" in window.run("return document.getElementById('play').textContent")
+        assert window.run("return document.getElementById('status').getAttribute('aria-live')") == "off"
+        window.run("tick(); tick(); tick()")
+        assert "character 4 of 20" in status(window)
+        window.press(" ")
+        assert "Play" in window.run("return document.getElementById('play').textContent")
+        assert window.run("return document.getElementById('status').getAttribute('aria-live')") == "polite"
+        controls = "document.querySelectorAll('#player select, #player input')"
+        assert window.run(f"return [...{controls}].every((e) => e.labels.length === 1)")
+        assert window.run("return getComputedStyle(document.body).backgroundColor") == "rgb(20, 21, 24)"
+        window.command("POST", "/window/rect", {"width": 500, "height": 800})
+        assert window.run("return document.documentElement.scrollWidth <= window.innerWidth")
+        assert window.complaints() == []
+
+
+@IN_A_BROWSER
+def test_a_unit_is_chosen_from_the_map_and_from_the_findings(folder: Path) -> None:
+    done("inspect", "gru-after", "fable.txt", "--html", "page.html", "--length", 20)
+    with browser(folder / "browser") as window:
+        window.open(Path("page.html"))
+        choose(window, "layer", 2)
+        window.run("""
+            const map = document.getElementById("layer-map"), box = map.getBoundingClientRect();
+            const [x, y] = [box.x + (4.5 * Math.min(40, box.width / 8)), box.y + 5];
+            map.dispatchEvent(new MouseEvent("click", { clientX: x, clientY: y }));
+        """)
+        assert "Unit 2.5 at character 1 of 20" in status(window)
+        unit = window.run("const b = document.querySelector('td button'); b.click(); return b.dataset.unit")
+        assert f"Unit {unit} at character 1 of 20" in status(window)
+        window.press(RIGHT)
+        assert "character 2 of 20" in status(window)
+        assert window.run("return document.getElementById('tracked').value") == unit
+        assert window.complaints() == []
+
+
+@IN_A_BROWSER
+def test_hostile_characters_stay_text(folder: Path) -> None:
+    done("inspect", "hostile", "a<b>&amp;.txt", "--html", "page.html")
+    with browser(folder / "browser") as window:
+        window.open(Path("page.html"))
+        assert window.run("return document.title") == "hostile reads a<b>&amp;.txt"
+        text = window.run("return document.getElementById('text').textContent")
+        assert text.startswith("</script><script>document.title = 'owned'</script><img src=x onerror=alert(1)>&amp;")
+        assert window.run("return document.images.length") == 0
+        window.press(END)
+        assert f"character {len(HOSTILE)} of {len(HOSTILE)}" in status(window)
+        assert window.complaints() == []
+
+
+@IN_A_BROWSER
+def test_a_unit_without_gates_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lstmgen.inspection.page.BYTES", 16 * 100)
+    done("inspect", "lstm", "fable.txt", "--html", "page.html", "--length", 100, "--unit", "1.2")
+    with browser(folder / "browser") as window:
+        window.open(Path("page.html"))
+        assert set(steps_shown(window)) == {"input", "forget", "candidate", "output", "cell", "hidden"}
+        hidden = "return document.getElementById('without-gates').hidden"
+        assert window.run(hidden)
+        choose(window, "color", "forget")
+        choose(window, "unit", 3)
+        assert set(steps_shown(window)) == {"cell"}
+        assert not window.run(hidden)
+        assert window.run("return document.getElementById('color').value") == "cell"
+        assert window.complaints() == []
