@@ -30,9 +30,8 @@ app = typer.Typer(
 [bold]lstmgen sample --temp 0.8[/bold]   write
 [bold]lstmgen eval[/bold]                how well does it predict text it has not seen?
 [bold]lstmgen score my.txt[/bold]        how likely is this text, and which parts surprise the model?
-[bold]lstmgen inspect --units[/bold]     what do its units remember?
-[bold]lstmgen compare my.txt[/bold]      which kind of network learns it best?
 [bold]lstmgen inspect --units[/bold]    what do its gates and cells do while it reads?
+[bold]lstmgen compare my.txt[/bold]     which kind of network learns it best?
 """,
     epilog="Every command has examples: lstmgen train --help",
 )
