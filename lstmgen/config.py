@@ -544,6 +544,8 @@ class ComparisonConfig:
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise ConfigError(name, ",".join(map(str, values)), "name each once")
+            if not values and name != "hidden_size":
+                raise ConfigError(name, "(none)", "name at least one")
         if self.hidden_size and self.parameters is not None:
             raise ConfigError("parameters", f"{self.parameters:,}", "it decides the hidden size; leave out one of them")
         self.models(ModelConfig())  # raises ConfigError for a value that is out of bounds

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lstmgen
-from lstmgen.checkpoint import BEST, LAST, LOG, RUNS_FOLDER, list_runs, load_checkpoint
+from lstmgen.checkpoint import BEST, LAST, LOG, RUNS_FOLDER, find_checkpoint, list_runs, load_checkpoint
 from lstmgen.comparison.measurement import RunResult
 from lstmgen.comparison.networks import (
     RESULT,
@@ -36,6 +36,7 @@ from lstmgen.config import (
 from lstmgen.errors import CheckpointError, ConfigError, TextError
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.inspection.memory import measure_memory
+from lstmgen.inspection.reading import text_to_read
 from lstmgen.network.architecture import build_network
 from lstmgen.text.corpus import read_corpus
 from lstmgen.training.events import Event, Stepped
@@ -144,12 +145,21 @@ def test_lines_are_held_out_by_the_first_seed_for_all() -> None:
     assert first.result.nats != second.result.nats
 
 
+def test_the_first_line_is_measured_after_a_line_feed_as_in_an_inspection() -> None:
+    config = asked(text=TextConfig(("fable.txt",), lines=True), cells=(CellKind.RNN,))
+    (only,) = compared(config, "lines")
+    checkpoint = load_checkpoint(find_checkpoint(f"lines/{only.run.folder}"))
+    memory = measure_memory(checkpoint, text_to_read(checkpoint).ids, gradients=False)
+    assert only.result.visible_nats == tuple(memory.nats_per_character.values())
+
+
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
         ({"seeds": 0}, "`seeds` 0"),
         ({"hidden_size": (0,)}, "`hidden_size` 0"),
         ({"attention": (0, 0)}, "`attention` 0,0: name each once"),
+        ({"cells": ()}, r"`cells` \(none\): name at least one"),
         ({"hidden_size": (8,), "parameters": 1000}, "`parameters` 1,000"),
     ],
 )

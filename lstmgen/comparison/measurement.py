@@ -14,6 +14,7 @@ from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.evaluation.score import add_up, exact_protocol, predict
 from lstmgen.generation.sampler import Drawn
 from lstmgen.inspection.memory import measure_memory
+from lstmgen.inspection.reading import begun
 from lstmgen.language_model import LanguageModel
 
 FEWEST_HELD_OUT = 4
@@ -59,6 +60,7 @@ def measure_run(folder: Path) -> RunResult:
     checkpoint = load_checkpoint(folder / BEST)
     model = LanguageModel(checkpoint, folder / BEST)
     held_out = read_own_text(model.record, model.vocabulary, remedy="compare with another `run`").held_out
+    read = begun(held_out, model.item_end)
     blocks = Blocks(len(held_out))
     add_up(predict(model.engine, exact_protocol(held_out, model.item_end)), blocks)
     return RunResult(
@@ -69,7 +71,7 @@ def measure_run(folder: Path) -> RunResult:
         characters=tuple(blocks.characters.tolist()),
         training_speed=newest.position.symbols_read / newest.seconds,
         sampling_speed=sampling_speed(model),
-        visible_nats=tuple(measure_memory(checkpoint, held_out, gradients=False).nats_per_character.values()),
+        visible_nats=tuple(measure_memory(checkpoint, read, gradients=False).nats_per_character.values()),
     )
 
 
@@ -78,9 +80,9 @@ def sampling_speed(model: LanguageModel) -> float:
     start, config = model.read_prompt(""), SamplingConfig(length=_SAMPLED)
     speeds = []
     for _ in range(_ROUNDS):
-        begun, written, seed = time.perf_counter(), 0, 0
+        started, written, seed = time.perf_counter(), 0, 0
         while written < _SAMPLED:  # a model of lines ends each sample with its line
             written += sum(isinstance(event, Drawn) for event in model.draw(start, config, seed))
             seed += 1
-        speeds.append(written / (time.perf_counter() - begun))
+        speeds.append(written / (time.perf_counter() - started))
     return max(speeds)
