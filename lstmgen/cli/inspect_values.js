@@ -90,7 +90,7 @@ function sentence(step) {
   const [kept, written] = keptAndWritten(step);
   const candidate = number(value("candidate", step));
   const does = `It keeps ${percent(kept)} of ${before} and writes ${percent(written)} of ${candidate}`;
-  const outputs = gates.includes("output") ? `; it outputs ${percent(value("output", step))} of that` : "";
+  const outputs = gates.includes("output") ? `; it outputs ${number(value("hidden", step))}` : "";
   return `${does}: now it remembers ${now}${outputs}.`;
 }
 

@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
 _FORGET = Line("forget", "forget gate", "f", "σ", "the fraction of the old cell state c that it keeps; at 0 it forgets")
 _CANDIDATE = Line("candidate", "candidate", "g", "tanh", "what it could write")
-_OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of its cell state that it puts out")
+_OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of tanh(c') that it puts out")
 _HIDDEN = Line("hidden", "output", "h'", "o tanh(c')", "for the next layer, and for its own at the next character")
 _EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
     ("input", "forget", "candidate", "output"): (
@@ -161,13 +161,13 @@ def _step(step: WalkStep, read: str, lines: Sequence[Line], scale: float, width:
 
 
 def _in_words(step: WalkStep) -> str:
-    """What was forgotten, written and said."""
+    """What the unit kept, wrote and put out."""
     gates, candidate = step.gates, step.gates["candidate"]
     if not gates.keys() - {"candidate"}:
         return f"It replaces {step.cell_before:z.2f} by {candidate:z.2f}."
     kept, written = _kept_and_written(step)
     does = f"It keeps {kept:.0%} of {step.cell_before:z.2f} and writes {written:.0%} of {candidate:z.2f}"
-    return f"{does}; outputs {gates['output']:.0%} of that." if "output" in gates else f"{does}."
+    return f"{does}; outputs {step.hidden:z.2f}." if "output" in gates else f"{does}."
 
 
 def _kept_and_written(step: WalkStep) -> tuple[float, float]:
