@@ -206,7 +206,8 @@ function choose(newLayer, newUnit) {
   element("layer").value = layer;
   element("unit").value = unit;
   const tracked = element("tracked");
-  tracked.value = `${layer}.${unit}`;
+  const name = `${layer}.${unit}`;
+  if (tracked.value !== name) tracked.value = name; // two features may have the same unit
   if (tracked.selectedIndex < 0) tracked.value = "";
   for (const option of element("color").options) {
     option.disabled = value(option.value, 0) === undefined;
