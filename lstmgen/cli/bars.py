@@ -29,7 +29,7 @@ def height(fraction: float) -> str:
 
 
 def histogram(counts: Iterable[float]) -> str:
-    """Return one block for each count; the largest is a full block, and a space is none at all."""
+    """Return one block for each count; the largest is a full block, and 0 is a space."""
     counts = list(counts)
     largest = max(counts, default=0) or 1
     return "".join(height(count / largest) if count else " " for count in counts)

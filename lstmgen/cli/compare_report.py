@@ -108,7 +108,7 @@ def _conclusion(networks: Sequence[NetworkResult], unit: str, timed: bool) -> li
     differences = [difference(network, best) for network in others]
     for network, behind in zip(others, differences, strict=True):
         if behind is None:
-            lines.append(f"{network.name}: the held-out text is too short to say what is chance.")
+            lines.append(f"{network.name}: the held-out text is too short to tell what is chance.")
             continue
         real = "a real difference" + ("" if behind.over_seeds else " for this seed")
         lines.append(

@@ -62,7 +62,7 @@ def _distribution(half_life: NDArray[np.float64]) -> str:
 
 
 def half_life_text(half_life: float) -> str:
-    """Return a half-life, in symbols, as short as its precision deserves."""
+    """Return a half-life, in symbols, with fewer digits the longer it is; from a million on it is called endless."""
     return f"{half_life:.1f}" if half_life < 100 else f"{half_life:,.0f}" if half_life < 1e6 else "endless"
 
 

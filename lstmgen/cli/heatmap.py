@@ -83,7 +83,7 @@ def paint(characters: Iterable[Painted]) -> Iterator[str]:
 
 
 def mix(from_: RGB, to: RGB, fraction: float) -> RGB:
-    """Return the colour between two, as far from the first as the fraction says."""
+    """Return the colour between two, at this fraction of the way from the first to the second."""
     red, green, blue = (start + fraction * (end - start) for start, end in zip(from_, to, strict=True))
     return red, green, blue
 

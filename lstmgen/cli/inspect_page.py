@@ -45,8 +45,8 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
     symbols = [{"name": name_of(name), "shown": _shown(name)} for name in data["symbols"]]
     stored, units = len(data["units"]), len(network.cells) * network.hidden_size
     missing = (
-        f"Large squares: the {stored:,} of {units:,} units whose gates are on this page, the most telling ones. "
-        "A smaller --length makes room for more."
+        f"Large squares: the {stored:,} of {units:,} units whose gates are on this page: those that track a "
+        "feature best. A smaller --length makes room for more."
     )
     sections = (
         units_section(findings.units, symbol),

@@ -23,7 +23,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 380, 10, 190  # of a chart's curve, in an SVG
 
 
 def units_section(units: Units | str, symbol: str) -> str:
-    """The unit that tracks each feature, with its score; a text instead says why there is none."""
+    """The unit that tracks each feature, with its score; a text instead is the reason why there is none."""
     if isinstance(units, str):
         return _section("Units that track something", f"<p>Not searched: {escape(units)}.</p>")
     half = units.symbols // 2
@@ -70,7 +70,7 @@ def gates_section(uses: Sequence[GateUse], symbol: str) -> str:
 
 
 def memory_section(memory: Memory | str, symbol: str) -> str:
-    """Loss and gradient by distance, as two charts; a text instead says why there are none."""
+    """Loss and gradient by distance, as two charts; a text instead is the reason why there are none."""
     if isinstance(memory, str):
         return _section("How far back it looks", f"<p>Not measured: {escape(memory)}.</p>")
     losses = memory.nats_per_character
@@ -87,8 +87,8 @@ def memory_section(memory: Memory | str, symbol: str) -> str:
         _figure(f"Loss, nats per {symbol}", _chart(losses, nats, f"{symbol}s that it may see", memory.used)),
         _figure("Gradient, as a fraction of the largest", _chart(gradients, decades, f"{symbol}s back")),
         "</div>",
-        f'<p class="faint">Each loss is the mean of {memory.positions:,} predictions. The gradient says how much the '
-        f"loss depends on the {symbol} so far back: the norm of d loss / d input.</p>",
+        f'<p class="faint">Each loss is the mean of {memory.positions:,} predictions. The gradient shows how much the '
+        f"loss depends on the {symbol} at that distance: the norm of d loss / d input.</p>",
     )
 
 

@@ -18,7 +18,7 @@ from lstmgen.comparison.recall_text import CHANCE, example
 from lstmgen.config import BudgetUnit, ModelConfig, RecallConfig
 
 _HOLDS = 0.95
-_DEVIATIONS = 3.0  # of guessing: an accuracy up to so many standard deviations above chance is at chance
+_DEVIATIONS = 3.0  # of guessing: an accuracy up to this many standard deviations above chance is at chance
 _MARKS = {True: ("*", "green"), False: ("-", "red"), None: (" ", "")}
 
 
@@ -61,8 +61,9 @@ def recall_json(config: RecallConfig, measured: Sequence[RecallMeasured]) -> dic
 
 def print_recall(config: RecallConfig, measured: Sequence[RecallMeasured]) -> None:
     """Print a row for each network and a column for each lag."""
+    lag = min(config.lags)
     put(
-        f"The letter after ! is asked for by ?, so many characters later: {example(min(config.lags))}\n"
+        f"The answer after ? repeats the letter after !, here {lag} characters later: {example(lag)}\n"
         f"{duration(config.budget.amount) if config.budget.unit is BudgetUnit.SECONDS else config.budget} to learn, "
         f"{plural(config.seeds, 'seed')}, {config.questions:,} fresh questions for each seed and lag; "
         f"guessing reaches {CHANCE:.1%}\n\n"

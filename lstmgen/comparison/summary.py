@@ -1,4 +1,4 @@
-"""What a comparison says: the mean of each network over its seeds, and which differences are real.
+"""What follows from a comparison: the mean of each network over its seeds, and which differences are real.
 
 Knows: results of runs. Does not know: how they came about, or how they are shown.
 """

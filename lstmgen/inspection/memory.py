@@ -100,7 +100,7 @@ def measure_memory(
     if len(ids) < 4:
         raise TextError("the text is too short to measure memory; give a text with at least 4 characters")
     lengths = np.arange(len(ids)) - begins
-    if checkpoint.item_end is None:  # every prediction really sees so many
+    if checkpoint.item_end is None:  # every prediction has as many symbols before it
         most = min(MOST_VISIBLE, len(ids) // 2)
         visible = [2**power for power in range(most.bit_length())]
         possible = np.flatnonzero(lengths >= visible[-1])

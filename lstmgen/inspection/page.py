@@ -22,7 +22,9 @@ from lstmgen.inspection.walk import PREDICTIONS, Unit
 from lstmgen.text.vocabulary import Ids
 
 BYTES = 3_500_000
-"""How many values are stored: in base64 they take a third more, and the page stays below 5 MB."""
+"""How many values are stored: in base64 they take a third more.
+
+The page then stays below 5 MB, unless the memory of all units takes more."""
 
 _LARGEST, _LARGEST_MEMORY = 2**8 - 1, 2**16 - 1  # the integers that stand for the end of a range
 

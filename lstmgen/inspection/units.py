@@ -27,7 +27,7 @@ from lstmgen.network.initialization import initialize
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 CHANGES = 20
-"""A feature counts if it changes at least so often in either half of the text."""
+"""A feature counts if it changes at least this often in either half of the text."""
 
 _OTHER = "\ufffd"  # stands for a byte outside ASCII
 

@@ -1,7 +1,7 @@
 """Faster twins of the cells, on the same parameters: steps for NumPy, and loops over time for torch.
 
-A cell without a twin runs its own `step`: here that is said once, for every library and device. A test proves that each
-twin equals the cell. A twin is imported at its first use, so that NumPy's need no torch.
+A cell without a twin runs its own `step`, with every library and on every device. A test proves that each twin equals
+the cell. A twin is imported at its first use, so that NumPy's need no torch.
 
 Knows: which cell has which twin; this is the only place that asks. Does not know: depth, losses or schedules.
 """
