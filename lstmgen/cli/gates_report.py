@@ -18,10 +18,10 @@ _LONGEST_SHOWN = 3  # units
 _POWERS = tuple(2**power for power in range(11))  # between two columns of the histogram of half-lives, in symbols
 
 
-def print_gates(uses: Sequence[GateUse]) -> None:
-    """Print how each gate is used, and how long the units of each layer remember."""
+def print_gates(uses: Sequence[GateUse], symbol: str) -> None:
+    """Print how each gate is used, and how long the units of each layer remember; a symbol is a character or byte."""
     if not uses:
-        put("This cell has no gates: at every character it replaces all that it remembers.\n")
+        put(f"This cell has no gates: at every {symbol} it replaces all that it remembers.\n")
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("layer", justify="right")
@@ -34,8 +34,8 @@ def print_gates(uses: Sequence[GateUse]) -> None:
         table.add_row(str(use.layer), use.gate, f"{use.nearly_shut:.1%}", f"{use.nearly_open:.1%}", bars)
     print_table(table)
     put(
-        f"\nNearly shut: below {NEARLY_SHUT}. Nearly open: above {NEARLY_OPEN}. Fractions of all units and characters."
-        "\n\nHalf-life of what each unit remembers, in characters:\n\n"
+        f"\nNearly shut: below {NEARLY_SHUT}. Nearly open: above {NEARLY_OPEN}. Fractions of all units and {symbol}s."
+        f"\n\nHalf-life of what each unit remembers, in {symbol}s:\n\n"
     )
     table = Table(box=None, pad_edge=False)
     table.add_column("layer", justify="right")

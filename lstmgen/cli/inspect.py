@@ -200,7 +200,8 @@ def _units(checkpoint: "Checkpoint", ids: "Ids", unit: "Unit | None", about: dic
     if json:
         print_json({**about, **units_json(found)})
     else:
-        print_units(found, [checkpoint.vocabulary.symbol_names()[number] for number in ids], _SHOWN_TEXT, unit)
+        names = checkpoint.vocabulary.symbol_names()
+        print_units(found, [names[number] for number in ids], _SHOWN_TEXT, unit, checkpoint.vocabulary.unit)
 
 
 def _gates(checkpoint: "Checkpoint", ids: "Ids", about: dict[str, str], *, json: bool) -> None:
@@ -212,7 +213,7 @@ def _gates(checkpoint: "Checkpoint", ids: "Ids", about: dict[str, str], *, json:
     if json:
         print_json({**about, "gates": gates_json(uses)})
     else:
-        print_gates(uses)
+        print_gates(uses, checkpoint.vocabulary.unit)
 
 
 def _memory(checkpoint: "Checkpoint", ids: "Ids", about: dict[str, str], *, json: bool, quiet: bool) -> None:

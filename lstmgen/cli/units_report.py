@@ -18,7 +18,7 @@ _POSITIVE, _NEGATIVE = (196, 40, 40), (40, 90, 210)  # RGB
 _LEGEND = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
-def print_units(found: Units, symbols: Sequence[str], shown: int, unit: Unit | None) -> None:
+def print_units(found: Units, symbols: Sequence[str], shown: int, unit: Unit | None, symbol: str) -> None:
     """Print the table, and a part of the text coloured by a unit.
 
     Args:
@@ -26,6 +26,7 @@ def print_units(found: Units, symbols: Sequence[str], shown: int, unit: Unit | N
         symbols: the text that was read, (time,); a line feed as itself.
         shown: how many symbols of its second half to show.
         unit: the one to show; None: the one to which training added most.
+        symbol: what one symbol is called: character or byte.
     """
     table = Table(box=None, pad_edge=False)
     for name in ("feature", "best unit", "score", "before training"):
@@ -36,8 +37,8 @@ def print_units(found: Units, symbols: Sequence[str], shown: int, unit: Unit | N
     half = len(symbols) // 2
     put(
         f"""
-Units are LAYER.UNIT. The first {half:,} characters chose them, the others gave
-the scores. AUC: how often the unit tells a character with the feature from one
+Units are LAYER.UNIT. The first {half:,} {symbol}s chose them, the others gave
+the scores. AUC: how often the unit tells a {symbol} with the feature from one
 without; 0.50 is chance. r: the rank correlation; 0 is chance. Before training:
 the best unit of the same network before it learned anything.
 """
@@ -48,7 +49,7 @@ the best unit of the same network before it learned anything.
     put(f"\nUnit {finding.unit}, {finding.feature}, {score_text(finding)}:\n\n")
     part = slice(half, half + shown)
     characters = zip(symbols[part], activity[part].tolist(), strict=True)
-    for text in paint(Painted(symbol, _background(value), _mark(value)) for symbol, value in characters):
+    for text in paint(Painted(character, _background(value), _mark(value)) for character, value in characters):
         put(text)
     if in_colors():
         put("\n\nwhat the unit remembers ")
