@@ -97,7 +97,7 @@ def test_a_short_text_has_findings_that_say_so() -> None:
     found = find_all(untrained_checkpoint(LETTERS), IDS[:3])
     assert isinstance(found.units, str) and "longer text" in found.units
     assert isinstance(found.memory, str) and "too short" in found.memory
-    assert found.telling_units() == []
+    assert found.tracking_units() == []
     assert [use.gate for use in found.gates] == ["input", "forget", "output"]
 
 

@@ -93,7 +93,7 @@ def test_a_line_is_read_after_a_line_feed_and_attention_stays_in_it() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_most_telling_unit_varies_most(name: str) -> None:
+def test_without_a_choice_the_unit_that_varies_most_is_shown(name: str) -> None:
     network = small_network(NETWORKS[name])
     weights = random_weights(network)
     layer, unit = most_varied_unit(read := trace(network, weights, IDS))

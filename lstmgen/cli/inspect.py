@@ -255,7 +255,7 @@ def _page(
 
     with whole_file(page, "html") as file:
         findings = find_all(checkpoint, read.ids, _with_bar(quiet))
-        first = ([] if unit is None else [unit]) + findings.telling_units()
+        first = ([] if unit is None else [unit]) + findings.tracking_units()
         ids = begun(read.ids[:length], checkpoint.item_end)
         data = page_data(checkpoint, ids, first)
         title = f"{checkpoint_name(path)} reads {read.name}"

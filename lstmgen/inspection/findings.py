@@ -24,7 +24,7 @@ class Findings:
     gates: tuple[GateUse, ...]
     memory: Memory | str
 
-    def telling_units(self) -> list[Unit]:
+    def tracking_units(self) -> list[Unit]:
         """The units that track something: first the best one of each feature, then all others, the strongest first."""
         if isinstance(self.units, str):
             return []

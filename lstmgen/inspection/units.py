@@ -27,7 +27,7 @@ from lstmgen.network.initialization import initialize
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 CHANGES = 20
-"""A feature counts if it changes at least this often in either half of the text."""
+"""A feature counts if it changes, or a position begins again, at least this many times in either half of the text."""
 
 _OTHER = "\ufffd"  # stands for a byte outside ASCII
 
@@ -126,7 +126,11 @@ def _halves(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _varies(feature: Feature) -> bool:
-    return all(np.count_nonzero(np.diff(half)) >= CHANGES for half in _halves(feature.values))
+    def changes(half: NDArray[np.float64]) -> int:
+        steps = np.diff(half)
+        return int(np.count_nonzero(steps if feature.binary else steps < 0))
+
+    return all(changes(half) >= CHANGES for half in _halves(feature.values))
 
 
 def strengths(

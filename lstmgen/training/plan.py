@@ -223,6 +223,13 @@ def _weight_decay(pressure: float) -> float:
     return round(min(_MOST_DECAY, max(_LEAST_DECAY, _DECAY_PER_PRESSURE * pressure)), 3)
 
 
+_SIZES_BY_PARAMETERS: list[int] = [*range(1, 128), *range(128, 65_537, 8)]
+"""The hidden sizes from which a number of parameters chooses.
+
+In bfloat16 an LSTM of 297 units trains at 42 % of the speed of one of 296. Steps of 8 are small enough from 128 on.
+"""
+
+
 def parameter_count(model: ModelConfig, vocab_size: int, hidden_size: int) -> int:
     """The number of parameters of a network of this size."""
     return build_network(replace(model, hidden_size=hidden_size), vocab_size).parameter_count()
@@ -234,15 +241,16 @@ def layer_parameter_count(model: ModelConfig, hidden_size: int) -> int:
 
 
 def hidden_size_for(parameters: int, model: ModelConfig, vocab_size: int) -> int:
-    """The hidden size whose network is nearest to this number of parameters.
+    """The hidden size whose network is nearest to this number of parameters, one of `_SIZES_BY_PARAMETERS`.
 
     Raises ConfigError if a network of one unit has more.
     """
     fewest = parameter_count(model, vocab_size, 1)
     if parameters < fewest:
         raise ConfigError("parameters", f"{parameters:,}", f"this network has at least {fewest:,}; give more")
-    size = bisect_left(range(1, 65_537), parameters, key=lambda size: parameter_count(model, vocab_size, size)) + 1
-    return min(max(1, size - 1), size, key=lambda size: abs(parameter_count(model, vocab_size, size) - parameters))
+    found = bisect_left(_SIZES_BY_PARAMETERS, parameters, key=lambda size: parameter_count(model, vocab_size, size))
+    nearest = _SIZES_BY_PARAMETERS[max(0, found - 1) : found + 1]
+    return min(nearest, key=lambda size: abs(parameter_count(model, vocab_size, size) - parameters))
 
 
 def fit_to_text(config: TrainingConfig, symbols: int) -> Fitted:
