@@ -137,9 +137,9 @@ def keep_best(samples: Sequence[Sample], candidates: int) -> list[Sample]:
 
 def negative_log_likelihood(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """The negative log-probability of each id under its logits, in nats: (rows, vocab) and (rows,) -> (rows,)."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
+    shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
     chosen = shifted[np.arange(len(ids)), ids]
-    return np.log(np.exp(shifted).sum(axis=-1, dtype=np.float64)) - chosen  # type: ignore[no-any-return]
+    return np.log(np.add.reduce(np.exp(shifted), axis=-1, dtype=np.float64)) - chosen
 
 
 def most_likely(logits: FloatArray, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
