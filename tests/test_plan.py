@@ -164,10 +164,8 @@ def test_the_hidden_size_for_a_number_of_parameters_is_the_nearest_of_those_that
     def miss(size: int) -> int:
         return abs(parameter_count(model, VOCAB_SIZE, size) - parameters)
 
-    distance = 1 if size < 128 else 8
-    assert size % distance == 0
-    assert miss(size) <= miss(size + distance)
-    assert size == 1 or miss(size) <= miss(size - (1 if size == 128 else distance))
+    sizes = [*range(1, 64), *range(64, 128, 2), *range(128, 256, 4), *range(256, 20_000, 8)]
+    assert miss(size) == min(map(miss, sizes[max(0, sizes.index(size) - 1) : sizes.index(size) + 2]))
 
 
 def test_fewer_parameters_than_one_unit_has_are_refused() -> None:

@@ -139,7 +139,7 @@ def negative_log_likelihood(logits: FloatArray, ids: NDArray[np.integer[Any]]) -
     """The negative log-probability of each id under its logits, in nats: (rows, vocab) and (rows,) -> (rows,)."""
     shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
     chosen = shifted[np.arange(len(ids)), ids]
-    return np.log(np.add.reduce(np.exp(shifted), axis=-1, dtype=np.float64)) - chosen
+    return np.log(np.add.reduce(np.exp(shifted), axis=-1, dtype=np.float64)) - chosen  # type: ignore[no-any-return]
 
 
 def most_likely(logits: FloatArray, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

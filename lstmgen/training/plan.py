@@ -223,10 +223,15 @@ def _weight_decay(pressure: float) -> float:
     return round(min(_MOST_DECAY, max(_LEAST_DECAY, _DECAY_PER_PRESSURE * pressure)), 3)
 
 
-_SIZES_BY_PARAMETERS: list[int] = [*range(1, 128), *range(128, 65_537, 8)]
-"""The hidden sizes from which a number of parameters chooses.
+_SIZES_BY_PARAMETERS: list[int] = [
+    *range(1, 64),
+    *range(64, 128, 2),
+    *range(128, 256, 4),
+    *range(256, 65_537, 8),
+]
+"""The hidden sizes from which a number of parameters chooses. From 64 on, neighbours differ by about 3 % at most.
 
-In bfloat16 an LSTM of 297 units trains at 42 % of the speed of one of 296. Steps of 8 are small enough from 128 on.
+In bfloat16 an LSTM of 297 units trains at 42 % of the speed of one of 296, and one of 298 at 84 %.
 """
 
 
