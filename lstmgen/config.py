@@ -199,6 +199,11 @@ class TextConfig:
         check(self, "held_out_seed", seed is None or 0 <= seed < 2**63, "give 0 or more, below 2^63")
 
     @property
+    def held_out_name(self) -> str:
+        """The name of the text that is held out."""
+        return f"{', '.join(self.sources)}: {self.held_out_part}, held out"
+
+    @property
     def held_out_part(self) -> str:
         """The part of the text that is held out, in words."""
         percent = f"{100 * self.validation:g}%"

@@ -201,8 +201,7 @@ def _texts(
     record, vocabulary = checkpoint.record, checkpoint.vocabulary
     if text is None:
         own = read_own_text(record, vocabulary, remedy=NAME_A_TEXT)
-        name = f"{', '.join(record.text.sources)}: {record.text.held_out_part}, held out"
-        return NamedText(name, require_held_out(own, record)), own
+        return NamedText(record.text.held_out_name, require_held_out(own, record)), own
     if required:
         return text, read_own_text(record, vocabulary, remedy="leave out `dynamic` and `novelty`, which need it")
     if baselines:

@@ -40,11 +40,10 @@ def text_to_read(
         text = read_named_text(source, checkpoint, encoding=encoding, on_unknown=on_unknown)
     else:
         record = checkpoint.record
-        names = ", ".join(record.text.sources)
         ids = read_own_text(record, checkpoint.vocabulary, remedy=_REMEDY).held_out
         if len(ids) < 2:
-            raise TextError(f"{names}: training held out nothing; {_REMEDY}")
-        text = NamedText(f"{names}: {record.text.held_out_part}, held out", ids)
+            raise TextError(f"{', '.join(record.text.sources)}: training held out nothing; {_REMEDY}")
+        text = NamedText(record.text.held_out_name, ids)
     return text._replace(ids=begun(text.ids[:length], checkpoint.item_end))
 
 
