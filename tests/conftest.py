@@ -1,6 +1,6 @@
 """What several tests share: networks of every kind with random weights, and a small trained run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,18 @@ from lstmgen.config import CellKind, ModelConfig, Peephole, Reset
 from lstmgen.network.architecture import Network, build_network
 
 VOCAB_SIZE = 7
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="Run the tests in tests/safety as often as the README says.")
+
+
+@pytest.fixture
+def trials(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """Choose how often a test tries: the first number, or with --long the second one."""
+    long = bool(request.config.getoption("--long"))
+    return lambda short, often: often if long else short
+
 
 CELLS = {
     "rnn": ModelConfig(cell=CellKind.RNN),
