@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ FORMAT = 1
 
 _METADATA_KEY = "lstmgen"  # one key, so that the same content is the same bytes
 _EXTRA_PREFIX = "resume/"
+_DESCRIBING = ("model", "vocabulary", "record")
+_CHECKSUMS = "checksums"
+_DESCRIPTION = "description"  # its name among the checksums; no tensor has this name
+_CHECKSUM_DIGITS = 32
 _SHOWN_CHARACTERS = 60
 LONGEST_NAME = 100
 _LARGEST_WEIGHT = 1e6
@@ -78,45 +83,76 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
     Raises CheckpointError if it cannot be written; the old file is then still there.
     """
+    try:
+        replace_file(path, to_bytes(checkpoint))
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> CheckpointError:
+    """The error for a file that cannot be written, with the remedy."""
+    return CheckpointError(f"cannot write {path}: {error.strerror}; free some space, or check the permissions")
+
+
+def to_bytes(checkpoint: Checkpoint) -> bytes:
+    """The content of a checkpoint's file. The same checkpoint is the same bytes."""
+    tensors: dict[str, AnyArray] = dict(checkpoint.weights)
+    tensors |= {_EXTRA_PREFIX + name: array for name, array in checkpoint.extra.items()}
+    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     about = {
         "format": FORMAT,
         "model": to_mapping(checkpoint.model),
         "vocabulary": checkpoint.vocabulary.to_mapping(),
         "record": checkpoint.record.to_mapping(),
     }
-    tensors: dict[str, AnyArray] = dict(checkpoint.weights)
-    tensors |= {_EXTRA_PREFIX + name: array for name, array in checkpoint.extra.items()}
-    content = to_safetensors(
-        {name: np.asarray(array, order="C") for name, array in tensors.items()},
-        {_METADATA_KEY: json.dumps(about, sort_keys=True)},
-    )
-    try:
-        replace_file(path, content)
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot write {path}: {error.strerror}; free some space, or check the permissions"
-        ) from error
+    about[_CHECKSUMS] = _checksums(about, tensors)
+    return to_safetensors(tensors, {_METADATA_KEY: json.dumps(about, sort_keys=True)})
+
+
+def _checksums(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> dict[str, str]:
+    """A checksum of each tensor by name, and one of the description. They find damage, not forgery."""
+    description = json.dumps({key: about[key] for key in _DESCRIBING}, sort_keys=True)
+    digests = {_DESCRIPTION: hashlib.sha256(description.encode())}
+    for name, array in tensors.items():
+        digests[name] = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+        digests[name].update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return {name: digest.hexdigest()[:_CHECKSUM_DIGITS] for name, digest in digests.items()}
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint, and check everything that it claims.
 
-    Raises CheckpointError naming the file, what is wrong with it and the remedy.
+    Raises CheckpointError naming the file, what is wrong with it and the remedy: the run's other file, if that is good.
     """
+    try:
+        return _load(path)
+    except CheckpointError as error:
+        for other in (LAST, BEST):
+            if path.name in (LAST, BEST) and other != path.name:
+                with suppress(CheckpointError):
+                    step = _load(path.with_name(other)).record.position.step
+                    raise CheckpointError(f"{error}; {path.with_name(other)} is good, of step {step:,}") from error
+        raise
+
+
+def _load(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="numpy") as file:
             about = _parse(file.metadata())
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-        checkpoint = _assemble(about, tensors)
+        return _assemble(about, tensors)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except (SafetensorError, TypeError) as error:  # TypeError: a number type that NumPy does not have
-        raise CheckpointError(
-            f"{path}: not a checkpoint, or an incomplete one ({error}); copy it again, or use the run's other file"
-        ) from error
+        raise CheckpointError(f"{path}: not a checkpoint, or an incomplete one ({error}); copy it again") from error
     except (CheckpointError, ConfigError) as error:
         raise CheckpointError(f"{path}: {error}") from error
-    return checkpoint
+
+
+def has_checksums(path: Path) -> bool:
+    """Whether a checkpoint, which can be loaded, holds checksums; older versions wrote none."""
+    with safe_open(path, framework="numpy") as file:
+        return _CHECKSUMS in _parse(file.metadata())
 
 
 def _parse(metadata: Mapping[str, str] | None) -> dict[str, Any]:
@@ -124,12 +160,12 @@ def _parse(metadata: Mapping[str, str] | None) -> dict[str, Any]:
         about = json.loads((metadata or {})[_METADATA_KEY])
     except (KeyError, ValueError, RecursionError) as error:
         raise CheckpointError("a safetensors file, but not one of lstmgen's") from error
-    if not isinstance(about, dict) or not all(
-        isinstance(about.get(key), dict) for key in ("model", "vocabulary", "record")
-    ):
+    if not isinstance(about, dict) or not all(isinstance(about.get(key), dict) for key in _DESCRIBING):
         raise CheckpointError("its description cannot be read")
     if about.get("format") != FORMAT:
-        raise CheckpointError(f"format {about.get('format')!r}, this version reads {FORMAT}; upgrade lstmgen")
+        raise CheckpointError(f"format {about.get('format')!r:.40}, this version reads {FORMAT}; upgrade lstmgen")
+    if unknown := about.keys() - {"format", _CHECKSUMS, *_DESCRIBING}:
+        raise CheckpointError(f"its description has an unknown part, {min(unknown)!r:.40}; the file is damaged")
     return about
 
 
@@ -140,13 +176,26 @@ def _assemble(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> Chec
     layers = sum(name.endswith("weight_hh") for name in weights)
     if model.num_layers != layers:
         raise CheckpointError(f"it claims {model.num_layers} layers and contains {layers}")
-    if problem := _problem_with(weights, build_network(model, len(vocabulary))):
+    if problem := problem_with(weights, build_network(model, len(vocabulary))):
         raise CheckpointError(f"{problem}; the file is damaged")
+    record = TrainingRecord.from_mapping(about["record"])
+    if _CHECKSUMS in about:  # older versions wrote none
+        _compare(about[_CHECKSUMS], _checksums(about, tensors))
     extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in tensors.items() if name not in weights}
-    return Checkpoint(model, vocabulary, weights, TrainingRecord.from_mapping(about["record"]), extra)
+    return Checkpoint(model, vocabulary, weights, record, extra)
 
 
-def _problem_with(weights: Mapping[str, AnyArray], network: Network) -> str | None:
+def _compare(stored: Any, computed: Mapping[str, str]) -> None:
+    """Raise CheckpointError for the first checksum that is not the stored one."""
+    if not isinstance(stored, dict):
+        raise CheckpointError("its checksums cannot be read; the file is damaged")
+    for name in sorted(stored.keys() | computed.keys()):
+        if stored.get(name) != computed.get(name):
+            part = "its description" if name == _DESCRIPTION else f"tensor {name}"
+            raise CheckpointError(f"{part} is not as it was saved (its checksum differs); the file is damaged")
+
+
+def problem_with(weights: Mapping[str, AnyArray], network: Network) -> str | None:
     """Describe what is wrong with the parameters of this network; None: nothing."""
     shapes = network.shapes()
     if missing := sorted(shapes.keys() - weights.keys()):
@@ -172,13 +221,14 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
     if reference is None:
         if not runs:
             raise CheckpointError(f"no runs in {RUNS_FOLDER}; train one first: lstmgen train")
-        return runs[-1] / file
+        return file_of_run(runs[-1], file)
     try:
         for candidate in (RUNS_FOLDER / reference, Path(reference)):
-            if candidate.is_dir() and (candidate / file).exists():
-                return candidate / file
-            if candidate.is_file():
-                return candidate
+            found = file_of_run(candidate, file) if candidate.is_dir() else candidate
+            if found.is_file():
+                return found
+        if (RUNS_FOLDER / reference / LOG).is_file():
+            raise CheckpointError(f"{reference}: this run ended before its first save; train it again by the same name")
     except (OSError, ValueError):  # not a valid file name
         reference = reference[:_SHOWN_CHARACTERS]
     if file != BEST and names_checkpoint(reference):
@@ -187,11 +237,16 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
     raise CheckpointError(f"{reference}: no such run, folder or checkpoint; runs here: {known}")
 
 
+def file_of_run(folder: Path, file: str = BEST) -> Path:
+    """A checkpoint of a run. A process that was killed in its first save may have left the last one alone."""
+    return folder / LAST if file == BEST and not (folder / BEST).exists() else folder / file
+
+
 def names_checkpoint(word: str) -> bool:
     """Whether a word names a checkpoint and not a text: a safetensors file, a run or a run's folder."""
     try:
         folders = (Path(word),) if word.startswith(".") else (RUNS_FOLDER / word, Path(word))
-        return word.endswith(".safetensors") or any((folder / BEST).is_file() for folder in folders)
+        return word.endswith(".safetensors") or any(file_of_run(folder).is_file() for folder in folders)
     except (OSError, ValueError):  # not a valid file name
         return False
 
@@ -200,7 +255,7 @@ def list_runs() -> list[Path]:
     """The folders of all runs that have a checkpoint, the newest last."""
     if not RUNS_FOLDER.is_dir():
         return []
-    runs = [run for run in RUNS_FOLDER.iterdir() if (run / BEST).is_file()]
+    runs = [run for run in RUNS_FOLDER.iterdir() if file_of_run(run).is_file()]
     return sorted(runs, key=lambda run: (max(file.stat().st_mtime for file in run.glob("*.safetensors")), run.name))
 
 

@@ -4,6 +4,7 @@ Knows: names, defaults, bounds and help texts. This is the only place where a de
 Does not know: NumPy, torch, typer, or what the choices are used for.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, is_dataclass, replace
 from enum import StrEnum
@@ -155,7 +156,7 @@ def _converted(value: Any, kind: Any) -> Any:
         return from_mapping(kind, value)
     if origin is None and issubclass(kind, StrEnum) and isinstance(value, str):
         return kind(value)
-    if type(value) is kind or (kind is float and type(value) is int):
+    if type(value) is kind or (kind is float and type(value) is int and abs(value) <= sys.float_info.max):
         return value
     raise TypeError(f"{value!r:.40} is not of the type {getattr(kind, '__name__', kind)}")
 

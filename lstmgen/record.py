@@ -14,6 +14,8 @@ from lstmgen.errors import CheckpointError
 HELD_OUT = "the held-out text"
 """The name in `TrainingRecord.adapted_to` of the part of the model's own text that was held out from training."""
 
+_LARGEST = 1e12  # seconds, or nats
+
 
 @dataclass(frozen=True)
 class Position:
@@ -29,8 +31,9 @@ class Position:
     best_progress: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.epoch, self.chunk, self.step, self.symbols_read) < 0 or not 0 <= self.progress <= 1:
-            raise _impossible()
+        _check(all(0 <= count < 2**63 for count in (self.epoch, self.chunk, self.step, self.symbols_read)))
+        _check(0 <= self.progress <= 1 and 0 <= self.best_progress <= 1 and 0 <= self.best_step < 2**63)
+        _check(self.best_nats is None or 0 <= self.best_nats < _LARGEST)
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,9 @@ class TrainingRecord:
     adapted_to: tuple[str, ...] = ()  # texts that it learned from while it was evaluated, or HELD_OUT
 
     def __post_init__(self) -> None:
-        if self.text_symbols < 0 or not 1 <= self.threads <= 4096 or not 0 <= self.seconds < 1e12:
-            raise _impossible()
+        _check(0 <= self.text_symbols < 2**63 and 1 <= self.threads <= 4096 and 0 <= self.seconds < _LARGEST)
+        _check(self.validation_nats is None or 0 <= self.validation_nats < _LARGEST)
+        _check(self.validation_chunks is None or 1 <= self.validation_chunks < 2**63)
 
     def to_mapping(self) -> dict[str, Any]:
         """Turn the record into values that JSON can hold, the position's among the others."""
@@ -70,5 +74,7 @@ class TrainingRecord:
         return replace(from_mapping(TrainingRecord, others), position=from_mapping(Position, position))
 
 
-def _impossible() -> CheckpointError:
-    return CheckpointError("its training record holds numbers that training cannot give")
+def _check(possible: bool) -> None:
+    """Raise CheckpointError unless training can give these numbers; NaN is none of them."""
+    if not possible:
+        raise CheckpointError("its training record holds numbers that training cannot give")

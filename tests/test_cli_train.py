@@ -407,11 +407,12 @@ def test_an_interrupted_run_is_saved_and_goes_on(number: signal.Signals, code: i
     assert (events[0]["event"], events[-1]["event"], events[-1]["step"]) == ("plan", "finished", step + 3)
 
 
-def test_a_run_that_used_up_its_budget_says_so_and_is_left_alone(fable_run: Path) -> None:
+def test_a_run_that_used_up_its_budget_is_complete_and_is_left_alone(fable_run: Path) -> None:
     before = files_below(fable_run)
     for budget in ([], ["--steps", 60], ["--steps", 30]):
-        line = problem("train", "--resume", "fable", *budget)
-        assert "--steps" in line or "budget" in line
+        assert "the run is complete: 60 steps" in done("train", "--resume", "fable", *budget).err
+        events = events_of("--resume", "fable", *budget)
+        assert [(event["event"], event.get("step")) for event in events] == [("plan", None), ("finished", 60)]
         assert files_below(fable_run) == before
 
 

@@ -3,26 +3,44 @@
 Knows: its options, and how the contents of a checkpoint are shown. Does not know: checkpoint files.
 """
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from lstmgen.cli.options import CheckpointArgument, Json
-from lstmgen.cli.render import count, duration, plural, print_facts, print_json
+from lstmgen.cli.render import count, duration, plural, print_facts, print_json, printable, put
 from lstmgen.config import to_mapping
+from lstmgen.errors import CheckpointError
 
 EXAMPLES = """Examples:
 
 lstmgen info
 
 lstmgen info checkpoints/poems-lstm/last.safetensors --json
+
+lstmgen info poems-lstm --verify
 """
 
 
 _SHOWN_CHARACTERS = 200  # of the vocabulary
 
 
-def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
+def info(
+    checkpoint: CheckpointArgument = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Only check by checksums that the files of the run are as they were saved."),
+    ] = False,
+    json: Json = False,
+) -> None:
     """Show everything that a checkpoint contains: network, vocabulary, text and training."""
     from lstmgen.checkpoint import LAST, find_checkpoint, load_checkpoint
 
     path = find_checkpoint(checkpoint)
+    if verify:
+        _verify(path, json)
+        return
     loaded = load_checkpoint(path)
     resumable = (path.parent / LAST).is_file()
     model, record, network = loaded.model, loaded.record, loaded.network
@@ -72,6 +90,27 @@ def info(checkpoint: CheckpointArgument = None, json: Json = False) -> None:
         "can be resumed": "yes" if loaded.extra else f"not this file; the run, from its {LAST}" if resumable else "no",
     }
     print_facts(facts)
+
+
+def _verify(path: Path, json: bool) -> None:
+    """Check a checkpoint, and the run's other one. Raises CheckpointError if one is damaged."""
+    from lstmgen.checkpoint import BEST, LAST, has_checksums, load_checkpoint
+
+    both = [path.with_name(name) for name in (BEST, LAST)]
+    damage: list[CheckpointError] = []
+    for file in filter(Path.is_file, both if path in both else [path]):
+        try:
+            step, checked = load_checkpoint(file).record.position.step, has_checksums(file)
+        except CheckpointError as error:
+            damage.append(error)
+            step, checked = None, False
+        if json:
+            print_json({"checkpoint": str(file), "good": step is not None, "step": step, "checksums": checked})
+        elif step is not None:
+            how = "as it was saved" if checked else "readable; it was saved by a version without checksums"
+            put(f"{printable(str(file), single_line=True)}: step {step:,}, {how}\n")
+    if damage:
+        raise damage[0]
 
 
 def _nats(nats: float | None, unit: str) -> str:

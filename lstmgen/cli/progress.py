@@ -3,6 +3,7 @@
 Knows: the events of training, and tqdm. Does not know: how training works.
 """
 
+import math
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,17 @@ from tqdm import tqdm
 
 from lstmgen.cli.render import count, duration, note, plural, printable, with_options
 from lstmgen.config import ModelConfig, from_mapping
-from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
+from lstmgen.training.events import (
+    Evaluated,
+    Event,
+    Finished,
+    Overfitting,
+    Planned,
+    RolledBack,
+    SavedAgain,
+    SaveFailed,
+    Stepped,
+)
 
 _SYMBOLS = {"character": "chars", "byte": "bytes"}
 _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}"
@@ -68,6 +79,17 @@ class ProgressDisplay:
                     f"{event.best_nats:.3f} at step {event.since:,}).\n"
                     f"Training ends early, at epoch {event.end_epoch:.1f}. The best weights are kept."
                 )
+            case RolledBack():
+                loss = "not a finite number" if math.isnan(event.training_nats) else f"{event.training_nats:.3f}"
+                self.write(
+                    f"\nThe loss diverged: at step {event.step:,} it is {loss}. Training goes back to step "
+                    f"{event.to_step:,}, and goes on with learning rate {event.learning_rate:g}."
+                )
+            case SaveFailed():
+                saved = "nothing is saved yet" if event.saved_step is None else f"step {event.saved_step:,} is saved"
+                self.write(printable(f"\n{event.reason}.\nTraining goes on, and saving is tried again; {saved}."))
+            case SavedAgain():
+                self.write(f"\nStep {event.step:,} is saved.")
             case Planned():
                 self.write(printable(with_options(_plan(event))))
             case Finished():
@@ -137,6 +159,15 @@ def _parameters(plan: Planned) -> str:
 
 def _processor(plan: Planned) -> str:
     return plural(plan.threads, "thread") if plan.device == "cpu" else plan.device
+
+
+def show_complete(end: Finished, run: str, quiet: bool) -> None:
+    """Show that a run was complete before, and how to go on with it."""
+    note(
+        f"the run is complete: {end.step:,} steps, {end.epoch:.2f} epochs; the model is saved in {end.checkpoint}\n"
+        f"train it further with a larger budget, such as: lstmgen train --resume {run} --steps {2 * end.step}",
+        quiet=quiet,
+    )
 
 
 def show_end(end: Finished, run: str, unit: str, quiet: bool) -> None:

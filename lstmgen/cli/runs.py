@@ -70,25 +70,26 @@ def runs(
 
 
 def _list(folders: Sequence[Path], json: bool) -> None:
-    from lstmgen.checkpoint import BEST, LAST, load_checkpoint, run_name
+    from lstmgen.checkpoint import LAST, file_of_run, load_checkpoint, run_name
 
     table = Table("run", "network", "parameters", "text", "steps", "time", "validation nats", "saved", box=None)
     for run in folders:
         try:
-            checkpoint = load_checkpoint(run / BEST)
+            best = file_of_run(run)
+            checkpoint = load_checkpoint(best)
             newest = load_checkpoint(run / LAST) if (run / LAST).exists() else checkpoint
         except CheckpointError as error:
             note(f"lstmgen: {error}")
             continue
         record, position = newest.record, newest.record.position
-        saved = datetime.fromtimestamp((run / BEST).stat().st_mtime).astimezone()
+        saved = datetime.fromtimestamp(best.stat().st_mtime).astimezone()
         parameters = checkpoint.network.parameter_count()
         per_byte = " per byte" if checkpoint.vocabulary.unit == "byte" else ""
         if json:
             print_json(
                 {
                     "run": run_name(run),
-                    "checkpoint": str(run / BEST),
+                    "checkpoint": str(best),
                     "network": str(checkpoint.network),
                     "parameters": parameters,
                     "text": list(record.text.sources),

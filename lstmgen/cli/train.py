@@ -24,7 +24,7 @@ from lstmgen.cli.options import (
     parse_count,
     parse_duration,
 )
-from lstmgen.cli.progress import ProgressDisplay, show_end
+from lstmgen.cli.progress import ProgressDisplay, show_complete, show_end
 from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json, with_options
 from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig
 from lstmgen.training.events import Finished, is_logged, to_mapping
@@ -170,12 +170,14 @@ def _train(prepared: "Preparation", started: float, *, json: bool, quiet: bool) 
     ):
         for event in session.events(stop):
             with _stop_when_unread(stop, display):
-                display.show(event)
+                if not session.complete:
+                    display.show(event)
                 if json and is_logged(event):
                     print_json(to_mapping(event))
         if isinstance(event, Finished):
             with _stop_when_unread(stop, display):
-                show_end(event, run_name(session.folder), unit, quiet)
+                run = run_name(session.folder)
+                show_complete(event, run, quiet) if session.complete else show_end(event, run, unit, quiet)
     if isinstance(event, Finished) and event.interrupted:
         raise typer.Exit(stop.exit_code)
 

@@ -8,7 +8,6 @@ Knows: the plan that all share, and the order of the runs. Does not know: termin
 """
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -225,7 +224,6 @@ def _prepare(comparison: Comparison, run: ComparedRun, path: Path) -> Preparatio
     device = comparison.config.device
     if (path / LAST).is_file():
         return resume(str(path), device=device)
-    shutil.rmtree(path, ignore_errors=True)  # a run that was killed before it saved anything
     prepared = prepare(comparison.text, run.model, run.training, folder=path, device=device, threads=run.threads)
     if prepared.checkpoint.record.text_sha256 != comparison.text_sha256:
         names = ", ".join(comparison.text.sources)

@@ -74,6 +74,38 @@ class Overfitting:
 
 
 @dataclass(frozen=True)
+class RolledBack:
+    """The loss diverged. Training goes on from the last good state, with a lower learning rate."""
+
+    event: ClassVar[str] = "rolled_back"
+    step: int
+    to_step: int
+    learning_rate: float  # its peak from now on
+    training_nats: float  # of the last step; NaN: it was not a finite number
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SaveFailed:
+    """The run could not be saved. Training goes on, and saving is tried again until it works."""
+
+    event: ClassVar[str] = "save_failed"
+    step: int
+    reason: str
+    saved_step: int | None  # of what is on the disk; None: nothing
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SavedAgain:
+    """The run is saved, after saving had failed."""
+
+    event: ClassVar[str] = "saved_again"
+    step: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Finished:
     """Training has ended, or was interrupted."""
 
@@ -93,7 +125,7 @@ LOGGED_STEPS = 50
 WORSE_NATS = 0.01
 """If the validation loss is this many nats above the best one, that is not noise: the network overfits."""
 
-Event = Planned | Stepped | Evaluated | Overfitting | Finished
+Event = Planned | Stepped | Evaluated | Overfitting | RolledBack | SaveFailed | SavedAgain | Finished
 
 
 def to_mapping(event: Event) -> dict[str, Any]:

@@ -5,12 +5,14 @@ Does not know: torch, or how a curve is drawn.
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lstmgen.errors import CheckpointError
+from lstmgen.files import replace_file
 from lstmgen.training.events import WORSE_NATS, Evaluated, Event, Stepped, is_logged, to_mapping
 
 _TRAINING_NATS = {Stepped.event: "nats", Evaluated.event: "training_nats"}
@@ -20,11 +22,54 @@ _LARGEST_NATS = 1e3
 _LARGEST_NUMBER = 1e12
 
 
-def append_event(path: Path, event: Event) -> None:
-    """Append an event to a log, if it is one that the log keeps."""
-    if is_logged(event):
-        with path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(to_mapping(event)) + "\n")
+class Log:
+    """The log of a run while it trains. What cannot be written now is written later."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Begin a log, or go on with the one at this path, without the events after this step.
+
+        A run that was killed has logged steps after its last save. It takes these steps again, and logs them again.
+        """
+        self.path = path
+        self._lines = _lines_until(path, step)
+        self._written = -1  # bytes that are known to be in the file; -1: not even that it is ours
+
+    def append(self, event: Event) -> None:
+        """Add an event, if it is one that the log keeps."""
+        if is_logged(event):
+            self._lines.append(json.dumps(to_mapping(event)).encode() + b"\n")
+            self.write()
+
+    def write(self) -> None:
+        """Write what is not in the file yet; all of it, if the file is not as it was left."""
+        content = b"".join(self._lines)
+        with suppress(OSError):
+            if _size(self.path) == self._written:
+                with self.path.open("ab") as file:
+                    file.write(content[self._written :])
+            else:
+                replace_file(self.path, content)
+            self._written = len(content)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _lines_until(path: Path, step: int) -> list[bytes]:
+    """The complete lines of a log, without the events after this step."""
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError:
+        return []
+    return [line for line in lines if line.endswith(b"\n") and (_step(line) or 0) <= step]
+
+
+def _step(line: bytes) -> float | None:
+    return _number(_event(line).get("step"))
 
 
 class Loss(NamedTuple):
@@ -87,7 +132,7 @@ def read_log(path: Path) -> LearningCurve:
     return LearningCurve(tuple(training), tuple(validation))
 
 
-def _event(line: str) -> dict[str, Any]:
+def _event(line: str | bytes) -> dict[str, Any]:
     """The event on a line; empty if it cannot be read."""
     try:
         event = json.loads(line)

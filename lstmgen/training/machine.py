@@ -7,6 +7,7 @@ Knows: how to time a training step. Does not know: what follows from its speed (
 """
 
 import math
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+import lstmgen
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.config import Budget, BudgetUnit, Device, ModelConfig, Precision, TrainingConfig
 from lstmgen.errors import ConfigError
@@ -55,6 +57,16 @@ class Execution:
     device: torch.device
     precision: Precision
     threads: int
+
+
+def versions() -> dict[str, str]:
+    """What the result of a training step depends on, besides the run itself: versions, and the kind of processor."""
+    return {
+        "lstmgen": lstmgen.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+    }
 
 
 def choose_device(wanted: Device) -> torch.device:

@@ -5,7 +5,7 @@ Knows: the optimizer's state, the random generator, the carried state. Does not 
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +17,25 @@ from lstmgen.training.optimization import optimizer_tensors, restore_optimizer
 from lstmgen.training.trainer import Trainer
 
 _OPTIMIZER, _STATE = "optimizer/", "state/"
+_NUMBERS = ("training_nats", "lowest_nats", "bad_steps")
+_SMOOTHING = 0.98
 
 
 class CarriedState(NamedTuple):
     """What one step hands to the next, besides what the trainer holds."""
 
     network: NetworkState | None = None  # after the last chunk; None: the initial state
-    training_nats: float = math.nan  # smoothed
+    training_nats: float = math.nan  # the smoothed loss; NaN: there was no finite loss yet
+    lowest_nats: float = math.nan  # the lowest smoothed loss
+    bad_steps: int = 0  # in a row; see `divergence`
+
+    def after(self, network: NetworkState | None, nats: float, good: bool) -> "CarriedState":
+        """What the step after this one gets: the network's state, and the losses with this one, which may be NaN."""
+        smoothed, lowest = self.training_nats, self.lowest_nats
+        if not math.isnan(nats):
+            smoothed = nats if math.isnan(smoothed) else _SMOOTHING * smoothed + (1 - _SMOOTHING) * nats
+            lowest = smoothed if math.isnan(lowest) else min(lowest, smoothed)
+        return CarriedState(network, smoothed, lowest, 0 if good else self.bad_steps + 1)
 
 
 def resumption_arrays(trainer: Trainer, carried: CarriedState) -> dict[str, AnyArray]:
@@ -31,7 +43,8 @@ def resumption_arrays(trainer: Trainer, carried: CarriedState) -> dict[str, AnyA
     optimizer = optimizer_tensors(trainer.optimizer, trainer.model.parameters)
     arrays: dict[str, AnyArray] = {_OPTIMIZER + name: tensor.cpu().numpy() for name, tensor in optimizer.items()}
     arrays["generator"] = trainer.generator.get_state().numpy()
-    arrays["training_nats"] = np.array(carried.training_nats)
+    numbers = {name: getattr(carried, name) for name in _NUMBERS}
+    arrays |= {name: np.array(number) for name, number in numbers.items() if not math.isnan(number)}
     if carried.network is not None:
         fields: list[torch.Tensor] = []
         map_state(fields.append, carried.network)
@@ -50,7 +63,7 @@ def restore(trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | 
     Raises CheckpointError for arrays that do not fit.
     """
     try:
-        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        tensors = {name: _finite(name, torch.from_numpy(array.copy())) for name, array in arrays.items()}
         optimizer = {
             name.removeprefix(_OPTIMIZER): tensor for name, tensor in tensors.items() if name.startswith(_OPTIMIZER)
         }
@@ -62,9 +75,16 @@ def restore(trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | 
             fields = iter(tensors[f"{_STATE}{number}"] for number in range(len(tensors)))
             zeros = trainer.model.initial_state(batch_size or len(tensors[f"{_STATE}0"]))
             state = map_state(lambda zero: _fitting(next(fields), zero), zeros)
-        return CarriedState(state, float(tensors["training_nats"]))
+        numbers: dict[str, Any] = {name: tensors[name].item() for name in _NUMBERS if name in tensors}
+        return CarriedState(state, **numbers)
     except (KeyError, RuntimeError, StopIteration, TypeError, ValueError) as error:
         raise CheckpointError(f"cannot be resumed ({error}); the run's best checkpoint can still be sampled") from error
+
+
+def _finite(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    if name not in _NUMBERS and not tensor.isfinite().all():  # older versions wrote NaN where there was no loss yet
+        raise ValueError(f"{name} holds numbers that are not finite")
+    return tensor
 
 
 def _fitting(saved: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:

@@ -6,10 +6,9 @@ Knows: the order of these steps. Does not know: the training loop (`session`), o
 """
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,8 +32,15 @@ from lstmgen.text.corpus import SplitText, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
-from lstmgen.training.machine import bfloat16_is_fast, characters_per_second, choose_device, choose_execution
+from lstmgen.training.machine import (
+    bfloat16_is_fast,
+    characters_per_second,
+    choose_device,
+    choose_execution,
+    versions,
+)
 from lstmgen.training.plan import fit_to_lines, fit_to_text, fit_to_vocabulary, hidden_size_for, make_plan
+from lstmgen.training.run_folder import first_free, new_run, refuse_if_in_use, resumed_run
 from lstmgen.training.session import Session
 from lstmgen.training.validation import VALIDATION_LIMIT
 
@@ -47,24 +53,26 @@ class Preparation:
 
     checkpoint: Checkpoint
     text: SplitText
-    folders: tuple[Path, ...]  # those that a new run may have, the best first; or the one of a resumed run
-    planned: Planned  # with the first folder that was free
+    folders: tuple[Path, ...]  # those that a new run may have, the best first
+    resumed: Path | None  # the file from which a run is resumed, in its folder; None: it is a new run
+    planned: Planned  # with the folder, for a new run the first one that was free
 
     @contextmanager
     def start(self, started: float, clock: Callable[[], float] = time.monotonic) -> Iterator[Session]:
         """Start the session, in a folder of its own for a new run.
 
-        A new folder is removed at the end of the context if nothing has been saved in it.
+        No other process can train in the folder until the context ends. It is removed then if nothing was saved in it.
 
         Args:
             started: the clock's time when the command began; a time budget counts from there.
             clock: seconds that never go back.
 
-        Raises ConfigError if the budget is used up or the run exists, and CheckpointError if the folder cannot be made
-        or the run's state cannot be restored.
+        Raises ConfigError if the run exists, and CheckpointError if the folder cannot be made, another process trains
+        there, or the run's state cannot be restored.
         """
-        with nullcontext(self.folders[0]) if self.checkpoint.extra else _new_folder(self.folders) as folder:
-            planned = replace(self.planned, run=str(folder))
+        resumed = self.resumed
+        with resumed_run(resumed, self.checkpoint) if resumed else new_run(self.folders) as folder:
+            planned = replace(self.planned, run=str(folder.path))
             yield Session(self.checkpoint, self.text, folder, planned, started=started, clock=clock)
 
 
@@ -98,7 +106,7 @@ def prepare(
     if text.lines and text.held_out_seed is None:
         text = replace(text, held_out_seed=training.seed)
     folders = _folders(run, text, model) if folder is None else (folder,)
-    _first_free(folders)  # fail before the text is read
+    first_free(folders)  # fail before the text is read
     corpus = read_corpus(text)
     parts = corpus.split(text)
     ids, held_out = parts
@@ -144,7 +152,8 @@ def prepare(
         threads=execution.threads,
     )
     checkpoint = Checkpoint(model, corpus.vocabulary, weights, record)
-    return _prepared(checkpoint, parts, folders, (*fitting.reasons, *plan.reasons), tuple(notes))
+    planned_run = _planned(checkpoint, parts, first_free(folders), (*fitting.reasons, *plan.reasons), notes)
+    return Preparation(checkpoint, parts, folders, None, planned_run)
 
 
 def resume(
@@ -168,6 +177,7 @@ def resume(
     ConfigError for a device that this machine does not have.
     """
     path = find_checkpoint(run, LAST)
+    refuse_if_in_use(path.parent)  # before the text is read
     checkpoint = load_checkpoint(path)
     if not checkpoint.extra:
         raise CheckpointError(
@@ -179,6 +189,13 @@ def resume(
     if new_device != record.device:
         checkpoint.extra.pop("generator", None)
         notes.append(f"on {new_device} instead of {record.device}: the random numbers of dropout start again")
+    now = versions() | {"threads": str(threads or record.threads)}
+    before = record.versions | {"threads": str(record.threads)}
+    differing = [
+        f"{name} {now[name]} instead of {before[name]}" for name in now if before.get(name, now[name]) != now[name]
+    ]
+    if differing:
+        notes.append(f"{', '.join(differing)}: the result can differ from that of a run without interruption")
     record = replace(record, device=new_device, threads=threads or record.threads)
     if STANDARD_INPUT in record.text.sources and not sources:
         raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - `resume` {run}")
@@ -195,15 +212,17 @@ def resume(
             f"{names}: not the text this run was trained on; name the right one: lstmgen train TEXT `resume` {run}"
         )
     checkpoint = replace(checkpoint, record=record)
-    return _prepared(checkpoint, corpus.split(record.text), (path.parent,), (), (*notes, *corpus.notes))
+    parts = corpus.split(record.text)
+    return Preparation(
+        checkpoint, parts, (), path, _planned(checkpoint, parts, path.parent, (), (*notes, *corpus.notes))
+    )
 
 
-def _prepared(
-    checkpoint: Checkpoint, text: SplitText, folders: tuple[Path, ...], reasons: tuple[str, ...], notes: tuple[str, ...]
-) -> Preparation:
+def _planned(
+    checkpoint: Checkpoint, text: SplitText, folder: Path, reasons: Sequence[str], notes: Sequence[str]
+) -> Planned:
     record = checkpoint.record
-    folder = folders[0] if checkpoint.extra else _first_free(folders)
-    planned = Planned(
+    return Planned(
         run=str(folder),
         text=list(record.text.sources),
         training_symbols=len(text.training),
@@ -219,7 +238,6 @@ def _prepared(
         reasons=list(reasons),
         notes=list(notes),
     )
-    return Preparation(checkpoint, text, folders, planned)
 
 
 def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
@@ -239,43 +257,3 @@ def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> tuple[Pat
     corpus = re.sub(r"[^\w-]+", "-", stem).strip("-")[: LONGEST_NAME // 2] or "text"
     name = f"{corpus}-{model.cell}" + ("-attention" if model.attention else "")
     return (RUNS_FOLDER / name, *(RUNS_FOLDER / f"{name}-{number}" for number in range(2, _MOST_RUNS)))
-
-
-def _first_free(folders: Sequence[Path]) -> Path:
-    for folder in folders:
-        if not folder.exists():
-            return folder
-    raise _all_exist(folders)
-
-
-@contextmanager
-def _new_folder(folders: Sequence[Path]) -> Iterator[Path]:
-    """Make the first folder that is free; remove it at the end of the context if it holds no checkpoint."""
-    folder = _claim(folders)
-    try:
-        yield folder
-    finally:
-        if not any(folder.glob("*.safetensors")):
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # the folder of all runs is not empty
-                folder.parent.rmdir()
-
-
-def _claim(folders: Sequence[Path]) -> Path:
-    """Make the first folder that is free. Another process may do the same at the same time."""
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot make the folder {folder}: {error.strerror}; check the permissions of the folder above it"
-            ) from error
-        return folder
-    raise _all_exist(folders)
-
-
-def _all_exist(folders: Sequence[Path]) -> ConfigError:
-    best = folders[0]
-    return ConfigError("run", best.name, f"{best} exists; give another name, or resume it: `resume` {best.name}")

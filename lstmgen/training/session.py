@@ -4,31 +4,45 @@
 random generator, the position in the text and the carried state. A resumed run whose budget counts steps or epochs
 therefore ends with the weights that it would have had without the interruption, bit for bit.
 
+If the loss diverges, the run goes back to what it saved last, and its learning rate is lowered. What is saved is always
+good: nothing is saved while the loss may be diverging.
+
 Knows: when to evaluate, to save and to end. Does not know: terminals; it yields events.
 """
 
-import math
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-import lstmgen
-from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, save_checkpoint
-from lstmgen.errors import CheckpointError, ConfigError, TrainingError
-from lstmgen.files import remove_parts
+from lstmgen.checkpoint import BEST, LAST, Checkpoint, load_checkpoint, problem_with
+from lstmgen.errors import CheckpointError, TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.model import Model
+from lstmgen.record import Position
 from lstmgen.text.corpus import SplitText
 from lstmgen.text.streams import Chunk, build_text
 from lstmgen.training.budget import BudgetMeter
-from lstmgen.training.events import WORSE_NATS, Evaluated, Event, Finished, Overfitting, Planned, Stepped
-from lstmgen.training.log import append_event
+from lstmgen.training.divergence import CERTAIN, SUSPECTED, GoodLoss
+from lstmgen.training.events import (
+    WORSE_NATS,
+    Evaluated,
+    Event,
+    Finished,
+    Overfitting,
+    Planned,
+    RolledBack,
+    SavedAgain,
+    SaveFailed,
+    Stepped,
+)
+from lstmgen.training.machine import versions
 from lstmgen.training.optimization import learning_rate
 from lstmgen.training.resumption import CarriedState, restore, resumption_arrays
+from lstmgen.training.run_folder import RunFolder
 from lstmgen.training.trainer import Trainer
 from lstmgen.training.validation import Validation
 
@@ -37,9 +51,10 @@ EVALUATIONS = 10
 
 _EVALUATION_FRACTION = 0.05  # of a time budget: more than this is not spent on evaluations at its tenths
 _SAVE_SECONDS = 60.0
-_SMOOTHING = 0.98
+_RETRY_SECONDS = 10.0
 _PREVIEW_LENGTH = 200
-_MOST_FAILURES = 20
+_MOST_ROLLBACKS = 8
+_LOWER = 0.25  # the learning rate after a rollback, as a fraction of the one before
 _PATIENCE = 0.15  # the fraction of the budget for which the validation loss may rise
 _FALLING_FROM = 0.75  # after this fraction of the budget the learning rate is low, and overfitting is expected
 
@@ -51,7 +66,7 @@ class Session:
         self,
         checkpoint: Checkpoint,
         text: SplitText,
-        folder: Path,
+        folder: RunFolder,
         planned: Planned,
         *,
         started: float,
@@ -62,15 +77,15 @@ class Session:
         Args:
             checkpoint: an untrained one, or the last one of a run, whose state is then restored.
             text: the text that the checkpoint's record names.
-            folder: where the run's files are; it exists.
+            folder: where the run is saved.
             planned: the first event.
             started: the clock's time when the command began; a time budget counts from there.
             clock: seconds that never go back.
 
-        Raises ConfigError if the budget is used up, and CheckpointError if the run's state cannot be restored.
+        Raises CheckpointError if the run's state cannot be restored.
         """
         record = checkpoint.record
-        self.folder = folder
+        self._folder = folder
         self._planned = planned
         self._checkpoint = checkpoint
         self._config = record.training
@@ -84,20 +99,11 @@ class Session:
             seed=self._config.seed,
         )
         self._validation = Validation(text.held_out, newline, self._config.budget, clock, record.validation_chunks)
-
+        self._is_good = GoodLoss(text.training, len(checkpoint.vocabulary))
+        self._rollbacks = 0
         torch.set_num_threads(record.threads)
-        self._model = Model(checkpoint.network, checkpoint.weights, torch.device(record.device))
-        self._trainer = Trainer(self._model, self._config, record.precision)
-        self._carried = CarriedState()
-        self._failures = 0  # steps in a row without a finite loss
-        if checkpoint.extra:
-            rows = self._config.batch_size if newline is None else None
-            try:
-                self._carried = restore(self._trainer, checkpoint.extra, rows)
-            except CheckpointError as error:
-                raise CheckpointError(f"{folder / LAST}: {error}") from error
-        self._position = record.position
-        self._chunk_count = self._text.chunk_count(self._position.epoch)
+        self._position: Position
+        self._go_on_from(checkpoint)
         self._meter = BudgetMeter(
             self._config.budget,
             self._config.most_epochs,
@@ -108,22 +114,45 @@ class Session:
         )
         progress = self._meter.progress_before(self._position.step, self._epochs())
         self._position = replace(self._position, progress=progress)
-        if self._position.progress >= 1:
-            budget = self._config.budget
-            remedy = f"give a larger one, such as `{budget.unit}` {2 * budget.amount:.12g}"
-            raise ConfigError(budget.unit, f"{budget.amount:.12g}", f"the budget of {folder} is used up; {remedy}")
+        self.complete = progress >= 1
+        """Whether the budget was used up before this session."""
         self._saved = clock()
+        self._save_error: CheckpointError | None = None  # of the last attempt
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is saved."""
+        return self._folder.path
+
+    def _go_on_from(self, checkpoint: Checkpoint) -> None:
+        """Take weights, position and everything else that decides the next step from a checkpoint of this run."""
+        self._model = Model(checkpoint.network, checkpoint.weights, torch.device(checkpoint.record.device))
+        self._trainer = Trainer(self._model, self._config, checkpoint.record.precision)
+        self._carried = CarriedState()
+        if checkpoint.extra:
+            rows = self._config.batch_size if checkpoint.item_end is None else None
+            try:
+                self._carried = restore(self._trainer, checkpoint.extra, rows)
+            except CheckpointError as error:
+                raise CheckpointError(f"{self.folder / LAST}: {error}") from error
+        self._position = checkpoint.record.position
+        self._chunk_count = self._text.chunk_count(self._position.epoch)
 
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train until the budget is used up, or until `should_stop`, which is asked after every step.
 
-        The first event is the plan. Every event is also written to the log, if it is one that the log keeps.
-        Raises TrainingError if the loss stays NaN or infinite, and CheckpointError if saving fails.
+        The first event is the plan. Every event is also written to the log, if it is one that the log keeps. A run that
+        was complete before yields its plan and its end, and changes nothing.
+
+        Raises TrainingError if the loss diverges again and again, and CheckpointError if what was learned cannot be
+        saved at the end.
         """
-        for name in (BEST, LAST):
-            remove_parts(self.folder / name)  # an earlier session may have been killed while it saved
+        if self.complete:
+            yield self._planned
+            yield self._finished(interrupted=False)
+            return
         for event in self._events(should_stop):
-            append_event(self.folder / LOG, event)
+            self._folder.log(event)
             yield event
 
     def _events(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
@@ -133,15 +162,19 @@ class Session:
             for chunk in self._text.chunks(self._position.epoch, self._position.chunk):
                 before = self._position.progress
                 yield self._step(chunk)
-                if self._position.progress >= 1:
+                ended = self._position.progress >= 1
+                if self._carried.bad_steps >= CERTAIN or (ended and self._suspicious):
+                    yield self._roll_back()
+                    yield from self._save()
+                    break
+                if ended:
                     break
                 if self._evaluation_due(before):  # also before stopping: a resumed run would not make up for it
-                    evaluated = self._evaluate()
-                    yield evaluated
+                    evaluated = yield from self._evaluate()
                     if overfitting := self._end_early(evaluated):
                         yield overfitting
-                elif self._clock() - self._saved > _SAVE_SECONDS:
-                    self._save(LAST)
+                elif self._save_due():
+                    yield from self._save()
                 interrupted = should_stop()
                 if interrupted:
                     break
@@ -149,12 +182,23 @@ class Session:
                 self._position = replace(self._position, epoch=self._position.epoch + 1, chunk=0)
                 self._chunk_count = self._text.chunk_count(self._position.epoch)
         if interrupted:
-            self._save(LAST)
+            if self._suspicious:
+                yield self._roll_back()
+            yield from self._save()
         else:
-            yield self._evaluate()
-        if not (self.folder / BEST).exists():
-            self._save(BEST)
-        yield Finished(
+            yield from self._evaluate()
+        if self._save_error:
+            saved = "nothing" if (step := self._folder.saved_step) is None else f"step {step:,}"
+            raise CheckpointError(f"{self._save_error}; the last that is saved is {saved}") from self._save_error
+        yield self._finished(interrupted)
+
+    @property
+    def _suspicious(self) -> bool:
+        """Whether the loss may be diverging."""
+        return self._carried.bad_steps >= SUSPECTED
+
+    def _finished(self, interrupted: bool) -> Finished:
+        return Finished(
             checkpoint=str(self.folder / BEST),
             step=self._position.step,
             epoch=self._epochs(),
@@ -174,32 +218,46 @@ class Session:
             chunk=position.chunk + 1,
             symbols_read=position.symbols_read + int((chunk.targets >= 0).sum()),
         )
-        smoothed = self._carried.training_nats
-        if math.isnan(nats):
-            self._count_failure()
-        else:
-            self._failures = 0
-            smoothed = nats if math.isnan(smoothed) else _SMOOTHING * smoothed + (1 - _SMOOTHING) * nats
-        self._carried = CarriedState(state, smoothed)
+        good = self._is_good(nats, self._carried.lowest_nats)
+        self._carried = self._carried.after(state, nats, good)
         self._position = replace(self._position, progress=self._meter.progress(self._position.step, self._epochs()))
         return Stepped(
             step=self._position.step,
             epoch=self._epochs(),
             progress=self._position.progress,
-            nats=smoothed,
+            nats=self._carried.training_nats,
             learning_rate=rate,
             characters_per_second=self._speed(),
             seconds=self._meter.seconds(),
         )
 
-    def _count_failure(self) -> None:
-        """Count a step without a finite loss; raise TrainingError after too many in a row."""
-        self._failures += 1
-        if self._failures >= _MOST_FAILURES:
+    def _roll_back(self) -> RolledBack:
+        """Go back to what was saved last, or to the start of the session, with a lower learning rate.
+
+        Raises TrainingError if that has happened too often.
+        """
+        step, nats, progress = self._position.step, self._carried.training_nats, self._position.progress
+        if self._rollbacks == _MOST_ROLLBACKS:
             raise TrainingError(
-                f"the loss has not been a finite number for {self._failures} steps, up to step {self._position.step}; "
-                f"try again with a `learning_rate` below {self._config.learning_rate:g}, or `precision` float32"
+                f"the loss diverged {self._rollbacks + 1} times, the last time at step {step:,}; "
+                f"try again with a lower `learning_rate`, or `precision` float32"
             )
+        self._rollbacks += 1
+        self._config = replace(self._config, learning_rate=_LOWER * self._config.learning_rate)
+        good = self._checkpoint
+        if self._folder.saved_step is not None:
+            with suppress(CheckpointError):
+                good = load_checkpoint(self.folder / LAST)
+        self._go_on_from(good)
+        if self._meter.timed:  # time does not go back
+            self._position = replace(self._position, progress=progress)
+        return RolledBack(
+            step=step,
+            to_step=self._position.step,
+            learning_rate=self._config.learning_rate,
+            training_nats=nats,
+            seconds=self._meter.seconds(),
+        )
 
     def _epochs(self) -> float:
         return self._position.epoch + self._position.chunk / self._chunk_count
@@ -219,18 +277,18 @@ class Session:
         affordable = _EVALUATION_FRACTION * self._config.budget.amount / EVALUATIONS
         return not self._meter.timed or self._meter.evaluation_seconds <= affordable or tenth % 5 == 4
 
-    def _evaluate(self) -> Evaluated:
+    def _evaluate(self) -> Generator[Event, None, Evaluated]:
         """Score the held-out text, keep the weights if they are the best, and save. Training is not affected."""
         started, position = self._clock(), self._position
         nats = self._validation.nats(self._model)
         best = nats is None or position.best_nats is None or nats < position.best_nats
+        best = best and not self._suspicious
         if best:
             self._position = replace(position, best_nats=nats, best_step=position.step, best_progress=position.progress)
-            self._save(BEST, nats)
-        self._save(LAST, nats)
+        yield from self._save(best=best, validation_nats=nats)
         preview = self._preview()
         self._meter.evaluation_seconds = self._clock() - started
-        return Evaluated(
+        evaluated = Evaluated(
             step=position.step,
             epoch=self._epochs(),
             progress=position.progress,
@@ -240,6 +298,8 @@ class Session:
             preview=preview,
             seconds=self._meter.seconds(),
         )
+        yield evaluated
+        return evaluated
 
     def _end_early(self, evaluated: Evaluated) -> Overfitting | None:
         """If the network overfits, let the learning rate fall from now on, and then end.
@@ -269,7 +329,18 @@ class Session:
         model = LanguageModel(replace(self._checkpoint, weights=self._model.weights()))
         return model.sample(self._config.preview, length=_PREVIEW_LENGTH, seed=self._position.step)
 
-    def _save(self, name: str, validation_nats: float | None = None) -> None:
+    def _save_due(self) -> bool:
+        """Whether it is time to save between two evaluations."""
+        return self._clock() - self._saved > (_RETRY_SECONDS if self._save_error else _SAVE_SECONDS)
+
+    def _save(self, *, best: bool = False, validation_nats: float | None = None) -> Iterator[SaveFailed | SavedAgain]:
+        """Save, unless the loss may be diverging: what was saved before is then better.
+
+        If saving fails, training goes on. Events tell when saving begins to fail, and when it works again.
+        """
+        weights = self._model.weights()
+        if self._suspicious or problem_with(weights, self._checkpoint.network):
+            return
         record = replace(
             self._checkpoint.record,
             training=self._config,
@@ -277,10 +348,20 @@ class Session:
             seconds=self._meter.seconds(),
             validation_nats=validation_nats,
             validation_chunks=self._validation.chunks,
-            versions={"lstmgen": lstmgen.__version__, "python": platform.python_version(), "torch": torch.__version__},
+            versions=versions(),
         )
-        extra = resumption_arrays(self._trainer, self._carried) if name == LAST else {}
-        weights = self._model.weights()
-        save_checkpoint(replace(self._checkpoint, weights=weights, record=record, extra=extra), self.folder / name)
-        if name == LAST:
-            self._saved = self._clock()
+        extra = resumption_arrays(self._trainer, self._carried)
+        checkpoint = replace(self._checkpoint, weights=weights, record=record, extra=extra)
+        error_before, self._save_error = self._save_error, None
+        try:
+            self._folder.save(checkpoint, best=best or self._position.best_nats is None)
+        except CheckpointError as error:
+            self._save_error = error
+        self._saved = self._clock()
+        step, seconds = self._position.step, self._meter.seconds()
+        if self._save_error and not error_before:
+            yield SaveFailed(
+                step=step, reason=str(self._save_error), saved_step=self._folder.saved_step, seconds=seconds
+            )
+        elif error_before and not self._save_error:
+            yield SavedAgain(step=step, seconds=seconds)

@@ -1,0 +1,77 @@
+"""One process at a time trains in a folder.
+
+The system gives a lock back when its process ends, even after a crash. So a lock file that a dead process left is no
+obstacle. A second file tells who has the lock.
+
+Knows: folders and processes. Does not know: what is in the folder.
+"""
+
+import json
+import os
+import socket
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from lstmgen.errors import CheckpointError
+
+LOCK, OWNER = ".lock", ".owner"
+
+
+class FolderInUseError(CheckpointError):
+    """Another process trains in the folder."""
+
+
+class FolderLock:
+    """The lock of a folder, held from its creation until `release`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Lock a folder that exists.
+
+        Raises FolderInUseError, which names the process that has the lock, and OSError if the folder cannot be written.
+        """
+        self._path, self._owner = folder / LOCK, folder / OWNER
+        self._lock = FileLock(self._path, timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise FolderInUseError(
+                f"{folder}: {_describe(self._owner)} trains here; wait until it ends, or stop it"
+            ) from error
+        self._identity = _identity(self._path)
+        owner = {"process": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+        with suppress(OSError):  # the lock itself is held
+            self._owner.write_text(json.dumps(owner), encoding="utf-8")
+
+    @property
+    def held(self) -> bool:
+        """Whether the folder is still the one that was locked: it may have been deleted, or replaced."""
+        return _identity(self._path) == self._identity is not None
+
+    def release(self) -> None:
+        """Give the lock back, and remove its files."""
+        if self.held:
+            for path in (self._owner, self._path):
+                with suppress(OSError):  # some systems cannot remove an open file
+                    path.unlink()
+        self._lock.release()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _describe(path: Path) -> str:
+    """The process that a file of `FolderLock` names."""
+    try:
+        owner: Any = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {int(owner['process'])} on {owner['host']!s:.60}, since {owner['since']!s:.20},"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
