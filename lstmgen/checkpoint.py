@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,12 +126,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         return _load(path)
     except CheckpointError as error:
-        for other in (LAST, BEST):
-            if path.name in (LAST, BEST) and other != path.name:
-                with suppress(CheckpointError):
-                    step = _load(path.with_name(other)).record.position.step
-                    raise CheckpointError(f"{error}; {path.with_name(other)} is good, of step {step:,}") from error
+        if remedy := _other_file(path):
+            raise CheckpointError(f"{error}; {remedy}") from error
         raise
+
+
+def _other_file(path: Path) -> str:
+    """Name the other checkpoint of a run, in case that it is good; empty if it is not, or is not there."""
+    if path.name not in (BEST, LAST):
+        return ""
+    other = path.with_name(BEST if path.name == LAST else LAST)
+    try:
+        return f"{other} is good, of step {_load(other).record.position.step:,}"
+    except CheckpointError:
+        return ""
 
 
 def _load(path: Path) -> Checkpoint:

@@ -179,9 +179,44 @@ def test_a_checkpoint_of_an_older_version_is_read_and_written_with_the_same_desc
     assert again == json.loads(json.dumps(about))
 
 
+@pytest.mark.parametrize("name", ["embedding", "head.bias", "resume/state/0"])
+def test_damage_is_named_and_the_good_file_is_offered(name: str, tmp_path: Path) -> None:
+    for file in (BEST, LAST):
+        save_checkpoint(some_checkpoint(), tmp_path / file)
+    content = bytearray((tmp_path / LAST).read_bytes())
+    size = int.from_bytes(content[:8], "little")
+    begin, _ = json.loads(content[8 : 8 + size])[name]["data_offsets"]
+    content[8 + size + begin] ^= 1  # the lowest bit of the lowest byte of a number
+    (tmp_path / LAST).write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"tensor {name} is not as it was saved.*{BEST} is good, of step 5"):
+        load_checkpoint(tmp_path / LAST)
+    (tmp_path / BEST).unlink()
+    with pytest.raises(CheckpointError, match=r"the file is damaged$"):
+        load_checkpoint(tmp_path / LAST)
+
+
+def test_a_damaged_description_is_named(tmp_path: Path) -> None:
+    save_checkpoint(some_checkpoint(), tmp_path / "a")
+    content = (tmp_path / "a").read_bytes()
+    (tmp_path / "a").write_bytes(content.replace(b"sources", b"soerces"))
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path / "a")
+    (tmp_path / "a").write_bytes(content.replace(b'threads\\": 1', b'threads\\": 3'))
+    with pytest.raises(CheckpointError, match="its description is not as it was saved"):
+        load_checkpoint(tmp_path / "a")
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"best_nats": 10**400},
+        {"best_nats": float("inf")},
+        {"validation_nats": float("nan")},
+        {"validation_nats": -1.0},
+        {"seconds": 10**400},
+        {"symbols_read": 2**70},
+        {"best_step": -5},
+        {"validation_chunks": 0},
         {"step": -1},
         {"progress": 2.0},
         {"progress": float("nan")},

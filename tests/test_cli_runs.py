@@ -22,6 +22,7 @@ from tests.command_line import (
     done,
     evaluation_event,
     problem,
+    run,
     start,
     step_event,
     untrained_run,
@@ -275,3 +276,20 @@ def test_a_reader_that_goes_away_is_no_reason_to_complain() -> None:
     process.stderr.close()
     process.wait(60)
     assert complaints == b""
+
+
+def test_verifying_tells_which_file_is_as_it_was_saved(trained_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained_folder / "checkpoints" / "fable", tmp_path / "fable"))
+    first, second = done("info", folder, "--verify").text.splitlines()
+    assert "best.safetensors: step 60, as it was saved" in first
+    assert "last.safetensors: step 60, as it was saved" in second
+    last = folder / "last.safetensors"
+    last.write_bytes(last.read_bytes()[:-1] + b"\xff")
+    ran = run("info", folder, "--verify")
+    assert (ran.code, ran.text) == (1, first + "\n")
+    assert "last.safetensors" in ran.err
+    assert "damaged" in ran.err
+    assert "best.safetensors is good" in ran.err
+    states = run("info", folder, "--verify", "--json").json_lines
+    found = [(state["good"], state["step"], state["checksums"]) for state in states]
+    assert found == [(True, 60, True), (False, None, False)]

@@ -3,6 +3,8 @@
 import ctypes
 import json
 import math
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, repeat
@@ -15,7 +17,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint, save_checkpoint
+from lstmgen.checkpoint import (
+    BEST,
+    LAST,
+    LOG,
+    Checkpoint,
+    find_checkpoint,
+    list_runs,
+    load_checkpoint,
+    save_checkpoint,
+)
 from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.errors import CheckpointError, ConfigError, TrainingError
 from lstmgen.language_model import LanguageModel
@@ -532,6 +543,52 @@ def test_a_file_that_cannot_be_resumed_keeps_its_folder() -> None:
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         run_to_end(training_run.resume(str(last)))
     assert last.exists()
+
+
+def test_a_run_that_cannot_be_saved_at_its_end_is_saved_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    renaming = os.replace
+
+    def full(source: Any, target: Any) -> None:
+        if Path(target).parent.parent.name == "checkpoints":
+            raise OSError(28, "No space left on device")
+        renaming(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(CheckpointError, match=r"No space left.*temporary"):
+        run_to_end(prepare())
+    assert not Path("checkpoints").exists()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    (rescued,) = (tmp_path / "temporary").iterdir()
+    uninterrupted = folder_of(run_to_end(prepare()))
+    for name in (LAST, BEST):
+        assert_same_tensors(load_checkpoint(rescued / name), load_checkpoint(uninterrupted / name))
+
+
+def test_resuming_names_what_is_not_as_it_was() -> None:
+    folder = folder_of(run_until(prepare(), lambda: True))
+    last = load_checkpoint(folder / LAST)
+    assert training_run.resume(folder.name).planned.notes == ["resumed at step 1"]
+    record = replace(last.record, versions={**last.record.versions, "torch": "1.0"})
+    save_checkpoint(replace(last, record=record), folder / LAST)
+    _, note = training_run.resume(folder.name, threads=2).planned.notes
+    assert f"torch {torch.__version__} instead of 1.0, threads 2 instead of 1" in note
+
+
+def test_a_best_checkpoint_that_was_not_written_any_more_is_written_when_the_run_goes_on() -> None:
+    folder = folder_of(run_to_end(prepare()))
+    last = load_checkpoint(folder / LAST)
+    assert last.record.position.best_step == last.record.position.step
+    best = (folder / BEST).read_bytes()
+    (folder / BEST).unlink()
+    assert find_checkpoint(folder.name) == folder / LAST
+    assert list_runs() == [folder]
+    run_to_end(training_run.resume(folder.name))
+    assert (folder / BEST).read_bytes() == best
 
 
 def test_what_a_killed_save_left_is_removed_when_the_run_goes_on() -> None:

@@ -7,6 +7,7 @@ Knows: files and locks. Does not know: when to save, or what training does.
 """
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -36,6 +37,7 @@ class RunFolder:
         self._lock = lock
         self._best: bytes | None = None  # the content of the best checkpoint; None: there is none yet
         self._best_is_saved = False
+        self._unsaved: bytes | None = None  # the content of a last checkpoint that could not be written
         self._log = Log(path / LOG, self.saved_step or 0)
         for name in (BEST, LAST):
             remove_parts(path / name)  # of a process that was killed while it saved
@@ -68,7 +70,9 @@ class RunFolder:
                 contents[BEST] = self._best
             replace_files((self.path / name, content) for name, content in contents.items())
         except OSError as error:
+            self._unsaved = contents[LAST]
             raise unwritable(self.path / LAST, error) from error
+        self._unsaved = None
         self._best_is_saved = True
         self.saved_step = checkpoint.record.position.step
         self._log.write()
@@ -76,6 +80,19 @@ class RunFolder:
     def _claim_again(self) -> None:
         self.path, self._lock = _claim((self.path, *_numbered(self.path)))
         self._log.path = self.path / LOG
+
+    def rescue(self) -> Path | None:
+        """Write what could not be saved to a new folder among the temporary files; None: that fails, too.
+
+        This is for the end of a run, when saving is not tried again.
+        """
+        contents = ((LAST, self._unsaved), (BEST, self._best))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=f"{self.path.name}-"))
+            replace_files((folder / name, content) for name, content in contents if content is not None)
+        except OSError:
+            return None
+        return folder
 
     def log(self, event: Event) -> None:
         """Write an event to the log, if it is one that the log keeps."""

@@ -188,8 +188,9 @@ class Session:
         else:
             yield from self._evaluate()
         if self._save_error:
-            saved = "nothing" if (step := self._folder.saved_step) is None else f"step {step:,}"
-            raise CheckpointError(f"{self._save_error}; the last that is saved is {saved}") from self._save_error
+            folder = self._folder.rescue()
+            outcome = "what was learned since the last save is lost" if folder is None else f"the run is in {folder}"
+            raise CheckpointError(f"{self._save_error}; {outcome}") from self._save_error
         yield self._finished(interrupted)
 
     @property
