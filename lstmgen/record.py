@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from lstmgen.config import Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
+from lstmgen.config import MOST_THREADS, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
 from lstmgen.errors import CheckpointError
 
 HELD_OUT = "the held-out text"
@@ -52,7 +52,7 @@ class TrainingRecord:
     adapted_to: tuple[str, ...] = ()  # texts that it learned from while it was evaluated, or HELD_OUT
 
     def __post_init__(self) -> None:
-        if self.text_symbols < 0 or not 1 <= self.threads <= 4096 or not 0 <= self.seconds < 1e12:
+        if self.text_symbols < 0 or not 1 <= self.threads <= MOST_THREADS or not 0 <= self.seconds < 1e12:
             raise _impossible()
 
     def to_mapping(self) -> dict[str, Any]:

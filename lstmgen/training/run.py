@@ -34,6 +34,7 @@ from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.machine import bfloat16_is_fast, characters_per_second, choose_device, choose_execution
+from lstmgen.training.memory import require_memory
 from lstmgen.training.plan import fit_to_lines, fit_to_text, fit_to_vocabulary, hidden_size_for, make_plan
 from lstmgen.training.session import Session
 from lstmgen.training.validation import VALIDATION_LIMIT
@@ -121,6 +122,7 @@ def prepare(
     model, training = fitting.model, fitting.training
     if parameters is not None:
         model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
+    require_memory(build_network(model, vocab_size), training)
     execution = choose_execution(build_network(model, vocab_size), training, device, threads)
     plan = make_plan(
         model,
@@ -133,6 +135,7 @@ def prepare(
     if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
         notes.append("this processor is slow in bfloat16; leave out `precision` to train faster")
     model, training = plan.model, plan.training
+    require_memory(build_network(model, vocab_size), training)
     weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
     record = TrainingRecord(
         text=text,
