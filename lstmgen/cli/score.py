@@ -108,6 +108,7 @@ def score(
             "--length",
             "-n",
             min=1,
+            max=sys.maxsize,
             metavar="N",
         ),
     ] = None,

@@ -196,12 +196,13 @@ def _require_text(corpus: Corpus, config: TextConfig) -> None:
 
 def _has_zero_bytes(encoding: str) -> bool:
     """Whether text in this encoding has zero bytes, as UTF-16 has."""
-    return b"\0" in "a".encode(encoding, "replace") if _is_text_encoding(encoding) else False
+    return b"\0" in "a".encode(encoding) if _is_text_encoding(encoding) else False
 
 
 def _is_text_encoding(encoding: str) -> bool:
     try:
         "".encode(encoding)
+        codecs.getincrementaldecoder(encoding)
     except (LookupError, ValueError):  # an unknown encoding, or one that does not encode text, such as base64
         return False
     return True
@@ -234,11 +235,11 @@ def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> I
             )  # the bytes of an incomplete character at the end of the last block
             offset = consumed - pending + error.start
             raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
-        except UnicodeError as error:  # UTF-16 and UTF-32 need a byte order mark
-            remedy = f"give `encoding` {encoding}-le or {encoding}-be"
-            raise TextError(
-                f"{source.name}: {encoding} needs a byte order mark, and there is none; {remedy}"
-            ) from error
+        except UnicodeError as error:
+            if codecs.lookup(encoding).name in ("utf-16", "utf-32"):  # they need a byte order mark
+                remedy = f"needs a byte order mark, and there is none; give `encoding` {encoding}-le or {encoding}-be"
+                raise TextError(f"{source.name}: {encoding} {remedy}") from error
+            raise TextError(f"{source.name}: this is not {encoding} ({error}); {remedy}") from error
         consumed += len(block)
         if text := line_ends.decode(decoded):
             yield text
@@ -247,6 +248,8 @@ def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> I
     except UnicodeDecodeError as error:
         offset = consumed - len(error.object) + error.start
         raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
+    except UnicodeError as error:
+        raise TextError(f"{source.name}: this is not {encoding} ({error}); {remedy}") from error
     if text := line_ends.decode(decoded, final=True):
         yield text
 
