@@ -191,7 +191,8 @@ def resume(
         progress = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
         training = replace(record.training, budget=budget, most_epochs=None)
         record = replace(record, training=training, position=replace(record.position, progress=progress))
-    corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
+    sha256, symbols = record.text_sha256, record.text_symbols
+    corpus = read_same_corpus(record.text, checkpoint.vocabulary, sha256, symbols, careful=not sources)
     if corpus is None:
         names = ", ".join(record.text.sources)
         raise TextError(
