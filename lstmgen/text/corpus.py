@@ -96,6 +96,8 @@ def read_corpus(
     vocabulary: Vocabulary | None = None,
     on_unknown: OnUnknown = OnUnknown.ERROR,
     max_symbols: int | None = None,
+    *,
+    careful: bool = False,
 ) -> Corpus:
     """Read a text into ids.
 
@@ -104,13 +106,15 @@ def read_corpus(
         vocabulary: the symbols to use; None: those of the text, in the order of their code points.
         on_unknown: what to do with a character that a given vocabulary does not have.
         max_symbols: the maximum length of the text in symbols; None: no maximum.
+        careful: whether a checkpoint names the sources and not the user; see `find_sources`.
 
     Raises:
         TextError: a source cannot be found, read or decoded; or the text has nothing to learn from or is too long.
         UnknownCharacterError: a character is not in the given vocabulary.
     """
     kind = vocabulary.kind if vocabulary else config.vocabulary
-    found = find_sources(config.sources, zero_bytes=kind is VocabularyKind.BYTES or _has_zero_bytes(config.encoding))
+    zero_bytes = kind is VocabularyKind.BYTES or _has_zero_bytes(config.encoding)
+    found = find_sources(config.sources, zero_bytes=zero_bytes, careful=careful)
     notes = list(found.notes)
     digest = hashlib.sha256()
     with IdStore(max_symbols) as store:
@@ -133,14 +137,17 @@ def read_corpus(
     return corpus
 
 
-def read_same_corpus(config: TextConfig, vocabulary: Vocabulary, sha256: str, symbols: int) -> Corpus | None:
+def read_same_corpus(
+    config: TextConfig, vocabulary: Vocabulary, sha256: str, symbols: int, *, careful: bool = True
+) -> Corpus | None:
     """Read the text of a checkpoint again; None if it has changed. Raises TextError as `read_corpus` does.
 
     The checkpoint may come from another person and name any file, even one without end. Therefore at most `symbols`
-    symbols are read, the length that the text had before.
+    symbols are read, the length that the text had before; and if the user has not named the sources, they are looked up
+    as `careful` says in `find_sources`.
     """
     try:
-        corpus = read_corpus(config, vocabulary, max_symbols=symbols)
+        corpus = read_corpus(config, vocabulary, max_symbols=symbols, careful=careful)
     except (UnknownCharacterError, TooLongError):
         return None
     return corpus if corpus.sha256 == sha256 else None
@@ -196,12 +203,13 @@ def _require_text(corpus: Corpus, config: TextConfig) -> None:
 
 def _has_zero_bytes(encoding: str) -> bool:
     """Whether text in this encoding has zero bytes, as UTF-16 has."""
-    return b"\0" in "a".encode(encoding, "replace") if _is_text_encoding(encoding) else False
+    return b"\0" in "a".encode(encoding) if _is_text_encoding(encoding) else False
 
 
 def _is_text_encoding(encoding: str) -> bool:
     try:
         "".encode(encoding)
+        codecs.getincrementaldecoder(encoding)
     except (LookupError, ValueError):  # an unknown encoding, or one that does not encode text, such as base64
         return False
     return True
@@ -234,11 +242,11 @@ def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> I
             )  # the bytes of an incomplete character at the end of the last block
             offset = consumed - pending + error.start
             raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
-        except UnicodeError as error:  # UTF-16 and UTF-32 need a byte order mark
-            remedy = f"give `encoding` {encoding}-le or {encoding}-be"
-            raise TextError(
-                f"{source.name}: {encoding} needs a byte order mark, and there is none; {remedy}"
-            ) from error
+        except UnicodeError as error:
+            if codecs.lookup(encoding).name in ("utf-16", "utf-32"):  # they need a byte order mark
+                remedy = f"needs a byte order mark, and there is none; give `encoding` {encoding}-le or {encoding}-be"
+                raise TextError(f"{source.name}: {encoding} {remedy}") from error
+            raise TextError(f"{source.name}: this is not {encoding} ({error}); {remedy}") from error
         consumed += len(block)
         if text := line_ends.decode(decoded):
             yield text
@@ -247,6 +255,8 @@ def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> I
     except UnicodeDecodeError as error:
         offset = consumed - len(error.object) + error.start
         raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
+    except UnicodeError as error:
+        raise TextError(f"{source.name}: this is not {encoding} ({error}); {remedy}") from error
     if text := line_ends.decode(decoded, final=True):
         yield text
 

@@ -27,7 +27,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from lstmgen.config import BudgetUnit, ModelConfig, TrainingConfig
+from lstmgen.config import MOST_ATTENDED, BudgetUnit, ModelConfig, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.text.streams import line_items
@@ -203,6 +203,8 @@ def _hidden_size(model: ModelConfig, symbols: int, readable: Callable[[int], flo
     """The largest size for which budget and text are large enough, and why it is not larger."""
     best = _HIDDEN_SIZES[0]
     for size in _HIDDEN_SIZES[1:]:
+        if model.attention * size > MOST_ATTENDED:
+            return best, f"attention looks back at too many outputs of {size} units"
         parameters = layer_parameter_count(model, size)
         wanted = _SYMBOLS_READ_PER_PARAMETER * parameters
         if parameters > _PARAMETERS_PER_SYMBOL * symbols:
@@ -253,8 +255,9 @@ def hidden_size_for(parameters: int, model: ModelConfig, vocab_size: int) -> int
     fewest = parameter_count(model, vocab_size, 1)
     if parameters < fewest:
         raise ConfigError("parameters", f"{parameters:,}", f"this network has at least {fewest:,}; give more")
-    found = bisect_left(_SIZES_BY_PARAMETERS, parameters, key=lambda size: parameter_count(model, vocab_size, size))
-    nearest = _SIZES_BY_PARAMETERS[max(0, found - 1) : found + 1]
+    sizes = [size for size in _SIZES_BY_PARAMETERS if model.attention * size <= MOST_ATTENDED]
+    found = bisect_left(sizes, parameters, key=lambda size: parameter_count(model, vocab_size, size))
+    nearest = sizes[max(0, found - 1) : found + 1]
     return min(nearest, key=lambda size: abs(parameter_count(model, vocab_size, size) - parameters))
 
 

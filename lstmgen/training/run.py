@@ -39,6 +39,7 @@ from lstmgen.training.machine import (
     choose_execution,
     versions,
 )
+from lstmgen.training.memory import require_memory
 from lstmgen.training.plan import fit_to_lines, fit_to_text, fit_to_vocabulary, hidden_size_for, make_plan
 from lstmgen.training.run_folder import first_free, new_run, refuse_if_in_use, resumed_run
 from lstmgen.training.session import Session
@@ -129,6 +130,7 @@ def prepare(
     model, training = fitting.model, fitting.training
     if parameters is not None:
         model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
+    require_memory(build_network(model, vocab_size), training)
     execution = choose_execution(build_network(model, vocab_size), training, device, threads)
     plan = make_plan(
         model,
@@ -141,6 +143,7 @@ def prepare(
     if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
         notes.append("this processor is slow in bfloat16; leave out `precision` to train faster")
     model, training = plan.model, plan.training
+    require_memory(build_network(model, vocab_size), training)
     weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
     record = TrainingRecord(
         text=text,
@@ -205,7 +208,8 @@ def resume(
         progress = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
         training = replace(record.training, budget=budget, most_epochs=None)
         record = replace(record, training=training, position=replace(record.position, progress=progress))
-    corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
+    sha256, symbols = record.text_sha256, record.text_symbols
+    corpus = read_same_corpus(record.text, checkpoint.vocabulary, sha256, symbols, careful=not sources)
     if corpus is None:
         names = ", ".join(record.text.sources)
         raise TextError(
