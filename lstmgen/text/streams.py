@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmgen.text.lines import line_items, random_order
 from lstmgen.text.vocabulary import Ids
 
 IGNORED = -1
 """The target of a step without a prediction to score: padding, or the warm-up of a stream."""
 
 _POOL_BATCHES = 64
-_BLOCK = 1 << 24
 
 
 class Chunk(NamedTuple):
@@ -129,27 +129,16 @@ class ShuffledLines:
     def _pools(self, epoch: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
         """An epoch's items, pool by pool: their numbers, the shortest first, and each batch's beginning and chunks."""
         generator = np.random.default_rng([self.seed, epoch])
-        order = generator.permutation(len(self._items))
+        order = random_order(generator, len(self._items))
         pool_size = self.batch_size * _POOL_BATCHES
         for first in range(0, len(order), pool_size):
-            pool = order[first : first + pool_size]
+            pool = order[first : first + pool_size].astype(np.int64)
             lengths = (self._items[pool, 1] - self._items[pool, 0]).astype(np.int64)
             by_length = np.argsort(lengths, kind="stable")
             starts = generator.permutation(np.arange(0, len(pool), self.batch_size))
             last = np.minimum(starts + self.batch_size, len(pool)) - 1  # the longest of each batch
             steps = lengths[by_length[last]] + 1
             yield pool[by_length], starts, -(-steps // self.chunk_length)
-
-
-def line_items(ids: Ids, newline: int) -> NDArray[np.integer[Any]]:
-    """The beginning and end of each line that is not empty, (lines, 2); the end is the position of its line feed."""
-    kind = np.uint32 if len(ids) < 2**32 - 1 else np.int64
-    blocks = range(0, len(ids), _BLOCK)
-    ends = [(np.flatnonzero(ids[start : start + _BLOCK] == newline) + start).astype(kind) for start in blocks]
-    bounds = np.concatenate([*ends, np.array([len(ids)], kind)])
-    begins = np.concatenate([np.array([0], kind), bounds[:-1] + kind(1)])
-    filled = begins < bounds
-    return np.stack([begins[filled], bounds[filled]], axis=1)
 
 
 def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: int) -> Iterator[Chunk]:

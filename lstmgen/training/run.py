@@ -30,7 +30,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.record import TrainingRecord
 from lstmgen.text.corpus import SplitText, read_corpus, read_same_corpus
-from lstmgen.text.sources import STANDARD_INPUT
+from lstmgen.text.sources import STANDARD_INPUT, Progress
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.machine import bfloat16_is_fast, characters_per_second, choose_device, choose_execution
@@ -79,6 +79,7 @@ def prepare(
     threads: int | None = None,
     planned: Set[str] = frozenset(),
     parameters: int | None = None,
+    progress: Progress | None = None,
 ) -> Preparation:
     """Prepare a new run.
 
@@ -92,6 +93,7 @@ def prepare(
         threads: the number of threads; None: the fastest number.
         planned: the fields that are chosen here, some of `plan.PLANNED`.
         parameters: choose the hidden size so that the network has about this number of parameters.
+        progress: is told how much of the text has been read.
 
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
@@ -99,7 +101,7 @@ def prepare(
         text = replace(text, held_out_seed=training.seed)
     folders = _folders(run, text, model) if folder is None else (folder,)
     _first_free(folders)  # fail before the text is read
-    corpus = read_corpus(text)
+    corpus = read_corpus(text, progress=progress)
     parts = corpus.split(text)
     ids, held_out = parts
     newline = corpus.vocabulary.newline
@@ -154,6 +156,7 @@ def resume(
     budget: Budget | None = None,
     device: Device = Device.AUTO,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Preparation:
     """Prepare to resume a run from its last checkpoint.
 
@@ -163,6 +166,7 @@ def resume(
         budget: a new budget, counted from the start of the run; None: the one it had.
         device: where to compute from now on.
         threads: the number of threads; None: the same as before.
+        progress: is told how much of the text has been read.
 
     Raises CheckpointError if the run cannot be resumed, TextError if its text cannot be read or has changed, and
     ConfigError for a device that this machine does not have.
@@ -185,10 +189,12 @@ def resume(
     if sources:
         record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if budget:
-        progress = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
+        used = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
         training = replace(record.training, budget=budget, most_epochs=None)
-        record = replace(record, training=training, position=replace(record.position, progress=progress))
-    corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
+        record = replace(record, training=training, position=replace(record.position, progress=used))
+    corpus = read_same_corpus(
+        record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols, progress=progress
+    )
     if corpus is None:
         names = ", ".join(record.text.sources)
         raise TextError(
