@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import NoReturn
@@ -155,7 +156,7 @@ def test_a_full_disk_loses_nothing(
     path.unlink()
     monkeypatch.setattr("lstmgen.text.sources.BLOCK_BYTES", 64)
     monkeypatch.setattr("lstmgen.text.id_store.IN_MEMORY_BYTES", in_memory_bytes)
-    open_part = cache.tempfile.NamedTemporaryFile
+    open_part = tempfile.NamedTemporaryFile
 
     def limited(**options: object) -> object:
         part = open_part(**options)  # type: ignore[call-overload]
@@ -170,7 +171,7 @@ def test_a_full_disk_loses_nothing(
         part.write = write_some
         return part
 
-    monkeypatch.setattr(cache.tempfile, "NamedTemporaryFile", limited)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", limited)
     assert_equal(read(), expected)
     assert [file.read_bytes() for file in folder.iterdir()] in ([], [content])
 
@@ -218,7 +219,7 @@ def test_progress_counts_the_bytes_up_to_their_number() -> None:
     size = len(TEXT.encode())
     for _ in range(2):  # encoded, then from the cache
         calls: list[tuple[int, int | None]] = []
-        read_corpus(TextConfig(sources=("fox.txt",)), progress=lambda *call, calls=calls: calls.append(call))  # type: ignore[misc]
+        read_corpus(TextConfig(sources=("fox.txt",)), progress=lambda *call, calls=calls: calls.append(call))
         assert calls == sorted(calls)
         assert calls[-1] == (size, size)
     read_corpus(TextConfig(sources=("python-docs",)), progress=lambda read, total: calls.append((read, total)))

@@ -60,7 +60,7 @@ def test_a_large_array_is_mapped_from_a_file_and_keeps_its_numbers_when_it_is_re
 
 @given(st.lists(st.integers(0, 99)), st.sampled_from([np.uint8, np.uint16, np.uint32, np.int32, np.int64]))
 @settings(deadline=None, max_examples=60)
-def test_a_look_up_in_parts_is_indexing(indices: list[int], kind: type[np.integer]) -> None:  # type: ignore[type-arg]
+def test_a_look_up_in_parts_is_indexing(indices: list[int], kind: type[np.integer]) -> None:
     table = np.random.default_rng(0).integers(-9, 9, 100)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lstmgen.text.vocabulary._LOOK_UPS", 7)

@@ -70,27 +70,25 @@ class ParallelStreams:
 
     def chunk_count(self, epoch: int) -> int:
         """The number of chunks of an epoch."""
-        return len(self._cuts(epoch)[1]) - 1
+        return self._streams(epoch)[2]
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
         """The chunks of an epoch: all streams advance together; each epoch begins at another offset."""
-        offset, cuts = self._cuts(epoch)
-        firsts = offset + cuts[-1] * np.arange(self.batch_size)[:, None]
-        for number in range(start, len(cuts) - 1):
-            window = self.ids[firsts + np.arange(cuts[number], cuts[number + 1] + 1)].astype(np.int64)
-            yield Chunk(window[:, :-1], window[:, 1:], firsts[:, 0] + cuts[number] + 1, reset_state=number == 0)
+        offset, length, count = self._streams(epoch)
+        firsts = offset + length * np.arange(self.batch_size)[:, None]
+        for number in range(start, count):
+            # The chunks have equal length, up to one symbol, so that no epoch ends with a chunk of a few symbols.
+            begin, end = (round(cut * (length / count)) for cut in (number, number + 1))
+            window = self.ids[firsts + np.arange(begin, end + 1)].astype(np.int64)
+            yield Chunk(window[:, :-1], window[:, 1:], firsts[:, 0] + begin + 1, reset_state=number == 0)
 
-    def _cuts(self, epoch: int) -> tuple[int, NDArray[np.int64]]:
-        """The beginning of the first stream, and the cuts of every stream relative to its own beginning.
-
-        The chunks have equal length, up to one symbol, so that no epoch ends with a chunk of a few symbols.
-        """
+    def _streams(self, epoch: int) -> tuple[int, int, int]:
+        """The beginning of the first stream, the length of every stream, and the number of its chunks."""
         predicted = len(self.ids) - 1
         slack = min(self.chunk_length, predicted - self.batch_size + 1)
         offset = int(np.random.default_rng([self.seed, epoch]).integers(slack))
         length = (predicted - offset) // self.batch_size
-        count = max(1, round(length / self.chunk_length))
-        return offset, np.linspace(0, length, count + 1).round().astype(np.int64)
+        return offset, length, max(1, round(length / self.chunk_length))
 
 
 @dataclass(frozen=True)
