@@ -6,6 +6,7 @@ Knows: how to find and open them. Does not know: encodings, or what the bytes me
 import glob
 import gzip
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,12 +27,26 @@ _SHOWN_CHARACTERS = 60
 OpenFile = Callable[[Path], BinaryIO]
 
 
+Progress = Callable[[int, int | None], None]
+"""Is told how many bytes of a text have been read, and how many there are; None: that is not known."""
+
+
 @dataclass(frozen=True)
 class Source:
     """The bytes of one file, and the name to show for it."""
 
     name: str
     open: Callable[[], AbstractContextManager[BinaryIO]]
+    path: Path | None = None  # of a file that is read as it is
+    seen: Callable[[bytes], object] = len  # is called with each block when it is read, and with an empty one at the end
+
+    def size(self) -> int | None:
+        """The number of bytes; None: it is not known before they are read."""
+        try:
+            status = None if self.path is None else self.path.stat()
+        except OSError:
+            return None
+        return status.st_size if status is not None and stat.S_ISREG(status.st_mode) else None
 
     def blocks(self, size: int | None = None) -> Iterator[bytes]:
         """The bytes, in blocks of `BLOCK_BYTES` or another size; raises TextError if they cannot be read."""
@@ -39,7 +54,9 @@ class Source:
             with self.open() as file:
                 read = getattr(file, "read1", file.read)  # `read1` returns what a pipe has now, before the pipe ends
                 while block := read(size or BLOCK_BYTES):
+                    self.seen(block)
                     yield block
+                self.seen(b"")
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise TextError(f"cannot read {self.name}: {reason}; check the file and its permissions") from error
@@ -133,7 +150,7 @@ def _open(path: Path) -> BinaryIO:
 def _file(path: Path, open_file: OpenFile) -> Source:
     if path.suffix == ".gz":
         return Source(str(path), lambda: _decompressed(path, open_file))
-    return Source(str(path), lambda: open_file(path))
+    return Source(str(path), lambda: open_file(path), path)
 
 
 @contextmanager
