@@ -34,7 +34,7 @@ from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.machine import bfloat16_is_fast, characters_per_second, choose_device, choose_execution
-from lstmgen.training.memory import require_memory
+from lstmgen.training.memory_limit import require_memory
 from lstmgen.training.plan import fit_to_lines, fit_to_text, fit_to_vocabulary, hidden_size_for, make_plan
 from lstmgen.training.session import Session
 from lstmgen.training.validation import VALIDATION_LIMIT
