@@ -10,15 +10,15 @@ good: nothing is saved while the loss may be diverging.
 Knows: when to evaluate, to save and to end. Does not know: terminals; it yields events.
 """
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from lstmgen.checkpoint import BEST, LAST, Checkpoint, load_checkpoint, problem_with
+from lstmgen.checkpoint import BEST, LAST, Checkpoint, problem_with
 from lstmgen.errors import CheckpointError, TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.model import Model
@@ -163,7 +163,7 @@ class Session:
                 before = self._position.progress
                 yield self._step(chunk)
                 ended = self._position.progress >= 1
-                if self._carried.bad_steps >= CERTAIN or (ended and self._suspicious):
+                if self._carried.bad_steps >= CERTAIN or (ended and not self._savable()):
                     yield self._roll_back()
                     yield from self._save()
                     break
@@ -182,8 +182,8 @@ class Session:
                 self._position = replace(self._position, epoch=self._position.epoch + 1, chunk=0)
                 self._chunk_count = self._text.chunk_count(self._position.epoch)
         if interrupted:
-            if self._suspicious:
-                yield self._roll_back()
+            if self._suspicious:  # the resumed run finds out whether the loss diverges
+                self._go_back()
             yield from self._save()
         else:
             yield from self._evaluate()
@@ -197,6 +197,11 @@ class Session:
     def _suspicious(self) -> bool:
         """Whether the loss may be diverging."""
         return self._carried.bad_steps >= SUSPECTED
+
+    def _savable(self, validation_nats: float | None = None) -> bool:
+        """Whether this state is a good one: its weights and losses are finite, and the loss is not diverging."""
+        evaluated = validation_nats is None or validation_nats < math.inf
+        return evaluated and not self._suspicious and not problem_with(self._model.weights(), self._model.network)
 
     def _finished(self, interrupted: bool) -> Finished:
         return Finished(
@@ -237,7 +242,7 @@ class Session:
 
         Raises TrainingError if that has happened too often.
         """
-        step, nats, progress = self._position.step, self._carried.training_nats, self._position.progress
+        step, nats = self._position.step, self._carried.training_nats
         if self._rollbacks == _MOST_ROLLBACKS:
             raise TrainingError(
                 f"the loss diverged {self._rollbacks + 1} times, the last time at step {step:,}; "
@@ -245,13 +250,7 @@ class Session:
             )
         self._rollbacks += 1
         self._config = replace(self._config, learning_rate=_LOWER * self._config.learning_rate)
-        good = self._checkpoint
-        if self._folder.saved_step is not None:
-            with suppress(CheckpointError):
-                good = load_checkpoint(self.folder / LAST)
-        self._go_on_from(good)
-        if self._meter.timed:  # time does not go back
-            self._position = replace(self._position, progress=progress)
+        self._go_back()
         return RolledBack(
             step=step,
             to_step=self._position.step,
@@ -259,6 +258,14 @@ class Session:
             training_nats=nats,
             seconds=self._meter.seconds(),
         )
+
+    def _go_back(self) -> None:
+        """Go back to what was saved last in this session, or to its start."""
+        progress, start = self._position.progress, self._checkpoint
+        unchanged = self._folder.saved_step in (None, start.record.position.step)
+        self._go_on_from(start if unchanged else self._folder.load_last() or start)
+        if self._meter.timed:  # time does not go back
+            self._position = replace(self._position, progress=progress)
 
     def _epochs(self) -> float:
         return self._position.epoch + self._position.chunk / self._chunk_count
@@ -282,13 +289,9 @@ class Session:
         """Score the held-out text, keep the weights if they are the best, and save. Training is not affected."""
         started, position = self._clock(), self._position
         nats = self._validation.nats(self._model)
-        best = nats is None or position.best_nats is None or nats < position.best_nats
-        best = best and not self._suspicious
+        best = self._savable(nats) and (nats is None or position.best_nats is None or nats < position.best_nats)
         if best:
             self._position = replace(position, best_nats=nats, best_step=position.step, best_progress=position.progress)
-        yield from self._save(best=best, validation_nats=nats)
-        preview = self._preview()
-        self._meter.evaluation_seconds = self._clock() - started
         evaluated = Evaluated(
             step=position.step,
             epoch=self._epochs(),
@@ -296,10 +299,12 @@ class Session:
             training_nats=self._carried.training_nats,
             validation_nats=nats,
             best=best,
-            preview=preview,
+            preview=self._preview(),
             seconds=self._meter.seconds(),
         )
-        yield evaluated
+        yield evaluated  # before the save: after a crash, the log has every event up to the last save
+        yield from self._save(best=best, validation_nats=nats)
+        self._meter.evaluation_seconds = self._clock() - started
         return evaluated
 
     def _end_early(self, evaluated: Evaluated) -> Overfitting | None:
@@ -339,8 +344,7 @@ class Session:
 
         If saving fails, training goes on. Events tell when saving begins to fail, and when it works again.
         """
-        weights = self._model.weights()
-        if self._suspicious or problem_with(weights, self._checkpoint.network):
+        if not self._savable(validation_nats):
             return
         record = replace(
             self._checkpoint.record,
@@ -352,7 +356,7 @@ class Session:
             versions=versions(),
         )
         extra = resumption_arrays(self._trainer, self._carried)
-        checkpoint = replace(self._checkpoint, weights=weights, record=record, extra=extra)
+        checkpoint = replace(self._checkpoint, weights=self._model.weights(), record=record, extra=extra)
         error_before, self._save_error = self._save_error, None
         try:
             self._folder.save(checkpoint, best=best or self._position.best_nats is None)
