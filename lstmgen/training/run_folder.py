@@ -92,11 +92,11 @@ class RunFolder:
         self.path, self._lock, self._log.path = path, lock, path / LOG
         self.saved_step = None
 
-    def load_last(self) -> Checkpoint | None:
-        """The last checkpoint that is on the disk; None: there is none that can be read."""
+    def load(self, name: str) -> Checkpoint | None:
+        """One of the two checkpoints on the disk; None: it is not there, or cannot be read."""
         with suppress(CheckpointError, OSError):
             if self._lock.held:
-                return load_checkpoint(self.path / LAST)
+                return load_checkpoint(self.path / name)
         return None
 
     def rescue(self) -> Path | None:

@@ -101,6 +101,10 @@ class Session:
         self._validation = Validation(text.held_out, newline, self._config.budget, clock, record.validation_chunks)
         self._is_good = GoodLoss(text.training, len(checkpoint.vocabulary))
         self._rollbacks = 0
+        self._returned_to, self._returns = (
+            -1,
+            0,
+        )  # the step to which it went back, and how often without a good step since
         torch.set_num_threads(record.threads)
         self._position: Position
         self._go_on_from(checkpoint)
@@ -126,8 +130,9 @@ class Session:
 
     def _go_on_from(self, checkpoint: Checkpoint) -> None:
         """Take weights, position and everything else that decides the next step from a checkpoint of this run."""
-        self._model = Model(checkpoint.network, checkpoint.weights, torch.device(checkpoint.record.device))
-        self._trainer = Trainer(self._model, self._config, checkpoint.record.precision)
+        used = self._checkpoint.record
+        self._model = Model(checkpoint.network, checkpoint.weights, torch.device(used.device))
+        self._trainer = Trainer(self._model, self._config, used.precision)
         self._carried = CarriedState()
         if checkpoint.extra:
             rows = self._config.batch_size if checkpoint.item_end is None else None
@@ -165,7 +170,8 @@ class Session:
                 ended = self._position.progress >= 1
                 if self._carried.bad_steps >= CERTAIN or (ended and not self._savable()):
                     yield self._roll_back()
-                    yield from self._save()
+                    if self._folder.saved_step is not None:  # so that a resumed run has the lower learning rate
+                        yield from self._save()
                     break
                 if ended:
                     break
@@ -260,12 +266,22 @@ class Session:
         )
 
     def _go_back(self) -> None:
-        """Go back to what was saved last in this session, or to its start."""
-        progress, start = self._position.progress, self._checkpoint
+        """Go back to what was saved last; or to the best weights, or else to the start, if that did not help."""
+        before, start = self._position, self._checkpoint
+        last_good_step = before.step - self._carried.bad_steps
+        self._returns = self._returns + 1 if last_good_step <= self._returned_to else 0
         unchanged = self._folder.saved_step in (None, start.record.position.step)
-        self._go_on_from(start if unchanged else self._folder.load_last() or start)
-        if self._meter.timed:  # time does not go back
-            self._position = replace(self._position, progress=progress)
+        places = (None if unchanged else LAST, BEST, None)
+        place = places[min(self._returns, len(places) - 1)]
+        self._go_on_from(start if place is None else self._folder.load(place) or start)
+        self._returned_to = self._position.step
+        self._position = replace(
+            self._position,
+            best_nats=before.best_nats,  # the best weights are kept
+            best_step=before.best_step,
+            best_progress=before.best_progress,
+            progress=before.progress if self._meter.timed else self._position.progress,  # time does not go back
+        )
 
     def _epochs(self) -> float:
         return self._position.epoch + self._position.chunk / self._chunk_count
@@ -288,7 +304,8 @@ class Session:
     def _evaluate(self) -> Generator[Event, None, Evaluated]:
         """Score the held-out text, keep the weights if they are the best, and save. Training is not affected."""
         started, position = self._clock(), self._position
-        nats = self._validation.nats(self._model)
+        is_sound = problem_with(self._model.weights(), self._model.network) is None
+        nats = self._validation.nats(self._model) if is_sound else math.nan
         best = self._savable(nats) and (nats is None or position.best_nats is None or nats < position.best_nats)
         if best:
             self._position = replace(position, best_nats=nats, best_step=position.step, best_progress=position.progress)
@@ -299,7 +316,7 @@ class Session:
             training_nats=self._carried.training_nats,
             validation_nats=nats,
             best=best,
-            preview=self._preview(),
+            preview=self._preview() if is_sound else "",
             seconds=self._meter.seconds(),
         )
         yield evaluated  # before the save: after a crash, the log has every event up to the last save

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot 
 KILLED = -signal.SIGKILL
 TRAIN = "train fable.txt --hidden-size 8 --layers 1 --embedding-size 4 --batch-size 4 --chunk-length 16 --threads 1"
 RECIPE = "--steps 54 --every 6 --dropout 0.2 --precision float32"
-KINDS = ("", "--lines", "--cell gru --attention 3", "--vocabulary bytes --cell coupled --layers 2")
+KINDS = ("", "--lines --learning-rate 0.5", "--cell gru --attention 3", "--vocabulary bytes --cell coupled --layers 2")
 
 
 @pytest.fixture(scope="module")
