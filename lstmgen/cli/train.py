@@ -25,12 +25,14 @@ from lstmgen.cli.options import (
     parse_duration,
 )
 from lstmgen.cli.progress import ProgressDisplay, show_complete, show_end
+from lstmgen.cli.reading_bar import reading_bar
 from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json, with_options
 from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig
 from lstmgen.training.events import Finished, is_logged, to_mapping
 from lstmgen.training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
+    from lstmgen.text.sources import Progress
     from lstmgen.training.run import Preparation
 
 EXAMPLES = """Examples:
@@ -118,12 +120,16 @@ def train(
     budget = budget_from(seconds, epochs, steps)
     if resume is None:
         given |= {"sources": text, "budget": budget}
-        prepared = _new_run(given, parameters, run=run, device=device, threads=threads)
+        with reading_bar(quiet or json) as progress:
+            prepared = _new_run(given, parameters, run=run, device=device, threads=threads, progress=progress)
     else:
         _refuse_with_resume(given, parameters=parameters, run=run)
         from lstmgen.training.run import resume as resume_run
 
-        prepared = resume_run(resume, sources=text or (), budget=budget, device=device, threads=threads)
+        with reading_bar(quiet or json) as progress:
+            prepared = resume_run(
+                resume, sources=text or (), budget=budget, device=device, threads=threads, progress=progress
+            )
     if not dry_run:
         _train(prepared, started, json=json, quiet=quiet or json)
     elif json:
@@ -134,7 +140,13 @@ def train(
 
 
 def _new_run(
-    given: Given, parameters: int | None, *, run: str | None, device: Device, threads: int | None
+    given: Given,
+    parameters: int | None,
+    *,
+    run: str | None,
+    device: Device,
+    threads: int | None,
+    progress: "Progress",
 ) -> "Preparation":
     """Prepare a run with what was given; the rest is planned or has its default."""
     if given["hidden_size"] is not None and parameters is not None:
@@ -155,6 +167,7 @@ def _new_run(
         threads=threads,
         planned=PLANNED - chosen,
         parameters=parameters,
+        progress=progress,
     )
 
 

@@ -29,7 +29,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.record import TrainingRecord
 from lstmgen.text.corpus import SplitText, read_corpus, read_same_corpus
-from lstmgen.text.sources import STANDARD_INPUT
+from lstmgen.text.sources import STANDARD_INPUT, Progress
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.machine import (
@@ -39,6 +39,7 @@ from lstmgen.training.machine import (
     choose_execution,
     versions,
 )
+from lstmgen.training.memory import require_memory
 from lstmgen.training.plan import fit_to_lines, fit_to_text, fit_to_vocabulary, hidden_size_for, make_plan
 from lstmgen.training.run_folder import first_free, new_run, refuse_if_in_use, resumed_run
 from lstmgen.training.session import Session
@@ -87,6 +88,7 @@ def prepare(
     threads: int | None = None,
     planned: Set[str] = frozenset(),
     parameters: int | None = None,
+    progress: Progress | None = None,
 ) -> Preparation:
     """Prepare a new run.
 
@@ -100,6 +102,7 @@ def prepare(
         threads: the number of threads; None: the fastest number.
         planned: the fields that are chosen here, some of `plan.PLANNED`.
         parameters: choose the hidden size so that the network has about this number of parameters.
+        progress: is told how much of the text has been read.
 
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
@@ -107,7 +110,7 @@ def prepare(
         text = replace(text, held_out_seed=training.seed)
     folders = _folders(run, text, model) if folder is None else (folder,)
     first_free(folders)  # fail before the text is read
-    corpus = read_corpus(text)
+    corpus = read_corpus(text, progress=progress)
     parts = corpus.split(text)
     ids, held_out = parts
     newline = corpus.vocabulary.newline
@@ -129,6 +132,7 @@ def prepare(
     model, training = fitting.model, fitting.training
     if parameters is not None:
         model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
+    require_memory(build_network(model, vocab_size), training)
     execution = choose_execution(build_network(model, vocab_size), training, device, threads)
     plan = make_plan(
         model,
@@ -141,6 +145,7 @@ def prepare(
     if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
         notes.append("this processor is slow in bfloat16; leave out `precision` to train faster")
     model, training = plan.model, plan.training
+    require_memory(build_network(model, vocab_size), training)
     weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
     record = TrainingRecord(
         text=text,
@@ -163,6 +168,7 @@ def resume(
     budget: Budget | None = None,
     device: Device = Device.AUTO,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Preparation:
     """Prepare to resume a run from its last checkpoint.
 
@@ -172,6 +178,7 @@ def resume(
         budget: a new budget, counted from the start of the run; None: the one it had.
         device: where to compute from now on.
         threads: the number of threads; None: the same as before.
+        progress: is told how much of the text has been read.
 
     Raises CheckpointError if the run cannot be resumed, TextError if its text cannot be read or has changed, and
     ConfigError for a device that this machine does not have.
@@ -202,10 +209,12 @@ def resume(
     if sources:
         record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if budget:
-        progress = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
+        used = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
         training = replace(record.training, budget=budget, most_epochs=None)
-        record = replace(record, training=training, position=replace(record.position, progress=progress))
-    corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
+        record = replace(record, training=training, position=replace(record.position, progress=used))
+    sha256, symbols = record.text_sha256, record.text_symbols
+    careful = not sources  # the user has not named them
+    corpus = read_same_corpus(record.text, checkpoint.vocabulary, sha256, symbols, careful=careful, progress=progress)
     if corpus is None:
         names = ", ".join(record.text.sources)
         raise TextError(
