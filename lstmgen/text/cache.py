@@ -72,7 +72,7 @@ class CacheEntry:
 
     def sources(self) -> list[Source]:
         """The sources, to be read once in this order; what is read is hashed, and the progress is reported."""
-        self._hash, self._read = hashlib.sha256(f"{_FORMAT} {self._encoding}".encode("utf-8", "surrogatepass")), 0
+        self._hash, self._read = hashlib.sha256(f"{_FORMAT} {self._encoding!a}".encode()), 0
         return [replace(source, seen=self._see) for source in self._sources]
 
     def _see(self, block: bytes) -> None:

@@ -89,7 +89,7 @@ def find_sources(names: Sequence[str], *, zero_bytes: bool = False, careful: boo
     open_file = open_regular if careful else _open
     for name in names:
         if careful and needs_download(name):
-            raise TextError(f"{name}: this text is not here yet; download it: lstmgen train {name} --dry-run")
+            raise TextError(f"{name}: this text is not here yet; download it: lstmgen train {name} `dry_run`")
         if name in NAMED_CORPORA:
             sources += [Source(part, opener) for part, opener in NAMED_CORPORA[name]()]
         elif name == STANDARD_INPUT:

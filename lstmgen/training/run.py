@@ -39,7 +39,7 @@ from lstmgen.training.machine import (
     choose_execution,
     versions,
 )
-from lstmgen.training.memory import require_memory
+from lstmgen.training.memory_limit import require_memory
 from lstmgen.training.plan import fit_to_lines, fit_to_text, fit_to_vocabulary, hidden_size_for, make_plan
 from lstmgen.training.run_folder import first_free, new_run, refuse_if_in_use, resumed_run
 from lstmgen.training.session import Session
