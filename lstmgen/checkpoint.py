@@ -163,7 +163,7 @@ def _load(path: Path) -> Checkpoint:
         return Checkpoint(model, vocabulary, weights, record, extra)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    except (SafetensorError, TypeError, ValueError) as error:  # types and shapes that NumPy does not have
+    except (SafetensorError, AttributeError, TypeError, ValueError) as error:  # types and shapes that NumPy lacks
         raise CheckpointError(f"{path}: not a checkpoint, or an incomplete one ({error}); copy it again") from error
     except (CheckpointError, ConfigError) as error:
         raise CheckpointError(f"{path}: {error}") from error

@@ -353,8 +353,8 @@ class TrainingConfig:
     )
 
     def __post_init__(self) -> None:
-        check(self, "batch_size", self.batch_size >= 1, "give at least 1")
-        check(self, "chunk_length", self.chunk_length >= 1, "give at least 1")
+        for name in ("batch_size", "chunk_length"):
+            check(self, name, 1 <= getattr(self, name) <= 1_000_000, "give 1 to 1,000,000")
         check(self, "learning_rate", 0 < self.learning_rate < 10, "give a number above 0, such as 0.008")
         check(self, "weight_decay", 0 <= self.weight_decay < 10, "give 0 or more, such as 0.1")
         check(self, "clip", 0 < self.clip < float("inf"), "give the largest gradient norm allowed, above 0")
