@@ -257,7 +257,7 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
             found = file_of_run(candidate, file) if candidate.is_dir() else candidate
             if found.is_file():
                 return found
-        if (RUNS_FOLDER / reference).is_dir() and not file_of_run(RUNS_FOLDER / reference).exists():
+        if reference and (RUNS_FOLDER / reference).is_dir() and not file_of_run(RUNS_FOLDER / reference).exists():
             raise CheckpointError(f"{reference}: this run ended before its first save; train it again by the same name")
     except (OSError, ValueError):  # not a valid file name
         reference = reference[:_SHOWN_CHARACTERS]
