@@ -257,7 +257,8 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
             found = file_of_run(candidate, file) if candidate.is_dir() else candidate
             if found.is_file():
                 return found
-        if reference and (RUNS_FOLDER / reference).is_dir() and not file_of_run(RUNS_FOLDER / reference).exists():
+        folder = RUNS_FOLDER / reference
+        if folder.is_dir() and folder in RUNS_FOLDER.iterdir() and not file_of_run(folder).exists():
             raise CheckpointError(f"{reference}: this run ended before its first save; train it again by the same name")
     except (OSError, ValueError):  # not a valid file name
         reference = reference[:_SHOWN_CHARACTERS]

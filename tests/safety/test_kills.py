@@ -84,7 +84,7 @@ def assert_same_runs(ours: str, theirs: str, seed: object) -> None:
 
 def test_kills_at_random_moments_change_nothing(server: Server, trials: Callable[[int, int], int]) -> None:
     """Ten kills in each run, in starting, training, evaluating, saving or ending."""
-    kills, wanted, seed = 0, trials(8, 250), 0
+    kills, wanted, seed = 0, trials(6, 250), 0
     while kills < wanted:
         kind = KINDS[seed % len(KINDS)]
         whole, cut = f"whole{seed % len(KINDS)}", f"cut{seed}"
@@ -110,7 +110,7 @@ def test_a_kill_at_any_system_call_of_a_save_changes_nothing(
     ended = server.run(*train("", "whole"))
     assert ended.code == 0, ended.error
     calls = range(1, ended.system_calls + 1)
-    for call in sorted(random.Random(moment).sample(calls, min(len(calls), trials(2, 200)))):
+    for call in sorted(random.Random(moment).sample(calls, min(len(calls), trials(1, 200)))):
         run = f"cut{call}"
         assert server.run(*train("", run), death=Death(system_call=call, moment=moment)).code == KILLED
         check(run, (moment, call))

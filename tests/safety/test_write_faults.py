@@ -107,7 +107,7 @@ def test_a_write_fault_loses_nothing(trials: Callable[[int, int], int]) -> None:
     calls = calls_of_a_run()
     whole = Path("checkpoints/whole")
     cases = list(product(range(1, calls + 1), (1, 2, 100), (*ERRORS, None)))
-    for case in random.Random(0).sample(cases, trials(10, 600)):
+    for case in random.Random(0).sample(cases, trials(6, 600)):
         fault = Fault(*case, Path("checkpoints/faulty"))
         events, error = train(fault)
         names = [type(event) for event in events if isinstance(event, SaveFailed | SavedAgain)]
