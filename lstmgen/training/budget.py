@@ -1,16 +1,20 @@
 """How much of a training budget is used up.
 
 A budget counts steps, epochs or seconds. A time budget holds the whole command: loading, evaluating and the end as well
-as the steps, over all sessions of a run.
+as the steps, over all sessions of a run. What is done beside the steps may take `seconds_left`, so that the budget is
+kept also where other programs slow this one down.
 
 Knows: budgets and a clock. Does not know: what the time is spent on.
 """
 
+import math
 from collections.abc import Callable
 
 from lstmgen.config import Budget, BudgetUnit
 
-_CLOSING_SECONDS = 0.3  # to save at the end and to leave
+_LEAVING_SECONDS = 0.3  # to end the process
+_LEAVING_FRACTION = 0.1  # the same, as a fraction of the time for loading: both take longer beside other work
+_AGAIN = 1.1  # what took a second takes at most about this many the next time
 _CLOSING_FRACTION = 0.01  # of the budget, to evaluate at the end, as long as no evaluation has been timed
 
 
@@ -42,7 +46,11 @@ class BudgetMeter:
         """Where a time budget ends even if there is time left, in epochs; None: it does not."""
         self.timed = budget.unit is BudgetUnit.SECONDS
         self.evaluation_seconds = 0.0
-        """How long the last evaluation took. The same time is kept for the one at the end."""
+        """How long the last evaluation took, its save included. The same time is kept for the one at the end."""
+        self.save_seconds = 0.0
+        """How long the last save took."""
+        self.step_seconds = 0.0
+        """How long a step takes at present. A step that does not fit into the rest of the budget is not made."""
         self._seconds_before = seconds_before
         self._progress_before = progress_before
         self._started = started
@@ -57,6 +65,12 @@ class BudgetMeter:
         """Seconds since this session began to train."""
         return self._clock() - self._session_started
 
+    def seconds_left(self) -> float:
+        """Seconds until a time budget is used up, without those that a save takes; infinite for other budgets."""
+        if not self.timed:
+            return math.inf
+        return self.budget.amount - self.seconds() - self._leaving_seconds() - _AGAIN * self.save_seconds
+
     def progress_before(self, step: int, epochs: float) -> float:
         """The fraction of the budget that was used up before this session, which begins at this step and epoch."""
         of_time = min(1.0, max(self._progress_before, self._of_epochs(epochs)))
@@ -66,13 +80,17 @@ class BudgetMeter:
         """The fraction of the budget that is used up at this step and epoch."""
         if not self.timed:
             return self._counted(step, epochs)
-        closing = _CLOSING_SECONDS + max(1.1 * self.evaluation_seconds, _CLOSING_FRACTION * self.budget.amount)
+        evaluating = max(_AGAIN * self.evaluation_seconds, _CLOSING_FRACTION * self.budget.amount)
+        closing = self._leaving_seconds() + evaluating + self.step_seconds
         loading = self._session_started - self._started
         available = self.budget.amount - self._seconds_before - loading - closing
         if available <= 0:
             return 1.0
         of_time = self._progress_before + (1 - self._progress_before) * self.session_seconds() / available
         return min(1.0, max(of_time, self._of_epochs(epochs)))
+
+    def _leaving_seconds(self) -> float:
+        return max(_LEAVING_SECONDS, _LEAVING_FRACTION * (self._session_started - self._started))
 
     def _of_epochs(self, epochs: float) -> float:
         return epochs / self.most_epochs if self.most_epochs else 0.0

@@ -1,7 +1,8 @@
 """Where and how this machine computes fastest, and how fast that is: found by short trials.
 
-All trials of a run together take about `TRIAL_FRACTION` of a time budget at most, unless single steps of a large
-network take longer than that.
+All trials of a run together take about `TRIAL_FRACTION` of a time budget at most, unless single steps take longer than
+that. Beside other work, steps can become fifty times as slow. So the first step of a trial shows whether there is time
+for others.
 
 Knows: how to time a training step. Does not know: what follows from its speed (`plan`).
 """
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +33,7 @@ TRIAL_FRACTION = 0.03
 """The fraction of a time budget that all trials may take together."""
 
 _TRIAL_SECONDS = 3.0  # the same where the budget counts steps or epochs
+_LEAST_SECONDS = 1.5  # that all trials may take together where the budget is short
 _WAYS_TO_COMPUTE = 3  # two numbers of threads, and another precision
 _MOST_TRIALS = _WAYS_TO_COMPUTE + 4  # the plan asks for the speed of some networks, most of them small
 _SHORT_OPERATIONS = 1.5e9  # in the products of a short step: some hundredths of a second on a laptop
@@ -110,11 +113,11 @@ def choose_execution(
     if len(precisions) == len(counts) == 1:
         return best
     _make_first_step(chosen, trials)
-    started = trials.clock()
-    best_time = trials.time_step(network, config, best)
+    started, most_seconds = trials.clock(), _most_seconds(config)
+    best_time = trials.time_step(network, config, best, most_seconds=most_seconds)
     for count in counts[1:]:
         other = Execution(chosen, best.precision, count)
-        other_time = trials.time_step(network, config, other, beside=best_time)
+        other_time = trials.time_step(network, config, other, beside=best_time, most_seconds=most_seconds)
         if best_time.whole >= _CLEARLY_FASTER * other_time.whole:
             best, best_time = other, other_time
     for precision in precisions[1:]:
@@ -159,8 +162,14 @@ def characters_per_second(
     network: Network, config: TrainingConfig, execution: Execution, trials: "Trials | None" = None
 ) -> float:
     """How many symbols training will read in a second, found by a few steps."""
-    seconds = (trials or Trials()).time_step(network, config, execution).whole
+    trials = trials or Trials(partial(time_step, most_seconds=2 * _most_seconds(config) / _MOST_TRIALS))
+    seconds = trials.time_step(network, config, execution).whole
     return _SUSTAINED * config.batch_size * config.chunk_length / seconds
+
+
+def _most_seconds(config: TrainingConfig) -> float:
+    """Seconds that all trials may take together."""
+    return max(_LEAST_SECONDS, _MOST_TRIALS * _allowance(config))
 
 
 def _allowance(config: TrainingConfig) -> float:
@@ -193,6 +202,7 @@ def time_step(
     execution: Execution,
     *,
     beside: StepTime | None = None,
+    most_seconds: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
 ) -> StepTime:
     """Time training steps on random symbols.
@@ -206,6 +216,7 @@ def time_step(
         config: how it is trained.
         execution: how to compute.
         beside: the times of another way. If this way is much slower, it is given up, and its whole steps are infinite.
+        most_seconds: if short steps take longer together, there are no others, and the estimate is rough.
         clock: gives the time in seconds.
     """
     with using_threads(execution.threads):
@@ -224,10 +235,13 @@ def time_step(
         whole = config.chunk_length
         affordable = _SHORT_OPERATIONS / (6 * network.parameter_count() * config.batch_size)
         length = max(1, min(whole // 2, int(affordable))) if execution.device.type == "cpu" else whole
-        seconds_of_step(length)  # the first step of a length also prepares
-        short = seconds_of_step(length)
+        short = seconds_of_step(length)  # the first step of a length also prepares
+        if short <= most_seconds:
+            short = seconds_of_step(length)
         if beside and short > _GIVE_UP * beside.short:
             return StepTime(short, math.inf)
+        if clock() - started > most_seconds:
+            return StepTime(short, short * whole / length)
         best = short
         if length < whole:
             seconds_of_step(2 * length)

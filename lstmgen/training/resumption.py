@@ -16,7 +16,7 @@ from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.training.optimization import optimizer_tensors, restore_optimizer
 from lstmgen.training.trainer import Trainer
 
-_OPTIMIZER, _STATE = "optimizer/", "state/"
+_OPTIMIZER, _STATE, _EVALUATED = "optimizer/", "state/", "evaluated"
 _NUMBERS = ("training_nats", "lowest_nats", "bad_steps")
 _SMOOTHING = 0.98
 
@@ -38,8 +38,8 @@ class CarriedState(NamedTuple):
         return CarriedState(network, smoothed, lowest, 0 if good else self.bad_steps + 1)
 
 
-def resumption_arrays(trainer: Trainer, carried: CarriedState) -> dict[str, AnyArray]:
-    """Everything that a resumed run needs, by name."""
+def resumption_arrays(trainer: Trainer, carried: CarriedState, evaluated: AnyArray | None) -> dict[str, AnyArray]:
+    """Everything that a resumed run needs, by name; `evaluated` is `Validation.best`."""
     optimizer = optimizer_tensors(trainer.optimizer, trainer.model.parameters)
     arrays: dict[str, AnyArray] = {_OPTIMIZER + name: tensor.cpu().numpy() for name, tensor in optimizer.items()}
     arrays["generator"] = trainer.generator.get_state().numpy()
@@ -49,7 +49,17 @@ def resumption_arrays(trainer: Trainer, carried: CarriedState) -> dict[str, AnyA
         fields: list[torch.Tensor] = []
         map_state(fields.append, carried.network)
         arrays |= {f"{_STATE}{number}": field.cpu().numpy() for number, field in enumerate(fields)}
+    if evaluated is not None:
+        arrays[_EVALUATED] = evaluated
     return arrays
+
+
+def evaluated_sums(arrays: Mapping[str, AnyArray]) -> AnyArray | None:
+    """The sums of the best weights in an evaluation, from `resumption_arrays`; None: there are none that make sense."""
+    sums = arrays.get(_EVALUATED)
+    if sums is None or sums.dtype != np.float64 or sums.ndim != 2 or sums.shape[1] != 2 or len(sums) == 0:
+        return None
+    return sums if np.isfinite(sums).all() and (sums >= 0).all() and (sums[:, 0] > 0).all() else None
 
 
 def restore(trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | None) -> CarriedState:

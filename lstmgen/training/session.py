@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -41,8 +42,9 @@ from lstmgen.training.events import (
 )
 from lstmgen.training.machine import versions
 from lstmgen.training.optimization import learning_rate
-from lstmgen.training.resumption import CarriedState, restore, resumption_arrays
+from lstmgen.training.resumption import CarriedState, evaluated_sums, restore, resumption_arrays
 from lstmgen.training.run_folder import RunFolder
+from lstmgen.training.slowdown import Slowdown
 from lstmgen.training.trainer import Trainer
 from lstmgen.training.validation import Validation
 
@@ -52,7 +54,11 @@ EVALUATIONS = 10
 _EVALUATION_FRACTION = 0.05  # of a time budget: more than this is not spent on evaluations at its tenths
 _SAVE_SECONDS = 60.0
 _RETRY_SECONDS = 10.0
+_SAVE_FRACTION = 0.01  # of the time: saving between evaluations takes no more than this
 _PREVIEW_LENGTH = 200
+_PREVIEW_FRACTION = 0.02  # of a time budget: a preview that takes longer is cut
+_SLOW_FRACTION = 0.02  # of a time budget: where steps are slow for longer than this, one thread computes
+_SMOOTHING = 0.5  # of the time of a step
 _MOST_ROLLBACKS = 8
 _LOWER = 0.25  # the learning rate after a rollback, as a fraction of the one before
 _PATIENCE = 0.15  # the fraction of the budget for which the validation loss may rise
@@ -98,8 +104,10 @@ class Session:
             chunk_length=self._config.chunk_length,
             seed=self._config.seed,
         )
-        self._validation = Validation(text.held_out, newline, self._config.budget, clock, record.validation_chunks)
+        chunks, sums = record.validation_chunks, evaluated_sums(checkpoint.extra)
+        self._validation = Validation(text.held_out, newline, self._config.budget, clock, chunks, sums)
         self._is_good = GoodLoss(text.training, len(checkpoint.vocabulary))
+        self._slowdown = Slowdown(_SLOW_FRACTION * self._config.budget.amount)
         self._rollbacks = 0
         torch.set_num_threads(record.threads)
         self._position: Position
@@ -210,7 +218,7 @@ class Session:
         )
 
     def _step(self, chunk: Chunk) -> Stepped:
-        position = self._position
+        position, begun = self._position, self._clock()
         rate = learning_rate(self._config, position.progress)
         nats, state = self._trainer.step(chunk, self._carried.network, rate)
         self._position = replace(
@@ -221,7 +229,12 @@ class Session:
         )
         good = self._is_good(nats, self._carried.lowest_nats)
         self._carried = self._carried.after(state, nats, good)
-        self._position = replace(self._position, progress=self._meter.progress(self._position.step, self._epochs()))
+        seconds = self._clock() - begun
+        self._meter.step_seconds += _SMOOTHING * (seconds - self._meter.step_seconds)
+        if self._slowdown.noticed(seconds, chunk.inputs.size) and self._meter.timed:
+            torch.set_num_threads(1)  # other budgets promise the same bits on each run
+        progress = max(position.progress, self._meter.progress(self._position.step, self._epochs()))
+        self._position = replace(self._position, progress=progress)
         return Stepped(
             step=self._position.step,
             epoch=self._epochs(),
@@ -281,10 +294,11 @@ class Session:
     def _evaluate(self) -> Generator[Event, None, Evaluated]:
         """Score the held-out text, keep the weights if they are the best, and save. Training is not affected."""
         started, position = self._clock(), self._position
-        nats = self._validation.nats(self._model)
+        nats = self._validation.nats(self._model, self._meter.seconds_left())
         best = nats is None or position.best_nats is None or nats < position.best_nats
         best = best and not self._suspicious
         if best:
+            self._validation.keep_as_best()
             self._position = replace(position, best_nats=nats, best_step=position.step, best_progress=position.progress)
         yield from self._save(best=best, validation_nats=nats)
         preview = self._preview()
@@ -326,20 +340,26 @@ class Session:
         )
 
     def _preview(self) -> str:
-        """A short text that the network writes now."""
+        """A short text that the network writes now. It is shorter where there is no time."""
+        most_seconds = self._meter.seconds_left()
+        if self._meter.timed:
+            most_seconds = min(most_seconds, _PREVIEW_FRACTION * self._config.budget.amount)
+        end = self._clock() + most_seconds
         model = LanguageModel(replace(self._checkpoint, weights=self._model.weights()))
-        return model.sample(self._config.preview, length=_PREVIEW_LENGTH, seed=self._position.step)
+        pieces = model.stream(self._config.preview, length=_PREVIEW_LENGTH, seed=self._position.step)
+        return "".join(takewhile(lambda _: self._clock() <= end, pieces))
 
     def _save_due(self) -> bool:
         """Whether it is time to save between two evaluations."""
-        return self._clock() - self._saved > (_RETRY_SECONDS if self._save_error else _SAVE_SECONDS)
+        interval = max(_SAVE_SECONDS, self._meter.save_seconds / _SAVE_FRACTION)
+        return self._clock() - self._saved > (_RETRY_SECONDS if self._save_error else interval)
 
     def _save(self, *, best: bool = False, validation_nats: float | None = None) -> Iterator[SaveFailed | SavedAgain]:
         """Save, unless the loss may be diverging: what was saved before is then better.
 
         If saving fails, training goes on. Events tell when saving begins to fail, and when it works again.
         """
-        weights = self._model.weights()
+        begun, weights = self._clock(), self._model.weights()
         if self._suspicious or problem_with(weights, self._checkpoint.network):
             return
         record = replace(
@@ -351,7 +371,7 @@ class Session:
             validation_chunks=self._validation.chunks,
             versions=versions(),
         )
-        extra = resumption_arrays(self._trainer, self._carried)
+        extra = resumption_arrays(self._trainer, self._carried, self._validation.best)
         checkpoint = replace(self._checkpoint, weights=weights, record=record, extra=extra)
         error_before, self._save_error = self._save_error, None
         try:
@@ -359,6 +379,7 @@ class Session:
         except CheckpointError as error:
             self._save_error = error
         self._saved = self._clock()
+        self._meter.save_seconds = self._saved - begun
         step, seconds = self._position.step, self._meter.seconds()
         if self._save_error and not error_before:
             yield SaveFailed(

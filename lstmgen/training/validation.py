@@ -1,12 +1,18 @@
 """Evaluating on held-out text while a network trains.
 
+All evaluations of a run read the same part of it. One that has no time for that is cut: it reads less.
+
 Knows: how much of the text an evaluation reads, and how long it may take. Does not know: what follows from the score.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lstmgen.config import Budget, BudgetUnit
-from lstmgen.evaluation.score import score
+from lstmgen.evaluation.score import predict
 from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.model import Model
 from lstmgen.text.streams import Chunk, every_line, overlapping_streams
@@ -15,17 +21,28 @@ from lstmgen.text.vocabulary import Ids
 VALIDATION_LIMIT = 200_000
 """An evaluation in training stops after this many symbols of the held-out text; `lstmgen eval` reads them all."""
 
-_FRACTION_OF_BUDGET = 0.015  # of a time budget, for one evaluation
+_FRACTION_OF_BUDGET = 0.015  # of a time budget, for the first evaluation
+_MOST_TIMES_LONGER = 2  # than the first one
 _ROWS = 32
 _LINES = 4 * _ROWS
 _WARM_UP = 100  # symbols that each stream reads before it predicts
 
 
+Sums = NDArray[np.float64]
+"""The characters and the nats that an evaluation has summed up after each piece of the text, (pieces, 2)."""
+
+
 class Validation:
-    """Scores a network on held-out text, always on the same part of it."""
+    """Scores a network on held-out text."""
 
     def __init__(
-        self, held_out: Ids, newline: int | None, budget: Budget, clock: Callable[[], float], chunks: int | None
+        self,
+        held_out: Ids,
+        newline: int | None,
+        budget: Budget,
+        clock: Callable[[], float],
+        chunks: int | None,
+        best: Sums | None = None,
     ) -> None:
         """Prepare evaluations.
 
@@ -35,15 +52,25 @@ class Validation:
             budget: a time budget limits how much an evaluation reads.
             clock: seconds that never go back.
             chunks: how many chunks an evaluation reads; None: the first one finds out how many it has time for.
+            best: the sums of the best weights.
         """
         self.chunks = chunks
+        self.best = best
+        """The sums of the best weights of all that were evaluated on all chunks; None: there are none yet."""
+        self._sums: Sums | None = None  # of the last evaluation
         self._held_out = held_out if newline is not None else held_out[:VALIDATION_LIMIT]
         self._newline = newline
         self._seconds = _FRACTION_OF_BUDGET * budget.amount if budget.unit is BudgetUnit.SECONDS else None
         self._clock = clock
 
-    def nats(self, model: Model) -> float | None:
-        """The nats per character of the held-out text; None: there is nothing to predict."""
+    def nats(self, model: Model, seconds: float = math.inf) -> float | None:
+        """The nats per character of the held-out text; None: there is nothing to predict.
+
+        An evaluation with a time budget is cut if it takes more than `seconds`, or much longer than the first one. A
+        part of the text can be easier than the whole. So the result is then the nats of this part, plus what the best
+        weights have more on the whole than on the same part. It is below that of the best weights exactly if this part
+        is predicted better than by them.
+        """
         if self._newline is None:
             if len(self._held_out) < 2:
                 return None
@@ -52,17 +79,37 @@ class Validation:
             if (self._held_out == self._newline).all():
                 return None
             chunks = every_line(self._held_out, self._newline, _LINES)
-        return score(TorchEngine(model), self._affordable(chunks)).nats_per_character
+        predictions = predict(TorchEngine(model), self._affordable(chunks, seconds))
+        self._sums = np.cumsum([(len(part.ids), part.nats.sum()) for part in predictions], axis=0, dtype=np.float64)
+        nats = _mean(self._sums[-1])
+        if self.best is None or len(self._sums) >= len(self.best):
+            return nats
+        return max(0.0, nats + _mean(self.best[-1]) - _mean(self.best[len(self._sums) - 1]))
 
-    def _affordable(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """The chunks that an evaluation reads: the first ones, as many as limit and time allow."""
+    def keep_as_best(self) -> None:
+        """Remember that the weights of the last evaluation are the best. One that was cut tells too little."""
+        if self.best is None or (self._sums is not None and len(self._sums) >= len(self.best)):
+            self.best = self._sums
+
+    def _affordable(self, chunks: Iterator[Chunk], seconds: float) -> Iterator[Chunk]:
+        """The chunks that an evaluation reads: the first ones, as many as limit and time allow, at least one."""
+        can_be_cut = self._seconds is not None and (self.chunks is None or self.best is not None)
+        most_seconds = min(seconds, _MOST_TIMES_LONGER * (self._seconds or 0)) if can_be_cut else math.inf
         started, count, symbols = self._clock(), 0, 0
         for chunk in chunks:
+            elapsed = self._clock() - started
+            if count > 0 and elapsed + elapsed / count > most_seconds:
+                break
             may_end = count > 0 and (chunk.reset_state or self._newline is None)  # lines are not cut
-            late = self._seconds is not None and self._clock() - started > self._seconds
-            if may_end and (late or symbols >= VALIDATION_LIMIT if self.chunks is None else count >= self.chunks):
+            late = self._seconds is not None and elapsed > self._seconds
+            if count == self.chunks or (self.chunks is None and may_end and (late or symbols >= VALIDATION_LIMIT)):
                 break
             yield chunk
             count += 1
             symbols += chunk.inputs.size
-        self.chunks = count
+        self.chunks = self.chunks or count
+
+
+def _mean(sums: Sums) -> float:
+    characters, nats = sums
+    return float(nats / characters)

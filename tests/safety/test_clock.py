@@ -1,0 +1,227 @@
+"""A time budget is kept, whatever becomes slow: the command ends within 5 % and 2 seconds, with a best checkpoint."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial, wraps
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lstmgen.checkpoint import LAST, load_checkpoint
+from lstmgen.config import Budget, BudgetUnit, ModelConfig, Precision, TextConfig, TrainingConfig
+from lstmgen.generation.torch_engine import TorchEngine
+from lstmgen.language_model import LanguageModel
+from lstmgen.network.architecture import build_network
+from lstmgen.network.model import Model
+from lstmgen.training import machine
+from lstmgen.training import run as training_run
+from lstmgen.training.events import Evaluated, Event, Finished
+from lstmgen.training.resumption import evaluated_sums
+from lstmgen.training.run_folder import RunFolder
+from lstmgen.training.slowdown import Slowdown
+from lstmgen.training.trainer import Trainer
+from lstmgen.training.validation import Validation
+from tests.conftest import FABLE
+
+TRIALS = machine.Trials
+LOADING, SYMBOL, OPERATION = 2.0, 0.0005, 0.1  # seconds: to load, to write a symbol, and to do anything else
+SLOWER = 20.0
+NETWORK = ModelConfig(hidden_size=4, num_layers=1, embedding_size=3)
+TRAINING = TrainingConfig(batch_size=2, chunk_length=8, precision=Precision.AUTO)
+
+Slow = Callable[[str, float], bool]
+
+
+class SlowMachine:
+    """A machine with a clock of its own: training steps, evaluated chunks, saves and written symbols move it.
+
+    `slow` says whether an operation of a kind, at a number of seconds since the start, takes 20 times as long.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, slow: Slow) -> None:
+        self.now = 100.0
+        self.chunks = 0  # that were evaluated
+        self.saves = 0
+        self.trial_steps = 0
+        self._slow = slow
+        self._training = False
+        self._let_take_time(patch, Trainer, "step")
+        self._let_take_time(patch, TorchEngine, "read", "evaluation")
+        self._let_take_time(patch, RunFolder, "save", "save")
+        stream = LanguageModel.stream
+
+        def slow_stream(*arguments: Any, **options: Any) -> Iterator[str]:
+            for piece in stream(*arguments, **options):
+                self._take("preview", SYMBOL)
+                yield piece
+
+        patch.setattr(LanguageModel, "stream", slow_stream)
+        patch.setattr(machine, "Trials", self._trials)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def _trials(self, time_step: Callable[..., machine.StepTime] = machine.time_step) -> machine.Trials:
+        return TRIALS(partial(time_step, clock=self), lambda: 1.0, lambda: 2, self)
+
+    def _let_take_time(self, patch: pytest.MonkeyPatch, owner: type, name: str, kind: str | None = None) -> None:
+        method = getattr(owner, name)
+
+        @wraps(method)
+        def slow_method(*arguments: Any, **options: Any) -> Any:
+            self._take(kind or ("step" if self._training else "trials"), OPERATION)
+            return method(*arguments, **options)
+
+        patch.setattr(owner, name, slow_method)
+
+    def _take(self, kind: str, seconds: float) -> None:
+        self.chunks += kind == "evaluation"
+        self.saves += kind == "save"
+        self.trial_steps += kind == "trials"
+        self.now += seconds * (SLOWER if self._slow(kind, self.now - 100) else 1)
+
+    def train(self, budget: Budget, threads: int | None = None, every: int | None = None) -> list[Event]:
+        """Train to the end of a budget; the command began `LOADING` seconds before the trials."""
+        self.now += LOADING
+        text, training = TextConfig(sources=("fable.txt",)), replace(TRAINING, budget=budget, every=every)
+        preparation = training_run.prepare(text, NETWORK, training, threads=threads)
+        self._training = True
+        with preparation.start(100.0, self) as session:
+            return list(session.events())
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work in a folder with a text; leave the number of threads as it was."""
+    monkeypatch.chdir(tmp_path)
+    Path("fable.txt").write_text(FABLE * 2000, encoding="utf-8")
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("kind", ["trials", "step", "evaluation", "save", "preview", "everything"])
+def test_a_time_budget_is_kept_whatever_becomes_slow(
+    kind: str, trials: Callable[[int, int], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(trials(2, 100)):
+        draw = random.Random(seed)
+        budget = draw.choice([20, 40, 60])
+        begins = 0.0 if kind == "trials" else draw.uniform(0, budget)
+        what = f"seed {seed}: {kind} slow from second {begins:.2f} of {budget} on"
+        with monkeypatch.context() as patch:
+            slow_machine = SlowMachine(patch, partial(becomes_slow, kind, begins))
+            events = slow_machine.train(Budget(budget))
+            assert slow_machine.now - 100 <= 1.05 * budget + 2, what
+        *others, end = events
+        assert isinstance(end, Finished)
+        evaluations = [event for event in others if isinstance(event, Evaluated)]
+        losses = [event.validation_nats for event in evaluations if event.validation_nats is not None]
+        assert evaluations[-1].step == end.step, what
+        assert load_checkpoint(Path(end.checkpoint)).record.validation_nats == min(losses), what
+        assert end.validation_nats == min(losses), what
+
+
+def becomes_slow(slow: str, begins: float, kind: str, now: float) -> bool:
+    """Whether an operation of a kind is slow, where one kind or everything becomes slow at some second."""
+    return slow in (kind, "everything") and now >= begins
+
+
+def test_on_a_slow_machine_there_are_fewer_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+    for kind in ("nothing", "trials"):
+        with monkeypatch.context() as patch:
+            slow_machine = SlowMachine(patch, partial(becomes_slow, kind, 0.0))
+            slow_machine.train(Budget(20))
+            steps.append(slow_machine.trial_steps)
+    assert steps[1] < steps[0] / 2
+
+
+def test_a_counted_budget_cuts_nothing_and_keeps_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = []
+    torch.set_num_threads(2)
+    for kind in ("nothing", "everything"):
+        with monkeypatch.context() as patch:
+            slow_machine = SlowMachine(patch, partial(becomes_slow, kind, 10.0))
+            slow_machine.train(Budget(60, BudgetUnit.STEPS), threads=2)
+            chunks.append(slow_machine.chunks)
+            assert torch.get_num_threads() == 2
+    assert chunks[0] == chunks[1] > 10
+
+
+def test_where_steps_become_slow_one_thread_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_machine = SlowMachine(monkeypatch, partial(becomes_slow, "step", 10.0))
+    slow_machine.train(Budget(60), threads=2)
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(("slow_seconds", "noticed"), [(0.3, False), (1.0, False), (1.5, True)])
+def test_a_short_slowdown_is_not_noticed(slow_seconds: float, noticed: bool) -> None:
+    slowdown = Slowdown(most_seconds=1.2)
+    steps = [0.01] * 20 + [0.1] * round(10 * slow_seconds) + [0.01] * 20
+    assert any(slowdown.noticed(seconds, 100) for seconds in steps) == noticed
+
+
+def test_steps_over_more_symbols_are_not_slower() -> None:
+    slowdown = Slowdown(most_seconds=0.1)
+    assert not any(slowdown.noticed(0.001 * symbols, symbols) for symbols in (10, 500, 600, 700))
+
+
+def constant_model(odds: float) -> Model:
+    """A model that always expects 1 rather than 0, with these log-odds."""
+    network = build_network(NETWORK, 2)
+    weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
+    weights["head.bias"][1] = odds
+    return Model(network, weights, torch.device("cpu"))
+
+
+def test_a_cut_evaluation_compares_with_the_best_weights_on_the_same_part() -> None:
+    """The whole is worth what the part and the best weights tell; and no part makes worse weights the best."""
+    text = np.concatenate([np.ones(2000, np.int64), np.zeros(1000, np.int64), np.ones(3000, np.int64)])
+    ticks = count()
+    validation = Validation(text, None, Budget(400), lambda: next(ticks), None)
+    best, worse, better = constant_model(1.0), constant_model(0.5), constant_model(1.2)
+    best_nats = validation.nats(best)
+    assert best_nats is not None
+    validation.keep_as_best()
+    chunks = validation.chunks
+    for seconds in (2, 3, 1000):
+        for model, above in ((best, 0), (worse, 1), (better, -1)):
+            nats = validation.nats(model, seconds)
+            assert nats is not None
+            assert np.sign(round(nats - best_nats, 9)) == above, (seconds, above)
+            assert validation.chunks == chunks
+
+
+def test_what_a_cut_evaluation_is_compared_with_outlives_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_machine = SlowMachine(monkeypatch, partial(becomes_slow, "nothing", 0.0))
+    *_, end = slow_machine.train(Budget(20))
+    assert isinstance(end, Finished)
+    last = load_checkpoint(Path(end.checkpoint).with_name(LAST))
+    sums = evaluated_sums(last.extra)
+    assert sums is not None
+    assert len(sums) == last.record.validation_chunks
+    assert sums[-1, 1] / sums[-1, 0] == pytest.approx(end.validation_nats)
+
+
+@pytest.mark.parametrize(
+    "sums", [np.ones(2), np.ones((0, 2)), np.ones((3, 2), np.float32), np.zeros((3, 2)), np.full((3, 2), np.nan)]
+)
+def test_sums_that_make_no_sense_are_not_used(sums: Any) -> None:
+    assert evaluated_sums({"evaluated": sums}) is None
+    assert evaluated_sums({}) is None
+
+
+def test_where_saves_are_slow_there_are_fewer_between_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    saves = []
+    for kind in ("step", "everything"):
+        with monkeypatch.context() as patch:
+            slow_machine = SlowMachine(patch, partial(becomes_slow, kind, 0.0))
+            slow_machine.train(Budget(300, BudgetUnit.STEPS), every=1000)
+            saves.append(slow_machine.saves)
+    assert saves == [10, 4]
