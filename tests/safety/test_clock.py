@@ -20,6 +20,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.network.model import Model
 from lstmgen.training import machine
 from lstmgen.training import run as training_run
+from lstmgen.training.budget import BudgetMeter
 from lstmgen.training.events import Evaluated, Event, Finished
 from lstmgen.training.resumption import evaluated_sums
 from lstmgen.training.run_folder import RunFolder
@@ -29,7 +30,7 @@ from lstmgen.training.validation import Validation
 from tests.conftest import FABLE
 
 TRIALS = machine.Trials
-LOADING, SYMBOL, OPERATION = 2.0, 0.0005, 0.1  # seconds: to load, to write a symbol, and to do anything else
+LOADING, SYMBOL, OPERATION = 2.0, 0.002, 0.1  # seconds: to load, to write a symbol, and to do anything else
 SLOWER = 20.0
 NETWORK = ModelConfig(hidden_size=4, num_layers=1, embedding_size=3)
 TRAINING = TrainingConfig(batch_size=2, chunk_length=8, precision=Precision.AUTO)
@@ -109,7 +110,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 def test_a_time_budget_is_kept_whatever_becomes_slow(
     kind: str, trials: Callable[[int, int], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for seed in range(trials(30, 100)):
+    for seed in range(trials(2, 100)):
         draw = random.Random(seed)
         budget = draw.choice([20, 40, 60])
         begins = 0.0 if kind == "trials" else draw.uniform(0, budget)
@@ -130,6 +131,15 @@ def test_a_time_budget_is_kept_whatever_becomes_slow(
 def becomes_slow(slow: str, begins: float, kind: str, now: float) -> bool:
     """Whether an operation of a kind is slow, where one kind or everything becomes slow at some second."""
     return slow in (kind, "everything") and now >= begins
+
+
+@pytest.mark.parametrize(("step_seconds", "fits"), [(0.1, True), (5.0, False)])
+def test_a_step_that_does_not_fit_into_the_rest_is_not_made(step_seconds: float, fits: bool) -> None:
+    now = 0.0
+    meter = BudgetMeter(Budget(60), None, seconds_before=0, progress_before=0, started=0.0, clock=lambda: now)
+    meter.step_seconds = step_seconds
+    now = 56.0
+    assert (meter.progress(step=1, epochs=0) < 1) == fits
 
 
 def test_on_a_slow_machine_there_are_fewer_trials(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,4 +234,4 @@ def test_where_saves_are_slow_there_are_fewer_between_evaluations(monkeypatch: p
             slow_machine = SlowMachine(patch, partial(becomes_slow, kind, 0.0))
             slow_machine.train(Budget(300, BudgetUnit.STEPS), every=1000)
             saves.append(slow_machine.saves)
-    assert saves == [10, 3]
+    assert saves == [10, 4]
