@@ -7,8 +7,9 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,12 +49,17 @@ def _write(path: Path, content: bytes) -> None:
     """Write a file and flush it to the disk."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        left = memoryview(content)
-        while left:  # the system may write less than it was given
-            left = left[os.write(file, left) :]
+        write_all(partial(os.write, file), content)
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def write_all(write: Callable[[memoryview], int], content: bytes) -> None:
+    """Write all of a content with a function that may write less than it is given, and returns how many bytes."""
+    left = memoryview(content)
+    while left:
+        left = left[write(left) :]
 
 
 def _flush_folder(folder: Path) -> None:

@@ -25,7 +25,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from lstmgen.text.id_store import write_all
+from lstmgen.files import write_all
 from lstmgen.text.scratch import cache_folder, file_in_cache, map_file
 from lstmgen.text.sources import Progress, Source
 from lstmgen.text.vocabulary import Ids
@@ -115,7 +115,7 @@ class CacheEntry:
                 return
             with self.open_file() as part:
                 for start in range(0, len(text.ids), _BLOCK):
-                    write_all(part, text.ids[start : start + _BLOCK].tobytes())
+                    write_all(part.write, text.ids[start : start + _BLOCK].tobytes())
                 self._finish(text, part)
 
     def _finish(self, text: KeptText, part: BinaryIO) -> None:
@@ -123,9 +123,9 @@ class CacheEntry:
         facts = {"dtype": text.ids.dtype.name, "characters": text.characters, "sha256": text.sha256}
         encoded = json.dumps(facts).encode()
         part.seek(text.ids.nbytes)
-        write_all(part, encoded + len(encoded).to_bytes(_NUMBER, "big"))
+        write_all(part.write, encoded + len(encoded).to_bytes(_NUMBER, "big"))
         size = part.tell()
-        write_all(part, _checksum(part, size).to_bytes(_NUMBER, "big"))
+        write_all(part.write, _checksum(part, size).to_bytes(_NUMBER, "big"))
         self._path().unlink(missing_ok=True)  # a damaged one
         os.link(part.name, self._path())
         _remove_unused(cache_folder())

@@ -21,11 +21,9 @@ from lstmgen.errors import TextError, UnknownCharacterError
 from lstmgen.text.cache import CacheEntry, KeptText
 from lstmgen.text.encoder import Encoder
 from lstmgen.text.id_store import IdStore, TooLongError
-from lstmgen.text.lines import split_lines
+from lstmgen.text.lines import end_of_last_line, split_lines
 from lstmgen.text.sources import Progress, Source, display_name, find_sources
 from lstmgen.text.vocabulary import NEWLINE, Ids, Vocabulary, describe_character, has_other_symbols
-
-_BLOCK_SYMBOLS = 1 << 20
 
 
 class SplitText(NamedTuple):
@@ -63,20 +61,11 @@ class Corpus:
         else:
             boundary = int(round(len(self.ids) * (1 - config.validation), 6))  # 1 - 0.9 is not quite 0.1
             if config.lines and boundary < len(self.ids):
-                boundary = self._end_of_last_line(boundary)
+                boundary = end_of_last_line(self.ids[:boundary], newline)
             training, held_out = self.ids[:boundary], self.ids[boundary:]
         if min(len(training), len(held_out)) < 2:
             training, held_out = self.ids, self.ids[:0]
         return SplitText(training, held_out)
-
-    def _end_of_last_line(self, end: int) -> int:
-        """The end of the last line that is complete before `end`; 0: there is none."""
-        for stop in range(end, 0, -_BLOCK_SYMBOLS):
-            start = max(0, stop - _BLOCK_SYMBOLS)
-            ends = np.flatnonzero(self.ids[start:stop] == self.vocabulary.newline)
-            if len(ends):
-                return start + int(ends[-1]) + 1
-        return 0
 
 
 def read_corpus(

@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmgen.errors import TextError
-from lstmgen.text.scratch import file_in_cache, file_in_system_folder, map_file, no_room
+from lstmgen.files import write_all
+from lstmgen.text.scratch import IN_MEMORY_BYTES, file_in_cache, file_in_system_folder, map_file, no_room
 from lstmgen.text.vocabulary import Ids, look_up
 
-IN_MEMORY_BYTES = 64 << 20
 _BLOCK_SYMBOLS = 1 << 20
 _ID_TYPES = (np.uint8, np.uint16, np.int32)
 
@@ -82,7 +82,7 @@ class IdStore:
         """Write ids, (symbols,), from position `start` on; where there is no room, all ids move to the next place."""
         try:
             self.file.seek(start * self._type.itemsize)
-            write_all(self.file, ids.tobytes())
+            write_all(self.file.write, ids.tobytes())
         except OSError:
             self._places.pop(0)
             self._copy(self._type)
@@ -99,7 +99,7 @@ class IdStore:
                 continue
             try:
                 for start in range(0, self._count, _BLOCK_SYMBOLS):
-                    write_all(file, self._read(start).astype(kind).tobytes())
+                    write_all(file.write, self._read(start).astype(kind).tobytes())
             except OSError:
                 file.close()
                 places.pop(0)
@@ -108,10 +108,3 @@ class IdStore:
             self.file, self._type = file, kind
             return
         raise no_room(self._count * kind.itemsize)
-
-
-def write_all(file: BinaryIO, data: bytes) -> None:
-    """Write to a file without a buffer, which may take less than it is given."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]

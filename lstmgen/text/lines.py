@@ -65,6 +65,16 @@ def longest_line(items: NDArray[np.integer[Any]]) -> int:
     return max((int((block[:, 1] - block[:, 0]).max()) for block in blocks), default=0)
 
 
+def end_of_last_line(ids: Ids, newline: int | None) -> int:
+    """The position after the last line feed of a text, (symbols,); 0: there is none."""
+    for stop in range(len(ids), 0, -BLOCK_SYMBOLS):
+        start = max(0, stop - BLOCK_SYMBOLS)
+        ends = np.flatnonzero(ids[start:stop] == newline)
+        if len(ends):
+            return start + int(ends[-1]) + 1
+    return 0
+
+
 def split_lines(ids: Ids, newline: int, *, fraction: float, seed: int, vocab_size: int) -> tuple[Ids, Ids]:
     """Split off a random fraction of the lines that are not empty; both parts keep the order of the text.
 

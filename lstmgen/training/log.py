@@ -31,24 +31,23 @@ class Log:
         A run that was killed has logged steps after its last save. It takes these steps again, and logs them again.
         """
         self.path = path
-        self._lines = _lines_until(path, step)
+        self._content = bytearray(_lines_until(path, step))
         self._written = -1  # bytes that are known to be in the file; -1: not even that it is ours
 
     def append(self, event: Event) -> None:
         """Add an event, if it is one that the log keeps. It is not written yet."""
         if is_logged(event):
-            self._lines.append(json.dumps(to_mapping(event)).encode() + b"\n")
+            self._content += json.dumps(to_mapping(event)).encode() + b"\n"
 
     def write(self) -> None:
         """Write what is not in the file yet; all of it, if the file is not as it was left."""
-        content = b"".join(self._lines)
         with suppress(OSError):
             if _size(self.path) == self._written:
                 with self.path.open("ab") as file:
-                    file.write(content[self._written :])
+                    file.write(self._content[self._written :])
             else:
-                replace_file(self.path, content)
-            self._written = len(content)
+                replace_file(self.path, bytes(self._content))
+            self._written = len(self._content)
 
 
 def _size(path: Path) -> int | None:
@@ -58,13 +57,13 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _lines_until(path: Path, step: int) -> list[bytes]:
+def _lines_until(path: Path, step: int) -> bytes:
     """The complete lines of a log, without the events after this step."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except OSError:
-        return []
-    return [line for line in lines if line.endswith(b"\n") and (_step(line) or 0) <= step]
+        return b""
+    return b"".join(line for line in lines if line.endswith(b"\n") and (_step(line) or 0) <= step)
 
 
 def _step(line: bytes) -> float | None:

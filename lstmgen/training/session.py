@@ -12,14 +12,14 @@ Knows: when to evaluate, to save and to end. Does not know: terminals; it yields
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
 import torch
 
-from lstmgen.checkpoint import BEST, LAST, Checkpoint, problem_with
+from lstmgen.checkpoint import BEST, LAST, Checkpoint, FloatArray, problem_with
 from lstmgen.errors import CheckpointError, TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.model import Model
@@ -174,7 +174,7 @@ class Session:
                 before = self._position.progress
                 yield self._step(chunk)
                 ended = self._position.progress >= 1
-                if self._carried.bad_steps >= CERTAIN or (ended and not self._savable()):
+                if self._carried.bad_steps >= CERTAIN or (ended and not self._savable(self._model.weights())):
                     yield self._roll_back()
                     if self._folder.saved_step is not None:  # so that a resumed run has the lower learning rate
                         yield from self._save()
@@ -210,10 +210,10 @@ class Session:
         """Whether the loss may be diverging."""
         return self._carried.bad_steps >= SUSPECTED
 
-    def _savable(self, validation_nats: float | None = None) -> bool:
+    def _savable(self, weights: Mapping[str, FloatArray], validation_nats: float | None = None) -> bool:
         """Whether this state is a good one: its weights and losses are finite, and the loss is not diverging."""
         evaluated = validation_nats is None or validation_nats < math.inf
-        return evaluated and not self._suspicious and not problem_with(self._model.weights(), self._model.network)
+        return evaluated and not self._suspicious and not problem_with(weights, self._model.network)
 
     def _finished(self, interrupted: bool) -> Finished:
         return Finished(
@@ -314,10 +314,11 @@ class Session:
 
     def _evaluate(self) -> Generator[Event, None, Evaluated]:
         """Score the held-out text, keep the weights if they are the best, and save. Training is not affected."""
-        started, position = self._clock(), self._position
-        is_sound = problem_with(self._model.weights(), self._model.network) is None
+        started, position, weights = self._clock(), self._position, self._model.weights()
+        is_sound = problem_with(weights, self._model.network) is None
         nats = self._validation.nats(self._model, self._meter.seconds_left()) if is_sound else math.nan
-        best = self._savable(nats) and (nats is None or position.best_nats is None or nats < position.best_nats)
+        lowest = math.inf if position.best_nats is None else position.best_nats
+        best = is_sound and not self._suspicious and (nats is None or nats < lowest)
         if best:
             self._validation.keep_as_best()
             self._position = replace(position, best_nats=nats, best_step=position.step, best_progress=position.progress)
@@ -328,7 +329,7 @@ class Session:
             training_nats=self._carried.training_nats,
             validation_nats=nats,
             best=best,
-            preview=self._preview() if is_sound else "",
+            preview=self._preview(weights) if is_sound else "",
             seconds=self._meter.seconds(),
         )
         yield evaluated  # before the save: after a crash, the log has every event up to the last save
@@ -359,13 +360,13 @@ class Session:
             end_epoch=end,
         )
 
-    def _preview(self) -> str:
+    def _preview(self, weights: dict[str, FloatArray]) -> str:
         """A short text that the network writes now. It is shorter where there is no time."""
         most_seconds = self._meter.seconds_left()
         if self._meter.timed:
             most_seconds = min(most_seconds, _PREVIEW_FRACTION * self._config.budget.amount)
         end = self._clock() + most_seconds
-        model = LanguageModel(replace(self._checkpoint, weights=self._model.weights()))
+        model = LanguageModel(replace(self._checkpoint, weights=weights))
         pieces = model.stream(self._config.preview, length=_PREVIEW_LENGTH, seed=self._position.step)
         return "".join(takewhile(lambda _: self._clock() <= end, pieces))
 
@@ -379,8 +380,8 @@ class Session:
 
         If saving fails, training goes on. Events tell when saving begins to fail, and when it works again.
         """
-        begun = self._clock()
-        if not self._savable(validation_nats):
+        begun, weights = self._clock(), self._model.weights()
+        if not self._savable(weights, validation_nats):
             return
         record = replace(
             self._checkpoint.record,
@@ -392,7 +393,7 @@ class Session:
             versions=versions(),
         )
         extra = resumption_arrays(self._trainer, self._carried, self._validation.best)
-        checkpoint = replace(self._checkpoint, weights=self._model.weights(), record=record, extra=extra)
+        checkpoint = replace(self._checkpoint, weights=weights, record=record, extra=extra)
         error_before, self._save_error = self._save_error, None
         try:
             self._folder.save(checkpoint, best=best or self._position.best_nats is None)
