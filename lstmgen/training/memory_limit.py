@@ -16,9 +16,11 @@ def require_memory(network: Network, config: TrainingConfig) -> None:
     """Raise ConfigError if training this network needs more memory than this machine has; call it before any is taken.
 
     What is counted is the least that a step keeps: four numbers for each parameter, and for each symbol of a chunk the
-    outputs of all layers and the logits.
+    embedding, the outputs of all layers, attention's weights and the logits.
     """
-    per_symbol = len(network.cells) * network.hidden_size + network.vocab_size
+    window = network.attention.window if network.attention else 0
+    outputs = len(network.cells) * network.hidden_size
+    per_symbol = network.embedding_size + outputs + window + network.vocab_size
     activations = 4 * config.batch_size * config.chunk_length * per_symbol
     needed = _BYTES_PER_PARAMETER * network.parameter_count() + activations
     if (memory := _machine_memory()) is not None and needed > memory:

@@ -58,7 +58,7 @@ _SAVE_FRACTION = 0.01  # of the time: saving between evaluations takes no more t
 _PREVIEW_LENGTH = 200
 _PREVIEW_FRACTION = 0.02  # of a time budget: a preview that takes longer is cut
 _SLOW_FRACTION = 0.02  # of a time budget: where steps are slow for longer than this, one thread computes
-_SMOOTHING = 0.5  # of the time of a step
+_SMOOTHING = 0.5  # how much of the time of a slow step is expected of the next one
 _MOST_ROLLBACKS = 8
 _LOWER = 0.25  # the learning rate after a rollback, as a fraction of the one before
 _PATIENCE = 0.15  # the fraction of the budget for which the validation loss may rise
@@ -168,7 +168,7 @@ class Session:
 
     def _events(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         yield self._planned
-        interrupted = False
+        interrupted, evaluated = False, None
         while self._position.progress < 1 and not interrupted:
             for chunk in self._text.chunks(self._position.epoch, self._position.chunk):
                 before = self._position.progress
@@ -185,6 +185,9 @@ class Session:
                     evaluated = yield from self._evaluate()
                     if overfitting := self._end_early(evaluated):
                         yield overfitting
+                    self._update_progress()  # there may be no time for another step
+                    if self._position.progress >= 1:
+                        break
                 elif self._save_due():
                     yield from self._save()
                 interrupted = should_stop()
@@ -197,8 +200,10 @@ class Session:
             if self._suspicious:  # the resumed run finds out whether the loss diverges
                 self._go_back()
             yield from self._save()
-        else:
+        elif evaluated is None or evaluated.step != self._position.step:
             yield from self._evaluate()
+        else:
+            yield from self._save(validation_nats=evaluated.validation_nats)
         if self._save_error:
             folder = self._folder.rescue()
             outcome = "what was learned since the last save is lost" if folder is None else f"the run is in {folder}"
@@ -239,11 +244,10 @@ class Session:
         good = self._is_good(nats, self._carried.lowest_nats)
         self._carried = self._carried.after(state, nats, good)
         seconds = self._clock() - begun
-        self._meter.step_seconds += _SMOOTHING * (seconds - self._meter.step_seconds)
+        self._meter.step_seconds = max(seconds, _SMOOTHING * self._meter.step_seconds)  # it may have become slow
         if self._slowdown.noticed(seconds, chunk.inputs.size) and self._meter.timed:
             torch.set_num_threads(1)  # other budgets promise the same bits on each run
-        progress = max(position.progress, self._meter.progress(self._position.step, self._epochs()))
-        self._position = replace(self._position, progress=progress)
+        self._update_progress()
         return Stepped(
             step=self._position.step,
             epoch=self._epochs(),
@@ -253,6 +257,10 @@ class Session:
             characters_per_second=self._speed(),
             seconds=self._meter.seconds(),
         )
+
+    def _update_progress(self) -> None:
+        progress = self._meter.progress(self._position.step, self._epochs())
+        self._position = replace(self._position, progress=max(progress, self._position.progress))
 
     def _roll_back(self) -> RolledBack:
         """Go back to what was saved last, or to the start of the session, with a lower learning rate.
