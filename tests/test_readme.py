@@ -36,7 +36,7 @@ COMMANDS = [line for line in LINES if line.startswith("lstmgen ")]
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the texts and runs that the README names."""
     monkeypatch.chdir(tmp_path)
-    for name in ("poems.txt", "names.txt", "more.md"):
+    for name in ("poems.txt", "names.txt", "letters.txt", "more.md"):
         Path(name).write_text(VERSES, encoding="utf-8")
     Path("poems-zh.txt").write_text(2 * MANY_CHARACTERS, encoding="utf-8")
     untrained_run("names", CHARACTERS, lines=True)

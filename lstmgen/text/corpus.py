@@ -96,6 +96,8 @@ def read_corpus(
     vocabulary: Vocabulary | None = None,
     on_unknown: OnUnknown = OnUnknown.ERROR,
     max_symbols: int | None = None,
+    *,
+    extended: Vocabulary | None = None,
 ) -> Corpus:
     """Read a text into ids.
 
@@ -104,6 +106,7 @@ def read_corpus(
         vocabulary: the symbols to use; None: those of the text, in the order of their code points.
         on_unknown: what to do with a character that a given vocabulary does not have.
         max_symbols: the maximum length of the text in symbols; None: no maximum.
+        extended: without a given vocabulary, the symbols of this one are added to those of the text.
 
     Raises:
         TextError: a source cannot be found, read or decoded; or the text has nothing to learn from or is too long.
@@ -122,7 +125,7 @@ def read_corpus(
                     store.append(np.frombuffer(block, np.uint8), size=len(known))
             ids = store.finish()
         else:
-            encoder = _Encoder(vocabulary, on_unknown)
+            encoder = _Encoder(vocabulary, on_unknown, extended)
             for text in _decoded(found.sources, config.encoding, any_vocabulary=vocabulary is None):
                 digest.update(text.encode("utf-8", "surrogatepass"))
                 store.append(encoder.encode(text), size=encoder.size)
@@ -267,15 +270,17 @@ def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError, offse
 class _Encoder:
     """Turns text into ids; without a given vocabulary, each new character gets the next id."""
 
-    def __init__(self, vocabulary: Vocabulary | None, on_unknown: OnUnknown) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary | None, on_unknown: OnUnknown, extended: Vocabulary | None = None
+    ) -> None:
         self._given = vocabulary
         self._on_unknown = on_unknown
         self._id_of = np.full(CODE_POINTS, -1, np.int32)
         self._codes: list[int] = []
         self._position = 0
         self._skipped = 0
-        if vocabulary:
-            self._codes = [ord(character) for character in vocabulary.characters]
+        if first := vocabulary or extended:
+            self._codes = [ord(character) for character in first.characters]
             self._id_of[self._codes] = np.arange(len(self._codes), dtype=np.int32)
 
     @property

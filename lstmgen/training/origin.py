@@ -1,0 +1,82 @@
+"""The trained network that a run starts from, when it is fine-tuned on another text.
+
+The vocabulary grows by the symbols of the text, and old symbols keep their weights. The optimizer starts anew.
+
+Knows: checkpoints, and how a network grows. Does not know: how the text is read, or how training works.
+"""
+
+from collections.abc import Set
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lstmgen.checkpoint import Checkpoint, FloatArray, checkpoint_name, find_checkpoint, load_checkpoint
+from lstmgen.config import TextConfig
+from lstmgen.errors import ConfigError
+from lstmgen.network.growth import grow
+from lstmgen.record import HELD_OUT
+from lstmgen.text.corpus import Corpus
+from lstmgen.text.vocabulary import Vocabulary, code_points
+
+_FINGERPRINT_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A checkpoint, and the name under which a run remembers it."""
+
+    checkpoint: Checkpoint
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.checkpoint.fingerprint()[:_FINGERPRINT_DIGITS]})"
+
+    def fit_text(self, text: TextConfig, planned: Set[str]) -> TextConfig:
+        """A text that is read in the same kind of symbols, if `vocabulary` is among the fields that are planned.
+
+        Raises ConfigError if it is not, and the text is to be read in other symbols.
+        """
+        kind = self.checkpoint.vocabulary.kind
+        if "vocabulary" in planned:
+            return replace(text, vocabulary=kind)
+        if text.vocabulary is not kind:
+            raise ConfigError("vocabulary", text.vocabulary, f"{self.name} is a model of {kind}; leave it out")
+        return text
+
+    def weights(self, vocabulary: Vocabulary, seed: int) -> dict[str, FloatArray]:
+        """Its parameters, for a vocabulary that contains its own."""
+        before = self.checkpoint.vocabulary
+        ids = np.arange(len(before))
+        if before.characters:
+            ids = np.searchsorted(code_points(vocabulary.characters), code_points(before.characters))
+        return grow(self.checkpoint.weights, ids, len(vocabulary), np.random.default_rng(seed))
+
+    def adapted_to(self) -> tuple[str, ...]:
+        """The texts that it learned from while it was evaluated, by names that another run can use."""
+        record = self.checkpoint.record
+        return tuple(record.text.held_out_name if name == HELD_OUT else name for name in record.adapted_to)
+
+    def notes(self, text: TextConfig, corpus: Corpus) -> list[str]:
+        """What the user should know about this checkpoint and the text."""
+        before, record = self.checkpoint.vocabulary, self.checkpoint.record
+        notes = []
+        if added := len(corpus.vocabulary) - len(before):
+            symbols = before.unit + ("" if added == 1 else "s")
+            notes.append(f"the text has {added:,} {symbols} that {self.name} does not know; the vocabulary grows")
+        if record.text.lines and not text.lines:
+            notes.append(f"{self.name} writes single lines; if each line of this text is an item too, give `lines`")
+        same_text = corpus.sha256 == record.text_sha256
+        if same_text and _held_out(text) != _held_out(record.text):
+            notes.append(f"{self.name} has learned from a part of what is held out now: the loss there says little")
+        return notes
+
+
+def find_origin(reference: str) -> Origin:
+    """The checkpoint that a user names; raises CheckpointError if there is none."""
+    path = find_checkpoint(reference)
+    return Origin(load_checkpoint(path), checkpoint_name(path))
+
+
+def _held_out(text: TextConfig) -> tuple[float, bool, int | None]:
+    """What decides which part of a text is held out."""
+    return text.validation, text.lines, text.held_out_seed
