@@ -22,6 +22,7 @@ LAYERS = [
     {"generation"},
     {"evaluation"},
     {"language_model"},
+    {"export"},
     {"inspection"},
     {"draft"},
     {"training"},
