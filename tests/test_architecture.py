@@ -38,6 +38,8 @@ TORCH = (
     "generation/torch_engine.py",
     "network/kernels/",
     "evaluation/dynamic.py",
+    "export/onnx_models.py",
+    "export/torch_weights.py",
     "training/",
     "comparison/recall.py",
     "benchmark.py",
