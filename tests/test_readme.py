@@ -105,7 +105,7 @@ def test_python_docs_can_be_saved_as_a_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_every_option_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    commands = ("train", "sample", "eval", "score", "inspect", "compare", "bench", "runs", "info")
+    commands = ("train", "sample", "eval", "score", "inspect", "compare", "export", "bench", "runs", "info")
     known = set(options("".join(done(command, "--help").text for command in commands)))
     assert set(options(README)) - known == set()
 

@@ -20,6 +20,7 @@ let painted = 0; // how many pieces have their colour
 let left = 0; // how many characters the model still writes, or lines
 let beginning = []; // what each line begins with, for a model of lines
 let chosen = null; // the piece whose alternatives are shown
+let cursor = 0; // the position in the text for which it was chosen
 let running = false; // whether `frame` will be called
 let editing = false; // whether the last change was the reader's typing
 let edited = 0; // when it was, in milliseconds
@@ -214,6 +215,7 @@ function placeOfClick(event) {
 
 /** Show the alternatives of a piece; null: of none. */
 function choose(index) {
+  cursor = element("text").selectionStart;
   spans[chosen]?.classList.remove("chosen");
   chosen = index === null || index > writing.read ? null : index;
   spans[chosen]?.classList.add("chosen");
@@ -292,7 +294,8 @@ element("text").addEventListener("click", (event) => {
   if (!running) choose(placeOfClick(event));
 });
 document.addEventListener("selectionchange", () => {
-  if (document.activeElement === element("text") && !running) choose(placeOfCursor());
+  const moved = element("text").selectionStart !== cursor; // a click has chosen already, and more exactly
+  if (moved && document.activeElement === element("text") && !running) choose(placeOfCursor());
 });
 
 function toggle() {
@@ -361,7 +364,6 @@ for (const [value, name] of Object.entries({ ...lengths, Infinity: "until stoppe
 for (let level = 0; level <= MOST_BITS; level++) {
   element("legend").append(create("span", `s${level}`, level === MOST_BITS ? `${level}+` : level));
 }
-element("legend").append(" bits of surprise");
 for (const named of document.querySelectorAll(".unit")) named.textContent = unit;
 element("name").textContent = data.name;
 element("about").textContent = data.about;
