@@ -1,5 +1,6 @@
 """`lstmgen train --from`: a trained network learns another text, as a run of its own, with a larger vocabulary."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from lstmgen.network.growth import grow
 from lstmgen.record import HELD_OUT, TrainingRecord
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import Vocabulary
+from lstmgen.training.divergence import frequency_nats
 from lstmgen.training.origin import Origin, find_origin
 from lstmgen.training.plan import MODEL_FIELDS, PLANNED, make_plan
 from lstmgen.training.run import Preparation, prepare
@@ -84,6 +86,20 @@ def test_new_symbols_begin_as_unlikely_ones() -> None:
     assert origin.checkpoint.vocabulary.encode("The fox").tolist() != vocabulary(prepared).encode("The fox").tolist()
     old, new = (nats_of(checkpoint, "The fox leapt") for checkpoint in (origin.checkpoint, prepared.checkpoint))
     assert old <= new < old + 0.3
+
+
+def test_a_text_in_another_script_begins_with_the_loss_of_its_frequencies() -> None:
+    foreign = "Лиса увидела гроздь винограда. Лиса прыгнула; виноград висел высоко.\n" * 20
+    Path("foreign.txt").write_text(foreign, encoding="utf-8")
+    prepared = fine_tuning("foreign.txt")
+    ids = prepared.text.training
+    frequencies = frequency_nats(ids, len(vocabulary(prepared)))
+    assert nats_of(prepared.checkpoint, foreign[:1000]) < frequencies + 1
+    done("train", "--from", "fable", "foreign.txt", "--steps", 60, "--every", 20, "--run", "foreign", *QUICK)
+    events = [json.loads(line) for line in Path("checkpoints/foreign/log.jsonl").read_text().splitlines()]
+    assert "rolled_back" not in [event["event"] for event in events]
+    losses = [event["validation_nats"] for event in events if event["event"] == "evaluation"]
+    assert losses == sorted(losses, reverse=True)
 
 
 def nats_of(checkpoint: Checkpoint, text: str) -> float:

@@ -75,7 +75,7 @@ def test_every_command_runs(line: str) -> None:
     if "--load-state" in arguments:
         done("sample", "-p", "The sea", "-n", "0", "--save-state", "sea.state", "--seed", "1")
     ran = done(command, *arguments, stdin=stdin)
-    assert ran.out or "readme" in ran.err or Path("poems.html").exists()
+    assert ran.out or "readme" in ran.err or any(Path(f"poems.{kind}").exists() for kind in ("html", "onnx", "pt"))
 
 
 def test_every_line_of_commands_is_tested() -> None:
@@ -132,9 +132,31 @@ def headings(text: str) -> set[str]:
 
 @pytest.mark.usefixtures("workplace")
 def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = blocks("python")
+    (example,) = (block for block in blocks("python") if "import lstmgen" in block)
     exec(compile(example, "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("The sea")
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_program_on_torch_alone_gives_the_same_number(capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = (block for block in blocks("python") if "import torch" in block)
+    assert "lstmgen" not in program
+    done("export", "poems-lstm", "--torch", "poems.pt")
+    exec(compile(program, "README.md", "exec"), {})
+    nats, *words = capsys.readouterr().out.split()
+    assert " ".join(words) == "nats per character"
+    expected = lstmgen.load("poems-lstm").score("The sea is calm.").nats_per_character
+    assert float(nats) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_program_on_onnx_alone_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = (block for block in blocks("python") if "import onnxruntime" in block)
+    done("export", "poems-lstm", "--onnx", "poems.onnx")
+    exec(compile(program, "README.md", "exec"), {})
+    written = capsys.readouterr().out.removesuffix("\n")
+    assert written.startswith("The sea") and len(written) == 200
+    assert set(written) <= set(CHARACTERS)
 
 
 def test_it_opens_with_the_two_commands() -> None:

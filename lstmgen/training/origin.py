@@ -13,12 +13,15 @@ import numpy as np
 from lstmgen.checkpoint import Checkpoint, FloatArray, checkpoint_name, find_checkpoint, load_checkpoint
 from lstmgen.config import TextConfig
 from lstmgen.errors import ConfigError
+from lstmgen.generation.engine import NumpyEngine
+from lstmgen.network.architecture import build_network
 from lstmgen.network.growth import grow
 from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import Corpus
-from lstmgen.text.vocabulary import Vocabulary, code_points
+from lstmgen.text.vocabulary import Ids, Vocabulary, code_points, symbol_counts
 
 _FINGERPRINT_DIGITS = 12
+_CALIBRATION_SYMBOLS = 2048  # of the text, from which the bias of new symbols is chosen
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,25 @@ class Origin:
             raise ConfigError("vocabulary", text.vocabulary, f"{self.name} is a model of {kind}; leave it out")
         return text
 
-    def weights(self, vocabulary: Vocabulary, seed: int) -> dict[str, FloatArray]:
-        """Its parameters, for a vocabulary that contains its own."""
+    def weights(self, vocabulary: Vocabulary, text: Ids, seed: int) -> dict[str, FloatArray]:
+        """Its parameters, for a larger vocabulary and the text to learn from, (symbols,).
+
+        Each new symbol begins with about the probability that is its frequency in the text. Without that, a text with
+        many new symbols would begin with a very large loss.
+        """
         before = self.checkpoint.vocabulary
-        ids = np.arange(len(before))
+        old = np.arange(len(before))
         if before.characters:
-            ids = np.searchsorted(code_points(vocabulary.characters), code_points(before.characters))
-        return grow(self.checkpoint.weights, ids, len(vocabulary), np.random.default_rng(seed))
+            old = np.searchsorted(code_points(vocabulary.characters), code_points(before.characters))
+        weights = grow(self.checkpoint.weights, old, len(vocabulary), np.random.default_rng(seed))
+        new = np.setdiff1d(np.arange(len(vocabulary)), old)
+        if len(new):
+            engine = NumpyEngine(build_network(self.checkpoint.model, len(vocabulary)), weights)
+            (logits,), _ = engine.read(text[None, :_CALIBRATION_SYMBOLS], engine.initial_state(1))
+            frequencies = np.maximum(1, symbol_counts(text, len(vocabulary))[new]) / len(text)
+            certain = np.logaddexp.reduce(logits[:, old], axis=1, keepdims=True)  # the logit of probability 1
+            weights["head.bias"][new] += (certain - logits[:, new]).mean(axis=0) + np.log(frequencies)
+        return weights
 
     def adapted_to(self) -> tuple[str, ...]:
         """The texts that it learned from while it was evaluated, by names that another run can use."""

@@ -155,7 +155,7 @@ def prepare(
         notes.append("this processor is slow in bfloat16; leave out `precision` to train faster")
     model, training = plan.model, plan.training
     if origin:
-        weights = origin.weights(corpus.vocabulary, training.seed)
+        weights = origin.weights(corpus.vocabulary, ids, training.seed)
     else:
         weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
     record = TrainingRecord(
