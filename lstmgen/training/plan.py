@@ -207,14 +207,13 @@ def make_plan(
     if "learning_rate" in planned and model.hidden_size > _LARGE:
         training = replace(training, learning_rate=round(training.learning_rate * _LARGE / model.hidden_size, 5))
         reasons.append(f"learning rate {training.learning_rate:g}: large networks need smaller steps")
-    if trained:
-        training = replace(training, warm_up=_TRAINED_WARM_UP)
-        if "learning_rate" in planned:
-            training = replace(training, learning_rate=round(training.learning_rate * _TRAINED_RATE, 5))
-            reasons.append(
-                f"learning rate {training.learning_rate:g}, {_TRAINED_RATE:g} of that of a new network: "
-                "the network is trained, and large steps would undo that"
-            )
+    if "learning_rate" in planned and trained:
+        rate = round(training.learning_rate * _TRAINED_RATE, 5)
+        training = replace(training, learning_rate=rate, warm_up=_TRAINED_WARM_UP)
+        reasons.append(
+            f"learning rate {training.learning_rate:g}, {_TRAINED_RATE:g} times that of a new network: "
+            "the network is trained, and large steps would undo that"
+        )
     in_time = budget.unit is not BudgetUnit.STEPS  # shorter steps are not more steps where steps are counted
     few = epochs * symbols / batch < _FEW_UPDATES
     if "chunk_length" in planned and in_time and few and training.chunk_length > _SHORT_CHUNK:
