@@ -92,6 +92,8 @@ def test_a_text_in_another_script_begins_with_the_loss_of_its_frequencies() -> N
     foreign = "Лиса увидела гроздь винограда. Лиса прыгнула; виноград висел высоко.\n" * 20
     Path("foreign.txt").write_text(foreign, encoding="utf-8")
     prepared = fine_tuning("foreign.txt")
+    assert any("a new network may learn it better" in note for note in prepared.planned.notes)
+    assert not any("a new network" in note for note in fine_tuning("other.txt").planned.notes)
     ids = prepared.text.training
     frequencies = frequency_nats(ids, len(vocabulary(prepared)))
     assert nats_of(prepared.checkpoint, foreign[:1000]) < frequencies + 1
@@ -148,7 +150,7 @@ def test_a_fine_tuned_run_is_a_new_run_that_says_where_it_came_from(folder: Path
     assert Path(plan["run"]) == Path("checkpoints", "other-lstm")
     assert plan["started_from"] == f"fable ({fingerprint[:12]})"
     assert (plan["model"]["hidden_size"], plan["vocab_size"]) == (24, len(set(FABLE + OTHER)))
-    assert any("characters that fable does not know" in note for note in plan["notes"])
+    assert any("characters are new to fable" in note for note in plan["notes"])
     assert load("other-lstm").record.started_from == plan["started_from"]
     assert f"started from     fable ({fingerprint[:12]})\n" in done("info", "other-lstm").text
     assert done("info", "other-lstm", "--json").json_lines[0]["record"]["started_from"] == plan["started_from"]
@@ -241,7 +243,7 @@ def test_a_model_of_bytes_learns_bytes() -> None:
     untrained_run("octets", None)
     plan, *_ = events_of("--from", "octets", "other.txt", "--steps", 2, "--run", "more")
     assert plan["vocab_size"] == 256
-    assert not any("does not know" in note for note in plan["notes"])
+    assert not any("are new to" in note for note in plan["notes"])
     assert load("more").record.text.vocabulary == "bytes"
     line = problem("train", "--from", "octets", "other.txt", "--vocabulary", "characters", "--steps", 1)
     assert "--vocabulary characters: octets is a model of bytes; leave it out" in line

@@ -45,7 +45,7 @@ cat log.txt | lstmgen train - --vocabulary bytes
 
 lstmgen train --resume poems-lstm
 
-lstmgen train --from poems-lstm letters.txt --time 1m
+lstmgen train --from poems-lstm notes.md --time 1m
 """
 
 _BUDGET, _RUN = "How long to train", "Run"

@@ -21,6 +21,7 @@ from lstmgen.text.corpus import Corpus
 from lstmgen.text.vocabulary import Ids, Vocabulary, code_points, symbol_counts
 
 _FINGERPRINT_DIGITS = 12
+_ANOTHER_SCRIPT = 0.5  # a text with more symbols that are new is probably in another script
 _CALIBRATION_SYMBOLS = 2048  # of the text, from which the bias of new symbols is chosen
 
 
@@ -52,10 +53,7 @@ class Origin:
         Each new symbol begins with about the probability that is its frequency in the text. Without that, a text with
         many new symbols would begin with a very large loss.
         """
-        before = self.checkpoint.vocabulary
-        old = np.arange(len(before))
-        if before.characters:
-            old = np.searchsorted(code_points(vocabulary.characters), code_points(before.characters))
+        old = self._ids_in(vocabulary)
         weights = grow(self.checkpoint.weights, old, len(vocabulary), np.random.default_rng(seed))
         new = np.setdiff1d(np.arange(len(vocabulary)), old)
         if len(new):
@@ -65,6 +63,13 @@ class Origin:
             certain = np.logaddexp.reduce(logits[:, old], axis=1, keepdims=True)  # the logit of probability 1
             weights["head.bias"][new] += (certain - logits[:, new]).mean(axis=0) + np.log(frequencies)
         return weights
+
+    def _ids_in(self, vocabulary: Vocabulary) -> Ids:
+        """The id of each of its symbols in a vocabulary that contains them, (its symbols,)."""
+        before = self.checkpoint.vocabulary
+        if not before.characters:
+            return np.arange(len(before))
+        return np.searchsorted(code_points(vocabulary.characters), code_points(before.characters))
 
     def adapted_to(self) -> tuple[str, ...]:
         """The texts that it learned from while it was evaluated, by names that another run can use."""
@@ -76,8 +81,11 @@ class Origin:
         before, record = self.checkpoint.vocabulary, self.checkpoint.record
         notes = []
         if added := len(corpus.vocabulary) - len(before):
+            known = symbol_counts(corpus.ids, len(corpus.vocabulary))[self._ids_in(corpus.vocabulary)].sum()
+            unknown = 1 - known / len(corpus.ids)
             symbols = before.unit + ("" if added == 1 else "s")
-            notes.append(f"the text has {added:,} {symbols} that {self.name} does not know; the vocabulary grows")
+            advice = "; a new network may learn it better" if unknown > _ANOTHER_SCRIPT else ""
+            notes.append(f"{added:,} {symbols} are new to {self.name}, {unknown:.1%} of the text{advice}")
         if record.text.lines and not text.lines:
             notes.append(f"{self.name} writes single lines; if each line of this text is an item too, give `lines`")
         same_text = corpus.sha256 == record.text_sha256
