@@ -91,6 +91,16 @@ def test_the_command_says_what_it_chose_and_what_it_costs(tmp_path: Path) -> Non
     assert (tmp_path / "quiet.html").read_bytes() == (tmp_path / "page.html").read_bytes()
 
 
+@pytest.mark.usefixtures("folder")
+def test_a_page_does_not_tell_where_the_model_was() -> None:
+    run = untrained_run("noise", "abc\n").parent
+    elsewhere = Path("private").absolute()
+    run.rename(elsewhere)
+    done("export", elsewhere, "--html", "page.html")
+    text = Path("page.html").read_text(encoding="utf-8")
+    assert "<title>private</title>" in text and str(elsewhere) not in text and "nowhere.txt" not in text
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -210,7 +220,7 @@ def pieces(window: Browser) -> list[dict[str, Any]]:
 
 
 def text_of(window: Browser) -> str:
-    shown = "[...document.querySelectorAll('#shown span:not(.end)')].map((e) => e.textContent).join('')"
+    shown = "[...document.querySelectorAll('#shown span')].map((e) => e.textContent).join('')"
     text, same = window.run(f"return [element('text').value, {shown} === element('text').value]")
     assert same
     return str(text)
@@ -508,6 +518,21 @@ def test_hostile_characters_stay_text(opened: Browser) -> None:
     raw = opened.run("return writing.raw")
     assert "\r" in raw and "\u202e" in raw and len(raw) == len(shown)
     assert opened.run("return element('problem').hidden")
+
+
+@IN_A_BROWSER
+def test_who_types_while_the_model_writes_goes_on_at_the_end(opened: Browser) -> None:
+    open_page(opened, untrained_run("lstm", "abcdefghij \n"))
+    choose(opened, length="Infinity")
+    opened.run("element('text').focus(); element('write').click()")
+    while opened.run("return writing.pieces.length < 100"):
+        pass
+    opened.press("b", "a", "d")
+    wait(opened)
+    assert text_of(opened).endswith("bad")
+    assert [each["typed"] for each in pieces(opened)] == [False] * (len(pieces(opened)) - 3) + [True] * 3
+    lines = "[...document.querySelectorAll('#shown > div:not(.end)')].map((e) => e.textContent)"
+    assert opened.run(f"return {lines}") == text_of(opened).splitlines(keepends=True)
 
 
 @IN_A_BROWSER
