@@ -14,7 +14,7 @@ import pytest
 from lstmgen.checkpoint import load_checkpoint
 from lstmgen.evaluation.score import exact_protocol, score
 from lstmgen.export.page import page, page_data
-from lstmgen.export.rounding import Rounding, choose_rounding, rounded, rounded_weights
+from lstmgen.export.rounding import Rounding, choose_rounding, held_out_text, rounded, rounded_weights
 from lstmgen.generation.filters.temperature import apply_temperature
 from lstmgen.generation.filters.truncation import top_p
 from lstmgen.generation.history import History
@@ -71,6 +71,13 @@ def test_float16_is_chosen_where_int8_costs_much_or_nothing_can_be_measured(mode
     choice = choose_rounding(replace(model.checkpoint, weights=weights), model.vocabulary.encode(FABLE))
     assert choice.rounding is Rounding.FLOAT16 and choice.nats is not None
     assert choice.nats[Rounding.FLOAT16] < 1.005 * choice.exact_nats < choice.nats[Rounding.INT8]
+
+
+def test_fewer_symbols_are_scored_by_a_large_network(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = held_out_text(model.checkpoint)
+    monkeypatch.setattr("lstmgen.export.rounding._PRODUCTS", 60 * model.checkpoint.network.parameter_count())
+    monkeypatch.setattr("lstmgen.export.rounding._LEAST_SYMBOLS", 50)
+    assert (held_out_text(model.checkpoint) == every[:60]).all() and len(every) > 60
 
 
 # The command
