@@ -7,7 +7,7 @@ const writing = new Writing(data, network);
 const lines = data.item_end !== null;
 const unit = data.code_points.length ? "character" : "byte";
 
-const FRAME = 24; // milliseconds of computing before the text is shown again
+const FRAME = 32; // milliseconds of computing before the text is shown again
 const LONGEST = 100_000; // characters of a text
 const SHOWN = 8; // alternatives
 const MOST_BITS = 8; // the end of the scale of surprise
@@ -56,6 +56,7 @@ function show(first) {
   for (const span of spans.splice(first)) span.remove();
   while (shownLines.length > 1 && !shownLines.at(-1).hasChildNodes()) shownLines.pop().remove();
   painted = Math.min(painted, first);
+  for (; painted < Math.min(first, writing.read); painted++) paint(painted);
   for (let index = first; index < writing.pieces.length; index++) {
     if (index > 0 && writing.pieces[index - 1].text === "\n") shownLines.push(newLine());
     const span = create("span", "", writing.pieces[index].text);
@@ -63,7 +64,7 @@ function show(first) {
     shownLines.at(-1).append(span);
     paint(index);
   }
-  for (; painted < writing.read; painted++) paint(painted);
+  painted = writing.read;
   if (left === 0 || element("text").value === "") update();
   if (follows) scroller.scrollTop = scroller.scrollHeight;
 }
