@@ -14,7 +14,7 @@ import pytest
 from lstmgen.checkpoint import load_checkpoint
 from lstmgen.evaluation.score import exact_protocol, score
 from lstmgen.export.page import page, page_data
-from lstmgen.export.rounding import Rounding, choose_rounding, rounded, rounded_weights
+from lstmgen.export.rounding import Rounding, choose_rounding, held_out_text, rounded, rounded_weights
 from lstmgen.generation.filters.temperature import apply_temperature
 from lstmgen.generation.filters.truncation import top_p
 from lstmgen.generation.history import History
@@ -73,6 +73,13 @@ def test_float16_is_chosen_where_int8_costs_much_or_nothing_can_be_measured(mode
     assert choice.nats[Rounding.FLOAT16] < 1.005 * choice.exact_nats < choice.nats[Rounding.INT8]
 
 
+def test_fewer_symbols_are_scored_by_a_large_network(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = held_out_text(model.checkpoint)
+    monkeypatch.setattr("lstmgen.export.rounding._PRODUCTS", 60 * model.checkpoint.network.parameter_count())
+    monkeypatch.setattr("lstmgen.export.rounding._LEAST_SYMBOLS", 50)
+    assert (held_out_text(model.checkpoint) == every[:60]).all() and len(every) > 60
+
+
 # The command
 
 
@@ -89,6 +96,16 @@ def test_the_command_says_what_it_chose_and_what_it_costs(tmp_path: Path) -> Non
     assert second.startswith(f"the page is {tmp_path / 'page.html'}, ") and "open it in a browser" in second
     assert done("export", "fable", "--html", tmp_path / "quiet.html", "-q").err == ""
     assert (tmp_path / "quiet.html").read_bytes() == (tmp_path / "page.html").read_bytes()
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_page_does_not_tell_where_the_model_was() -> None:
+    run = untrained_run("noise", "abc\n").parent
+    elsewhere = Path("private").absolute()
+    run.rename(elsewhere)
+    done("export", elsewhere, "--html", "page.html")
+    text = Path("page.html").read_text(encoding="utf-8")
+    assert "<title>private</title>" in text and str(elsewhere) not in text and "nowhere.txt" not in text
 
 
 @pytest.fixture
@@ -210,7 +227,7 @@ def pieces(window: Browser) -> list[dict[str, Any]]:
 
 
 def text_of(window: Browser) -> str:
-    shown = "[...document.querySelectorAll('#shown span:not(.end)')].map((e) => e.textContent).join('')"
+    shown = "[...document.querySelectorAll('#shown span')].map((e) => e.textContent).join('')"
     text, same = window.run(f"return [element('text').value, {shown} === element('text').value]")
     assert same
     return str(text)
@@ -508,6 +525,21 @@ def test_hostile_characters_stay_text(opened: Browser) -> None:
     raw = opened.run("return writing.raw")
     assert "\r" in raw and "\u202e" in raw and len(raw) == len(shown)
     assert opened.run("return element('problem').hidden")
+
+
+@IN_A_BROWSER
+def test_who_types_while_the_model_writes_goes_on_at_the_end(opened: Browser) -> None:
+    open_page(opened, untrained_run("lstm", "abcdefghij \n"))
+    choose(opened, length="Infinity")
+    opened.run("element('text').focus(); element('write').click()")
+    while opened.run("return writing.pieces.length < 100"):
+        pass
+    opened.press("b", "a", "d")
+    wait(opened)
+    assert text_of(opened).endswith("bad")
+    assert [each["typed"] for each in pieces(opened)] == [False] * (len(pieces(opened)) - 3) + [True] * 3
+    lines = "[...document.querySelectorAll('#shown > div:not(.end)')].map((e) => e.textContent)"
+    assert opened.run(f"return {lines}") == text_of(opened).splitlines(keepends=True)
 
 
 @IN_A_BROWSER

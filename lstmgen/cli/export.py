@@ -88,11 +88,12 @@ def export(
 
 def _page(checkpoint: "Checkpoint", path: Path, html: Path, *, quiet: bool) -> None:
     """Write the page, with the fewest bits that the held-out text allows."""
-    from lstmgen.checkpoint import checkpoint_name
+    from lstmgen.checkpoint import BEST, LAST
     from lstmgen.cli.output import whole_file
     from lstmgen.export.page import page, page_data
     from lstmgen.export.rounding import choose_rounding, held_out_text
 
+    name = path.parent.name if path.name in (BEST, LAST) else path.stem  # no path: the page is for others
     with whole_file(html, "html") as file:
         try:
             ids, problem = held_out_text(checkpoint), ""
@@ -100,7 +101,7 @@ def _page(checkpoint: "Checkpoint", path: Path, html: Path, *, quiet: bool) -> N
             ids, problem = None, str(error)
         choice = choose_rounding(checkpoint, ids)
         note(_reason(choice, checkpoint.vocabulary.unit, problem), quiet=quiet)
-        content = page(page_data(checkpoint, checkpoint_name(path), choice.rounding)).encode()
+        content = page(page_data(checkpoint, name, choice.rounding)).encode()
         file.write(content)
     note(f"the page is {html}, {count(len(content))}B; open it in a browser", quiet=quiet)
 

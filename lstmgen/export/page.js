@@ -7,7 +7,7 @@ const writing = new Writing(data, network);
 const lines = data.item_end !== null;
 const unit = data.code_points.length ? "character" : "byte";
 
-const FRAME = 24; // milliseconds of computing before the text is shown again
+const FRAME = 32; // milliseconds of computing before the text is shown again
 const LONGEST = 100_000; // characters of a text
 const SHOWN = 8; // alternatives
 const MOST_BITS = 8; // the end of the scale of surprise
@@ -52,24 +52,38 @@ function paint(index) {
 /** Show the pieces from this one on; those before it did not change. */
 function show(first) {
   const scroller = element("sheet");
-  const follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40;
+  const follows = left > 0 && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40;
   for (const span of spans.splice(first)) span.remove();
+  while (shownLines.length > 1 && !shownLines.at(-1).hasChildNodes()) shownLines.pop().remove();
   painted = Math.min(painted, first);
-  const added = document.createDocumentFragment();
+  for (; painted < Math.min(first, writing.read); painted++) paint(painted);
   for (let index = first; index < writing.pieces.length; index++) {
+    if (index > 0 && writing.pieces[index - 1].text === "\n") shownLines.push(newLine());
     const span = create("span", "", writing.pieces[index].text);
     spans.push(span);
-    added.append(span);
+    shownLines.at(-1).append(span);
     paint(index);
   }
-  element("shown").insertBefore(added, end);
-  for (; painted < writing.read; painted++) paint(painted);
-  if (element("text").value !== writing.text) element("text").value = writing.text;
-  if (follows && left > 0) scroller.scrollTop = scroller.scrollHeight;
+  painted = writing.read;
+  if (left === 0 || element("text").value === "") update();
+  if (follows) scroller.scrollTop = scroller.scrollHeight;
 }
 
-const end = create("span", "end", "\u200b"); // so that a line feed at the end begins a line
+/** A line of its own for the layout, so that a change at the end of a long text is shown fast. */
+function newLine() {
+  const line = create("div", "");
+  element("shown").insertBefore(line, end);
+  return line;
+}
+
+/** Give the text area the text. While the model writes, this is put off, because it is slow for a long text. */
+function update() {
+  if (element("text").value !== writing.text) element("text").value = writing.text;
+}
+
+const end = create("div", "end", "\u200b"); // shown when the text ends with a line feed
 element("shown").append(end);
+const shownLines = [newLine()];
 
 function showProblem() {
   const unknown = writing.unknown();
@@ -142,6 +156,7 @@ function stop() {
 }
 
 function finish() {
+  update();
   showButton();
   const predicted = writing.pieces.filter(({ nats }) => nats !== null);
   const sum = predicted.reduce((total, { nats }) => total + bits(nats), 0);
@@ -281,6 +296,11 @@ function pick(id) {
 
 // What the reader does
 
+element("text").addEventListener("beforeinput", () => {
+  if (left === 0) return;
+  stop(); // who types while the model writes goes on at the end
+  update();
+});
 element("text").addEventListener("input", () => {
   const now = performance.now();
   if (!editing || now - edited > PAUSE) remember();

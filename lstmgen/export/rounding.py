@@ -25,8 +25,11 @@ from lstmgen.text.vocabulary import Ids
 ALLOWED_LOSS = 0.005
 """How much larger the held-out nats may be with rounded weights, as a fraction."""
 
-MEASURED_SYMBOLS = 20_000
-"""How many held-out symbols are scored at most. The same symbols are scored each time, so the differences are exact."""
+_MOST_SYMBOLS, _LEAST_SYMBOLS, _PRODUCTS = 20_000, 2_000, 2e10
+"""How many held-out symbols are scored: as many as need this number of products, between the two bounds.
+
+The same symbols are scored with all weights, so that few suffice to compare them.
+"""
 
 
 class Rounding(StrEnum):
@@ -77,12 +80,13 @@ class Choice:
 
 
 def held_out_text(checkpoint: Checkpoint) -> Ids:
-    """The first symbols of what training held out, at most `MEASURED_SYMBOLS`.
+    """The first symbols of what training held out: at most 20,000, and fewer for a network that takes long to score.
 
     Raises TextError if the text cannot be read, or a score on it means nothing.
     """
     own = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy=NAME_A_TEXT)
-    return require_held_out(own, checkpoint.record)[:MEASURED_SYMBOLS]
+    affordable = int(_PRODUCTS / checkpoint.network.parameter_count())
+    return require_held_out(own, checkpoint.record)[: min(_MOST_SYMBOLS, max(_LEAST_SYMBOLS, affordable))]
 
 
 def choose_rounding(checkpoint: Checkpoint, ids: Ids | None) -> Choice:
