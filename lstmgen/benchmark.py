@@ -36,6 +36,7 @@ from lstmgen.network.kernels.fused import torch_lstm_runs_in_this_precision
 from lstmgen.network.model import Model
 from lstmgen.text.streams import ParallelStreams
 from lstmgen.training.machine import bfloat16_is_fast
+from lstmgen.training.memory_limit import require_memory
 from lstmgen.training.trainer import Trainer, mixed
 
 VOCAB_SIZE = 65  # tiny-shakespeare's
@@ -137,7 +138,11 @@ def measure(
         effort: how often and how long everything is measured.
         lstm_runs: whether torch's LSTM works in a precision. Where it does not, no bare loop trains with it, and the
             bare loops sample in float32.
+
+    Raises ConfigError for a network that needs more memory than this machine has.
     """
+    for model in models:
+        require_memory(build_network(model, VOCAB_SIZE), training)
     torch.set_num_threads(threads or torch.get_num_threads())
     fast = bfloat16_is_fast()
     kinds = [Precision.FLOAT32, *([Precision.BFLOAT16] if fast else [])] if precision is Precision.AUTO else [precision]

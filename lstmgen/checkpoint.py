@@ -9,6 +9,7 @@ mean (`training.resumption` does).
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ _CHECKSUM_DIGITS = 32
 _SHOWN_CHARACTERS = 60
 LONGEST_NAME = 100
 _LARGEST_WEIGHT = 1e6
+_OTHER_NUMBERS = 1 << 16  # of a run, besides its optimizer and its carried state
 
 FloatArray = NDArray[np.float32]
 AnyArray = NDArray[Any]
@@ -146,11 +148,22 @@ def _load(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="numpy") as file:
             about = _parse(file.metadata())
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-        return _assemble(about, tensors)
+            model = from_mapping(ModelConfig, about["model"])
+            vocabulary = Vocabulary.from_mapping(about["vocabulary"])
+            record = TrainingRecord.from_mapping(about["record"])
+            names = list(file.keys())
+            _check_sizes({name: tuple(file.get_slice(name).get_shape()) for name in names}, model, vocabulary, record)
+            tensors = {name: file.get_tensor(name) for name in names}
+        weights = {name: array for name, array in tensors.items() if not name.startswith(_EXTRA_PREFIX)}
+        if problem := problem_with(weights, build_network(model, len(vocabulary))):
+            raise CheckpointError(f"{problem}; the file is damaged")
+        if _CHECKSUMS in about:  # older versions wrote none
+            _compare(about[_CHECKSUMS], _checksums(about, tensors))
+        extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in tensors.items() if name not in weights}
+        return Checkpoint(model, vocabulary, weights, record, extra)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    except (SafetensorError, TypeError) as error:  # TypeError: a number type that NumPy does not have
+    except (SafetensorError, TypeError, ValueError) as error:  # types and shapes that NumPy does not have
         raise CheckpointError(f"{path}: not a checkpoint, or an incomplete one ({error}); copy it again") from error
     except (CheckpointError, ConfigError) as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -176,20 +189,23 @@ def _parse(metadata: Mapping[str, str] | None) -> dict[str, Any]:
     return about
 
 
-def _assemble(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> Checkpoint:
-    model = from_mapping(ModelConfig, about["model"])
-    vocabulary = Vocabulary.from_mapping(about["vocabulary"])
-    weights = {name: array for name, array in tensors.items() if not name.startswith(_EXTRA_PREFIX)}
+def _check_sizes(
+    shapes: Mapping[str, tuple[int, ...]], model: ModelConfig, vocabulary: Vocabulary, record: TrainingRecord
+) -> None:
+    """Raise CheckpointError if the tensors are not those of the network and of a run; they are not read yet."""
+    weights = {name: shape for name, shape in shapes.items() if not name.startswith(_EXTRA_PREFIX)}
     layers = sum(name.endswith("weight_hh") for name in weights)
     if model.num_layers != layers:
         raise CheckpointError(f"it claims {model.num_layers} layers and contains {layers}")
-    if problem := problem_with(weights, build_network(model, len(vocabulary))):
+    network = build_network(model, len(vocabulary))
+    if problem := _problem_with_shapes(weights, network):
         raise CheckpointError(f"{problem}; the file is damaged")
-    record = TrainingRecord.from_mapping(about["record"])
-    if _CHECKSUMS in about:  # older versions wrote none
-        _compare(about[_CHECKSUMS], _checksums(about, tensors))
-    extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in tensors.items() if name not in weights}
-    return Checkpoint(model, vocabulary, weights, record, extra)
+    training = record.training
+    rows = training.batch_size * (training.chunk_length if record.text.lines else 1)
+    state = rows * model.hidden_size * (2 * model.num_layers + model.attention)
+    extra = sum(math.prod(shape) for name, shape in shapes.items() if name not in weights)
+    if extra > 2 * network.parameter_count() + state + _OTHER_NUMBERS:  # the optimizer's two averages, and the state
+        raise CheckpointError("it holds more than a run of this network needs; the file is damaged")
 
 
 def _compare(stored: Any, computed: Mapping[str, str]) -> None:
@@ -204,18 +220,25 @@ def _compare(stored: Any, computed: Mapping[str, str]) -> None:
 
 def problem_with(weights: Mapping[str, AnyArray], network: Network) -> str | None:
     """Describe what is wrong with the parameters of this network; None: nothing."""
-    shapes = network.shapes()
-    if missing := sorted(shapes.keys() - weights.keys()):
-        return f"weight {missing[0]} is missing"
-    if unknown := sorted(weights.keys() - shapes.keys()):
-        return f"weight {unknown[0]} does not belong"
-    for name, shape in shapes.items():
-        if weights[name].shape != shape:
-            return f"weight {name} has shape {weights[name].shape}, expected {shape}"
-        if weights[name].dtype != np.float32:
-            return f"weight {name} has the type {weights[name].dtype}, expected float32"
-        if not (np.abs(weights[name]) < _LARGEST_WEIGHT).all():
+    if problem := _problem_with_shapes({name: array.shape for name, array in weights.items()}, network):
+        return problem
+    for name, array in weights.items():
+        if array.dtype != np.float32:
+            return f"weight {name} has the type {array.dtype}, expected float32"
+        if not (np.abs(array) < _LARGEST_WEIGHT).all():
             return f"weight {name} holds numbers that are not finite, or too large"
+    return None
+
+
+def _problem_with_shapes(shapes: Mapping[str, tuple[int, ...]], network: Network) -> str | None:
+    expected = network.shapes()
+    if missing := sorted(expected.keys() - shapes.keys()):
+        return f"weight {missing[0]} is missing"
+    if unknown := sorted(shapes.keys() - expected.keys()):
+        return f"weight {unknown[0]} does not belong"
+    for name, shape in expected.items():
+        if shapes[name] != shape:
+            return f"weight {name} has shape {str(shapes[name])[:_SHOWN_CHARACTERS]}, expected {shape}"
     return None
 
 
@@ -234,7 +257,7 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
             found = file_of_run(candidate, file) if candidate.is_dir() else candidate
             if found.is_file():
                 return found
-        if (RUNS_FOLDER / reference / LOG).is_file():
+        if (RUNS_FOLDER / reference).is_dir() and not file_of_run(RUNS_FOLDER / reference).exists():
             raise CheckpointError(f"{reference}: this run ended before its first save; train it again by the same name")
     except (OSError, ValueError):  # not a valid file name
         reference = reference[:_SHOWN_CHARACTERS]

@@ -215,6 +215,13 @@ class TextConfig:
         return f"the last {percent}"
 
 
+MOST_THREADS = 4096
+"""The largest number of processor threads to compute with."""
+
+MOST_ATTENDED = 1 << 22
+"""The most numbers that attention looks back at in one text: past outputs times units."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The network. With the size of a vocabulary it determines the shape of every weight."""
@@ -257,9 +264,15 @@ class ModelConfig:
         for name, most in (("hidden_size", 65_536), ("num_layers", 1000), ("embedding_size", 65_536)):
             check(self, name, 1 <= getattr(self, name) <= most, f"give 1 to {most:,}")
         check(self, "attention", 0 <= self.attention <= 65_536, "give 0 (none) to 65,536 past outputs")
+        fits = self.attention * self.hidden_size <= MOST_ATTENDED
+        remedy = f"times `hidden_size` {self.hidden_size} it is at most {MOST_ATTENDED:,}; make one of them smaller"
+        check(self, "attention", fits, remedy)
         if not self.peepholes:
             raise ConfigError("peepholes", "(none)", "name at least one gate, or use `cell` lstm")
         object.__setattr__(self, "peepholes", tuple(gate for gate in Peephole if gate in self.peepholes))
+
+
+_LARGEST_BUDGET = 1e12
 
 
 @dataclass(frozen=True)
@@ -270,8 +283,8 @@ class Budget:
     unit: BudgetUnit = BudgetUnit.SECONDS
 
     def __post_init__(self) -> None:
-        if not 0 < self.amount < float("inf"):
-            raise ConfigError(str(self.unit), self.amount, "give a number above 0")
+        if not 0 < self.amount <= _LARGEST_BUDGET:
+            raise ConfigError(str(self.unit), self.amount, f"give a number above 0, at most {_LARGEST_BUDGET:g}")
 
     def __str__(self) -> str:
         return f"{self.amount:.12g} {self.unit}"
@@ -344,7 +357,7 @@ class TrainingConfig:
         check(self, "chunk_length", self.chunk_length >= 1, "give at least 1")
         check(self, "learning_rate", 0 < self.learning_rate < 10, "give a number above 0, such as 0.008")
         check(self, "weight_decay", 0 <= self.weight_decay < 10, "give 0 or more, such as 0.1")
-        check(self, "clip", self.clip > 0, "give the largest gradient norm allowed, above 0")
+        check(self, "clip", 0 < self.clip < float("inf"), "give the largest gradient norm allowed, above 0")
         for name in ("dropout", "weight_drop", "label_smoothing", "state_reset", "warm_up"):
             check(self, name, 0 <= getattr(self, name) < 1, "give a fraction from 0 to below 1")
         check(self, "most_epochs", self.most_epochs is None or self.most_epochs > 0, "give more than 0")

@@ -3,13 +3,21 @@
 A message names a setting by its Python name in backquotes, such as `hidden_size`. The command line shows the option,
 --hidden-size, in its place.
 
-Knows: that each message is one line that names the thing, the value and the remedy.
+Knows: that each message is one printable line of bounded length that names the thing, the value and the remedy.
 Does not know: how it is shown (`cli` prints it and exits with code 1).
 """
 
+from lstmgen.printable import message_line
+
 
 class LstmgenError(Exception):
-    """A problem that a user can fix; its message is one line that names the thing, the value and the remedy."""
+    """A problem that a user can fix; its message is one line that names the thing, the value and the remedy.
+
+    The message may quote a name or a text of a stranger. Therefore it is made printable, and a long one is shortened.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message_line(message))
 
 
 class ConfigError(LstmgenError):
@@ -23,7 +31,7 @@ class ConfigError(LstmgenError):
             value: its value; True: the setting is a switch, and its name says all.
             remedy: what is wrong with it, and what to do.
         """
-        super().__init__(f"`{setting}`" + ("" if value is True else f" {value}") + f": {remedy}")
+        super().__init__(f"`{setting}`" + ("" if value is True else f" {_in_words(value)}") + f": {remedy}")
 
 
 class TextError(LstmgenError):
@@ -40,3 +48,11 @@ class CheckpointError(LstmgenError):
 
 class TrainingError(LstmgenError):
     """Training that cannot continue, for example because the loss is not a number."""
+
+
+def _in_words(value: object) -> str:
+    """The value as text. Python refuses to write very large integers, because that takes long."""
+    try:
+        return str(value)
+    except ValueError:
+        return "(a very large number)"

@@ -3,11 +3,16 @@
 Knows: file systems. Does not know: what is written, or how an error is shown.
 """
 
+import errno
 import os
+import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_KEPT_OF_NAME = 40  # characters; so that the name of the part file is short enough for every file system
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -73,14 +78,55 @@ def remove_parts(path: Path) -> None:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Create a file that does not exist yet, for the length of the context.
+    """Create a file that does not exist yet, for the length of the context. It gets its name when it is complete.
 
-    The file is deleted if the context ends with an error. Raises FileExistsError, or another OSError.
+    The content is written to a part file beside the path. An error in the context removes the part file; a process
+    that is killed leaves it. Raises FileExistsError, also if the path appears meanwhile, or another OSError.
     """
-    file = path.open("xb")
+    _require_free(path)
+    part = _part_of(path)
     try:
-        with file:
+        with part.open("xb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(part, path)  # unlike a rename, it never replaces a file
+        except FileExistsError:
+            raise
+        except (OSError, AttributeError):  # a file system or a system without links
+            _require_free(path)
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that does not exist yet: a part folder to fill in the context, which then gets its name.
+
+    An error in the context removes the part folder. Raises FileExistsError, or another OSError.
+    """
+    _require_free(path)
+    part = _part_of(path)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        part.rename(path)
     except BaseException:
-        path.unlink(missing_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
         raise
+
+
+def _require_free(path: Path) -> None:
+    """Raise FileExistsError if something has this path, and OSError if nothing can have it."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+
+
+def _part_of(path: Path) -> Path:
+    """A new path beside this one, for its content until it is complete."""
+    return path.with_name(f"{path.name[:_KEPT_OF_NAME]}.{secrets.token_hex(4)}.part")

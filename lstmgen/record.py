@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from lstmgen.config import Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
+from lstmgen.config import MOST_THREADS, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
 from lstmgen.errors import CheckpointError
 
 HELD_OUT = "the held-out text"
@@ -56,7 +56,7 @@ class TrainingRecord:
     started_from: str | None = None  # the checkpoint that was trained further; None: the network began untrained
 
     def __post_init__(self) -> None:
-        _check(0 <= self.text_symbols < 2**63 and 1 <= self.threads <= 4096 and 0 <= self.seconds < _LARGEST)
+        _check(0 <= self.text_symbols < 2**63 and 1 <= self.threads <= MOST_THREADS and 0 <= self.seconds < _LARGEST)
         _check(self.validation_nats is None or 0 <= self.validation_nats < _LARGEST)
         _check(self.validation_chunks is None or 1 <= self.validation_chunks < 2**63)
 

@@ -1,6 +1,6 @@
 """What several tests share: networks of every kind with random weights, and a small trained run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,15 @@ def trials(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
     """Choose how often a test tries: the first number, or with --long the second one."""
     long = bool(request.config.getoption("--long"))
     return lambda short, often: often if long else short
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder where large texts are kept; never the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LSTMGEN_CACHE", str(folder))
+        yield folder
 
 
 CELLS = {

@@ -14,6 +14,7 @@ import lstmgen
 PACKAGE = Path(lstmgen.__file__).parent
 
 LAYERS = [
+    {"printable"},
     {"errors", "files"},
     {"config"},
     {"text", "cells", "record"},

@@ -308,7 +308,7 @@ def test_the_end_is_held_out_of_whole_lines_if_asked(text: str, fraction: float)
 def test_random_lines_are_held_out_in_the_order_of_the_text(text: str, fraction: float, seed: int, block: int) -> None:
     """Every line is in one part, as often as it stands in the text, however the text is cut into blocks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lstmgen.text.corpus.BLOCK_SYMBOLS", block)
+        patch.setattr("lstmgen.text.lines.BLOCK_SYMBOLS", block)
         train, held_out = (part.splitlines(keepends=True) for part in parts(text, fraction, lines=True, seed=seed))
     lines = text.splitlines(keepends=True)
     assert sorted(train + held_out) == sorted(lines)

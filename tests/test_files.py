@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from lstmgen.files import new_file, remove_parts, replace_file
+from lstmgen.files import new_file, new_folder, remove_parts, replace_file
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def refuse_links(*_: object) -> None:
+    raise PermissionError("links")
 
 
 def test_a_file_is_created_and_replaced(tmp_path: Path) -> None:
@@ -57,3 +61,46 @@ def test_a_new_file_is_removed_if_it_cannot_be_completed(error: type[BaseExcepti
         file.write(b"half")
         raise error
     assert names(tmp_path) == []
+
+
+def test_a_new_file_has_its_name_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 200)
+    with new_file(path) as file:
+        file.write(b"new")
+        (part,) = names(tmp_path)
+        assert part.endswith(".part")
+    assert names(tmp_path) == [path.name]
+    assert path.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_is_not_overwritten(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", refuse_links)
+    with pytest.raises(FileExistsError), new_file(tmp_path / "a") as file:
+        file.write(b"new")
+        (tmp_path / "a").write_bytes(b"mine")
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"mine"
+
+
+def test_a_file_system_needs_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", refuse_links)
+    with new_file(tmp_path / "a") as file:
+        file.write(b"new")
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_new_folder_has_its_name_when_it_is_complete(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "a" / "b") as part:
+        (part / "c").write_bytes(b"new")
+        assert not (tmp_path / "a" / "b").exists()
+    assert names(tmp_path / "a") == ["b"]
+    with pytest.raises(FileExistsError), new_folder(tmp_path / "a" / "b"):
+        pass
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "a" / "d") as part:
+        (part / "c").write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert names(tmp_path / "a") == ["b"]

@@ -130,10 +130,15 @@ def test_the_vocabulary_is_that_of_both_texts_in_the_order_of_code_points() -> N
     assert vocabulary(fine_tuning("fable.txt")) == find_origin("fable").checkpoint.vocabulary
 
 
+def test_a_text_that_was_read_for_a_larger_vocabulary_has_its_own_one_again() -> None:
+    fine_tuning("other.txt")
+    assert read_corpus(TextConfig(sources=("other.txt",))).vocabulary.characters == "".join(sorted(set(OTHER)))
+
+
 def test_a_text_in_a_larger_vocabulary_is_the_same_text() -> None:
     config = TextConfig(sources=("other.txt",))
     own = read_corpus(config)
-    corpus = read_corpus(config, extended=Vocabulary(own.vocabulary.kind, "\x00QZ~é中"))
+    corpus = own.extended(Vocabulary(own.vocabulary.kind, "\x00QZ~é中"))
     assert corpus.vocabulary.decode(corpus.ids) == own.vocabulary.decode(own.ids) == OTHER * 20
     assert corpus.sha256 == own.sha256
     assert corpus.vocabulary.characters == "".join(sorted(set(OTHER + "\x00QZ~é中")))

@@ -269,3 +269,16 @@ def test_the_smallest_type_of_ids_holds_all_that_is_read(cut: Callable[[NDArray[
     ids = np.array([255, 0] * 60, np.uint8)
     predicted = [target for _, targets in sequences(cut(ids)) for target in targets[targets != IGNORED]]
     assert sorted(predicted) == [0] * 60 + [255] * 59
+
+
+@given(st.integers(8, 3000), st.integers(1, 4), st.integers(1, 40), st.integers(0, 3))
+@settings(deadline=None, max_examples=80)
+def test_the_chunks_of_a_stream_are_as_long_as_in_a_linear_division(
+    symbols: int, batch_size: int, chunk_length: int, epoch: int
+) -> None:
+    """So a run that is resumed goes on with the chunks that it had, whichever version began it."""
+    text = ParallelStreams(np.zeros(symbols, np.uint8), batch_size, chunk_length, seed=0)
+    lengths = [chunk.inputs.shape[1] for chunk in text.chunks(epoch)]
+    assert len(lengths) == text.chunk_count(epoch)
+    cuts = np.linspace(0, sum(lengths), len(lengths) + 1).round().astype(np.int64)
+    assert lengths == np.diff(cuts).tolist()

@@ -1,25 +1,53 @@
 """The `lstmgen` command: its subcommands, and how errors are shown.
 
-Knows: the exit codes: 0 done, 1 a problem the user can fix, 2 wrong usage, 130 and 143 interrupted.
+Knows: the exit codes: 0 done, 1 a problem the user can fix, 2 wrong usage, 130, 143 and 129 interrupted.
 Does not know: what any command does.
 """
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from lstmgen import __version__
 from lstmgen.cli import bench, compare, export, info, inspect, runs, sample, score, train
 from lstmgen.cli import eval as eval_command
-from lstmgen.cli.render import OutputClosedError, mute_stdout, printable, with_options
+from lstmgen.cli.interrupt import exit_on_signals
+from lstmgen.cli.render import OutputClosedError, mute_stdout, with_options
 from lstmgen.errors import LstmgenError
+from lstmgen.printable import message_line
+
+
+class _Commands(TyperGroup):
+    """The commands. What is said about wrong usage may quote any argument, so it is made printable."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with _printable_usage_errors():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, *arguments: Any, **more: Any) -> Any:
+        with _printable_usage_errors():
+            return super().invoke(*arguments, **more)
+
+
+@contextmanager
+def _printable_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # an error of typer's; it has no public class for all of them
+            error.message = message_line(error.message)  # type: ignore[attr-defined]
+        raise
+
 
 app = typer.Typer(
     name="lstmgen",
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -73,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if reconfigure := getattr(getattr(sys, name), "reconfigure", None):
             reconfigure(encoding="utf-8", errors="replace")
     try:
-        app(list(arguments) if arguments is not None else None)
+        with exit_on_signals():
+            app(list(arguments) if arguments is not None else None)
     except LstmgenError as error:
         problem = with_options(str(error))
     except (MemoryError, RuntimeError) as error:
@@ -86,5 +115,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # one that no other part has explained, such as a full disk behind a redirection
         problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
         mute_stdout()
-    typer.echo(f"lstmgen: {printable(problem, single_line=True)}", err=True)
+    typer.echo(f"lstmgen: {message_line(problem)}", err=True)
     raise SystemExit(1)

@@ -6,7 +6,8 @@ Knows: learning curves. Does not know: how they are drawn.
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from lstmgen.cli.render import duration, printable
+from lstmgen.cli.render import duration
+from lstmgen.printable import printable
 from lstmgen.training.log import LearningCurve, Loss
 
 Curves = Mapping[str, LearningCurve]

@@ -7,6 +7,7 @@ results are printed (`evaluation_report`).
 import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,11 +25,13 @@ from lstmgen.cli.options import (
     limit_threads,
     option,
 )
-from lstmgen.cli.render import note, print_json, printable
+from lstmgen.cli.render import note, print_json
 from lstmgen.config import Device, NoveltyConfig, OnUnknown, TextConfig
-from lstmgen.errors import TextError
+from lstmgen.errors import ConfigError, TextError
+from lstmgen.printable import message_line
 
 if TYPE_CHECKING:
+    from lstmgen.checkpoint import Checkpoint
     from lstmgen.evaluation.score import Predictions
 
 EXAMPLES = """Examples:
@@ -139,7 +142,7 @@ def evaluate(
         raise typer.BadParameter("--save-adapted needs --dynamic and a single checkpoint")
     if not novelty and (length, temperature, seed) != (None, None, None):
         raise typer.BadParameter("--length, --temp and --seed are for --novelty")
-    from lstmgen.checkpoint import BEST, find_checkpoint, load_checkpoint, new_run_folder, run_name, save_checkpoint
+    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, new_run_folder, run_name
     from lstmgen.cli.evaluation_report import evaluation_json, print_evaluations
     from lstmgen.evaluation.evaluate import Evaluation, evaluate_model, read_named_text
     from lstmgen.language_model import LanguageModel
@@ -165,16 +168,27 @@ def evaluate(
         )
         evaluations.append(evaluation)
         for line in evaluation.notes:
-            note(f"note: {printable(line, single_line=True)}", quiet=quiet)
+            note(f"note: {message_line(line)}", quiet=quiet)
         if folder is not None and evaluation.adapted is not None:
-            folder.mkdir(parents=True)
-            save_checkpoint(evaluation.adapted, folder / BEST)
+            _save_new_run(evaluation.adapted, folder)
         if json:
             print_json(evaluation_json(evaluation))
     if not json:
         print_evaluations(evaluations)
     if folder is not None:
         note(f"the adapted model is {folder}; now: lstmgen sample {run_name(folder)}", quiet=quiet)
+
+
+def _save_new_run(checkpoint: "Checkpoint", folder: Path) -> None:
+    """Save a checkpoint as a new run, whose folder appears when it is complete."""
+    from lstmgen.checkpoint import BEST, save_checkpoint
+    from lstmgen.files import new_folder
+
+    try:
+        with new_folder(folder) as part:
+            save_checkpoint(checkpoint, part / BEST)
+    except OSError as error:
+        raise ConfigError("save_adapted", folder, f"{error.strerror}; give another name") from error
 
 
 def _with_bar(

@@ -10,11 +10,12 @@ from typing import Any
 from rich.table import Table
 
 from lstmgen.cli.conclusion import conclude
-from lstmgen.cli.render import print_facts, print_table, printable, put
+from lstmgen.cli.render import print_facts, print_table, put
 from lstmgen.evaluation.confidence import LEVEL, RESAMPLES, Interval
 from lstmgen.evaluation.evaluate import Evaluation, EvaluationResult
 from lstmgen.evaluation.novelty import Copying, Novelty
 from lstmgen.evaluation.score import Score
+from lstmgen.printable import printable
 
 _SHOWN_RUN = 60  # characters of the longest copied run that are printed
 _LONG_RUN = 20  # characters; shorter runs are common in all text of a language

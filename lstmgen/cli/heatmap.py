@@ -13,8 +13,9 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-from lstmgen.cli.render import printable, rendered, text_console
+from lstmgen.cli.render import rendered, text_console
 from lstmgen.evaluation.characters import CharacterScore
+from lstmgen.printable import printable
 
 MOST_BITS = 8
 """The highest level of the scale, for this many bits of surprise and more."""

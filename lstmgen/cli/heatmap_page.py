@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from lstmgen.cli.heatmap import MOST_BITS, alternatives, level, shown
-from lstmgen.cli.render import printable
 from lstmgen.evaluation.characters import CharacterScore
+from lstmgen.printable import printable
 
 _STRONGEST = 0.85
 """The opacity of the colour behind the most surprising characters."""

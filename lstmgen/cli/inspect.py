@@ -21,9 +21,10 @@ from lstmgen.cli.options import (
     limit_threads,
     option,
 )
-from lstmgen.cli.render import note, print_json, printable
+from lstmgen.cli.render import note, print_json
 from lstmgen.config import OnUnknown, TextConfig
 from lstmgen.errors import ConfigError
+from lstmgen.printable import message_line
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
@@ -148,7 +149,7 @@ def inspect(
     longest = length or _LENGTHS[choice] if html is None else max(length or 0, *_LENGTHS.values())
     read = text_to_read(checkpoint, text, length=longest, encoding=encoding, on_unknown=on_unknown)
     for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}"):
-        note(f"note: {printable(line, single_line=True)}", quiet=quiet)
+        note(f"note: {message_line(line)}", quiet=quiet)
     about["text"] = read.name
     if html is not None:
         _page(checkpoint, path, read, length or _PAGE_LENGTH, selected, html, quiet=quiet)
@@ -260,4 +261,5 @@ def _page(
         data = page_data(checkpoint, ids, first)
         title = f"{checkpoint_name(path)} reads {read.name}"
         file.write(inspect_page(title, checkpoint, data, findings).encode())
-    note(f"the page is {page}, with {len(data['text']):,} {checkpoint.vocabulary.unit}s", quiet=quiet)
+    facts = f"the page is {page}, with {len(data['text']):,} {checkpoint.vocabulary.unit}s"
+    note(message_line(facts), quiet=quiet)

@@ -20,10 +20,11 @@ import numpy as np
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.cli.heatmap import name_of, shown
 from lstmgen.cli.inspect_sections import gates_section, memory_section, units_section
-from lstmgen.cli.render import count, printable
+from lstmgen.cli.render import count
 from lstmgen.cli.walk_report import equations
 from lstmgen.inspection.findings import Findings
 from lstmgen.inspection.walk import walk
+from lstmgen.printable import printable
 
 _SPEEDS = (2, 5, 10, 25)  # symbols a second
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lstmgen.cli.render import printable, with_options
+from lstmgen.cli.render import with_options
 from lstmgen.draft import Draft
 from lstmgen.errors import LstmgenError
 from lstmgen.files import new_file, replace_file
+from lstmgen.printable import printable
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 HELP = """\

@@ -1,13 +1,47 @@
-"""Turn SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) into a stop flag.
+"""What SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) do: end a command in order, or set a stop flag.
 
 Knows: signals. Does not know: what is being interrupted.
 """
 
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
+
+
+@contextmanager
+def exit_on_signals() -> Iterator[None]:
+    """In this context SIGTERM and SIGHUP raise SystemExit, with 143 or 129, so that files are cleaned up.
+
+    A second one ends the process at once. SIGINT already raises KeyboardInterrupt.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _ending_signals()}
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        for handled in before:
+            signal.signal(handled, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    try:
+        for number in before:
+            signal.signal(number, leave)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ending_signals() -> list[signal.Signals]:
+    """SIGTERM; and SIGHUP, unless the user has chosen to ignore it, as `nohup` does."""
+    numbers = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    return numbers
 
 
 class StopRequest:
@@ -25,7 +59,7 @@ class StopRequest:
         self._handlers_before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
+        for number in (signal.SIGINT, *_ending_signals()):
             self._handlers_before[number] = signal.signal(number, self._request)
         return self
 

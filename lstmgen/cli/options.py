@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin,
 
 import typer
 
-from lstmgen.config import Budget, BudgetUnit, Device, OnUnknown, Option, Peephole, option_names
+from lstmgen.config import MOST_THREADS, Budget, BudgetUnit, Device, OnUnknown, Option, Peephole, option_names
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
@@ -39,11 +39,19 @@ OnUnknownCharacter = Annotated[
 ReadingDevice = Annotated[Device, typer.Option("--device", help="Where to compute; auto is the CPU without torch.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, metavar="N", show_default="automatic", help="Number of processor threads."),
+    typer.Option(
+        "--threads",
+        min=1,
+        max=MOST_THREADS,
+        metavar="N",
+        show_default="automatic",
+        help="Number of processor threads.",
+    ),
 ]
 
 _DURATION = re.compile(r"(?:(?P<h>[\d.]+)h)?\s*(?:(?P<m>[\d.]+)m(?:in)?)?\s*(?:(?P<s>[\d.]+)s?)?")
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
+_LARGEST_COUNT = 1e15
 _METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", list[str]: "TEXT"}
 
 Given = dict[str, Any]
@@ -149,7 +157,10 @@ def parse_count(text: str) -> int:
     match = _COUNT.fullmatch(text.strip())
     if not match:
         raise typer.BadParameter(f"{text!r} is not a number; write 800000, 800k or 1.5M")
-    return round(float(match["number"]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match["unit"].lower()])
+    count = float(match["number"]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match["unit"].lower()]
+    if count > _LARGEST_COUNT:
+        raise typer.BadParameter(f"{text!r} is too large; give at most {_LARGEST_COUNT / 1e9:,.0f}G")
+    return round(count)
 
 
 def parse_peepholes(text: str) -> tuple[Peephole, ...]:

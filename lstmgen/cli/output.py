@@ -1,19 +1,20 @@
 """Where results are written: sampled text to a terminal, a pipe or a new file; a picture or a page to a new file.
 
-Knows: a terminal gets text without control characters, each symbol at once; pipes and files get the exact bytes; a
-closed pipe is no error. Does not know: how the text is made.
+Knows: a terminal gets text without control characters, each symbol at once; pipes and files get the exact bytes; a new
+file gets its name when it is complete; a closed pipe is no error. Does not know: how the text is made.
 """
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from lstmgen.cli.render import OutputClosedError, is_closed_pipe, printable
+from lstmgen.cli.render import OutputClosedError, is_closed_pipe
 from lstmgen.errors import ConfigError
 from lstmgen.files import new_file
+from lstmgen.printable import printable
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
@@ -41,18 +42,33 @@ def whole_file(path: Path, setting: str = "output") -> Iterator[BinaryIO]:
 class SampleOutput:
     """Writes symbols as text to stdout or a new file."""
 
-    def __init__(self, vocabulary: Vocabulary, path: Path | None) -> None:
-        """Open the output; `path` None: stdout. Raises ConfigError if the file exists or cannot be created."""
+    def __init__(
+        self, vocabulary: Vocabulary, path: Path | None, *, endless: bool = False, keep_on_error: bool = False
+    ) -> None:
+        """Open the output.
+
+        Args:
+            vocabulary: what the symbols stand for.
+            path: the new file; None: stdout.
+            endless: the text has no end, so the file has its name from the start, and what was written stays.
+            keep_on_error: the file gets its name also if an error ends the writing.
+
+        Raises ConfigError if the file exists or cannot be created.
+        """
         self._vocabulary = vocabulary
         self._decoder = vocabulary.decoder()
         self._terminal = path is None and sys.stdout.isatty()
         self._line_open = False
         self._path = path
+        self._keep_on_error = keep_on_error
+        self._open_file = ExitStack()
         if path is None:
-            self._file = sys.stdout.buffer
-        else:
+            self._file: BinaryIO = sys.stdout.buffer
+        elif endless:
             with _errors_named(path):
-                self._file = path.open("xb")  # what it holds when sampling is interrupted stays
+                self._file = self._open_file.enter_context(path.open("xb"))
+        else:
+            self._file = self._open_file.enter_context(whole_file(path))
 
     def __enter__(self) -> "SampleOutput":
         return self
@@ -61,7 +77,10 @@ class SampleOutput:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._path is not None:
-            self._file.close()
+            if kind is None or self._keep_on_error:
+                self._open_file.close()
+            else:
+                self._open_file.__exit__(kind, error, trace)
             return
         if self._terminal and kind is None:
             self._write_to_terminal(printable(self._decoder.finish()))

@@ -10,8 +10,9 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from lstmgen.cli.render import count, duration, note, plural, printable, with_options
+from lstmgen.cli.render import count, duration, note, plural, with_options
 from lstmgen.config import ModelConfig, from_mapping
+from lstmgen.printable import message_line, printable
 from lstmgen.training.events import (
     Evaluated,
     Event,
@@ -132,7 +133,7 @@ def _plan(plan: Planned) -> str:
     weight_drop = f", weight drop {training['weight_drop']:g}" if training["weight_drop"] else ""
     smoothing = f", label smoothing {training['label_smoothing']:g}" if training["label_smoothing"] else ""
     lines = [
-        f"text     {', '.join(plan.text)}: {plan.training_symbols:,} symbols to learn from, "
+        f"text     {message_line(', '.join(plan.text))}: {plan.training_symbols:,} symbols to learn from, "
         f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct",
         *([f"from     {plan.started_from}"] if plan.started_from else []),
         f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}",
@@ -141,8 +142,8 @@ def _plan(plan: Planned) -> str:
         f"dropout {training['dropout']:g}{weight_drop}{smoothing}; "
         f"{plan.precision} on {_processor(plan)}",
         *(f"reason   {line}" for line in plan.reasons),
-        f"run      {plan.run}",
-        *(f"note     {line}" for line in plan.notes),
+        f"run      {message_line(plan.run)}",
+        *(f"note     {message_line(line)}" for line in plan.notes),
     ]
     return "\n".join(lines)
 

@@ -18,36 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstmgen.config import ModelConfig, SamplingConfig, TextConfig, TrainingConfig, option_names
-
-_KEPT = {"\n", "\t"}
-
-
-def _replacement(code: int) -> str:
-    """Return what is shown in place of a control character."""
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "\u2421" if code == 0x7F else f"<U+{code:04X}>"
-
-
-_DIRECTIONS = [
-    0x061C,
-    0x200E,
-    0x200F,
-    *range(0x202A, 0x202F),
-    *range(0x2066, 0x206A),
-]  # these change the order in a line
-_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *_DIRECTIONS, *range(0xD800, 0xE000)]
-_SAFE = {code: _replacement(code) for code in _CONTROLS if chr(code) not in _KEPT}
-_SAFE_LINE = _SAFE | {ord("\n"): "\u240a", ord("\t"): "\u2409"}
-
-
-def printable(text: str, *, single_line: bool = False) -> str:
-    """Return the text with control characters replaced by visible ones, so that a terminal does not obey them.
-
-    Line feeds and tabs stay, unless the text has to be a single line.
-    """
-    return text.translate(_SAFE_LINE if single_line else _SAFE)
-
+from lstmgen.printable import printable
 
 _CONFIGS = (TextConfig, ModelConfig, TrainingConfig, SamplingConfig)
 _OPTIONS = {field.name: names[0] for config in _CONFIGS for field in fields(config) if (names := option_names(field))}

@@ -14,8 +14,9 @@ import typer
 from rich.table import Table
 
 from lstmgen.cli.options import Json
-from lstmgen.cli.render import count, duration, note, print_json, print_table, printable, put
+from lstmgen.cli.render import count, duration, note, print_json, print_table, put
 from lstmgen.errors import CheckpointError, ConfigError
+from lstmgen.printable import message_line, printable
 
 EXAMPLES = """Examples:
 
@@ -136,4 +137,4 @@ def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
         raise ConfigError("plot", True, f"{error.name} is not installed; pip install {error.name}") from error
     with whole_file(output) as file:
         file.write(content)
-    note(f"the chart is {output}")
+    note(message_line(f"the chart is {output}"))

@@ -93,7 +93,14 @@ def sample(
     ] = False,
     output: Annotated[
         Path | None,
-        option(_OUTPUT, "Write to a new file.", "standard output", "--output", "-o", metavar="FILE"),
+        option(
+            _OUTPUT,
+            "Write to a new file. It appears when it is complete; with --length -1 at once, and what is written stays.",
+            "standard output",
+            "--output",
+            "-o",
+            metavar="FILE",
+        ),
     ] = None,
     json: Annotated[
         bool,
@@ -150,7 +157,8 @@ def sample(
     events = model.draw(prompt_state, config, chosen_seed)  # raises for what cannot work, before any file is created
     if save_state is not None:
         save_prompt_state(prompt_state, save_state, loaded.fingerprint())
-    with SampleOutput(model.vocabulary, output) as out:
+    endless = config.length < 0 and not interactive
+    with SampleOutput(model.vocabulary, output, endless=endless, keep_on_error=interactive) as out:
         if seed is None:
             note(f"seed {chosen_seed}", quiet=quiet)
         if interactive:

@@ -23,9 +23,10 @@ from lstmgen.cli.options import (
     limit_threads,
     option,
 )
-from lstmgen.cli.render import note, print_facts, print_json, printable, put
+from lstmgen.cli.render import note, print_facts, print_json, put
 from lstmgen.config import Device, OnUnknown, TextConfig
 from lstmgen.errors import TextError
+from lstmgen.printable import message_line, printable
 
 if TYPE_CHECKING:
     from lstmgen.evaluation.lines import LineScore
@@ -107,6 +108,7 @@ def score(
             "--length",
             "-n",
             min=1,
+            max=sys.maxsize,
             metavar="N",
         ),
     ] = None,
@@ -155,7 +157,7 @@ def score(
     blocks = _with_progress(stream, f" {model.vocabulary.unit}s", quiet or shown_while_reading)
     name = display_name(source)
     for line in adaptation_notes(model.record):
-        note(f"note: {line}", quiet=quiet)
+        note(f"note: {message_line(line)}", quiet=quiet)
     if lines:
         _show_lines(model, blocks, separate=separate, ranked=not unranked, json=json)
     elif characters:
@@ -167,7 +169,7 @@ def score(
     else:
         _show_total(model, blocks, {"checkpoint": str(path), "text": name}, json=json)
     for line in stream.notes:
-        note(f"note: {line}", quiet=quiet)
+        note(f"note: {message_line(line)}", quiet=quiet)
 
 
 def _with_progress(blocks: "Iterable[Ids]", unit: str, quiet: bool) -> "Iterator[Ids]":
@@ -276,7 +278,7 @@ def _write_page(
         for part in heatmap_page(title, name, beginning):
             file.write(part.encode("utf-8", "replace"))
     cut = f", with the first {length:,} characters of the text; --length N takes more" if beginning.cut else ""
-    note(f"the page is {path}{cut}", quiet=quiet)
+    note(message_line(f"the page is {path}{cut}"), quiet=quiet)
 
 
 def _at_least_one(scored: Iterable[Scored]) -> Iterator[Scored]:

@@ -6,6 +6,7 @@ Knows: its options, and which of them go together. Does not know: how training w
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,12 +26,14 @@ from lstmgen.cli.options import (
     parse_duration,
 )
 from lstmgen.cli.progress import ProgressDisplay, show_complete, show_end
+from lstmgen.cli.reading_bar import reading_bar
 from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json, with_options
 from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig
 from lstmgen.training.events import Finished, is_logged, to_mapping
 from lstmgen.training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
+    from lstmgen.text.sources import Progress
     from lstmgen.training.run import Preparation
 
 EXAMPLES = """Examples:
@@ -130,15 +133,17 @@ def train(
     budget = budget_from(seconds, epochs, steps)
     if resume is None:
         given |= {"sources": text, "budget": budget}
-        if start is None:
-            prepared = _new_run(given, parameters, run=run, device=device, threads=threads)
-        else:
-            prepared = _fine_tuned_run(start, given, parameters, run=run, device=device, threads=threads)
+        prepare_run = _new_run if start is None else partial(_fine_tuned_run, start)
+        with reading_bar(quiet or json) as progress:
+            prepared = prepare_run(given, parameters, run=run, device=device, threads=threads, progress=progress)
     else:
         _refuse_with_resume(given, parameters=parameters, run=run, start=start)
         from lstmgen.training.run import resume as resume_run
 
-        prepared = resume_run(resume, sources=text or (), budget=budget, device=device, threads=threads)
+        with reading_bar(quiet or json) as progress:
+            prepared = resume_run(
+                resume, sources=text or (), budget=budget, device=device, threads=threads, progress=progress
+            )
     if not dry_run:
         _train(prepared, started, json=json, quiet=quiet or json)
     elif json:
@@ -149,7 +154,13 @@ def train(
 
 
 def _new_run(
-    given: Given, parameters: int | None, *, run: str | None, device: Device, threads: int | None
+    given: Given,
+    parameters: int | None,
+    *,
+    run: str | None,
+    device: Device,
+    threads: int | None,
+    progress: "Progress",
 ) -> "Preparation":
     """Prepare a run with what was given; the rest is planned or has its default."""
     if given["hidden_size"] is not None and parameters is not None:
@@ -170,11 +181,19 @@ def _new_run(
         threads=threads,
         planned=PLANNED - chosen,
         parameters=parameters,
+        progress=progress,
     )
 
 
 def _fine_tuned_run(
-    start: str, given: Given, parameters: int | None, *, run: str | None, device: Device, threads: int | None
+    start: str,
+    given: Given,
+    parameters: int | None,
+    *,
+    run: str | None,
+    device: Device,
+    threads: int | None,
+    progress: "Progress",
 ) -> "Preparation":
     """Prepare a run that starts with the network of a checkpoint; the rest is planned or has its default."""
     refused = given_options(given, ModelConfig) + (["--parameters"] if parameters is not None else [])
@@ -200,6 +219,7 @@ def _fine_tuned_run(
         threads=threads,
         planned=(PLANNED | {"vocabulary"}) - chosen,
         origin=origin,
+        progress=progress,
     )
 
 

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from lstmgen.cli.bars import bar, signed_bar
 from lstmgen.cli.heatmap import name_of
-from lstmgen.cli.render import printable, put, rendered
+from lstmgen.cli.render import put, rendered
 from lstmgen.inspection.walk import Unit, WalkStep
+from lstmgen.printable import printable
 
 _NARROWEST, _WIDEST = 70, 120  # columns
 _NAME, _EQUATION = 12, 40  # columns of each line before its bar

@@ -21,6 +21,7 @@ from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
 from lstmgen.training.budget import BudgetMeter
 from lstmgen.training.machine import using_threads
+from lstmgen.training.memory_limit import require_memory
 from lstmgen.training.optimization import learning_rate
 from lstmgen.training.trainer import Trainer
 
@@ -57,8 +58,10 @@ def compare_recall(
     """Train and measure each network with each seed, one after the other, on the CPU.
 
     With a budget of steps the results follow from the config alone. More threads than one hardly help: the networks are
-    small.
+    small. Raises ConfigError for a network that needs more memory than this machine has.
     """
+    for model in config.models():
+        require_memory(build_network(model, len(SYMBOLS)), TrainingConfig(config.budget, batch_size=config.batch_size))
     with using_threads(threads):
         for model in config.models():
             for seed in range(config.seeds):

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.evaluation.ngram import Alphabet, fit
-from lstmgen.text.streams import line_items
+from lstmgen.text.lines import line_items
 from lstmgen.text.vocabulary import Ids, Vocabulary, symbol_counts
 
 _GZIP_WINDOW = 1 << 15

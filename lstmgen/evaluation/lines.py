@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstmgen.evaluation.score import Reader, Score, predict
-from lstmgen.text.streams import every_line, first_block, line_items, stream_of_blocks, whole_lines
+from lstmgen.text.lines import line_items
+from lstmgen.text.streams import every_line, first_block, stream_of_blocks, whole_lines
 from lstmgen.text.vocabulary import Ids
 
 _ROWS = 32

@@ -92,7 +92,7 @@ def drop(activations: Tensor, rate: float, generator: torch.Generator | None) ->
     The fraction is rounded to a multiple of 1/256. One random byte decides about one activation, and eight bytes are
     drawn at a time: to draw a number for each activation took a fifth of a training step.
     """
-    dropped = round(256 * rate)
+    dropped = min(255, round(256 * rate))
     if dropped == 0:
         return activations
     count = activations.numel()

@@ -1,9 +1,9 @@
 """Read sources into one compact array of ids, in a single pass, block by block.
 
 Memory holds one block of text, and the ids with one to four bytes per symbol. A large array of ids is mapped from a
-temporary file instead.
+file instead, which the cache keeps.
 
-Knows: decoding, line ends, building a vocabulary, and the split into training and held-out part.
+Knows: decoding, line ends, and the split into training and held-out part.
 Does not know: networks, or how the ids are cut into batches.
 """
 
@@ -11,19 +11,21 @@ import codecs
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from lstmgen.config import OnUnknown, TextConfig, VocabularyKind
 from lstmgen.errors import TextError, UnknownCharacterError
+from lstmgen.text.cache import CacheEntry, KeptText
+from lstmgen.text.encoder import Encoder
 from lstmgen.text.id_store import IdStore, TooLongError
-from lstmgen.text.sources import Source, display_name, find_sources
-from lstmgen.text.vocabulary import CODE_POINTS, NEWLINE, Ids, Vocabulary, code_points, describe_character
+from lstmgen.text.lines import split_lines
+from lstmgen.text.sources import Progress, Source, display_name, find_sources
+from lstmgen.text.vocabulary import NEWLINE, Ids, Vocabulary, describe_character, has_other_symbols, look_up
 
-BLOCK_SYMBOLS = 1 << 22
-"""The number of symbols that are worked on at once."""
+_BLOCK_SYMBOLS = 1 << 20
 
 
 class SplitText(NamedTuple):
@@ -49,8 +51,15 @@ class Corpus:
         many lists are sorted; without a seed (old checkpoints) the last lines are. Nothing is held out if either part
         would then have nothing to predict.
         """
-        if config.lines and config.held_out_seed is not None:
-            training, held_out = self._split_lines(config.validation, config.held_out_seed)
+        newline = self.vocabulary.newline
+        if config.lines and newline is not None and config.held_out_seed is not None:
+            training, held_out = split_lines(
+                self.ids,
+                newline,
+                fraction=config.validation,
+                seed=config.held_out_seed,
+                vocab_size=len(self.vocabulary),
+            )
         else:
             boundary = int(round(len(self.ids) * (1 - config.validation), 6))  # 1 - 0.9 is not quite 0.1
             if config.lines and boundary < len(self.ids):
@@ -60,35 +69,25 @@ class Corpus:
             training, held_out = self.ids, self.ids[:0]
         return SplitText(training, held_out)
 
-    def _split_lines(self, fraction: float, seed: int) -> tuple[Ids, Ids]:
-        """Split off a random fraction of the lines that are not empty; both parts keep the order of the text."""
-        newline = self.vocabulary.newline
-        blocks = [self.ids[start : start + BLOCK_SYMBOLS] for start in range(0, len(self.ids), BLOCK_SYMBOLS)]
-        ends = np.concatenate([np.flatnonzero(block == newline) + BLOCK_SYMBOLS * n for n, block in enumerate(blocks)])
-        if self.ids[-1] != newline:
-            ends = np.append(ends, len(self.ids))
-        filled = np.flatnonzero(np.diff(ends, prepend=-1) > 1)
-        count = round(fraction * len(filled))
-        if len(filled) - count < 2:  # training needs two lines
-            count = 0
-        is_held_out = np.zeros(len(ends), bool)
-        is_held_out[np.random.default_rng(seed).permutation(filled)[:count]] = True
-        line = 0
-        with IdStore() as training, IdStore() as held_out:
-            for block in blocks:
-                feeds = block == newline
-                lines = line + np.cumsum(feeds) - feeds  # a line feed belongs to the line that it ends
-                chosen = is_held_out[lines]
-                training.append(block[~chosen], len(self.vocabulary))
-                held_out.append(block[chosen], len(self.vocabulary))
-                line += int(feeds.sum())
-            return training.finish(), held_out.finish()
+    def extended(self, vocabulary: Vocabulary) -> "Corpus":
+        """The same text with the symbols of another vocabulary added to its own; both are of the same kind."""
+        union = self.vocabulary.union(vocabulary)
+        if union == self.vocabulary:
+            return self
+        new_ids = self.vocabulary.ids_in(union)
+        with IdStore() as store:
+            for start in range(0, len(self.ids), _BLOCK_SYMBOLS):
+                store.append(look_up(new_ids, self.ids[start : start + _BLOCK_SYMBOLS]), size=len(union))
+            return replace(self, ids=store.finish(), vocabulary=union)
 
     def _end_of_last_line(self, end: int) -> int:
         """The end of the last line that is complete before `end`; 0: there is none."""
-        while end > 0 and self.ids[end - 1] != self.vocabulary.newline:
-            end -= 1
-        return end
+        for stop in range(end, 0, -_BLOCK_SYMBOLS):
+            start = max(0, stop - _BLOCK_SYMBOLS)
+            ends = np.flatnonzero(self.ids[start:stop] == self.vocabulary.newline)
+            if len(ends):
+                return start + int(ends[-1]) + 1
+        return 0
 
 
 def read_corpus(
@@ -97,7 +96,8 @@ def read_corpus(
     on_unknown: OnUnknown = OnUnknown.ERROR,
     max_symbols: int | None = None,
     *,
-    extended: Vocabulary | None = None,
+    careful: bool = False,
+    progress: Progress | None = None,
 ) -> Corpus:
     """Read a text into ids.
 
@@ -106,44 +106,69 @@ def read_corpus(
         vocabulary: the symbols to use; None: those of the text, in the order of their code points.
         on_unknown: what to do with a character that a given vocabulary does not have.
         max_symbols: the maximum length of the text in symbols; None: no maximum.
-        extended: without a given vocabulary, the symbols of this one are added to those of the text.
+        careful: whether a checkpoint names the sources and not the user; see `find_sources`.
+        progress: is told how much of the text has been read.
 
     Raises:
         TextError: a source cannot be found, read or decoded; or the text has nothing to learn from or is too long.
         UnknownCharacterError: a character is not in the given vocabulary.
     """
     kind = vocabulary.kind if vocabulary else config.vocabulary
-    found = find_sources(config.sources, zero_bytes=kind is VocabularyKind.BYTES or _has_zero_bytes(config.encoding))
+    in_bytes = kind is VocabularyKind.BYTES
+    zero_bytes = in_bytes or _has_zero_bytes(config.encoding)
+    found = find_sources(config.sources, zero_bytes=zero_bytes, careful=careful)
     notes = list(found.notes)
+    entry = CacheEntry(found.sources, config.encoding, progress, keep=not in_bytes)
+    kept = entry.load()
+    if kept and (vocabulary is None or vocabulary.characters == kept.characters):
+        if max_symbols is not None and len(kept.ids) > max_symbols:
+            raise TooLongError(f"the text is longer than {max_symbols:,} symbols")
+        corpus = Corpus(kept.ids, Vocabulary(kind, kept.characters), kept.sha256, found.notes)
+        _require_text(corpus, config)
+        return corpus
     digest = hashlib.sha256()
-    with IdStore(max_symbols) as store:
-        if kind is VocabularyKind.BYTES:
+    with IdStore(max_symbols, entry.open_file) as store:
+        if in_bytes:
             known = Vocabulary(VocabularyKind.BYTES)
-            for source in found.sources:
+            for source in entry.sources():
                 for block in source.blocks():
                     digest.update(block)
                     store.append(np.frombuffer(block, np.uint8), size=len(known))
             ids = store.finish()
         else:
-            encoder = _Encoder(vocabulary, on_unknown, extended)
-            for text in _decoded(found.sources, config.encoding, any_vocabulary=vocabulary is None):
+            encoder = Encoder(vocabulary, on_unknown)
+            for text in _decoded(entry.sources(), config.encoding, any_vocabulary=vocabulary is None):
                 digest.update(text.encode("utf-8", "surrogatepass"))
                 store.append(encoder.encode(text), size=encoder.size)
-            ids, known = encoder.finish(store.finish())
+            known = encoder.vocabulary()
+            if vocabulary is None:
+                store.renumber(encoder.ranks())
+            ids = store.finish()
+            if vocabulary is None:
+                entry.keep(KeptText(ids, known.characters, digest.hexdigest()), store.file)
             notes += encoder.notes
     corpus = Corpus(ids, known, digest.hexdigest(), tuple(notes))
     _require_text(corpus, config)
     return corpus
 
 
-def read_same_corpus(config: TextConfig, vocabulary: Vocabulary, sha256: str, symbols: int) -> Corpus | None:
+def read_same_corpus(
+    config: TextConfig,
+    vocabulary: Vocabulary,
+    sha256: str,
+    symbols: int,
+    *,
+    careful: bool = True,
+    progress: Progress | None = None,
+) -> Corpus | None:
     """Read the text of a checkpoint again; None if it has changed. Raises TextError as `read_corpus` does.
 
     The checkpoint may come from another person and name any file, even one without end. Therefore at most `symbols`
-    symbols are read, the length that the text had before.
+    symbols are read, the length that the text had before; and if the user has not named the sources, they are looked up
+    as `careful` says in `find_sources`.
     """
     try:
-        corpus = read_corpus(config, vocabulary, max_symbols=symbols)
+        corpus = read_corpus(config, vocabulary, max_symbols=symbols, careful=careful, progress=progress)
     except (UnknownCharacterError, TooLongError):
         return None
     return corpus if corpus.sha256 == sha256 else None
@@ -163,7 +188,7 @@ class TextStream:
     def __init__(self, config: TextConfig, vocabulary: Vocabulary, on_unknown: OnUnknown) -> None:
         self._bytes = vocabulary.kind is VocabularyKind.BYTES
         self._encoding = config.encoding
-        self._encoder = _Encoder(vocabulary, on_unknown)
+        self._encoder = Encoder(vocabulary, on_unknown)
         self._found = find_sources(config.sources, zero_bytes=self._bytes or _has_zero_bytes(config.encoding))
 
     @property
@@ -193,18 +218,19 @@ def _require_text(corpus: Corpus, config: TextConfig) -> None:
         raise TextError(f"{names}: the text has only the character {character}; give a text with other characters too")
     if config.lines and known.newline is None:
         raise TextError(f"{names}: the text is a single line; `lines` needs at least two")
-    if config.lines and corpus.ids.min() == corpus.ids.max() == known.newline:
+    if config.lines and known.newline is not None and not has_other_symbols(corpus.ids, known.newline):
         raise TextError(f"{names}: every line is empty; give a text with lines that are not empty")
 
 
 def _has_zero_bytes(encoding: str) -> bool:
     """Whether text in this encoding has zero bytes, as UTF-16 has."""
-    return b"\0" in "a".encode(encoding, "replace") if _is_text_encoding(encoding) else False
+    return b"\0" in "a".encode(encoding) if _is_text_encoding(encoding) else False
 
 
 def _is_text_encoding(encoding: str) -> bool:
     try:
         "".encode(encoding)
+        codecs.getincrementaldecoder(encoding)
     except (LookupError, ValueError):  # an unknown encoding, or one that does not encode text, such as base64
         return False
     return True
@@ -237,11 +263,11 @@ def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> I
             )  # the bytes of an incomplete character at the end of the last block
             offset = consumed - pending + error.start
             raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
-        except UnicodeError as error:  # UTF-16 and UTF-32 need a byte order mark
-            remedy = f"give `encoding` {encoding}-le or {encoding}-be"
-            raise TextError(
-                f"{source.name}: {encoding} needs a byte order mark, and there is none; {remedy}"
-            ) from error
+        except UnicodeError as error:
+            if codecs.lookup(encoding).name in ("utf-16", "utf-32"):  # they need a byte order mark
+                remedy = f"needs a byte order mark, and there is none; give `encoding` {encoding}-le or {encoding}-be"
+                raise TextError(f"{source.name}: {encoding} {remedy}") from error
+            raise TextError(f"{source.name}: this is not {encoding} ({error}); {remedy}") from error
         consumed += len(block)
         if text := line_ends.decode(decoded):
             yield text
@@ -250,6 +276,8 @@ def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> I
     except UnicodeDecodeError as error:
         offset = consumed - len(error.object) + error.start
         raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
+    except UnicodeError as error:
+        raise TextError(f"{source.name}: this is not {encoding} ({error}); {remedy}") from error
     if text := line_ends.decode(decoded, final=True):
         yield text
 
@@ -265,63 +293,3 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
 
 def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError, offset: int) -> str:
     return f"{source.name}: byte 0x{error.object[error.start]:02X} at offset {offset:,} is not {encoding}"
-
-
-class _Encoder:
-    """Turns text into ids; without a given vocabulary, each new character gets the next id."""
-
-    def __init__(
-        self, vocabulary: Vocabulary | None, on_unknown: OnUnknown, extended: Vocabulary | None = None
-    ) -> None:
-        self._given = vocabulary
-        self._on_unknown = on_unknown
-        self._id_of = np.full(CODE_POINTS, -1, np.int32)
-        self._codes: list[int] = []
-        self._position = 0
-        self._skipped = 0
-        if first := vocabulary or extended:
-            self._codes = [ord(character) for character in first.characters]
-            self._id_of[self._codes] = np.arange(len(self._codes), dtype=np.int32)
-
-    @property
-    def size(self) -> int:
-        """The number of known symbols so far."""
-        return len(self._codes)
-
-    @property
-    def notes(self) -> list[str]:
-        """Notes for the user about the text so far."""
-        return [f"{self._skipped:,} characters skipped that the model has never seen"] if self._skipped else []
-
-    def encode(self, text: str) -> Ids:
-        """The ids of the next part of the text, (symbols,)."""
-        codes = code_points(text)
-        ids = self._id_of[codes]
-        unknown = ids < 0
-        if unknown.any():
-            if self._given is None:
-                new = np.unique(codes[unknown])
-                self._id_of[new] = np.arange(len(self._codes), len(self._codes) + len(new), dtype=np.int32)
-                self._codes += new.tolist()
-                ids = self._id_of[codes]
-            elif self._on_unknown is OnUnknown.SKIP:
-                self._skipped += int(unknown.sum())
-                ids = ids[~unknown]
-            else:
-                first = int(unknown.argmax())
-                where = f"position {self._position + first:,} of the text"
-                raise UnknownCharacterError(self._given.describe_unknown(text[first], where))
-        self._position += len(text)
-        return ids
-
-    def finish(self, ids: Ids) -> tuple[Ids, Vocabulary]:
-        """Renumber all ids in the order of their code points, in place; returns them and their vocabulary."""
-        if self._given:
-            return ids, self._given
-        order = np.argsort(self._codes)
-        rank = np.empty(len(order), ids.dtype)
-        rank[order] = np.arange(len(order), dtype=ids.dtype)
-        for start in range(0, len(ids), BLOCK_SYMBOLS):  # block by block, because the ids may be larger than memory
-            ids[start : start + BLOCK_SYMBOLS] = rank[ids[start : start + BLOCK_SYMBOLS]]
-        characters = "".join(chr(self._codes[number]) for number in order)
-        return ids, Vocabulary(VocabularyKind.CHARACTERS, characters)

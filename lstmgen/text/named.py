@@ -68,6 +68,11 @@ def _fetch(path: Path, sha256: str) -> None:
         ) from error
 
 
+def needs_download(name: str) -> bool:
+    """Whether the text of this name is one that has to be downloaded first."""
+    return name == "shakespeare" and not (DATA_FOLDER / _SHAKESPEARE_FILE).exists()
+
+
 NAMED_CORPORA: dict[str, Callable[[], Iterator[Part]]] = {
     "python-docs": python_docs,
     "python-source": python_source,

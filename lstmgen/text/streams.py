@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmgen.text.lines import line_items, random_order
 from lstmgen.text.vocabulary import Ids
 
 IGNORED = -1
 """The target of a step without a prediction to score: padding, or the warm-up of a stream."""
 
 _POOL_BATCHES = 64
-_BLOCK = 1 << 24
 
 
 class Chunk(NamedTuple):
@@ -70,27 +70,25 @@ class ParallelStreams:
 
     def chunk_count(self, epoch: int) -> int:
         """The number of chunks of an epoch."""
-        return len(self._cuts(epoch)[1]) - 1
+        return self._streams(epoch)[2]
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
         """The chunks of an epoch: all streams advance together; each epoch begins at another offset."""
-        offset, cuts = self._cuts(epoch)
-        firsts = offset + cuts[-1] * np.arange(self.batch_size)[:, None]
-        for number in range(start, len(cuts) - 1):
-            window = self.ids[firsts + np.arange(cuts[number], cuts[number + 1] + 1)].astype(np.int64)
-            yield Chunk(window[:, :-1], window[:, 1:], firsts[:, 0] + cuts[number] + 1, reset_state=number == 0)
+        offset, length, count = self._streams(epoch)
+        firsts = offset + length * np.arange(self.batch_size)[:, None]
+        for number in range(start, count):
+            # The chunks have equal length, up to one symbol, so that no epoch ends with a chunk of a few symbols.
+            begin, end = (round(cut * (length / count)) for cut in (number, number + 1))
+            window = self.ids[firsts + np.arange(begin, end + 1)].astype(np.int64)
+            yield Chunk(window[:, :-1], window[:, 1:], firsts[:, 0] + begin + 1, reset_state=number == 0)
 
-    def _cuts(self, epoch: int) -> tuple[int, NDArray[np.int64]]:
-        """The beginning of the first stream, and the cuts of every stream relative to its own beginning.
-
-        The chunks have equal length, up to one symbol, so that no epoch ends with a chunk of a few symbols.
-        """
+    def _streams(self, epoch: int) -> tuple[int, int, int]:
+        """The beginning of the first stream, the length of every stream, and the number of its chunks."""
         predicted = len(self.ids) - 1
         slack = min(self.chunk_length, predicted - self.batch_size + 1)
         offset = int(np.random.default_rng([self.seed, epoch]).integers(slack))
         length = (predicted - offset) // self.batch_size
-        count = max(1, round(length / self.chunk_length))
-        return offset, np.linspace(0, length, count + 1).round().astype(np.int64)
+        return offset, length, max(1, round(length / self.chunk_length))
 
 
 @dataclass(frozen=True)
@@ -129,27 +127,16 @@ class ShuffledLines:
     def _pools(self, epoch: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
         """An epoch's items, pool by pool: their numbers, the shortest first, and each batch's beginning and chunks."""
         generator = np.random.default_rng([self.seed, epoch])
-        order = generator.permutation(len(self._items))
+        order = random_order(generator, len(self._items))
         pool_size = self.batch_size * _POOL_BATCHES
         for first in range(0, len(order), pool_size):
-            pool = order[first : first + pool_size]
+            pool = order[first : first + pool_size].astype(np.int64)
             lengths = (self._items[pool, 1] - self._items[pool, 0]).astype(np.int64)
             by_length = np.argsort(lengths, kind="stable")
             starts = generator.permutation(np.arange(0, len(pool), self.batch_size))
             last = np.minimum(starts + self.batch_size, len(pool)) - 1  # the longest of each batch
             steps = lengths[by_length[last]] + 1
             yield pool[by_length], starts, -(-steps // self.chunk_length)
-
-
-def line_items(ids: Ids, newline: int) -> NDArray[np.integer[Any]]:
-    """The beginning and end of each line that is not empty, (lines, 2); the end is the position of its line feed."""
-    kind = np.uint32 if len(ids) < 2**32 - 1 else np.int64
-    blocks = range(0, len(ids), _BLOCK)
-    ends = [(np.flatnonzero(ids[start : start + _BLOCK] == newline) + start).astype(kind) for start in blocks]
-    bounds = np.concatenate([*ends, np.array([len(ids)], kind)])
-    begins = np.concatenate([np.array([0], kind), bounds[:-1] + kind(1)])
-    filled = begins < bounds
-    return np.stack([begins[filled], bounds[filled]], axis=1)
 
 
 def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: int) -> Iterator[Chunk]:

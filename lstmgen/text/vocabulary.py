@@ -8,7 +8,7 @@ import codecs
 import difflib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from lstmgen.errors import CheckpointError, ConfigError, UnknownCharacterError
 CODE_POINTS = 0x110000
 NEWLINE = "\n"
 _BLOCK = 1 << 20
+_LOOK_UPS = 1 << 16
 _SHOWN = 40  # characters of a prompt in an error message
 
 _LOOK_ALIKES = (
@@ -56,6 +57,20 @@ def symbol_counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
     return counts
 
 
+def look_up(table: NDArray[Any], indices: Ids) -> NDArray[Any]:
+    """`table[indices]`, (indices,), for indices that are in the table; two to eight times as fast."""
+    found = np.empty(len(indices), table.dtype)
+    for start in range(0, len(indices), _LOOK_UPS):  # what NumPy needs for these stays in the processor's cache
+        part = slice(start, start + _LOOK_UPS)
+        np.take(table, indices[part], out=found[part], mode="clip")  # "clip" writes to `out` without a copy
+    return found
+
+
+def has_other_symbols(ids: Ids, symbol: int) -> bool:
+    """Whether a text, (symbols,), has a symbol other than this one."""
+    return any((ids[start : start + _BLOCK] != symbol).any() for start in range(0, len(ids), _BLOCK))
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The symbols in the order of their ids: the characters of a text, or all 256 bytes."""
@@ -69,6 +84,16 @@ class Vocabulary:
     @cached_property
     def _id_of(self) -> dict[str, int]:
         return {character: number for number, character in enumerate(self.characters)}
+
+    def union(self, other: "Vocabulary") -> "Vocabulary":
+        """The symbols of this vocabulary and of another one of the same kind, in the order of their code points."""
+        return replace(self, characters="".join(sorted({*self.characters, *other.characters})))
+
+    def ids_in(self, larger: "Vocabulary") -> Ids:
+        """The id of each of these symbols in a vocabulary that contains them all, (vocab,)."""
+        if self.kind is VocabularyKind.BYTES:
+            return np.arange(len(self))
+        return np.array([larger._id_of[character] for character in self.characters], np.int32)
 
     @property
     def unit(self) -> str:

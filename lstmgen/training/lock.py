@@ -48,22 +48,26 @@ class FolderLock:
 
     @property
     def held(self) -> bool:
-        """Whether the folder is still the one that was locked: it may have been deleted, or replaced."""
+        """Whether the folder is still the one that was locked: it may have been deleted, or replaced.
+
+        Raises OSError if that cannot be found out now.
+        """
         return _identity(self._path) == self._identity is not None
 
     def release(self) -> None:
         """Give the lock back, and remove its files."""
-        if self.held:
-            for path in (self._owner, self._path):
-                with suppress(OSError):  # some systems cannot remove an open file
-                    path.unlink()
+        with suppress(OSError):  # some systems cannot remove an open file
+            if self.held:
+                self._owner.unlink(missing_ok=True)
+                self._path.unlink()
         self._lock.release()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from every other one; None: it is not there."""
     try:
         status = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_dev, status.st_ino
 

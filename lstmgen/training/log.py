@@ -35,10 +35,9 @@ class Log:
         self._written = -1  # bytes that are known to be in the file; -1: not even that it is ours
 
     def append(self, event: Event) -> None:
-        """Add an event, if it is one that the log keeps."""
+        """Add an event, if it is one that the log keeps. It is not written yet."""
         if is_logged(event):
             self._lines.append(json.dumps(to_mapping(event)).encode() + b"\n")
-            self.write()
 
     def write(self) -> None:
         """Write what is not in the file yet; all of it, if the file is not as it was left."""

@@ -18,7 +18,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.network.growth import grow
 from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import Corpus
-from lstmgen.text.vocabulary import Ids, Vocabulary, code_points, symbol_counts
+from lstmgen.text.vocabulary import Ids, Vocabulary, symbol_counts
 
 _FINGERPRINT_DIGITS = 12
 _ANOTHER_SCRIPT = 0.5  # a text with more symbols that are new is probably in another script
@@ -53,7 +53,7 @@ class Origin:
         Each new symbol begins with about the probability that is its frequency in the text. Without that, a text with
         many new symbols would begin with a very large loss.
         """
-        old = self._ids_in(vocabulary)
+        old = self.checkpoint.vocabulary.ids_in(vocabulary)
         weights = grow(self.checkpoint.weights, old, len(vocabulary), np.random.default_rng(seed))
         new = np.setdiff1d(np.arange(len(vocabulary)), old)
         if len(new):
@@ -63,13 +63,6 @@ class Origin:
             certain = np.logaddexp.reduce(logits[:, old], axis=1, keepdims=True)  # the logit of probability 1
             weights["head.bias"][new] += (certain - logits[:, new]).mean(axis=0) + np.log(frequencies)
         return weights
-
-    def _ids_in(self, vocabulary: Vocabulary) -> Ids:
-        """The id of each of its symbols in a vocabulary that contains them, (its symbols,)."""
-        before = self.checkpoint.vocabulary
-        if not before.characters:
-            return np.arange(len(before))
-        return np.searchsorted(code_points(vocabulary.characters), code_points(before.characters))
 
     def adapted_to(self) -> tuple[str, ...]:
         """The texts that it learned from while it was evaluated, by names that another run can use."""
@@ -81,7 +74,7 @@ class Origin:
         before, record = self.checkpoint.vocabulary, self.checkpoint.record
         notes = []
         if added := len(corpus.vocabulary) - len(before):
-            known = symbol_counts(corpus.ids, len(corpus.vocabulary))[self._ids_in(corpus.vocabulary)].sum()
+            known = symbol_counts(corpus.ids, len(corpus.vocabulary))[before.ids_in(corpus.vocabulary)].sum()
             unknown = 1 - known / len(corpus.ids)
             symbols = before.unit + ("" if added == 1 else "s")
             advice = "; a new network may learn it better" if unknown > _ANOTHER_SCRIPT else ""

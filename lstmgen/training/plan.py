@@ -27,10 +27,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from lstmgen.config import BudgetUnit, ModelConfig, TrainingConfig
+from lstmgen.config import MOST_ATTENDED, BudgetUnit, ModelConfig, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
-from lstmgen.text.streams import line_items
+from lstmgen.text.lines import line_items, longest_line
 from lstmgen.text.vocabulary import Ids, symbol_counts
 
 PLANNED = frozenset(
@@ -133,9 +133,13 @@ def fit_to_vocabulary(
 def _unseen_fraction(ids: Ids, vocab_size: int) -> float:
     """The fraction of a tenth of a text that are symbols which the other nine tenths do not have; the mean of ten."""
     bounds = np.linspace(0, len(ids), 11).astype(np.int64)
-    counts = np.stack([symbol_counts(ids[start:stop], vocab_size) for start, stop in pairwise(bounds.tolist())])
-    only_there = counts.sum(axis=0) == counts
-    return float((counts * only_there).sum() / max(1, len(ids)))
+    counts = np.zeros(vocab_size, np.int64)
+    tenths = np.zeros(vocab_size, np.int8)  # the number of tenths that have the symbol
+    for start, stop in pairwise(bounds.tolist()):
+        in_tenth = symbol_counts(ids[start:stop], vocab_size)
+        counts += in_tenth
+        tenths += in_tenth > 0
+    return float(counts[tenths == 1].sum() / max(1, len(ids)))
 
 
 def make_plan(
@@ -226,6 +230,8 @@ def _hidden_size(model: ModelConfig, symbols: int, readable: Callable[[int], flo
     """The largest size for which budget and text are large enough, and why it is not larger."""
     best = _HIDDEN_SIZES[0]
     for size in _HIDDEN_SIZES[1:]:
+        if model.attention * size > MOST_ATTENDED:
+            return best, f"attention looks back at too many outputs of {size} units"
         parameters = layer_parameter_count(model, size)
         wanted = _SYMBOLS_READ_PER_PARAMETER * parameters
         if parameters > _PARAMETERS_PER_SYMBOL * symbols:
@@ -276,8 +282,9 @@ def hidden_size_for(parameters: int, model: ModelConfig, vocab_size: int) -> int
     fewest = parameter_count(model, vocab_size, 1)
     if parameters < fewest:
         raise ConfigError("parameters", f"{parameters:,}", f"this network has at least {fewest:,}; give more")
-    found = bisect_left(_SIZES_BY_PARAMETERS, parameters, key=lambda size: parameter_count(model, vocab_size, size))
-    nearest = _SIZES_BY_PARAMETERS[max(0, found - 1) : found + 1]
+    sizes = [size for size in _SIZES_BY_PARAMETERS if model.attention * size <= MOST_ATTENDED]
+    found = bisect_left(sizes, parameters, key=lambda size: parameter_count(model, vocab_size, size))
+    nearest = sizes[max(0, found - 1) : found + 1]
     return min(nearest, key=lambda size: abs(parameter_count(model, vocab_size, size) - parameters))
 
 
@@ -302,7 +309,7 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     items = line_items(ids, newline)
     if len(items) < 2:
         raise ConfigError("lines", True, f"{len(items)} lines to train on; give at least 2, or leave it out")
-    longest = int((items[:, 1] - items[:, 0]).max()) + 1
+    longest = longest_line(items) + 1
     length = min(config.chunk_length, len(ids) / len(items))
     wanted = config.batch_size if batch_size_given else math.ceil(config.batch_size * config.chunk_length / length)
     batch_size = max(1, min(wanted, len(items) // 4))

@@ -29,7 +29,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.record import TrainingRecord
 from lstmgen.text.corpus import SplitText, read_corpus, read_same_corpus
-from lstmgen.text.sources import STANDARD_INPUT
+from lstmgen.text.sources import STANDARD_INPUT, Progress
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.machine import (
@@ -39,6 +39,7 @@ from lstmgen.training.machine import (
     choose_execution,
     versions,
 )
+from lstmgen.training.memory_limit import require_memory
 from lstmgen.training.origin import Origin
 from lstmgen.training.plan import (
     MODEL_FIELDS,
@@ -96,6 +97,7 @@ def prepare(
     planned: Set[str] = frozenset(),
     parameters: int | None = None,
     origin: Origin | None = None,
+    progress: Progress | None = None,
 ) -> Preparation:
     """Prepare a new run.
 
@@ -110,6 +112,7 @@ def prepare(
         planned: the fields that are chosen here, some of `plan.PLANNED`; with an origin, also `vocabulary`.
         parameters: choose the hidden size so that the network has about this number of parameters.
         origin: the trained network to start from; None: an untrained one.
+        progress: is told how much of the text has been read.
 
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
@@ -119,7 +122,9 @@ def prepare(
         text, planned = origin.fit_text(text, planned), planned - MODEL_FIELDS
     folders = _folders(run, text, model) if folder is None else (folder,)
     first_free(folders)  # fail before the text is read
-    corpus = read_corpus(text, extended=origin.checkpoint.vocabulary if origin else None)
+    corpus = read_corpus(text, progress=progress)
+    if origin:
+        corpus = corpus.extended(origin.checkpoint.vocabulary)
     parts = corpus.split(text)
     ids, held_out = parts
     newline = corpus.vocabulary.newline
@@ -141,6 +146,7 @@ def prepare(
     model, training = fitting.model, fitting.training
     if parameters is not None:
         model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
+    require_memory(build_network(model, vocab_size), training)
     execution = choose_execution(build_network(model, vocab_size), training, device, threads)
     plan = make_plan(
         model,
@@ -154,6 +160,7 @@ def prepare(
     if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
         notes.append("this processor is slow in bfloat16; leave out `precision` to train faster")
     model, training = plan.model, plan.training
+    require_memory(build_network(model, vocab_size), training)
     if origin:
         weights = origin.weights(corpus.vocabulary, ids, training.seed)
     else:
@@ -181,6 +188,7 @@ def resume(
     budget: Budget | None = None,
     device: Device = Device.AUTO,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Preparation:
     """Prepare to resume a run from its last checkpoint.
 
@@ -190,6 +198,7 @@ def resume(
         budget: a new budget, counted from the start of the run; None: the one it had.
         device: where to compute from now on.
         threads: the number of threads; None: the same as before.
+        progress: is told how much of the text has been read.
 
     Raises CheckpointError if the run cannot be resumed, TextError if its text cannot be read or has changed, and
     ConfigError for a device that this machine does not have.
@@ -220,10 +229,12 @@ def resume(
     if sources:
         record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if budget:
-        progress = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
+        used = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
         training = replace(record.training, budget=budget, most_epochs=None)
-        record = replace(record, training=training, position=replace(record.position, progress=progress))
-    corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
+        record = replace(record, training=training, position=replace(record.position, progress=used))
+    sha256, symbols = record.text_sha256, record.text_symbols
+    careful = not sources  # the user has not named them
+    corpus = read_same_corpus(record.text, checkpoint.vocabulary, sha256, symbols, careful=careful, progress=progress)
     if corpus is None:
         names = ", ".join(record.text.sources)
         raise TextError(

@@ -39,10 +39,13 @@ class RunFolder:
         self._best_is_saved = False
         self._unsaved: bytes | None = None  # the content of a last checkpoint that could not be written
         self._log = Log(path / LOG, self.saved_step or 0)
-        for name in (BEST, LAST):
-            remove_parts(path / name)  # of a process that was killed while it saved
+        self._remove_parts()  # of a process that was killed while it saved
         if checkpoint is not None:
             self._complete(checkpoint)
+
+    def _remove_parts(self) -> None:
+        for name in (BEST, LAST, LOG):
+            remove_parts(self.path / name)
 
     def _complete(self, last: Checkpoint) -> None:
         """Read the best checkpoint. Write it, if the process that wrote the last one was killed before it could."""
@@ -60,17 +63,19 @@ class RunFolder:
 
         Raises CheckpointError if it cannot be written.
         """
-        contents = {LAST: to_bytes(checkpoint)}
+        self._unsaved = last = to_bytes(checkpoint)
         if best or self._best is None:
             self._best, self._best_is_saved = to_bytes(replace(checkpoint, extra={})), False
         try:
             if not self._lock.held:  # the folder was deleted; another run may have its name now
                 self._claim_again()
+            contents = [(self.path / LAST, last)]
             if not (self._best_is_saved and (self.path / BEST).exists()):
-                contents[BEST] = self._best
-            replace_files((self.path / name, content) for name, content in contents.items())
+                contents.append((self.path / BEST, self._best))
+            if not best and self.saved_step is not None:  # `_complete` finds the best in the last one only if it is it
+                contents.reverse()
+            replace_files(contents)
         except OSError as error:
-            self._unsaved = contents[LAST]
             raise unwritable(self.path / LAST, error) from error
         self._unsaved = None
         self._best_is_saved = True
@@ -78,8 +83,21 @@ class RunFolder:
         self._log.write()
 
     def _claim_again(self) -> None:
-        self.path, self._lock = _claim((self.path, *_numbered(self.path)))
-        self._log.path = self.path / LOG
+        """Make the folder again, or another one if a run has its name now. Raises CheckpointError if that fails."""
+        try:
+            path, lock = _claim((self.path, *_numbered(self.path)))
+        except ConfigError as error:
+            raise CheckpointError(str(error)) from error
+        self._lock.release()
+        self.path, self._lock, self._log.path = path, lock, path / LOG
+        self.saved_step = None
+
+    def load(self, name: str) -> Checkpoint | None:
+        """One of the two checkpoints on the disk; None: it is not there, or cannot be read."""
+        with suppress(CheckpointError, OSError):
+            if self._lock.held:
+                return load_checkpoint(self.path / name)
+        return None
 
     def rescue(self) -> Path | None:
         """Write what could not be saved to a new folder among the temporary files; None: that fails, too.
@@ -87,21 +105,32 @@ class RunFolder:
         This is for the end of a run, when saving is not tried again.
         """
         contents = ((LAST, self._unsaved), (BEST, self._best))
-        try:
+        with suppress(OSError):
             folder = Path(tempfile.mkdtemp(prefix=f"{self.path.name}-"))
-            replace_files((folder / name, content) for name, content in contents if content is not None)
-        except OSError:
-            return None
-        return folder
+            try:
+                replace_files((folder / name, content) for name, content in contents if content is not None)
+            except OSError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            return folder
+        return None
 
     def log(self, event: Event) -> None:
         """Write an event to the log, if it is one that the log keeps."""
         self._log.append(event)
+        with suppress(OSError):  # it is written later
+            if self._lock.held:
+                self._log.write()
 
     def release(self) -> None:
         """Let other processes have the folder. It is removed if it holds no checkpoint."""
+        remove = False
+        with suppress(OSError):
+            if self._lock.held:
+                self._remove_parts()  # of a save that failed and could not remove them
+                remove = is_free(self.path)
         self._lock.release()
-        if self.path.is_dir() and is_free(self.path):
+        if remove:
             shutil.rmtree(self.path, ignore_errors=True)
             with suppress(OSError):  # the folder of all runs is not empty
                 self.path.parent.rmdir()

@@ -10,15 +10,15 @@ good: nothing is saved while the loss may be diverging.
 Knows: when to evaluate, to save and to end. Does not know: terminals; it yields events.
 """
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from lstmgen.checkpoint import BEST, LAST, Checkpoint, load_checkpoint, problem_with
+from lstmgen.checkpoint import BEST, LAST, Checkpoint, problem_with
 from lstmgen.errors import CheckpointError, TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.model import Model
@@ -101,6 +101,10 @@ class Session:
         self._validation = Validation(text.held_out, newline, self._config.budget, clock, record.validation_chunks)
         self._is_good = GoodLoss(text.training, len(checkpoint.vocabulary))
         self._rollbacks = 0
+        self._returned_to, self._returns = (
+            -1,
+            0,
+        )  # the step to which it went back, and how often without a good step since
         torch.set_num_threads(record.threads)
         self._position: Position
         self._go_on_from(checkpoint)
@@ -126,8 +130,9 @@ class Session:
 
     def _go_on_from(self, checkpoint: Checkpoint) -> None:
         """Take weights, position and everything else that decides the next step from a checkpoint of this run."""
-        self._model = Model(checkpoint.network, checkpoint.weights, torch.device(checkpoint.record.device))
-        self._trainer = Trainer(self._model, self._config, checkpoint.record.precision)
+        used = self._checkpoint.record
+        self._model = Model(checkpoint.network, checkpoint.weights, torch.device(used.device))
+        self._trainer = Trainer(self._model, self._config, used.precision)
         self._carried = CarriedState()
         if checkpoint.extra:
             rows = self._config.batch_size if checkpoint.item_end is None else None
@@ -163,9 +168,10 @@ class Session:
                 before = self._position.progress
                 yield self._step(chunk)
                 ended = self._position.progress >= 1
-                if self._carried.bad_steps >= CERTAIN or (ended and self._suspicious):
+                if self._carried.bad_steps >= CERTAIN or (ended and not self._savable()):
                     yield self._roll_back()
-                    yield from self._save()
+                    if self._folder.saved_step is not None:  # so that a resumed run has the lower learning rate
+                        yield from self._save()
                     break
                 if ended:
                     break
@@ -182,8 +188,8 @@ class Session:
                 self._position = replace(self._position, epoch=self._position.epoch + 1, chunk=0)
                 self._chunk_count = self._text.chunk_count(self._position.epoch)
         if interrupted:
-            if self._suspicious:
-                yield self._roll_back()
+            if self._suspicious:  # the resumed run finds out whether the loss diverges
+                self._go_back()
             yield from self._save()
         else:
             yield from self._evaluate()
@@ -197,6 +203,11 @@ class Session:
     def _suspicious(self) -> bool:
         """Whether the loss may be diverging."""
         return self._carried.bad_steps >= SUSPECTED
+
+    def _savable(self, validation_nats: float | None = None) -> bool:
+        """Whether this state is a good one: its weights and losses are finite, and the loss is not diverging."""
+        evaluated = validation_nats is None or validation_nats < math.inf
+        return evaluated and not self._suspicious and not problem_with(self._model.weights(), self._model.network)
 
     def _finished(self, interrupted: bool) -> Finished:
         return Finished(
@@ -237,7 +248,7 @@ class Session:
 
         Raises TrainingError if that has happened too often.
         """
-        step, nats, progress = self._position.step, self._carried.training_nats, self._position.progress
+        step, nats = self._position.step, self._carried.training_nats
         if self._rollbacks == _MOST_ROLLBACKS:
             raise TrainingError(
                 f"the loss diverged {self._rollbacks + 1} times, the last time at step {step:,}; "
@@ -245,19 +256,31 @@ class Session:
             )
         self._rollbacks += 1
         self._config = replace(self._config, learning_rate=_LOWER * self._config.learning_rate)
-        good = self._checkpoint
-        if self._folder.saved_step is not None:
-            with suppress(CheckpointError):
-                good = load_checkpoint(self.folder / LAST)
-        self._go_on_from(good)
-        if self._meter.timed:  # time does not go back
-            self._position = replace(self._position, progress=progress)
+        self._go_back()
         return RolledBack(
             step=step,
             to_step=self._position.step,
             learning_rate=self._config.learning_rate,
             training_nats=nats,
             seconds=self._meter.seconds(),
+        )
+
+    def _go_back(self) -> None:
+        """Go back to what was saved last; or to the best weights, or else to the start, if that did not help."""
+        before, start = self._position, self._checkpoint
+        last_good_step = before.step - self._carried.bad_steps
+        self._returns = self._returns + 1 if last_good_step <= self._returned_to else 0
+        unchanged = self._folder.saved_step in (None, start.record.position.step)
+        places = (None if unchanged else LAST, BEST, None)
+        place = places[min(self._returns, len(places) - 1)]
+        self._go_on_from(start if place is None else self._folder.load(place) or start)
+        self._returned_to = self._position.step
+        self._position = replace(
+            self._position,
+            best_nats=before.best_nats,  # the best weights are kept
+            best_step=before.best_step,
+            best_progress=before.best_progress,
+            progress=before.progress if self._meter.timed else self._position.progress,  # time does not go back
         )
 
     def _epochs(self) -> float:
@@ -281,14 +304,11 @@ class Session:
     def _evaluate(self) -> Generator[Event, None, Evaluated]:
         """Score the held-out text, keep the weights if they are the best, and save. Training is not affected."""
         started, position = self._clock(), self._position
-        nats = self._validation.nats(self._model)
-        best = nats is None or position.best_nats is None or nats < position.best_nats
-        best = best and not self._suspicious
+        is_sound = problem_with(self._model.weights(), self._model.network) is None
+        nats = self._validation.nats(self._model) if is_sound else math.nan
+        best = self._savable(nats) and (nats is None or position.best_nats is None or nats < position.best_nats)
         if best:
             self._position = replace(position, best_nats=nats, best_step=position.step, best_progress=position.progress)
-        yield from self._save(best=best, validation_nats=nats)
-        preview = self._preview()
-        self._meter.evaluation_seconds = self._clock() - started
         evaluated = Evaluated(
             step=position.step,
             epoch=self._epochs(),
@@ -296,10 +316,12 @@ class Session:
             training_nats=self._carried.training_nats,
             validation_nats=nats,
             best=best,
-            preview=preview,
+            preview=self._preview() if is_sound else "",
             seconds=self._meter.seconds(),
         )
-        yield evaluated
+        yield evaluated  # before the save: after a crash, the log has every event up to the last save
+        yield from self._save(best=best, validation_nats=nats)
+        self._meter.evaluation_seconds = self._clock() - started
         return evaluated
 
     def _end_early(self, evaluated: Evaluated) -> Overfitting | None:
@@ -339,8 +361,7 @@ class Session:
 
         If saving fails, training goes on. Events tell when saving begins to fail, and when it works again.
         """
-        weights = self._model.weights()
-        if self._suspicious or problem_with(weights, self._checkpoint.network):
+        if not self._savable(validation_nats):
             return
         record = replace(
             self._checkpoint.record,
@@ -352,7 +373,7 @@ class Session:
             versions=versions(),
         )
         extra = resumption_arrays(self._trainer, self._carried)
-        checkpoint = replace(self._checkpoint, weights=weights, record=record, extra=extra)
+        checkpoint = replace(self._checkpoint, weights=self._model.weights(), record=record, extra=extra)
         error_before, self._save_error = self._save_error, None
         try:
             self._folder.save(checkpoint, best=best or self._position.best_nats is None)

@@ -10,7 +10,7 @@ from lstmgen.evaluation.score import score
 from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.model import Model
 from lstmgen.text.streams import Chunk, every_line, overlapping_streams
-from lstmgen.text.vocabulary import Ids
+from lstmgen.text.vocabulary import Ids, has_other_symbols
 
 VALIDATION_LIMIT = 200_000
 """An evaluation in training stops after this many symbols of the held-out text; `lstmgen eval` reads them all."""
@@ -49,7 +49,7 @@ class Validation:
                 return None
             chunks = overlapping_streams(self._held_out, _ROWS, _WARM_UP)
         else:
-            if (self._held_out == self._newline).all():
+            if not has_other_symbols(self._held_out, self._newline):
                 return None
             chunks = every_line(self._held_out, self._newline, _LINES)
         return score(TorchEngine(model), self._affordable(chunks)).nats_per_character

@@ -1,0 +1,47 @@
+"""Text that is safe to show: without characters that a terminal obeys, and a message as one line of bounded length.
+
+Knows: Unicode. Does not know: terminals, or where the text comes from.
+"""
+
+_KEPT = {"\n", "\t"}
+
+
+def _replacement(code: int) -> str:
+    """Return what is shown in place of a control character."""
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else f"<U+{code:04X}>"
+
+
+_DIRECTIONS = [
+    0x061C,
+    0x200E,
+    0x200F,
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+]  # these change the order in a line
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *_DIRECTIONS, *range(0xD800, 0xE000)]
+_SAFE = {code: _replacement(code) for code in _CONTROLS if chr(code) not in _KEPT}
+_SAFE_LINE = _SAFE | {ord("\n"): "\u240a", ord("\t"): "\u2409"}
+
+_BEGINNING, _END = 600, 400  # characters of a long message that are kept
+_OMITTED = " ... "
+
+MESSAGE_LENGTH = _BEGINNING + len(_OMITTED) + _END
+"""The length of the longest message."""
+
+
+def printable(text: str, *, single_line: bool = False) -> str:
+    """Return the text with control characters replaced by visible ones, so that a terminal does not obey them.
+
+    Line feeds and tabs stay, unless the text has to be a single line.
+    """
+    return text.translate(_SAFE_LINE if single_line else _SAFE)
+
+
+def message_line(text: str) -> str:
+    """Return a message as one printable line; the middle of a long one is left out, so that its remedy stays."""
+    if len(text) > MESSAGE_LENGTH:
+        text = text[:MESSAGE_LENGTH] + text[-MESSAGE_LENGTH:]  # what is left out is not worked on
+    line = printable(text, single_line=True)
+    return line if len(line) <= MESSAGE_LENGTH else line[:_BEGINNING] + _OMITTED + line[-_END:]

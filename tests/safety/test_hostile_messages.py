@@ -1,0 +1,134 @@
+"""What a stranger's file says is shown as one printable line of bounded length: in errors, tables and pages."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+import lstmgen
+from lstmgen.checkpoint import BEST, load_checkpoint, save_checkpoint
+from lstmgen.errors import CheckpointError, ConfigError, LstmgenError, TextError
+from lstmgen.printable import MESSAGE_LENGTH, message_line
+from tests.command_line import (
+    controls,
+    done,
+    evaluation_event,
+    problem,
+    run,
+    run_of_text,
+    untrained_run,
+    write_log,
+)
+
+HOSTILE = "\x1b[31m\x07\x9b\r\n\u202e\u2028\x7f\udcff"
+DIRECTIONS = {"\u202e", "\u2028", "\u2066"}
+
+
+def acts(text: str) -> set[str]:
+    """The characters of a message that a terminal would obey, line feeds among them."""
+    return controls(text) | ({*text} & ({"\n", "\t"} | DIRECTIONS))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with a run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TERM", "dumb")
+    run_of_text("fable", "The fox.\n" * 9)
+    return tmp_path
+
+
+@given(st.text(st.characters(categories=None) | st.sampled_from(HOSTILE), max_size=50), st.integers(1, 400))
+def test_every_message_is_a_printable_line_of_bounded_length(text: str, times: int) -> None:
+    for error in (TextError(text * times), ConfigError("hidden_size", text * times, "give less")):
+        message = str(error)
+        assert len(message) <= MESSAGE_LENGTH
+        assert not acts(message)
+        assert message.encode("utf-8").decode("utf-8") == message
+    assert str(ConfigError("hidden_size", text * times, "give less")).endswith(": give less")
+
+
+def test_a_short_message_stays_as_it_is() -> None:
+    assert str(LstmgenError("fable.txt: ä€𝄞 is 5 > 4; give less")) == "fable.txt: ä€𝄞 is 5 > 4; give less"
+    assert message_line("a" * MESSAGE_LENGTH) == "a" * MESSAGE_LENGTH
+    assert len(message_line("a" * (MESSAGE_LENGTH + 1))) == MESSAGE_LENGTH
+
+
+def test_a_number_of_too_many_digits_can_be_named() -> None:
+    assert "very large" in str(ConfigError("seed", 10**5000, "give less"))
+
+
+def test_a_tensor_with_a_hostile_name_is_named_in_printable_form(folder: Path) -> None:
+    with safe_open(folder / "checkpoints" / "fable" / BEST, framework="numpy") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name in ("\x1b[31m" + "x" * 10_000, "\u202e\n"):
+        save_file({**tensors, name: np.zeros(1, np.float32)}, "hostile.safetensors", metadata)
+        with pytest.raises(CheckpointError) as refused:
+            lstmgen.load("hostile.safetensors")
+        assert not acts(str(refused.value))
+        assert len(str(refused.value)) <= MESSAGE_LENGTH
+        assert not acts(problem("info", "hostile.safetensors", terminal=True))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file names")
+@pytest.mark.usefixtures("folder")
+def test_a_run_with_a_hostile_name_and_text_is_shown_in_printable_form() -> None:
+    name = "\x1b[31m\n\u202erun"
+    checkpoint = load_checkpoint(Path("checkpoints", "fable", BEST))
+    text = replace(checkpoint.record.text, sources=("\x1b[31m\n\u202etext",))
+    versions, adapted = {"\x1b[31m": "\u202e\n"}, ("\x1b]0;\x07\u202e",)
+    record = replace(checkpoint.record, text=text, versions=versions, adapted_to=adapted, device="\x1b[0m\n")
+    Path("checkpoints", name).mkdir()
+    save_checkpoint(replace(checkpoint, record=record), Path("checkpoints", name, BEST))
+    write_log(Path("checkpoints", name), evaluation_event(1, 3.0, 3.0))
+    for command in (["runs"], ["info", name], ["info", name, "--json"], ["runs", "--json"], ["runs", name, "--plot"]):
+        shown = done(*command, terminal="--plot" not in command)  # the chart has colours on a terminal
+        assert not controls(shown.text + shown.err) | ({*shown.text} & DIRECTIONS), command
+    for command in (
+        ["eval", name],
+        ["eval", name, "\x1b[31m"],
+        ["train", "--resume", name],
+        ["sample", name, "--max-copy=3"],
+    ):
+        assert not acts(problem(*command, terminal=True)), command
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["\x1b[31mcommand"],
+        ["info", "--\x1b[31moption"],
+        ["--\x1b[31moption"],
+        ["info", "a", "\x1b[31m\u202eextra"],
+        ["inspect", "--walk", "a", "--unit=\x1b[31m"],
+        ["compare", "--cells=\x1b[31m"],
+        ["train", "--time=\x1b[31m"],
+        ["train", f"--steps={'9' * 20_000}"],
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_wrong_usage_is_told_in_printable_form(arguments: list[str]) -> None:
+    ran = run(*arguments, terminal=True)
+    assert ran.code == 2
+    assert not controls(ran.err) | ({*ran.err} & DIRECTIONS)
+    assert len(ran.err) < 5 * MESSAGE_LENGTH
+
+
+@pytest.mark.usefixtures("folder")
+def test_hostile_characters_are_data_in_a_web_page() -> None:
+    letters = "</script><script>alert(1)</script><!--\"'&" + HOSTILE[:-1]
+    untrained_run("hostile", "".join(sorted({*letters})))
+    Path("text").write_text(letters * 9, encoding="utf-8", newline="")
+    done("score", "hostile", "text", "--html", "score.html", "--on-unknown=skip")
+    done("inspect", "hostile", "text", "--html", "inspect.html", "--on-unknown=skip")
+    for page in (Path("score.html"), Path("inspect.html")):
+        content = page.read_text(encoding="utf-8")
+        assert not controls(content) | ({*content} & DIRECTIONS)
+        assert "alert" not in content
+        assert content.count("<script") == content.count("</script") == (2 if page.name == "inspect.html" else 0)

@@ -1,0 +1,115 @@
+"""Large texts: memory is bounded by the size of a block, not by that of the text."""
+
+import os
+import re
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lstmgen.config import TextConfig
+from lstmgen.text.corpus import read_corpus
+from lstmgen.text.streams import build_text
+
+MB = 1_000_000
+ALLOWED_MB = 600
+"""What 2 GB of text may need more than a small text."""
+
+SMALL_BLOCK = 1 << 14
+LINES = "def f(x):  # {} a line of a program\n\n    return x + {}\n"
+
+TRAIN = """
+import re
+import sys
+from pathlib import Path
+from lstmgen.cli.app import main
+try:
+    main(sys.argv[1:])
+except SystemExit as ended:
+    assert not ended.code, ended.code
+status = Path("/proc/self/status").read_text()
+print(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])
+"""
+
+
+def write_text(path: Path, size: int) -> None:
+    """A text in ASCII of about this size, whose lines differ."""
+    piece = "".join(LINES.format(number, number * 7) for number in range(20_000)).encode()
+    with path.open("wb") as file:
+        for number in range(-(-size // len(piece))):
+            file.write(b"# part %d\n" % number + piece)
+
+
+@pytest.fixture
+def small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Everything that works block by block has small blocks, and arrays are in files."""
+    monkeypatch.setenv("LSTMGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("lstmgen.text.cache.SMALLEST_BYTES", 0)
+    monkeypatch.setattr("lstmgen.text.sources.BLOCK_BYTES", SMALL_BLOCK)
+    monkeypatch.setattr("lstmgen.text.lines.BLOCK_SYMBOLS", SMALL_BLOCK)
+    monkeypatch.setattr("lstmgen.text.id_store._BLOCK_SYMBOLS", SMALL_BLOCK)
+    monkeypatch.setattr("lstmgen.text.vocabulary._BLOCK", SMALL_BLOCK)
+    for module in ("id_store", "scratch"):
+        monkeypatch.setattr(f"lstmgen.text.{module}.IN_MEMORY_BYTES", SMALL_BLOCK)
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("kind", ["source", "feeds", "line"])
+def test_reading_and_cutting_a_text_needs_memory_for_a_block(lines: bool, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "large.txt"
+    size = 24 * MB
+    if kind == "source":
+        write_text(path, size)
+    else:
+        path.write_bytes(b"a\nb\n" + (b"\n" if kind == "feeds" else b"x") * size + b"\nc\nd\n")
+    config = TextConfig(sources=(str(path),), lines=lines, held_out_seed=0)
+    for _ in range(2):  # encoded, then from the cache
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        corpus = read_corpus(config)
+        training, held_out = corpus.split(config)
+        assert len(training) + len(held_out) == len(corpus.ids) >= size
+        newline = corpus.vocabulary.newline if lines else None
+        text = build_text(training, newline, batch_size=2, chunk_length=16, seed=0)
+        next(text.chunks(0))
+        peak = tracemalloc.get_traced_memory()[1] - before
+        table = 5 * MB  # from code points to ids, whatever the text
+        assert peak < table + 3 * MB, f"{peak / MB:.1f} MB"
+
+
+def peak_mb(folder: Path, text: Path, *options: str) -> float:
+    """The largest resident memory of a process that trains a little; mapped files count too."""
+    command = ["train", str(text), "--steps", "20", "--hidden-size", "64", "--layers", "1", "--threads", "1", "--quiet"]
+    result = subprocess.run(
+        [sys.executable, "-c", TRAIN, *command, *options],
+        cwd=folder,
+        env=os.environ
+        | {"LSTMGEN_CACHE": str(folder / "cache"), "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return int(re.findall(r"\d+", result.stdout)[-1]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process's peak memory")
+def test_a_large_text_trains_in_little_more_memory_than_a_small_one(
+    trials: Callable[[int, int], int], tmp_path: Path
+) -> None:
+    """`--long`: 2 GB within 600 MB more than a small text; otherwise 150 MB within 100 MB."""
+    size, allowed = trials(150, 2000), trials(100, ALLOWED_MB)
+    small, large = tmp_path / "small.txt", tmp_path / "large.txt"
+    write_text(small, 2 * MB)
+    write_text(large, size * MB)
+    base = peak_mb(tmp_path, small, "--run", "small")
+    for run in ("encoded", "cached")[: trials(1, 2)]:
+        assert peak_mb(tmp_path, large, "--run", run) <= base + allowed
+    large.unlink()

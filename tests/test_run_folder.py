@@ -1,0 +1,151 @@
+"""A run's folder belongs to one process at a time, and a dead process is no obstacle."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lstmgen.checkpoint import BEST, LAST, LOG, load_checkpoint
+from lstmgen.errors import CheckpointError, ConfigError
+from lstmgen.training.lock import LOCK, OWNER, FolderLock
+from lstmgen.training.run_folder import first_free, is_free, new_run, refuse_if_in_use, resumed_run
+from tests.command_line import done, files_below, problem, start
+from tests.conftest import FABLE
+
+SIZES = "--hidden-size 8 --layers 1 --embedding-size 4 --batch-size 4 --chunk-length 16"
+SMALL = [*SIZES.split(), "--threads", "1", "--every", "10"]
+RUN = Path("checkpoints/mine")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("fable.txt").write_text(FABLE * 6, encoding="utf-8")
+    return tmp_path
+
+
+def train(*arguments: object) -> subprocess.Popen[bytes]:
+    """Start a command that trains for an hour, and wait until it trains."""
+    process = start("train", *arguments, "--time", "1h", "--json")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["event"] == "plan"
+    assert json.loads(process.stdout.readline())["event"] == "evaluation"
+    return process
+
+
+def test_a_second_process_is_refused_until_the_first_one_is_dead() -> None:
+    process = train("fable.txt", "--run", "mine", *SMALL)
+    try:
+        for command in (("--resume", "mine"), ("fable.txt", "--run", "mine", *SMALL)):
+            line = problem("train", *command, "--steps", 5)
+            assert "mine" in line
+            if "--resume" in command:
+                assert f"process {process.pid} on " in line
+                assert "wait until it ends, or stop it" in line
+        assert done("runs").text.count("mine") == 1  # reading is not refused
+    finally:
+        process.kill()
+        process.communicate()
+    assert (RUN / OWNER).exists()
+    step = load_checkpoint(RUN / LAST).record.position.step
+    done("train", "--resume", "mine", "--steps", step + 3, "--quiet")
+    assert load_checkpoint(RUN / LAST).record.position.step == step + 3
+    assert sorted(files_below(RUN)) == [BEST, LAST, LOG]
+
+
+def test_two_resumed_runs_at_once_are_one(folder: Path) -> None:
+    done("train", "fable.txt", "--run", "mine", "--steps", 20, "--quiet", *SMALL)
+    process = train("--resume", "mine")
+    try:
+        assert f"process {process.pid} on " in problem("train", "--resume", "mine", "--steps", 30)
+        assert f"process {process.pid} on " in problem("train", "--resume", folder / RUN / LAST, "--steps", 30)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_of_commands_that_make_the_same_run_at_once_one_does() -> None:
+    command = ["fable.txt", "--run", "mine", "--steps", 20, *SMALL]
+    processes = [start("train", *command, "--seed", seed) for seed in range(2)]
+    errors = [process.communicate()[1] for process in processes]
+    codes = sorted(process.returncode for process in processes)
+    assert codes == [0, 1], errors
+    winner = next(seed for seed, process in enumerate(processes) if process.returncode == 0)
+    assert load_checkpoint(RUN / LAST).record.training.seed == winner
+    assert sorted(files_below(RUN)) == [BEST, LAST, LOG]
+
+
+@pytest.mark.parametrize("content", [b'{"process": 1, "host": "gone", "since": "1970"}', b"", b"\xff{", b"[1]", b"{}"])
+def test_what_a_dead_process_left_is_no_obstacle(content: bytes) -> None:
+    RUN.mkdir(parents=True)
+    for name in (LOCK, OWNER, LOG, f"{LAST}.1.part"):
+        (RUN / name).write_bytes(content)
+    assert is_free(RUN)
+    assert first_free([RUN]) == RUN
+    refuse_if_in_use(RUN)
+    with new_run([RUN]) as run:
+        assert run.path == RUN
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff{", b"[1]", b"{}", b'{"process": "x", "host": 5, "since": null}'])
+def test_an_owner_that_cannot_be_read_is_another_process(content: bytes) -> None:
+    RUN.mkdir(parents=True)
+    lock = FolderLock(RUN)
+    (RUN / OWNER).write_bytes(content)
+    with pytest.raises(CheckpointError, match="another process trains here"):
+        refuse_if_in_use(RUN)
+    lock.release()
+    refuse_if_in_use(RUN)
+    assert list(RUN.iterdir()) == []
+
+
+def test_a_lock_is_lost_with_its_folder() -> None:
+    RUN.mkdir(parents=True)
+    lock = FolderLock(RUN)
+    held = [lock.held]
+    shutil.rmtree(RUN)
+    held.append(lock.held)
+    RUN.mkdir()
+    other = FolderLock(RUN)
+    held += [lock.held, other.held]
+    lock.release()
+    assert [*held, other.held] == [True, False, False, True, True]
+    other.release()
+
+
+def test_folders_that_are_in_use_or_hold_something_are_not_taken() -> None:
+    folders = [Path("checkpoints", name) for name in "abc"]
+    folders[1].mkdir(parents=True)
+    (folders[1] / "notes.txt").write_text("mine", encoding="utf-8")
+    with new_run(folders) as first:
+        assert first.path == folders[0]
+        assert first_free(folders) == folders[2]
+        with new_run(folders) as second:
+            assert second.path == folders[2]
+            with pytest.raises(CheckpointError, match=f"process {os.getpid()} on .* trains here"), new_run(folders):
+                pass
+    assert sorted(path.name for path in Path("checkpoints").iterdir()) == ["b"]
+    with pytest.raises(ConfigError, match="b exists"), new_run(folders[1:2]):
+        pass
+
+
+def test_a_run_that_was_trained_further_meanwhile_is_not_overwritten() -> None:
+    done("train", "fable.txt", "--run", "mine", "--steps", 10, "--quiet", *SMALL)
+    checkpoint = load_checkpoint(RUN / LAST)
+    done("train", "--resume", "mine", "--steps", 20, "--quiet")
+    with pytest.raises(CheckpointError, match="another process has trained it further"):
+        resumed_run(RUN / LAST, checkpoint).__enter__()
+    refuse_if_in_use(RUN)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rules for names in use")
+def test_a_run_that_ended_before_its_first_save_says_what_to_do() -> None:
+    RUN.mkdir(parents=True)
+    (RUN / LOCK).touch()
+    assert "train it again by the same name" in problem("train", "--resume", "mine")
+    assert "train it again by the same name" in problem("info", "mine")
+    done("train", "fable.txt", "--run", "mine", "--steps", 2, "--quiet", *SMALL)
