@@ -53,6 +53,7 @@ class TrainingRecord:
     validation_chunks: int | None = None  # the number of chunks that an evaluation in training reads
     versions: dict[str, str] = field(default_factory=dict)
     adapted_to: tuple[str, ...] = ()  # texts that it learned from while it was evaluated, or HELD_OUT
+    started_from: str | None = None  # the checkpoint that was trained further; None: the network began untrained
 
     def __post_init__(self) -> None:
         _check(0 <= self.text_symbols < 2**63 and 1 <= self.threads <= MOST_THREADS and 0 <= self.seconds < _LARGEST)
@@ -63,6 +64,8 @@ class TrainingRecord:
         """Turn the record into values that JSON can hold, the position's among the others."""
         values = to_mapping(self)
         position: dict[str, Any] = values.pop("position")
+        if self.started_from is None:
+            del values["started_from"]  # older versions do not know this field
         return values | position
 
     @staticmethod

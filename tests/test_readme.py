@@ -36,7 +36,7 @@ COMMANDS = [line for line in LINES if line.startswith("lstmgen ")]
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the texts and runs that the README names."""
     monkeypatch.chdir(tmp_path)
-    for name in ("poems.txt", "names.txt", "more.md"):
+    for name in ("poems.txt", "names.txt", "letters.txt", "more.md"):
         Path(name).write_text(VERSES, encoding="utf-8")
     Path("poems-zh.txt").write_text(2 * MANY_CHARACTERS, encoding="utf-8")
     untrained_run("names", CHARACTERS, lines=True)
@@ -75,7 +75,7 @@ def test_every_command_runs(line: str) -> None:
     if "--load-state" in arguments:
         done("sample", "-p", "The sea", "-n", "0", "--save-state", "sea.state", "--seed", "1")
     ran = done(command, *arguments, stdin=stdin)
-    assert ran.out or "readme" in ran.err or Path("poems.html").exists()
+    assert ran.out or "readme" in ran.err or any(Path(f"poems.{kind}").exists() for kind in ("html", "onnx", "pt"))
 
 
 def test_every_line_of_commands_is_tested() -> None:
@@ -105,7 +105,7 @@ def test_python_docs_can_be_saved_as_a_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_every_option_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    commands = ("train", "sample", "eval", "score", "inspect", "compare", "bench", "runs", "info")
+    commands = ("train", "sample", "eval", "score", "inspect", "compare", "export", "bench", "runs", "info")
     known = set(options("".join(done(command, "--help").text for command in commands)))
     assert set(options(README)) - known == {"--long"}  # an option of the tests
 
@@ -132,9 +132,31 @@ def headings(text: str) -> set[str]:
 
 @pytest.mark.usefixtures("workplace")
 def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = blocks("python")
+    (example,) = (block for block in blocks("python") if "import lstmgen" in block)
     exec(compile(example, "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("The sea")
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_program_on_torch_alone_gives_the_same_number(capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = (block for block in blocks("python") if "import torch" in block)
+    assert "lstmgen" not in program
+    done("export", "poems-lstm", "--torch", "poems.pt")
+    exec(compile(program, "README.md", "exec"), {})
+    nats, *words = capsys.readouterr().out.split()
+    assert " ".join(words) == "nats per character"
+    expected = lstmgen.load("poems-lstm").score("The sea is calm.").nats_per_character
+    assert float(nats) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_program_on_onnx_alone_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = (block for block in blocks("python") if "import onnxruntime" in block)
+    done("export", "poems-lstm", "--onnx", "poems.onnx")
+    exec(compile(program, "README.md", "exec"), {})
+    written = capsys.readouterr().out.removesuffix("\n")
+    assert written.startswith("The sea") and len(written) == 200
+    assert set(written) <= set(CHARACTERS)
 
 
 def test_it_opens_with_the_two_commands() -> None:

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from lstmgen import __version__
-from lstmgen.cli import bench, compare, info, inspect, runs, sample, score, train
+from lstmgen.cli import bench, compare, export, info, inspect, runs, sample, score, train
 from lstmgen.cli import eval as eval_command
 from lstmgen.cli.interrupt import exit_on_signals
 from lstmgen.cli.render import OutputClosedError, mute_stdout, with_options
@@ -62,6 +62,7 @@ app = typer.Typer(
 [bold]lstmgen score my.txt[/bold]        how likely is this text, and which parts surprise the model?
 [bold]lstmgen inspect --units[/bold]    what do its gates and cells do while it reads?
 [bold]lstmgen compare my.txt[/bold]     which kind of network learns it best?
+[bold]lstmgen export --html p.html[/bold]  a web page that writes, to share
 """,
     epilog="Every command has examples: lstmgen train --help",
 )
@@ -72,6 +73,7 @@ app.command("eval", epilog=eval_command.EXAMPLES)(eval_command.evaluate)
 app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
+app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("runs", epilog=runs.EXAMPLES)(runs.runs)
 app.command("info", epilog=info.EXAMPLES)(info.info)

@@ -77,6 +77,7 @@ def info(
         + (", each line is one item" if text.lines else ""),
         "text SHA-256": record.text_sha256,
         "held out": text.held_out_part,
+        "started from": record.started_from or "an untrained network",
         "budget": str(training.budget),
         "trained": f"{position.step:,} steps, {position.epoch} whole epochs, {position.symbols_read:,} symbols read, "
         f"{duration(record.seconds)}",

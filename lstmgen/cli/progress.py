@@ -135,6 +135,7 @@ def _plan(plan: Planned) -> str:
     lines = [
         f"text     {message_line(', '.join(plan.text))}: {plan.training_symbols:,} symbols to learn from, "
         f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct",
+        *([f"from     {plan.started_from}"] if plan.started_from else []),
         f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}",
         f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
         f"{training['learning_rate']:g}, weight decay {training['weight_decay']:g}, "

@@ -6,6 +6,7 @@ Knows: its options, and which of them go together. Does not know: how training w
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,6 +47,8 @@ lstmgen train names.txt --lines --run names
 cat log.txt | lstmgen train - --vocabulary bytes
 
 lstmgen train --resume poems-lstm
+
+lstmgen train --from poems-lstm notes.md --time 1m
 """
 
 _BUDGET, _RUN = "How long to train", "Run"
@@ -110,6 +113,16 @@ def train(
             metavar="RUN",
         ),
     ] = None,
+    start: Annotated[
+        str | None,
+        option(
+            _RUN,
+            "Fine-tune: a new run that starts with the network of a run, folder or file. Symbols of TEXT are added.",
+            "none",
+            "--from",
+            metavar="CHECKPOINT",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.", rich_help_panel=_RUN)] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -120,10 +133,11 @@ def train(
     budget = budget_from(seconds, epochs, steps)
     if resume is None:
         given |= {"sources": text, "budget": budget}
+        prepare_run = _new_run if start is None else partial(_fine_tuned_run, start)
         with reading_bar(quiet or json) as progress:
-            prepared = _new_run(given, parameters, run=run, device=device, threads=threads, progress=progress)
+            prepared = prepare_run(given, parameters, run=run, device=device, threads=threads, progress=progress)
     else:
-        _refuse_with_resume(given, parameters=parameters, run=run)
+        _refuse_with_resume(given, parameters=parameters, run=run, start=start)
         from lstmgen.training.run import resume as resume_run
 
         with reading_bar(quiet or json) as progress:
@@ -171,6 +185,44 @@ def _new_run(
     )
 
 
+def _fine_tuned_run(
+    start: str,
+    given: Given,
+    parameters: int | None,
+    *,
+    run: str | None,
+    device: Device,
+    threads: int | None,
+    progress: "Progress",
+) -> "Preparation":
+    """Prepare a run that starts with the network of a checkpoint; the rest is planned or has its default."""
+    refused = given_options(given, ModelConfig) + (["--parameters"] if parameters is not None else [])
+    if refused:
+        raise typer.BadParameter(f"--from keeps the network of its checkpoint; leave out {', '.join(refused)}")
+    if not given["sources"]:
+        raise typer.BadParameter(
+            f"--from needs a TEXT to learn from; for more of the same text: lstmgen train --resume {start} --time TIME"
+        )
+
+    from lstmgen.training.origin import find_origin
+    from lstmgen.training.plan import PLANNED
+    from lstmgen.training.run import prepare
+
+    origin = find_origin(start)
+    chosen = {name for name, value in given.items() if value is not None}
+    return prepare(
+        config_from(TextConfig, given),
+        origin.checkpoint.model,
+        config_from(TrainingConfig, given),
+        run=run,
+        device=device,
+        threads=threads,
+        planned=(PLANNED | {"vocabulary"}) - chosen,
+        origin=origin,
+        progress=progress,
+    )
+
+
 def _train(prepared: "Preparation", started: float, *, json: bool, quiet: bool) -> None:
     """Train to the end, or until the user stops it, and show what happens."""
     from lstmgen.checkpoint import run_name
@@ -208,10 +260,11 @@ def _stop_when_unread(stop: StopRequest, display: ProgressDisplay) -> Iterator[N
         mute_stdout()
 
 
-def _refuse_with_resume(given: Given, *, parameters: int | None, run: str | None) -> None:
+def _refuse_with_resume(given: Given, *, parameters: int | None, run: str | None, start: str | None) -> None:
     """Raise BadParameter for an option that would change the run."""
     refused = given_options(given, TextConfig, ModelConfig, TrainingConfig)
-    refused += [name for name, value in (("--parameters", parameters), ("--run", run)) if value is not None]
+    others = {"--parameters": parameters, "--run": run, "--from": start}
+    refused += [name for name, value in others.items() if value is not None]
     if refused:
         raise typer.BadParameter(f"--resume continues the run as it is; leave out {', '.join(refused)}")
 

@@ -11,7 +11,7 @@ import codecs
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +23,9 @@ from lstmgen.text.encoder import Encoder
 from lstmgen.text.id_store import IdStore, TooLongError
 from lstmgen.text.lines import end_of_last_line, split_lines
 from lstmgen.text.sources import Progress, Source, display_name, find_sources
-from lstmgen.text.vocabulary import NEWLINE, Ids, Vocabulary, describe_character, has_other_symbols
+from lstmgen.text.vocabulary import NEWLINE, Ids, Vocabulary, describe_character, has_other_symbols, look_up
+
+_BLOCK_SYMBOLS = 1 << 20
 
 
 class SplitText(NamedTuple):
@@ -66,6 +68,17 @@ class Corpus:
         if min(len(training), len(held_out)) < 2:
             training, held_out = self.ids, self.ids[:0]
         return SplitText(training, held_out)
+
+    def extended(self, vocabulary: Vocabulary) -> "Corpus":
+        """The same text with the symbols of another vocabulary added to its own; both are of the same kind."""
+        union = self.vocabulary.union(vocabulary)
+        if union == self.vocabulary:
+            return self
+        new_ids = self.vocabulary.ids_in(union)
+        with IdStore() as store:
+            for start in range(0, len(self.ids), _BLOCK_SYMBOLS):
+                store.append(look_up(new_ids, self.ids[start : start + _BLOCK_SYMBOLS]), size=len(union))
+            return replace(self, ids=store.finish(), vocabulary=union)
 
 
 def read_corpus(

@@ -8,7 +8,7 @@ import codecs
 import difflib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -84,6 +84,16 @@ class Vocabulary:
     @cached_property
     def _id_of(self) -> dict[str, int]:
         return {character: number for number, character in enumerate(self.characters)}
+
+    def union(self, other: "Vocabulary") -> "Vocabulary":
+        """The symbols of this vocabulary and of another one of the same kind, in the order of their code points."""
+        return replace(self, characters="".join(sorted({*self.characters, *other.characters})))
+
+    def ids_in(self, larger: "Vocabulary") -> Ids:
+        """The id of each of these symbols in a vocabulary that contains them all, (vocab,)."""
+        if self.kind is VocabularyKind.BYTES:
+            return np.arange(len(self))
+        return np.array([larger._id_of[character] for character in self.characters], np.int32)
 
     @property
     def unit(self) -> str:

@@ -28,6 +28,7 @@ class Planned:
     device: str
     reasons: list[str]  # for what was planned
     notes: list[str]
+    started_from: str | None = None  # the checkpoint whose network is trained further
 
 
 @dataclass(frozen=True)

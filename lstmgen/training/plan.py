@@ -42,6 +42,9 @@ PLANNED = frozenset(
 )
 """The fields that a plan chooses unless the user does. The others have defaults that are good for all texts."""
 
+MODEL_FIELDS = frozenset({"hidden_size", "embedding_size", "tied"})
+"""Those of them that a trained network has already."""
+
 _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _SYMBOLS_READ_PER_PARAMETER = 3.0  # with fewer, a smaller network becomes better in the same time
 _PARAMETERS_PER_SYMBOL = 4.0  # of the text; more would only help to learn it by heart
@@ -52,6 +55,9 @@ _DECAY_PER_PRESSURE, _LEAST_DECAY, _MOST_DECAY = 0.015, 0.02, 0.15
 _WEIGHT_DROP_FROM_PRESSURE, _WEIGHT_DROP = 25.0, 0.1
 _LARGE = 384  # above this hidden size the learning rate falls with it
 _MOST_EPOCHS = 120.0
+_TRAINED_RATE = 0.25  # the learning rate of a trained network, as a fraction of that of a new one
+_TRAINED_EPOCHS = 12.0  # the most for a trained network: it learns a text by heart sooner than a new one
+_TRAINED_WARM_UP = 0.01  # there is little to warm up: this is half of what a new network has
 _LARGE_VOCABULARY = 1000
 _LARGE_VOCABULARY_EMBEDDINGS = (128, 64, 32)  # the largest that fits
 _LARGE_VOCABULARY_LEARNING_RATE = 0.012
@@ -137,7 +143,14 @@ def _unseen_fraction(ids: Ids, vocab_size: int) -> float:
 
 
 def make_plan(
-    model: ModelConfig, training: TrainingConfig, planned: Set[str], *, symbols: int, vocab_size: int, speed: Speed
+    model: ModelConfig,
+    training: TrainingConfig,
+    planned: Set[str],
+    *,
+    symbols: int,
+    vocab_size: int,
+    speed: Speed,
+    trained: bool = False,
 ) -> Plan:
     """Choose what the user did not choose.
 
@@ -148,6 +161,7 @@ def make_plan(
         symbols: the length of the training text.
         vocab_size: the number of its distinct symbols.
         speed: measures a network; it is called only for a time budget.
+        trained: whether the network is trained already, on another text.
     """
     budget = training.budget
 
@@ -169,13 +183,15 @@ def make_plan(
     reasons.append(
         f"in {budget} it can read about {float(f'{epochs * symbols:.3g}'):,.0f} symbols: the text {epochs:.3g} times"
     )
-    if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > _MOST_EPOCHS:
-        training = replace(training, most_epochs=_MOST_EPOCHS)
-        seconds = budget.amount * _MOST_EPOCHS / epochs
+    most_epochs = _TRAINED_EPOCHS if trained else _MOST_EPOCHS
+    if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > most_epochs:
+        training = replace(training, most_epochs=most_epochs)
+        seconds = budget.amount * most_epochs / epochs
+        outcome = "makes a trained network memorise it" if trained else "hardly helps"
         reasons.append(
-            f"reading the text more than {_MOST_EPOCHS:g} times hardly helps: training ends after about {seconds:.0f} s"
+            f"reading the text more than {most_epochs:g} times {outcome}: training ends after about {seconds:.0f} s"
         )
-        epochs = _MOST_EPOCHS
+        epochs = most_epochs
     parameters = parameter_count(model, vocab_size, model.hidden_size)
     pressure = max(0.0, epochs - 1) * parameters / symbols
     if planned & {"weight_decay", "dropout"}:
@@ -195,6 +211,13 @@ def make_plan(
     if "learning_rate" in planned and model.hidden_size > _LARGE:
         training = replace(training, learning_rate=round(training.learning_rate * _LARGE / model.hidden_size, 5))
         reasons.append(f"learning rate {training.learning_rate:g}: large networks need smaller steps")
+    if "learning_rate" in planned and trained:
+        rate = round(training.learning_rate * _TRAINED_RATE, 5)
+        training = replace(training, learning_rate=rate, warm_up=_TRAINED_WARM_UP)
+        reasons.append(
+            f"learning rate {training.learning_rate:g}, {_TRAINED_RATE:g} times that of a new network: "
+            "the network is trained, and large steps would undo that"
+        )
     in_time = budget.unit is not BudgetUnit.STEPS  # shorter steps are not more steps where steps are counted
     few = epochs * symbols / batch < _FEW_UPDATES
     if "chunk_length" in planned and in_time and few and training.chunk_length > _SHORT_CHUNK:

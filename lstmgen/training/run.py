@@ -40,7 +40,15 @@ from lstmgen.training.machine import (
     versions,
 )
 from lstmgen.training.memory_limit import require_memory
-from lstmgen.training.plan import fit_to_lines, fit_to_text, fit_to_vocabulary, hidden_size_for, make_plan
+from lstmgen.training.origin import Origin
+from lstmgen.training.plan import (
+    MODEL_FIELDS,
+    fit_to_lines,
+    fit_to_text,
+    fit_to_vocabulary,
+    hidden_size_for,
+    make_plan,
+)
 from lstmgen.training.run_folder import first_free, new_run, refuse_if_in_use, resumed_run
 from lstmgen.training.session import Session
 from lstmgen.training.validation import VALIDATION_LIMIT
@@ -88,33 +96,39 @@ def prepare(
     threads: int | None = None,
     planned: Set[str] = frozenset(),
     parameters: int | None = None,
+    origin: Origin | None = None,
     progress: Progress | None = None,
 ) -> Preparation:
     """Prepare a new run.
 
     Args:
         text: the text to learn from.
-        model: the network.
+        model: the network; with an origin, that of the origin.
         training: how to train it.
         run: its name; None: a name made from text and cell.
         folder: its folder, if that is not one in `checkpoints/` by its name.
         device: where to compute.
         threads: the number of threads; None: the fastest number.
-        planned: the fields that are chosen here, some of `plan.PLANNED`.
+        planned: the fields that are chosen here, some of `plan.PLANNED`; with an origin, also `vocabulary`.
         parameters: choose the hidden size so that the network has about this number of parameters.
+        origin: the trained network to start from; None: an untrained one.
         progress: is told how much of the text has been read.
 
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
     if text.lines and text.held_out_seed is None:
         text = replace(text, held_out_seed=training.seed)
+    if origin:
+        text, planned = origin.fit_text(text, planned), planned - MODEL_FIELDS
     folders = _folders(run, text, model) if folder is None else (folder,)
     first_free(folders)  # fail before the text is read
     corpus = read_corpus(text, progress=progress)
+    if origin:
+        corpus = corpus.extended(origin.checkpoint.vocabulary)
     parts = corpus.split(text)
     ids, held_out = parts
     newline = corpus.vocabulary.newline
-    notes = list(corpus.notes)
+    notes = [*corpus.notes, *(origin.notes(text, corpus) if origin else ())]
     if text.lines and newline is not None:
         fitted = fit_to_lines(training, ids, newline, "batch_size" not in planned)
     else:
@@ -141,12 +155,16 @@ def prepare(
         symbols=len(ids),
         vocab_size=vocab_size,
         speed=lambda model: characters_per_second(build_network(model, vocab_size), training, execution),
+        trained=origin is not None,
     )
     if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
         notes.append("this processor is slow in bfloat16; leave out `precision` to train faster")
     model, training = plan.model, plan.training
     require_memory(build_network(model, vocab_size), training)
-    weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
+    if origin:
+        weights = origin.weights(corpus.vocabulary, ids, training.seed)
+    else:
+        weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
     record = TrainingRecord(
         text=text,
         text_sha256=corpus.sha256,
@@ -155,6 +173,8 @@ def prepare(
         precision=execution.precision,
         device=str(execution.device),
         threads=execution.threads,
+        adapted_to=origin.adapted_to() if origin else (),
+        started_from=str(origin) if origin else None,
     )
     checkpoint = Checkpoint(model, corpus.vocabulary, weights, record)
     planned_run = _planned(checkpoint, parts, first_free(folders), (*fitting.reasons, *plan.reasons), notes)
@@ -246,6 +266,7 @@ def _planned(
         device=record.device,
         reasons=list(reasons),
         notes=list(notes),
+        started_from=record.started_from,
     )
 
 

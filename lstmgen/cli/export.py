@@ -1,0 +1,142 @@
+"""`lstmgen export`.
+
+Knows: its options, and that exactly one format is chosen. Does not know: the formats.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lstmgen.cli.options import CheckpointArgument, Quiet, Threads, limit_threads, option
+from lstmgen.cli.render import count, note
+from lstmgen.errors import TextError
+
+if TYPE_CHECKING:
+    from lstmgen.checkpoint import Checkpoint
+    from lstmgen.export.rounding import Choice
+
+EXAMPLES = """Examples:
+
+lstmgen export poems-lstm --html poems.html
+
+lstmgen export poems-lstm --onnx poems.onnx
+
+lstmgen export poems-lstm --torch poems.pt
+"""
+
+_FORMAT = "Format"
+
+
+def export(
+    checkpoint: CheckpointArgument = None,
+    html: Annotated[
+        Path | None,
+        option(
+            _FORMAT,
+            "Write a web page that writes: the model and all that it needs, in one file.",
+            "none",
+            "--html",
+            metavar="FILE",
+        ),
+    ] = None,
+    onnx: Annotated[
+        Path | None,
+        option(
+            _FORMAT,
+            "Write the network for ONNX runtimes: one step as FILE, and a chunk beside it as FILE-chunk.",
+            "none",
+            "--onnx",
+            metavar="FILE",
+        ),
+    ] = None,
+    torch: Annotated[
+        Path | None,
+        option(
+            _FORMAT,
+            "Write the weights for torch.nn.LSTM, GRU or RNN, to be read by torch.load.",
+            "none",
+            "--torch",
+            metavar="FILE",
+        ),
+    ] = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Save a model for other programs, as a new file.
+
+    The web page needs no server and no network: it runs in any browser, opened
+    from disk. Its weights are rounded to 8 bits, or to 16 bits where 8 bits make
+    the held-out score more than 0.5 % worse. The other formats keep float32.
+    """
+    limit_threads(threads)
+    formats = {"--html": html, "--onnx": onnx, "--torch": torch}
+    chosen = [name for name, path in formats.items() if path is not None]
+    if len(chosen) != 1:
+        raise typer.BadParameter(f"give one of {', '.join(formats)}")
+    from lstmgen.checkpoint import find_checkpoint, load_checkpoint
+
+    path = find_checkpoint(checkpoint)
+    loaded = load_checkpoint(path)
+    if html is not None:
+        _page(loaded, path, html, quiet=quiet)
+    elif onnx is not None:
+        _onnx(loaded, path, onnx, quiet=quiet)
+    elif torch is not None:
+        _torch(loaded, torch, quiet=quiet)
+
+
+def _page(checkpoint: "Checkpoint", path: Path, html: Path, *, quiet: bool) -> None:
+    """Write the page, with the fewest bits that the held-out text allows."""
+    from lstmgen.checkpoint import BEST, LAST
+    from lstmgen.cli.output import whole_file
+    from lstmgen.export.page import page, page_data
+    from lstmgen.export.rounding import choose_rounding, held_out_text
+
+    name = path.parent.name if path.name in (BEST, LAST) else path.stem  # no path: the page is for others
+    with whole_file(html, "html") as file:
+        try:
+            ids, problem = held_out_text(checkpoint), ""
+        except TextError as error:
+            ids, problem = None, str(error)
+        choice = choose_rounding(checkpoint, ids)
+        note(_reason(choice, checkpoint.vocabulary.unit, problem), quiet=quiet)
+        content = page(page_data(checkpoint, name, choice.rounding)).encode()
+        file.write(content)
+    note(f"the page is {html}, {count(len(content))}B; open it in a browser", quiet=quiet)
+
+
+def _onnx(checkpoint: "Checkpoint", path: Path, step: Path, *, quiet: bool) -> None:
+    """Write the two ONNX models."""
+    from lstmgen.checkpoint import checkpoint_name
+    from lstmgen.cli.output import whole_file
+    from lstmgen.export.onnx_models import onnx_files
+
+    chunk = step.with_name(f"{step.stem}-chunk{step.suffix}")
+    with whole_file(step, "onnx") as step_file, whole_file(chunk, "onnx") as chunk_file:
+        contents = onnx_files(checkpoint, checkpoint_name(path))
+        step_file.write(contents.step)
+        chunk_file.write(contents.chunk)
+    note(f"one step is {step}, a chunk is {chunk}; {count(len(contents.step))}B each", quiet=quiet)
+
+
+def _torch(checkpoint: "Checkpoint", path: Path, *, quiet: bool) -> None:
+    """Write the weights for torch's modules."""
+    from lstmgen.cli.output import whole_file
+    from lstmgen.export.torch_weights import torch_file
+
+    with whole_file(path, "torch") as file:
+        content = torch_file(checkpoint)
+        file.write(content)
+    note(f"the weights are {path}, {count(len(content))}B; read them with torch.load", quiet=quiet)
+
+
+def _reason(choice: "Choice", unit: str, problem: str) -> str:
+    """Say how the weights are rounded, and what that costs."""
+    if choice.nats is None:
+        return f"weights in {choice.rounding}: int8 needs a held-out text to be measured on, and {problem}"
+    losses = (f"{rounding} {nats:.4f} ({nats / choice.exact_nats - 1:+.2%})" for rounding, nats in choice.nats.items())
+    return (
+        f"weights in {choice.rounding}; nats per {unit} on {choice.symbols:,} held-out {unit}s: "
+        f"float32 {choice.exact_nats:.4f}, {', '.join(losses)}"
+    )

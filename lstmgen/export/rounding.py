@@ -1,0 +1,107 @@
+"""Weights in fewer bits, and what that costs on held-out text.
+
+A matrix is stored row by row: a row is its scale, a float32, times numbers of 8 or 16 bits.
+
+    int8       scale = max |w| / 127; the numbers are the integers from -127 to 127
+    float16    scale = max |w|; the numbers are from -1 to 1, so that none is too large for float16
+
+A vector, such as a bias, stays float32: all vectors together are less than 1 % of a network.
+
+Knows: arrays, and how a score is measured. Does not know: files, web pages or JSON.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from lstmgen.checkpoint import AnyArray, Checkpoint, FloatArray
+from lstmgen.evaluation.own_text import NAME_A_TEXT, read_own_text, require_held_out
+from lstmgen.evaluation.score import exact_protocol, score
+from lstmgen.generation.engine import NumpyEngine
+from lstmgen.text.vocabulary import Ids
+
+ALLOWED_LOSS = 0.005
+"""How much larger the held-out nats may be with rounded weights, as a fraction."""
+
+_MOST_SYMBOLS, _LEAST_SYMBOLS, _PRODUCTS = 20_000, 2_000, 2e10
+"""How many held-out symbols are scored: as many as need this number of products, between the two bounds.
+
+The same symbols are scored with all weights, so that few suffice to compare them.
+"""
+
+
+class Rounding(StrEnum):
+    """How the numbers of a matrix are stored."""
+
+    INT8 = "int8"
+    FLOAT16 = "float16"
+
+
+@dataclass(frozen=True)
+class RoundedArray:
+    """One parameter: a matrix in fewer bits, or a vector as it was."""
+
+    stored: AnyArray  # (rows, columns), int8 or float16; for a vector float32
+    scales: FloatArray | None  # (rows,); None for a vector
+
+    def restored(self) -> FloatArray:
+        """The parameter as a network uses it."""
+        values = self.stored.astype(np.float32)
+        return values if self.scales is None else values * self.scales[:, None]
+
+
+def rounded(array: FloatArray, rounding: Rounding) -> RoundedArray:
+    """Round a parameter, if it is a matrix."""
+    if array.ndim != 2:
+        return RoundedArray(array, None)
+    largest = np.abs(array).max(axis=1, initial=0)
+    largest[largest == 0] = 1  # a row of zeros has any scale
+    if rounding is Rounding.INT8:
+        scales = (largest / 127).astype(np.float32)
+        return RoundedArray(np.clip(np.rint(array / scales[:, None]), -127, 127).astype(np.int8), scales)
+    return RoundedArray((array / largest[:, None]).astype(np.float16), largest)
+
+
+def rounded_weights(weights: Mapping[str, FloatArray], rounding: Rounding) -> dict[str, RoundedArray]:
+    """Round all parameters of a network."""
+    return {name: rounded(array, rounding) for name, array in weights.items()}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the weights of a checkpoint are rounded, and why."""
+
+    rounding: Rounding
+    symbols: int = 0  # how many held-out symbols were scored; 0: none could be read
+    exact_nats: float = 0.0  # per symbol, with the weights of the checkpoint
+    nats: Mapping[Rounding, float] | None = None  # per symbol, with rounded weights: of each rounding that was tried
+
+
+def held_out_text(checkpoint: Checkpoint) -> Ids:
+    """The first symbols of what training held out: at most 20,000, and fewer for a network that takes long to score.
+
+    Raises TextError if the text cannot be read, or a score on it means nothing.
+    """
+    own = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy=NAME_A_TEXT)
+    affordable = int(_PRODUCTS / checkpoint.network.parameter_count())
+    return require_held_out(own, checkpoint.record)[: min(_MOST_SYMBOLS, max(_LEAST_SYMBOLS, affordable))]
+
+
+def choose_rounding(checkpoint: Checkpoint, ids: Ids | None) -> Choice:
+    """Choose int8 if the nats of a text stay within `ALLOWED_LOSS`, and float16 otherwise, or without a text."""
+    if ids is None:
+        return Choice(Rounding.FLOAT16)
+    exact, measured = _nats(checkpoint, checkpoint.weights, ids), {}
+    for rounding in (Rounding.INT8, Rounding.FLOAT16):
+        weights = {name: array.restored() for name, array in rounded_weights(checkpoint.weights, rounding).items()}
+        measured[rounding] = _nats(checkpoint, weights, ids)
+        if measured[rounding] <= exact * (1 + ALLOWED_LOSS):
+            break
+    return Choice(rounding, len(ids), exact, measured)
+
+
+def _nats(checkpoint: Checkpoint, weights: Mapping[str, FloatArray], ids: Ids) -> float:
+    engine = NumpyEngine(checkpoint.network, weights)
+    return score(engine, exact_protocol(ids, checkpoint.item_end)).nats_per_character

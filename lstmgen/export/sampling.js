@@ -1,0 +1,68 @@
+// The second part of the page's script: how a symbol is chosen.
+
+/**
+ * A random number in [0, 1), the same for the same seed and position on every computer.
+ *
+ * There is no hidden state: the seed and the position are mixed by multiplications and shifts (the finaliser of
+ * MurmurHash3 by Austin Appleby), 32 bits at a time. So a text that is continued from its middle has the same numbers.
+ */
+function uniform(seed, position) {
+  const mix = (bits) => {
+    bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+    bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+    return (bits ^ (bits >>> 16)) >>> 0;
+  };
+  const start = mix(seed % 2 ** 32) ^ mix(Math.floor(seed / 2 ** 32) + 0x6a09e667);
+  return mix(mix(start + 0x9e3779b9) + Math.imul(position + 1, 0x9e3779b9)) / 2 ** 32;
+}
+
+/** The ids in the order of their numbers, the largest first. */
+const ranked = (numbers) => Array.from(numbers.keys()).sort((a, b) => numbers[b] - numbers[a] || a - b);
+
+/**
+ * The probabilities from which a symbol is drawn.
+ *
+ * topP keeps the smallest set of most likely symbols whose probabilities sum to at least topP, and all that are as likely
+ * as the last of the set. It uses the model's own probabilities. The temperature divides the logits of what is kept;
+ * 0 keeps the most likely symbol alone. Both are as in lstmgen/generation/filters.
+ */
+function choices(logits, temperature, topP) {
+  let kept = logits;
+  if (topP < 1) {
+    const probabilities = softmax(logits);
+    let [sum, least] = [0, 0];
+    for (const id of ranked(probabilities)) {
+      sum += probabilities[id];
+      least = logits[id];
+      if (sum >= topP) break;
+    }
+    kept = logits.map((logit) => (logit >= least ? logit : -Infinity));
+  }
+  if (temperature === 0) {
+    const best = kept.indexOf(Math.max(...kept));
+    return kept.map((_, id) => (id === best ? 1 : 0));
+  }
+  return softmax(temperature === 1 ? kept : kept.map((logit) => logit / temperature));
+}
+
+/** Draw an id: the first one at which the sum of probabilities is above the random number. */
+function draw(probabilities, random) {
+  let [sum, last] = [0, 0];
+  for (let id = 0; id < probabilities.length; id++) {
+    if (probabilities[id] > 0) {
+      sum += probabilities[id];
+      last = id;
+      if (random < sum) return id;
+    }
+  }
+  return last; // the sum of all was a little below 1
+}
+
+/** The surprise of a symbol: minus the logarithm of its probability, in nats. */
+function surprise(logits, id) {
+  let best = -Infinity;
+  for (const logit of logits) best = Math.max(best, logit);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - best);
+  return Math.log(sum) + best - logits[id];
+}

@@ -1,0 +1,98 @@
+"""The trained network that a run starts from, when it is fine-tuned on another text.
+
+The vocabulary grows by the symbols of the text, and old symbols keep their weights. The optimizer starts anew.
+
+Knows: checkpoints, and how a network grows. Does not know: how the text is read, or how training works.
+"""
+
+from collections.abc import Set
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lstmgen.checkpoint import Checkpoint, FloatArray, checkpoint_name, find_checkpoint, load_checkpoint
+from lstmgen.config import TextConfig
+from lstmgen.errors import ConfigError
+from lstmgen.generation.engine import NumpyEngine
+from lstmgen.network.architecture import build_network
+from lstmgen.network.growth import grow
+from lstmgen.record import HELD_OUT
+from lstmgen.text.corpus import Corpus
+from lstmgen.text.vocabulary import Ids, Vocabulary, symbol_counts
+
+_FINGERPRINT_DIGITS = 12
+_ANOTHER_SCRIPT = 0.5  # a text with more symbols that are new is probably in another script
+_CALIBRATION_SYMBOLS = 2048  # of the text, from which the bias of new symbols is chosen
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A checkpoint, and the name under which a run remembers it."""
+
+    checkpoint: Checkpoint
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.checkpoint.fingerprint()[:_FINGERPRINT_DIGITS]})"
+
+    def fit_text(self, text: TextConfig, planned: Set[str]) -> TextConfig:
+        """A text that is read in the same kind of symbols, if `vocabulary` is among the fields that are planned.
+
+        Raises ConfigError if it is not, and the text is to be read in other symbols.
+        """
+        kind = self.checkpoint.vocabulary.kind
+        if "vocabulary" in planned:
+            return replace(text, vocabulary=kind)
+        if text.vocabulary is not kind:
+            raise ConfigError("vocabulary", text.vocabulary, f"{self.name} is a model of {kind}; leave it out")
+        return text
+
+    def weights(self, vocabulary: Vocabulary, text: Ids, seed: int) -> dict[str, FloatArray]:
+        """Its parameters, for a larger vocabulary and the text to learn from, (symbols,).
+
+        Each new symbol begins with about the probability that is its frequency in the text. Without that, a text with
+        many new symbols would begin with a very large loss.
+        """
+        old = self.checkpoint.vocabulary.ids_in(vocabulary)
+        weights = grow(self.checkpoint.weights, old, len(vocabulary), np.random.default_rng(seed))
+        new = np.setdiff1d(np.arange(len(vocabulary)), old)
+        if len(new):
+            engine = NumpyEngine(build_network(self.checkpoint.model, len(vocabulary)), weights)
+            (logits,), _ = engine.read(text[None, :_CALIBRATION_SYMBOLS], engine.initial_state(1))
+            frequencies = np.maximum(1, symbol_counts(text, len(vocabulary))[new]) / len(text)
+            certain = np.logaddexp.reduce(logits[:, old], axis=1, keepdims=True)  # the logit of probability 1
+            weights["head.bias"][new] += (certain - logits[:, new]).mean(axis=0) + np.log(frequencies)
+        return weights
+
+    def adapted_to(self) -> tuple[str, ...]:
+        """The texts that it learned from while it was evaluated, by names that another run can use."""
+        record = self.checkpoint.record
+        return tuple(record.text.held_out_name if name == HELD_OUT else name for name in record.adapted_to)
+
+    def notes(self, text: TextConfig, corpus: Corpus) -> list[str]:
+        """What the user should know about this checkpoint and the text."""
+        before, record = self.checkpoint.vocabulary, self.checkpoint.record
+        notes = []
+        if added := len(corpus.vocabulary) - len(before):
+            known = symbol_counts(corpus.ids, len(corpus.vocabulary))[before.ids_in(corpus.vocabulary)].sum()
+            unknown = 1 - known / len(corpus.ids)
+            symbols = before.unit + ("" if added == 1 else "s")
+            advice = "; a new network may learn it better" if unknown > _ANOTHER_SCRIPT else ""
+            notes.append(f"{added:,} {symbols} are new to {self.name}, {unknown:.1%} of the text{advice}")
+        if record.text.lines and not text.lines:
+            notes.append(f"{self.name} writes single lines; if each line of this text is an item too, give `lines`")
+        same_text = corpus.sha256 == record.text_sha256
+        if same_text and _held_out(text) != _held_out(record.text):
+            notes.append(f"{self.name} has learned from a part of what is held out now: the loss there says little")
+        return notes
+
+
+def find_origin(reference: str) -> Origin:
+    """The checkpoint that a user names; raises CheckpointError if there is none."""
+    path = find_checkpoint(reference)
+    return Origin(load_checkpoint(path), checkpoint_name(path))
+
+
+def _held_out(text: TextConfig) -> tuple[float, bool, int | None]:
+    """What decides which part of a text is held out."""
+    return text.validation, text.lines, text.held_out_seed

@@ -1,0 +1,130 @@
+"""`lstmgen export --torch`: torch's own modules compute the same, with a few lines and without lstmgen."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lstmgen.checkpoint import Checkpoint, load_checkpoint
+from lstmgen.config import CellKind, ModelConfig, Reset, VocabularyKind
+from lstmgen.export.torch_weights import torch_file
+from lstmgen.generation.engine import NumpyEngine
+from lstmgen.text.vocabulary import Vocabulary
+from tests.command_line import done, problem, untrained_checkpoint, untrained_run, usage_error
+
+CHARACTERS = "\n abcdefgé中"
+EXPORTABLE = {
+    "rnn": {"cell": CellKind.RNN},
+    "lstm": {"cell": CellKind.LSTM},
+    "coupled": {"cell": CellKind.COUPLED},
+    "gru": {"cell": CellKind.GRU},
+    "lstm-tied": {"cell": CellKind.LSTM, "tied": True},
+}
+
+
+def checkpoint_of(**model: Any) -> Checkpoint:
+    sizes = {"hidden_size": 6, "num_layers": 3, "embedding_size": 4}
+    return untrained_checkpoint(Vocabulary(VocabularyKind.CHARACTERS, CHARACTERS), **{**sizes, **model})
+
+
+def loaded(content: bytes) -> dict[str, Any]:
+    return dict(torch.load(io.BytesIO(content), weights_only=True))
+
+
+def logits_of(saved: dict[str, Any], ids: Tensor) -> Tensor:
+    """What torch's modules make of some ids, (batch, time) -> (batch, time, vocab)."""
+    sizes = [saved["embedding_size"]] + [saved["hidden_size"]] * (saved["num_layers"] - 1)
+    model = nn.ModuleDict(
+        {
+            "embedding": nn.Embedding(saved["vocab_size"], saved["embedding_size"]),
+            "layers": nn.ModuleList(
+                getattr(nn, saved["cell"])(size, saved["hidden_size"], batch_first=True) for size in sizes
+            ),
+            "head": nn.Linear(saved["hidden_size"], saved["vocab_size"]),
+        }
+    )
+    model.load_state_dict(saved["state_dict"])
+    outputs = model["embedding"](ids)
+    layers = model["layers"]
+    assert isinstance(layers, nn.ModuleList)
+    for number, layer in enumerate(layers):
+        hidden, _ = layer(outputs)
+        outputs = outputs + hidden if number else hidden
+    return torch.as_tensor(model["head"](outputs))
+
+
+@pytest.mark.parametrize("model", EXPORTABLE.values(), ids=EXPORTABLE)
+def test_the_modules_of_torch_compute_the_same_logits(model: dict[str, Any]) -> None:
+    checkpoint = checkpoint_of(**model)
+    ids = np.random.default_rng(0).integers(0, len(CHARACTERS), (2, 20))
+    engine = NumpyEngine(checkpoint.network, checkpoint.weights)
+    expected, _ = engine.read(ids, engine.initial_state(2))
+    with torch.no_grad():
+        logits = logits_of(loaded(torch_file(checkpoint)), torch.from_numpy(ids))
+    assert logits.numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_file_says_what_a_program_needs_to_know() -> None:
+    saved = loaded(torch_file(checkpoint_of()))
+    assert saved["characters"] == CHARACTERS
+    assert not saved["lines"]
+    assert saved.keys() == {
+        *("cell", "vocab_size", "embedding_size", "hidden_size", "num_layers", "characters", "lines", "state_dict")
+    }
+    octets = untrained_checkpoint(Vocabulary(VocabularyKind.BYTES), lines=True)
+    saved = loaded(torch_file(octets))
+    assert (saved["characters"], saved["vocab_size"], saved["lines"]) == ("", 256, True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_command_writes_a_new_file_and_overwrites_none() -> None:
+    path = untrained_run("any", CHARACTERS)
+    ran = done("export", "any", "--torch", "any.pt")
+    assert ran.out == b""
+    assert "any.pt" in ran.err
+    assert Path("any.pt").read_bytes() == torch_file(load_checkpoint(path))
+    before = Path("any.pt").read_bytes()
+    assert "--torch any.pt: the file exists" in problem("export", "any", "--torch", "any.pt")
+    assert Path("any.pt").read_bytes() == before
+    assert "--torch" in usage_error("export", "any")
+    assert "--torch" in usage_error("export", "any", "--torch", "a.pt", "--html", "a.html")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ({"cell": CellKind.PEEPHOLE}, "torch has no LSTM with peepholes"),
+        ({"cell": CellKind.GRU, "reset": Reset.BEFORE}, "resets after the recurrent product"),
+        ({"attention": 3}, "torch has no module for this attention"),
+    ],
+)
+def test_a_network_that_torch_has_no_modules_for_is_a_problem(model: dict[str, Any], reason: str) -> None:
+    untrained_run("any", CHARACTERS, **model)
+    line = problem("export", "any", "--torch", "any.pt")
+    assert reason in line
+    assert line.endswith("export it with --onnx")
+    assert not Path("any.pt").exists()
+
+
+def test_a_network_of_one_layer_is_exported_too() -> None:
+    checkpoint = checkpoint_of(num_layers=1)
+    assert replace(checkpoint.model, num_layers=2) != ModelConfig()
+    ids = np.array([[1, 2, 3]])
+    engine = NumpyEngine(checkpoint.network, checkpoint.weights)
+    expected, _ = engine.read(ids, engine.initial_state(1))
+    with torch.no_grad():
+        assert logits_of(loaded(torch_file(checkpoint)), torch.from_numpy(ids)).numpy() == pytest.approx(
+            expected, abs=1e-5
+        )

@@ -1,0 +1,375 @@
+"""`lstmgen train --from`: a trained network learns another text, as a run of its own, with a larger vocabulary."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmgen.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from lstmgen.config import Budget, BudgetUnit, ModelConfig, Precision, TextConfig, TrainingConfig
+from lstmgen.generation.engine import NumpyEngine
+from lstmgen.language_model import load
+from lstmgen.network.growth import grow
+from lstmgen.record import HELD_OUT, TrainingRecord
+from lstmgen.text.corpus import read_corpus
+from lstmgen.text.vocabulary import Vocabulary
+from lstmgen.training.divergence import frequency_nats
+from lstmgen.training.origin import Origin, find_origin
+from lstmgen.training.plan import MODEL_FIELDS, PLANNED, make_plan
+from lstmgen.training.run import Preparation, prepare
+from tests.command_line import done, files_below, problem, run_of_text, untrained_checkpoint, untrained_run, usage_error
+from tests.conftest import FABLE, NETWORKS, random_weights, single, small_network
+
+OTHER = "Zwölf Füchse sahen Trauben. Die Füchse sprangen; die Trauben hingen höher.\n"
+QUICK = ["--precision", "float32", "--threads", "1"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with a trained run, `fable`, its text, and another text with other characters."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(trained_folder / "fable.txt", tmp_path)
+    shutil.copytree(trained_folder / "checkpoints", tmp_path / "checkpoints")
+    (tmp_path / "other.txt").write_text(OTHER * 20, encoding="utf-8")
+    return tmp_path
+
+
+def events_of(*arguments: object) -> list[dict[str, Any]]:
+    return done("train", *arguments, "--json", *QUICK).json_lines
+
+
+# The network grows
+
+
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
+def test_old_symbols_keep_their_weights_and_new_ones_have_some(config: ModelConfig) -> None:
+    network = small_network(config, attention=2)
+    before = single(random_weights(network))
+    new_ids = np.array([0, 2, 3, 5, 6, 8, 9])
+    grown = grow(before, new_ids, 10, np.random.default_rng(0))
+    larger = replace(network, vocab_size=10)
+    assert {name: array.shape for name, array in grown.items()} == larger.shapes()
+    assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in grown.values())
+    for name, array in before.items():
+        of_symbols = name in ("embedding", "head.weight", "head.bias")
+        assert (grown[name][new_ids] if of_symbols else grown[name]).tobytes() == array.tobytes()
+    new = np.setdiff1d(np.arange(10), new_ids)
+    assert len(np.unique(grown["embedding"][new], axis=0)) == len(new)
+
+
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
+def test_a_larger_vocabulary_changes_no_logit_of_an_old_symbol(config: ModelConfig) -> None:
+    network = small_network(config, attention=2)
+    before = single(random_weights(network))
+    new_ids = np.array([1, 2, 3, 4, 5, 6, 9])
+    larger = NumpyEngine(replace(network, vocab_size=10), grow(before, new_ids, 10, np.random.default_rng(0)))
+    engine = NumpyEngine(network, before)
+    ids = np.array([[0, 3, 6, 1, 1, 5]])
+    logits, _ = engine.read(ids, engine.initial_state(1))
+    after, _ = larger.read(new_ids[ids], larger.initial_state(1))
+    assert after[..., new_ids] == pytest.approx(logits, abs=1e-5)
+
+
+def test_a_vocabulary_that_does_not_grow_leaves_the_weights_as_they_are() -> None:
+    before = single(random_weights(small_network(ModelConfig())))
+    grown = grow(before, np.arange(7), 7, np.random.default_rng(0))
+    assert all(grown[name].tobytes() == before[name].tobytes() for name in before)
+
+
+def test_new_symbols_begin_as_unlikely_ones() -> None:
+    origin, prepared = find_origin("fable"), fine_tuning("other.txt")
+    assert origin.checkpoint.vocabulary.encode("The fox").tolist() != vocabulary(prepared).encode("The fox").tolist()
+    old, new = (nats_of(checkpoint, "The fox leapt") for checkpoint in (origin.checkpoint, prepared.checkpoint))
+    assert old <= new < old + 0.3
+
+
+def test_a_text_in_another_script_begins_with_the_loss_of_its_frequencies() -> None:
+    foreign = "Лиса увидела гроздь винограда. Лиса прыгнула; виноград висел высоко.\n" * 20
+    Path("foreign.txt").write_text(foreign, encoding="utf-8")
+    prepared = fine_tuning("foreign.txt")
+    assert any("a new network may learn it better" in note for note in prepared.planned.notes)
+    assert not any("a new network" in note for note in fine_tuning("other.txt").planned.notes)
+    ids = prepared.text.training
+    frequencies = frequency_nats(ids, len(vocabulary(prepared)))
+    assert nats_of(prepared.checkpoint, foreign[:1000]) < frequencies + 1
+    done("train", "--from", "fable", "foreign.txt", "--steps", 60, "--every", 20, "--run", "foreign", *QUICK)
+    events = [json.loads(line) for line in Path("checkpoints/foreign/log.jsonl").read_text().splitlines()]
+    assert "rolled_back" not in [event["event"] for event in events]
+    losses = [event["validation_nats"] for event in events if event["event"] == "evaluation"]
+    assert losses == sorted(losses, reverse=True)
+
+
+def nats_of(checkpoint: Checkpoint, text: str) -> float:
+    engine = NumpyEngine(checkpoint.network, checkpoint.weights)
+    ids = checkpoint.vocabulary.encode(text)
+    logits, _ = engine.read(ids[None, :-1], engine.initial_state(1))
+    logarithms = logits[0] - np.log(np.exp(logits[0]).sum(axis=-1, keepdims=True))
+    return float(-logarithms[np.arange(len(ids) - 1), ids[1:]].mean())
+
+
+def vocabulary(prepared: Preparation) -> Vocabulary:
+    return prepared.checkpoint.vocabulary
+
+
+def fine_tuning(source: str, origin: Origin | None = None, **text: Any) -> Preparation:
+    """A prepared run from `fable`, or from another checkpoint."""
+    origin = origin or find_origin("fable")
+    config = TextConfig(sources=(source,), **text)
+    training = TrainingConfig(Budget(10, BudgetUnit.STEPS), precision=Precision.FLOAT32)
+    planned = (PLANNED | {"vocabulary"}) - set(text)
+    return prepare(config, origin.checkpoint.model, training, threads=1, planned=planned, origin=origin)
+
+
+def test_the_vocabulary_is_that_of_both_texts_in_the_order_of_code_points() -> None:
+    assert vocabulary(fine_tuning("other.txt")).characters == "".join(sorted(set(FABLE + OTHER)))
+    assert vocabulary(fine_tuning("fable.txt")) == find_origin("fable").checkpoint.vocabulary
+
+
+def test_a_text_that_was_read_for_a_larger_vocabulary_has_its_own_one_again() -> None:
+    fine_tuning("other.txt")
+    assert read_corpus(TextConfig(sources=("other.txt",))).vocabulary.characters == "".join(sorted(set(OTHER)))
+
+
+def test_a_text_in_a_larger_vocabulary_is_the_same_text() -> None:
+    config = TextConfig(sources=("other.txt",))
+    own = read_corpus(config)
+    corpus = own.extended(Vocabulary(own.vocabulary.kind, "\x00QZ~é中"))
+    assert corpus.vocabulary.decode(corpus.ids) == own.vocabulary.decode(own.ids) == OTHER * 20
+    assert corpus.sha256 == own.sha256
+    assert corpus.vocabulary.characters == "".join(sorted(set(OTHER + "\x00QZ~é中")))
+
+
+# The run
+
+
+def test_a_fine_tuned_run_is_a_new_run_that_says_where_it_came_from(folder: Path) -> None:
+    before = files_below(folder / "checkpoints" / "fable")
+    fingerprint = load("fable").checkpoint.fingerprint()
+    events = events_of("--from", "fable", "other.txt", "--steps", 30)
+    plan = events[0]
+    assert Path(plan["run"]) == Path("checkpoints", "other-lstm")
+    assert plan["started_from"] == f"fable ({fingerprint[:12]})"
+    assert (plan["model"]["hidden_size"], plan["vocab_size"]) == (24, len(set(FABLE + OTHER)))
+    assert any("characters are new to fable" in note for note in plan["notes"])
+    assert load("other-lstm").record.started_from == plan["started_from"]
+    assert f"started from     fable ({fingerprint[:12]})\n" in done("info", "other-lstm").text
+    assert done("info", "other-lstm", "--json").json_lines[0]["record"]["started_from"] == plan["started_from"]
+    assert "started from     an untrained network\n" in done("info", "fable").text
+    assert len(done("sample", "other-lstm", "-p", "The Füchse", "-n", 20, "--seed", 1).text) == 30
+    assert done("eval", "other-lstm", "--json").json_lines
+    assert files_below(folder / "checkpoints" / "fable") == before
+
+
+def test_the_origin_may_be_a_file_and_the_run_may_have_a_name(folder: Path) -> None:
+    file = folder / "checkpoints" / "fable" / "last.safetensors"
+    ran = done("train", "--from", file, "other.txt", "--steps", 2, "--run", "mine", *QUICK)
+    assert f"from     {file} (" in ran.err
+    assert "exists" in problem("train", "--from", "fable", "other.txt", "--run", "mine", "--steps", 1, *QUICK)
+    assert load("mine").record.position.step == 2
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(folder: Path) -> None:
+    before = files_below(folder)
+    err = done("train", "--from", "fable", "other.txt", "--steps", 9, "--dry-run", *QUICK).err
+    assert "from     fable (" in err
+    assert "the network is trained" in err
+    assert files_below(folder) == before
+
+
+def test_a_run_can_start_from_a_fine_tuned_one() -> None:
+    done("train", "--from", "fable", "other.txt", "--steps", 2, "--run", "second", *QUICK)
+    done("train", "--from", "second", "fable.txt", "--steps", 2, "--run", "third", *QUICK)
+    third = load("third")
+    assert third.vocabulary.characters == "".join(sorted(set(FABLE + OTHER)))
+    assert (third.record.started_from or "").startswith("second (")
+
+
+def test_a_trained_network_learns_a_similar_text_faster() -> None:
+    similar = "The vine hung high. Sour grapes, said a fox on a high vine.\nThe grapes said: the fox hung.\n"
+    Path("similar.txt").write_text(similar * 20, encoding="utf-8")
+    new = ["--hidden-size", 24, "--layers", 1]
+    tuned, untrained = (
+        events_of("similar.txt", *options, "--steps", 20)[-1]["validation_nats"]
+        for options in (["--from", "fable"], new)
+    )
+    assert tuned < untrained - 0.15
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7])
+@pytest.mark.parametrize("lines", [False, True])
+def test_resuming_a_fine_tuned_run_gives_the_same_bytes_as_never_stopping(steps: int, lines: bool) -> None:
+    options = ["--from", "fable", "other.txt", "--every", 3, *(["--lines"] if lines else [])]
+    done("train", *options, "--steps", 10, "--run", "whole", *QUICK)
+    origin = find_origin("fable")
+    text = TextConfig(sources=("other.txt",), lines=lines)
+    training = TrainingConfig(Budget(10, BudgetUnit.STEPS), precision=Precision.FLOAT32, every=3)
+    planned = (PLANNED | {"vocabulary"}) - {"lines"}
+    prepared = prepare(text, origin.checkpoint.model, training, run="cut", threads=1, planned=planned, origin=origin)
+    with prepared.start(0.0) as session:
+        list(session.events(stops_after(steps)))
+    shutil.rmtree("checkpoints/fable")  # the run needs its origin no longer
+    done("train", "--resume", "cut")
+    whole, cut = (load_checkpoint(Path("checkpoints", name, "last.safetensors")) for name in ("whole", "cut"))
+    for ours, theirs in ((whole.weights, cut.weights), (whole.extra, cut.extra)):
+        assert {name: array.tobytes() for name, array in ours.items()} == {
+            name: array.tobytes() for name, array in theirs.items()
+        }
+    assert cut.record.started_from == whole.record.started_from
+    assert cut.record.training == whole.record.training
+
+
+def stops_after(steps: int) -> Callable[[], bool]:
+    taken = 0
+
+    def should_stop() -> bool:
+        nonlocal taken
+        taken += 1
+        return taken == steps
+
+    return should_stop
+
+
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
+def test_every_network_can_be_fine_tuned(config: ModelConfig) -> None:
+    network = {name: getattr(config, name) for name in ("cell", "peepholes", "reset", "tied")}
+    untrained_run("any", "".join(sorted(set(FABLE))), attention=2, **network)
+    plan, *_, finished = events_of("--from", "any", "other.txt", "--steps", 2, "--run", "tuned")
+    assert finished["step"] == 2
+    assert load("tuned").config == load("any").config
+    assert plan["model"]["tied"] == config.tied
+
+
+def test_a_model_of_bytes_learns_bytes() -> None:
+    untrained_run("octets", None)
+    plan, *_ = events_of("--from", "octets", "other.txt", "--steps", 2, "--run", "more")
+    assert plan["vocab_size"] == 256
+    assert not any("are new to" in note for note in plan["notes"])
+    assert load("more").record.text.vocabulary == "bytes"
+    line = problem("train", "--from", "octets", "other.txt", "--vocabulary", "characters", "--steps", 1)
+    assert "--vocabulary characters: octets is a model of bytes; leave it out" in line
+    assert "fable is a model of characters" in problem(
+        "train", "--from", "fable", "other.txt", "--vocabulary", "bytes", "--steps", 1
+    )
+
+
+def test_lines_belong_to_the_text_and_not_to_the_origin() -> None:
+    run_of_text("items", FABLE, lines=True)
+    origin = find_origin("items")
+    as_text, as_lines = fine_tuning("other.txt", origin), fine_tuning("other.txt", origin, lines=True)
+    assert not as_text.checkpoint.record.text.lines
+    assert any("give `lines`" in note for note in as_text.planned.notes)
+    assert as_lines.checkpoint.record.text.lines
+    assert not any("give `lines`" in note for note in as_lines.planned.notes)
+
+
+def test_a_held_out_text_that_the_origin_has_learned_from_is_named() -> None:
+    warned = [
+        any("has learned from a part of what is held out now" in note for note in fine_tuning(**text).planned.notes)
+        for text in ({"source": "fable.txt"}, {"source": "fable.txt", "validation": 0.3}, {"source": "other.txt"})
+    ]
+    assert warned == [False, True, False]
+
+
+def test_texts_that_the_origin_has_adapted_to_are_remembered_by_name() -> None:
+    origin = find_origin("fable")
+    record = replace(origin.checkpoint.record, adapted_to=("letters.txt", HELD_OUT))
+    adapted = Origin(replace(origin.checkpoint, record=record), "adapted")
+    assert fine_tuning("other.txt", adapted).checkpoint.record.adapted_to == (
+        "letters.txt",
+        "fable.txt: the last 10%, held out",
+    )
+
+
+# The plan
+
+
+def test_the_plan_of_a_trained_network_has_smaller_steps_and_fewer_epochs() -> None:
+    def plan_of(trained: bool) -> TrainingConfig:
+        training = TrainingConfig(Budget(600))
+        planned = PLANNED - MODEL_FIELDS
+        made = make_plan(
+            ModelConfig(), training, planned, symbols=50_000, vocab_size=65, speed=lambda _: 5e4, trained=trained
+        )
+        assert made.model == ModelConfig()
+        assert any("the network is trained" in reason for reason in made.reasons) == trained
+        return made.training
+
+    new, trained = plan_of(False), plan_of(True)
+    assert trained.learning_rate == new.learning_rate / 4
+    assert trained.warm_up < new.warm_up
+    assert new.most_epochs is not None and trained.most_epochs is not None
+    assert trained.most_epochs < new.most_epochs / 5
+
+
+def test_what_is_given_is_not_planned() -> None:
+    plan, *_ = events_of(
+        *("--from", "fable", "other.txt", "--steps", 2, "--learning-rate", 0.005, "--dropout", 0.25, "--seed", 3),
+        "--dry-run",
+    )
+    asked = {"learning_rate": 0.005, "dropout": 0.25, "seed": 3}
+    assert plan["training"].items() >= asked.items()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--cell", "lstm"],
+        ["--peepholes", "input"],
+        ["--reset", "after"],
+        ["--hidden-size", "24"],
+        ["--layers", "1"],
+        ["--embedding-size", "64"],
+        ["--attention", "0"],
+        ["--tied"],
+        ["--parameters", "1M"],
+    ],
+)
+def test_an_option_that_would_change_the_network_is_wrong_usage(option: list[str]) -> None:
+    message = usage_error("train", "--from", "fable", "other.txt", "--steps", 1, *option)
+    assert message.split("leave out ")[1].split()[0] in (option[0], "--tied/--untied")
+
+
+def test_fine_tuning_needs_a_text_and_is_not_resuming() -> None:
+    assert "--from needs a TEXT" in usage_error("train", "--from", "fable", "--steps", 1)
+    assert "leave out --from" in usage_error("train", "--resume", "fable", "--from", "fable")
+
+
+def test_an_origin_that_cannot_be_read_is_a_problem(folder: Path) -> None:
+    assert "no such run" in problem("train", "--from", "nowhere", "other.txt", "--steps", 1)
+    broken = folder / "broken.safetensors"
+    broken.write_bytes((folder / "checkpoints" / "fable" / "best.safetensors").read_bytes()[:500])
+    assert "broken.safetensors" in problem("train", "--from", broken, "other.txt", "--steps", 1)
+    assert not Path("checkpoints/other-lstm").exists()
+
+
+def test_a_text_with_a_preview_that_neither_knows_is_a_problem() -> None:
+    assert "'中'" in problem("train", "--from", "fable", "other.txt", "--preview", "中", "--steps", 1)
+    assert events_of("--from", "fable", "other.txt", "--preview", "The Füchse", "--steps", 1, "--dry-run")
+
+
+# The record
+
+
+def test_a_record_without_an_origin_has_no_field_for_it_and_can_be_read() -> None:
+    record = untrained_checkpoint(read_corpus(TextConfig(sources=("other.txt",))).vocabulary).record
+    values = record.to_mapping()
+    assert "started_from" not in values
+    assert TrainingRecord.from_mapping(values) == record
+    started = replace(record, started_from="fable (0123456789ab)")
+    assert TrainingRecord.from_mapping(started.to_mapping()) == started
+
+
+def test_where_a_run_started_does_not_change_its_fingerprint() -> None:
+    checkpoint = load("fable").checkpoint
+    other = replace(checkpoint, record=replace(checkpoint.record, started_from="elsewhere"))
+    assert other.fingerprint() == checkpoint.fingerprint()
+    save_checkpoint(other, Path("other.safetensors"))
+    assert load_checkpoint(Path("other.safetensors")).record == other.record
