@@ -24,6 +24,7 @@ LAYERS = [
     {"language_model"},
     {"inspection"},
     {"draft"},
+    {"serving"},
     {"training"},
     {"comparison"},
     {"benchmark"},

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from lstmgen import __version__
-from lstmgen.cli import bench, compare, info, inspect, runs, sample, score, train
+from lstmgen.cli import bench, compare, info, inspect, runs, sample, score, serve, train
 from lstmgen.cli import eval as eval_command
 from lstmgen.cli.render import OutputClosedError, mute_stdout, printable, with_options
 from lstmgen.errors import LstmgenError
@@ -44,6 +44,7 @@ app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("runs", epilog=runs.EXAMPLES)(runs.runs)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("info", epilog=info.EXAMPLES)(info.info)
 
 
