@@ -121,3 +121,6 @@ async def _serve(server: Server, listening: socket.socket, stop: Callable[[], bo
         await server.serve([listening])
     finally:
         watching.cancel()
+        for connection in list(server.server_state.connections):  # whose clients do not read the end
+            connection.transport.abort()
+        await asyncio.sleep(0)  # lets the event loop close them

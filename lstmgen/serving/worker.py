@@ -108,6 +108,11 @@ class Worker:
         """The number of rows in the batch."""
         return len(self._batch)
 
+    @property
+    def parked_jobs(self) -> int:
+        """The number of jobs that have left the batch until their readers have caught up."""
+        return sum(ticket.parked is not None for ticket in self._tickets.values())
+
     @asynccontextmanager
     async def write(self, job: Job) -> AsyncIterator["Reading"]:
         """Run a job for the length of the context; at its end the job is over, whether complete or not.
