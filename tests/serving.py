@@ -18,6 +18,7 @@ from lstmgen.serving.service import build_service
 from lstmgen.serving.worker import Worker
 
 NAME = "fable"
+HEAD = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,7 @@ class Running:
     def begin(self, **fields: Any) -> socket.socket:
         """Send a completion and read nothing."""
         body = json.dumps(fields).encode()
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        return self.send(head.encode() + b"\r\n\r\n" + body)
+        return self.send(HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
     def send(self, data: bytes) -> socket.socket:
         """Send bytes over a new connection with a small buffer for what comes back."""

@@ -149,7 +149,7 @@ def test_alternatives_are_the_likeliest_symbols_with_their_nats() -> None:
         costs = [nats for _, nats in whole.alternatives]
         assert costs == sorted(costs)
         assert_allclose(np.exp(-np.array(costs)).sum(), 1, rtol=1e-6)
-        assert_allclose(dict(whole.alternatives)[whole.id], whole.nats, rtol=1e-5)
+        assert whole.nats == pytest.approx(dict(whole.alternatives)[whole.id], rel=1e-5)
 
 
 def test_what_is_not_asked_for_is_not_computed() -> None:

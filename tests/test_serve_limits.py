@@ -12,7 +12,7 @@ import pytest
 from lstmgen.config import ServingConfig
 from lstmgen.language_model import LanguageModel, load
 from lstmgen.serving import app, server, worker
-from tests.serving import Running, running
+from tests.serving import HEAD, Running, running
 
 JSON = {"Content-Type": "application/json"}
 LONG = {"prompt": "The fox", "max_tokens": 1_000_000}
@@ -63,8 +63,7 @@ def test_a_body_that_is_no_request_is_refused(
 
 def test_a_body_without_a_length_is_limited_too(started: Running) -> None:
     parts = b"".join(b"10000\r\n" + b" " * 0x10000 + b"\r\n" for _ in range(20))
-    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    with started.send(head + b"Transfer-Encoding: chunked\r\n\r\n" + parts) as client:
+    with started.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + parts) as client:
         assert client.recv(12) == b"HTTP/1.1 413"
 
 
@@ -91,12 +90,12 @@ def test_a_page_of_another_site_gets_no_permission(started: Running) -> None:
 
 
 def test_a_full_server_asks_to_try_again_later(model: LanguageModel) -> None:
-    with running(model, ServingConfig(rows=1, queue=2, max_length=1_000_000)) as server, server.begin(**LONG):
-        with server.begin(**LONG):
-            server.wait_until(lambda: server.worker.open_jobs == 2)
-            status, headers, body = server.request("POST", "/v1/completions", b"{}", JSON)
-            assert (status, headers["retry-after"]) == (429, "1")
-            assert json.loads(body)["error"]["code"] == "rate_limit_exceeded"
+    limits = ServingConfig(rows=1, queue=2, max_length=1_000_000)
+    with running(model, limits) as server, server.begin(**LONG), server.begin(**LONG):
+        server.wait_until(lambda: server.worker.open_jobs == 2)
+        status, headers, body = server.request("POST", "/v1/completions", b"{}", JSON)
+        assert (status, headers["retry-after"]) == (429, "1")
+        assert json.loads(body)["error"]["code"] == "rate_limit_exceeded"
 
 
 def test_requests_wait_for_a_free_place(model: LanguageModel) -> None:
@@ -163,8 +162,7 @@ def test_a_request_that_does_not_arrive_is_cut_off(started: Running, monkeypatch
 
 def test_a_body_that_does_not_arrive_is_refused(started: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "BODY_SECONDS", 0.05)
-    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
-    with started.send(head) as client:
+    with started.send(HEAD + b"Content-Length: 9\r\n\r\n{") as client:
         assert client.recv(12) == b"HTTP/1.1 408"
 
 

@@ -173,7 +173,9 @@ def describe(served: Served) -> dict[str, Any]:
         },
     }
     completion = answer("The text.", {"$ref": "#/components/schemas/Completion"})
-    completion["200"]["content"]["text/event-stream"] = {"schema": text}
+    completion["200"]["content"]["text/event-stream"] = {
+        "schema": {"description": "Each event is a part of a completion."}
+    }
     name = {"name": "model", "in": "path", "required": True, "schema": text}
     model_list = {
         "type": "object",
