@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from openai import APIStatusError, OpenAI
 
-from lstmgen.config import ServingConfig
+from lstmgen.config import ServingConfig, VocabularyKind
 from lstmgen.language_model import LanguageModel, load
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
@@ -189,9 +189,7 @@ def test_the_same_seeds_write_the_same_texts_beside_many_others(client: OpenAI, 
     assert same >= 95  # the last digit of a product may change one draw in a million
 
 
-def test_bytes_come_as_characters(tmp_path: Path) -> None:
-    from lstmgen.config import VocabularyKind
-
+def test_bytes_come_as_characters() -> None:
     model = LanguageModel(untrained_checkpoint(Vocabulary(VocabularyKind.BYTES)))
     with running(model) as server, client_of(server) as client:
         choices: dict[str, Any] = {"max_tokens": 400, "seed": 1}
@@ -201,9 +199,7 @@ def test_bytes_come_as_characters(tmp_path: Path) -> None:
         assert "".join(chunk.choices[0].text for chunk in create(client, "é", **choices, stream=True)) == whole.text[1:]
 
 
-def test_a_model_of_lines_writes_one_line_without_its_end(tmp_path: Path) -> None:
-    from lstmgen.config import VocabularyKind
-
+def test_a_model_of_lines_writes_one_line_without_its_end() -> None:
     model = LanguageModel(untrained_checkpoint(Vocabulary(VocabularyKind.CHARACTERS, "\nab"), lines=True))
     assert model.item_end == 0
     with running(model) as server, client_of(server) as client:

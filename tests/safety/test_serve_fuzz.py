@@ -14,28 +14,8 @@ from lstmgen.language_model import load
 from tests.serving import running
 
 FIELDS = [
-    "model",
-    "prompt",
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "n",
-    "best_of",
-    "stop",
-    "seed",
-    "logprobs",
-    "echo",
-    "stream",
-    "stream_options",
-    "on_unknown",
-    "user",
-    "suffix",
-    "logit_bias",
-    "presence_penalty",
-    "frequency_penalty",
-    "other",
+    *("model", "prompt", "max_tokens", "temperature", "top_p", "top_k", "min_p", "n", "best_of", "stop", "seed"),
+    *("logprobs", "echo", "stream", "stream_options", "on_unknown", "user", "suffix", "logit_bias", "other"),
 ]
 LIMITS = ServingConfig(rows=8, max_length=200, max_prompt=300)
 
