@@ -238,6 +238,8 @@ def test_a_model_of_lines_writes_one_line_without_its_end() -> None:
         ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"extra_body": {"temprature": 1}}, "temprature"),
+        ({"extra_body": {"temprature": None}}, "temprature"),
+        ({"extra_body": {"frequency_penalty": False}}, "frequency_penalty"),
         ({"extra_body": {"on_unknown": "guess"}}, "on_unknown"),
         ({"extra_body": {"stream": "yes"}}, "stream"),
     ],

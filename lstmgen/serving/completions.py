@@ -29,8 +29,9 @@ MAX_STOP_LENGTH = 200
 _LOWEST = -9999.0
 """Instead of a log-probability that JSON could not hold, as OpenAI does."""
 
-_IGNORED = ("user", "metadata", "store")
-_UNSUPPORTED = ("suffix", "logit_bias", "presence_penalty", "frequency_penalty")
+IGNORED = ("user", "metadata", "store")
+NEUTRAL: dict[str, Any] = {"suffix": "", "logit_bias": {}, "presence_penalty": 0, "frequency_penalty": 0}
+"""The only values of the fields that this server does not have; null is another."""
 
 
 class RequestError(Exception):
@@ -80,7 +81,7 @@ class _Fields:
     """The fields of a request, each taken once; null is the same as absent."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
-        self._left = {name: value for name, value in body.items() if value is not None}
+        self._left = dict(body)
 
     def take(self, name: str) -> Any:
         return self._left.pop(name, None)
@@ -119,10 +120,11 @@ class _Fields:
         return texts
 
     def refuse_the_rest(self) -> None:
-        for name in _IGNORED:
+        for name in IGNORED:
             self.take(name)
-        for name in _UNSUPPORTED:
-            if self.take(name):
+        for name, neutral in NEUTRAL.items():
+            value = self.take(name)
+            if value is not None and (value != neutral or isinstance(value, bool)):
                 raise RequestError(f"{name}: this server does not have it; leave it out", name)
         if self._left:
             name = min(self._left)
@@ -174,7 +176,9 @@ class Completion:
             raise RequestError('stream_options: give {"include_usage": true}', "stream_options")
         if not self.stream:
             raise RequestError("stream_options: only with stream", "stream_options")
-        return _Fields(options).boolean("include_usage")
+        fields = _Fields(options)
+        fields.boolean("include_obfuscation")
+        return fields.boolean("include_usage")
 
     def _check_together(self) -> None:
         rows = self.served.limits.rows

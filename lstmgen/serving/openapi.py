@@ -9,10 +9,12 @@ from lstmgen import __version__
 from lstmgen.config import OnUnknown
 from lstmgen.serving.completions import (
     DEFAULT_TOKENS,
+    IGNORED,
     MAX_LOGPROBS,
     MAX_STOP_LENGTH,
     MAX_STOPS,
     MAX_TEMPERATURE,
+    NEUTRAL,
     Served,
 )
 
@@ -163,13 +165,17 @@ def describe(served: Served) -> dict[str, Any]:
             "stream_options": {
                 "type": ["object", "null"],
                 "additionalProperties": False,
-                "properties": {"include_usage": {"type": "boolean"}, "include_obfuscation": {"type": "boolean"}},
+                "properties": {
+                    "include_usage": {"type": ["boolean", "null"]},
+                    "include_obfuscation": {"type": ["boolean", "null"]},
+                },
             },
             "on_unknown": {
                 "enum": [*map(str, OnUnknown), None],
                 "description": "What to do with characters that the model has never seen. Not in OpenAI's interface.",
             },
-            "user": {"type": ["string", "null"], "description": "Has no effect."},
+            **{name: {"description": "Has no effect."} for name in IGNORED},
+            **{name: {"enum": [value, None], "description": "Not supported."} for name, value in NEUTRAL.items()},
         },
     }
     completion = answer("The text.", {"$ref": "#/components/schemas/Completion"})
