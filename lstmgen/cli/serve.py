@@ -28,8 +28,6 @@ lstmgen serve
 lstmgen serve poems-lstm --port 8080
 
 lstmgen serve poems-lstm --rows 16 --max-length 1000
-
-curl localhost:8000/v1/completions -H 'Content-Type: application/json' -d '{"prompt": "The sea", "max_tokens": 200}'
 """
 
 
