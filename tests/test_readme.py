@@ -14,7 +14,7 @@ import lstmgen
 from lstmgen.checkpoint import load_checkpoint, save_checkpoint
 from lstmgen.config import TextConfig
 from lstmgen.text.corpus import read_corpus
-from tests.command_line import done, evaluation_event, start, untrained_run, write_log
+from tests.command_line import done, evaluation_event, serve_shortly, untrained_run, write_log
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -75,11 +75,7 @@ def test_every_command_runs(line: str) -> None:
     if "--load-state" in arguments:
         done("sample", "-p", "The sea", "-n", "0", "--save-state", "sea.state", "--seed", "1")
     if command == "serve":
-        process = start(command, *arguments, "--port", "0", "--json")
-        assert process.stdout is not None and b"http://" in process.stdout.readline()
-        process.terminate()
-        process.communicate()
-        assert process.returncode == 143
+        serve_shortly(*arguments)
         return
     ran = done(command, *arguments, stdin=stdin)
     assert ran.out or "readme" in ran.err or Path("poems.html").exists()
