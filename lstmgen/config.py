@@ -492,6 +492,24 @@ class NoveltyConfig:
 
 
 @dataclass(frozen=True)
+class ServingConfig:
+    """How much a server does at once, and how much one request may ask for."""
+
+    rows: int = field(
+        default=64, metadata=option("Texts written at once, in one batch; further texts wait for a free place.")
+    )
+    queue: int = field(
+        default=256, metadata=option("Requests that are open at once, waiting ones included; more are refused.")
+    )
+    max_length: int = field(default=4096, metadata=option("Characters that one text may have (max_tokens)."))
+    max_prompt: int = field(default=16_384, metadata=option("Characters that the prompts of a request may have."))
+
+    def __post_init__(self) -> None:
+        for name, most in (("rows", 1024), ("queue", 10_000), ("max_length", 1_000_000), ("max_prompt", 1_000_000)):
+            check(self, name, 1 <= getattr(self, name) <= most, f"give 1 to {most:,}")
+
+
+@dataclass(frozen=True)
 class RecallConfig:
     """Which networks learn to recall a character, how, and at which lags they are measured.
 

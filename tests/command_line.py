@@ -115,6 +115,16 @@ def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
     return process
 
 
+def serve_shortly(*arguments: object) -> None:
+    """Run `lstmgen serve` in a process of its own until it is ready, on any free port; then end it."""
+    process = start("serve", *arguments, "--port", "0", "--json")
+    assert process.stdout is not None
+    ready = process.stdout.readline()
+    process.terminate()
+    _, err = process.communicate()
+    assert b"http://" in ready and process.returncode == 143, err.decode()
+
+
 def untrained_checkpoint(vocabulary: Vocabulary, *, lines: bool = False, **model: Any) -> Checkpoint:
     """A checkpoint with random weights, so that its text is noise of its vocabulary."""
     config = ModelConfig(**{"hidden_size": 8, "num_layers": 1, "embedding_size": 4, **model})

@@ -26,6 +26,7 @@ LAYERS = [
     {"export"},
     {"inspection"},
     {"draft"},
+    {"serving"},
     {"training"},
     {"comparison"},
     {"benchmark"},

@@ -12,7 +12,7 @@ import typer
 
 import lstmgen
 from lstmgen.cli.app import app, main
-from tests.command_line import controls, done, problem, run, start, untrained_run, usage_error
+from tests.command_line import controls, done, problem, run, serve_shortly, start, untrained_run, usage_error
 from tests.conftest import FABLE
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
@@ -99,6 +99,9 @@ def test_every_example_works(example: str) -> None:
         shutil.rmtree("checkpoints/names")
     if "--resume" in arguments:
         arguments += ["--steps", "100"]
+    if arguments[0] == "serve":
+        serve_shortly(*arguments[1:])
+        return
     done(*arguments, stdin=Path("log.txt").read_bytes())
 
 

@@ -14,7 +14,7 @@ import lstmgen
 from lstmgen.checkpoint import load_checkpoint, save_checkpoint
 from lstmgen.config import TextConfig
 from lstmgen.text.corpus import read_corpus
-from tests.command_line import done, evaluation_event, untrained_run, write_log
+from tests.command_line import done, evaluation_event, serve_shortly, untrained_run, write_log
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -74,6 +74,9 @@ def test_every_command_runs(line: str) -> None:
         stdin = Path(source).read_bytes()
     if "--load-state" in arguments:
         done("sample", "-p", "The sea", "-n", "0", "--save-state", "sea.state", "--seed", "1")
+    if command == "serve":
+        serve_shortly(*arguments)
+        return
     ran = done(command, *arguments, stdin=stdin)
     assert ran.out or "readme" in ran.err or any(Path(f"poems.{kind}").exists() for kind in ("html", "onnx", "pt"))
 
@@ -105,7 +108,7 @@ def test_python_docs_can_be_saved_as_a_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_every_option_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    commands = ("train", "sample", "eval", "score", "inspect", "compare", "export", "bench", "runs", "info")
+    commands = ("train", "sample", "eval", "score", "inspect", "compare", "export", "bench", "runs", "info", "serve")
     known = set(options("".join(done(command, "--help").text for command in commands)))
     assert set(options(README)) - known == {"--long"}  # an option of the tests
 

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from lstmgen import __version__
-from lstmgen.cli import bench, compare, export, info, inspect, runs, sample, score, train
+from lstmgen.cli import bench, compare, export, info, inspect, runs, sample, score, serve, train
 from lstmgen.cli import eval as eval_command
 from lstmgen.cli.interrupt import exit_on_signals
 from lstmgen.cli.render import OutputClosedError, mute_stdout, with_options
@@ -76,6 +76,7 @@ app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("runs", epilog=runs.EXAMPLES)(runs.runs)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("info", epilog=info.EXAMPLES)(info.info)
 
 

@@ -8,7 +8,7 @@ Knows: ids, logits, random numbers, and why a sample ends. Does not know: charac
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from lstmgen.config import Finish
 from lstmgen.generation.engine import Engine, EngineOutput, FloatArray
 from lstmgen.generation.filters import Filter
 from lstmgen.generation.history import History
-from lstmgen.generation.stops import StopBuffer
+from lstmgen.generation.stops import Item, StopBuffer
 
 _UNIFORMS_AT_ONCE = 256
 
@@ -63,9 +63,12 @@ def draw_symbols(
     logits, state = prompt_output
     rows, vocab_size = logits.shape
     uniforms = _uniforms(seed, rows)
-    buffers: list[StopBuffer[Drawn]] = [StopBuffer(stops) for _ in range(rows)]
+    endings: list[Ending[Drawn]] = [Ending(length, end, stops) for _ in range(rows)]
     active = list(range(rows))
-    while active and history.written != length:
+    if length == 0:
+        yield from (Ended(row, Finish.LENGTH) for row in active)
+        return
+    while active:
         filtered = logits
         for each in filters:
             filtered = each.apply(filtered, history)
@@ -74,32 +77,49 @@ def draw_symbols(
         ids = drawn if filtered.shape[1] == vocab_size else np.minimum(drawn, vocab_size - 1)
         numbers, nats = drawn.tolist(), negative_log_likelihood(logits, ids).tolist()
         for row in tuple(active):
-            number, finish = numbers[row], None
+            number, ending = numbers[row], endings[row]
+            finish: Finish | None
             if not possible[row]:
-                finish = Finish.STUCK
+                released, finish = ending.rest(), Finish.STUCK
             elif number == vocab_size:
-                finish = Finish.MATCH
+                released, finish = ending.rest(), Finish.MATCH
             else:
-                symbol = Drawn(row, number, nats[row])
-                if not stops:
-                    yield symbol
-                else:
-                    released, stopped = buffers[row].add(chr(number), symbol)
-                    yield from released
-                    finish = Finish.STOP if stopped else None
-                if number == end and finish is None:
-                    finish = Finish.LINE
+                released, finish = ending.add(number, Drawn(row, number, nats[row]))
+            yield from released
             if finish is not None:
-                if finish is not Finish.STOP:
-                    yield from buffers[row].rest()
                 yield Ended(row, finish)
                 active.remove(row)
         history.add(ids)
-        if active and history.written != length:
+        if active:
             logits, state = engine.step(ids, state)
-    for row in active:
-        yield from buffers[row].rest()
-        yield Ended(row, Finish.LENGTH)
+
+
+class Ending(Generic[Item]):
+    """Decides why and where one sample ends, and keeps back what may belong to a stop text."""
+
+    def __init__(self, length: int, end: int | None, stops: Sequence[str]) -> None:
+        """Begin a sample; `length`, at least 1 or -1, `end` and `stops` are those of `draw_symbols`."""
+        self._left = length
+        self._end = end
+        self._stops = StopBuffer[Item](stops) if stops else None
+
+    def add(self, number: int, item: Item) -> tuple[list[Item], Finish | None]:
+        """Add a symbol that was drawn, and the item that belongs to it.
+
+        Returns the items that are now part of the sample, and why the sample ends; None: it goes on.
+        """
+        self._left -= 1
+        released = [item]
+        if self._stops is not None:
+            released, stopped = self._stops.add(chr(number), item)
+            if stopped:
+                return released, Finish.STOP
+        finish = Finish.LINE if number == self._end else Finish.LENGTH if self._left == 0 else None
+        return (released if finish is None else released + self.rest()), finish
+
+    def rest(self) -> list[Item]:
+        """The items that were kept back, when no more symbols come."""
+        return [] if self._stops is None else self._stops.rest()
 
 
 @dataclass
@@ -152,9 +172,20 @@ def most_likely(logits: FloatArray, count: int) -> tuple[NDArray[np.int64], NDAr
 
 def _uniforms(seed: int, rows: int) -> Iterator[NDArray[np.float64]]:
     """Random numbers in [0, 1), (rows,) for each step; each row has its own generator, which draws them in blocks."""
-    generators = [np.random.default_rng([seed, row]) for row in range(rows)]
+    generators = [_generator(seed, row) for row in range(rows)]
     while True:
         yield from np.stack([generator.random(_UNIFORMS_AT_ONCE) for generator in generators], axis=1)
+
+
+def row_uniforms(seed: int, row: int) -> Iterator[float]:
+    """The random numbers that `draw_symbols` uses for one of its rows, one at a time."""
+    generator = _generator(seed, row)
+    while True:
+        yield from generator.random(_UNIFORMS_AT_ONCE).tolist()
+
+
+def _generator(seed: int, row: int) -> np.random.Generator:
+    return np.random.default_rng([seed, row])
 
 
 def draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.int64], list[bool]]:

@@ -1,0 +1,87 @@
+"""`lstmgen serve`.
+
+Knows: its options, and what it says when it begins and ends. Does not know: HTTP, or how text is drawn.
+"""
+
+from typing import Annotated
+
+import typer
+
+from lstmgen.cli.interrupt import StopRequest
+from lstmgen.cli.options import (
+    CheckpointArgument,
+    Given,
+    Quiet,
+    Threads,
+    config_from,
+    config_options,
+    limit_threads,
+)
+from lstmgen.cli.render import note, print_json
+from lstmgen.config import ServingConfig
+from lstmgen.errors import LstmgenError
+
+EXAMPLES = """Examples:
+
+lstmgen serve
+
+lstmgen serve poems-lstm --port 8080
+
+lstmgen serve poems-lstm --rows 16 --max-length 1000
+"""
+
+
+@config_options({"Limits": ServingConfig})
+def serve(
+    checkpoint: CheckpointArgument = None,
+    *,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where to listen; the default is reached from this machine only.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="The port; 0: any free one.")] = 8000,
+    given: Given,
+    threads: Threads = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON object to stdout when the server is ready: url, model.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Serve a model over HTTP, with OpenAI's interface for completions, until Ctrl-C."""
+    limit_threads(threads)
+    limits = config_from(ServingConfig, given)
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise LstmgenError(
+            f"serve needs {error.name}, which is not installed; pip install starlette uvicorn"
+        ) from error
+    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
+    from lstmgen.language_model import LanguageModel
+    from lstmgen.serving.server import listen
+    from lstmgen.serving.server import serve as serve_until
+    from lstmgen.serving.service import build_service, is_loopback, url
+
+    path = find_checkpoint(checkpoint)
+    model = LanguageModel(load_checkpoint(path), path)
+    name = checkpoint_name(path).encode("utf-8", "replace").decode()
+    with listen(host, port) as listening:
+        address = listening.getsockname()[:2]
+        service = build_service(
+            model,
+            name,
+            limits,
+            host=host,
+            address=address,
+            created=int(path.stat().st_mtime),
+            report=note,
+        )
+        with StopRequest(lambda: note("stopping; a second time ends at once", quiet=quiet)) as stop:
+            if not is_loopback(address[0]):
+                note(f"anyone who can reach {host} can use this server: it asks for no password", quiet=quiet)
+            note(f"{name} at {url(host, address[1])}/ (stop with Ctrl-C)", quiet=quiet)
+            if json:
+                print_json({"url": url(host, address[1]), "model": name})
+            serve_until(service.app, listening, stop=stop, cut=service.worker.stop)
+    if stop.exit_code:
+        raise typer.Exit(stop.exit_code)

@@ -1,0 +1,82 @@
+"""`lstmgen serve` as a process: what it says, how it ends, and what it does not need."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from tests.command_line import problem, start, usage_error
+
+pytestmark = pytest.mark.usefixtures("in_trained_folder")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_answers_until_it_is_interrupted(number: signal.Signals, code: int) -> None:
+    process = start("serve", "fable", "--port", "0", "--json")
+    assert process.stdout is not None and process.stderr is not None
+    ready = json.loads(process.stdout.readline())
+    assert ready["model"] == "fable" and ready["url"].startswith("http://127.0.0.1:")
+    body, headers = b'{"prompt": "The fox", "max_tokens": 9}', {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{ready['url']}/v1/completions", body, headers)
+    with urllib.request.urlopen(request) as response:
+        assert len(json.load(response)["choices"][0]["text"]) == 9
+    process.send_signal(number)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (code, b"")
+    assert err.decode().splitlines() == [
+        f"fable at {ready['url']}/ (stop with Ctrl-C)",
+        "stopping; a second time ends at once",
+    ]
+
+
+def test_torch_is_not_imported_and_a_public_address_is_noted() -> None:
+    script = """
+import signal, sys, threading, urllib.request
+from lstmgen.cli import render
+from lstmgen.cli.app import main
+def ask(value, put=render.put):
+    url = value["url"].replace("0.0.0.0", "127.0.0.1")
+    def then():
+        urllib.request.urlopen(url + "/v1/models", timeout=60).close()
+        signal.raise_signal(signal.SIGTERM)
+    threading.Thread(target=then).start()
+import lstmgen.cli.serve
+lstmgen.cli.serve.print_json = ask
+try:
+    main(["serve", "fable", "--host", "0.0.0.0", "--port", "0", "--json"])
+except SystemExit as ended:
+    assert ended.code == 143, ended.code
+sys.exit("torch was imported" if "torch" in sys.modules else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    assert "anyone who can reach 0.0.0.0 can use this server" in done.stderr.decode()
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"--port {port} of 127.0.0.1: " in problem("serve", "fable", "--port", port)
+
+
+def test_an_address_that_is_not_here_is_named() -> None:
+    assert "--host" in problem("serve", "fable", "--host", "no.such.host.invalid", "--port", 0)
+    assert "192.0.2.1" in problem("serve", "fable", "--host", "192.0.2.1", "--port", 0)
+
+
+def test_limits_have_bounds() -> None:
+    assert "--rows 0: give 1 to 1,024" in problem("serve", "fable", "--rows", 0)
+    assert "65535" in usage_error("serve", "fable", "--port", 70000)
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert "serve needs uvicorn, which is not installed; pip install starlette uvicorn" in problem("serve", "fable")
+
+
+def test_a_model_that_does_not_exist_is_named() -> None:
+    assert "nothing-here" in problem("serve", "nothing-here")

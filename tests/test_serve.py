@@ -1,0 +1,286 @@
+"""`/v1/completions` and its neighbours over loopback, with OpenAI's own client."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numpy.testing import assert_allclose
+from openai import APIStatusError, OpenAI
+
+from lstmgen.config import ServingConfig, VocabularyKind
+from lstmgen.language_model import LanguageModel, load
+from lstmgen.text.vocabulary import Vocabulary
+from tests.command_line import untrained_checkpoint
+from tests.conftest import FABLE
+from tests.serving import NAME, Running, client_of, running
+
+
+@pytest.fixture(scope="module")
+def model(trained_folder: Path) -> LanguageModel:
+    return load(trained_folder / "checkpoints" / "fable")
+
+
+@pytest.fixture(scope="module")
+def server(model: LanguageModel) -> Iterator[Running]:
+    with running(model) as started:
+        yield started
+        assert started.reported == []
+
+
+@pytest.fixture(scope="module")
+def client(server: Running) -> Iterator[OpenAI]:
+    with client_of(server) as opened:
+        yield opened
+
+
+def create(client: OpenAI, prompt: Any = "The fox", **choices: Any) -> Any:
+    return client.completions.create(model=NAME, prompt=prompt, **choices)
+
+
+def refused(client: OpenAI, **choices: Any) -> dict[str, Any]:
+    """What the server says about a request that it refuses as wrong."""
+    with pytest.raises(APIStatusError) as raised:
+        create(client, **{"prompt": "The fox", **choices})
+    assert raised.value.status_code == 400
+    body = raised.value.body
+    assert isinstance(body, dict) and set(body) == {"message", "type", "param", "code"}
+    assert body["type"] == "invalid_request_error" and "\n" not in body["message"]
+    return body
+
+
+def test_the_model_is_listed_under_its_name(client: OpenAI) -> None:
+    (listed,) = client.models.list().data
+    assert (listed.id, listed.owned_by) == (NAME, "lstmgen")
+    assert client.models.retrieve(NAME) == listed
+
+
+def test_a_completion_is_the_text_that_sample_writes_with_this_seed(client: OpenAI, model: LanguageModel) -> None:
+    made = create(client, max_tokens=80, seed=7, temperature=0.7)
+    assert "The fox" + made.choices[0].text == model.sample("The fox", length=80, seed=7, temperature=0.7)
+    assert (made.object, made.model, made.choices[0].finish_reason) == ("text_completion", NAME, "length")
+    usage = made.usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (7, 80, 87)
+
+
+def test_without_choices_it_writes_16_characters_at_temperature_1(client: OpenAI, model: LanguageModel) -> None:
+    written = create(client, seed=3).choices[0].text
+    assert "The fox" + written == model.sample("The fox", length=16, temperature=1.0, seed=3)
+
+
+def test_without_a_seed_texts_differ(client: OpenAI) -> None:
+    assert len({create(client, max_tokens=60).choices[0].text for _ in range(3)}) > 1
+
+
+def test_temperature_0_ignores_the_seed(client: OpenAI) -> None:
+    assert len({create(client, max_tokens=40, temperature=0, seed=seed).choices[0].text for seed in range(3)}) == 1
+
+
+def test_n_texts_are_the_samples_of_one_batch(client: OpenAI) -> None:
+    made = create(client, max_tokens=30, n=4, seed=5)
+    assert [choice.index for choice in made.choices] == [0, 1, 2, 3]
+    assert len({choice.text for choice in made.choices}) == 4
+    assert made.choices[0].text == create(client, max_tokens=30, seed=5).choices[0].text
+    assert made.usage.completion_tokens == 120
+
+
+def test_each_prompt_of_a_list_is_continued_as_if_it_were_alone(client: OpenAI) -> None:
+    prompts = ["The", "A fox saw", ""]
+    made = create(client, prompts, max_tokens=25, n=2, seed=4, echo=True)
+    single = [create(client, prompt, max_tokens=25, n=2, seed=4, echo=True) for prompt in prompts]
+    assert [choice.text for choice in made.choices] == [choice.text for one in single for choice in one.choices]
+    assert [choice.index for choice in made.choices] == list(range(6))
+    assert made.usage.prompt_tokens == sum(map(len, prompts))
+
+
+def test_a_stream_brings_the_same_text_piece_by_piece(client: OpenAI) -> None:
+    whole = create(client, max_tokens=3000, seed=2, n=2)
+    texts, finished, chunks = ["", ""], {}, 0
+    stream = create(client, max_tokens=3000, seed=2, n=2, stream=True, stream_options={"include_usage": True})
+    for chunk in stream:
+        chunks += 1
+        for choice in chunk.choices:
+            texts[choice.index] += choice.text
+            if choice.finish_reason:
+                finished[choice.index] = choice.finish_reason
+    assert texts == [choice.text for choice in whole.choices]
+    assert finished == {0: "length", 1: "length"}
+    assert chunk.usage == whole.usage and chunk.choices == []
+    assert chunks > 4
+
+
+def test_a_stream_is_events_that_end_with_done(server: Running) -> None:
+    body = json.dumps({"prompt": "The", "stream": True, "max_tokens": 20}).encode()
+    status, headers, data = server.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
+    assert status == 200 and headers["content-type"].startswith("text/event-stream")
+    *events, end, nothing = data.decode().split("\n\n")
+    assert (end, nothing) == ("data: [DONE]", "")
+    assert all(json.loads(event.removeprefix("data: "))["object"] == "text_completion" for event in events)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_text_ends_before_a_stop_text(client: OpenAI, stream: bool) -> None:
+    choices: dict[str, Any] = {"max_tokens": 500, "temperature": 0.5, "seed": 1}
+    whole = create(client, **choices).choices[0].text
+    stops = ["grapes", "le", "日", "never there"]
+    positions = [whole.find(stop) for stop in stops if stop in whole]
+    assert positions
+    made = create(client, **choices, stop=stops, stream=stream)
+    answers = [chunk.choices[0] for chunk in made] if stream else [made.choices[0]]
+    assert "".join(answer.text for answer in answers) == whole[: min(positions)]
+    assert answers[-1].finish_reason == "stop"
+
+
+def test_echo_and_logprobs_score_the_whole_text(client: OpenAI, model: LanguageModel) -> None:
+    made = create(client, max_tokens=30, seed=1, temperature=0.6, top_p=0.8, echo=True, logprobs=3).choices[0]
+    table = made.logprobs
+    assert "".join(table.tokens) == made.text and made.text.startswith("The fox")
+    assert table.text_offset == list(range(37))
+    assert table.token_logprobs[0] is None and table.top_logprobs[0] is None
+    assert_allclose(-sum(table.token_logprobs[1:]), model.score(made.text).nats, rtol=1e-4)
+    for token, value, top in zip(table.tokens[1:], table.token_logprobs[1:], table.top_logprobs[1:], strict=True):
+        assert len(top) == 3 and all(top[other] >= value - 1e-5 for other in top if token not in top)
+
+
+def test_no_text_with_echo_and_logprobs_is_the_score_of_the_prompt(client: OpenAI, model: LanguageModel) -> None:
+    made = create(client, FABLE, max_tokens=0, echo=True, logprobs=0).choices[0]
+    assert (made.text, made.finish_reason, made.logprobs.top_logprobs) == (FABLE, "length", None)
+    assert_allclose(-sum(made.logprobs.token_logprobs[1:]), model.score(FABLE).nats, rtol=1e-4)
+
+
+def test_streamed_logprobs_are_those_of_the_whole(client: OpenAI) -> None:
+    choices: dict[str, Any] = {"max_tokens": 200, "seed": 1, "logprobs": 2, "echo": True, "stop": ["zzz"]}
+    whole = create(client, **choices).choices[0].logprobs
+    parts = [chunk.choices[0].logprobs for chunk in create(client, **choices, stream=True)]
+    for field in ("tokens", "text_offset"):
+        assert [value for part in parts for value in getattr(part, field)] == getattr(whole, field)
+    nats = [value for part in parts for value in part.token_logprobs]
+    assert nats[0] is whole.token_logprobs[0] is None
+    assert_allclose(nats[1:], whole.token_logprobs[1:], rtol=1e-3)
+
+
+def test_the_best_of_several_is_the_one_that_the_model_finds_likeliest(client: OpenAI) -> None:
+    choices: dict[str, Any] = {"max_tokens": 20, "seed": 8, "logprobs": 0}
+    every = create(client, **choices, n=6)
+    best = create(client, **choices, n=2, best_of=6)
+    likeliest = sorted(every.choices, key=lambda choice: -sum(choice.logprobs.token_logprobs))
+    assert [choice.text for choice in best.choices] == [choice.text for choice in likeliest[:2]]
+    assert [choice.index for choice in best.choices] == [0, 1]
+    assert best.usage == every.usage
+
+
+def test_other_filters_are_there_as_extra_fields(client: OpenAI, model: LanguageModel) -> None:
+    extra = {"top_k": 3, "min_p": 0.1, "on_unknown": "skip"}
+    made = create(client, "The 日fox", max_tokens=50, seed=1, temperature=1.5, extra_body=extra)
+    written = model.sample("The fox", length=50, seed=1, temperature=1.5, top_k=3, min_p=0.1)
+    assert "The fox" + made.choices[0].text == written
+
+
+def test_the_same_seeds_write_the_same_texts_beside_many_others(client: OpenAI, model: LanguageModel) -> None:
+    def text(seed: int) -> str:
+        return str(create(client, max_tokens=150, seed=seed, temperature=0.8).choices[0].text)
+
+    with ThreadPoolExecutor(32) as pool:
+        together = list(pool.map(text, range(96)))
+    expected = [model.sample("The fox", length=150, seed=seed, temperature=0.8) for seed in range(96)]
+    same = sum("The fox" + written == wanted for written, wanted in zip(together, expected, strict=True))
+    assert same >= 95  # the last digit of a product may change one draw in a million
+
+
+def test_bytes_come_as_characters() -> None:
+    model = LanguageModel(untrained_checkpoint(Vocabulary(VocabularyKind.BYTES)))
+    with running(model) as server, client_of(server) as client:
+        choices: dict[str, Any] = {"max_tokens": 400, "seed": 1}
+        whole = create(client, "é", **choices, logprobs=2, echo=True).choices[0]
+        assert whole.text == model.sample("é", length=400, temperature=1.0, seed=1)
+        assert whole.logprobs.tokens[:2] == ["0xC3", "0xA9"] and whole.logprobs.text_offset[:3] == [0, 0, 1]
+        assert "".join(chunk.choices[0].text for chunk in create(client, "é", **choices, stream=True)) == whole.text[1:]
+
+
+def test_a_model_of_lines_writes_one_line_without_its_end() -> None:
+    model = LanguageModel(untrained_checkpoint(Vocabulary(VocabularyKind.CHARACTERS, "\nab"), lines=True))
+    assert model.item_end == 0
+    with running(model) as server, client_of(server) as client:
+        made = create(client, "ab", max_tokens=200, seed=1, echo=True, logprobs=1).choices[0]
+        assert made.finish_reason == "stop" and "\n" not in made.text
+        assert made.text + "\n" == model.sample("ab", length=200, temperature=1.0, seed=1)
+        assert made.logprobs.token_logprobs[0] is not None  # the beginning of a line predicts the first character
+        streamed = create(client, "ab", max_tokens=200, seed=1, stream=True)
+        assert "ab" + "".join(chunk.choices[0].text for chunk in streamed) == made.text
+        assert "line" in refused(client, prompt="a\nb")["message"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "param"),
+    [
+        ({"temperature": 3}, "temperature"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"top_p": -0.1}, "top_p"),
+        ({"max_tokens": 5000}, "max_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"n": 65}, "n"),
+        ({"n": 40, "prompt": ["a", "a"]}, "n"),
+        ({"best_of": 1, "n": 2}, "best_of"),
+        ({"best_of": 2, "stream": True}, "best_of"),
+        ({"logprobs": 6}, "logprobs"),
+        ({"stop": [""]}, "stop"),
+        ({"stop": ["a"] * 5}, "stop"),
+        ({"stop": "a" * 201}, "stop"),
+        ({"prompt": [1, 2]}, "prompt"),
+        ({"prompt": "a" * 20_000}, "prompt"),
+        ({"prompt": "日"}, "prompt"),
+        ({"suffix": "end"}, "suffix"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"extra_body": {"temprature": 1}}, "temprature"),
+        ({"extra_body": {"temprature": None}}, "temprature"),
+        ({"extra_body": {"frequency_penalty": False}}, "frequency_penalty"),
+        ({"extra_body": {"on_unknown": "guess"}}, "on_unknown"),
+        ({"extra_body": {"stream": "yes"}}, "stream"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_and_the_field_is_named(
+    client: OpenAI, choices: dict[str, Any], param: str
+) -> None:
+    said = refused(client, **choices)
+    assert said["param"] == param and param in said["message"]
+
+
+def test_the_penalties_of_zero_and_the_user_have_no_effect(client: OpenAI) -> None:
+    neutral: dict[str, Any] = {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "user": "me"}
+    assert create(client, seed=1, **neutral).choices[0].text == create(client, seed=1).choices[0].text
+
+
+def test_another_model_is_not_found(client: OpenAI) -> None:
+    with pytest.raises(APIStatusError) as raised:
+        client.completions.create(model="gpt-5", prompt="a")
+    assert raised.value.status_code == 404 and raised.value.code == "model_not_found"
+    with pytest.raises(APIStatusError) as raised:
+        client.models.retrieve("gpt-5")
+    assert raised.value.status_code == 404
+
+
+def test_an_unknown_address_or_method_is_an_error_of_the_same_shape(server: Running) -> None:
+    for method, path, expected in (("GET", "/v1/chat", 404), ("GET", "/v1/completions", 405)):
+        status, _, body = server.request(method, path)
+        assert status == expected and set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
+
+
+def test_the_page_explains_the_addresses(server: Running) -> None:
+    status, headers, body = server.request("GET", "/")
+    assert status == 200 and headers["content-type"].startswith("text/html")
+    assert f"http://127.0.0.1:{server.port}/v1/completions" in body.decode()
+
+
+def test_the_description_has_the_limits(model: LanguageModel) -> None:
+    with running(model, ServingConfig(rows=5, max_length=70, max_prompt=9)) as server:
+        described = json.loads(server.request("GET", "/openapi.json")[2])
+        fields = described["components"]["schemas"]["CompletionRequest"]["properties"]
+        assert (fields["n"]["maximum"], fields["max_tokens"]["maximum"]) == (5, 70)
+        assert "error" in server.complete(prompt="a" * 10) and "choices" in server.complete(prompt="A fox saw")
+        assert "error" in server.complete(n=6) and "error" in server.complete(max_tokens=71)

@@ -1,0 +1,224 @@
+"""What a server does with too much, too slow, vanished and hostile clients, and how it ends."""
+
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lstmgen.config import ServingConfig
+from lstmgen.language_model import LanguageModel, load
+from lstmgen.serving import app, server, worker
+from tests.serving import HEAD, Running, running
+
+JSON = {"Content-Type": "application/json"}
+LONG = {"prompt": "The fox", "max_tokens": 1_000_000}
+LIMITS = ServingConfig(max_length=1_000_000)
+
+
+@pytest.fixture(scope="module")
+def model(trained_folder: Path) -> LanguageModel:
+    return load(trained_folder / "checkpoints" / "fable")
+
+
+@pytest.fixture
+def started(model: LanguageModel) -> Iterator[Running]:
+    with running(model, LIMITS) as running_server:
+        yield running_server
+        assert running_server.reported == []
+
+
+def error_of(answer: tuple[int, Any, bytes]) -> tuple[int, str | None]:
+    status, _, body = answer
+    return status, json.loads(body)["error"]["code"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{}", {}, 415),
+        (b"{}", {"Content-Type": "text/plain"}, 415),
+        (b"", JSON, 400),
+        (b"[1]", JSON, 400),
+        (b"\xff\xfe", JSON, 400),
+        (b'{"temperature": NaN}', JSON, 400),
+        (b'{"temperature": 1e999}', JSON, 400),
+        (b'{"seed": ' + b"9" * 5000 + b"}", JSON, 400),
+        (b"[" * 100_000, JSON, 400),
+        (b'{"prompt": "\\ud800"}', JSON, 400),
+        (b" " * (app.MAX_BODY + 1), JSON, 413),
+        (b"{}", {**JSON, "Content-Type": "application/json; charset=utf-8"}, 200),
+    ],
+)
+def test_a_body_that_is_no_request_is_refused(
+    started: Running, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    answer = started.request("POST", "/v1/completions", body, headers)
+    assert answer[0] == status
+    assert status == 200 or set(json.loads(answer[2])["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_body_without_a_length_is_limited_too(started: Running) -> None:
+    parts = b"".join(b"10000\r\n" + b" " * 0x10000 + b"\r\n" for _ in range(20))
+    with started.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + parts) as client:
+        assert client.recv(12) == b"HTTP/1.1 413"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8000", 200),
+        ("127.0.0.1:99", 200),
+        ("[::1]:8000", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example:8000", 403),
+        ("", 403),
+    ],
+)
+def test_only_names_of_this_machine_reach_a_loopback_server(started: Running, host: str, status: int) -> None:
+    assert started.request("GET", "/v1/models", headers={"Host": host})[0] == status
+
+
+def test_a_page_of_another_site_gets_no_permission(started: Running) -> None:
+    origin = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    status, headers, _ = started.request("OPTIONS", "/v1/completions", headers=origin)
+    assert status == 405 and not any(name.startswith("access-control") for name in headers)
+
+
+def test_a_full_server_asks_to_try_again_later(model: LanguageModel) -> None:
+    limits = ServingConfig(rows=1, queue=2, max_length=1_000_000)
+    with running(model, limits) as server, server.begin(**LONG), server.begin(**LONG):
+        server.wait_until(lambda: server.worker.open_jobs == 2)
+        status, headers, body = server.request("POST", "/v1/completions", b"{}", JSON)
+        assert (status, headers["retry-after"]) == (429, "1")
+        assert json.loads(body)["error"]["code"] == "rate_limit_exceeded"
+
+
+def test_requests_wait_for_a_free_place(model: LanguageModel) -> None:
+    with running(model, ServingConfig(rows=2, max_length=1_000_000)) as server:
+        with server.begin(**LONG, n=2):
+            server.wait_until(lambda: server.worker.rows == 2)
+            waiting = server.begin(prompt="The", max_tokens=5)
+            server.wait_until(lambda: server.worker.open_jobs == 2)
+            assert server.worker.rows == 2
+        with waiting:
+            assert waiting.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_vanished_client_frees_its_places(started: Running, stream: bool) -> None:
+    with started.begin(**LONG, n=8, stream=stream):
+        started.wait_until(lambda: started.worker.rows == 8)
+    started.wait_until(lambda: started.worker.rows == started.worker.open_jobs == 0)
+
+
+def test_a_client_that_vanishes_while_it_waits_leaves_nothing(model: LanguageModel) -> None:
+    with running(model, ServingConfig(rows=1, max_length=1_000_000)) as server, server.begin(**LONG):
+        server.wait_until(lambda: server.worker.rows == 1)
+        with server.begin(**LONG):
+            server.wait_until(lambda: server.worker.open_jobs == 2)
+        server.wait_until(lambda: server.worker.open_jobs == 1)
+
+
+def test_a_slow_reader_leaves_the_batch_and_still_gets_its_whole_text(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "UNREAD_PIECES", 50)
+    wanted: dict[str, Any] = {"prompt": "The fox", "max_tokens": 4000, "n": 2, "logprobs": 5, "seed": 1}
+    with running(model) as server, server.begin(**wanted, stream=True) as slow:
+        server.wait_until(lambda: server.worker.parked_jobs == 1)
+        assert server.worker.rows == 0
+        whole = server.complete(**wanted)  # others are served meanwhile
+        data = b""
+        while b"[DONE]" not in data:
+            received = slow.recv(1 << 16)
+            assert received
+            data += received
+    texts = ["", ""]
+    for line in data.decode().splitlines():
+        if line.startswith("data: {"):
+            for choice in json.loads(line.removeprefix("data: "))["choices"]:
+                texts[choice["index"]] += choice["text"]
+    assert texts == [choice["text"] for choice in whole["choices"]]
+
+
+def test_a_client_that_never_reads_is_cut_off(started: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STALLED_SECONDS", 0.05)
+    with started.begin(**LONG, stream=True, logprobs=5):
+        started.wait_until(lambda: started.worker.open_jobs == 1)
+        started.wait_until(lambda: started.worker.open_jobs == 0)
+
+
+def test_a_request_that_does_not_arrive_is_cut_off(started: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.05)
+    with started.send(b"GET / HTTP/1.1\r\nHost: loc") as client, pytest.raises(ConnectionResetError):
+        assert client.recv(1) == b""
+        raise ConnectionResetError  # the end of the connection is as good
+
+
+def test_a_body_that_does_not_arrive_is_refused(started: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "BODY_SECONDS", 0.05)
+    with started.send(HEAD + b"Content-Length: 9\r\n\r\n{") as client:
+        assert client.recv(12) == b"HTTP/1.1 408"
+
+
+def test_what_is_not_http_is_refused_and_the_server_goes_on(started: Running) -> None:
+    with started.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n") as client:
+        assert client.recv(12) in (b"HTTP/1.1 400", b"")
+    assert started.request("GET", "/v1/models")[0] == 200
+
+
+def test_an_error_in_the_batch_is_reported_and_the_server_goes_on(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_ids: Any, _state: Any) -> None:
+        raise MemoryError("no room")
+
+    with running(model) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(model.engine, "step", fail)
+            assert error_of(server.request("POST", "/v1/completions", b"{}", JSON)) == (500, None)
+            streamed = server.request("POST", "/v1/completions", b'{"stream": true}', JSON)
+            assert streamed[0] == 200 and b'"server_error"' in streamed[2] and b"[DONE]" not in streamed[2]
+        assert len(server.reported) == 2 and "no room" in server.reported[0]
+        assert server.complete(prompt="The", max_tokens=5)["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_at_the_end_running_texts_are_cut_off_after_the_grace(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr(server, "GRACE_SECONDS", 1)
+    with ThreadPoolExecutor(1) as pool:
+        with running(model, LIMITS) as started:
+            body = json.dumps({**LONG, "stream": stream}).encode()
+            answer = pool.submit(started.request, "POST", "/v1/completions", body, JSON)
+            started.wait_until(lambda: started.worker.rows == 1)
+        status, _, data = answer.result()
+    assert status == (200 if stream else 503)
+    assert b"server_stops" in data and b"[DONE]" not in data
+
+
+def test_at_the_end_a_client_that_does_not_read_is_not_waited_for(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "GRACE_SECONDS", 1)
+    monkeypatch.setattr(worker, "UNREAD_PIECES", 50)
+    with running(model, LIMITS) as started:
+        client = started.begin(**LONG, stream=True, logprobs=5)
+        started.wait_until(lambda: started.worker.parked_jobs == 1)
+    client.close()
+
+
+def test_at_the_end_a_short_text_is_still_completed(model: LanguageModel) -> None:
+    with running(model) as started:
+        client = started.begin(prompt="The fox", max_tokens=2000)
+        started.wait_until(lambda: started.worker.open_jobs == 1)
+    with client:
+        assert client.recv(12) == b"HTTP/1.1 200"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", started.port))
