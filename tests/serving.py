@@ -75,7 +75,7 @@ def running(model: LanguageModel, limits: ServingConfig | None = None) -> Iterat
     reported: list[str] = []
     with listen("127.0.0.1", 0) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        address = listening.getsockname()[:2]
+        address, port = listening.getsockname()[:2]
         service = build_service(
             model, NAME, limits or ServingConfig(), host="127.0.0.1", address=address, report=reported.append
         )
@@ -84,7 +84,7 @@ def running(model: LanguageModel, limits: ServingConfig | None = None) -> Iterat
         thread = threading.Thread(target=serve, args=(service.app, listening), kwargs=options)
         thread.start()
         try:
-            yield Running(address[1], service.worker, reported)
+            yield Running(port, service.worker, reported)
         finally:
             stop.set()
             thread.join(60)

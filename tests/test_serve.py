@@ -11,6 +11,8 @@ from numpy.testing import assert_allclose
 from openai import APIStatusError, OpenAI
 
 from lstmgen.config import ServingConfig, VocabularyKind
+from lstmgen.export.page import page, page_data
+from lstmgen.export.rounding import Rounding
 from lstmgen.language_model import LanguageModel, load
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
@@ -271,10 +273,10 @@ def test_an_unknown_address_or_method_is_an_error_of_the_same_shape(server: Runn
         assert status == expected and set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
 
 
-def test_the_page_explains_the_addresses(server: Running) -> None:
+def test_the_page_is_the_one_that_export_writes(server: Running, model: LanguageModel) -> None:
     status, headers, body = server.request("GET", "/")
     assert status == 200 and headers["content-type"].startswith("text/html")
-    assert f"http://127.0.0.1:{server.port}/v1/completions" in body.decode()
+    assert body.decode() == page(page_data(model.checkpoint, NAME, Rounding.FLOAT16))
 
 
 def test_the_description_has_the_limits(model: LanguageModel) -> None:

@@ -66,7 +66,8 @@ def serve(
     model = LanguageModel(load_checkpoint(path), path)
     name = checkpoint_name(path).encode("utf-8", "replace").decode()
     with listen(host, port) as listening:
-        address = listening.getsockname()[:2]
+        address, bound_port = listening.getsockname()[:2]
+        start = url(host, bound_port)
         service = build_service(
             model,
             name,
@@ -77,11 +78,11 @@ def serve(
             report=note,
         )
         with StopRequest(lambda: note("stopping; a second time ends at once", quiet=quiet)) as stop:
-            if not is_loopback(address[0]):
+            if not is_loopback(address):
                 note(f"anyone who can reach {host} can use this server: it asks for no password", quiet=quiet)
-            note(f"{name} at {url(host, address[1])}/ (stop with Ctrl-C)", quiet=quiet)
+            note(f"{name} at {start}/ (stop with Ctrl-C)", quiet=quiet)
             if json:
-                print_json({"url": url(host, address[1]), "model": name})
+                print_json({"url": start, "model": name})
             serve_until(service.app, listening, stop=stop, cut=service.worker.stop)
     if stop.exit_code:
         raise typer.Exit(stop.exit_code)

@@ -11,12 +11,13 @@ import numpy as np
 from starlette.types import ASGIApp
 
 from lstmgen.config import SamplingConfig, ServingConfig
+from lstmgen.export.page import page, page_data
+from lstmgen.export.rounding import Rounding
 from lstmgen.generation.filters import Batch, Filter, build_filters
 from lstmgen.language_model import LanguageModel
 from lstmgen.serving.app import build_app
 from lstmgen.serving.batch import SharedBatch
 from lstmgen.serving.completions import Served
-from lstmgen.serving.page import page
 from lstmgen.serving.worker import Worker
 
 
@@ -33,7 +34,7 @@ def build_service(
     limits: ServingConfig,
     *,
     host: str,
-    address: tuple[str, int],
+    address: str,
     created: int = 0,
     report: Callable[[str], None],
 ) -> Service:
@@ -44,7 +45,7 @@ def build_service(
         name: what requests call it.
         limits: of the server.
         host: as the user named it.
-        address: the address and port at which the server listens.
+        address: the address at which the server listens, without the port.
         created: when the model was saved, in seconds since 1970.
         report: takes one line about an error of the server.
     """
@@ -55,8 +56,9 @@ def build_service(
         return build_filters(Batch(config, model.vocabulary, nothing, model.item_end, model.training_index))
 
     worker = Worker(SharedBatch(model.engine, filters), places=limits.rows, max_jobs=limits.queue, report=report)
-    hosts = ("localhost", "127.0.0.1", "[::1]", bracketed(host)) if is_loopback(address[0]) else None
-    return Service(build_app(served, worker, page(served, url(host, address[1])), hosts), worker)
+    hosts = ("localhost", "127.0.0.1", "[::1]", bracketed(host)) if is_loopback(address) else None
+    content = page(page_data(model.checkpoint, name, Rounding.FLOAT16))  # the nearest that a page can hold
+    return Service(build_app(served, worker, content, hosts), worker)
 
 
 def is_loopback(address: str) -> bool:
