@@ -46,17 +46,23 @@ class TrainingRecord:
     training: TrainingConfig
     precision: Precision  # the one that was used; `training.precision` is the one that was asked for
     device: str
-    threads: int
+    threads: int  # of each process
     position: Position = field(default_factory=Position)
     seconds: float = 0.0  # of all sessions, from the start of each command, loading and evaluations included
     validation_nats: float | None = None  # of these weights
     validation_chunks: int | None = None  # the number of chunks that an evaluation in training reads
     versions: dict[str, str] = field(default_factory=dict)
     adapted_to: tuple[str, ...] = ()  # texts that it learned from while it was evaluated, or HELD_OUT
+    processes: int = 1  # that trained the network together
     started_from: str | None = None  # the checkpoint that was trained further; None: the network began untrained
 
     def __post_init__(self) -> None:
-        _check(0 <= self.text_symbols < 2**63 and 1 <= self.threads <= MOST_THREADS and 0 <= self.seconds < _LARGEST)
+        _check(
+            0 <= self.text_symbols < 2**63
+            and 1 <= self.threads <= MOST_THREADS
+            and 1 <= self.processes < 2**31
+            and 0 <= self.seconds < _LARGEST
+        )
         _check(self.validation_nats is None or 0 <= self.validation_nats < _LARGEST)
         _check(self.validation_chunks is None or 1 <= self.validation_chunks < 2**63)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,7 +33,7 @@ from lstmgen.training.events import Finished, is_logged, to_mapping
 from lstmgen.training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from lstmgen.text.sources import Progress
+    from lstmgen.training.processes import Processes
     from lstmgen.training.run import Preparation
 
 EXAMPLES = """Examples:
@@ -131,38 +131,57 @@ def train(
     started = time.monotonic()
     keep_freed_memory()  # before the speed is measured; it changes the whole process, so no library function calls it
     budget = budget_from(seconds, epochs, steps)
-    if resume is None:
-        given |= {"sources": text, "budget": budget}
-        prepare_run = _new_run if start is None else partial(_fine_tuned_run, start)
-        with reading_bar(quiet or json) as progress:
-            prepared = prepare_run(given, parameters, run=run, device=device, threads=threads, progress=progress)
-    else:
+    if resume is not None:
         _refuse_with_resume(given, parameters=parameters, run=run, start=start)
-        from lstmgen.training.run import resume as resume_run
+    given |= {"sources": text, "budget": budget}
+    prepare_run = _new_run if start is None else partial(_fine_tuned_run, start)
 
-        with reading_bar(quiet or json) as progress:
-            prepared = resume_run(
-                resume, sources=text or (), budget=budget, device=device, threads=threads, progress=progress
-            )
-    if not dry_run:
-        _train(prepared, started, json=json, quiet=quiet or json)
-    elif json:
+    from lstmgen.checkpoint import LAST
+    from lstmgen.training.processes import EndedElsewhereError, joined_processes, remembered_run
+    from lstmgen.training.run import prepare_together
+    from lstmgen.training.run import resume as resume_run
+
+    with joined_processes(device) as processes:
+        quiet, json = quiet or not processes.is_first, json and processes.is_first
+
+        def prepare() -> "Preparation":
+            machine: dict[str, Any] = {
+                "device": device,
+                "threads": threads,
+                "processes": processes.size,
+                "progress": progress,
+            }
+            earlier = remembered_run()  # the launcher has started this command again
+            if earlier is not None and (earlier / LAST).is_file():
+                return resume_run(str(earlier), **machine)
+            if resume is not None:
+                return resume_run(resume, sources=text or (), budget=budget, **machine)
+            return prepare_run(given, parameters, run=run, **machine)
+
+        try:
+            with reading_bar(quiet or json) as progress:
+                prepared = prepare_together(processes, prepare)
+            if dry_run:
+                _show_plan(prepared, json=json, quiet=quiet)
+            else:
+                _train(prepared, processes, started, json=json, quiet=quiet or json)
+        except EndedElsewhereError:
+            if processes.is_first:
+                raise
+            raise typer.Exit(1) from None
+
+
+def _show_plan(prepared: "Preparation", *, json: bool, quiet: bool) -> None:
+    """Show the plan of a run that is not trained now."""
+    if json:
         print_json(to_mapping(prepared.planned))
-    else:
-        with ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit) as display:
-            display.show(prepared.planned)
+        return
+    with ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit) as display:
+        display.show(prepared.planned)
 
 
-def _new_run(
-    given: Given,
-    parameters: int | None,
-    *,
-    run: str | None,
-    device: Device,
-    threads: int | None,
-    progress: "Progress",
-) -> "Preparation":
-    """Prepare a run with what was given; the rest is planned or has its default."""
+def _new_run(given: Given, parameters: int | None, *, run: str | None, **machine: Any) -> "Preparation":
+    """Prepare a run with what was given, and with what `prepare` wants to know of the machine; the rest is planned."""
     if given["hidden_size"] is not None and parameters is not None:
         raise typer.BadParameter("give one of --hidden-size and --parameters")
     _refuse_unused(given)
@@ -177,25 +196,16 @@ def _new_run(
     return prepare(
         *configs,
         run=run,
-        device=device,
-        threads=threads,
         planned=PLANNED - chosen,
         parameters=parameters,
-        progress=progress,
+        **machine,
     )
 
 
 def _fine_tuned_run(
-    start: str,
-    given: Given,
-    parameters: int | None,
-    *,
-    run: str | None,
-    device: Device,
-    threads: int | None,
-    progress: "Progress",
+    start: str, given: Given, parameters: int | None, *, run: str | None, **machine: Any
 ) -> "Preparation":
-    """Prepare a run that starts with the network of a checkpoint; the rest is planned or has its default."""
+    """Prepare a run that starts with the network of a checkpoint, else like `_new_run`."""
     refused = given_options(given, ModelConfig) + (["--parameters"] if parameters is not None else [])
     if refused:
         raise typer.BadParameter(f"--from keeps the network of its checkpoint; leave out {', '.join(refused)}")
@@ -215,15 +225,13 @@ def _fine_tuned_run(
         origin.checkpoint.model,
         config_from(TrainingConfig, given),
         run=run,
-        device=device,
-        threads=threads,
         planned=(PLANNED | {"vocabulary"}) - chosen,
         origin=origin,
-        progress=progress,
+        **machine,
     )
 
 
-def _train(prepared: "Preparation", started: float, *, json: bool, quiet: bool) -> None:
+def _train(prepared: "Preparation", processes: "Processes", started: float, *, json: bool, quiet: bool) -> None:
     """Train to the end, or until the user stops it, and show what happens."""
     from lstmgen.checkpoint import run_name
 
@@ -231,7 +239,7 @@ def _train(prepared: "Preparation", started: float, *, json: bool, quiet: bool) 
     with (
         ProgressDisplay(quiet, unit) as display,
         StopRequest(lambda: display.write(_STOPPING)) as stop,
-        prepared.start(started) as session,
+        prepared.start(started, processes=processes) as session,
     ):
         for event in session.events(stop):
             with _stop_when_unread(stop, display):

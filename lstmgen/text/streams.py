@@ -39,6 +39,10 @@ class Chunk(NamedTuple):
             reset_state = self.reset_state and start == 0
             yield Chunk(self.inputs[:, steps], self.targets[:, steps], self.positions + start, reset_state)
 
+    def rows(self, rows: slice) -> "Chunk":
+        """Some rows of the chunk."""
+        return Chunk(self.inputs[rows], self.targets[rows], self.positions[rows], self.reset_state)
+
 
 class TrainingText(Protocol):
     """A text that can be read once per epoch, each epoch in another order."""

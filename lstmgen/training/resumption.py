@@ -39,7 +39,10 @@ class CarriedState(NamedTuple):
 
 
 def resumption_arrays(trainer: Trainer, carried: CarriedState, evaluated: AnyArray | None) -> dict[str, AnyArray]:
-    """Everything that a resumed run needs, by name; `evaluated` is `Validation.best`."""
+    """Everything that a resumed run needs, by name; `evaluated` is `Validation.best`.
+
+    Of several processes all must call it. Only the first one gets the carried state of all.
+    """
     optimizer = optimizer_tensors(trainer.optimizer, trainer.model.parameters)
     arrays: dict[str, AnyArray] = {_OPTIMIZER + name: tensor.cpu().numpy() for name, tensor in optimizer.items()}
     arrays["generator"] = trainer.generator.get_state().numpy()
@@ -48,7 +51,9 @@ def resumption_arrays(trainer: Trainer, carried: CarriedState, evaluated: AnyArr
     if carried.network is not None:
         fields: list[torch.Tensor] = []
         map_state(fields.append, carried.network)
-        arrays |= {f"{_STATE}{number}": field.cpu().numpy() for number, field in enumerate(fields)}
+        arrays |= {
+            f"{_STATE}{number}": trainer.processes.gathered(field).numpy() for number, field in enumerate(fields)
+        }
     if evaluated is not None:
         arrays[_EVALUATED] = evaluated
     return arrays
@@ -68,7 +73,7 @@ def restore(trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | 
     Args:
         trainer: gets the optimizer's state and the generator's state. Without the latter it keeps its own.
         arrays: from `resumption_arrays`.
-        batch_size: the rows of the carried state; None: any number.
+        batch_size: the rows of the carried state, those of all processes; None: any number.
 
     Raises CheckpointError for arrays that do not fit.
     """
@@ -83,8 +88,9 @@ def restore(trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | 
         state = None
         if f"{_STATE}0" in tensors:
             fields = iter(tensors[f"{_STATE}{number}"] for number in range(len(tensors)))
-            zeros = trainer.model.initial_state(batch_size or len(tensors[f"{_STATE}0"]))
-            state = map_state(lambda zero: _fitting(next(fields), zero), zeros)
+            count = batch_size or len(tensors[f"{_STATE}0"])
+            rows = trainer.processes.rows(count)
+            state = map_state(lambda zero: _fitting(next(fields), zero)[rows], trainer.model.initial_state(count))
         numbers: dict[str, Any] = {name: tensors[name].item() for name in _NUMBERS if name in tensors}
         return CarriedState(state, **numbers)
     except (KeyError, RuntimeError, StopIteration, TypeError, ValueError) as error:

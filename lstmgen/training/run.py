@@ -8,7 +8,7 @@ Knows: the order of these steps. Does not know: the training loop (`session`), o
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from lstmgen.text.sources import STANDARD_INPUT, Progress
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.machine import (
+    Trials,
     bfloat16_is_fast,
     characters_per_second,
     choose_device,
@@ -49,8 +50,10 @@ from lstmgen.training.plan import (
     hidden_size_for,
     make_plan,
 )
-from lstmgen.training.run_folder import first_free, new_run, refuse_if_in_use, resumed_run
+from lstmgen.training.processes import ALONE, Processes, remember_run
+from lstmgen.training.run_folder import RunFolder, first_free, new_run, refuse_if_in_use, resumed_run
 from lstmgen.training.session import Session
+from lstmgen.training.shared_folder import SharedFolder
 from lstmgen.training.validation import VALIDATION_LIMIT
 
 _MOST_RUNS = 10_000
@@ -67,7 +70,9 @@ class Preparation:
     planned: Planned  # with the folder, for a new run the first one that was free
 
     @contextmanager
-    def start(self, started: float, clock: Callable[[], float] = time.monotonic) -> Iterator[Session]:
+    def start(
+        self, started: float, clock: Callable[[], float] = time.monotonic, processes: Processes = ALONE
+    ) -> Iterator[Session]:
         """Start the session, in a folder of its own for a new run.
 
         No other process can train in the folder until the context ends. It is removed then if nothing was saved in it.
@@ -75,14 +80,24 @@ class Preparation:
         Args:
             started: the clock's time when the command began; a time budget counts from there.
             clock: seconds that never go back.
+            processes: those that train the network together; the first one has the folder.
 
         Raises ConfigError if the run exists, and CheckpointError if the folder cannot be made, another process trains
         there, or the run's state cannot be restored.
         """
         resumed = self.resumed
-        with resumed_run(resumed, self.checkpoint) if resumed else new_run(self.folders) as folder:
+        with ExitStack() as stack:
+
+            def claim() -> RunFolder:
+                return stack.enter_context(resumed_run(resumed, self.checkpoint) if resumed else new_run(self.folders))
+
+            folder = claim() if processes.size == 1 else SharedFolder(processes, claim)
+            if processes.is_first:
+                remember_run(folder.path)
             planned = replace(self.planned, run=str(folder.path))
-            yield Session(self.checkpoint, self.text, folder, planned, started=started, clock=clock)
+            yield Session(
+                self.checkpoint, self.text, folder, planned, started=started, clock=clock, processes=processes
+            )
 
 
 def prepare(
@@ -97,6 +112,7 @@ def prepare(
     planned: Set[str] = frozenset(),
     parameters: int | None = None,
     origin: Origin | None = None,
+    processes: int = 1,
     progress: Progress | None = None,
 ) -> Preparation:
     """Prepare a new run.
@@ -112,6 +128,7 @@ def prepare(
         planned: the fields that are chosen here, some of `plan.PLANNED`; with an origin, also `vocabulary`.
         parameters: choose the hidden size so that the network has about this number of parameters.
         origin: the trained network to start from; None: an untrained one.
+        processes: how many train together. A batch size that is given is that of each one; all share a planned one.
         progress: is told how much of the text has been read.
 
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
@@ -120,6 +137,10 @@ def prepare(
         text = replace(text, held_out_seed=training.seed)
     if origin:
         text, planned = origin.fit_text(text, planned), planned - MODEL_FIELDS
+    if processes > 1:
+        _refuse_standard_input(text)
+        if "batch_size" not in planned:
+            training = replace(training, batch_size=processes * training.batch_size)
     folders = _folders(run, text, model) if folder is None else (folder,)
     first_free(folders)  # fail before the text is read
     corpus = read_corpus(text, progress=progress)
@@ -147,19 +168,22 @@ def prepare(
     if parameters is not None:
         model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
     require_memory(build_network(model, vocab_size), training)
-    execution = choose_execution(build_network(model, vocab_size), training, device, threads)
+    own = replace(training, batch_size=-(-training.batch_size // processes))  # what one process does in a step
+    execution = choose_execution(build_network(model, vocab_size), own, device, threads)
     plan = make_plan(
         model,
         training,
         planned,
         symbols=len(ids),
         vocab_size=vocab_size,
-        speed=lambda model: characters_per_second(build_network(model, vocab_size), training, execution),
+        speed=lambda model: processes * characters_per_second(build_network(model, vocab_size), own, execution),
         trained=origin is not None,
     )
     if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
         notes.append("this processor is slow in bfloat16; leave out `precision` to train faster")
     model, training = plan.model, plan.training
+    if processes > 1:
+        notes.append(f"{processes} processes train together; each reads its part of the {training.batch_size} streams")
     require_memory(build_network(model, vocab_size), training)
     if origin:
         weights = origin.weights(corpus.vocabulary, ids, training.seed)
@@ -173,6 +197,7 @@ def prepare(
         precision=execution.precision,
         device=str(execution.device),
         threads=execution.threads,
+        processes=processes,
         adapted_to=origin.adapted_to() if origin else (),
         started_from=str(origin) if origin else None,
     )
@@ -188,6 +213,7 @@ def resume(
     budget: Budget | None = None,
     device: Device = Device.AUTO,
     threads: int | None = None,
+    processes: int = 1,
     progress: Progress | None = None,
 ) -> Preparation:
     """Prepare to resume a run from its last checkpoint.
@@ -197,7 +223,8 @@ def resume(
         sources: where its text is now, if it has moved.
         budget: a new budget, counted from the start of the run; None: the one it had.
         device: where to compute from now on.
-        threads: the number of threads; None: the same as before.
+        threads: the number of threads; None: the same as before, or torch's default for another number of processes.
+        processes: how many train together from now on.
         progress: is told how much of the text has been read.
 
     Raises CheckpointError if the run cannot be resumed, TextError if its text cannot be read or has changed, and
@@ -216,14 +243,18 @@ def resume(
     if new_device != record.device:
         checkpoint.extra.pop("generator", None)
         notes.append(f"on {new_device} instead of {record.device}: the random numbers of dropout start again")
-    now = versions() | {"threads": str(threads or record.threads)}
-    before = record.versions | {"threads": str(record.threads)}
+    if processes > 1:
+        _refuse_standard_input(record.text if not sources else replace(record.text, sources=tuple(sources)))
+    if threads is None:
+        threads = record.threads if processes == record.processes else Trials().most_threads()
+    now = versions() | {"threads": str(threads), "processes": str(processes)}
+    before = record.versions | {"threads": str(record.threads), "processes": str(record.processes)}
     differing = [
         f"{name} {now[name]} instead of {before[name]}" for name in now if before.get(name, now[name]) != now[name]
     ]
     if differing:
         notes.append(f"{', '.join(differing)}: the result can differ from that of a run without interruption")
-    record = replace(record, device=new_device, threads=threads or record.threads)
+    record = replace(record, device=new_device, threads=threads, processes=processes)
     if STANDARD_INPUT in record.text.sources and not sources:
         raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - `resume` {run}")
     if sources:
@@ -245,6 +276,38 @@ def resume(
     return Preparation(
         checkpoint, parts, (), path, _planned(checkpoint, parts, path.parent, (), (*notes, *corpus.notes))
     )
+
+
+def prepare_together(processes: Processes, prepare: Callable[[], Preparation]) -> Preparation:
+    """Let the first process prepare a run; the others take over what it decided, and read the same text.
+
+    Raises TextError if this machine has another text, and in the first process the errors of `prepare`.
+    """
+    if processes.size == 1:
+        return prepare()
+    own: list[Preparation] = []
+
+    def decide() -> Preparation:
+        own.append(prepare())
+        nothing = own[0].text.training[:0]
+        return replace(own[0], text=SplitText(nothing, nothing))
+
+    decided = processes.on_first(decide)
+    if own:
+        return own[0]
+    checkpoint = decided.checkpoint
+    record = checkpoint.record
+    corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
+    if corpus is None:
+        names = ", ".join(record.text.sources)
+        raise TextError(f"{names}: not the text that the first process reads; copy the same files to every machine")
+    return replace(decided, text=corpus.split(record.text))
+
+
+def _refuse_standard_input(text: TextConfig) -> None:
+    """Raise TextError if only one process could read the text."""
+    if STANDARD_INPUT in text.sources:
+        raise TextError("several processes cannot read standard input; save the text in a file")
 
 
 def _planned(

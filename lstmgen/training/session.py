@@ -42,8 +42,10 @@ from lstmgen.training.events import (
 )
 from lstmgen.training.machine import versions
 from lstmgen.training.optimization import learning_rate
+from lstmgen.training.processes import ALONE, Processes
 from lstmgen.training.resumption import CarriedState, evaluated_sums, restore, resumption_arrays
 from lstmgen.training.run_folder import RunFolder
+from lstmgen.training.shared_folder import SharedFolder
 from lstmgen.training.slowdown import Slowdown
 from lstmgen.training.trainer import Trainer
 from lstmgen.training.validation import Validation
@@ -72,11 +74,12 @@ class Session:
         self,
         checkpoint: Checkpoint,
         text: SplitText,
-        folder: RunFolder,
+        folder: RunFolder | SharedFolder,
         planned: Planned,
         *,
         started: float,
         clock: Callable[[], float] = time.monotonic,
+        processes: Processes = ALONE,
     ) -> None:
         """Start a run, or go on with one.
 
@@ -87,6 +90,7 @@ class Session:
             planned: the first event.
             started: the clock's time when the command began; a time budget counts from there.
             clock: seconds that never go back.
+            processes: those that train the network together.
 
         Raises CheckpointError if the run's state cannot be restored.
         """
@@ -96,6 +100,7 @@ class Session:
         self._checkpoint = checkpoint
         self._config = record.training
         self._clock = clock
+        self._processes = processes
         newline = checkpoint.item_end
         self._text = build_text(
             text.training,
@@ -105,7 +110,7 @@ class Session:
             seed=self._config.seed,
         )
         chunks, sums = record.validation_chunks, evaluated_sums(checkpoint.extra)
-        self._validation = Validation(text.held_out, newline, self._config.budget, clock, chunks, sums)
+        self._validation = Validation(text.held_out, newline, self._config.budget, clock, chunks, sums, processes)
         self._is_good = GoodLoss(text.training, len(checkpoint.vocabulary))
         self._slowdown = Slowdown(_SLOW_FRACTION * self._config.budget.amount)
         self._rollbacks = 0
@@ -138,7 +143,7 @@ class Session:
         """Take weights, position and everything else that decides the next step from a checkpoint of this run."""
         used = self._checkpoint.record
         self._model = Model(checkpoint.network, checkpoint.weights, torch.device(used.device))
-        self._trainer = Trainer(self._model, self._config, used.precision)
+        self._trainer = Trainer(self._model, self._config, used.precision, self._processes)
         self._carried = CarriedState()
         if checkpoint.extra:
             rows = self._config.batch_size if checkpoint.item_end is None else None
@@ -190,7 +195,7 @@ class Session:
                         break
                 elif self._save_due():
                     yield from self._save()
-                interrupted = should_stop()
+                interrupted = self._processes.any(should_stop())
                 if interrupted:
                     break
             else:
@@ -260,6 +265,7 @@ class Session:
 
     def _update_progress(self) -> None:
         progress = self._meter.progress(self._position.step, self._epochs())
+        progress = self._processes.number_of_first(progress)
         self._position = replace(self._position, progress=max(progress, self._position.progress))
 
     def _roll_back(self) -> RolledBack:
@@ -318,7 +324,8 @@ class Session:
         if int(self._position.progress * EVALUATIONS) == tenth:
             return False
         affordable = _EVALUATION_FRACTION * self._config.budget.amount / EVALUATIONS
-        return not self._meter.timed or self._meter.evaluation_seconds <= affordable or tenth % 5 == 4
+        evaluation_seconds = self._processes.number_of_first(self._meter.evaluation_seconds)
+        return not self._meter.timed or evaluation_seconds <= affordable or tenth % 5 == 4
 
     def _evaluate(self) -> Generator[Event, None, Evaluated]:
         """Score the held-out text, keep the weights if they are the best, and save. Training is not affected."""
@@ -337,7 +344,7 @@ class Session:
             training_nats=self._carried.training_nats,
             validation_nats=nats,
             best=best,
-            preview=self._preview(weights) if is_sound else "",
+            preview=self._preview(weights) if is_sound and self._processes.is_first else "",
             seconds=self._meter.seconds(),
         )
         yield evaluated  # before the save: after a crash, the log has every event up to the last save
@@ -381,7 +388,8 @@ class Session:
     def _save_due(self) -> bool:
         """Whether it is time to save between two evaluations."""
         interval = max(_SAVE_SECONDS, self._meter.save_seconds / _SAVE_FRACTION)
-        return self._clock() - self._saved > (_RETRY_SECONDS if self._save_error else interval)
+        due = self._clock() - self._saved > (_RETRY_SECONDS if self._save_error else interval)
+        return bool(self._processes.number_of_first(due))
 
     def _save(self, *, best: bool = False, validation_nats: float | None = None) -> Iterator[SaveFailed | SavedAgain]:
         """Save, unless the loss may be diverging: what was saved before is then better.

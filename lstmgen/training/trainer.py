@@ -4,26 +4,35 @@ Knows: the loss, truncated backpropagation, precision. Does not know: how long, 
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lstmgen.config import Precision, TrainingConfig
 from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.network.model import Model, detach
-from lstmgen.text.streams import Chunk
+from lstmgen.text.streams import IGNORED, Chunk
 from lstmgen.training.loss import head_loss
 from lstmgen.training.optimization import build_optimizer
+from lstmgen.training.processes import ALONE, Processes
 
 
 class Trainer:
-    """A model with its optimizer; the recurrent state is passed in and returned."""
+    """A model with its optimizer; the recurrent state is passed in and returned.
 
-    def __init__(self, model: Model, config: TrainingConfig, precision: Precision) -> None:
+    Of several processes, each one reads its own rows of a chunk. Together they do what one process does that reads all
+    rows, up to rounding and up to which activations are dropped.
+    """
+
+    def __init__(
+        self, model: Model, config: TrainingConfig, precision: Precision, processes: Processes = ALONE
+    ) -> None:
         self.model = model
         self.optimizer = build_optimizer(model.parameters, config.weight_decay)
         self.generator = torch.Generator(model.device).manual_seed(config.seed)
+        """Draws the same numbers in all processes."""
+        self.processes = processes
         self._config = config
         self._precision = precision
 
@@ -31,16 +40,60 @@ class Trainer:
         """Learn from one chunk.
 
         Args:
-            chunk: what to read and to predict.
-            state: the state after the chunk before; None, or a chunk with `reset_state`: the initial one.
+            chunk: what to read and to predict, all rows.
+            state: the state of this process's rows after the chunk before; None, or a chunk with `reset_state`: the
+                initial one.
             learning_rate: of this step.
 
         Returns:
             The mean negative log-probability in nats, without label smoothing, and the state after the chunk. If the
             loss or its gradient is not finite, the weights stay as they were, the nats are NaN and the state is None.
         """
+        own = chunk.rows(self.processes.rows(len(chunk.inputs)))
         if state is None or chunk.reset_state:
-            state = self.model.initial_state(len(chunk.inputs))
+            state = self.model.initial_state(len(own.inputs))
+        self.optimizer.zero_grad()
+        nats, after = self._add_up_gradients(chunk, own, state)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters.values(), self._config.clip)
+        if not (math.isfinite(nats) and math.isfinite(float(norm))):
+            return math.nan, None
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        return nats, self._reset_some(after, len(chunk.inputs))
+
+    def _add_up_gradients(self, chunk: Chunk, own: Chunk, state: NetworkState) -> tuple[float, NetworkState]:
+        """Compute the gradients of the rows of all processes.
+
+        Args:
+            chunk: all rows.
+            own: the rows of this process.
+            state: before the chunk, of these rows.
+
+        Returns:
+            The mean nats of all rows, and the state of these rows after the chunk.
+        """
+        if self.processes.size == 1:
+            nats, after = self._compute_gradients(own, state, self.generator)
+            return float(nats), after
+        parameters = self.model.parameters.values()
+        sizes = [*(parameter.numel() for parameter in parameters), 1]
+        fraction = _predicted(own) / _predicted(chunk)
+        if fraction > 0:
+            nats, state = self._compute_gradients(own, state, self._own_generator())
+            gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
+            parts = torch.cat([*(gradient.flatten() for gradient in gradients), nats.view(1)]).mul_(fraction)
+        else:
+            parts = next(iter(parameters)).new_zeros(sum(sizes))
+        *sums, nats = torch.split(self.processes.add_up(parts), sizes)
+        for parameter, total in zip(parameters, sums, strict=True):
+            parameter.grad = total.view_as(parameter)
+        return float(nats), state
+
+    def _compute_gradients(
+        self, chunk: Chunk, state: NetworkState, generator: torch.Generator
+    ) -> tuple[Tensor, NetworkState]:
+        """Compute the gradients of some rows; returns their mean nats and the state after them."""
         inputs, targets = (torch.from_numpy(ids).to(self.model.device) for ids in (chunk.inputs, chunk.targets))
         with mixed(self.model.device, self._precision):
             outputs, after = self.model.read_outputs(
@@ -48,28 +101,36 @@ class Trainer:
                 state,
                 dropout=self._config.dropout,
                 weight_drop=self._config.weight_drop,
-                generator=self.generator,
+                generator=generator,
             )
-        loss, nats_per_symbol = head_loss(outputs, self.model.head, targets, self._config.label_smoothing)
-        self.optimizer.zero_grad()
+        loss, nats = head_loss(outputs, self.model.head, targets, self._config.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.model.parameters.values(), self._config.clip)
-        nats = float(nats_per_symbol)
-        if not (math.isfinite(nats) and math.isfinite(float(norm))):
-            return math.nan, None
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
-        return nats, self._reset_some(detach(after))
+        return nats, detach(after)
 
-    def _reset_some(self, state: NetworkState) -> NetworkState:
-        """Reset the state of a few streams, so that the network also learns to begin (Melis et al. 2018)."""
+    def _own_generator(self) -> torch.Generator:
+        """A generator for the rows of this process. It begins anew in each step, so that there is no state to save."""
+        if self._config.dropout == self._config.weight_drop == 0:
+            return self.generator  # nothing is drawn
+        shared = torch.randint(2**62, (), generator=self.generator, device=self.model.device)
+        return torch.Generator(self.model.device).manual_seed(int(shared) + self.processes.rank)
+
+    def _reset_some(self, state: NetworkState, batch_size: int) -> NetworkState:
+        """Reset the state of a few streams, so that the network also learns to begin (Melis et al. 2018).
+
+        Args:
+            state: of the rows of this process.
+            batch_size: the number of rows of all processes.
+        """
         if self._config.state_reset == 0:
             return state
-        batch_size = len(state.layers[0].hidden)
-        kept = torch.empty(batch_size, device=self.model.device)
-        kept.bernoulli_(1 - self._config.state_reset, generator=self.generator)
+        drawn = torch.empty(batch_size, device=self.model.device)
+        kept = drawn.bernoulli_(1 - self._config.state_reset, generator=self.generator)[self.processes.rows(batch_size)]
         return map_state(lambda field: field * kept.view(-1, *[1] * (field.ndim - 1)), state)
+
+
+def _predicted(chunk: Chunk) -> int:
+    """How many symbols a chunk predicts."""
+    return int((chunk.targets != IGNORED).sum())
 
 
 def mixed(device: torch.device, precision: Precision) -> Any:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lstmgen.config import Budget, BudgetUnit
@@ -17,6 +18,7 @@ from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.model import Model
 from lstmgen.text.streams import Chunk, every_line, overlapping_streams
 from lstmgen.text.vocabulary import Ids, has_other_symbols
+from lstmgen.training.processes import ALONE, Processes
 
 VALIDATION_LIMIT = 200_000
 """An evaluation in training stops after this many symbols of the held-out text; `lstmgen eval` reads them all."""
@@ -29,7 +31,7 @@ _WARM_UP = 100  # symbols that each stream reads before it predicts
 
 
 Sums = NDArray[np.float64]
-"""The characters and the nats that an evaluation has summed up after each piece of the text, (pieces, 2)."""
+"""The characters and the nats that an evaluation has summed up after each chunk of the text, (chunks, 2)."""
 
 
 class Validation:
@@ -43,6 +45,7 @@ class Validation:
         clock: Callable[[], float],
         chunks: int | None,
         best: Sums | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """Prepare evaluations.
 
@@ -53,15 +56,17 @@ class Validation:
             clock: seconds that never go back.
             chunks: how many chunks an evaluation reads; None: the first one finds out how many it has time for.
             best: the sums of the best weights.
+            processes: each one scores its own rows of each chunk.
         """
         self.chunks = chunks
-        self.best = best
+        self.best = best if best is not None and len(best) == chunks else None
         """The sums of the best weights of all that were evaluated on all chunks; None: there are none yet."""
         self._sums: Sums | None = None  # of the last evaluation
         self._held_out = held_out if newline is not None else held_out[:VALIDATION_LIMIT]
         self._newline = newline
         self._seconds = _FRACTION_OF_BUDGET * budget.amount if budget.unit is BudgetUnit.SECONDS else None
         self._clock = clock
+        self._processes = processes
 
     def nats(self, model: Model, seconds: float = math.inf) -> float | None:
         """The nats per character of the held-out text; None: there is nothing to predict.
@@ -79,8 +84,7 @@ class Validation:
             if not has_other_symbols(self._held_out, self._newline):
                 return None
             chunks = every_line(self._held_out, self._newline, _LINES)
-        predictions = predict(TorchEngine(model), self._affordable(chunks, seconds))
-        self._sums = np.cumsum([(len(part.ids), part.nats.sum()) for part in predictions], axis=0, dtype=np.float64)
+        self._sums = self._add_up(model, self._affordable(chunks, seconds))
         nats = _mean(self._sums[-1])
         if self.best is None or len(self._sums) >= len(self.best):
             return nats
@@ -91,13 +95,33 @@ class Validation:
         if self.best is None or (self._sums is not None and len(self._sums) >= len(self.best)):
             self.best = self._sums
 
+    def _add_up(self, model: Model, chunks: Iterator[Chunk]) -> Sums:
+        """Score chunks, each process its own rows of them."""
+        sums: list[list[float]] = []  # of each chunk
+
+        def own_rows() -> Iterator[Chunk]:
+            for chunk in chunks:
+                sums.append([0.0, 0.0])
+                own = chunk.rows(self._processes.rows(len(chunk.inputs)))
+                if len(own.inputs):
+                    yield own
+
+        for part in predict(TorchEngine(model), own_rows()):
+            sums[-1][0] += len(part.ids)
+            sums[-1][1] += float(part.nats.sum(dtype=np.float64))
+        total = self._processes.add_up(torch.tensor(sums, dtype=torch.float64))
+        return np.cumsum(total.numpy(), axis=0)
+
     def _affordable(self, chunks: Iterator[Chunk], seconds: float) -> Iterator[Chunk]:
         """The chunks that an evaluation reads: the first ones, as many as limit and time allow, at least one."""
         can_be_cut = self._seconds is not None and (self.chunks is None or self.best is not None)
         most_seconds = min(seconds, _MOST_TIMES_LONGER * (self._seconds or 0)) if can_be_cut else math.inf
+        most_seconds = self._processes.number_of_first(most_seconds)
         started, count, symbols = self._clock(), 0, 0
         for chunk in chunks:
             elapsed = self._clock() - started
+            if self._seconds is not None:
+                elapsed = self._processes.number_of_first(elapsed)
             if count > 0 and elapsed + elapsed / count > most_seconds:
                 break
             may_end = count > 0 and (chunk.reset_state or self._newline is None)  # lines are not cut

@@ -1,0 +1,186 @@
+"""Several processes that train one network together, started by `torchrun` or another launcher of torch.distributed.
+
+All processes do the same steps with the same weights. Each one reads its own rows of every batch, and the gradients are
+added up. What depends on a clock, a signal or a file is decided by the first process, and the others are told. Only the
+first process writes files.
+
+Every process must make the same calls in the same order: a call returns when all processes have made it.
+
+Knows: torch.distributed. Does not know: networks, runs or what is decided.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from lstmgen.config import Device
+from lstmgen.errors import LstmgenError
+
+T = TypeVar("T")
+
+_RANK, _SIZE, _LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
+_LAUNCHED = (_RANK, _SIZE, "MASTER_ADDR", "MASTER_PORT")
+"""What a launcher tells each process through its environment."""
+
+_MOST_DIGITS = 9
+_RUN_KEY = "lstmgen/run"
+
+
+class EndedElsewhereError(LstmgenError):
+    """The run has ended in another process, which says why."""
+
+
+class _Outcome(NamedTuple, Generic[T]):
+    """What a function of the first process returned, or that it failed."""
+
+    value: T | None
+    failed: bool
+
+
+class Processes:
+    """This process among those that train together; by itself by default."""
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        """Be process number `rank`, from 0, of `size` processes."""
+        self.rank = rank
+        self.size = size
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that decides, writes and shows."""
+        return self.rank == 0
+
+    def rows(self, count: int) -> slice:
+        """Which rows of a batch this process reads; the processes have the same number, or one differs by one row."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def on_first(self, function: Callable[[], T]) -> T:
+        """Call a function in the first process alone; all processes get what it returns, or end if it raises."""
+        if self.size == 1:
+            return function()
+        if not self.is_first:
+            outcome: _Outcome[T] = self._broadcast(None)
+            if outcome.failed:
+                raise EndedElsewhereError("the first process of this run failed")
+            return outcome.value  # type: ignore[return-value]
+        try:
+            value = function()
+        except BaseException:
+            self._broadcast(_Outcome(None, failed=True))
+            raise
+        self._broadcast(_Outcome(value, failed=False))
+        return value
+
+    def number_of_first(self, number: float) -> float:
+        """A number as the first process has it."""
+        if self.size > 1:
+            shared = torch.tensor(number, dtype=torch.float64)
+            with _named_failures():
+                dist.broadcast(shared, src=0)
+            number = float(shared)
+        return number
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in some process."""
+        return flag if self.size == 1 else float(self.add_up(torch.tensor(float(flag)))) > 0
+
+    def add_up(self, tensor: Tensor) -> Tensor:
+        """Add up a tensor over all processes, in place."""
+        if self.size > 1:
+            with _named_failures():
+                dist.all_reduce(tensor)
+        return tensor
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        """The rows, (rows, ...), of all processes in their order, on the CPU; only the first process gets them all."""
+        rows = rows.cpu()
+        if self.size == 1:
+            return rows
+        parts: list[Tensor] | None = [rows] * self.size if self.is_first else None
+        with _named_failures():
+            dist.gather_object(rows, parts)
+        return torch.cat(parts) if parts else rows
+
+    def _broadcast(self, value: _Outcome[T] | None) -> _Outcome[T]:
+        values = [value]
+        with _named_failures():
+            dist.broadcast_object_list(values)
+        return values[0]  # type: ignore[return-value]
+
+
+ALONE = Processes()
+"""A process that trains by itself."""
+
+
+@contextmanager
+def joined_processes(device: Device) -> Iterator[Processes]:
+    """Join the processes that a launcher started, for the length of the context; without a launcher there is one.
+
+    Each process gets a GPU of its own where they compute on GPUs.
+
+    Args:
+        device: where the user wants to compute.
+
+    Raises LstmgenError if the other processes cannot be reached.
+    """
+    if not all(name in os.environ for name in _LAUNCHED):
+        yield ALONE
+        return
+    rank, size = _number(_RANK), _number(_SIZE)
+    if size == 1:
+        yield ALONE
+        return
+    on_gpu = device is not Device.CPU and torch.cuda.is_available() and dist.is_nccl_available()
+    if on_gpu:
+        torch.cuda.set_device(_number(_LOCAL_RANK) % torch.cuda.device_count())
+    with _named_failures():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    try:
+        yield Processes(rank, size)
+    finally:
+        dist.destroy_process_group()
+
+
+def remember_run(folder: Path) -> None:
+    """Tell the launcher which run this is, so that processes which it starts again go on with it."""
+    if (store := _launcher_store()) is not None:
+        store.set(_RUN_KEY, str(folder.resolve()))
+
+
+def remembered_run() -> Path | None:
+    """The run of the processes that the launcher started before these; None: there were none, or it is not known."""
+    store = _launcher_store()
+    return Path(store.get(_RUN_KEY).decode()) if store is not None and store.check([_RUN_KEY]) else None
+
+
+def _launcher_store() -> Any:
+    """What the launcher keeps while it starts processes again; None: this launcher keeps nothing."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or not all(name in os.environ for name in _LAUNCHED):
+        return None
+    with _named_failures():
+        return dist.TCPStore(os.environ["MASTER_ADDR"], _number("MASTER_PORT"), is_master=False)  # type: ignore[attr-defined]
+
+
+def _number(name: str) -> int:
+    """A number from the environment; raises LstmgenError if it is none."""
+    value = os.environ.get(name, "0")
+    if not value.isdecimal() or len(value) > _MOST_DIGITS:
+        raise LstmgenError(f"the environment variable {name} is {value!r}, not a number; start with torchrun")
+    return int(value)
+
+
+@contextmanager
+def _named_failures() -> Iterator[None]:
+    """Raise an error that a user understands if another process cannot be reached."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise EndedElsewhereError(
+            "another process of this run has ended or cannot be reached; `resume` goes on from the last save"
+        ) from error
