@@ -139,8 +139,15 @@ def joined_processes(device: Device) -> Iterator[Processes]:
     on_gpu = device is not Device.CPU and torch.cuda.is_available() and dist.is_nccl_available()
     if on_gpu:
         torch.cuda.set_device(_number(_LOCAL_RANK) % torch.cuda.device_count())
+    backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     with _named_failures():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+        if (store := _launcher_store()) is None:
+            dist.init_process_group(backend)
+        else:
+            # Processes that are started again find the addresses of the ones before them in the launcher's store.
+            attempt = f"lstmgen/{_number('TORCHELASTIC_RESTART_COUNT')}/{size}"
+            own_store = dist.PrefixStore(attempt, store)  # type: ignore[attr-defined]
+            dist.init_process_group(backend, store=own_store, rank=rank, world_size=size)
     try:
         yield Processes(rank, size)
     finally:
@@ -150,7 +157,7 @@ def joined_processes(device: Device) -> Iterator[Processes]:
 def remember_run(folder: Path) -> None:
     """Tell the launcher which run this is, so that processes which it starts again go on with it."""
     if (store := _launcher_store()) is not None:
-        store.set(_RUN_KEY, str(folder.resolve()))
+        store.set(_RUN_KEY, str(folder))
 
 
 def remembered_run() -> Path | None:
