@@ -28,6 +28,10 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+OF_TORCHRUN = {
+    *("--standalone", "--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-endpoint", "--max-restarts"),
+}
+
 LINES = [line for block in blocks("sh") for line in block.splitlines()]
 COMMANDS = [line for line in LINES if line.startswith("lstmgen ")]
 
@@ -110,7 +114,7 @@ def test_every_option_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     commands = ("train", "sample", "eval", "score", "inspect", "compare", "export", "bench", "runs", "info", "serve")
     known = set(options("".join(done(command, "--help").text for command in commands)))
-    assert set(options(README)) - known == {"--long"}  # an option of the tests
+    assert set(options(README)) - known == {"--long", *OF_TORCHRUN}  # --long is an option of the tests
 
 
 def options(text: str) -> list[str]:

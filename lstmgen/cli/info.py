@@ -84,7 +84,8 @@ def info(
         "training": f"batch {training.batch_size} x {training.chunk_length}, learning rate {training.learning_rate:g}, "
         f"weight decay {training.weight_decay:g}, clip {training.clip:g}, dropout {training.dropout:g}, "
         f"weight drop {training.weight_drop:g}, label smoothing {training.label_smoothing:g}, seed {training.seed}",
-        "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}",
+        "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}"
+        + (f" in each of {record.processes} processes" if record.processes > 1 else ""),
         "validation": _nats(record.validation_nats, loaded.vocabulary.unit),
         "best of the run": _nats(position.best_nats, loaded.vocabulary.unit),
         "adapted to": ", ".join(record.adapted_to) or "no text",

@@ -1,0 +1,163 @@
+"""Several processes train together: they do what one process does, and they survive what one process survives."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch.distributed as dist
+
+import lstmgen
+from lstmgen.checkpoint import BEST, LAST, load_checkpoint
+from lstmgen.config import Device
+from lstmgen.errors import LstmgenError
+from lstmgen.training.processes import ALONE, Processes, joined_processes
+from tests.command_line import done
+from tests.conftest import FABLE
+
+pytestmark = pytest.mark.skipif(not (dist.is_available() and dist.is_gloo_available()), reason="torch has no gloo")
+
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+NETWORK = ("--hidden-size", "8", "--layers", "1", "--chunk-length", "8", "--dropout", "0", "--precision", "float32")
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder with a text."""
+    monkeypatch.chdir(tmp_path)
+    Path("fable.txt").write_text(FABLE * 40, encoding="utf-8")
+
+
+@contextmanager
+def launched(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Two processes, started by torchrun, with pipes; they are ended with the context."""
+    root = Path(lstmgen.__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*TORCHRUN, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+
+
+def events_of(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """The events that `train --json` writes, as they come."""
+    assert process.stdout is not None
+    return (json.loads(line) for line in process.stdout)
+
+
+def train(*options: str) -> tuple[str, ...]:
+    return ("-m", "lstmgen", "train", "fable.txt", *NETWORK, "--json", *options)
+
+
+def test_two_processes_do_what_one_does() -> None:
+    with launched(str(Path(__file__).with_name("two_processes.py"))) as process:
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert sorted(out.splitlines()) == ["process 0 agrees", "process 1 agrees"]
+
+
+def test_one_process_goes_on_with_the_run_of_two() -> None:
+    """The loss curve of two processes, with half of the batch each, and then of one, is that of one process."""
+    budget = ("--steps", "12", "--every", "3")
+    done("train", "fable.txt", *NETWORK, "--batch-size", "8", *budget, "--run", "one")
+    with launched(*train("--batch-size", "4", "--steps", "12", "--every", "3", "-o", "two")) as process:
+        *others, finished = events_of(process)
+        assert process.stderr is not None
+        err = process.stderr.read()
+    assert process.returncode == 0, err
+    log = [json.loads(line) for line in Path("checkpoints/one/log.jsonl").read_text(encoding="utf-8").splitlines()]
+    expected = [event["validation_nats"] for event in log if event["event"] == "evaluation"]
+    evaluations = [event for event in others if event["event"] == "evaluation"]
+    assert [event["validation_nats"] for event in evaluations] == pytest.approx(expected, abs=1e-4)
+    assert finished["validation_nats"] == pytest.approx(expected[-1], abs=1e-4)
+    assert "2 processes train together" in str(others[0]["notes"])
+    assert load_checkpoint(Path("checkpoints/two") / LAST).record.processes == 2
+
+    for run in ("one", "two"):
+        done("train", "--resume", run, "--steps", "18")
+    one, two = (load_checkpoint(Path("checkpoints") / run / BEST).record for run in ("one", "two"))
+    assert two.validation_nats == pytest.approx(one.validation_nats, abs=1e-4)
+    assert (two.processes, two.training.batch_size) == (1, 8)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_run_goes_on_where_a_process_was_killed() -> None:
+    """The launcher starts both processes again. They go on with their run, and begin no other one."""
+    with launched("--max-restarts", "1", *train("--steps", "3000", "--every", "20", "-o", "killed")) as process:
+        events = events_of(process)
+        await_evaluation(events)
+        os.kill(worker_of(process, rank=1), signal.SIGKILL)
+        await_event(events, lambda event: event["event"] == "plan")
+        await_evaluation(events)
+        process.send_signal(signal.SIGINT)
+        *_, finished = events
+    assert finished["event"] == "finished" and finished["interrupted"]
+    assert [path.name for path in Path("checkpoints").iterdir()] == ["killed"]
+    log = Path("checkpoints/killed/log.jsonl").read_text(encoding="utf-8").splitlines()
+    steps = [event["step"] for event in map(json.loads, log) if event["event"] == "evaluation"]
+    assert steps == [20 * number for number in range(1, len(steps) + 1)]
+    assert load_checkpoint(Path("checkpoints/killed") / LAST).record.position.step == finished["step"]
+
+
+def await_event(events: Iterator[dict[str, Any]], wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    return next(event for event in events if wanted(event))
+
+
+def await_evaluation(events: Iterator[dict[str, Any]]) -> None:
+    """Wait for the second evaluation: when it comes, the first one has been saved."""
+    for _ in range(2):
+        await_event(events, lambda event: event["event"] == "evaluation")
+
+
+def worker_of(launcher: subprocess.Popen[str], rank: int) -> int:
+    """The process id of a worker."""
+    for children in Path(f"/proc/{launcher.pid}/task").glob("*/children"):
+        for child in children.read_text(encoding="ascii").split():
+            if f"\0RANK={rank}\0".encode() in Path(f"/proc/{child}/environ").read_bytes():
+                return int(child)
+    raise AssertionError(f"no worker {rank}")
+
+
+def test_standard_input_is_refused() -> None:
+    with launched("-m", "lstmgen", "train", "-") as process:
+        _, err = process.communicate()
+    assert "lstmgen: several processes cannot read standard input; save the text in a file\n" in err
+    assert err.count("lstmgen: ") == 1
+
+
+def test_a_launcher_that_says_nonsense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "first", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(LstmgenError, match="RANK is 'first'"), joined_processes(Device.CPU):
+        pass
+
+
+def test_without_a_launcher_there_is_one_process() -> None:
+    with joined_processes(Device.AUTO) as processes:
+        assert processes is ALONE
+    assert processes.rows(7) == slice(0, 7)
+
+
+def test_all_rows_are_read_once() -> None:
+    for size in range(1, 6):
+        for count in range(12):
+            rows = [Processes(rank, size).rows(count) for rank in range(size)]
+            assert [row for part in rows for row in range(count)[part]] == list(range(count))
+            sizes = [len(range(count)[part]) for part in rows]
+            assert max(sizes) - min(sizes) <= 1
