@@ -298,8 +298,8 @@ class TrainingConfig:
     batch_size: int = field(
         default=32,
         metadata=option(
-            "Parallel streams of text, or as many lines as hold the same number of symbols; fewer if the text is short; "
-            "with torchrun, in each process."
+            "Parallel streams, or as many lines as hold the same number of symbols; fewer if the text is short. "
+            "With torchrun: in each process."
         ),
     )
     chunk_length: int = field(

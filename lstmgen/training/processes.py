@@ -11,7 +11,7 @@ Knows: torch.distributed. Does not know: networks, runs or what is decided.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -72,7 +72,8 @@ class Processes:
         try:
             value = function()
         except BaseException:
-            self._broadcast(_Outcome(None, failed=True))
+            with suppress(EndedElsewhereError):
+                self._broadcast(_Outcome(None, failed=True))
             raise
         self._broadcast(_Outcome(value, failed=False))
         return value
