@@ -451,6 +451,13 @@ def test_a_model_of_lines_writes_lines_that_begin_alike(opened: Browser) -> None
     wait(opened)
     lines = text_of(opened).split("\n")
     assert len(lines) == 11 and lines[-1] == "" and all(line.startswith("Ma") for line in lines[:-1])
+    # What the model has written of an unfinished line is not repeated: the reader has typed no beginning.
+    opened.run("remember(); show(writing.replace(writing.pieces.slice(0, 4)))")
+    assert opened.run("return writing.lineBeginning().map(({ text }) => text).join('')") == "Ma"
+    opened.run("element('clear').click(); element('write').click()")
+    wait(opened)
+    opened.run("remember(); show(writing.replace(writing.pieces.slice(0, 2)))")
+    assert opened.run("return writing.lineBeginning()") == []
 
 
 @IN_A_BROWSER
@@ -514,6 +521,8 @@ def test_hostile_characters_stay_text(opened: Browser) -> None:
     Path("page.html").write_text(text, encoding="utf-8")
     opened.open(Path("page.html"))
     assert opened.run("return document.title").startswith("</script><script>document.title = 'owned'")
+    name = opened.run("return element('name').textContent")
+    assert name.startswith("</script>") and not {"\x1b", "\u202e"} & set(name)
     type_text(opened, HOSTILE.replace("\r", ""))
     choose(opened, length=2000)
     opened.run("element('write').click()")
@@ -553,11 +562,25 @@ def test_it_stops_and_fits_a_phone_and_its_controls_have_names(opened: Browser) 
     assert opened.run("return element('write').textContent") == "Write"
     assert opened.run("return [...document.querySelectorAll('input, select')].every((e) => e.labels.length === 1)")
     assert opened.run("return getComputedStyle(document.body).backgroundColor") == "rgb(18, 19, 22)"
-    before = opened.command("GET", "/window/rect")
-    try:
-        for width in (1280, 500):
-            opened.command("POST", "/window/rect", {"width": width, "height": 800})
-            assert opened.run("return document.documentElement.scrollWidth <= window.innerWidth")
+    for width in (1280, 390):
+        with opened.size(width, 844):
+            assert opened.run("return window.innerWidth") == width
+            assert opened.run("return document.documentElement.scrollWidth") <= width
             assert opened.run("return element('shown').clientHeight === element('text').clientHeight")
-    finally:
-        opened.command("POST", "/window/rect", {"width": before["width"], "height": before["height"]})
+
+
+@IN_A_BROWSER
+def test_the_end_of_the_text_is_in_sight_unless_the_reader_scrolls_back(opened: Browser) -> None:
+    open_page(opened, untrained_run("lstm", "abcdefghij \n"))
+    choose(opened, length=2000)
+    for _ in range(2):
+        opened.run("element('sheet').scrollTop = 0; element('write').click()")
+        wait(opened)
+        assert opened.run("return atEnd() && element('sheet').scrollTop > 0")
+    choose(opened, length="Infinity")
+    opened.run("element('write').click(); element('sheet').scrollTop = 0")
+    while opened.run("return writing.pieces.length < 4200"):
+        pass
+    opened.press(ESCAPE)
+    wait(opened)
+    assert opened.run("return element('sheet').scrollTop") == 0
