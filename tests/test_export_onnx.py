@@ -122,6 +122,8 @@ def test_the_command_writes_two_new_files_and_overwrites_none(folder: Path) -> N
     assert inputs == [["batch"], ["batch", "time"]]
     before = {path: path.read_bytes() for path in folder.glob("*.onnx")}
     assert "--onnx any.onnx: the file exists" in problem("export", "any", "--onnx", "any.onnx")
+    assert "--onnx .: the file exists" in problem("export", "any", "--onnx", "")
+    assert "--onnx /: the file exists" in problem("export", "any", "--onnx", "/")
     Path("any.onnx").unlink()
     assert "--onnx any-chunk.onnx: the file exists" in problem("export", "any", "--onnx", "any.onnx")
     assert not Path("any.onnx").exists()
@@ -141,5 +143,5 @@ def test_a_package_that_is_missing_is_named_with_its_remedy(package: str, monkey
 
     monkeypatch.setattr(builtins, "__import__", without)
     line = problem("export", "any", "--onnx", "any.onnx")
-    assert f"--onnx: {package} is not installed; pip install onnx onnxscript" in line
+    assert f"--onnx: {package} is not installed; pip install 'lstmgen[onnx]'" in line
     assert not list(Path().glob("*.onnx"))

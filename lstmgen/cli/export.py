@@ -44,7 +44,7 @@ def export(
         Path | None,
         option(
             _FORMAT,
-            "Write the network for ONNX runtimes: one step as FILE, and a chunk beside it as FILE-chunk.",
+            "Write the network for ONNX runtimes: one step as FILE, and a chunk beside it; for a.onnx as a-chunk.onnx.",
             "none",
             "--onnx",
             metavar="FILE",
@@ -112,11 +112,12 @@ def _onnx(checkpoint: "Checkpoint", path: Path, step: Path, *, quiet: bool) -> N
     from lstmgen.cli.output import whole_file
     from lstmgen.export.onnx_models import onnx_files
 
-    chunk = step.with_name(f"{step.stem}-chunk{step.suffix}")
-    with whole_file(step, "onnx") as step_file, whole_file(chunk, "onnx") as chunk_file:
-        contents = onnx_files(checkpoint, checkpoint_name(path))
-        step_file.write(contents.step)
-        chunk_file.write(contents.chunk)
+    with whole_file(step, "onnx") as step_file:
+        chunk = step.with_name(f"{step.stem}-chunk{step.suffix}")
+        with whole_file(chunk, "onnx") as chunk_file:
+            contents = onnx_files(checkpoint, checkpoint_name(path))
+            step_file.write(contents.step)
+            chunk_file.write(contents.chunk)
     note(f"one step is {step}, a chunk is {chunk}; {count(len(contents.step))}B each", quiet=quiet)
 
 
