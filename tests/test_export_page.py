@@ -14,7 +14,7 @@ import pytest
 from lstmgen.checkpoint import load_checkpoint
 from lstmgen.evaluation.score import exact_protocol, score
 from lstmgen.export.page import page, page_data
-from lstmgen.export.rounding import Rounding, choose_rounding, held_out_text, rounded, rounded_weights
+from lstmgen.export.rounding import Choice, Rounding, choose_rounding, held_out_text, rounded, rounded_weights
 from lstmgen.generation.filters.temperature import apply_temperature
 from lstmgen.generation.filters.truncation import top_p
 from lstmgen.generation.history import History
@@ -73,6 +73,11 @@ def test_float16_is_chosen_where_int8_costs_much_or_nothing_can_be_measured(mode
     assert choice.nats[Rounding.FLOAT16] < 1.005 * choice.exact_nats < choice.nats[Rounding.INT8]
 
 
+def test_a_text_that_costs_nothing_has_no_loss() -> None:
+    choice = Choice(Rounding.FLOAT16, 9, 0.0, {Rounding.INT8: 1e-9, Rounding.FLOAT16: 0.0})
+    assert (choice.loss(Rounding.INT8), choice.loss(Rounding.FLOAT16)) == (np.inf, 0)
+
+
 def test_fewer_symbols_are_scored_by_a_large_network(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     every = held_out_text(model.checkpoint)
     monkeypatch.setattr("lstmgen.export.rounding._PRODUCTS", 60 * model.checkpoint.network.parameter_count())
@@ -119,6 +124,9 @@ def test_without_a_held_out_text_the_weights_are_float16() -> None:
     untrained_run("noise", "abc\n")
     err = done("export", "noise", "--html", "page.html").err
     assert "weights in float16: int8 needs a held-out text to be measured on, and " in err and "nowhere.txt" in err
+    assert "lstmgen eval" not in err  # the remedy of another command
+    run_of_text("short", "ab\n")
+    assert "training held out only 0 symbols\n" in done("export", "short", "--html", "short.html").err
 
 
 @pytest.mark.usefixtures("folder")
