@@ -14,7 +14,7 @@ from lstmgen.export.onnx_models import OnnxFiles, onnx_files, state_names
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.text.vocabulary import Vocabulary
-from tests.command_line import done, problem, untrained_checkpoint, untrained_run
+from tests.command_line import done, files_below, problem, untrained_checkpoint, untrained_run
 from tests.conftest import NETWORKS
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -128,6 +128,18 @@ def test_the_command_writes_two_new_files_and_overwrites_none(folder: Path) -> N
     assert "--onnx any-chunk.onnx: the file exists" in problem("export", "any", "--onnx", "any.onnx")
     assert not Path("any.onnx").exists()
     assert Path("any-chunk.onnx").read_bytes() == before[folder / "any-chunk.onnx"]
+
+
+def test_an_error_in_the_middle_leaves_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    untrained_run("any", CHARACTERS)
+    before = files_below(folder)
+
+    def fail(*_arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("lstmgen.export.onnx_models._chunk_model", fail)
+    assert "out of memory" in problem("export", "any", "--onnx", "any.onnx")
+    assert files_below(folder) == before
 
 
 @pytest.mark.usefixtures("folder")
