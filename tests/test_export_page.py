@@ -578,6 +578,17 @@ def test_it_stops_and_fits_a_phone_and_its_controls_have_names(opened: Browser) 
 
 
 @IN_A_BROWSER
+def test_a_text_that_is_too_long_for_the_page_is_not_continued(opened: Browser) -> None:
+    open_page(opened, untrained_run("lstm", "abc"))
+    type_text(opened, "ab" * 50_000)
+    choose(opened, length=200)
+    opened.run("element('write').click()")
+    wait(opened)
+    assert opened.run("return writing.pieces.length") == 100_000
+    assert opened.run("return element('status').textContent").endswith("the page writes no more than this")
+
+
+@IN_A_BROWSER
 def test_the_end_of_the_text_is_in_sight_unless_the_reader_scrolls_back(opened: Browser) -> None:
     open_page(opened, untrained_run("lstm", "abcdefghij \n"))
     choose(opened, length=2000)

@@ -8,7 +8,7 @@ const lines = data.item_end !== null;
 const unit = data.code_points.length ? "character" : "byte";
 
 const FRAME = 32; // milliseconds of computing before the text is shown again
-const LONGEST = 100_000; // characters of a text
+const LONGEST = 100_000; // characters of a text, after which the model writes no more
 const SHOWN = 8; // alternatives
 const MOST_BITS = 8; // the end of the scale of surprise
 const REMEMBERED = 50; // earlier texts, for undo
@@ -173,7 +173,8 @@ function finish() {
   const mean = predicted.length ? `, ${(sum / predicted.length).toFixed(2)} bits each` : "";
   const speed = written.milliseconds ? (1000 * written.characters) / written.milliseconds : 0;
   const fast = written.characters >= 50 ? `; ${Math.round(speed).toLocaleString("en")} written a second` : "";
-  element("status").textContent = writing.pieces.length ? `${count} characters${mean}${fast}` : "";
+  const full = writing.pieces.length >= LONGEST ? "; the page writes no more than this" : "";
+  element("status").textContent = writing.pieces.length ? `${count} characters${mean}${fast}${full}` : "";
   if (written.characters) {
     element("text").setSelectionRange(writing.text.length, writing.text.length);
     written.characters = 0;
