@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("in_trained_folder")
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_it_answers_until_it_is_interrupted(number: signal.Signals, code: int) -> None:
-    process = start("serve", "fable", "--port", "0", "--json")
+    process = start("serve", Path("checkpoints/fable").absolute(), "--port", "0", "--json")
     assert process.stdout is not None and process.stderr is not None
     ready = json.loads(process.stdout.readline())
     assert ready["model"] == "fable" and ready["url"].startswith("http://127.0.0.1:")

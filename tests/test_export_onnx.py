@@ -115,11 +115,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_command_writes_two_new_files_and_overwrites_none(folder: Path) -> None:
     untrained_run("any", CHARACTERS)
-    ran = done("export", "any", "--onnx", "any.onnx")
+    ran = done("export", folder / "checkpoints" / "any", "--onnx", "any.onnx")
     assert ran.out == b""
     assert "any.onnx" in ran.err and "any-chunk.onnx" in ran.err
     inputs = [session(Path(name).read_bytes()).get_inputs()[0].shape for name in ("any.onnx", "any-chunk.onnx")]
     assert inputs == [["batch"], ["batch", "time"]]
+    for name in ("any.onnx", "any-chunk.onnx"):
+        content = Path(name).read_bytes()
+        assert b'"name": "any"' in content and str(folder).encode() not in content
     before = {path: path.read_bytes() for path in folder.glob("*.onnx")}
     assert "--onnx any.onnx: the file exists" in problem("export", "any", "--onnx", "any.onnx")
     assert "--onnx .: the file exists" in problem("export", "any", "--onnx", "")

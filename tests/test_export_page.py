@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmgen.checkpoint import load_checkpoint
+from lstmgen.checkpoint import load_checkpoint, public_name
 from lstmgen.evaluation.score import exact_protocol, score
 from lstmgen.export.page import page, page_data
 from lstmgen.export.rounding import Choice, Rounding, choose_rounding, held_out_text, rounded, rounded_weights
@@ -117,6 +117,16 @@ def test_a_page_does_not_tell_where_the_model_was() -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_a_model_is_called_for_others_by_its_run_or_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = untrained_run("noise", "abc\n")
+    names = {path: "noise", path.absolute().with_name("last.safetensors"): "noise", folder / "my.safetensors": "my"}
+    assert {each: public_name(each) for each in names} == names
+    monkeypatch.chdir(path.parent)
+    assert public_name(Path(path.name)) == "noise"
+    done("export", ".", "--html", "page.html")
+    assert "<title>noise</title>" in Path("page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("folder")

@@ -54,7 +54,7 @@ def serve(
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
         raise LstmgenError(f"serve: {missing_package(error, 'serve')}") from error
-    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
+    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, public_name
     from lstmgen.language_model import LanguageModel
     from lstmgen.serving.server import listen
     from lstmgen.serving.server import serve as serve_until
@@ -62,7 +62,7 @@ def serve(
 
     path = find_checkpoint(checkpoint)
     model = LanguageModel(load_checkpoint(path), path)
-    name = checkpoint_name(path).encode("utf-8", "replace").decode()
+    name = public_name(path).encode("utf-8", "replace").decode()
     with listen(host, port) as listening:
         address, bound_port = listening.getsockname()[:2]
         start = url(host, address, bound_port)
