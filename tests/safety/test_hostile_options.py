@@ -145,6 +145,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
     monkeypatch.setattr(NumpyEngine, "step", counted_step)
     monkeypatch.setattr(NumpyEngine, "read", counted_read)
     monkeypatch.setattr(Trainer, "step", counted_learning)
+
     def numeric_addresses(host: str, port: int, **more: Any) -> Any:
         return getaddrinfo(host, port, **more, flags=socket.AI_NUMERICHOST)  # asks no network for a name
 
