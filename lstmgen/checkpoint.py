@@ -312,6 +312,12 @@ def checkpoint_name(path: Path) -> str:
     return run_name(path.parent) if path.name == BEST else str(path)
 
 
+def public_name(path: Path) -> str:
+    """What a checkpoint is called for others, without its path: the name of its run's folder, or of its file."""
+    folder = path.resolve().parent.name if path.name in (BEST, LAST) else ""
+    return folder or path.stem
+
+
 def run_name(folder: Path) -> str:
     """The name of a run on the command line: its name, or its folder if that is elsewhere."""
     return folder.name if folder.parent == RUNS_FOLDER else str(folder)

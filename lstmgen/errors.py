@@ -50,6 +50,11 @@ class TrainingError(LstmgenError):
     """Training that cannot continue, for example because the loss is not a number."""
 
 
+def missing_package(error: ModuleNotFoundError, extra: str) -> str:
+    """Say which package is missing, and how to install all packages of the extra that it belongs to."""
+    return f"{error.name} is not installed; pip install 'lstmgen[{extra}]'"
+
+
 def _in_words(value: object) -> str:
     """The value as text. Python refuses to write very large integers, because that takes long."""
     try:

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through ChromeDriver by the WebDriver protocol (W3C 2018) alone."""
+"""A headless Chromium, driven through ChromeDriver by the WebDriver protocol (W3C 2018)."""
 
 import json
 import shutil
@@ -51,6 +51,20 @@ class Browser:
         """Press keys one after the other; WebDriver has a character for each that writes none."""
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self.command("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    @contextmanager
+    def size(self, width: int, height: int) -> Iterator[None]:
+        """Give the page this size for the length of the context; a window cannot be as small as a phone."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._emulate("setDeviceMetricsOverride", metrics)
+        try:
+            yield
+        finally:
+            self._emulate("clearDeviceMetricsOverride", {})
+
+    def _emulate(self, command: str, parameters: dict[str, Any]) -> None:
+        """A command of Chromium's own protocol, which is not part of WebDriver."""
+        self.command("POST", "/goog/cdp/execute", {"cmd": f"Emulation.{command}", "params": parameters})
 
     def complaints(self) -> list[str]:
         """What the browser had to say of the page."""

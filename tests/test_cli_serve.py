@@ -6,9 +6,11 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
+from lstmgen.serving.service import url
 from tests.command_line import problem, start, usage_error
 
 pytestmark = pytest.mark.usefixtures("in_trained_folder")
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("in_trained_folder")
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_it_answers_until_it_is_interrupted(number: signal.Signals, code: int) -> None:
-    process = start("serve", "fable", "--port", "0", "--json")
+    process = start("serve", Path("checkpoints/fable").absolute(), "--port", "0", "--json")
     assert process.stdout is not None and process.stderr is not None
     ready = json.loads(process.stdout.readline())
     assert ready["model"] == "fable" and ready["url"].startswith("http://127.0.0.1:")
@@ -39,7 +41,7 @@ import signal, sys, threading, urllib.request
 from lstmgen.cli import render
 from lstmgen.cli.app import main
 def ask(value, put=render.put):
-    url = value["url"].replace("0.0.0.0", "127.0.0.1")
+    url = value["url"]
     def then():
         urllib.request.urlopen(url + "/v1/models", timeout=60).close()
         signal.raise_signal(signal.SIGTERM)
@@ -54,7 +56,7 @@ sys.exit("torch was imported" if "torch" in sys.modules else 0)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
-    assert "anyone who can reach 0.0.0.0 can use this server" in done.stderr.decode()
+    assert "anyone who can reach this machine can use this server" in done.stderr.decode()
 
 
 def test_a_port_that_is_taken_is_named() -> None:
@@ -65,7 +67,15 @@ def test_a_port_that_is_taken_is_named() -> None:
 
 def test_an_address_that_is_not_here_is_named() -> None:
     assert "--host" in problem("serve", "fable", "--host", "no.such.host.invalid", "--port", 0)
-    assert "192.0.2.1" in problem("serve", "fable", "--host", "192.0.2.1", "--port", 0)
+    assert "--host '192.0.2.1': " in problem("serve", "fable", "--host", "192.0.2.1", "--port", 0)
+    assert "not the name of a host" in problem("serve", "fable", "--host", "\u202e", "--port", 0)
+
+
+def test_the_url_is_one_that_can_be_opened() -> None:
+    assert url("localhost", "127.0.0.1", 8000) == "http://localhost:8000"
+    assert url("::1", "::1", 8000) == "http://[::1]:8000"
+    assert url("0.0.0.0", "0.0.0.0", 8000) == "http://127.0.0.1:8000"
+    assert url("::", "::", 8000) == "http://[::1]:8000"
 
 
 def test_limits_have_bounds() -> None:
@@ -75,7 +85,7 @@ def test_limits_have_bounds() -> None:
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert "serve needs uvicorn, which is not installed; pip install starlette uvicorn" in problem("serve", "fable")
+    assert "serve: uvicorn is not installed; pip install 'lstmgen[serve]'" in problem("serve", "fable")
 
 
 def test_a_model_that_does_not_exist_is_named() -> None:

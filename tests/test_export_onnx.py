@@ -14,7 +14,7 @@ from lstmgen.export.onnx_models import OnnxFiles, onnx_files, state_names
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.text.vocabulary import Vocabulary
-from tests.command_line import done, problem, untrained_checkpoint, untrained_run
+from tests.command_line import done, files_below, problem, untrained_checkpoint, untrained_run
 from tests.conftest import NETWORKS
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -115,17 +115,34 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_command_writes_two_new_files_and_overwrites_none(folder: Path) -> None:
     untrained_run("any", CHARACTERS)
-    ran = done("export", "any", "--onnx", "any.onnx")
+    ran = done("export", folder / "checkpoints" / "any", "--onnx", "any.onnx")
     assert ran.out == b""
     assert "any.onnx" in ran.err and "any-chunk.onnx" in ran.err
     inputs = [session(Path(name).read_bytes()).get_inputs()[0].shape for name in ("any.onnx", "any-chunk.onnx")]
     assert inputs == [["batch"], ["batch", "time"]]
+    for name in ("any.onnx", "any-chunk.onnx"):
+        content = Path(name).read_bytes()
+        assert b'"name": "any"' in content and str(folder).encode() not in content
     before = {path: path.read_bytes() for path in folder.glob("*.onnx")}
     assert "--onnx any.onnx: the file exists" in problem("export", "any", "--onnx", "any.onnx")
+    assert "--onnx .: the file exists" in problem("export", "any", "--onnx", "")
+    assert "--onnx /: the file exists" in problem("export", "any", "--onnx", "/")
     Path("any.onnx").unlink()
     assert "--onnx any-chunk.onnx: the file exists" in problem("export", "any", "--onnx", "any.onnx")
     assert not Path("any.onnx").exists()
     assert Path("any-chunk.onnx").read_bytes() == before[folder / "any-chunk.onnx"]
+
+
+def test_an_error_in_the_middle_leaves_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    untrained_run("any", CHARACTERS)
+    before = files_below(folder)
+
+    def fail(*_arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("lstmgen.export.onnx_models._chunk_model", fail)
+    assert "out of memory" in problem("export", "any", "--onnx", "any.onnx")
+    assert files_below(folder) == before
 
 
 @pytest.mark.usefixtures("folder")
@@ -141,5 +158,5 @@ def test_a_package_that_is_missing_is_named_with_its_remedy(package: str, monkey
 
     monkeypatch.setattr(builtins, "__import__", without)
     line = problem("export", "any", "--onnx", "any.onnx")
-    assert f"--onnx: {package} is not installed; pip install onnx onnxscript" in line
+    assert f"--onnx: {package} is not installed; pip install 'lstmgen[onnx]'" in line
     assert not list(Path().glob("*.onnx"))

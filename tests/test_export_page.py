@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmgen.checkpoint import load_checkpoint
+from lstmgen.checkpoint import load_checkpoint, public_name
 from lstmgen.evaluation.score import exact_protocol, score
 from lstmgen.export.page import page, page_data
-from lstmgen.export.rounding import Rounding, choose_rounding, held_out_text, rounded, rounded_weights
+from lstmgen.export.rounding import Choice, Rounding, choose_rounding, held_out_text, rounded, rounded_weights
 from lstmgen.generation.filters.temperature import apply_temperature
 from lstmgen.generation.filters.truncation import top_p
 from lstmgen.generation.history import History
@@ -73,6 +73,11 @@ def test_float16_is_chosen_where_int8_costs_much_or_nothing_can_be_measured(mode
     assert choice.nats[Rounding.FLOAT16] < 1.005 * choice.exact_nats < choice.nats[Rounding.INT8]
 
 
+def test_a_text_that_costs_nothing_has_no_loss() -> None:
+    choice = Choice(Rounding.FLOAT16, 9, 0.0, {Rounding.INT8: 1e-9, Rounding.FLOAT16: 0.0})
+    assert (choice.loss(Rounding.INT8), choice.loss(Rounding.FLOAT16)) == (np.inf, 0)
+
+
 def test_fewer_symbols_are_scored_by_a_large_network(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     every = held_out_text(model.checkpoint)
     monkeypatch.setattr("lstmgen.export.rounding._PRODUCTS", 60 * model.checkpoint.network.parameter_count())
@@ -114,11 +119,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_model_is_called_for_others_by_its_run_or_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = untrained_run("noise", "abc\n")
+    names = {path: "noise", path.absolute().with_name("last.safetensors"): "noise", folder / "my.safetensors": "my"}
+    assert {each: public_name(each) for each in names} == names
+    monkeypatch.chdir(path.parent)
+    assert public_name(Path(path.name)) == "noise"
+    done("export", ".", "--html", "page.html")
+    assert "<title>noise</title>" in Path("page.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.usefixtures("folder")
 def test_without_a_held_out_text_the_weights_are_float16() -> None:
     untrained_run("noise", "abc\n")
     err = done("export", "noise", "--html", "page.html").err
     assert "weights in float16: int8 needs a held-out text to be measured on, and " in err and "nowhere.txt" in err
+    assert "lstmgen eval" not in err  # the remedy of another command
+    run_of_text("short", "ab\n")
+    assert "training held out only 0 symbols\n" in done("export", "short", "--html", "short.html").err
 
 
 @pytest.mark.usefixtures("folder")
@@ -451,6 +469,13 @@ def test_a_model_of_lines_writes_lines_that_begin_alike(opened: Browser) -> None
     wait(opened)
     lines = text_of(opened).split("\n")
     assert len(lines) == 11 and lines[-1] == "" and all(line.startswith("Ma") for line in lines[:-1])
+    # What the model has written of an unfinished line is not repeated: the reader has typed no beginning.
+    opened.run("remember(); show(writing.replace(writing.pieces.slice(0, 4)))")
+    assert opened.run("return writing.lineBeginning().map(({ text }) => text).join('')") == "Ma"
+    opened.run("element('clear').click(); element('write').click()")
+    wait(opened)
+    opened.run("remember(); show(writing.replace(writing.pieces.slice(0, 2)))")
+    assert opened.run("return writing.lineBeginning()") == []
 
 
 @IN_A_BROWSER
@@ -514,6 +539,8 @@ def test_hostile_characters_stay_text(opened: Browser) -> None:
     Path("page.html").write_text(text, encoding="utf-8")
     opened.open(Path("page.html"))
     assert opened.run("return document.title").startswith("</script><script>document.title = 'owned'")
+    name = opened.run("return element('name').textContent")
+    assert name.startswith("</script>") and not {"\x1b", "\u202e"} & set(name)
     type_text(opened, HOSTILE.replace("\r", ""))
     choose(opened, length=2000)
     opened.run("element('write').click()")
@@ -553,11 +580,36 @@ def test_it_stops_and_fits_a_phone_and_its_controls_have_names(opened: Browser) 
     assert opened.run("return element('write').textContent") == "Write"
     assert opened.run("return [...document.querySelectorAll('input, select')].every((e) => e.labels.length === 1)")
     assert opened.run("return getComputedStyle(document.body).backgroundColor") == "rgb(18, 19, 22)"
-    before = opened.command("GET", "/window/rect")
-    try:
-        for width in (1280, 500):
-            opened.command("POST", "/window/rect", {"width": width, "height": 800})
-            assert opened.run("return document.documentElement.scrollWidth <= window.innerWidth")
+    for width in (1280, 390):
+        with opened.size(width, 844):
+            assert opened.run("return window.innerWidth") == width
+            assert opened.run("return document.documentElement.scrollWidth") <= width
             assert opened.run("return element('shown').clientHeight === element('text').clientHeight")
-    finally:
-        opened.command("POST", "/window/rect", {"width": before["width"], "height": before["height"]})
+
+
+@IN_A_BROWSER
+def test_a_text_that_is_too_long_for_the_page_is_not_continued(opened: Browser) -> None:
+    open_page(opened, untrained_run("lstm", "abc"))
+    type_text(opened, "ab" * 50_000)
+    choose(opened, length=200)
+    opened.run("element('write').click()")
+    wait(opened)
+    assert opened.run("return writing.pieces.length") == 100_000
+    assert opened.run("return element('status').textContent").endswith("the page writes no more than this")
+
+
+@IN_A_BROWSER
+def test_the_end_of_the_text_is_in_sight_unless_the_reader_scrolls_back(opened: Browser) -> None:
+    open_page(opened, untrained_run("lstm", "abcdefghij \n"))
+    choose(opened, length=2000)
+    for _ in range(2):
+        opened.run("element('sheet').scrollTop = 0; element('write').click()")
+        wait(opened)
+        assert opened.run("return atEnd() && element('sheet').scrollTop > 0")
+    choose(opened, length="Infinity")
+    opened.run("element('write').click(); element('sheet').scrollTop = 0")
+    while opened.run("return writing.pieces.length < 4200"):
+        pass
+    opened.press(ESCAPE)
+    wait(opened)
+    assert opened.run("return element('sheet').scrollTop") == 0

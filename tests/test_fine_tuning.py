@@ -104,6 +104,20 @@ def test_a_text_in_another_script_begins_with_the_loss_of_its_frequencies() -> N
     assert losses == sorted(losses, reverse=True)
 
 
+def test_a_large_vocabulary_is_calibrated_on_fewer_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lstmgen.training.origin._CALIBRATION_LOGITS", 5000)
+    read: list[int] = []
+    engine_read = NumpyEngine.read
+
+    def counted(engine: NumpyEngine, ids: Any, state: Any) -> Any:
+        read.append(ids.size * engine.network.vocab_size)
+        return engine_read(engine, ids, state)
+
+    monkeypatch.setattr(NumpyEngine, "read", counted)
+    assert np.isfinite(fine_tuning("other.txt").checkpoint.weights["head.bias"]).all()
+    assert len(read) == 1 and 4900 < read[0] <= 5000
+
+
 def nats_of(checkpoint: Checkpoint, text: str) -> float:
     engine = NumpyEngine(checkpoint.network, checkpoint.weights)
     ids = checkpoint.vocabulary.encode(text)
@@ -311,7 +325,7 @@ def test_what_is_given_is_not_planned() -> None:
         *("--from", "fable", "other.txt", "--steps", 2, "--learning-rate", 0.005, "--dropout", 0.25, "--seed", 3),
         "--dry-run",
     )
-    asked = {"learning_rate": 0.005, "dropout": 0.25, "seed": 3}
+    asked = {"learning_rate": 0.005, "dropout": 0.25, "seed": 3, "warm_up": 0.01}
     assert plan["training"].items() >= asked.items()
 
 

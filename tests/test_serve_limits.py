@@ -153,11 +153,62 @@ def test_a_client_that_never_reads_is_cut_off(started: Running, monkeypatch: pyt
         started.wait_until(lambda: started.worker.open_jobs == 0)
 
 
-def test_a_request_that_does_not_arrive_is_cut_off(started: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEADER_SECONDS", 0.05)
-    with started.send(b"GET / HTTP/1.1\r\nHost: loc") as client, pytest.raises(ConnectionResetError):
-        assert client.recv(1) == b""
-        raise ConnectionResetError  # the end of the connection is as good
+def test_a_client_that_never_reads_is_cut_off_even_if_it_sends(
+    started: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "STALLED_SECONDS", 1)
+    monkeypatch.setattr(worker, "UNREAD_PIECES", 50)
+    with started.begin(**LONG, stream=True, logprobs=5) as client:
+        started.wait_until(lambda: started.worker.parked_jobs == 1)
+        client.sendall(b"G")
+        started.wait_until(lambda: started.worker.open_jobs == 0)
+
+
+def is_cut_off(client: socket.socket) -> bool:
+    """Whether the server ends the connection; what it still sends is read."""
+    try:
+        while client.recv(1 << 16):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+FIRST = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"", b"GET / HTTP/1.1\r\nHost: loc", FIRST, FIRST + b"GET / HTTP/1.1\r\nHost: loc"],
+    ids=["nothing", "part", "no second one", "part of a second one"],
+)
+def test_a_request_that_does_not_arrive_is_cut_off(
+    started: Running, monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.05)
+    with started.send(beginning) as client:
+        assert is_cut_off(client)
+
+
+def test_a_request_that_comes_in_pieces_is_answered(started: Running) -> None:
+    with started.send(FIRST) as client:
+        assert client.recv(12) == b"HTTP/1.1 200"
+        client.sendall(FIRST[:20])
+        client.sendall(FIRST[20:].replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        data = b""
+        while received := client.recv(1 << 16):
+            data += received
+        assert b"HTTP/1.1 200" in data
+
+
+def test_the_body_of_a_request_that_was_refused_is_not_read_for_ever(
+    started: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.05)
+    head = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000000000\r\n\r\n"
+    with started.send(head) as client, pytest.raises(ConnectionError):
+        while True:
+            client.sendall(b" " * 1000)
 
 
 def test_a_body_that_does_not_arrive_is_refused(started: Running, monkeypatch: pytest.MonkeyPatch) -> None:

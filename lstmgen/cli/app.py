@@ -56,13 +56,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""Text generation with recurrent networks, one character at a time.
 
-[bold]lstmgen train poems.txt[/bold]     learn to write like a text, in minutes
-[bold]lstmgen sample --temp 0.8[/bold]   write
-[bold]lstmgen eval[/bold]                how well does it predict text it has not seen?
-[bold]lstmgen score my.txt[/bold]        how likely is this text, and which parts surprise the model?
-[bold]lstmgen inspect --units[/bold]    what do its gates and cells do while it reads?
-[bold]lstmgen compare my.txt[/bold]     which kind of network learns it best?
-[bold]lstmgen export --html p.html[/bold]  a web page that writes, to share
+[bold]lstmgen train poems.txt[/bold]        learn to write like a text, in minutes
+[bold]lstmgen sample --temp 0.8[/bold]      write
+[bold]lstmgen eval[/bold]                   how well does it predict text it has not seen?
+[bold]lstmgen score my.txt[/bold]           how likely is this text, and which parts surprise the model?
+[bold]lstmgen inspect --units[/bold]        what do its gates and cells do while it reads?
+[bold]lstmgen compare my.txt[/bold]         which kind of network learns it best?
+[bold]lstmgen export --html a.html[/bold]   a web page that writes, to share
+[bold]lstmgen serve[/bold]                  a page to write with, and OpenAI's interface
 """,
     epilog="Every command has examples: lstmgen train --help",
 )

@@ -16,6 +16,7 @@ from lstmgen.cli.render import count, note, print_table, put
 from lstmgen.comparison.networks import Comparison, Measured
 from lstmgen.comparison.summary import Difference, NetworkResult, best_of, difference
 from lstmgen.config import BudgetUnit
+from lstmgen.errors import missing_package
 from lstmgen.inspection.memory import NOTICEABLE
 from lstmgen.training.log import LearningCurve
 
@@ -97,7 +98,7 @@ def _chart(measured: Sequence[Measured], unit: str) -> str:
         size = shutil.get_terminal_size(_SIZE_IN_PIPE) if sys.stdout.isatty() else _SIZE_IN_PIPE
         return "\n" + terminal_chart(curves, unit, *size, over="seconds") if curves else ""
     except ModuleNotFoundError as error:
-        note(f"no chart: {error.name} is not installed; pip install {error.name}")
+        note(f"no chart: {missing_package(error, 'plot')}")
         return ""
 
 

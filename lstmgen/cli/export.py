@@ -44,7 +44,7 @@ def export(
         Path | None,
         option(
             _FORMAT,
-            "Write the network for ONNX runtimes: one step as FILE, and a chunk beside it as FILE-chunk.",
+            "Write the network for ONNX runtimes: one step as FILE, and a chunk beside it; for a.onnx as a-chunk.onnx.",
             "none",
             "--onnx",
             metavar="FILE",
@@ -88,12 +88,11 @@ def export(
 
 def _page(checkpoint: "Checkpoint", path: Path, html: Path, *, quiet: bool) -> None:
     """Write the page, with the fewest bits that the held-out text allows."""
-    from lstmgen.checkpoint import BEST, LAST
+    from lstmgen.checkpoint import public_name
     from lstmgen.cli.output import whole_file
     from lstmgen.export.page import page, page_data
     from lstmgen.export.rounding import choose_rounding, held_out_text
 
-    name = path.parent.name if path.name in (BEST, LAST) else path.stem  # no path: the page is for others
     with whole_file(html, "html") as file:
         try:
             ids, problem = held_out_text(checkpoint), ""
@@ -101,22 +100,23 @@ def _page(checkpoint: "Checkpoint", path: Path, html: Path, *, quiet: bool) -> N
             ids, problem = None, str(error)
         choice = choose_rounding(checkpoint, ids)
         note(_reason(choice, checkpoint.vocabulary.unit, problem), quiet=quiet)
-        content = page(page_data(checkpoint, name, choice.rounding)).encode()
+        content = page(page_data(checkpoint, public_name(path), choice.rounding)).encode()
         file.write(content)
     note(f"the page is {html}, {count(len(content))}B; open it in a browser", quiet=quiet)
 
 
 def _onnx(checkpoint: "Checkpoint", path: Path, step: Path, *, quiet: bool) -> None:
     """Write the two ONNX models."""
-    from lstmgen.checkpoint import checkpoint_name
+    from lstmgen.checkpoint import public_name
     from lstmgen.cli.output import whole_file
     from lstmgen.export.onnx_models import onnx_files
 
-    chunk = step.with_name(f"{step.stem}-chunk{step.suffix}")
-    with whole_file(step, "onnx") as step_file, whole_file(chunk, "onnx") as chunk_file:
-        contents = onnx_files(checkpoint, checkpoint_name(path))
-        step_file.write(contents.step)
-        chunk_file.write(contents.chunk)
+    with whole_file(step, "onnx") as step_file:
+        chunk = step.with_name(f"{step.stem}-chunk{step.suffix}")
+        with whole_file(chunk, "onnx") as chunk_file:
+            contents = onnx_files(checkpoint, public_name(path))
+            step_file.write(contents.step)
+            chunk_file.write(contents.chunk)
     note(f"one step is {step}, a chunk is {chunk}; {count(len(contents.step))}B each", quiet=quiet)
 
 
@@ -135,7 +135,7 @@ def _reason(choice: "Choice", unit: str, problem: str) -> str:
     """Say how the weights are rounded, and what that costs."""
     if choice.nats is None:
         return f"weights in {choice.rounding}: int8 needs a held-out text to be measured on, and {problem}"
-    losses = (f"{rounding} {nats:.4f} ({nats / choice.exact_nats - 1:+.2%})" for rounding, nats in choice.nats.items())
+    losses = (f"{rounding} {nats:.4f} ({choice.loss(rounding):+.2%})" for rounding, nats in choice.nats.items())
     return (
         f"weights in {choice.rounding}; nats per {unit} on {choice.symbols:,} held-out {unit}s: "
         f"float32 {choice.exact_nats:.4f}, {', '.join(losses)}"

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from lstmgen.cli.options import Json
 from lstmgen.cli.render import count, duration, note, print_json, print_table, put
-from lstmgen.errors import CheckpointError, ConfigError
+from lstmgen.errors import CheckpointError, ConfigError, missing_package
 from lstmgen.printable import message_line, printable
 
 EXAMPLES = """Examples:
@@ -134,7 +134,7 @@ def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
             return
         content = picture(curves, unit, kind)
     except ModuleNotFoundError as error:
-        raise ConfigError("plot", True, f"{error.name} is not installed; pip install {error.name}") from error
+        raise ConfigError("plot", True, missing_package(error, "plot")) from error
     with whole_file(output) as file:
         file.write(content)
     note(message_line(f"the chart is {output}"))

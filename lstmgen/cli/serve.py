@@ -19,7 +19,7 @@ from lstmgen.cli.options import (
 )
 from lstmgen.cli.render import note, print_json
 from lstmgen.config import ServingConfig
-from lstmgen.errors import LstmgenError
+from lstmgen.errors import LstmgenError, missing_package
 
 EXAMPLES = """Examples:
 
@@ -46,28 +46,26 @@ def serve(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Serve a model over HTTP, with OpenAI's interface for completions, until Ctrl-C."""
+    """Serve a model over HTTP until Ctrl-C: a page to write with, and OpenAI's interface for completions."""
     limit_threads(threads)
     limits = config_from(ServingConfig, given)
     try:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise LstmgenError(
-            f"serve needs {error.name}, which is not installed; pip install starlette uvicorn"
-        ) from error
-    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
+        raise LstmgenError(f"serve: {missing_package(error, 'serve')}") from error
+    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, public_name
     from lstmgen.language_model import LanguageModel
     from lstmgen.serving.server import listen
     from lstmgen.serving.server import serve as serve_until
-    from lstmgen.serving.service import build_service, is_loopback, url
+    from lstmgen.serving.service import build_service, is_loopback, is_unspecified, url
 
     path = find_checkpoint(checkpoint)
     model = LanguageModel(load_checkpoint(path), path)
-    name = checkpoint_name(path).encode("utf-8", "replace").decode()
+    name = public_name(path).encode("utf-8", "replace").decode()
     with listen(host, port) as listening:
         address, bound_port = listening.getsockname()[:2]
-        start = url(host, bound_port)
+        start = url(host, address, bound_port)
         service = build_service(
             model,
             name,
@@ -79,7 +77,8 @@ def serve(
         )
         with StopRequest(lambda: note("stopping; a second time ends at once", quiet=quiet)) as stop:
             if not is_loopback(address):
-                note(f"anyone who can reach {host} can use this server: it asks for no password", quiet=quiet)
+                reached = "this machine" if is_unspecified(address) else host
+                note(f"anyone who can reach {reached} can use this server: it asks for no password", quiet=quiet)
             note(f"{name} at {start}/ (stop with Ctrl-C)", quiet=quiet)
             if json:
                 print_json({"url": start, "model": name})

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.config import to_mapping
-from lstmgen.errors import ConfigError
+from lstmgen.errors import ConfigError, missing_package
 from lstmgen.network.architecture import Network, NetworkState, map_state
 from lstmgen.network.forward import step
 
@@ -58,7 +58,7 @@ def onnx_files(checkpoint: Checkpoint, name: str) -> OnnxFiles:
         import onnx
         import onnxscript  # noqa: F401  # the exporter needs it
     except ModuleNotFoundError as error:
-        raise ConfigError("onnx", True, f"{error.name} is not installed; pip install onnx onnxscript") from error
+        raise ConfigError("onnx", True, missing_package(error, "onnx")) from error
     size = 4 * checkpoint.network.parameter_count()
     if size > _MOST_BYTES:
         raise ConfigError("onnx", True, f"the weights are {size:,} bytes, and a file holds {_MOST_BYTES:,}")

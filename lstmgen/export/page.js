@@ -8,7 +8,7 @@ const lines = data.item_end !== null;
 const unit = data.code_points.length ? "character" : "byte";
 
 const FRAME = 32; // milliseconds of computing before the text is shown again
-const LONGEST = 100_000; // characters of a text
+const LONGEST = 100_000; // characters of a text, after which the model writes no more
 const SHOWN = 8; // alternatives
 const MOST_BITS = 8; // the end of the scale of surprise
 const REMEMBERED = 50; // earlier texts, for undo
@@ -51,8 +51,6 @@ function paint(index) {
 
 /** Show the pieces from this one on; those before it did not change. */
 function show(first) {
-  const scroller = element("sheet");
-  const follows = left > 0 && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40;
   for (const span of spans.splice(first)) span.remove();
   while (shownLines.length > 1 && !shownLines.at(-1).hasChildNodes()) shownLines.pop().remove();
   painted = Math.min(painted, first);
@@ -66,7 +64,16 @@ function show(first) {
   }
   painted = writing.read;
   if (left === 0 || element("text").value === "") update();
-  if (follows) scroller.scrollTop = scroller.scrollHeight;
+}
+
+/** Whether the end of the text is in sight, or nearly. */
+function atEnd() {
+  const { scrollHeight, scrollTop, clientHeight } = element("sheet");
+  return scrollHeight - scrollTop - clientHeight < 40;
+}
+
+function scrollToEnd() {
+  element("sheet").scrollTop = element("sheet").scrollHeight;
 }
 
 /** A line of its own for the layout, so that a change at the end of a long text is shown fast. */
@@ -99,6 +106,7 @@ function showProblem() {
 
 function frame() {
   const [start, before] = [performance.now(), spans.length];
+  const follows = left > 0 && atEnd(); // the reader may have scrolled back
   const chosenSettings = settings();
   let now = start;
   while (now < start + FRAME && (writing.unread || left > 0)) {
@@ -109,6 +117,7 @@ function frame() {
   }
   if (writing.pieces.length > before) written.milliseconds += now - start;
   show(before);
+  if (follows) scrollToEnd();
   running = writing.unread > 0 || left > 0;
   if (running) requestAnimationFrame(frame);
   else finish();
@@ -138,14 +147,14 @@ function run() {
 /** Let the model continue after all pieces; `first`: the id of the first symbol, if the reader picked it. */
 function write(first = null) {
   if (element("new-seed").checked) element("seed").value = Math.floor(Math.random() * 1e6);
-  const lineStart = writing.pieces.findLastIndex(({ ids }) => ids[0] === data.item_end) + 1;
-  beginning = lines ? writing.pieces.slice(lineStart).filter(({ ids }) => ids.length) : [];
+  beginning = lines ? writing.lineBeginning() : [];
   if (first !== null) {
     const before = writing.pieces.length;
     writing.write(settings(), first);
     show(before);
   }
   left = Number(element("length").value);
+  scrollToEnd();
   choose(null);
   run();
 }
@@ -164,7 +173,8 @@ function finish() {
   const mean = predicted.length ? `, ${(sum / predicted.length).toFixed(2)} bits each` : "";
   const speed = written.milliseconds ? (1000 * written.characters) / written.milliseconds : 0;
   const fast = written.characters >= 50 ? `; ${Math.round(speed).toLocaleString("en")} written a second` : "";
-  element("status").textContent = writing.pieces.length ? `${count} characters${mean}${fast}` : "";
+  const full = writing.pieces.length >= LONGEST ? "; the page writes no more than this" : "";
+  element("status").textContent = writing.pieces.length ? `${count} characters${mean}${fast}${full}` : "";
   if (written.characters) {
     element("text").setSelectionRange(writing.text.length, writing.text.length);
     written.characters = 0;
@@ -385,7 +395,7 @@ for (let level = 0; level <= MOST_BITS; level++) {
   element("legend").append(create("span", `s${level}`, level === MOST_BITS ? `${level}+` : level));
 }
 for (const named of document.querySelectorAll(".unit")) named.textContent = unit;
-element("name").textContent = data.name;
+element("name").textContent = [...data.name].map(visible).join("");
 element("about").textContent = data.about;
 showSettings();
 showButton();

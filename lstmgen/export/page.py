@@ -36,7 +36,7 @@ def page_data(checkpoint: Checkpoint, name: str, rounding: Rounding) -> dict[str
         By name:
 
             name          of the model
-            about         its network and text, in words
+            about         its network and how its weights are stored, in words
             code_points   of each id; empty for a model of bytes
             start         the id that a text without a beginning begins with
             item_end      the id that ends each line; null for a model of running text

@@ -5,7 +5,7 @@ A matrix is stored row by row: a row is its scale, a float32, times numbers of 8
     int8       scale = max |w| / 127; the numbers are the integers from -127 to 127
     float16    scale = max |w|; the numbers are from -1 to 1, so that none is too large for float16
 
-A vector, such as a bias, stays float32: all vectors together are less than 1 % of a network.
+A vector, such as a bias, stays float32: a network has few of them, and they are short.
 
 Knows: arrays, and how a score is measured. Does not know: files, web pages or JSON.
 """
@@ -13,11 +13,13 @@ Knows: arrays, and how a score is measured. Does not know: files, web pages or J
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 import numpy as np
 
 from lstmgen.checkpoint import AnyArray, Checkpoint, FloatArray
-from lstmgen.evaluation.own_text import NAME_A_TEXT, read_own_text, require_held_out
+from lstmgen.errors import TextError
+from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.evaluation.score import exact_protocol, score
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.text.vocabulary import Ids
@@ -78,15 +80,24 @@ class Choice:
     exact_nats: float = 0.0  # per symbol, with the weights of the checkpoint
     nats: Mapping[Rounding, float] | None = None  # per symbol, with rounded weights: of each rounding that was tried
 
+    def loss(self, rounding: Rounding) -> float:
+        """How much larger the nats are with rounded weights, as a fraction."""
+        if self.nats is None or self.nats[rounding] == self.exact_nats:  # both can be 0
+            return 0.0
+        return self.nats[rounding] / self.exact_nats - 1 if self.exact_nats else inf
+
 
 def held_out_text(checkpoint: Checkpoint) -> Ids:
     """The first symbols of what training held out: at most 20,000, and fewer for a network that takes long to score.
 
-    Raises TextError if the text cannot be read, or a score on it means nothing.
+    The model may have learned from them since: scores of the same text are compared, and that is no matter then.
+    Raises TextError if the text cannot be read, or too little was held out.
     """
-    own = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy=NAME_A_TEXT)
+    held_out = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy="use float16").held_out
+    if len(held_out) < 2:
+        raise TextError(f"training held out only {len(held_out)} symbols")
     affordable = int(_PRODUCTS / checkpoint.network.parameter_count())
-    return require_held_out(own, checkpoint.record)[: min(_MOST_SYMBOLS, max(_LEAST_SYMBOLS, affordable))]
+    return held_out[: min(_MOST_SYMBOLS, max(_LEAST_SYMBOLS, affordable))]
 
 
 def choose_rounding(checkpoint: Checkpoint, ids: Ids | None) -> Choice:

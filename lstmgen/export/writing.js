@@ -222,6 +222,13 @@ class Writing {
     }
   }
 
+  /** What the reader has typed at the beginning of the last line, without unknown characters; for a model of lines. */
+  lineBeginning() {
+    const line = this.pieces.slice(this.pieces.findLastIndex(({ ids }) => ids[0] === this.itemEnd) + 1);
+    const written = line.findIndex(({ typed }) => !typed);
+    return line.slice(0, written < 0 ? line.length : written).filter(({ ids }) => ids.length);
+  }
+
   /** The characters that the model has never seen, each once. */
   unknown() {
     return [...new Set(this.pieces.filter(({ ids }) => ids.length === 0).map(({ raw }) => raw))];

@@ -164,6 +164,7 @@ def describe(served: Served) -> dict[str, Any]:
             "stream": {"type": ["boolean", "null"], "description": "Server-sent events, the last one [DONE]."},
             "stream_options": {
                 "type": ["object", "null"],
+                "description": "Only with stream.",
                 "additionalProperties": False,
                 "properties": {
                     "include_usage": {"type": ["boolean", "null"]},

@@ -4,7 +4,7 @@ Knows: how the parts of `serving` are joined. Does not know: sockets, signals or
 """
 
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 import numpy as np
@@ -63,12 +63,23 @@ def build_service(
 
 def is_loopback(address: str) -> bool:
     """Whether only programs on this machine reach an address."""
-    return ip_address(address.partition("%")[0]).is_loopback
+    return _ip(address).is_loopback
 
 
-def url(host: str, port: int) -> str:
-    """The beginning of the URLs of a server."""
+def is_unspecified(address: str) -> bool:
+    """Whether an address stands for all addresses of this machine: 0.0.0.0 or ::."""
+    return _ip(address).is_unspecified
+
+
+def url(host: str, address: str, port: int) -> str:
+    """The beginning of the URLs of a server: with the host as the user named it, or one at which it can be opened."""
+    if is_unspecified(address):
+        host = "127.0.0.1" if _ip(address).version == 4 else "::1"
     return f"http://{bracketed(host)}:{port}"
+
+
+def _ip(address: str) -> IPv4Address | IPv6Address:
+    return ip_address(address.partition("%")[0])
 
 
 def bracketed(host: str) -> str:

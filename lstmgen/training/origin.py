@@ -23,6 +23,7 @@ from lstmgen.text.vocabulary import Ids, Vocabulary, symbol_counts
 _FINGERPRINT_DIGITS = 12
 _ANOTHER_SCRIPT = 0.5  # a text with more symbols that are new is probably in another script
 _CALIBRATION_SYMBOLS = 2048  # of the text, from which the bias of new symbols is chosen
+_CALIBRATION_LOGITS = 2**24  # at most: fewer symbols for a large vocabulary
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Origin:
         new = np.setdiff1d(np.arange(len(vocabulary)), old)
         if len(new):
             engine = NumpyEngine(build_network(self.checkpoint.model, len(vocabulary)), weights)
-            (logits,), _ = engine.read(text[None, :_CALIBRATION_SYMBOLS], engine.initial_state(1))
+            count = min(_CALIBRATION_SYMBOLS, _CALIBRATION_LOGITS // len(vocabulary))
+            (logits,), _ = engine.read(text[None, :count], engine.initial_state(1))
             frequencies = np.maximum(1, symbol_counts(text, len(vocabulary))[new]) / len(text)
             certain = np.logaddexp.reduce(logits[:, old], axis=1, keepdims=True)  # the logit of probability 1
             weights["head.bias"][new] += (certain - logits[:, new]).mean(axis=0) + np.log(frequencies)

@@ -211,9 +211,11 @@ def make_plan(
     if "learning_rate" in planned and model.hidden_size > _LARGE:
         training = replace(training, learning_rate=round(training.learning_rate * _LARGE / model.hidden_size, 5))
         reasons.append(f"learning rate {training.learning_rate:g}: large networks need smaller steps")
+    if trained:
+        training = replace(training, warm_up=_TRAINED_WARM_UP)
     if "learning_rate" in planned and trained:
         rate = round(training.learning_rate * _TRAINED_RATE, 5)
-        training = replace(training, learning_rate=rate, warm_up=_TRAINED_WARM_UP)
+        training = replace(training, learning_rate=rate)
         reasons.append(
             f"learning rate {training.learning_rate:g}, {_TRAINED_RATE:g} times that of a new network: "
             "the network is trained, and large steps would undo that"

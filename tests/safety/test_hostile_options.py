@@ -6,6 +6,7 @@ The options are read from the command line itself, so a new option is tried with
 import ctypes
 import gc
 import random
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import StrEnum
@@ -18,8 +19,10 @@ import typer
 
 from lstmgen import benchmark
 from lstmgen.cli.app import app
+from lstmgen.export import onnx_models
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.printable import MESSAGE_LENGTH
+from lstmgen.serving import server
 from lstmgen.training.trainer import Trainer
 from tests.command_line import Ran, controls, run, run_of_text
 
@@ -47,12 +50,15 @@ BASES: dict[str, list[list[str]]] = {
         ["fable.txt", "--steps", "1", *TINY],
         ["fable.txt", "--steps", "1", "--dry-run", *TINY],
         ["fable.txt", "--steps", "2", "--lines", *TINY],
+        ["fable.txt", "--steps", "1", "--from", "names", "--precision", "float32", "--threads", "1"],
     ],
     "sample": [["fable", "-n", "3"], ["names", "-n", "9", "--samples", "2"], ["fable", "-n", "5", "--match", "[a-f]+"]],
     "eval": [["fable", "fable.txt"], ["names"], ["fable", "--novelty", "-n", "20", "--no-baselines"]],
     "score": [["fable", "fable.txt"], ["fable", "fable.txt", "--lines"], ["fable", "fable.txt", "--characters"]],
     "inspect": [["fable", "--walk", "fox"], ["fable", "fable.txt", "--gates", "-n", "9"]],
     "compare": [["fable.txt", "--steps", "1", "--cells", "rnn", "--hidden-size", "3", "--layers", "1"]],
+    "export": [["fable", "--torch", "new.pt"], ["fable", "--html", "new.html"], ["fable"]],
+    "serve": [["fable", "--port", "0"]],
     "bench": [["--hidden-size", "8", "--cell", "rnn", "--layers", "1", "--batch-size", "1", "--chunk-length", "2"]],
     "runs": [[], ["fable"]],
     "info": [["fable"], []],
@@ -139,7 +145,15 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
     monkeypatch.setattr(NumpyEngine, "step", counted_step)
     monkeypatch.setattr(NumpyEngine, "read", counted_read)
     monkeypatch.setattr(Trainer, "step", counted_learning)
+
+    def numeric_addresses(host: str, port: int, **more: Any) -> Any:
+        return getaddrinfo(host, port, **more, flags=socket.AI_NUMERICHOST)  # asks no network for a name
+
+    getaddrinfo = socket.getaddrinfo
     monkeypatch.setattr(benchmark, "measure", machine_alone)
+    monkeypatch.setattr(onnx_models, "onnx_files", lambda *_: onnx_models.OnnxFiles(b"", b""))  # it takes seconds
+    monkeypatch.setattr(server, "serve", lambda *_, **__: None)  # it would wait for Ctrl-C
+    monkeypatch.setattr(socket, "getaddrinfo", numeric_addresses)
     yield work
 
 

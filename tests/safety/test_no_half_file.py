@@ -26,6 +26,8 @@ COMMANDS = {
     "inspect": ["inspect", "fable", "fable.txt", "--html", "out", "-n", "60", "-q"],
     "eval": ["eval", "fable", "--dynamic", "--no-baselines", "-q", "--save-adapted", "out"],
     "runs": ["runs", "fable", "--plot", "-o", "out.svg"],
+    "export-html": ["export", "fable", "--html", "out", "-q"],
+    "export-torch": ["export", "fable", "--torch", "out", "-q"],
 }
 OUTPUTS = {"eval": Path("checkpoints/out/best.safetensors"), "runs": Path("out.svg")}
 
