@@ -79,8 +79,9 @@ class Trainer:
         parameters = self.model.parameters.values()
         sizes = [*(parameter.numel() for parameter in parameters), 1]
         fraction = _predicted(own) / _predicted(chunk)
+        generator = self._own_generator()  # also where there is nothing to learn: all processes draw alike
         if fraction > 0:
-            nats, state = self._compute_gradients(own, state, self._own_generator())
+            nats, state = self._compute_gradients(own, state, generator)
             gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
             parts = torch.cat([*(gradient.flatten() for gradient in gradients), nats.view(1)]).mul_(fraction)
         else:
