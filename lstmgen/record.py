@@ -70,8 +70,9 @@ class TrainingRecord:
         """Turn the record into values that JSON can hold, the position's among the others."""
         values = to_mapping(self)
         position: dict[str, Any] = values.pop("position")
-        if self.started_from is None:
-            del values["started_from"]  # older versions do not know this field
+        for name, usual in (("processes", 1), ("started_from", None)):  # older versions do not know these fields
+            if values[name] == usual:
+                del values[name]
         return values | position
 
     @staticmethod

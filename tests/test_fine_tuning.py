@@ -372,12 +372,12 @@ def test_a_text_with_a_preview_that_neither_knows_is_a_problem() -> None:
 # The record
 
 
-def test_a_record_without_an_origin_has_no_field_for_it_and_can_be_read() -> None:
+def test_a_record_without_origin_or_other_processes_has_no_field_for_them_and_can_be_read() -> None:
     record = untrained_checkpoint(read_corpus(TextConfig(sources=("other.txt",))).vocabulary).record
     values = record.to_mapping()
-    assert "started_from" not in values
+    assert values.keys().isdisjoint({"started_from", "processes"})  # older versions do not know them
     assert TrainingRecord.from_mapping(values) == record
-    started = replace(record, started_from="fable (0123456789ab)")
+    started = replace(record, started_from="fable (0123456789ab)", processes=2)
     assert TrainingRecord.from_mapping(started.to_mapping()) == started
 
 
