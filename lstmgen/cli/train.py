@@ -137,6 +137,7 @@ def train(
     prepare_run = _new_run if start is None else partial(_fine_tuned_run, start)
 
     from lstmgen.checkpoint import LAST
+    from lstmgen.errors import CheckpointError, TrainingError
     from lstmgen.training.processes import EndedElsewhereError, joined_processes, remembered_run
     from lstmgen.training.run import prepare_together
     from lstmgen.training.run import resume as resume_run
@@ -151,11 +152,11 @@ def train(
                 "processes": processes.size,
                 "progress": progress,
             }
+            if resume is not None:
+                return resume_run(resume, sources=text or (), budget=budget, **machine)
             earlier = remembered_run()  # the launcher has started this command again
             if earlier is not None and (earlier / LAST).is_file():
                 return resume_run(str(earlier), **machine)
-            if resume is not None:
-                return resume_run(resume, sources=text or (), budget=budget, **machine)
             return prepare_run(given, parameters, run=run, **machine)
 
         try:
@@ -165,10 +166,10 @@ def train(
                 _show_plan(prepared, json=json, quiet=quiet)
             else:
                 _train(prepared, processes, started, json=json, quiet=quiet or json)
-        except EndedElsewhereError:
+        except (CheckpointError, EndedElsewhereError, TrainingError):
             if processes.is_first:
                 raise
-            raise typer.Exit(1) from None
+            raise typer.Exit(1) from None  # the first process says why
 
 
 def _show_plan(prepared: "Preparation", *, json: bool, quiet: bool) -> None:
