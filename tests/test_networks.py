@@ -233,7 +233,7 @@ def test_initial_weights_are_orthogonal_and_open_the_forget_gate() -> None:
     weights = initialize(network, np.random.default_rng(0))
     for layer in range(2):
         for block in np.split(weights[f"layers.{layer}.weight_hh"], 4):
-            assert_allclose(block @ block.T, np.eye(16), atol=1e-5)
+            assert_allclose(block @ block.T, np.eye(16) / 4, atol=1e-5)
         i, f, g, o = np.split(weights[f"layers.{layer}.bias"], 4)
         assert (f == 1).all()
         assert not np.concatenate([i, g, o]).any()

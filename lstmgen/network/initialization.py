@@ -13,23 +13,31 @@ from lstmgen.network.architecture import Network
 
 FloatArray = NDArray[np.float32]
 
+_GATED = 0.5  # a cell with gates remembers without large recurrent weights, and they cover what it reads
+_HEAD = 3  # the outputs of a new network are small; with a larger head it learns sooner from them
+
 
 def initialize(network: Network, generator: np.random.Generator) -> dict[str, FloatArray]:
     """Draw every parameter by name, float32.
 
-    Recurrent blocks are orthogonal; other matrices uniform in ±1/√inputs; the embedding normal with deviation 1/√size;
-    biases and peepholes zero, but the forget gate's bias 1.
+    Recurrent blocks are orthogonal, and halved where a cell has gates. The head is uniform in ±3/√inputs, other
+    matrices in ±1/√inputs. The embedding is normal with deviation 1, so that the first layer sees the symbols from the
+    beginning; a tied one is the head too, and has deviation 3/√size. Biases and peepholes are zero, but the forget
+    gate's bias 1.
     """
     weights: dict[str, FloatArray] = {}
     for name, shape in network.shapes().items():
         part, _, parameter = name.rpartition(".")
         if name == "embedding":
-            drawn = generator.standard_normal(shape) / np.sqrt(shape[1])
+            drawn = generator.standard_normal(shape) * (_HEAD / np.sqrt(shape[1]) if network.tied else 1)
         elif parameter == "weight_hh":
             blocks = shape[0] // shape[1]
             drawn = np.concatenate([_orthogonal(shape[1], generator) for _ in range(blocks)])
+            if blocks > 1:
+                drawn *= _GATED
         elif len(shape) == 2:
-            drawn = generator.uniform(-1, 1, shape) / np.sqrt(shape[1])
+            bound = _HEAD if name == "head.weight" else 1
+            drawn = generator.uniform(-bound, bound, shape) / np.sqrt(shape[1])
         else:
             drawn = np.zeros(shape)
             if parameter == "bias" and part.startswith("layers."):

@@ -11,7 +11,7 @@ from torch import nn
 
 from lstmgen.config import TrainingConfig
 
-_BETAS = (0.9, 0.99)
+_BETAS = (0.8, 0.99)
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
