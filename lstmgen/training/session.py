@@ -250,8 +250,9 @@ class Session:
         self._carried = self._carried.after(state, nats, good)
         seconds = self._clock() - begun
         self._meter.step_seconds = max(seconds, _SMOOTHING * self._meter.step_seconds)  # it may have become slow
-        if self._slowdown.noticed(seconds, chunk.inputs.size) and self._meter.timed:
-            torch.set_num_threads(1)  # other budgets promise the same bits on each run
+        slow = self._slowdown.noticed(seconds, chunk.inputs.size)
+        if slow and self._meter.timed and self._processes.size == 1:  # the others promise the same bits
+            torch.set_num_threads(1)
         self._update_progress()
         return Stepped(
             step=self._position.step,
