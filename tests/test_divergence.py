@@ -120,21 +120,24 @@ def test_steps_without_a_finite_loss_lead_back_to_the_last_save(monkeypatch: pyt
     assert steps == [*range(1, 51 + CERTAIN), *range(41, 121)]
 
 
-def test_a_last_checkpoint_that_is_no_good_itself_is_given_up_for_the_best_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Step 59 spoils the weights, step 60 saves them. Going back there does not help."""
+@pytest.mark.parametrize(("spoiled", "steps"), [(59, [40]), (60, [60, 40])])
+def test_a_last_checkpoint_that_is_no_good_itself_is_given_up_for_the_best_one(
+    spoiled: int, steps: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step spoils the weights, step 60 saves them. Going back there does not help. Only step 60 can show it before."""
     train, count = Trainer.step, 0
 
     def step(trainer: Trainer, *arguments: Any, **options: Any) -> Any:
         nonlocal count
         count += 1
         result = train(trainer, *arguments, **options)
-        if count == 59:
+        if count == spoiled:
             trainer.model.parameters["head.bias"].data[0] = 1000
         return result
 
     monkeypatch.setattr(Trainer, "step", step)
     events = run_to_end(prepare(replace(LONG, warm_up=0.06)))
-    assert [event.to_step for event in rollbacks(events)] == [60, 40]
+    assert [event.to_step for event in rollbacks(events)] == steps
     assert load_checkpoint(folder_of(events) / LAST).record.position.step == 120
 
 

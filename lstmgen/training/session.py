@@ -292,13 +292,17 @@ class Session:
         )
 
     def _go_back(self) -> None:
-        """Go back to what was saved last; or to the best weights, or else to the start, if that did not help."""
+        """Go back to what was saved last; or to the best weights, or else to the start, if that did not help.
+
+        What was saved after the loss became bad does not help either.
+        """
         before, start = self._position, self._checkpoint
         last_good_step = before.step - self._carried.bad_steps
         self._returns = self._returns + 1 if last_good_step <= self._returned_to else 0
         unchanged = self._folder.saved_step in (None, start.record.position.step)
-        places = (None if unchanged else LAST, BEST, None)
-        place = places[min(self._returns, len(places) - 1)]
+        places = ((None if unchanged else LAST, self._folder.saved_step or 0), (BEST, before.best_step), (None, 0))
+        helpful = [place for place, step in places[self._returns :] if step <= last_good_step]
+        place = helpful[0] if helpful else None
         self._go_on_from(start if place is None else self._folder.load(place) or start)
         self._returned_to = self._position.step
         self._position = replace(
