@@ -124,7 +124,7 @@ def test_steps_without_a_finite_loss_lead_back_to_the_last_save(monkeypatch: pyt
 def test_a_last_checkpoint_that_is_no_good_itself_is_given_up_for_the_best_one(
     spoiled: int, steps: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A step spoils the weights, step 60 saves them. Going back there does not help. Only step 60 can show it before."""
+    """A step spoils the weights, and step 60 saves them. Going back there does not help. Step 60 may show it before."""
     train, count = Trainer.step, 0
 
     def step(trainer: Trainer, *arguments: Any, **options: Any) -> Any:
