@@ -102,6 +102,22 @@ def test_trials_leave_the_number_of_threads_as_it_was(threads: int | None) -> No
         torch.set_num_threads(before)
 
 
+def test_a_short_step_that_was_fast_by_chance_does_not_count_beside_whole_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second of the longer short steps takes less time than the shorter ones, so that the estimate is too low."""
+    now, seconds = 0.0, iter([0.01, 0.01, 0.02, 0.001, 0.12, 0.1, 0.11])
+
+    def step(*_: object, **__: object) -> None:
+        nonlocal now
+        now += next(seconds)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    execution = Execution(torch.device("cpu"), HIGH, 1)
+    timed = time_step(NETWORK, replace(TRAINING, budget=Budget(600)), execution, clock=lambda: now)
+    assert timed.whole == pytest.approx(0.1)
+
+
 def test_a_way_that_is_much_slower_is_given_up_after_a_short_step() -> None:
     execution = Execution(torch.device("cpu"), HIGH, 1)
     assert time_step(NETWORK, TRAINING, execution, beside=StepTime(1e-9, 1e-9)).whole == math.inf

@@ -208,8 +208,8 @@ def time_step(
     """Time training steps on random symbols.
 
     Two short steps of different lengths are timed first. From both follows the time of a whole step, because the
-    optimizer takes the same time after a step of any length. Whole steps follow if the allowance has room for them; the
-    fastest counts.
+    optimizer takes the same time after a step of any length. Whole steps follow if the allowance has room for them, and
+    then the fastest of them counts.
 
     Args:
         network: the network.
@@ -242,15 +242,14 @@ def time_step(
             return StepTime(short, math.inf)
         if clock() - started > most_seconds:
             return StepTime(short, short * whole / length)
-        best = short
+        estimate = short
         if length < whole:
             seconds_of_step(2 * length)
-            best += max(0.0, seconds_of_step(2 * length) - short) * (whole - length) / length
-        for _ in range(_TIMED_STEPS):
-            if clock() - started + best > _allowance(config):
-                break
-            best = min(best, seconds_of_step(whole))
-        return StepTime(short, best)
+            estimate += max(0.0, seconds_of_step(2 * length) - short) * (whole - length) / length
+        timed: list[float] = []
+        while len(timed) < _TIMED_STEPS and clock() - started + min(timed, default=estimate) <= _allowance(config):
+            timed.append(seconds_of_step(whole))
+        return StepTime(short, min(timed, default=estimate))  # beside other work the estimate can be far too low
 
 
 @dataclass(frozen=True)
