@@ -15,7 +15,7 @@ PACKAGE = Path(lstmgen.__file__).parent
 
 LAYERS = [
     {"printable"},
-    {"errors", "files"},
+    {"errors", "files", "web_page"},
     {"config"},
     {"text", "cells", "record"},
     {"network"},

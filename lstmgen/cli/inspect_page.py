@@ -6,13 +6,8 @@ script but this one: the page names its hash. Data goes in as JSON; the script w
 Knows: what fills the template. Does not know: how findings are shown or computed; files to write.
 """
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -25,6 +20,7 @@ from lstmgen.cli.walk_report import equations
 from lstmgen.inspection.findings import Findings
 from lstmgen.inspection.walk import walk
 from lstmgen.printable import printable
+from lstmgen.web_page import fill_page
 
 _SPEEDS = (2, 5, 10, 25)  # symbols a second
 
@@ -39,7 +35,6 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
         findings: for the sections below the text.
     """
     network, symbol = checkpoint.network, checkpoint.vocabulary.unit
-    script, style = _file("inspect_values.js") + _file("inspect_page.js"), _file("inspect_page.css")
     _, (step,) = walk(checkpoint, np.array(data["text"][:1]))
     lines = [{**line._asdict(), "equation": equation} for line, equation in equations(step)]
     memory_first = sorted(lines, key=lambda line: line["value"] != data["memory"])
@@ -54,7 +49,11 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
         gates_section(findings.gates, symbol),
         memory_section(findings.memory, symbol),
     )
-    return Template(_file("inspect_page.html")).substitute(
+    return fill_page(
+        "lstmgen.cli",
+        "inspect_page",
+        ("inspect_values.js", "inspect_page.js"),
+        {**data, "symbols": symbols, "lines": lines, "symbol": symbol},
         title=_visible(title),
         network=_visible(f"{network}, {count(network.parameter_count())} parameters"),
         symbol=symbol,
@@ -66,16 +65,7 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
         last=len(data["text"]) - 1,
         missing=missing if stored < units else "",
         findings="\n".join(sections),
-        data=_json({**data, "symbols": symbols, "lines": lines, "symbol": symbol}),
-        script=script,
-        script_hash=_hash(script),
-        style=style,
-        style_hash=_hash(style),
     )
-
-
-def _file(name: str) -> str:
-    return files("lstmgen.cli").joinpath(name).read_text(encoding="utf-8")
 
 
 def _visible(text: str) -> str:
@@ -85,16 +75,6 @@ def _visible(text: str) -> str:
 def _shown(name: str) -> str:
     """Return a symbol as the text shows it: a space is a space."""
     return shown(name) if len(name) == 1 else f"<{name}>"
-
-
-def _hash(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
-
-
-def _json(value: Any) -> str:
-    """Return JSON in ASCII that HTML cannot take for a tag."""
-    text = json.dumps(value, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _tracked(findings: Findings) -> str:

@@ -50,8 +50,8 @@ def serve(
     limit_threads(threads)
     limits = config_from(ServingConfig, given)
     try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
+        import starlette  # noqa: F401  # whether it is installed
+        import uvicorn  # noqa: F401  # likewise
     except ModuleNotFoundError as error:
         raise LstmgenError(f"serve: {missing_package(error, 'serve')}") from error
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint, public_name

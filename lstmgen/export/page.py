@@ -7,12 +7,8 @@ Knows: what fills the template. Does not know: how the page computes or looks; f
 """
 
 import base64
-import hashlib
-import json
 from collections.abc import Mapping
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -20,6 +16,7 @@ import numpy as np
 from lstmgen.checkpoint import AnyArray, Checkpoint
 from lstmgen.config import CellKind
 from lstmgen.export.rounding import Rounding, rounded_weights
+from lstmgen.web_page import fill_page
 
 _SCRIPTS = ("engine.js", "sampling.js", "writing.js", "page.js")
 
@@ -70,31 +67,10 @@ def page_data(checkpoint: Checkpoint, name: str, rounding: Rounding) -> dict[str
 
 def page(data: Mapping[str, Any]) -> str:
     """Return the page that holds what `page_data` returned."""
-    style, script = _file("page.css"), "".join(map(_file, _SCRIPTS))
-    return Template(_file("page.html")).substitute(
-        title=escape("".join(letter if letter.isprintable() else "\ufffd" for letter in data["name"])),
-        data=_json(data),
-        style=style,
-        style_hash=_hash(style),
-        script=script,
-        script_hash=_hash(script),
-    )
-
-
-def _file(name: str) -> str:
-    return files("lstmgen.export").joinpath(name).read_text(encoding="utf-8")
+    title = escape("".join(letter if letter.isprintable() else "\ufffd" for letter in data["name"]))
+    return fill_page("lstmgen.export", "page", _SCRIPTS, data, title=title)
 
 
 def _base64(array: AnyArray) -> str:
     little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return base64.b64encode(little_endian.tobytes()).decode("ascii")
-
-
-def _hash(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
-
-
-def _json(value: Any) -> str:
-    """Return JSON in ASCII that HTML cannot take for a tag."""
-    text = json.dumps(value, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -131,10 +131,7 @@ def joined_processes(device: Device) -> Iterator[Processes]:
 
     Raises LstmgenError if the other processes cannot be reached.
     """
-    if not all(name in os.environ for name in _LAUNCHED):
-        yield ALONE
-        return
-    rank, size = _number(_RANK), _number(_SIZE)
+    rank, size = (_number(_RANK), _number(_SIZE)) if _is_launched() else (0, 1)
     if size == 1:
         yield ALONE
         return
@@ -173,10 +170,14 @@ def remembered_run() -> Path | None:
 
 def _launcher_store() -> Any:
     """What the launcher keeps while it starts processes again; None: this launcher keeps nothing."""
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or not all(name in os.environ for name in _LAUNCHED):
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or not _is_launched():
         return None
     with _named_failures():
         return dist.TCPStore(os.environ["MASTER_ADDR"], _number("MASTER_PORT"), is_master=False)  # type: ignore[attr-defined]
+
+
+def _is_launched() -> bool:
+    return all(name in os.environ for name in _LAUNCHED)
 
 
 def _number(name: str) -> int:
