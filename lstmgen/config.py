@@ -309,7 +309,7 @@ class TrainingConfig:
         ),
     )
     learning_rate: float = field(
-        default=8e-3, metadata=option("Peak learning rate: it rises to this, then falls linearly to zero.")
+        default=0.012, metadata=option("Peak learning rate: it rises to this, then falls linearly to zero.")
     )
     weight_decay: float = field(
         default=0.15,
@@ -334,6 +334,7 @@ class TrainingConfig:
             shown_default="planned for large vocabularies",
         ),
     )
+    chunk_growth: int = 1  # in the second half of the budget a step reads this many chunks as one
     state_reset: float = 0.02  # probability that a stream's state is reset after a chunk
     warm_up: float = 0.02  # fraction of the budget in which the learning rate rises
     most_epochs: float | None = None  # with a budget of time: the most epochs; None: as many as there is time for
@@ -354,9 +355,9 @@ class TrainingConfig:
     )
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "chunk_length"):
+        for name in ("batch_size", "chunk_length", "chunk_growth"):
             check(self, name, 1 <= getattr(self, name) <= 1_000_000, "give 1 to 1,000,000")
-        check(self, "learning_rate", 0 < self.learning_rate < 10, "give a number above 0, such as 0.008")
+        check(self, "learning_rate", 0 < self.learning_rate < 10, "give a number above 0, such as 0.01")
         check(self, "weight_decay", 0 <= self.weight_decay < 10, "give 0 or more, such as 0.1")
         check(self, "clip", 0 < self.clip < float("inf"), "give the largest gradient norm allowed, above 0")
         for name in ("dropout", "weight_drop", "label_smoothing", "state_reset", "warm_up"):
@@ -364,6 +365,12 @@ class TrainingConfig:
         check(self, "most_epochs", self.most_epochs is None or self.most_epochs > 0, "give more than 0")
         check(self, "every", self.every is None or self.every >= 1, "give at least 1 step")
         check(self, "seed", 0 <= self.seed < 2**63, "give 0 or more, below 2^63")
+
+    @property
+    def batch(self) -> str:
+        """What a step reads, in words: streams x symbols."""
+        first = f"batch {self.batch_size} x {self.chunk_length}"
+        return first if self.chunk_growth == 1 else f"{first}, later x {self.chunk_growth * self.chunk_length}"
 
 
 @dataclass(frozen=True)

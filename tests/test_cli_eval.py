@@ -173,7 +173,7 @@ def test_a_text_that_is_gone_is_said() -> None:
 def test_info_says_what_a_checkpoint_is() -> None:
     ran = done("info", "fable")
     assert ran.err == ""
-    for fact in ("lstm", "24 units", "fable.txt", "60 steps", "learning rate 0.008", "the last 10%"):
+    for fact in ("lstm", "24 units", "fable.txt", "60 steps", "learning rate 0.012", "the last 10%"):
         assert fact in ran.text
     (found,) = done("info", "fable", "--json").json_lines
     checkpoint = load_checkpoint(Path("checkpoints", "fable", "best.safetensors"))

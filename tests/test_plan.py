@@ -98,7 +98,6 @@ def test_the_head_of_a_large_vocabulary_is_tied_unless_the_user_says_otherwise()
     large = fit_to_vocabulary(MODEL, TRAINING, PLANNED, ids=EVERYWHERE, vocab_size=5000)
     assert large.model.tied
     assert large.model.embedding_size > MODEL.embedding_size
-    assert large.training.learning_rate > TRAINING.learning_rate
     chosen = fit_to_vocabulary(MODEL, TRAINING, frozenset(), ids=NEW_AT_THE_END, vocab_size=5000)
     assert (chosen.model, chosen.training, chosen.reasons) == (MODEL, TRAINING, ())
 
@@ -134,12 +133,17 @@ def test_a_counted_budget_is_planned_without_trying_the_machine_and_kept_to_the_
     assert planned.training.budget == training.budget
 
 
-def test_chunks_are_not_shortened_where_steps_are_counted() -> None:
+def test_chunks_grow_unless_the_user_gives_their_length() -> None:
+    assert plan(60, 10**6).training.chunk_growth > 1
+    assert plan(60, 10**6, chosen=frozenset({"chunk_length"})).training.chunk_growth == 1
+
+
+def test_chunks_keep_their_length_where_steps_are_counted() -> None:
     training = TrainingConfig(budget=Budget(10, BudgetUnit.STEPS))
     planned = make_plan(
         ModelConfig(), training, PLANNED, symbols=10**6, vocab_size=VOCAB_SIZE, speed=like_a_laptop
     ).training
-    assert planned.chunk_length == training.chunk_length
+    assert (planned.chunk_length, planned.chunk_growth) == (training.chunk_length, 1)
 
 
 def test_larger_networks_are_not_tried_where_a_smaller_one_is_too_slow() -> None:

@@ -111,8 +111,10 @@ def test_parallel_streams_read_one_contiguous_text_however_small(
     assert min(widths) >= 1
     assert max(widths) - min(widths) <= 1
     assert [chunk.reset_state for chunk in chunks] == [True] + [False] * (len(chunks) - 1)
-    inputs = np.concatenate([chunk.inputs for chunk in chunks], axis=1)
-    targets = np.concatenate([chunk.targets for chunk in chunks], axis=1)
+    whole = Chunk.joined(chunks)
+    assert whole.reset_state
+    assert np.array_equal(whole.positions, chunks[0].positions)
+    inputs, targets = whole.inputs, whole.targets
     assert len(inputs) == batch_size
     first = int(inputs[0, 0])
     assert np.array_equal(inputs.ravel(), np.arange(first, first + inputs.size))  # each row continues in the next

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 
 from lstmgen.checkpoint import (
     BEST,
@@ -36,7 +37,9 @@ from lstmgen.text.streams import Chunk
 from lstmgen.training import run as training_run
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
 from lstmgen.training.memory import keep_freed_memory
-from lstmgen.training.optimization import build_optimizer, learning_rate
+from lstmgen.training.optimization import build_optimizer
+from lstmgen.training.plan import PLANNED
+from lstmgen.training.schedule import learning_rate
 from lstmgen.training.session import Session
 from lstmgen.training.trainer import Trainer
 from lstmgen.training.validation import Validation
@@ -93,21 +96,21 @@ def assert_same_tensors(ours: Checkpoint, theirs: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "attention", "lines"),
+    ("cell", "attention", "lines", "chunk_growth"),
     [
-        (CellKind.LSTM, 0, False),
-        (CellKind.LSTM, 3, False),
-        (CellKind.LSTM, 0, True),
-        (CellKind.GRU, 0, False),
-        (CellKind.PEEPHOLE, 2, True),
+        (CellKind.LSTM, 0, False, 1),
+        (CellKind.LSTM, 3, False, 2),
+        (CellKind.LSTM, 0, True, 1),
+        (CellKind.GRU, 0, False, 2),
+        (CellKind.PEEPHOLE, 2, True, 1),
     ],
 )
 @pytest.mark.parametrize("killed_at", [1, 5, 8, 15])
 def test_resuming_gives_the_same_bytes_as_never_stopping(
-    cell: CellKind, attention: int, lines: bool, killed_at: int
+    cell: CellKind, attention: int, lines: bool, chunk_growth: int, killed_at: int
 ) -> None:
-    model = replace(SMALL, cell=cell, attention=attention)
-    whole = folder_of(run_to_end(prepare(model=model, lines=lines)))
+    model, training = replace(SMALL, cell=cell, attention=attention), replace(QUICK, chunk_growth=chunk_growth)
+    whole = folder_of(run_to_end(prepare(training, model, lines=lines)))
     steps = 0
 
     def interrupted() -> bool:
@@ -115,7 +118,7 @@ def test_resuming_gives_the_same_bytes_as_never_stopping(
         steps += 1
         return steps == killed_at
 
-    events = run_until(prepare(model=model, lines=lines), interrupted)
+    events = run_until(prepare(training, model, lines=lines), interrupted)
     cut, end = folder_of(events), events[-1]
     assert isinstance(end, Finished)
     assert end.interrupted
@@ -160,6 +163,32 @@ def test_the_state_is_carried_from_chunk_to_chunk(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Trainer, "step", watched)
     run_to_end(prepare(replace(QUICK, state_reset=0)))
     assert carried == [True] * 20
+
+
+def test_chunks_that_grow_are_joined_in_the_second_half_and_each_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Chunk] = []
+    step = Trainer.step
+
+    def watched(trainer: Trainer, chunk: Chunk, *rest: Any) -> Any:
+        read.append(chunk)
+        return step(trainer, chunk, *rest)
+
+    monkeypatch.setattr(Trainer, "step", watched)
+    run_to_end(prepare(replace(QUICK, chunk_growth=3)))
+    lengths = [chunk.inputs.shape[1] for chunk in read]
+    assert {round(length / QUICK.chunk_length) for length in lengths[:10]} == {1}
+    assert max(round(length / QUICK.chunk_length) for length in lengths[10:]) == 3
+    for before, after in pairwise(read):
+        if not after.reset_state:
+            assert_array_equal(after.positions, before.positions + before.inputs.shape[1])
+
+
+@pytest.mark.parametrize("planned", [frozenset[str](), PLANNED - {"hidden_size"}])
+def test_chunks_of_lines_do_not_grow(planned: frozenset[str]) -> None:
+    training = replace(QUICK, budget=Budget(1, BudgetUnit.EPOCHS), chunk_growth=2)
+    preparation = training_run.prepare(replace(TEXT, lines=True), SMALL, training, threads=1, planned=planned)
+    assert preparation.planned.training["chunk_growth"] == 1
+    run_to_end(preparation)
 
 
 def test_by_default_there_are_ten_evaluations() -> None:

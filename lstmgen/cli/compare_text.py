@@ -82,8 +82,8 @@ def _plan(comparison: Comparison, run: str | None) -> str:
     return (
         f"text     {', '.join(config.text.sources)}: {config.text.held_out_part} held out\n"
         f"networks {'; '.join(comparison.names())}\n"
-        f"training each {_budget(training.budget)}, {plural(config.seeds, 'seed')}, batch {training.batch_size} x "
-        f"{training.chunk_length}, learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}, "
+        f"training each {_budget(training.budget)}, {plural(config.seeds, 'seed')}, {training.batch}, "
+        f"learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}, "
         f"dropout {training.dropout:g}{weight_drop}{smoothing}\n"
         f"run      {'not kept; --run NAME keeps the networks' if run is None else run}"
     )

@@ -81,7 +81,7 @@ def info(
         "budget": str(training.budget),
         "trained": f"{position.step:,} steps, {position.epoch} whole epochs, {position.symbols_read:,} symbols read, "
         f"{duration(record.seconds)}",
-        "training": f"batch {training.batch_size} x {training.chunk_length}, learning rate {training.learning_rate:g}, "
+        "training": f"{training.batch}, learning rate {training.learning_rate:g}, "
         f"weight decay {training.weight_decay:g}, clip {training.clip:g}, dropout {training.dropout:g}, "
         f"weight drop {training.weight_drop:g}, label smoothing {training.label_smoothing:g}, seed {training.seed}",
         "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}"

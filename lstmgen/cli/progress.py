@@ -11,7 +11,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from lstmgen.cli.render import count, duration, note, plural, with_options
-from lstmgen.config import ModelConfig, from_mapping
+from lstmgen.config import ModelConfig, TrainingConfig, from_mapping
 from lstmgen.printable import message_line, printable
 from lstmgen.training.events import (
     Evaluated,
@@ -137,7 +137,7 @@ def _plan(plan: Planned) -> str:
         f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct",
         *([f"from     {plan.started_from}"] if plan.started_from else []),
         f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}",
-        f"training {amount}, batch {training['batch_size']} x {training['chunk_length']}, learning rate "
+        f"training {amount}, {from_mapping(TrainingConfig, training).batch}, learning rate "
         f"{training['learning_rate']:g}, weight decay {training['weight_decay']:g}, "
         f"dropout {training['dropout']:g}{weight_drop}{smoothing}; "
         f"{plan.precision} on {_processor(plan)}",

@@ -22,7 +22,7 @@ from lstmgen.network.model import Model
 from lstmgen.training.budget import BudgetMeter
 from lstmgen.training.machine import using_threads
 from lstmgen.training.memory_limit import require_memory
-from lstmgen.training.optimization import learning_rate
+from lstmgen.training.schedule import learning_rate
 from lstmgen.training.trainer import Trainer
 
 _MEASURED_AT_ONCE = 100  # questions

@@ -6,7 +6,7 @@ the text is two numbers, the epoch and the chunk. For scoring, every symbol but 
 Knows: ids and where to cut them. Does not know: characters, networks or torch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -38,6 +38,15 @@ class Chunk(NamedTuple):
             steps = slice(start, start + length)
             reset_state = self.reset_state and start == 0
             yield Chunk(self.inputs[:, steps], self.targets[:, steps], self.positions + start, reset_state)
+
+    @staticmethod
+    def joined(chunks: "Sequence[Chunk]") -> "Chunk":
+        """Consecutive chunks of the same streams as one; the inverse of `pieces`."""
+        first = chunks[0]
+        if len(chunks) == 1:
+            return first
+        inputs, targets = (np.concatenate(parts, axis=1) for parts in list(zip(*chunks, strict=True))[:2])
+        return Chunk(inputs, targets, first.positions, first.reset_state)
 
     def rows(self, rows: slice) -> "Chunk":
         """Some rows of the chunk."""

@@ -21,7 +21,7 @@ def require_memory(network: Network, config: TrainingConfig) -> None:
     window = network.attention.window if network.attention else 0
     outputs = len(network.cells) * network.hidden_size
     per_symbol = network.embedding_size + outputs + window + network.vocab_size
-    activations = 4 * config.batch_size * config.chunk_length * per_symbol
+    activations = 4 * config.batch_size * config.chunk_length * config.chunk_growth * per_symbol
     needed = _BYTES_PER_PARAMETER * network.parameter_count() + activations
     if (memory := _machine_memory()) is not None and needed > memory:
         remedy = f"to train {network} takes at least {needed / 1e9:,.0f} GB of memory, and this machine has "

@@ -1,6 +1,6 @@
-"""AdamW, and a learning rate that depends on progress alone.
+"""AdamW and its state.
 
-Knows: torch's optimizer and the schedule. Does not know: budgets, clocks or texts.
+Knows: torch's optimizer. Does not know: the schedule of the learning rate, or what is learned.
 """
 
 from collections.abc import Mapping
@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 from torch import nn
-
-from lstmgen.config import TrainingConfig
 
 _BETAS = (0.8, 0.99)
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -21,13 +19,6 @@ def build_optimizer(parameters: Mapping[str, nn.Parameter], weight_decay: float)
     vectors = [tensor for tensor in parameters.values() if tensor.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, betas=_BETAS, fused=matrices[0].device.type in ("cpu", "cuda"))
-
-
-def learning_rate(config: TrainingConfig, progress: float) -> float:
-    """The learning rate after this fraction of the budget: it rises in the warm-up, then falls linearly to zero."""
-    if progress < config.warm_up:
-        return config.learning_rate * (0.1 + 0.9 * progress / config.warm_up)
-    return config.learning_rate * (1 - progress) / (1 - config.warm_up)
 
 
 def optimizer_tensors(

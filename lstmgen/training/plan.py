@@ -35,7 +35,7 @@ from lstmgen.text.vocabulary import Ids, symbol_counts
 
 PLANNED = frozenset(
     {
-        *("hidden_size", "chunk_length", "batch_size", "most_epochs"),
+        *("hidden_size", "chunk_length", "chunk_growth", "batch_size", "most_epochs"),
         *("learning_rate", "weight_decay", "dropout", "weight_drop"),
         *("embedding_size", "tied", "label_smoothing"),
     }
@@ -49,9 +49,10 @@ _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _SYMBOLS_READ_PER_PARAMETER = 3.0  # with fewer, a smaller network becomes better in the same time
 _PARAMETERS_PER_SYMBOL = 4.0  # of the text; more would only help to learn it by heart
 _SHORT_CHUNK, _FEW_UPDATES = 32, 3000  # below this number of updates, more of them help more than longer chunks
+_CHUNK_GROWTH = 2  # many updates help most in the beginning, longer chunks afterwards
 _DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING = 3.0, 0.13
 _LEAST_DROPOUT, _MOST_DROPOUT = 0.04, 0.4  # less does nothing, but to draw it takes 8 % of a step
-_DECAY_PER_PRESSURE, _LEAST_DECAY, _MOST_DECAY = 0.015, 0.02, 0.15
+_LEAST_DECAY, _DECAY_PER_PRESSURE, _MOST_DECAY = 0.04, 0.04, 0.2
 _WEIGHT_DROP_FROM_PRESSURE, _WEIGHT_DROP = 25.0, 0.1
 _LARGE = 384  # above this hidden size the learning rate falls with it
 _MOST_EPOCHS = 120.0
@@ -60,7 +61,6 @@ _TRAINED_EPOCHS = 12.0  # the most for a trained network: it learns a text by he
 _TRAINED_WARM_UP = 0.01  # there is little to warm up: this is half of what a new network has
 _LARGE_VOCABULARY = 1000
 _LARGE_VOCABULARY_EMBEDDINGS = (128, 64, 32)  # the largest that fits
-_LARGE_VOCABULARY_LEARNING_RATE = 0.012
 _DROPOUT_WITH_SMOOTHING = 0.15  # where parts of the text have symbols of their own, its end is unlike the rest too
 _SMOOTHING_PER_UNSEEN, _LEAST_SMOOTHING, _MOST_SMOOTHING = 3.0, 0.01, 0.05
 
@@ -94,7 +94,7 @@ def fit_to_vocabulary(
     vocab_size: int,
     parameters: int | None = None,
 ) -> Plan:
-    """Choose what depends on the distinct symbols of a text: embedding, head, learning rate, label smoothing.
+    """Choose what depends on the distinct symbols of a text: embedding, head, label smoothing.
 
     Args and result are those of `make_plan`, and:
         ids: the training text, (symbols,).
@@ -113,9 +113,6 @@ def fit_to_vocabulary(
     if "tied" in planned:
         model = replace(model, tied=True)
         choices.append("output layer tied to the embedding")
-    if "learning_rate" in planned:
-        training = replace(training, learning_rate=_LARGE_VOCABULARY_LEARNING_RATE)
-        choices.append(f"learning rate {training.learning_rate:g}")
     if choices:
         reasons.append(f"{', '.join(choices)}: the vocabulary is large ({vocab_size:,} symbols), and most are rare")
     if "label_smoothing" in planned:
@@ -225,6 +222,12 @@ def make_plan(
     if "chunk_length" in planned and in_time and few and training.chunk_length > _SHORT_CHUNK:
         training = replace(training, chunk_length=_SHORT_CHUNK)
         reasons.append(f"chunks of {training.chunk_length} symbols: short chunks give more updates in a short time")
+    if planned >= {"chunk_length", "chunk_growth"} and in_time:
+        training = replace(training, chunk_growth=_CHUNK_GROWTH)
+        reasons.append(
+            f"chunks of {training.chunk_length * training.chunk_growth} in the second half: "
+            "then each update should be more exact"
+        )
     return Plan(model, training, tuple(reasons))
 
 
@@ -251,7 +254,7 @@ def _dropout(pressure: float) -> float:
 
 
 def _weight_decay(pressure: float) -> float:
-    return round(min(_MOST_DECAY, max(_LEAST_DECAY, _DECAY_PER_PRESSURE * pressure)), 3)
+    return round(min(_MOST_DECAY, _LEAST_DECAY + _DECAY_PER_PRESSURE * pressure), 3)
 
 
 _SIZES_BY_PARAMETERS: list[int] = [
@@ -316,5 +319,5 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     wanted = config.batch_size if batch_size_given else math.ceil(config.batch_size * config.chunk_length / length)
     batch_size = max(1, min(wanted, len(items) // 4))
     notes = (f"the list is short ({len(items):,} lines): batch size {batch_size} instead of {wanted}",)
-    fitted = replace(config, batch_size=batch_size, chunk_length=min(config.chunk_length, longest))
+    fitted = replace(config, batch_size=batch_size, chunk_length=min(config.chunk_length, longest), chunk_growth=1)
     return Fitted(fitted, notes if batch_size < wanted else ())

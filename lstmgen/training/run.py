@@ -152,6 +152,7 @@ def prepare(
     notes = [*corpus.notes, *(origin.notes(text, corpus) if origin else ())]
     if text.lines and newline is not None:
         fitted = fit_to_lines(training, ids, newline, "batch_size" not in planned)
+        planned = planned - {"chunk_growth"}
     else:
         fitted = fit_to_text(training, len(ids))
     notes += fitted.notes

@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 
 import torch
@@ -41,10 +41,10 @@ from lstmgen.training.events import (
     Stepped,
 )
 from lstmgen.training.machine import versions
-from lstmgen.training.optimization import learning_rate
 from lstmgen.training.processes import ALONE, Processes
 from lstmgen.training.resumption import CarriedState, evaluated_sums, restore, resumption_arrays
 from lstmgen.training.run_folder import RunFolder
+from lstmgen.training.schedule import chunks_per_step, learning_rate
 from lstmgen.training.shared_folder import SharedFolder
 from lstmgen.training.slowdown import Slowdown
 from lstmgen.training.trainer import Trainer
@@ -175,9 +175,10 @@ class Session:
         yield self._planned
         interrupted, evaluated = False, None
         while self._position.progress < 1 and not interrupted:
-            for chunk in self._text.chunks(self._position.epoch, self._position.chunk):
+            chunks = self._text.chunks(self._position.epoch, self._position.chunk)
+            while read := list(islice(chunks, chunks_per_step(self._config, self._position.progress))):
                 before = self._position.progress
-                yield self._step(chunk)
+                yield self._step(read)
                 ended = self._position.progress >= 1
                 if self._carried.bad_steps >= CERTAIN or (ended and not self._savable(self._model.weights())):
                     yield self._roll_back()
@@ -236,14 +237,15 @@ class Session:
             interrupted=interrupted,
         )
 
-    def _step(self, chunk: Chunk) -> Stepped:
+    def _step(self, chunks: list[Chunk]) -> Stepped:
         position, begun = self._position, self._clock()
+        chunk = Chunk.joined(chunks)
         rate = learning_rate(self._config, position.progress)
         nats, state = self._trainer.step(chunk, self._carried.network, rate)
         self._position = replace(
             position,
             step=position.step + 1,
-            chunk=position.chunk + 1,
+            chunk=position.chunk + len(chunks),
             symbols_read=position.symbols_read + int((chunk.targets >= 0).sum()),
         )
         good = self._is_good(nats, self._carried.lowest_nats)
