@@ -303,9 +303,10 @@ class TrainingConfig:
         ),
     )
     chunk_length: int = field(
-        default=64,
+        default=32,
         metadata=option(
-            "Symbols of each stream in one update; the state is carried over to the next.", shown_default=_PLANNED
+            "Symbols of each stream in one update; the state is carried over to the next.",
+            shown_default="32; 64 in the second half",
         ),
     )
     learning_rate: float = field(

@@ -138,14 +138,6 @@ def test_chunks_grow_unless_the_user_gives_their_length() -> None:
     assert plan(60, 10**6, chosen=frozenset({"chunk_length"})).training.chunk_growth == 1
 
 
-def test_chunks_keep_their_length_where_steps_are_counted() -> None:
-    training = TrainingConfig(budget=Budget(10, BudgetUnit.STEPS))
-    planned = make_plan(
-        ModelConfig(), training, PLANNED, symbols=10**6, vocab_size=VOCAB_SIZE, speed=like_a_laptop
-    ).training
-    assert (planned.chunk_length, planned.chunk_growth) == (training.chunk_length, 1)
-
-
 def test_larger_networks_are_not_tried_where_a_smaller_one_is_too_slow() -> None:
     tried: list[int] = []
 

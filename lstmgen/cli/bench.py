@@ -39,9 +39,7 @@ def bench(
     ] = None,
     layers: Annotated[int, typer.Option(min=1, metavar="N", help="Recurrent layers.")] = ModelConfig.num_layers,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Parallel streams.")] = TrainingConfig.batch_size,
-    chunk_length: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Symbols of each stream in a step.")
-    ] = TrainingConfig.chunk_length,
+    chunk_length: Annotated[int, typer.Option(min=1, metavar="N", help="Symbols of each stream in a step.")] = 64,
     precision: Annotated[
         Precision, typer.Option(help="Number format of the matrix products; auto takes the faster one.")
     ] = Precision.AUTO,

@@ -48,11 +48,10 @@ MODEL_FIELDS = frozenset({"hidden_size", "embedding_size", "tied"})
 _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _SYMBOLS_READ_PER_PARAMETER = 3.0  # with fewer, a smaller network becomes better in the same time
 _PARAMETERS_PER_SYMBOL = 4.0  # of the text; more would only help to learn it by heart
-_SHORT_CHUNK, _FEW_UPDATES = 32, 3000  # below this number of updates, more of them help more than longer chunks
 _CHUNK_GROWTH = 2  # many updates help most in the beginning, longer chunks afterwards
 _DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING = 3.0, 0.13
 _LEAST_DROPOUT, _MOST_DROPOUT = 0.04, 0.4  # less does nothing, but to draw it takes 8 % of a step
-_LEAST_DECAY, _DECAY_PER_PRESSURE, _MOST_DECAY = 0.04, 0.04, 0.2
+_LEAST_DECAY, _DECAY_PER_PRESSURE, _MOST_DECAY = 0.06, 0.035, 0.2
 _WEIGHT_DROP_FROM_PRESSURE, _WEIGHT_DROP = 25.0, 0.1
 _LARGE = 384  # above this hidden size the learning rate falls with it
 _MOST_EPOCHS = 120.0
@@ -217,17 +216,8 @@ def make_plan(
             f"learning rate {training.learning_rate:g}, {_TRAINED_RATE:g} times that of a new network: "
             "the network is trained, and large steps would undo that"
         )
-    in_time = budget.unit is not BudgetUnit.STEPS  # shorter steps are not more steps where steps are counted
-    few = epochs * symbols / batch < _FEW_UPDATES
-    if "chunk_length" in planned and in_time and few and training.chunk_length > _SHORT_CHUNK:
-        training = replace(training, chunk_length=_SHORT_CHUNK)
-        reasons.append(f"chunks of {training.chunk_length} symbols: short chunks give more updates in a short time")
-    if planned >= {"chunk_length", "chunk_growth"} and in_time:
+    if planned >= {"chunk_length", "chunk_growth"}:
         training = replace(training, chunk_growth=_CHUNK_GROWTH)
-        reasons.append(
-            f"chunks of {training.chunk_length * training.chunk_growth} in the second half: "
-            "then each update should be more exact"
-        )
     return Plan(model, training, tuple(reasons))
 
 
