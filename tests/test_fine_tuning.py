@@ -314,7 +314,7 @@ def test_the_plan_of_a_trained_network_has_smaller_steps_and_fewer_epochs() -> N
         return made.training
 
     new, trained = plan_of(False), plan_of(True)
-    assert trained.learning_rate == new.learning_rate / 4
+    assert trained.learning_rate == new.learning_rate / 6
     assert trained.warm_up < new.warm_up
     assert new.most_epochs is not None and trained.most_epochs is not None
     assert trained.most_epochs < new.most_epochs / 5

@@ -27,7 +27,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from lstmgen.config import MOST_ATTENDED, BudgetUnit, ModelConfig, TrainingConfig
+from lstmgen.config import MOST_ATTENDED, BudgetUnit, CellKind, ModelConfig, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.text.lines import line_items, longest_line
@@ -51,11 +51,12 @@ _PARAMETERS_PER_SYMBOL = 4.0  # of the text; more would only help to learn it by
 _CHUNK_GROWTH = 2  # many updates help most in the beginning, longer chunks afterwards
 _DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING = 3.0, 0.13
 _LEAST_DROPOUT, _MOST_DROPOUT = 0.04, 0.4  # less does nothing, but to draw it takes 8 % of a step
-_LEAST_DECAY, _DECAY_PER_PRESSURE, _MOST_DECAY = 0.06, 0.035, 0.2
+_LEAST_DECAY, _DECAY_PER_DOUBLING, _MOST_DECAY = 0.06, 0.05, 0.3
 _WEIGHT_DROP_FROM_PRESSURE, _WEIGHT_DROP = 25.0, 0.1
+_RATE_WITHOUT_CELL_STATE = 0.008  # the learning rate of the tanh RNN and the GRU
 _LARGE = 384  # above this hidden size the learning rate falls with it
 _MOST_EPOCHS = 120.0
-_TRAINED_RATE = 0.25  # the learning rate of a trained network, as a fraction of that of a new one
+_TRAINED_RATE = 1 / 6  # the learning rate of a trained network, as a fraction of that of a new one
 _TRAINED_EPOCHS = 12.0  # the most for a trained network: it learns a text by heart sooner than a new one
 _TRAINED_WARM_UP = 0.01  # there is little to warm up: this is half of what a new network has
 _LARGE_VOCABULARY = 1000
@@ -204,6 +205,9 @@ def make_plan(
     if "weight_drop" in planned and pressure >= _WEIGHT_DROP_FROM_PRESSURE:
         training = replace(training, weight_drop=_WEIGHT_DROP)
         reasons.append(f"weight drop {training.weight_drop:g}: recurrent weights are dropped too, for the same reason")
+    if "learning_rate" in planned and model.cell in (CellKind.RNN, CellKind.GRU):
+        training = replace(training, learning_rate=_RATE_WITHOUT_CELL_STATE)
+        reasons.append(f"learning rate {training.learning_rate:g}: a cell without a cell state needs smaller steps")
     if "learning_rate" in planned and model.hidden_size > _LARGE:
         training = replace(training, learning_rate=round(training.learning_rate * _LARGE / model.hidden_size, 5))
         reasons.append(f"learning rate {training.learning_rate:g}: large networks need smaller steps")
@@ -213,7 +217,7 @@ def make_plan(
         rate = round(training.learning_rate * _TRAINED_RATE, 5)
         training = replace(training, learning_rate=rate)
         reasons.append(
-            f"learning rate {training.learning_rate:g}, {_TRAINED_RATE:g} times that of a new network: "
+            f"learning rate {training.learning_rate:g}, {_TRAINED_RATE:.2g} times that of a new network: "
             "the network is trained, and large steps would undo that"
         )
     if planned >= {"chunk_length", "chunk_growth"}:
@@ -244,7 +248,7 @@ def _dropout(pressure: float) -> float:
 
 
 def _weight_decay(pressure: float) -> float:
-    return round(min(_MOST_DECAY, _LEAST_DECAY + _DECAY_PER_PRESSURE * pressure), 3)
+    return round(min(_MOST_DECAY, _LEAST_DECAY + _DECAY_PER_DOUBLING * math.log2(1 + pressure)), 2)
 
 
 _SIZES_BY_PARAMETERS: list[int] = [
