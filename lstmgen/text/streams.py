@@ -42,11 +42,9 @@ class Chunk(NamedTuple):
     @staticmethod
     def joined(chunks: "Sequence[Chunk]") -> "Chunk":
         """Consecutive chunks of the same streams as one; the inverse of `pieces`."""
-        first = chunks[0]
-        if len(chunks) == 1:
-            return first
-        inputs, targets = (np.concatenate(parts, axis=1) for parts in list(zip(*chunks, strict=True))[:2])
-        return Chunk(inputs, targets, first.positions, first.reset_state)
+        inputs = np.concatenate([chunk.inputs for chunk in chunks], axis=1)
+        targets = np.concatenate([chunk.targets for chunk in chunks], axis=1)
+        return chunks[0]._replace(inputs=inputs, targets=targets)
 
     def rows(self, rows: slice) -> "Chunk":
         """Some rows of the chunk."""

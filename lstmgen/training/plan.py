@@ -32,6 +32,7 @@ from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.text.lines import line_items, longest_line
 from lstmgen.text.vocabulary import Ids, symbol_counts
+from lstmgen.training.schedule import mean_chunk_length
 
 PLANNED = frozenset(
     {
@@ -170,7 +171,9 @@ def make_plan(
         return budget.amount * (symbols if budget.unit is BudgetUnit.EPOCHS else batch)
 
     symbols = max(1, symbols)
-    batch = training.batch_size * training.chunk_length
+    if planned >= {"chunk_length", "chunk_growth"}:
+        training = replace(training, chunk_growth=_CHUNK_GROWTH)
+    batch = training.batch_size * mean_chunk_length(training)
     reasons = []
     if "hidden_size" in planned:
         size, why = _hidden_size(model, symbols, readable)
@@ -220,8 +223,6 @@ def make_plan(
             f"learning rate {training.learning_rate:g}, {_TRAINED_RATE:.2g} times that of a new network: "
             "the network is trained, and large steps would undo that"
         )
-    if planned >= {"chunk_length", "chunk_growth"}:
-        training = replace(training, chunk_growth=_CHUNK_GROWTH)
     return Plan(model, training, tuple(reasons))
 
 

@@ -22,3 +22,8 @@ def chunks_per_step(config: TrainingConfig, progress: float) -> int:
     kept for longer, and an update from more text is more exact.
     """
     return config.chunk_growth if progress >= _GROWTH_FROM else 1
+
+
+def mean_chunk_length(config: TrainingConfig) -> float:
+    """How many symbols of each stream a step reads, as a mean over all steps of a budget that counts them."""
+    return config.chunk_length * (_GROWTH_FROM + (1 - _GROWTH_FROM) * config.chunk_growth)
