@@ -52,8 +52,8 @@ _PARAMETERS_PER_SYMBOL = 4.0  # of the text; more would only help to learn it by
 _CHUNK_GROWTH = 2  # many updates help most in the beginning, longer chunks afterwards
 _DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING = 4.0, 0.11
 _LEAST_DROPOUT, _MOST_DROPOUT = 0.04, 0.4  # less does nothing, but to draw it takes 8 % of a step
-_LEAST_DECAY, _DECAY_PER_DOUBLING, _MOST_DECAY = 0.06, 0.05, 0.3
-_WEIGHT_DROP_FROM_PRESSURE, _WEIGHT_DROP = 50.0, 0.1
+_LEAST_DECAY, _DECAY_PER_DOUBLING, _MOST_DECAY = 0.06, 0.05, 0.2
+_WEIGHT_DROP_FROM_PRESSURE, _WEIGHT_DROP = 25.0, 0.1
 _RATE_WITHOUT_CELL_STATE = 0.008  # the learning rate of the tanh RNN and the GRU
 _LARGE = 384  # above this hidden size the learning rate falls with it
 _MOST_EPOCHS = 120.0
@@ -302,7 +302,7 @@ def fit_to_text(config: TrainingConfig, symbols: int) -> Fitted:
 
 
 def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_given: bool) -> Fitted:
-    """Choose how many lines are in a batch: as many as hold the symbols that a batch of running text would hold.
+    """Choose how many lines are in a batch: as many as hold the symbols that a batch of running text holds at the end.
 
     Raises ConfigError if there are fewer than two lines.
     """
@@ -311,7 +311,8 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
         raise ConfigError("lines", True, f"{len(items)} lines to train on; give at least 2, or leave it out")
     longest = longest_line(items) + 1
     length = min(config.chunk_length, len(ids) / len(items))
-    wanted = config.batch_size if batch_size_given else math.ceil(config.batch_size * config.chunk_length / length)
+    symbols = config.batch_size * config.chunk_length * _CHUNK_GROWTH
+    wanted = config.batch_size if batch_size_given else math.ceil(symbols / length)
     batch_size = max(1, min(wanted, len(items) // 4))
     notes = (f"the list is short ({len(items):,} lines): batch size {batch_size} instead of {wanted}",)
     fitted = replace(config, batch_size=batch_size, chunk_length=min(config.chunk_length, longest), chunk_growth=1)
