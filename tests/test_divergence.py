@@ -88,7 +88,10 @@ def test_a_slow_learner_is_not_called_diverged(training: dict[str, Any]) -> None
 
 @pytest.mark.parametrize(
     ("training", "margin"),
-    [({"learning_rate": 9.0, "clip": 1e9}, 0.0), ({"learning_rate": 9.9, "weight_decay": 9.9}, 0.1)],
+    [
+        ({"learning_rate": 9.0, "weight_decay": 1.0, "clip": 1e9}, 0.0),
+        ({"learning_rate": 9.9, "weight_decay": 9.9}, 0.1),
+    ],
 )
 @pytest.mark.parametrize("every", [1, 30])
 def test_a_learning_rate_that_is_far_too_high_ends_in_a_good_network(
