@@ -139,7 +139,9 @@ def lengths_of_steps(hidden_size: int, budget: float, seconds_of: Callable[[int]
         network = build_network(ModelConfig(hidden_size=hidden_size), 65)
         execution = Execution(torch.device("cpu"), HIGH, 1)
         trials = Trials(time_step=partial(time_step, clock=lambda: now))
-        speed = characters_per_second(network, TrainingConfig(budget=Budget(budget)), execution, trials)
+        speed = characters_per_second(
+            network, TrainingConfig(chunk_length=64, budget=Budget(budget)), execution, trials
+        )
     return lengths, speed
 
 
