@@ -13,7 +13,7 @@ import typer
 from lstmgen.cli.compare_report import comparison_json, print_comparison
 from lstmgen.cli.interrupt import StopRequest
 from lstmgen.cli.progress import ProgressDisplay
-from lstmgen.cli.render import duration, note, plural, print_json
+from lstmgen.cli.render import budget_in_words, note, plural, print_json, recipe
 from lstmgen.comparison.networks import (
     Begun,
     Comparison,
@@ -22,7 +22,7 @@ from lstmgen.comparison.networks import (
     open_comparison,
     plan_comparison,
 )
-from lstmgen.config import Budget, BudgetUnit, ComparisonConfig
+from lstmgen.config import ComparisonConfig
 from lstmgen.training.events import Stepped
 from lstmgen.training.memory import keep_freed_memory
 
@@ -77,20 +77,12 @@ def _opened(config: ComparisonConfig, run: str | None) -> Iterator[tuple[Compari
 def _plan(comparison: Comparison, run: str | None) -> str:
     """What all networks have in common."""
     training, config = comparison.training, comparison.config
-    weight_drop = f", weight drop {training.weight_drop:g}" if training.weight_drop else ""
-    smoothing = f", label smoothing {training.label_smoothing:g}" if training.label_smoothing else ""
     return (
         f"text     {', '.join(config.text.sources)}: {config.text.held_out_part} held out\n"
         f"networks {'; '.join(comparison.names())}\n"
-        f"training each {_budget(training.budget)}, {plural(config.seeds, 'seed')}, {training.batch}, "
-        f"learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}, "
-        f"dropout {training.dropout:g}{weight_drop}{smoothing}\n"
+        f"training each {budget_in_words(training.budget)}, {plural(config.seeds, 'seed')}, {recipe(training)}\n"
         f"run      {'not kept; --run NAME keeps the networks' if run is None else run}"
     )
-
-
-def _budget(budget: Budget) -> str:
-    return duration(budget.amount) if budget.unit is BudgetUnit.SECONDS else str(budget)
 
 
 def _named(event: Begun | Measured) -> str:

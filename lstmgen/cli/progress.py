@@ -10,7 +10,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from lstmgen.cli.render import count, duration, note, plural, with_options
+from lstmgen.cli.render import budget_in_words, count, duration, note, plural, recipe, with_options
 from lstmgen.config import ModelConfig, TrainingConfig, from_mapping
 from lstmgen.printable import message_line, printable
 from lstmgen.training.events import (
@@ -127,20 +127,13 @@ def _plan(plan: Planned) -> str:
     """The plan in a few lines."""
     from lstmgen.network.architecture import build_network
 
-    training = plan.training
-    budget = training["budget"]
-    amount = duration(budget["amount"]) if budget["unit"] == "seconds" else f"{budget['amount']:.12g} {budget['unit']}"
-    weight_drop = f", weight drop {training['weight_drop']:g}" if training["weight_drop"] else ""
-    smoothing = f", label smoothing {training['label_smoothing']:g}" if training["label_smoothing"] else ""
+    training = from_mapping(TrainingConfig, plan.training)
     lines = [
         f"text     {message_line(', '.join(plan.text))}: {plan.training_symbols:,} symbols to learn from, "
         f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct",
         *([f"from     {plan.started_from}"] if plan.started_from else []),
         f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}",
-        f"training {amount}, {from_mapping(TrainingConfig, training).batch}, learning rate "
-        f"{training['learning_rate']:g}, weight decay {training['weight_decay']:g}, "
-        f"dropout {training['dropout']:g}{weight_drop}{smoothing}; "
-        f"{plan.precision} on {_processor(plan)}",
+        f"training {budget_in_words(training.budget)}, {recipe(training)}; {plan.precision} on {_processor(plan)}",
         *(f"reason   {line}" for line in plan.reasons),
         f"run      {message_line(plan.run)}",
         *(f"note     {message_line(line)}" for line in plan.notes),

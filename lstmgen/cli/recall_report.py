@@ -12,10 +12,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lstmgen.cli.render import duration, plural, print_table, put
+from lstmgen.cli.render import budget_in_words, plural, print_table, put
 from lstmgen.comparison.recall import RecallMeasured
 from lstmgen.comparison.recall_text import CHANCE, example
-from lstmgen.config import BudgetUnit, ModelConfig, RecallConfig
+from lstmgen.config import ModelConfig, RecallConfig
 
 _HOLDS = 0.95
 _DEVIATIONS = 3.0  # of guessing: an accuracy up to this many standard deviations above chance is at chance
@@ -64,7 +64,7 @@ def print_recall(config: RecallConfig, measured: Sequence[RecallMeasured]) -> No
     lag = min(config.lags)
     put(
         f"The answer after ? repeats the letter after !, here {lag} characters later: {example(lag)}\n"
-        f"{duration(config.budget.amount) if config.budget.unit is BudgetUnit.SECONDS else config.budget} to learn, "
+        f"{budget_in_words(config.budget)} to learn, "
         f"{plural(config.seeds, 'seed')}, {config.questions:,} fresh questions for each seed and lag; "
         f"guessing reaches {CHANCE:.1%}\n\n"
     )

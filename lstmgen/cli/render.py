@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lstmgen.config import ModelConfig, SamplingConfig, TextConfig, TrainingConfig, option_names
+from lstmgen.config import Budget, BudgetUnit, ModelConfig, SamplingConfig, TextConfig, TrainingConfig, option_names
 from lstmgen.printable import printable
 
 _CONFIGS = (TextConfig, ModelConfig, TrainingConfig, SamplingConfig)
@@ -102,6 +102,21 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def budget_in_words(budget: Budget) -> str:
+    """Return how long training takes, in words: 3 min, 500 steps."""
+    return duration(budget.amount) if budget.unit is BudgetUnit.SECONDS else str(budget)
+
+
+def recipe(training: TrainingConfig) -> str:
+    """Return how a network is trained, in words: batch, learning rate, and the regularisation that is used."""
+    weight_drop = f", weight drop {training.weight_drop:g}" if training.weight_drop else ""
+    smoothing = f", label smoothing {training.label_smoothing:g}" if training.label_smoothing else ""
+    return (
+        f"{training.batch}, learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}, "
+        f"dropout {training.dropout:g}{weight_drop}{smoothing}"
+    )
 
 
 def plural(number: int, noun: str) -> str:
