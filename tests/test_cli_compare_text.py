@@ -52,6 +52,7 @@ def test_the_table_comes_with_a_chart_and_a_conclusion_on_stdout_and_the_rest_on
     assert "nats per character over seconds" in ran.text
     assert f"The best: 1 x 6 {rows[0][0]}." in ran.text
     assert re.search(r"nats per character more \(.* to .*\): (a real difference|noise)", ran.text)
+    assert "networks 1 x 6 rnn, learning rate 0.008; 1 x 6 lstm\n" in ran.err
     assert "4 of 4: 1 x 6 lstm, seed 1" in ran.err and "4 of 4" not in ran.text
     assert not controls(ran.text)
 

@@ -14,6 +14,7 @@ import lstmgen
 from lstmgen.checkpoint import BEST, LAST, LOG, RUNS_FOLDER, find_checkpoint, list_runs, load_checkpoint
 from lstmgen.comparison.measurement import RunResult
 from lstmgen.comparison.networks import (
+    COMPARISON,
     RESULT,
     Begun,
     Comparison,
@@ -41,6 +42,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.text.corpus import read_corpus
 from lstmgen.training.events import Event, Stepped
 from lstmgen.training.plan import PLANNED
+from lstmgen.training.run import prepare
 from tests.conftest import FABLE
 
 TRAINING = TrainingConfig(
@@ -125,7 +127,7 @@ def test_hidden_sizes_that_are_asked_for_are_kept() -> None:
     ]
 
 
-def test_all_networks_have_the_same_plan_and_only_the_seed_differs() -> None:
+def test_all_networks_have_the_same_plan_and_only_seed_and_learning_rate_differ() -> None:
     comparison = plan_comparison(asked(seeds=2))
     runs = list(comparison.runs())
     assert [(run.folder, run.training.seed) for run in runs] == [
@@ -134,8 +136,31 @@ def test_all_networks_have_the_same_plan_and_only_the_seed_differs() -> None:
         ("rnn-2", 1),
         ("lstm-2", 1),
     ]
-    assert {replace(run.training, seed=0) for run in runs} == {runs[0].training}
+    rate = TrainingConfig.learning_rate
+    assert {replace(run.training, seed=0, learning_rate=rate) for run in runs} == {runs[1].training}
     assert runs[0].training.weight_decay != TrainingConfig.weight_decay  # it is planned
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["planned", "given"])
+def test_each_network_has_the_learning_rate_that_train_would_plan_for_it(given: bool) -> None:
+    config = asked(cells=tuple(CellKind))
+    if given:
+        training = replace(TRAINING, learning_rate=0.004)
+        config = replace(config, training=training, planned=tuple(sorted({*config.planned} - {"learning_rate"})))
+    for run in plan_comparison(config).runs():
+        alone = prepare(config.text, run.model, config.training, threads=1, planned=set(config.planned))
+        assert run.training.learning_rate == alone.checkpoint.record.training.learning_rate
+
+
+def test_a_comparison_of_an_earlier_version_keeps_its_learning_rate() -> None:
+    config = asked()
+    comparison, folder = open_comparison(config, "old")
+    stored = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
+    for network in stored["networks"]:
+        del network["learning_rate"]
+    (folder / COMPARISON).write_text(json.dumps(stored), encoding="utf-8")
+    again, _ = open_comparison(config, "old")
+    assert {run.training.learning_rate for run in again.runs()} == {comparison.training.learning_rate}
 
 
 def test_lines_are_held_out_by_the_first_seed_for_all() -> None:

@@ -167,7 +167,7 @@ def compare(
     """Train several networks under the same budget, and show them in one table.
 
     Every combination of cells, attention, layers and hidden sizes learns from TEXT.
-    All have the same plan, and unless you choose hidden sizes, about the same number of parameters.
+    All have the same plan but for the learning rate, and unless you choose hidden sizes, about as many parameters.
     Then each predicts the text that was held out, and the command tells which differences are noise.
     The recall task: among random letters, the one after ! must be repeated after ?, --lags characters later.
     All networks learn by the same recipe, each at all lags; then they answer fresh questions.

@@ -75,11 +75,16 @@ def _opened(config: ComparisonConfig, run: str | None) -> Iterator[tuple[Compari
 
 
 def _plan(comparison: Comparison, run: str | None) -> str:
-    """What all networks have in common."""
+    """What all networks have in common, and which of them have another learning rate."""
     training, config = comparison.training, comparison.config
+    rates = [network.learning_rate for network in comparison.networks]
+    networks = [
+        name + (f", learning rate {rate:g}" if rate and rate != training.learning_rate else "")
+        for name, rate in zip(comparison.names(), rates, strict=True)
+    ]
     return (
         f"text     {', '.join(config.text.sources)}: {config.text.held_out_part} held out\n"
-        f"networks {'; '.join(comparison.names())}\n"
+        f"networks {'; '.join(networks)}\n"
         f"training each {budget_in_words(training.budget)}, {plural(config.seeds, 'seed')}, {recipe(training)}\n"
         f"run      {'not kept; --run NAME keeps the networks' if run is None else run}"
     )

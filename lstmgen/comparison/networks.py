@@ -1,5 +1,7 @@
 """Train several networks on the same text, under the same budget and plan, one after the other.
 
+The plan is that of an LSTM. Only the learning rate is planned for each: what suits one cell can harm another.
+
 The folder of a comparison holds `comparison.json`, with what was asked for and the plan, and one run for each network
 and seed, such as `lstm-1`. A run that is trained and measured has a `result.json`. So a comparison that was interrupted
 goes on where it stopped.
@@ -33,7 +35,7 @@ from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.training.events import Event, Finished
 from lstmgen.training.log import LearningCurve, read_log
 from lstmgen.training.machine import choose_execution
-from lstmgen.training.plan import hidden_size_for
+from lstmgen.training.plan import hidden_size_for, learning_rate_for
 from lstmgen.training.run import Preparation, prepare, resume
 
 COMPARISON, RESULT = "comparison.json", "result.json"
@@ -48,6 +50,7 @@ class ComparedNetwork:
     model: ModelConfig
     precision: Precision
     threads: int
+    learning_rate: float | None = None  # None: that of the plan, as in comparisons of an earlier version
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and the plan that all networks share."""
+    """What is compared, and the plan that all networks share but for their learning rates."""
 
     config: ComparisonConfig  # what was asked for
     text: TextConfig
@@ -78,7 +81,8 @@ class Comparison:
         for number in range(self.config.seeds):
             seed = self.training.seed + number
             for network, name in zip(self.networks, self.names(), strict=True):
-                training = replace(self.training, seed=seed, precision=network.precision)
+                rate = network.learning_rate or self.training.learning_rate
+                training = replace(self.training, seed=seed, precision=network.precision, learning_rate=rate)
                 folder = f"{self._short_name(network.model)}-{number + 1}"
                 yield ComparedRun(folder, name, network.model, training, network.threads)
 
@@ -112,6 +116,7 @@ class Measured:
 def plan_comparison(config: ComparisonConfig) -> Comparison:
     """Make the plan of an LSTM with the first layers, attention and hidden size, and take it for all networks.
 
+    The learning rate is planned for each network, unless it was asked for.
     Unless hidden sizes were asked for, each network has the size that gives it about as many parameters as that LSTM.
 
     Raises TextError for a text that cannot be compared on, and ConfigError for choices that cannot work.
@@ -144,7 +149,10 @@ def plan_comparison(config: ComparisonConfig) -> Comparison:
             model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
         built = build_network(model, vocab_size)
         execution = choose_execution(built, record.training, config.device, config.threads)
-        return ComparedNetwork(model, execution.precision, execution.threads)
+        rate = record.training.learning_rate
+        if "learning_rate" in planned:
+            rate, _ = learning_rate_for(model, config.training.learning_rate)
+        return ComparedNetwork(model, execution.precision, execution.threads, rate)
 
     return Comparison(
         config=config,

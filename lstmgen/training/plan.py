@@ -208,12 +208,10 @@ def make_plan(
     if "weight_drop" in planned and pressure >= _WEIGHT_DROP_FROM_PRESSURE:
         training = replace(training, weight_drop=_WEIGHT_DROP)
         reasons.append(f"weight drop {training.weight_drop:g}: recurrent weights are dropped too, for the same reason")
-    if "learning_rate" in planned and model.cell in (CellKind.RNN, CellKind.GRU):
-        training = replace(training, learning_rate=_RATE_WITHOUT_CELL_STATE)
-        reasons.append(f"learning rate {training.learning_rate:g}: a cell without a cell state needs smaller steps")
-    if "learning_rate" in planned and model.hidden_size > _LARGE:
-        training = replace(training, learning_rate=round(training.learning_rate * _LARGE / model.hidden_size, 5))
-        reasons.append(f"learning rate {training.learning_rate:g}: large networks need smaller steps")
+    if "learning_rate" in planned:
+        rate, rate_reasons = learning_rate_for(model, training.learning_rate)
+        training = replace(training, learning_rate=rate)
+        reasons.extend(rate_reasons)
     if trained:
         training = replace(training, warm_up=_TRAINED_WARM_UP)
     if "learning_rate" in planned and trained:
@@ -224,6 +222,18 @@ def make_plan(
             "the network is trained, and large steps would undo that"
         )
     return Plan(model, training, tuple(reasons))
+
+
+def learning_rate_for(model: ModelConfig, usual: float) -> tuple[float, list[str]]:
+    """The learning rate of a new network, and why it is not the usual one."""
+    rate, reasons = usual, []
+    if model.cell in (CellKind.RNN, CellKind.GRU):
+        rate = _RATE_WITHOUT_CELL_STATE
+        reasons.append(f"learning rate {rate:g}: a cell without a cell state needs smaller steps")
+    if model.hidden_size > _LARGE:
+        rate = round(rate * _LARGE / model.hidden_size, 5)
+        reasons.append(f"learning rate {rate:g}: large networks need smaller steps")
+    return rate, reasons
 
 
 def _hidden_size(model: ModelConfig, symbols: int, readable: Callable[[int], float]) -> tuple[int, str]:
