@@ -36,14 +36,14 @@ from lstmgen.training.events import (
     Overfitting,
     Planned,
     RolledBack,
-    SavedAgain,
-    SaveFailed,
     Stepped,
 )
 from lstmgen.training.machine import versions
 from lstmgen.training.processes import ALONE, Processes
 from lstmgen.training.resumption import CarriedState, evaluated_sums, restore, resumption_arrays
+from lstmgen.training.rollback import Rollback
 from lstmgen.training.run_folder import RunFolder
+from lstmgen.training.saving import Saver
 from lstmgen.training.schedule import chunks_per_step, learning_rate
 from lstmgen.training.shared_folder import SharedFolder
 from lstmgen.training.slowdown import Slowdown
@@ -54,9 +54,6 @@ EVALUATIONS = 10
 """How many evaluations a run has if `every` is not given. It has fewer where they would take too much time."""
 
 _EVALUATION_FRACTION = 0.05  # of a time budget: more than this is not spent on evaluations at its tenths
-_SAVE_SECONDS = 60.0
-_RETRY_SECONDS = 10.0
-_SAVE_FRACTION = 0.01  # of the time: saving between evaluations takes no more than this
 _PREVIEW_LENGTH = 200
 _PREVIEW_FRACTION = 0.02  # of a time budget: a preview that takes longer is cut
 _SLOW_FRACTION = 0.02  # of a time budget: where steps are slow for longer than this, one thread computes
@@ -113,9 +110,9 @@ class Session:
         self._validation = Validation(text.held_out, newline, self._config.budget, clock, chunks, sums, processes)
         self._is_good = GoodLoss(text.training, len(checkpoint.vocabulary))
         self._slowdown = Slowdown(_SLOW_FRACTION * self._config.budget.amount)
+        self._saver = Saver(folder, processes, clock)
+        self._rollback = Rollback(folder, checkpoint)
         self._rollbacks = 0
-        self._returned_to = -1  # the step to which it went back last
-        self._returns = 0  # how often it went back there without a good step since
         torch.set_num_threads(record.threads)
         self._position: Position
         self._go_on_from(checkpoint)
@@ -131,8 +128,6 @@ class Session:
         self._position = replace(self._position, progress=progress)
         self.complete = progress >= 1
         """Whether the budget was used up before this session."""
-        self._saved = clock()
-        self._save_error: CheckpointError | None = None  # of the last attempt
 
     @property
     def folder(self) -> Path:
@@ -194,7 +189,7 @@ class Session:
                     self._update_progress()  # there may be no time for another step
                     if self._position.progress >= 1:
                         break
-                elif self._save_due():
+                elif self._saver.due():
                     yield from self._save()
                 interrupted = self._processes.any(should_stop())
                 if interrupted:
@@ -210,10 +205,7 @@ class Session:
             yield from self._evaluate()
         else:
             yield from self._save(validation_nats=evaluated.validation_nats)
-        if self._save_error:
-            folder = self._folder.rescue()
-            outcome = "what was learned since the last save is lost" if folder is None else f"the run is in {folder}"
-            raise CheckpointError(f"{self._save_error}; {outcome}") from self._save_error
+        self._saver.close()
         yield self._finished(interrupted)
 
     @property
@@ -294,19 +286,9 @@ class Session:
         )
 
     def _go_back(self) -> None:
-        """Go back to what was saved last; or to the best weights, or else to the start, if that did not help.
-
-        What was saved after the loss became bad does not help either.
-        """
-        before, start = self._position, self._checkpoint
-        last_good_step = before.step - self._carried.bad_steps
-        self._returns = self._returns + 1 if last_good_step <= self._returned_to else 0
-        unchanged = self._folder.saved_step in (None, start.record.position.step)
-        places = ((None if unchanged else LAST, self._folder.saved_step or 0), (BEST, before.best_step), (None, 0))
-        helpful = [place for place, step in places[self._returns :] if step <= last_good_step]
-        place = helpful[0] if helpful else None
-        self._go_on_from(start if place is None else self._folder.load(place) or start)
-        self._returned_to = self._position.step
+        """Go back to a checkpoint whose loss was good."""
+        before = self._position
+        self._go_on_from(self._rollback.checkpoint(before, self._carried.bad_steps))
         self._position = replace(
             self._position,
             best_nats=before.best_nats,  # the best weights are kept
@@ -392,17 +374,8 @@ class Session:
         pieces = model.stream(self._config.preview, length=_PREVIEW_LENGTH, seed=self._position.step)
         return "".join(takewhile(lambda _: self._clock() <= end, pieces))
 
-    def _save_due(self) -> bool:
-        """Whether it is time to save between two evaluations."""
-        interval = max(_SAVE_SECONDS, self._meter.save_seconds / _SAVE_FRACTION)
-        due = self._clock() - self._saved > (_RETRY_SECONDS if self._save_error else interval)
-        return bool(self._processes.number_of_first(due))
-
-    def _save(self, *, best: bool = False, validation_nats: float | None = None) -> Iterator[SaveFailed | SavedAgain]:
-        """Save, unless the loss may be diverging: what was saved before is then better.
-
-        If saving fails, training goes on. Events tell when saving begins to fail, and when it works again.
-        """
+    def _save(self, *, best: bool = False, validation_nats: float | None = None) -> Iterator[Event]:
+        """Save, unless the loss may be diverging: what was saved before is then better."""
         begun, weights = self._clock(), self._model.weights()
         if not self._savable(weights, validation_nats):
             return
@@ -417,17 +390,7 @@ class Session:
         )
         extra = resumption_arrays(self._trainer, self._carried, self._validation.best)
         checkpoint = replace(self._checkpoint, weights=weights, record=record, extra=extra)
-        error_before, self._save_error = self._save_error, None
-        try:
-            self._folder.save(checkpoint, best=best or self._position.best_nats is None)
-        except CheckpointError as error:
-            self._save_error = error
-        self._saved = self._clock()
-        self._meter.save_seconds = self._saved - begun
-        step, seconds = self._position.step, self._meter.seconds()
-        if self._save_error and not error_before:
-            yield SaveFailed(
-                step=step, reason=str(self._save_error), saved_step=self._folder.saved_step, seconds=seconds
-            )
-        elif error_before and not self._save_error:
-            yield SavedAgain(step=step, seconds=seconds)
+        event = self._saver.save(checkpoint, best=best or self._position.best_nats is None)
+        self._meter.save_seconds = self._clock() - begun
+        if event:
+            yield event
