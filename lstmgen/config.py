@@ -322,11 +322,15 @@ class TrainingConfig:
     dropout: float = field(
         default=0.1,
         metadata=option(
-            "Fraction of activations dropped between layers and before the output layer.", shown_default=_PLANNED
+            "Fraction of units dropped between layers and before the output layer, chosen anew for each chunk.",
+            shown_default=_PLANNED,
         ),
     )
     weight_drop: float = field(
-        default=0.0, metadata=option("Fraction of the recurrent weights dropped, chosen anew for each chunk.")
+        default=0.0,
+        metadata=option(
+            "Fraction of the recurrent weights dropped, chosen anew for each chunk.", shown_default=_PLANNED
+        ),
     )
     label_smoothing: float = field(
         default=0.0,

@@ -32,7 +32,7 @@ from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision,
 from lstmgen.errors import CheckpointError, ConfigError, TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.initialization import initialize
-from lstmgen.network.model import Model, drop
+from lstmgen.network.model import Model, drop, drop_units
 from lstmgen.text.streams import Chunk
 from lstmgen.training import run as training_run
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
@@ -419,6 +419,16 @@ def test_dropout_zeroes_its_share_and_scales_up_the_rest() -> None:
     dropped = drop(torch.ones(100, 100), 0.25, torch.Generator().manual_seed(0))
     assert sorted(set(dropped.flatten().tolist())) == pytest.approx([0, 4 / 3])
     assert float(dropped.mean()) == pytest.approx(1, abs=0.03)
+
+
+def test_a_dropped_unit_is_dropped_at_all_times_and_in_each_row_by_itself() -> None:
+    outputs = torch.arange(1.0, 1 + 8 * 5 * 16).view(8, 5, 16)
+    dropped = drop_units(outputs, 0.25, torch.Generator().manual_seed(0))
+    kept = dropped != 0
+    torch.testing.assert_close(dropped[kept], outputs[kept] * 4 / 3)
+    assert torch.equal(kept, kept[:, :1].expand_as(kept))
+    assert len({tuple(row) for row in kept[:, 0].tolist()}) > 1
+    assert drop_units(outputs, 0.0, None) is outputs
 
 
 def test_dropped_recurrent_weights_are_the_same_over_a_chunk_and_get_no_gradient() -> None:

@@ -56,9 +56,9 @@ class Model:
         Args:
             ids: symbols, (batch, time) int64.
             state: the state before the chunk.
-            dropout: the fraction of activations to drop between layers and before the head.
-            weight_drop: the fraction of recurrent weights to drop, the same over the chunk (Merity et al. 2018).
-            generator: draws which ones.
+            dropout: the fraction of units to drop between layers and before the head.
+            weight_drop: the fraction of recurrent weights to drop (Merity et al. 2018).
+            generator: draws which ones; they stay the same over the chunk (Gal & Ghahramani 2016).
 
         Returns:
             The head's inputs, (batch, time, hidden or embedding), and the state after the chunk.
@@ -71,7 +71,7 @@ class Model:
                     for layer in weights.layers
                 )
             )
-        dropping = partial(drop, rate=dropout, generator=generator)
+        dropping = partial(drop_units, rate=dropout, generator=generator)
         outputs = forward(self.network, weights, ids, state, run_layer, dropping)
         return cast(Tensor, outputs.head_inputs), outputs.state
 
@@ -86,20 +86,27 @@ class Model:
         return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.parameters.items()}
 
 
-def drop(activations: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Set a random fraction of the activations to zero and scale up the rest (Srivastava et al. 2014).
+def drop(values: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
+    """Set a random fraction of the values to zero and scale up the rest (Srivastava et al. 2014).
 
-    The fraction is rounded to a multiple of 1/256. One random byte decides about one activation, and eight bytes are
-    drawn at a time: to draw a number for each activation took a fifth of a training step.
+    The fraction is rounded to a multiple of 1/256. One random byte decides about one value, and eight bytes are drawn
+    at a time, which is faster than a number for each value.
     """
     dropped = min(255, round(256 * rate))
     if dropped == 0:
-        return activations
-    count = activations.numel()
-    words = torch.empty(-(-count // 8), dtype=torch.int64, device=activations.device)
+        return values
+    count = values.numel()
+    words = torch.empty(-(-count // 8), dtype=torch.int64, device=values.device)
     random = words.random_(-(2**63), None, generator=generator).view(torch.uint8)
-    kept = (random[:count] >= dropped).view(activations.shape)
-    return activations * kept.to(activations.dtype).mul_(256 / (256 - dropped))
+    kept = (random[:count] >= dropped).view(values.shape)
+    return values * kept.to(values.dtype).mul_(256 / (256 - dropped))
+
+
+def drop_units(outputs: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
+    """Drop units of a layer, (batch, time, hidden): in each row the same ones at all times."""
+    if rate == 0:
+        return outputs
+    return outputs * drop(outputs.new_ones(outputs.shape[0], 1, outputs.shape[2]), rate, generator)
 
 
 def detach(state: NetworkState) -> NetworkState:
