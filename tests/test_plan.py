@@ -37,9 +37,12 @@ def plan(
     model: ModelConfig = MODEL,
     training: TrainingConfig = TRAINING,
     speed: Callable[[ModelConfig], float] = like_a_laptop,
+    trained: bool = False,
 ) -> Plan:
     training = replace(training, budget=Budget(seconds))
-    return make_plan(model, training, PLANNED - chosen, symbols=symbols, vocab_size=VOCAB_SIZE, speed=speed)
+    return make_plan(
+        model, training, PLANNED - chosen, symbols=symbols, vocab_size=VOCAB_SIZE, speed=speed, trained=trained
+    )
 
 
 @given(seconds=st.floats(5, 1e4), more=st.floats(1, 20), symbols=st.integers(2, 10**8))
@@ -63,7 +66,7 @@ def test_a_network_has_time_and_text_for_its_parameters(seconds: float, symbols:
     if planned.model.hidden_size > 64:  # the smallest is taken however little there is
         assert like_a_laptop(planned.model) * seconds >= parameters
         assert parameters <= 10 * symbols
-    assert 0 <= planned.training.dropout <= 0.6
+    assert 0 <= planned.training.dropout <= planned.training.weight_drop <= 0.6
 
 
 def test_a_small_text_and_a_long_budget_end_in_dropout_and_an_early_end_said_in_words() -> None:
@@ -71,12 +74,21 @@ def test_a_small_text_and_a_long_budget_end_in_dropout_and_an_early_end_said_in_
     assert planned.training.most_epochs is not None
     assert planned.training.dropout >= 0.4
     assert any("hardly helps" in reason for reason in planned.reasons)
+    assert any("weight drop" in reason for reason in planned.reasons)
+
+
+def test_a_trained_network_loses_fewer_of_its_weights() -> None:
+    model = ModelConfig(hidden_size=384)
+    chosen = frozenset({"hidden_size"})
+    new, trained = (plan(300, 50_000, chosen=chosen, model=model, trained=trained) for trained in (False, True))
+    assert new.training.weight_drop > 0.4
+    assert trained.training.weight_drop == 0.2
 
 
 def test_a_large_text_and_a_short_budget_have_neither() -> None:
     planned = plan(60, 100_000_000)
     assert planned.training.most_epochs is None
-    assert planned.training.dropout == 0
+    assert planned.training.dropout == planned.training.weight_drop == 0
     assert planned.training.weight_decay < plan(3600, 1_000_000).training.weight_decay
 
 

@@ -48,17 +48,18 @@ MODEL_FIELDS = frozenset({"hidden_size", "embedding_size", "tied"})
 
 _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _SYMBOLS_READ_PER_PARAMETER = 3.0  # with fewer, a smaller network becomes better in the same time
-_PARAMETERS_PER_SYMBOL = 4.0  # of the text; more would only help to learn it by heart
+_PARAMETERS_PER_SYMBOL = 6.0  # of the text; more would only help to learn it by heart
 _CHUNK_GROWTH = 2  # many updates help most in the beginning, longer chunks afterwards
-_DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING = 4.0, 0.11
-_LEAST_DROPOUT, _MOST_DROPOUT = 0.04, 0.4  # less does nothing, but to draw it takes 8 % of a step
+_DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING = 8.0, 0.07  # of units, and of recurrent weights
+_LEAST_DROPOUT, _MOST_DROPOUT, _MOST_WEIGHT_DROP = 0.04, 0.5, 0.6  # less does nothing, but it takes time
 _LEAST_DECAY, _DECAY_PER_DOUBLING, _MOST_DECAY = 0.06, 0.05, 0.2
-_WEIGHT_DROP_FROM_PRESSURE, _WEIGHT_DROP = 25.0, 0.1
+_STRONG_PRESSURE = 25.0
 _RATE_WITHOUT_CELL_STATE = 0.008  # the learning rate of the tanh RNN and the GRU
 _LARGE = 384  # above this hidden size the learning rate falls with it
 _MOST_EPOCHS = 120.0
 _TRAINED_RATE = 1 / 6  # the learning rate of a trained network, as a fraction of that of a new one
 _TRAINED_EPOCHS = 12.0  # the most for a trained network: it learns a text by heart sooner than a new one
+_TRAINED_WEIGHT_DROP = 0.2  # the most for a trained network: more would undo too much of what it has learned
 _TRAINED_WARM_UP = 0.01  # there is little to warm up: this is half of what a new network has
 _LARGE_VOCABULARY = 1000
 _LARGE_VOCABULARY_EMBEDDINGS = (128, 64, 32)  # the largest that fits
@@ -199,15 +200,16 @@ def make_plan(
             training = replace(training, weight_decay=_weight_decay(pressure))
         if "dropout" in planned:
             least = _DROPOUT_WITH_SMOOTHING if training.label_smoothing else 0.0
-            training = replace(training, dropout=max(least, _dropout(pressure)))
-        how_strong = "strong" if pressure >= _WEIGHT_DROP_FROM_PRESSURE else "weak" if pressure < 1 else "medium"
+            training = replace(training, dropout=max(least, _dropout(pressure, _MOST_DROPOUT)))
+        how_strong = "strong" if pressure >= _STRONG_PRESSURE else "weak" if pressure < 1 else "medium"
         reasons.append(
             f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {how_strong} regularisation, "
             f"because the network has {parameters / symbols:.2g} parameters per symbol of the text"
         )
-    if "weight_drop" in planned and pressure >= _WEIGHT_DROP_FROM_PRESSURE:
-        training = replace(training, weight_drop=_WEIGHT_DROP)
-        reasons.append(f"weight drop {training.weight_drop:g}: recurrent weights are dropped too, for the same reason")
+    weight_drop = _dropout(pressure, _TRAINED_WEIGHT_DROP if trained else _MOST_WEIGHT_DROP)
+    if "weight_drop" in planned and weight_drop:
+        training = replace(training, weight_drop=weight_drop)
+        reasons.append(f"weight drop {weight_drop:g}: recurrent weights are dropped too, for the same reason")
     if "learning_rate" in planned:
         rate, rate_reasons = learning_rate_for(model, training.learning_rate)
         training = replace(training, learning_rate=rate)
@@ -252,9 +254,10 @@ def _hidden_size(model: ModelConfig, symbols: int, readable: Callable[[int], flo
     return best, "the largest size that is planned"
 
 
-def _dropout(pressure: float) -> float:
+def _dropout(pressure: float, most: float) -> float:
+    """The fraction to drop, of units or of recurrent weights."""
     doublings = math.log2(max(pressure, _DROPOUT_FROM_PRESSURE) / _DROPOUT_FROM_PRESSURE)
-    dropout = round(min(_MOST_DROPOUT, _DROPOUT_PER_DOUBLING * doublings), 2)
+    dropout = round(min(most, _DROPOUT_PER_DOUBLING * doublings), 2)
     return dropout if dropout >= _LEAST_DROPOUT else 0.0
 
 
