@@ -4,7 +4,7 @@ Three choices follow from the number of symbols that the network can read within
 
 1. The network is as large as can still learn from that many symbols.
 2. A text is not read more often than helps.
-3. Regularisation (dropout, weight decay) depends on how well the network could learn the text by heart:
+3. Regularisation (dropout, weight drop, weight decay) depends on how well the network could learn the text by heart:
 
        pressure = (epochs - 1) * parameters / symbols of the text
 
