@@ -333,7 +333,7 @@ def _bare_training_seconds(
             logits, state = network(inputs, state)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         nn.utils.clip_grad_norm_(network.parameters(), training.clip)
         optimizer.step()
         state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()

@@ -72,7 +72,7 @@ def test_a_network_has_time_and_text_for_its_parameters(seconds: float, symbols:
 def test_a_small_text_and_a_long_budget_end_in_dropout_and_an_early_end_said_in_words() -> None:
     planned = plan(3600, 50_000)
     assert planned.training.most_epochs is not None
-    assert planned.training.dropout > 0.3
+    assert planned.training.dropout >= 0.39
     assert any("hardly helps" in reason for reason in planned.reasons)
     assert any("weight drop" in reason for reason in planned.reasons)
 

@@ -59,7 +59,7 @@ def softmax(x: Any) -> Any:
 def split(x: Any, parts: int) -> Sequence[Any]:
     """Cut the last axis into equal parts."""
     if not isinstance(x, np.ndarray):
-        return x.chunk(parts, dim=-1)  # type: ignore[no-any-return]
+        return x.chunk(parts, dim=-1)  # type: ignore[no-any-return]  # its type is known, but not to mypy
     size = x.shape[-1] // parts
     return [x[..., part * size : (part + 1) * size] for part in range(parts)]
 

@@ -43,7 +43,7 @@ def _printable_usage_errors() -> Iterator[None]:
         yield
     except Exception as error:
         if hasattr(error, "format_message"):  # an error of typer's; it has no public class for all of them
-            error.message = message_line(error.message)  # type: ignore[attr-defined]
+            error.message = message_line(error.message)  # type: ignore[attr-defined]  # see the line above
         raise
 
 

@@ -159,7 +159,7 @@ def negative_log_likelihood(logits: FloatArray, ids: NDArray[np.integer[Any]]) -
     """The negative log-probability of each id under its logits, in nats: (rows, vocab) and (rows,) -> (rows,)."""
     shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
     chosen = shifted[np.arange(len(ids)), ids]
-    return np.log(np.add.reduce(np.exp(shifted), axis=-1, dtype=np.float64)) - chosen  # type: ignore[no-any-return]
+    return np.log(np.add.reduce(np.exp(shifted), axis=-1, dtype=np.float64)) - chosen  # type: ignore[no-any-return]  # its type is known, but not to mypy
 
 
 def most_likely(logits: FloatArray, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -179,5 +179,5 @@ def _gradient_norms(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64
     state = network.initial_state(rows, like=embedded.detach())
     outputs = forward(network, weights._replace(embedding=embedded), numbers, state, run_layer)
     logits = head(outputs.head_inputs[torch.arange(rows), torch.from_numpy(seen.last)], weights)
-    torch.nn.functional.cross_entropy(logits, torch.from_numpy(seen.targets), reduction="sum").backward()  # type: ignore[no-untyped-call]
-    return embedded.grad.reshape(rows, time, -1).norm(dim=-1).double().numpy()  # type: ignore[no-any-return]
+    torch.nn.functional.cross_entropy(logits, torch.from_numpy(seen.targets), reduction="sum").backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+    return embedded.grad.reshape(rows, time, -1).norm(dim=-1).double().numpy()  # type: ignore[no-any-return]  # its type is known, but not to mypy

@@ -160,7 +160,7 @@ def ranks(columns: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 def _ranks(column: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     _, which, counts = np.unique(column, return_inverse=True, return_counts=True)
-    return (counts.cumsum() - (counts - 1) / 2)[which]  # type: ignore[no-any-return]
+    return (counts.cumsum() - (counts - 1) / 2)[which]  # type: ignore[no-any-return]  # its type is known, but not to mypy
 
 
 class _Search:

@@ -36,7 +36,7 @@ class Attention:
 
     def initial_memory(self, batch_size: int, like: Array) -> Array:
         """The outputs before any text: zeros, (batch, window, hidden)."""
-        return zeros((batch_size, self.window, self.hidden_size), like)  # type: ignore[no-any-return]
+        return zeros((batch_size, self.window, self.hidden_size), like)  # type: ignore[no-any-return]  # its type is known, but not to mypy
 
     def step(self, output: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
         """Look back from one step.

@@ -166,7 +166,7 @@ class Completion:
         self._stops = fields.texts("stop", MAX_STOPS)
         self._on_unknown = fields.take("on_unknown")
         fields.refuse_the_rest()
-        self.config = SamplingConfig(length=length or 0, temperature=temperature or 0, **filters)  # type: ignore[arg-type]
+        self.config = SamplingConfig(length=length or 0, temperature=temperature or 0, **filters)  # type: ignore[arg-type]  # checked as they were taken
         self._check_together()
 
     def _include_usage(self, options: Any) -> bool:

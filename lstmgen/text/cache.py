@@ -102,7 +102,7 @@ class CacheEntry:
         if not self._kept:
             return file_in_cache()
         cache_folder().mkdir(parents=True, exist_ok=True)
-        self._part = cast(BinaryIO, tempfile.NamedTemporaryFile(buffering=0, dir=cache_folder(), suffix=_PART))  # noqa: SIM115
+        self._part = cast(BinaryIO, tempfile.NamedTemporaryFile(buffering=0, dir=cache_folder(), suffix=_PART))  # noqa: SIM115  # it is returned open
         return self._part
 
     def keep(self, text: KeptText, file: BinaryIO) -> None:

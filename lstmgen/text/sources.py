@@ -95,7 +95,7 @@ def find_sources(names: Sequence[str], *, zero_bytes: bool = False, careful: boo
         elif name == STANDARD_INPUT:
             sources.append(Source(display_name(name), _standard_input))
         elif not _exists(name):
-            found = Walk(name).matching(name) if careful else glob.glob(name, recursive=True)  # noqa: PTH207
+            found = Walk(name).matching(name) if careful else glob.glob(name, recursive=True)  # noqa: PTH207  # Path.glob refuses absolute patterns
             sources += _files(name, found, open_file)
         elif Path(name).is_dir():
             files = [_file(path, open_file) for path in _files_below(Path(name), Walk(name) if careful else None)]

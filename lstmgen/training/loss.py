@@ -43,7 +43,7 @@ def head_loss(
         The loss, to go backward from, and the nats per symbol, without a gradient.
     """
     rows = inputs.flatten(0, 1)
-    loss, nats = _HeadLoss.apply(rows, *head, targets.flatten(), smoothing, most_logits)  # type: ignore[no-untyped-call]
+    loss, nats = _HeadLoss.apply(rows, *head, targets.flatten(), smoothing, most_logits)  # type: ignore[no-untyped-call]  # torch has no types for it
     return loss, nats
 
 

@@ -69,7 +69,7 @@ class Processes:
             outcome: _Outcome[T] = self._broadcast(None)
             if outcome.failed:
                 raise EndedElsewhereError("the first process of this run failed")
-            return outcome.value  # type: ignore[return-value]
+            return outcome.value  # type: ignore[return-value]  # the broadcast has filled it
         try:
             value = function()
         except BaseException:
@@ -113,7 +113,7 @@ class Processes:
         values = [value]
         with _named_failures():
             dist.broadcast_object_list(values)
-        return values[0]  # type: ignore[return-value]
+        return values[0]  # type: ignore[return-value]  # the broadcast has filled it
 
 
 ALONE = Processes()
@@ -148,7 +148,7 @@ def joined_processes(device: Device) -> Iterator[Processes]:
         else:
             # Processes that are started again find the addresses of the ones before them in the launcher's store.
             attempt = f"lstmgen/{_number('TORCHELASTIC_RESTART_COUNT')}/{size}"
-            own_store = dist.PrefixStore(attempt, store)  # type: ignore[attr-defined]
+            own_store = dist.PrefixStore(attempt, store)  # type: ignore[attr-defined]  # not in the types of every build of torch
             dist.init_process_group(backend, store=own_store, rank=rank, world_size=size)
     try:
         yield Processes(rank, size)
@@ -173,7 +173,7 @@ def _launcher_store() -> Any:
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or not _is_launched():
         return None
     with _named_failures():
-        return dist.TCPStore(os.environ["MASTER_ADDR"], _number("MASTER_PORT"), is_master=False)  # type: ignore[attr-defined]
+        return dist.TCPStore(os.environ["MASTER_ADDR"], _number("MASTER_PORT"), is_master=False)  # type: ignore[attr-defined]  # not in the types of every build of torch
 
 
 def _is_launched() -> bool:

@@ -58,7 +58,7 @@ _PREVIEW_LENGTH = 200
 _PREVIEW_FRACTION = 0.02  # of a time budget: a preview that takes longer is cut
 _SLOW_FRACTION = 0.02  # of a time budget: where steps are slow for longer than this, one thread computes
 _SMOOTHING = 0.5  # how much of the time of a slow step is expected of the next one
-_MOST_ROLLBACKS = 8
+_MOST_DIVERGENCES = 8
 _LOWER = 0.25  # the learning rate after a rollback, as a fraction of the one before
 _PATIENCE = 0.15  # the fraction of the budget for which the validation loss may rise
 _FALLING_FROM = 0.75  # after this fraction of the budget the learning rate is low, and overfitting is expected
@@ -112,7 +112,7 @@ class Session:
         self._slowdown = Slowdown(_SLOW_FRACTION * self._config.budget.amount)
         self._saver = Saver(folder, processes, clock)
         self._rollback = Rollback(folder, checkpoint)
-        self._rollbacks = 0
+        self._divergences = 0
         torch.set_num_threads(record.threads)
         self._position: Position
         self._go_on_from(checkpoint)
@@ -269,12 +269,12 @@ class Session:
         Raises TrainingError if that has happened too often.
         """
         step, nats = self._position.step, self._carried.training_nats
-        if self._rollbacks == _MOST_ROLLBACKS:
+        if self._divergences == _MOST_DIVERGENCES:
             raise TrainingError(
-                f"the loss diverged {self._rollbacks + 1} times, the last time at step {step:,}; "
+                f"the loss diverged {self._divergences + 1} times, the last time at step {step:,}; "
                 f"try again with a lower `learning_rate`, or `precision` float32"
             )
-        self._rollbacks += 1
+        self._divergences += 1
         self._config = replace(self._config, learning_rate=_LOWER * self._config.learning_rate)
         self._go_back()
         return RolledBack(

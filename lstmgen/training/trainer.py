@@ -105,7 +105,7 @@ class Trainer:
                 generator=generator,
             )
         loss, nats = head_loss(outputs, self.model.head, targets, self._config.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         return nats, detach(after)
 
     def _own_generator(self) -> torch.Generator:

@@ -76,7 +76,7 @@ def _empty_layer(layer: _Layer, input_size: int, hidden_size: int) -> nn.Module:
 
 def _layered(part: Any) -> Tensor:
     """A state's field as torch wants it, (1, batch, hidden)."""
-    return part[None].contiguous()  # type: ignore[no-any-return]
+    return part[None].contiguous()  # type: ignore[no-any-return]  # its type is known, but not to mypy
 
 
 def _with_second_bias(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -30,9 +30,9 @@ def gru(cell: GRUCell, weights: Mapping[str, Tensor], inputs: Inputs, state: GRU
     """The GRU over a chunk; equal to `unroll`."""
     projected, R = project_over_time(weights, inputs), weights["weight_hh"]
     if cell.reset is Reset.AFTER:
-        outputs, last = _GRUAfter.apply(projected, R, weights["bias_candidate"], state.hidden)  # type: ignore[no-untyped-call]
+        outputs, last = _GRUAfter.apply(projected, R, weights["bias_candidate"], state.hidden)  # type: ignore[no-untyped-call]  # torch has no types for it
     else:
-        outputs, last = _GRUBefore.apply(projected, R, state.hidden)  # type: ignore[no-untyped-call]
+        outputs, last = _GRUBefore.apply(projected, R, state.hidden)  # type: ignore[no-untyped-call]  # torch has no types for it
     return outputs.transpose(0, 1), GRUState(last)
 
 

@@ -41,7 +41,7 @@ def project_over_time(weights: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
     if isinstance(inputs, LookUp):
         embedding, ids = cast(Tensor, inputs.embedding), cast(Tensor, inputs.ids)
         if len(embedding) <= min(_TABLE_SYMBOLS, ids.numel()):  # project each symbol once, and not each position
-            return _Rows.apply(functional.linear(embedding, W, b), ids.T)  # type: ignore[no-untyped-call,no-any-return]
+            return _Rows.apply(functional.linear(embedding, W, b), ids.T)  # type: ignore[no-untyped-call,no-any-return]  # torch has no types for it
     return functional.linear(looked_up(inputs).transpose(0, 1), W, b)
 
 

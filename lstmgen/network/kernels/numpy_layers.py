@@ -44,7 +44,7 @@ class NumpyLayer:
     def project(self, inputs: Floats) -> Floats:
         """Compute the W x + b that `advance` takes: (..., input) -> (..., gates * hidden)."""
         projected = np.dot(inputs.reshape(-1, inputs.shape[-1]), self.weights["weight_ih"].T) + self._bias
-        return projected.reshape(*inputs.shape[:-1], -1)  # type: ignore[no-any-return]
+        return projected.reshape(*inputs.shape[:-1], -1)  # type: ignore[no-any-return]  # its type is known, but not to mypy
 
     def step(self, inputs: Floats, state: State) -> State:
         """One step from x, (batch, input)."""
@@ -165,7 +165,7 @@ class GRULayer(ScaledLayer):
 
     def advance(self, projected: Floats, state: GRUState) -> GRUState:
         """One step from W x + b, scaled, (batch, gates * hidden)."""
-        h: Floats = state.hidden  # type: ignore[assignment]
+        h: Floats = state.hidden  # type: ignore[assignment]  # the state holds NumPy arrays here
         gates, candidate = slice(2 * self._H), slice(2 * self._H, None)
         product = np.dot(h, self._R if self._b_n is not None else self._R_rz)
         rz = product[:, gates] + projected[:, gates]

@@ -33,7 +33,7 @@ def peephole(cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: L
     absent = torch.zeros_like(weights["bias"][: cell.hidden_size])
     p_i, p_f, p_o = (weights.get(f"peephole_{gate}", absent) for gate in ("input", "forget", "output"))
     projected = project_over_time(weights, inputs)
-    outputs, *last = _Peephole.apply(  # type: ignore[no-untyped-call]
+    outputs, *last = _Peephole.apply(  # type: ignore[no-untyped-call]  # torch has no types for it
         projected, weights["weight_hh"], torch.stack([p_i, p_f]), p_o, *state
     )
     return outputs.transpose(0, 1), LSTMState(*last)

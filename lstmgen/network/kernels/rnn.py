@@ -26,7 +26,7 @@ from lstmgen.network.kernels.loops import (
 def rnn(_cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: RNNState) -> tuple[Tensor, RNNState]:
     """The tanh RNN over a chunk; equal to `unroll`."""
     projected = project_over_time(weights, inputs)
-    outputs = _RNN.apply(projected, weights["weight_hh"], state.hidden)  # type: ignore[no-untyped-call]
+    outputs = _RNN.apply(projected, weights["weight_hh"], state.hidden)  # type: ignore[no-untyped-call]  # torch has no types for it
     return outputs.transpose(0, 1), RNNState(outputs[-1].to(state.hidden.dtype))
 
 
