@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -158,8 +158,8 @@ def test_a_full_disk_loses_nothing(
     monkeypatch.setattr("lstmgen.text.id_store.IN_MEMORY_BYTES", in_memory_bytes)
     open_part = tempfile.NamedTemporaryFile
 
-    def limited(**options: object) -> object:
-        part = open_part(**options)  # type: ignore[call-overload]
+    def limited(**options: Any) -> object:
+        part: Any = open_part(**options)
         write = part.write
 
         def write_some(data: memoryview) -> int:

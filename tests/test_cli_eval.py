@@ -220,9 +220,10 @@ def checkpoint(nowhere: None) -> Path:  # noqa: ARG001  # the folder to be in
     return untrained_run("victim", "ab\n")
 
 
+@pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize("command", ["info", "sample", "eval"])
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"PK\x03\x04", b"\xff" * 8, pickle.dumps(_Bomb())])
-def test_a_file_that_is_no_checkpoint_is_a_problem(command: str, content: bytes, nowhere: None) -> None:  # noqa: ARG001
+def test_a_file_that_is_no_checkpoint_is_a_problem(command: str, content: bytes) -> None:
     Path("model.safetensors").write_bytes(content)
     line = problem(command, "model.safetensors")
     assert "model.safetensors" in line

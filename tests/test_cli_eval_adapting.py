@@ -167,7 +167,7 @@ def random_text(letters: str, count: int, seed: int = 0) -> str:
 def writing(monkeypatch: pytest.MonkeyPatch, write: Callable[[SplitText, int], Ids]) -> None:
     """Let every model write what is made of its own text."""
 
-    def written(model: LanguageModel, symbols: int, temperature: float, seed: int) -> Ids:  # noqa: ARG001
+    def written(model: LanguageModel, symbols: int, temperature: float, seed: int) -> Ids:  # noqa: ARG001  # as `write`
         return write(read_own_text(model.record, model.vocabulary, remedy=""), symbols).astype(np.int64)
 
     monkeypatch.setattr(LanguageModel, "write", written)

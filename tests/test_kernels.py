@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -119,13 +120,11 @@ def test_loop_equals_torch_layer_with_copied_weights(name: str, layer: type[nn.R
     cell = build(name)
     weights, inputs, state = problem(cell)
     theirs = layer(INPUT, HIDDEN, batch_first=True).double()  # type: ignore[arg-type,call-arg]  # the subclasses' sizes
-    with torch.no_grad():
-        theirs.weight_ih_l0.copy_(weights["weight_ih"])  # type: ignore[operator]
-        theirs.weight_hh_l0.copy_(weights["weight_hh"])  # type: ignore[operator]
-        theirs.bias_ih_l0.copy_(weights["bias"])  # type: ignore[operator]
-        theirs.bias_hh_l0.zero_()  # type: ignore[operator]
-        if name == "gru-after":
-            theirs.bias_hh_l0[2 * HIDDEN :] = weights["bias_candidate"]  # type: ignore[operator]
+    second_bias = torch.zeros_like(weights["bias"])
+    if name == "gru-after":
+        second_bias = torch.cat([second_bias[: 2 * HIDDEN], weights["bias_candidate"]])
+    copied = {**weights, "bias_ih": weights["bias"], "bias_hh": second_bias}
+    theirs.load_state_dict({f"{part}_l0": copied[part] for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")})
 
     def run_theirs() -> tuple[Tensor, Any]:
         before = tuple(field[None] for field in state)
@@ -133,8 +132,8 @@ def test_loop_equals_torch_layer_with_copied_weights(name: str, layer: type[nn.R
         return outputs, [field[0] for field in (after if isinstance(after, tuple) else (after,))]
 
     leaves = [inputs, *state]
-    expected = values_and_gradients(run_theirs, [*leaves, theirs.weight_ih_l0, theirs.weight_hh_l0])  # type: ignore[list-item]
-    run_ours: Callable[[], Any] = lambda: unroll(cell, weights, inputs, state)  # noqa: E731
+    expected = values_and_gradients(run_theirs, [*leaves, *islice(theirs.parameters(), 2)])
+    run_ours: Callable[[], Any] = partial(unroll, cell, weights, inputs, state)
     found = values_and_gradients(run_ours, [*leaves, weights["weight_ih"], weights["weight_hh"]])
     for ours, theirs_value in zip(found, expected, strict=True):
         assert_close(ours, theirs_value, rtol=0, atol=1e-9)

@@ -1,5 +1,7 @@
 """The text of the recall task is what it says; networks learn it, and a seed says all."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -122,7 +124,7 @@ def test_attention_is_one_more_network_that_can_see_every_key() -> None:
         ({"budget": Budget(2, BudgetUnit.EPOCHS)}, "`epochs` 2"),
     ],
 )
-def test_a_wrong_setting_is_named(settings: dict[str, object], named: str) -> None:
+def test_a_wrong_setting_is_named(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        RecallConfig(**settings)  # type: ignore[arg-type]
+        RecallConfig(**settings)
     assert str(raised.value).startswith(named)

@@ -66,7 +66,7 @@ def test_a_number_of_too_many_digits_can_be_named() -> None:
 
 def test_a_tensor_with_a_hostile_name_is_named_in_printable_form(folder: Path) -> None:
     with safe_open(folder / "checkpoints" / "fable" / BEST, framework="numpy") as file:
-        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
     for name in ("\x1b[31m" + "x" * 10_000, "\u202e\n"):
         save_file({**tensors, name: np.zeros(1, np.float32)}, "hostile.safetensors", metadata)
         with pytest.raises(CheckpointError) as refused:

@@ -19,10 +19,12 @@ from lstmgen.network.kernels.loops import (
     project_over_time,
     steps,
     steps_back,
-    tanh_,
+    tanh,
     through_sigmoid,
     through_tanh,
+    to_tanh_,
 )
+from lstmgen.network.kernels.products import multiplier
 
 
 def peephole(cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: LSTMState) -> tuple[Tensor, LSTMState]:
@@ -48,6 +50,7 @@ class _Peephole(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Hidden states, (time, batch, hidden), the last of them in full precision, and the last cell state."""
         R = R.to(projected.dtype)
+        times_R_T = multiplier(R.T, len(h))
         size = h.shape[-1]
         gates = h.new_empty(projected.shape)
         gates_if, gates_ifg = gates.view(*gates.shape[:2], 4, size)[:, :, :2], gates[..., : 3 * size]
@@ -57,15 +60,14 @@ class _Peephole(torch.autograd.Function):
             *(projected, gates, gates_if, gates_ifg, *gates.chunk(4, dim=-1)),
             *(hiddens[:-1], hiddens[1:], cells[:-1], cells[1:], tanhs),
         ):
-            a.copy_(torch.addmm(x, h_low, R.T))
+            a.copy_(times_R_T(h_low, x))
             a_if.addcmul_(c[:, None], p_if)
             g.add_(g)
             a_ifg.sigmoid_()
-            g.add_(g).sub_(1)  # tanh(a) = 2 σ(2 a) - 1
+            to_tanh_(g)
             torch.mul(f, c, out=c_new).addcmul_(i, g)
             o.addcmul_(p_o, c_new).sigmoid_()
-            tanh_(tanh_c.copy_(c_new))
-            h = o * tanh_c
+            h = o * tanh(c_new, out=tanh_c)
             h_new.copy_(h)
         ctx.save_for_backward(R, p_if, p_o, gates, cells, tanhs, hiddens)
         return hiddens[1:], h, cells[-1].clone()
@@ -75,21 +77,24 @@ class _Peephole(torch.autograd.Function):
     def backward(ctx: Any, d_outputs: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
         """The deltas D, and what follows from them for every input of `forward`."""
         R, p_if, p_o, gates, cells, tanhs, hiddens = ctx.saved_tensors
+        times_R = multiplier(R, len(d_h))
         p_i, p_f = p_if
         deltas = torch.empty_like(gates, dtype=R.dtype)
-        for d_y, i, f, g, o, c, tanh_c, D, D_i, D_f, D_g, D_o in steps_back(
-            *(d_outputs, *gates.chunk(4, dim=-1), cells[:-1], tanhs, deltas, *deltas.chunk(4, dim=-1))
+        d_a = torch.empty_like(gates[0])  # D of one step, in full precision
+        d_i, d_f, d_g, d_o = d_a.chunk(4, dim=-1)
+        for d_y, i, f, g, o, c, tanh_c, D in steps_back(
+            *(d_outputs, *gates.chunk(4, dim=-1), cells[:-1], tanhs, deltas)
         ):
             d_h = d_h + d_y
-            d_o = through_sigmoid(d_h * tanh_c, o)
-            d_c = through_tanh(d_h * o, tanh_c).add_(d_c).addcmul_(d_o, p_o)
-            d_i, d_f = through_sigmoid(d_c * g, i), through_sigmoid(d_c * c, f)
-            D_g.copy_(through_tanh(d_c * i, g))
-            D_i.copy_(d_i)
-            D_f.copy_(d_f)
-            D_o.copy_(d_o)
-            d_c = (d_c * f).addcmul_(d_i, p_i).addcmul_(d_f, p_f)
-            d_h = D @ R
+            through_sigmoid(d_h * tanh_c, o, out=d_o)
+            d_tanh_c = d_h * o
+            d_c = through_tanh(d_tanh_c, tanh_c, out=d_tanh_c).add_(d_c).addcmul_(d_o, p_o)
+            through_sigmoid(d_c * g, i, out=d_i)
+            through_sigmoid(d_c * c, f, out=d_f)
+            through_tanh(d_c * i, g, out=d_g)
+            D.copy_(d_a)
+            d_c = d_c.mul_(f).addcmul_(d_i, p_i).addcmul_(d_f, p_f)
+            d_h = times_R(D)
         D_if, _, D_o = torch.split(deltas, [2 * len(p_o), len(p_o), len(p_o)], dim=-1)
         d_p_if = (D_if.view(*D_if.shape[:2], 2, -1) * cells[:-1, :, None]).sum(dim=(0, 1))
         d_p_o = (D_o * cells[1:]).sum(dim=(0, 1))
