@@ -130,7 +130,7 @@ class _GRUAfter(torch.autograd.Function):
         times_R = multiplier(R, len(d_h))
         size = R.shape[1]
         deltas = activations.new_empty(*activations.shape[:2], 4 * size, dtype=R.dtype)  # of r, z, q and n
-        d_a = torch.empty(deltas.shape[1:], dtype=activations.dtype, device=R.device)  # one step, in full precision
+        d_a = activations.new_empty(deltas.shape[1:])  # one step, in full precision
         d_r, d_z, d_q, d_n = d_a.chunk(4, dim=-1)
         recurrent = deltas[..., : 3 * size]
         for d_y, r, z, n, q, h, D, S in steps_back(

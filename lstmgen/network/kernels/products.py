@@ -30,7 +30,7 @@ def multiplier(M: Tensor, rows: int) -> Multiply:
 
     Args:
         M: the matrix. It must not change as long as the products are computed.
-        rows: the number of rows that x will have; others are possible, but slower.
+        rows: the number of rows that x will have; others are possible.
     """
     if M.device.type != "cpu" or M.dtype is not torch.float32 or M.numel() < _LARGE or not _can_rearrange():
         return lambda x, y=None: x @ M if y is None else torch.addmm(y, x, M)
