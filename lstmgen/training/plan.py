@@ -55,7 +55,7 @@ _LEAST_DROPOUT, _MOST_DROPOUT, _MOST_WEIGHT_DROP = 0.04, 0.5, 0.6  # less does n
 _LEAST_DECAY, _DECAY_PER_DOUBLING, _MOST_DECAY = 0.06, 0.05, 0.2
 _STRONG_PRESSURE = 25.0
 _RATE_WITHOUT_CELL_STATE = 0.008  # the learning rate of the tanh RNN and the GRU
-_LARGE = 384  # above this hidden size the learning rate falls with it
+_LARGE = 384  # above this hidden size the learning rate falls with it, and more symbols must be read
 _MOST_EPOCHS = 120.0
 _TRAINED_RATE = 1 / 6  # the learning rate of a trained network, as a fraction of that of a new one
 _TRAINED_EPOCHS = 12.0  # the most for a trained network: it learns a text by heart sooner than a new one
@@ -245,7 +245,7 @@ def _hidden_size(model: ModelConfig, symbols: int, readable: Callable[[int], flo
         if model.attention * size > MOST_ATTENDED:
             return best, f"attention looks back at too many outputs of {size} units"
         parameters = layer_parameter_count(model, size)
-        wanted = _SYMBOLS_READ_PER_PARAMETER * parameters
+        wanted = _SYMBOLS_READ_PER_PARAMETER * max(1, size / _LARGE) ** 2 * parameters
         if parameters > _PARAMETERS_PER_SYMBOL * symbols:
             return best, f"with {size} the layers have {parameters / 1e6:.2g} M parameters, too many for this text"
         if readable(best) < wanted or readable(size) < wanted:  # a larger one is not tried where this is too slow
