@@ -2,7 +2,7 @@
 
 Each loop goes forward step by step and then back step by step. D, the deltas, are the gradient of the loss with respect
 to W x + b + R h. What need not be in the loop is one product over all steps: D^T X, D W and the sum of D are left to
-autograd, which made the projection; Σ_t D_t^T h_t is computed by `over_time`. A step is one to two dozen small operations.
+autograd, which made the projection; Σ_t D_t^T h_t is computed by `over_time`. A step is up to twenty small operations.
 Fewer operations make it faster, and so do operands that are still in the processor's cache. Therefore nothing is
 computed for all steps in advance.
 
