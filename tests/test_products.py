@@ -41,7 +41,7 @@ def test_a_product_equals_that_of_torch(kind: torch.dtype, rows: int) -> None:
     generator = torch.Generator().manual_seed(rows)
     matrix = torch.randn(INPUTS, OUTPUTS, generator=generator).to(kind)
     x = torch.randn(rows, 2 * INPUTS, generator=generator).to(kind)[:, ::2]  # a part of a larger tensor
-    y = torch.randn(rows, OUTPUTS, generator=generator).to(kind)
+    y = torch.randn(rows, 2 * OUTPUTS, generator=generator).to(kind)[:, OUTPUTS:]  # likewise
     exact = x.double() @ matrix.double()
     for same_matrix in (matrix, matrix.T.contiguous().T):
         multiply = multiplier(same_matrix, ROWS)
