@@ -35,8 +35,7 @@ from lstmgen.network.initialization import initialize
 from lstmgen.network.kernels.fused import torch_lstm_runs_in_this_precision
 from lstmgen.network.model import Model
 from lstmgen.text.streams import ParallelStreams
-from lstmgen.training.machine import bfloat16_is_fast
-from lstmgen.training.memory_limit import require_memory
+from lstmgen.training.machine import bfloat16_is_fast, require_memory
 from lstmgen.training.trainer import Trainer, mixed
 
 VOCAB_SIZE = 65  # tiny-shakespeare's

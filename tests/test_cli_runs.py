@@ -16,7 +16,7 @@ from lstmgen.cli.chart import describe, limits
 from lstmgen.cli.picture import picture
 from lstmgen.cli.terminal_chart import terminal_chart
 from lstmgen.language_model import load
-from lstmgen.training.log import LearningCurve, Loss
+from lstmgen.training.learning_curve import LearningCurve, Loss
 from tests.command_line import (
     controls,
     done,

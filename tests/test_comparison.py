@@ -42,7 +42,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.text.corpus import read_corpus
 from lstmgen.training.events import Event, Stepped
 from lstmgen.training.plan import PLANNED
-from lstmgen.training.run import prepare
+from lstmgen.training.prepare import prepare
 from tests.conftest import FABLE
 
 TRAINING = TrainingConfig(

@@ -12,9 +12,9 @@ import pytest
 from lstmgen.checkpoint import BEST, LAST, Checkpoint, load_checkpoint
 from lstmgen.config import Budget, BudgetUnit
 from lstmgen.errors import TrainingError
-from lstmgen.training import run as training_run
-from lstmgen.training.divergence import CERTAIN, SUSPECTED, GoodLoss, frequency_nats
+from lstmgen.training import prepare as training_run
 from lstmgen.training.events import Event, Finished, RolledBack, Stepped
+from lstmgen.training.state import CERTAIN, SUSPECTED, frequency_nats, is_good
 from lstmgen.training.trainer import Trainer
 from tests.command_line import problem
 from tests.conftest import FABLE
@@ -57,18 +57,17 @@ def test_a_loss_is_bad_if_it_is_far_above_the_lowest_and_above_that_of_character
     ids = np.array([0] * 90 + [1] * 10, np.uint8)
     frequencies = frequency_nats(ids, 4)
     assert frequencies == pytest.approx(-0.9 * math.log(0.9) - 0.1 * math.log(0.1))
-    is_good = GoodLoss(ids, 4)
     for nats, lowest, good in (
-        (1.8, math.nan, True),  # a network that knows nothing yet: log 4 is 1.39
-        (1.9, math.nan, False),
+        (1.8, math.inf, True),  # a network that knows nothing yet: log 4 is 1.39
+        (1.9, math.inf, False),
         (0.8, 0.1, True),  # as good as frequencies alone
         (0.9, 0.1, False),
         (1.2, 0.75, True),
         (1.3, 0.75, False),
         (math.nan, 0.1, False),
-        (math.inf, math.nan, False),
+        (math.inf, math.inf, False),
     ):
-        assert is_good(nats, lowest) == good, (nats, lowest)
+        assert is_good(nats, lowest, vocab_size=4, frequency_nats=frequencies) == good, (nats, lowest)
 
 
 def test_the_frequencies_of_a_long_text_are_those_of_parts_of_it() -> None:
@@ -247,7 +246,7 @@ def test_going_back_before_the_first_save_of_a_session_keeps_what_the_session_ch
     let_steps_fail(monkeypatch, range(1, 1 + CERTAIN))
     (folder / LAST).write_bytes(b"not needed")
     with monkeypatch.context() as patch:
-        patch.setattr("lstmgen.training.run_folder.load_checkpoint", lambda _: preparation.checkpoint)
+        patch.setattr("lstmgen.training.storage.load_checkpoint", lambda _: preparation.checkpoint)
         events = run_to_end(preparation)
     assert [event.to_step for event in rollbacks(events)] == [20]
     assert load_checkpoint(folder / LAST).record.threads == 2

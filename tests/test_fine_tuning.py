@@ -18,10 +18,10 @@ from lstmgen.network.growth import grow
 from lstmgen.record import HELD_OUT, TrainingRecord
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import Vocabulary
-from lstmgen.training.divergence import frequency_nats
-from lstmgen.training.origin import Origin, find_origin
+from lstmgen.training.fine_tuning import BaseModel, find_base_model
 from lstmgen.training.plan import MODEL_FIELDS, PLANNED, make_plan
-from lstmgen.training.run import Preparation, prepare
+from lstmgen.training.prepare import Preparation, prepare
+from lstmgen.training.state import frequency_nats
 from tests.command_line import done, files_below, problem, run_of_text, untrained_checkpoint, untrained_run, usage_error
 from tests.conftest import FABLE, NETWORKS, random_weights, single, small_network
 
@@ -82,9 +82,9 @@ def test_a_vocabulary_that_does_not_grow_leaves_the_weights_as_they_are() -> Non
 
 
 def test_new_symbols_begin_as_unlikely_ones() -> None:
-    origin, prepared = find_origin("fable"), fine_tuning("other.txt")
-    assert origin.checkpoint.vocabulary.encode("The fox").tolist() != vocabulary(prepared).encode("The fox").tolist()
-    old, new = (nats_of(checkpoint, "The fox leapt") for checkpoint in (origin.checkpoint, prepared.checkpoint))
+    base, prepared = find_base_model("fable"), fine_tuning("other.txt")
+    assert base.checkpoint.vocabulary.encode("The fox").tolist() != vocabulary(prepared).encode("The fox").tolist()
+    old, new = (nats_of(checkpoint, "The fox leapt") for checkpoint in (base.checkpoint, prepared.checkpoint))
     assert old <= new < old + 0.3
 
 
@@ -105,7 +105,7 @@ def test_a_text_in_another_script_begins_with_the_loss_of_its_frequencies() -> N
 
 
 def test_a_large_vocabulary_is_calibrated_on_fewer_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lstmgen.training.origin._CALIBRATION_LOGITS", 5000)
+    monkeypatch.setattr("lstmgen.training.fine_tuning._CALIBRATION_LOGITS", 5000)
     read: list[int] = []
     engine_read = NumpyEngine.read
 
@@ -130,18 +130,18 @@ def vocabulary(prepared: Preparation) -> Vocabulary:
     return prepared.checkpoint.vocabulary
 
 
-def fine_tuning(source: str, origin: Origin | None = None, **text: Any) -> Preparation:
+def fine_tuning(source: str, base: BaseModel | None = None, **text: Any) -> Preparation:
     """A prepared run from `fable`, or from another checkpoint."""
-    origin = origin or find_origin("fable")
+    base = base or find_base_model("fable")
     config = TextConfig(sources=(source,), **text)
     training = TrainingConfig(Budget(10, BudgetUnit.STEPS), precision=Precision.FLOAT32)
     planned = (PLANNED | {"vocabulary"}) - set(text)
-    return prepare(config, origin.checkpoint.model, training, threads=1, planned=planned, origin=origin)
+    return prepare(config, base.checkpoint.model, training, threads=1, planned=planned, base=base)
 
 
 def test_the_vocabulary_is_that_of_both_texts_in_the_order_of_code_points() -> None:
     assert vocabulary(fine_tuning("other.txt")).characters == "".join(sorted(set(FABLE + OTHER)))
-    assert vocabulary(fine_tuning("fable.txt")) == find_origin("fable").checkpoint.vocabulary
+    assert vocabulary(fine_tuning("fable.txt")) == find_base_model("fable").checkpoint.vocabulary
 
 
 def test_a_text_that_was_read_for_a_larger_vocabulary_has_its_own_one_again() -> None:
@@ -179,7 +179,7 @@ def test_a_fine_tuned_run_is_a_new_run_that_says_where_it_came_from(folder: Path
     assert files_below(folder / "checkpoints" / "fable") == before
 
 
-def test_the_origin_may_be_a_file_and_the_run_may_have_a_name(folder: Path) -> None:
+def test_the_base_may_be_a_file_and_the_run_may_have_a_name(folder: Path) -> None:
     file = folder / "checkpoints" / "fable" / "last.safetensors"
     ran = done("train", "--from", file, "other.txt", "--steps", 2, "--run", "mine", *QUICK)
     assert f"from     {file} (" in ran.err
@@ -219,14 +219,14 @@ def test_a_trained_network_learns_a_similar_text_faster() -> None:
 def test_resuming_a_fine_tuned_run_gives_the_same_bytes_as_never_stopping(steps: int, lines: bool) -> None:
     options = ["--from", "fable", "other.txt", "--every", 3, *(["--lines"] if lines else [])]
     done("train", *options, "--steps", 10, "--run", "whole", *QUICK)
-    origin = find_origin("fable")
+    base = find_base_model("fable")
     text = TextConfig(sources=("other.txt",), lines=lines)
     training = TrainingConfig(Budget(10, BudgetUnit.STEPS), precision=Precision.FLOAT32, every=3)
     planned = (PLANNED | {"vocabulary"}) - {"lines"}
-    prepared = prepare(text, origin.checkpoint.model, training, run="cut", threads=1, planned=planned, origin=origin)
+    prepared = prepare(text, base.checkpoint.model, training, run="cut", threads=1, planned=planned, base=base)
     with prepared.start(0.0) as session:
         list(session.events(stops_after(steps)))
-    shutil.rmtree("checkpoints/fable")  # the run needs its origin no longer
+    shutil.rmtree("checkpoints/fable")  # the run needs its base no longer
     done("train", "--resume", "cut")
     whole, cut = (load_checkpoint(Path("checkpoints", name, "last.safetensors")) for name in ("whole", "cut"))
     for ours, theirs in ((whole.weights, cut.weights), (whole.extra, cut.extra)):
@@ -271,17 +271,17 @@ def test_a_model_of_bytes_learns_bytes() -> None:
     )
 
 
-def test_lines_belong_to_the_text_and_not_to_the_origin() -> None:
+def test_lines_belong_to_the_text_and_not_to_the_base() -> None:
     run_of_text("items", FABLE, lines=True)
-    origin = find_origin("items")
-    as_text, as_lines = fine_tuning("other.txt", origin), fine_tuning("other.txt", origin, lines=True)
+    base = find_base_model("items")
+    as_text, as_lines = fine_tuning("other.txt", base), fine_tuning("other.txt", base, lines=True)
     assert not as_text.checkpoint.record.text.lines
     assert any("give `lines`" in note for note in as_text.planned.notes)
     assert as_lines.checkpoint.record.text.lines
     assert not any("give `lines`" in note for note in as_lines.planned.notes)
 
 
-def test_a_held_out_text_that_the_origin_has_learned_from_is_named() -> None:
+def test_a_held_out_text_that_the_base_has_learned_from_is_named() -> None:
     warned = [
         any("has learned from a part of what is held out now" in note for note in fine_tuning(**text).planned.notes)
         for text in ({"source": "fable.txt"}, {"source": "fable.txt", "validation": 0.3}, {"source": "other.txt"})
@@ -289,10 +289,10 @@ def test_a_held_out_text_that_the_origin_has_learned_from_is_named() -> None:
     assert warned == [False, True, False]
 
 
-def test_texts_that_the_origin_has_adapted_to_are_remembered_by_name() -> None:
-    origin = find_origin("fable")
-    record = replace(origin.checkpoint.record, adapted_to=("letters.txt", HELD_OUT))
-    adapted = Origin(replace(origin.checkpoint, record=record), "adapted")
+def test_texts_that_the_base_has_adapted_to_are_remembered_by_name() -> None:
+    base = find_base_model("fable")
+    record = replace(base.checkpoint.record, adapted_to=("letters.txt", HELD_OUT))
+    adapted = BaseModel(replace(base.checkpoint, record=record), "adapted")
     assert fine_tuning("other.txt", adapted).checkpoint.record.adapted_to == (
         "letters.txt",
         "fable.txt: the last 10%, held out",
@@ -356,7 +356,7 @@ def test_fine_tuning_needs_a_text_and_is_not_resuming() -> None:
     assert "leave out --from" in usage_error("train", "--resume", "fable", "--from", "fable")
 
 
-def test_an_origin_that_cannot_be_read_is_a_problem(folder: Path) -> None:
+def test_a_base_that_cannot_be_read_is_a_problem(folder: Path) -> None:
     assert "no such run" in problem("train", "--from", "nowhere", "other.txt", "--steps", 1)
     broken = folder / "broken.safetensors"
     broken.write_bytes((folder / "checkpoints" / "fable" / "best.safetensors").read_bytes()[:500])
@@ -372,7 +372,7 @@ def test_a_text_with_a_preview_that_neither_knows_is_a_problem() -> None:
 # The record
 
 
-def test_a_record_without_origin_or_other_processes_has_no_field_for_them_and_can_be_read() -> None:
+def test_a_record_without_base_or_other_processes_has_no_field_for_them_and_can_be_read() -> None:
     record = untrained_checkpoint(read_corpus(TextConfig(sources=("other.txt",))).vocabulary).record
     values = record.to_mapping()
     assert values.keys().isdisjoint({"started_from", "processes"})  # older versions do not know them

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lstmgen.errors import CheckpointError
-from lstmgen.training.log import LearningCurve, Loss, read_log
+from lstmgen.training.learning_curve import LearningCurve, Loss, read_log
 from tests.command_line import evaluation_event, step_event
 
 JSON = st.recursive(

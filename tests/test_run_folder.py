@@ -11,8 +11,16 @@ import pytest
 
 from lstmgen.checkpoint import BEST, LAST, LOG, load_checkpoint
 from lstmgen.errors import CheckpointError, ConfigError
-from lstmgen.training.lock import LOCK, OWNER, FolderLock
-from lstmgen.training.run_folder import first_free, is_free, new_run, refuse_if_in_use, resumed_run
+from lstmgen.training.storage import (
+    LOCK,
+    OWNER,
+    FolderLock,
+    first_free,
+    is_free,
+    new_run,
+    refuse_if_in_use,
+    resumed_run,
+)
 from tests.command_line import done, files_below, problem, start
 from tests.conftest import FABLE
 

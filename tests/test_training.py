@@ -34,13 +34,12 @@ from lstmgen.language_model import LanguageModel
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model, drop, drop_units
 from lstmgen.text.streams import Chunk
-from lstmgen.training import run as training_run
+from lstmgen.training import prepare as training_run
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
-from lstmgen.training.memory import keep_freed_memory
-from lstmgen.training.optimization import build_optimizer
+from lstmgen.training.loop import TrainingRun
+from lstmgen.training.machine import keep_freed_memory
+from lstmgen.training.optimizer import build_optimizer, learning_rate
 from lstmgen.training.plan import PLANNED
-from lstmgen.training.schedule import learning_rate
-from lstmgen.training.session import Session
 from lstmgen.training.trainer import Trainer
 from lstmgen.training.validation import Validation
 from tests.conftest import CELLS, FABLE, random_weights, single, small_network
@@ -543,7 +542,7 @@ def test_of_two_runs_with_the_same_name_the_second_is_refused() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, TrainingError, OSError])
-@pytest.mark.parametrize("place", [(Session, "__init__"), (Trainer, "step"), (Model, "weights")])
+@pytest.mark.parametrize("place", [(TrainingRun, "__init__"), (Trainer, "step"), (Model, "weights")])
 def test_a_run_that_fails_before_its_first_save_leaves_no_folder(
     place: tuple[type, str], error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:

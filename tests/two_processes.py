@@ -11,9 +11,10 @@ from lstmgen.config import Budget, CellKind, Device, ModelConfig, Precision, Tra
 from lstmgen.errors import LstmgenError
 from lstmgen.network.architecture import build_network, map_state
 from lstmgen.network.model import Model
+from lstmgen.record import Position
 from lstmgen.text.streams import build_text
 from lstmgen.training.processes import EndedElsewhereError, Processes, joined_processes
-from lstmgen.training.resumption import CarriedState, restore, resumption_arrays
+from lstmgen.training.state import RunState
 from lstmgen.training.trainer import Trainer
 from lstmgen.training.validation import Validation
 from tests.conftest import VOCAB_SIZE, random_weights, single, small_network
@@ -59,14 +60,17 @@ def saved_and_restored(processes: Processes) -> None:
     state = None
     for chunk, _ in zip(build_text(IDS, None, batch_size=5, chunk_length=8, seed=0).chunks(0), range(3), strict=False):
         _, state = together.step(chunk, state, 0.01)
-    arrays = resumption_arrays(together, CarriedState(state), None)
+    run = RunState(training, Position(), network=state)
+    arrays = run.to_arrays(together, None)
     weights = together.model.weights()
     assert not processes.is_first or arrays["state/0"].shape == (5, 5)
     arrays, first_weights = processes.on_first(lambda: (arrays, weights))
     for name, weight in first_weights.items():
         assert np.array_equal(weight, weights[name])
     _, again = trainers(processes, ModelConfig(), training, attention=3)
-    restored = restore(again, arrays, 5).network
+    resumed = RunState(training, Position())
+    resumed.restore(again, arrays, 5)
+    restored = resumed.network
     assert state and restored
     fields: list[torch.Tensor] = []
     map_state(fields.append, restored)
@@ -101,9 +105,9 @@ def evaluated_together(processes: Processes) -> None:
 def decided_by_the_first(processes: Processes) -> None:
     """A function runs in the first process; its result or its failure reaches the other one."""
     assert processes.on_first(lambda: processes.rank) == 0
-    assert processes.number_of_first(processes.rank + 0.5) == 0.5
+    assert processes.broadcast(processes.rank + 0.5) == 0.5
     assert processes.any(processes.rank == 1) and not processes.any(False)
-    assert processes.gathered(torch.full((1 + processes.rank,), processes.rank)).tolist() == (
+    assert processes.gather(torch.full((1 + processes.rank,), processes.rank)).tolist() == (
         [0, 1, 1] if processes.is_first else [1, 1]
     )
     try:

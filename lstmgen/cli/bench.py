@@ -58,7 +58,7 @@ def bench(
     from tqdm import tqdm
 
     from lstmgen.benchmark import CELLS, Machine, SamplingSpeed, TrainingSpeed, measure, result_count
-    from lstmgen.training.memory import keep_freed_memory
+    from lstmgen.training.machine import keep_freed_memory
 
     keep_freed_memory()  # as `lstmgen train` does; it changes the whole process, so no library function calls it
     sizes = hidden_size or [256, 512]

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from lstmgen.cli.render import duration
 from lstmgen.printable import printable
-from lstmgen.training.log import LearningCurve, Loss
+from lstmgen.training.learning_curve import LearningCurve, Loss
 
 Curves = Mapping[str, LearningCurve]
 """The curves of one chart, by the name of the run."""

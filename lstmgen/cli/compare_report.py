@@ -18,7 +18,7 @@ from lstmgen.comparison.summary import Difference, NetworkResult, best_of, diffe
 from lstmgen.config import BudgetUnit
 from lstmgen.errors import missing_package
 from lstmgen.inspection.memory import NOTICEABLE
-from lstmgen.training.log import LearningCurve
+from lstmgen.training.learning_curve import LearningCurve
 
 _SIZE_IN_PIPE = (100, 24)  # columns and lines of a chart that is not written to a terminal
 

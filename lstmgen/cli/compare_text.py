@@ -24,7 +24,7 @@ from lstmgen.comparison.networks import (
 )
 from lstmgen.config import ComparisonConfig
 from lstmgen.training.events import Stepped
-from lstmgen.training.memory import keep_freed_memory
+from lstmgen.training.machine import keep_freed_memory
 
 _STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"
 

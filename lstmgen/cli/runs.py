@@ -120,7 +120,7 @@ def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
     from lstmgen.cli.output import whole_file
     from lstmgen.cli.picture import FORMATS, picture
     from lstmgen.cli.terminal_chart import terminal_chart
-    from lstmgen.training.log import read_log
+    from lstmgen.training.learning_curve import read_log
 
     kind = "" if output is None else output.suffix.lower().removeprefix(".")
     if output is not None and kind not in FORMATS:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import cycle, dropwhile, pairwise
 
 from lstmgen.cli.chart import Curves, Over, describe, limits
-from lstmgen.training.log import Loss
+from lstmgen.training.learning_curve import Loss
 
 _BEST = "★"
 _STYLES = (  # a run's marker, and the colours of its validation and its training loss

@@ -30,11 +30,10 @@ from lstmgen.cli.reading_bar import reading_bar
 from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json, with_options
 from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig
 from lstmgen.training.events import Finished, is_logged, to_mapping
-from lstmgen.training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
+    from lstmgen.training.prepare import Preparation
     from lstmgen.training.processes import Processes
-    from lstmgen.training.run import Preparation
 
 EXAMPLES = """Examples:
 
@@ -129,7 +128,6 @@ def train(
 ) -> None:
     """Train a network to write like a text."""
     started = time.monotonic()
-    keep_freed_memory()  # before the speed is measured; it changes the whole process, so no library function calls it
     budget = budget_from(seconds, epochs, steps)
     if resume is not None:
         _refuse_with_resume(given, parameters=parameters, run=run, start=start)
@@ -138,10 +136,12 @@ def train(
 
     from lstmgen.checkpoint import LAST
     from lstmgen.errors import CheckpointError, TrainingError
+    from lstmgen.training.machine import keep_freed_memory
+    from lstmgen.training.prepare import prepare_together
+    from lstmgen.training.prepare import resume as resume_run
     from lstmgen.training.processes import EndedElsewhereError, joined_processes, remembered_run
-    from lstmgen.training.run import prepare_together
-    from lstmgen.training.run import resume as resume_run
 
+    keep_freed_memory()  # before the speed is measured; it changes the whole process, so no library function calls it
     with joined_processes(device) as processes:
         quiet, json = quiet or not processes.is_first, json and processes.is_first
 
@@ -192,7 +192,7 @@ def _new_run(given: Given, parameters: int | None, *, run: str | None, **machine
         chosen.add("hidden_size")
 
     from lstmgen.training.plan import PLANNED
-    from lstmgen.training.run import prepare
+    from lstmgen.training.prepare import prepare
 
     return prepare(
         *configs,
@@ -215,19 +215,19 @@ def _fine_tuned_run(
             f"--from needs a TEXT to learn from; for more of the same text: lstmgen train --resume {start} --time TIME"
         )
 
-    from lstmgen.training.origin import find_origin
+    from lstmgen.training.fine_tuning import find_base_model
     from lstmgen.training.plan import PLANNED
-    from lstmgen.training.run import prepare
+    from lstmgen.training.prepare import prepare
 
-    origin = find_origin(start)
+    base = find_base_model(start)
     chosen = {name for name, value in given.items() if value is not None}
     return prepare(
         config_from(TextConfig, given),
-        origin.checkpoint.model,
+        base.checkpoint.model,
         config_from(TrainingConfig, given),
         run=run,
         planned=(PLANNED | {"vocabulary"}) - chosen,
-        origin=origin,
+        base=base,
         **machine,
     )
 

@@ -33,10 +33,10 @@ from lstmgen.files import replace_file
 from lstmgen.network.architecture import build_network
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.training.events import Event, Finished
-from lstmgen.training.log import LearningCurve, read_log
+from lstmgen.training.learning_curve import LearningCurve, read_log
 from lstmgen.training.machine import choose_execution
 from lstmgen.training.plan import hidden_size_for, learning_rate_for
-from lstmgen.training.run import Preparation, prepare, resume
+from lstmgen.training.prepare import Preparation, prepare, resume
 
 COMPARISON, RESULT = "comparison.json", "result.json"
 
@@ -204,7 +204,7 @@ def compare_networks(
         should_stop: whether to stop now.
         clock: seconds that never go back.
 
-    Raises the errors of `training.run`, of `training.session` and of `measure_run`.
+    Raises the errors of `training.prepare`, of `training.loop` and of `measure_run`.
     """
     for run in comparison.runs():
         path = folder / run.folder

@@ -20,9 +20,8 @@ from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
 from lstmgen.training.budget import BudgetMeter
-from lstmgen.training.machine import using_threads
-from lstmgen.training.memory_limit import require_memory
-from lstmgen.training.schedule import learning_rate
+from lstmgen.training.machine import require_memory, using_threads
+from lstmgen.training.optimizer import learning_rate
 from lstmgen.training.trainer import Trainer
 
 _MEASURED_AT_ONCE = 100  # questions

@@ -32,7 +32,7 @@ from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.text.lines import line_items, longest_line
 from lstmgen.text.vocabulary import Ids, symbol_counts
-from lstmgen.training.schedule import mean_chunk_length
+from lstmgen.training.optimizer import mean_chunk_length
 
 PLANNED = frozenset(
     {

@@ -1,12 +1,8 @@
 """Several processes that train one network together, started by `torchrun` or another launcher of torch.distributed.
 
 All processes do the same steps with the same weights. Each one reads its own rows of every batch, and the gradients are
-added up. What depends on a clock, a signal or a file is decided by the first process, and the others are told. Only the
-first process writes files.
-
-Every process must make the same calls in the same order: a call returns when all processes have made it.
-
-Knows: torch.distributed. Does not know: networks, runs or what is decided.
+summed. The first process decides what depends on a clock, a signal or a file, and tells the others. Only the first
+process writes files.
 """
 
 import importlib
@@ -45,7 +41,10 @@ class _Outcome(NamedTuple, Generic[T]):
 
 
 class Processes:
-    """This process among those that train together; by itself by default."""
+    """This process among those that train together; by default it trains alone.
+
+    Every process must make the same calls in the same order: a call returns when all processes have made it.
+    """
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         """Be process number `rank`, from 0, of `size` processes."""
@@ -79,7 +78,7 @@ class Processes:
         self._broadcast(_Outcome(value, failed=False))
         return value
 
-    def number_of_first(self, number: float) -> float:
+    def broadcast(self, number: float) -> float:
         """A number as the first process has it."""
         if self.size > 1:
             shared = torch.tensor(number, dtype=torch.float64)
@@ -90,16 +89,16 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in some process."""
-        return flag if self.size == 1 else float(self.add_up(torch.tensor(float(flag)))) > 0
+        return flag if self.size == 1 else float(self.sum(torch.tensor(float(flag)))) > 0
 
-    def add_up(self, tensor: Tensor) -> Tensor:
-        """Add up a tensor over all processes, in place."""
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Sum a tensor over all processes, in place."""
         if self.size > 1:
             with _named_failures():
                 dist.all_reduce(tensor)
         return tensor
 
-    def gathered(self, rows: Tensor) -> Tensor:
+    def gather(self, rows: Tensor) -> Tensor:
         """The rows, (rows, ...), of all processes in their order, on the CPU; only the first process gets them all."""
         rows = rows.cpu()
         if self.size == 1:

@@ -14,7 +14,7 @@ from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.network.model import Model, detach
 from lstmgen.text.streams import IGNORED, Chunk
 from lstmgen.training.loss import head_loss
-from lstmgen.training.optimization import build_optimizer
+from lstmgen.training.optimizer import build_optimizer
 from lstmgen.training.processes import ALONE, Processes
 
 
@@ -86,7 +86,7 @@ class Trainer:
             parts = torch.cat([*(gradient.flatten() for gradient in gradients), nats.view(1)]).mul_(fraction)
         else:
             parts = next(iter(parameters)).new_zeros(sum(sizes))
-        *sums, nats = torch.split(self.processes.add_up(parts), sizes)
+        *sums, nats = torch.split(self.processes.sum(parts), sizes)
         for parameter, total in zip(parameters, sums, strict=True):
             parameter.grad = total.view_as(parameter)
         return float(nats), state

@@ -109,19 +109,19 @@ class Validation:
         for part in predict(TorchEngine(model), own_rows()):
             sums[-1][0] += len(part.ids)
             sums[-1][1] += float(part.nats.sum(dtype=np.float64))
-        total = self._processes.add_up(torch.tensor(sums, dtype=torch.float64))
+        total = self._processes.sum(torch.tensor(sums, dtype=torch.float64))
         return np.cumsum(total.numpy(), axis=0)
 
     def _affordable(self, chunks: Iterator[Chunk], seconds: float) -> Iterator[Chunk]:
         """The chunks that an evaluation reads: the first ones, as many as limit and time allow, at least one."""
         can_be_cut = self._seconds is not None and (self.chunks is None or self.best is not None)
         most_seconds = min(seconds, _MOST_TIMES_LONGER * (self._seconds or 0)) if can_be_cut else math.inf
-        most_seconds = self._processes.number_of_first(most_seconds)
+        most_seconds = self._processes.broadcast(most_seconds)
         started, count, symbols = self._clock(), 0, 0
         for chunk in chunks:
             elapsed = self._clock() - started
             if self._seconds is not None:
-                elapsed = self._processes.number_of_first(elapsed)
+                elapsed = self._processes.broadcast(elapsed)
             if count > 0 and elapsed + elapsed / count > most_seconds:
                 break
             may_end = count > 0 and (chunk.reset_state or self._newline is None)  # lines are not cut

@@ -68,7 +68,7 @@ def _serve() -> None:
     """Answer requests until the input ends."""
     import torch._dynamo  # noqa: F401  # it is imported here, so that no process has to
 
-    import lstmgen.training.run  # noqa: F401  # likewise
+    import lstmgen.training.prepare  # noqa: F401  # likewise
 
     for line in sys.stdin:
         request = json.loads(line)

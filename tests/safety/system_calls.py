@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from lstmgen.files import replace_files
-from lstmgen.training import run_folder
+from lstmgen.training import storage
 
 NAMES = ("open", "write", "fsync", "close", "replace", "unlink")
 """The functions of `os`."""
@@ -47,7 +47,7 @@ def around_system_calls(around: Around) -> Iterator[None]:
             saving = True
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_folder, "replace_files", save)
+        patch.setattr(storage, "replace_files", save)
         for name in NAMES:
             patch.setattr(os, name, partial(instead, name, getattr(os, name)))
         yield

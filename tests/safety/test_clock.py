@@ -19,12 +19,12 @@ from lstmgen.language_model import LanguageModel
 from lstmgen.network.architecture import build_network
 from lstmgen.network.model import Model
 from lstmgen.training import machine
-from lstmgen.training import run as training_run
+from lstmgen.training import prepare as training_run
 from lstmgen.training.budget import BudgetMeter
 from lstmgen.training.events import Evaluated, Event, Finished
-from lstmgen.training.resumption import evaluated_sums
-from lstmgen.training.run_folder import RunFolder
 from lstmgen.training.slowdown import Slowdown
+from lstmgen.training.state import evaluated_sums
+from lstmgen.training.storage import Storage
 from lstmgen.training.trainer import Trainer
 from lstmgen.training.validation import Validation
 from tests.conftest import FABLE
@@ -53,7 +53,7 @@ class SlowMachine:
         self._training = False
         self._let_take_time(patch, Trainer, "step")
         self._let_take_time(patch, TorchEngine, "read", "evaluation")
-        self._let_take_time(patch, RunFolder, "save", "save")
+        self._let_take_time(patch, Storage, "save", "save")
         stream = LanguageModel.stream
 
         def slow_stream(*arguments: Any, **options: Any) -> Iterator[str]:

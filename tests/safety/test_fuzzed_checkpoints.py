@@ -13,7 +13,7 @@ import pytest
 
 from lstmgen.checkpoint import BEST, LAST, Checkpoint, load_checkpoint
 from lstmgen.errors import CheckpointError, LstmgenError
-from lstmgen.training import run as training_run
+from lstmgen.training import prepare as training_run
 from tests.command_line import controls, done, run
 from tests.conftest import FABLE
 from tests.safety.damage import CHANGES, File, cut, flipped, with_false_numbers

@@ -17,10 +17,10 @@ import pytest
 
 from lstmgen.checkpoint import BEST, LAST, LOG, load_checkpoint
 from lstmgen.errors import CheckpointError
-from lstmgen.training import run as training_run
-from lstmgen.training import run_folder
+from lstmgen.training import prepare as training_run
+from lstmgen.training import storage
 from lstmgen.training.events import Evaluated, Event, Finished, SavedAgain, SaveFailed
-from lstmgen.training.run import Preparation
+from lstmgen.training.prepare import Preparation
 from tests.command_line import files_below
 from tests.conftest import FABLE
 from tests.safety.system_calls import NAMES, around_system_calls
@@ -187,7 +187,7 @@ def test_a_folder_that_another_process_has_just_made_again_is_not_removed() -> N
     """The first run ends before a save, when the second one has not saved yet either."""
     with prepare_run("faulty").start(started=0.0):
         shutil.rmtree("checkpoints")
-        other = run_folder.new_run([Path("checkpoints/faulty")])
+        other = storage.new_run([Path("checkpoints/faulty")])
         other.__enter__()
     assert Path("checkpoints/faulty").exists()
     other.__exit__(None, None, None)

@@ -1,9 +1,4 @@
-"""The trained network that a run starts from, when it is fine-tuned on another text.
-
-The vocabulary grows by the symbols of the text, and old symbols keep their weights. The optimizer starts anew.
-
-Knows: checkpoints, and how a network grows. Does not know: how the text is read, or how training works.
-"""
+"""Fine-tuning: the trained network that a run starts from, and how it grows by the characters of another text."""
 
 from collections.abc import Set
 from dataclasses import dataclass, replace
@@ -21,14 +16,14 @@ from lstmgen.text.corpus import Corpus
 from lstmgen.text.vocabulary import Ids, Vocabulary, symbol_counts
 
 _FINGERPRINT_DIGITS = 12
-_ANOTHER_SCRIPT = 0.5  # a text with more symbols that are new is probably in another script
-_CALIBRATION_SYMBOLS = 2048  # of the text, from which the bias of new symbols is chosen
-_CALIBRATION_LOGITS = 2**24  # at most: fewer symbols for a large vocabulary
+_ANOTHER_SCRIPT = 0.5  # a text with more characters that are new is probably in another script
+_CALIBRATION_TOKENS = 2048  # of the text, from which the bias of new tokens is chosen
+_CALIBRATION_LOGITS = 2**24  # at most: fewer tokens for a large vocabulary
 
 
 @dataclass(frozen=True)
-class Origin:
-    """A checkpoint, and the name under which a run remembers it."""
+class BaseModel:
+    """The checkpoint that a run starts from, and the name under which the run remembers it."""
 
     checkpoint: Checkpoint
     name: str
@@ -37,9 +32,9 @@ class Origin:
         return f"{self.name} ({self.checkpoint.fingerprint()[:_FINGERPRINT_DIGITS]})"
 
     def fit_text(self, text: TextConfig, planned: Set[str]) -> TextConfig:
-        """A text that is read in the same kind of symbols, if `vocabulary` is among the fields that are planned.
+        """A text that is read in the same kind of tokens, if `vocabulary` is among the fields that are planned.
 
-        Raises ConfigError if it is not, and the text is to be read in other symbols.
+        Raises ConfigError if it is not, and the text is to be read in other tokens.
         """
         kind = self.checkpoint.vocabulary.kind
         if "vocabulary" in planned:
@@ -49,17 +44,17 @@ class Origin:
         return text
 
     def weights(self, vocabulary: Vocabulary, text: Ids, seed: int) -> dict[str, FloatArray]:
-        """Its parameters, for a larger vocabulary and the text to learn from, (symbols,).
+        """Its parameters, for a larger vocabulary and the text to learn from, (tokens,).
 
-        Each new symbol begins with about the probability that is its frequency in the text. Without that, a text with
-        many new symbols would begin with a very large loss.
+        Each new token begins with about the probability that is its frequency in the text. Without that, a text with
+        many new tokens would begin with a very large loss.
         """
         old = self.checkpoint.vocabulary.ids_in(vocabulary)
         weights = grow(self.checkpoint.weights, old, len(vocabulary), np.random.default_rng(seed))
         new = np.setdiff1d(np.arange(len(vocabulary)), old)
         if len(new):
             engine = NumpyEngine(build_network(self.checkpoint.model, len(vocabulary)), weights)
-            count = min(_CALIBRATION_SYMBOLS, _CALIBRATION_LOGITS // len(vocabulary))
+            count = min(_CALIBRATION_TOKENS, _CALIBRATION_LOGITS // len(vocabulary))
             (logits,), _ = engine.read(text[None, :count], engine.initial_state(1))
             frequencies = np.maximum(1, symbol_counts(text, len(vocabulary))[new]) / len(text)
             certain = np.logaddexp.reduce(logits[:, old], axis=1, keepdims=True)  # the logit of probability 1
@@ -78,9 +73,9 @@ class Origin:
         if added := len(corpus.vocabulary) - len(before):
             known = symbol_counts(corpus.ids, len(corpus.vocabulary))[before.ids_in(corpus.vocabulary)].sum()
             unknown = 1 - known / len(corpus.ids)
-            symbols = before.unit + ("" if added == 1 else "s")
+            characters = before.unit + ("" if added == 1 else "s")
             advice = "; a new network may learn it better" if unknown > _ANOTHER_SCRIPT else ""
-            notes.append(f"{added:,} {symbols} are new to {self.name}, {unknown:.1%} of the text{advice}")
+            notes.append(f"{added:,} {characters} are new to {self.name}, {unknown:.1%} of the text{advice}")
         if record.text.lines and not text.lines:
             notes.append(f"{self.name} writes single lines; if each line of this text is an item too, give `lines`")
         same_text = corpus.sha256 == record.text_sha256
@@ -89,10 +84,10 @@ class Origin:
         return notes
 
 
-def find_origin(reference: str) -> Origin:
+def find_base_model(reference: str) -> BaseModel:
     """The checkpoint that a user names; raises CheckpointError if there is none."""
     path = find_checkpoint(reference)
-    return Origin(load_checkpoint(path), checkpoint_name(path))
+    return BaseModel(load_checkpoint(path), checkpoint_name(path))
 
 
 def _held_out(text: TextConfig) -> tuple[float, bool, int | None]:

@@ -1,73 +1,19 @@
-"""The log of a run: events are appended to it, and its learning curve is read from it.
-
-Knows: that a log may be cut off, damaged or from another version, and that a resumed run repeats some steps.
-Does not know: torch, or how a curve is drawn.
-"""
+"""The learning curve of a run, read from its log, which may be cut off, damaged or from another version."""
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lstmgen.errors import CheckpointError
-from lstmgen.files import replace_file
-from lstmgen.training.events import WORSE_NATS, Evaluated, Event, Stepped, is_logged, to_mapping
+from lstmgen.training.events import WORSE_NATS, Evaluated, Stepped
 
 _TRAINING_NATS = {Stepped.event: "nats", Evaluated.event: "training_nats"}
 """The name of the training loss in each kind of event."""
 
-_LARGEST_NATS = 1e3
-_LARGEST_NUMBER = 1e12
-
-
-class Log:
-    """The log of a run while it trains. What cannot be written now is written later."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        """Begin a log, or go on with the one at this path, without the events after this step.
-
-        A run that was killed has logged steps after its last save. It takes these steps again, and logs them again.
-        """
-        self.path = path
-        self._content = bytearray(_lines_until(path, step))
-        self._written = -1  # bytes that are known to be in the file; -1: not even that it is ours
-
-    def append(self, event: Event) -> None:
-        """Add an event, if it is one that the log keeps. It is not written yet."""
-        if is_logged(event):
-            self._content += json.dumps(to_mapping(event)).encode() + b"\n"
-
-    def write(self) -> None:
-        """Write what is not in the file yet; all of it, if the file is not as it was left."""
-        with suppress(OSError):
-            if _size(self.path) == self._written:
-                with self.path.open("ab") as file:
-                    file.write(self._content[self._written :])
-            else:
-                replace_file(self.path, bytes(self._content))
-            self._written = len(self._content)
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
-
-
-def _lines_until(path: Path, step: int) -> bytes:
-    """The complete lines of a log, without the events after this step."""
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except OSError:
-        return b""
-    return b"".join(line for line in lines if line.endswith(b"\n") and (_step(line) or 0) <= step)
-
-
-def _step(line: bytes) -> float | None:
-    return _number(_event(line).get("step"))
+_MAX_NATS = 1e3
+_MAX_NUMBER = 1e12
 
 
 class Loss(NamedTuple):
@@ -76,7 +22,7 @@ class Loss(NamedTuple):
     step: int
     epoch: float
     seconds: float  # since the command began, over all sessions
-    nats: float  # per symbol
+    nats: float  # per character
 
 
 @dataclass(frozen=True)
@@ -119,7 +65,7 @@ def read_log(path: Path) -> LearningCurve:
                 for losses, value in ((training, event.get(name)), (validation, event.get("validation_nats"))):
                     while losses and losses[-1].step >= step:  # a resumed run repeats what was not saved
                         losses.pop()
-                    if (nats := _number(value, _LARGEST_NATS)) is not None:
+                    if (nats := _number(value, _MAX_NATS)) is not None:
                         losses.append(Loss(int(step), epoch, seconds, nats))
     except OSError as error:
         raise CheckpointError(
@@ -130,8 +76,13 @@ def read_log(path: Path) -> LearningCurve:
     return LearningCurve(tuple(training), tuple(validation))
 
 
+def logged_step(line: bytes) -> float:
+    """The step of the event on a line of a log; 0 if it cannot be read."""
+    return _number(_event(line).get("step")) or 0
+
+
 def _event(line: str | bytes) -> dict[str, Any]:
-    """The event on a line; empty if it cannot be read."""
+    """The event on a line of a log; empty if it cannot be read."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -139,6 +90,6 @@ def _event(line: str | bytes) -> dict[str, Any]:
     return event if isinstance(event, dict) else {}
 
 
-def _number(value: Any, largest: float = _LARGEST_NUMBER) -> float | None:
+def _number(value: Any, maximum: float = _MAX_NUMBER) -> float | None:
     """The value, if it is a number that training can give; otherwise None."""
-    return value if type(value) in (int, float) and 0 <= value <= largest else None
+    return value if type(value) in (int, float) and 0 <= value <= maximum else None

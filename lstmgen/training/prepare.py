@@ -1,9 +1,4 @@
-"""Preparing a run: read the text, make the plan, make or find the run's folder.
-
-Only `Preparation.start` writes to the disk.
-
-Knows: the order of these steps. Does not know: the training loop (`session`), or terminals.
-"""
+"""Preparing a run: read the text, make the plan, build the network. Only `Preparation.start` writes to the disk."""
 
 import re
 import time
@@ -19,6 +14,7 @@ from lstmgen.checkpoint import (
     LONGEST_NAME,
     RUNS_FOLDER,
     Checkpoint,
+    FloatArray,
     find_checkpoint,
     load_checkpoint,
     run_folder,
@@ -32,18 +28,21 @@ from lstmgen.text.corpus import SplitText, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT, Progress
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
+from lstmgen.training.fine_tuning import BaseModel
+from lstmgen.training.loop import TrainingRun
 from lstmgen.training.machine import (
+    Execution,
     Trials,
     bfloat16_is_fast,
     characters_per_second,
     choose_device,
     choose_execution,
+    require_memory,
     versions,
 )
-from lstmgen.training.memory_limit import require_memory
-from lstmgen.training.origin import Origin
 from lstmgen.training.plan import (
     MODEL_FIELDS,
+    Plan,
     fit_to_lines,
     fit_to_text,
     fit_to_vocabulary,
@@ -51,12 +50,10 @@ from lstmgen.training.plan import (
     make_plan,
 )
 from lstmgen.training.processes import ALONE, Processes, remember_run
-from lstmgen.training.run_folder import RunFolder, first_free, new_run, refuse_if_in_use, resumed_run
-from lstmgen.training.session import Session
-from lstmgen.training.shared_folder import SharedFolder
+from lstmgen.training.storage import Storage, first_free, new_run, refuse_if_in_use, resumed_run
 from lstmgen.training.validation import VALIDATION_LIMIT
 
-_MOST_RUNS = 10_000
+_MAX_RUNS = 10_000
 
 
 @dataclass(frozen=True)
@@ -67,13 +64,13 @@ class Preparation:
     text: SplitText
     folders: tuple[Path, ...]  # those that a new run may have, the best first
     resumed: Path | None  # the file from which a run is resumed, in its folder; None: it is a new run
-    planned: Planned  # with the folder, for a new run the first one that was free
+    planned: Planned  # with the folder; for a new run, the first one that was free
 
     @contextmanager
     def start(
         self, started: float, clock: Callable[[], float] = time.monotonic, processes: Processes = ALONE
-    ) -> Iterator[Session]:
-        """Start the session, in a folder of its own for a new run.
+    ) -> Iterator[TrainingRun]:
+        """Start the run; a new one gets a folder of its own.
 
         No other process can train in the folder until the context ends. It is removed then if nothing was saved in it.
 
@@ -85,18 +82,25 @@ class Preparation:
         Raises ConfigError if the run exists, and CheckpointError if the folder cannot be made, another process trains
         there, or the run's state cannot be restored.
         """
-        resumed = self.resumed
         with ExitStack() as stack:
+            storage: Storage | None = None
 
-            def claim() -> RunFolder:
-                return stack.enter_context(resumed_run(resumed, self.checkpoint) if resumed else new_run(self.folders))
+            def claim() -> None:
+                nonlocal storage
+                resumed = self.resumed
+                claimed = resumed_run(resumed, self.checkpoint) if resumed else new_run(self.folders)
+                storage = stack.enter_context(claimed)
+                remember_run(storage.path)
 
-            folder = claim() if processes.size == 1 else SharedFolder(processes, claim)
-            if processes.is_first:
-                remember_run(folder.path)
-            planned = replace(self.planned, run=str(folder.path))
-            yield Session(
-                self.checkpoint, self.text, folder, planned, started=started, clock=clock, processes=processes
+            processes.on_first(claim)
+            yield TrainingRun(
+                self.checkpoint,
+                self.text,
+                storage,
+                self.planned,
+                started=started,
+                clock=clock,
+                processes=processes,
             )
 
 
@@ -111,7 +115,7 @@ def prepare(
     threads: int | None = None,
     planned: Set[str] = frozenset(),
     parameters: int | None = None,
-    origin: Origin | None = None,
+    base: BaseModel | None = None,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Preparation:
@@ -119,15 +123,15 @@ def prepare(
 
     Args:
         text: the text to learn from.
-        model: the network; with an origin, that of the origin.
+        model: the network; with a base model, its network.
         training: how to train it.
         run: its name; None: a name made from text and cell.
         folder: its folder, if that is not one in `checkpoints/` by its name.
         device: where to compute.
         threads: the number of threads; None: the fastest number.
-        planned: the fields that are chosen here, some of `plan.PLANNED`; with an origin, also `vocabulary`.
+        planned: the fields that are chosen here, some of `plan.PLANNED`; with a base model, also `vocabulary`.
         parameters: choose the hidden size so that the network has about this number of parameters.
-        origin: the trained network to start from; None: an untrained one.
+        base: the trained network to start from; None: an untrained one.
         processes: how many train together. A batch size that is given is that of each one; all share a planned one.
         progress: is told how much of the text has been read.
 
@@ -135,76 +139,118 @@ def prepare(
     """
     if text.lines and text.held_out_seed is None:
         text = replace(text, held_out_seed=training.seed)
-    if origin:
-        text, planned = origin.fit_text(text, planned), planned - MODEL_FIELDS
+    if base:
+        text, planned = base.fit_text(text, planned), planned - MODEL_FIELDS
     if processes > 1:
         _refuse_standard_input(text)
         if "batch_size" not in planned:
             training = replace(training, batch_size=processes * training.batch_size)
     folders = _folders(run, text, model) if folder is None else (folder,)
     first_free(folders)  # fail before the text is read
+
     corpus = read_corpus(text, progress=progress)
-    if origin:
-        corpus = corpus.extended(origin.checkpoint.vocabulary)
+    if base:
+        corpus = corpus.extended(base.checkpoint.vocabulary)
     parts = corpus.split(text)
-    ids, held_out = parts
-    newline = corpus.vocabulary.newline
-    notes = [*corpus.notes, *(origin.notes(text, corpus) if origin else ())]
-    if text.lines and newline is not None:
-        fitted = fit_to_lines(training, ids, newline, "batch_size" not in planned)
-        planned = planned - {"chunk_growth"}
-    else:
-        fitted = fit_to_text(training, len(ids))
-    notes += fitted.notes
-    if len(held_out) < 2:
-        notes.append("no text is held out: there is no validation loss, and the last weights are kept")
-    if len(held_out) > VALIDATION_LIMIT:
-        notes.append(f"evaluations in training read {VALIDATION_LIMIT:,} held-out symbols; lstmgen eval reads all")
-    training = fitted.config
     _check_preview(training.preview, corpus.vocabulary, text.lines)
 
-    vocab_size = len(corpus.vocabulary)
-    fitting = fit_to_vocabulary(model, training, planned, ids=ids, vocab_size=vocab_size, parameters=parameters)
-    model, training = fitting.model, fitting.training
+    training, planned, notes = _fit_batch(text, training, planned, parts, corpus.vocabulary)
+    fitted = fit_to_vocabulary(
+        model, training, planned, ids=parts.training, vocab_size=len(corpus.vocabulary), parameters=parameters
+    )
     if parameters is not None:
-        model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
-    require_memory(build_network(model, vocab_size), training)
-    own = replace(training, batch_size=-(-training.batch_size // processes))  # what one process does in a step
-    execution = choose_execution(build_network(model, vocab_size), own, device, threads)
+        size = hidden_size_for(parameters, fitted.model, len(corpus.vocabulary))
+        fitted = replace(fitted, model=replace(fitted.model, hidden_size=size))
+    plan, execution = _plan(
+        fitted, planned, parts, corpus.vocabulary, device, threads, trained=base is not None, processes=processes
+    )
+    checkpoint = Checkpoint(
+        plan.model,
+        corpus.vocabulary,
+        _first_weights(plan, base, corpus.vocabulary, parts),
+        TrainingRecord(
+            text=text,
+            text_sha256=corpus.sha256,
+            text_symbols=len(corpus.ids),
+            training=plan.training,
+            precision=execution.precision,
+            device=str(execution.device),
+            threads=execution.threads,
+            processes=processes,
+            adapted_to=base.adapted_to() if base else (),
+            started_from=str(base) if base else None,
+        ),
+    )
+    all_notes = [
+        *corpus.notes,
+        *(base.notes(text, corpus) if base else ()),
+        *notes,
+        *_notes(plan.training, parts, execution, processes),
+    ]
+    planned_run = _planned(checkpoint, parts, first_free(folders), plan.reasons, all_notes)
+    return Preparation(checkpoint, parts, folders, None, planned_run)
+
+
+def _fit_batch(
+    text: TextConfig, training: TrainingConfig, planned: Set[str], parts: SplitText, vocabulary: Vocabulary
+) -> tuple[TrainingConfig, Set[str], tuple[str, ...]]:
+    """A batch that suits the length of the text or of its lines; what is still planned; notes."""
+    if text.lines and vocabulary.newline is not None:
+        fitted = fit_to_lines(training, parts.training, vocabulary.newline, "batch_size" not in planned)
+        return fitted.config, planned - {"chunk_growth"}, fitted.notes
+    fitted = fit_to_text(training, len(parts.training))
+    return fitted.config, planned, fitted.notes
+
+
+def _plan(
+    fitted: Plan,
+    planned: Set[str],
+    parts: SplitText,
+    vocabulary: Vocabulary,
+    device: Device,
+    threads: int | None,
+    *,
+    trained: bool,
+    processes: int,
+) -> tuple[Plan, Execution]:
+    """Choose how to compute, measure how fast that is, and choose everything that is still planned."""
+    vocab_size = len(vocabulary)
+    network = build_network(fitted.model, vocab_size)
+    require_memory(network, fitted.training)
+    own = replace(fitted.training, batch_size=-(-fitted.training.batch_size // processes))  # of one process
+    execution = choose_execution(network, own, device, threads)
     plan = make_plan(
-        model,
-        training,
+        fitted.model,
+        fitted.training,
         planned,
-        symbols=len(ids),
+        symbols=len(parts.training),
         vocab_size=vocab_size,
         speed=lambda model: processes * characters_per_second(build_network(model, vocab_size), own, execution),
-        trained=origin is not None,
+        trained=trained,
     )
+    require_memory(build_network(plan.model, vocab_size), plan.training)
+    return replace(plan, reasons=(*fitted.reasons, *plan.reasons)), execution
+
+
+def _first_weights(
+    plan: Plan, base: BaseModel | None, vocabulary: Vocabulary, parts: SplitText
+) -> dict[str, FloatArray]:
+    """The weights before the first step."""
+    if base:
+        return base.weights(vocabulary, parts.training, plan.training.seed)
+    return initialize(build_network(plan.model, len(vocabulary)), np.random.default_rng(plan.training.seed))
+
+
+def _notes(training: TrainingConfig, parts: SplitText, execution: Execution, processes: int) -> Iterator[str]:
+    """What the user should know about the text and the machine."""
+    if len(parts.held_out) < 2:
+        yield "no text is held out: there is no validation loss, and the last weights are kept"
+    if len(parts.held_out) > VALIDATION_LIMIT:
+        yield f"evaluations in training read {VALIDATION_LIMIT:,} held-out symbols; lstmgen eval reads all"
     if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
-        notes.append("this processor is slow in bfloat16; leave out `precision` to train faster")
-    model, training = plan.model, plan.training
+        yield "this processor is slow in bfloat16; leave out `precision` to train faster"
     if processes > 1:
-        notes.append(f"{processes} processes train together; each reads its part of the {training.batch_size} streams")
-    require_memory(build_network(model, vocab_size), training)
-    if origin:
-        weights = origin.weights(corpus.vocabulary, ids, training.seed)
-    else:
-        weights = initialize(build_network(model, vocab_size), np.random.default_rng(training.seed))
-    record = TrainingRecord(
-        text=text,
-        text_sha256=corpus.sha256,
-        text_symbols=len(corpus.ids),
-        training=training,
-        precision=execution.precision,
-        device=str(execution.device),
-        threads=execution.threads,
-        processes=processes,
-        adapted_to=origin.adapted_to() if origin else (),
-        started_from=str(origin) if origin else None,
-    )
-    checkpoint = Checkpoint(model, corpus.vocabulary, weights, record)
-    planned_run = _planned(checkpoint, parts, first_free(folders), (*fitting.reasons, *plan.reasons), notes)
-    return Preparation(checkpoint, parts, folders, None, planned_run)
+        yield f"{processes} processes train together; each reads its part of the {training.batch_size} streams"
 
 
 def resume(
@@ -284,8 +330,6 @@ def prepare_together(processes: Processes, prepare: Callable[[], Preparation]) -
 
     Raises TextError if this machine has another text, and in the first process the errors of `prepare`.
     """
-    if processes.size == 1:
-        return prepare()
     own: list[Preparation] = []
 
     def decide() -> Preparation:
@@ -350,4 +394,4 @@ def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> tuple[Pat
     stem = "stdin" if text.sources[0] == STANDARD_INPUT else Path(text.sources[0]).resolve().name.split(".")[0]
     corpus = re.sub(r"[^\w-]+", "-", stem).strip("-")[: LONGEST_NAME // 2] or "text"
     name = f"{corpus}-{model.cell}" + ("-attention" if model.attention else "")
-    return (RUNS_FOLDER / name, *(RUNS_FOLDER / f"{name}-{number}" for number in range(2, _MOST_RUNS)))
+    return (RUNS_FOLDER / name, *(RUNS_FOLDER / f"{name}-{number}" for number in range(2, _MAX_RUNS)))

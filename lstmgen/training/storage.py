@@ -1,32 +1,41 @@
-"""The folder of a run while it trains: it belongs to one process, and it holds two checkpoints and the log.
+"""The folder of a run while it trains: one process has it, and it holds two checkpoints and the log.
 
 A write that fails loses nothing but time: what is on the disk stays, and the next save writes everything again. That
 holds for a full disk as well as for a folder that was deleted.
-
-Knows: files and locks. Does not know: when to save, or what training does.
 """
 
+import json
+import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint, to_bytes, unwritable
 from lstmgen.errors import CheckpointError, ConfigError
-from lstmgen.files import remove_parts, replace_files
-from lstmgen.training.events import Event
-from lstmgen.training.lock import LOCK, OWNER, FolderInUseError, FolderLock
-from lstmgen.training.log import Log
+from lstmgen.files import remove_parts, replace_file, replace_files
+from lstmgen.training.events import Event, is_logged, to_mapping
+from lstmgen.training.learning_curve import logged_step
 
-_MOST_NAMES = 1000
+LOCK, OWNER = ".lock", ".owner"
+_MAX_NAMES = 1000
 
 
-class RunFolder:
+class FolderInUseError(CheckpointError):
+    """Another process trains in the folder."""
+
+
+class Storage:
     """A folder that this process has locked."""
 
-    def __init__(self, path: Path, lock: FolderLock, checkpoint: Checkpoint | None) -> None:
+    def __init__(self, path: Path, lock: "FolderLock", checkpoint: Checkpoint | None) -> None:
         """Take over a folder, with the last checkpoint of the run in it; None: it is a new run.
 
         Raises CheckpointError if the best checkpoint is missing and cannot be written.
@@ -38,7 +47,8 @@ class RunFolder:
         self._best: bytes | None = None  # the content of the best checkpoint; None: there is none yet
         self._best_is_saved = False
         self._unsaved: bytes | None = None  # the content of a last checkpoint that could not be written
-        self._log = Log(path / LOG, self.saved_step or 0)
+        self._log = bytearray(_lines_until(path / LOG, self.saved_step or 0))
+        self._logged = -1  # bytes of the log that are known to be in its file; -1: not even that it is ours
         self._remove_parts()  # of a process that was killed while it saved
         if checkpoint is not None:
             self._complete(checkpoint)
@@ -80,17 +90,25 @@ class RunFolder:
         self._unsaved = None
         self._best_is_saved = True
         self.saved_step = checkpoint.record.position.step
-        self._log.write()
+        self._write_log()
+
+    def try_to_save(self, checkpoint: Checkpoint, *, best: bool) -> tuple[Path, int | None, CheckpointError | None]:
+        """Save, and return the folder, the step that is on the disk now, and why saving failed, if it did."""
+        try:
+            self.save(checkpoint, best=best)
+        except CheckpointError as error:
+            return self.path, self.saved_step, error
+        return self.path, self.saved_step, None
 
     def _claim_again(self) -> None:
         """Make the folder again, or another one if a run has its name now. Raises CheckpointError if that fails."""
+        numbered = (self.path.with_name(f"{self.path.name}-{number}") for number in range(2, _MAX_NAMES))
         try:
-            path, lock = _claim((self.path, *_numbered(self.path)))
+            path, lock = _claim((self.path, *numbered))
         except ConfigError as error:
             raise CheckpointError(str(error)) from error
         self._lock.release()
-        self.path, self._lock, self._log.path = path, lock, path / LOG
-        self.saved_step = None
+        self.path, self._lock, self.saved_step, self._logged = path, lock, None, -1
 
     def load(self, name: str) -> Checkpoint | None:
         """One of the two checkpoints on the disk; None: it is not there, or cannot be read."""
@@ -116,11 +134,23 @@ class RunFolder:
         return None
 
     def log(self, event: Event) -> None:
-        """Write an event to the log, if it is one that the log keeps."""
-        self._log.append(event)
-        with suppress(OSError):  # it is written later
+        """Write an event to the log, if it is one that the log keeps. What cannot be written now is written later."""
+        if is_logged(event):
+            self._log += json.dumps(to_mapping(event)).encode() + b"\n"
+        with suppress(OSError):
             if self._lock.held:
-                self._log.write()
+                self._write_log()
+
+    def _write_log(self) -> None:
+        """Write what is not in the log's file yet; all of it, if the file is not as it was left."""
+        path = self.path / LOG
+        with suppress(OSError):
+            if path.exists() and path.stat().st_size == self._logged:
+                with path.open("ab") as file:
+                    file.write(self._log[self._logged :])
+            else:
+                replace_file(path, bytes(self._log))
+            self._logged = len(self._log)
 
     def release(self) -> None:
         """Let other processes have the folder. It is removed if it holds no checkpoint."""
@@ -136,21 +166,33 @@ class RunFolder:
                 self.path.parent.rmdir()
 
 
+def _lines_until(path: Path, step: int) -> bytes:
+    """The complete lines of a log, without the events after this step.
+
+    A run that was killed has logged steps after its last save. It takes these steps again, and logs them again.
+    """
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError:
+        return b""
+    return b"".join(line for line in lines if line.endswith(b"\n") and logged_step(line) <= step)
+
+
 @contextmanager
-def new_run(folders: Sequence[Path]) -> Iterator[RunFolder]:
+def new_run(folders: Sequence[Path]) -> Iterator[Storage]:
     """Make the first folder that is free, for the length of the context.
 
     Raises ConfigError if none is free, and CheckpointError if it cannot be made.
     """
-    folder = RunFolder(*_claim(folders), checkpoint=None)
+    storage = Storage(*_claim(folders), checkpoint=None)
     try:
-        yield folder
+        yield storage
     finally:
-        folder.release()
+        storage.release()
 
 
 @contextmanager
-def resumed_run(file: Path, checkpoint: Checkpoint) -> Iterator[RunFolder]:
+def resumed_run(file: Path, checkpoint: Checkpoint) -> Iterator[Storage]:
     """Lock the folder of a run, whose last checkpoint was read from a file, for the length of the context.
 
     Raises CheckpointError if another process trains there, or has trained there since the checkpoint was read.
@@ -159,14 +201,14 @@ def resumed_run(file: Path, checkpoint: Checkpoint) -> Iterator[RunFolder]:
     try:
         if load_checkpoint(file).record.position.step != checkpoint.record.position.step:
             raise CheckpointError(f"{file}: another process has trained it further meanwhile; give the command again")
-        folder = RunFolder(file.parent, lock, checkpoint)
+        storage = Storage(file.parent, lock, checkpoint)
     except BaseException:
         lock.release()
         raise
     try:
-        yield folder
+        yield storage
     finally:
-        folder.release()
+        storage.release()
 
 
 def refuse_if_in_use(path: Path) -> None:
@@ -195,7 +237,7 @@ def is_free(folder: Path) -> bool:
         return isinstance(error, FileNotFoundError)
 
 
-def _claim(folders: Sequence[Path]) -> tuple[Path, FolderLock]:
+def _claim(folders: Sequence[Path]) -> "tuple[Path, FolderLock]":
     """Make the first folder that is free, and lock it. Another process may do the same at the same time."""
     in_use: FolderInUseError | None = None
     for folder in folders:
@@ -217,18 +259,74 @@ def _claim(folders: Sequence[Path]) -> tuple[Path, FolderLock]:
     raise in_use or _none_is_free(folders)
 
 
-def _lock(path: Path) -> FolderLock:
+def _none_is_free(folders: Sequence[Path]) -> ConfigError:
+    best = folders[0]
+    remedy = f", or resume it: `resume` {best.name}" if (best / LAST).is_file() else ""
+    return ConfigError("run", best.name, f"{best} exists; give another name{remedy}")
+
+
+def _lock(path: Path) -> "FolderLock":
     try:
         return FolderLock(path)
     except OSError as error:
         raise unwritable(path, error) from error
 
 
-def _numbered(path: Path) -> Iterator[Path]:
-    return (path.with_name(f"{path.name}-{number}") for number in range(2, _MOST_NAMES))
+class FolderLock:
+    """The lock of a folder, held from its creation until `release`; a second file tells who has it.
+
+    The system gives a lock back when its process ends, even after a crash, so a lock file that a dead process left is
+    no obstacle.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Lock a folder that exists.
+
+        Raises FolderInUseError, which names the process that has the lock, and OSError if the folder cannot be written.
+        """
+        self._path, self._owner = folder / LOCK, folder / OWNER
+        self._lock = FileLock(self._path, timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise FolderInUseError(
+                f"{folder}: {_describe(self._owner)} trains here; wait until it ends, or stop it"
+            ) from error
+        self._identity = _identity(self._path)
+        owner = {"process": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+        with suppress(OSError):  # the lock itself is held
+            self._owner.write_text(json.dumps(owner), encoding="utf-8")
+
+    @property
+    def held(self) -> bool:
+        """Whether the folder is still the one that was locked: it may have been deleted, or replaced.
+
+        Raises OSError if that cannot be found out now.
+        """
+        return _identity(self._path) == self._identity is not None
+
+    def release(self) -> None:
+        """Give the lock back, and remove its files."""
+        with suppress(OSError):  # some systems cannot remove an open file
+            if self.held:
+                self._owner.unlink(missing_ok=True)
+                self._path.unlink()
+        self._lock.release()
 
 
-def _none_is_free(folders: Sequence[Path]) -> ConfigError:
-    best = folders[0]
-    remedy = f", or resume it: `resume` {best.name}" if (best / LAST).is_file() else ""
-    return ConfigError("run", best.name, f"{best} exists; give another name{remedy}")
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from every other one; None: it is not there."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _describe(path: Path) -> str:
+    """The process that a file of `FolderLock` names."""
+    try:
+        owner: Any = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {int(owner['process'])} on {owner['host']!s:.60}, since {owner['since']!s:.20},"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

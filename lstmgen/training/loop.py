@@ -1,0 +1,423 @@
+"""The training loop: batch, loss, step, evaluate, save, stop.
+
+`last.safetensors` holds everything that decides the weights after the next step: weights, the optimizer's state, the
+random generator, the position in the text and the network's state. A resumed run whose budget counts steps or epochs
+therefore ends with the weights that it would have had without the interruption, bit for bit.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice, takewhile
+from typing import TypeVar, cast
+
+import torch
+
+from lstmgen.checkpoint import BEST, LAST, Checkpoint, FloatArray, problem_with
+from lstmgen.errors import CheckpointError, TrainingError
+from lstmgen.language_model import LanguageModel
+from lstmgen.network.model import Model
+from lstmgen.text.corpus import SplitText
+from lstmgen.text.streams import Chunk, build_text
+from lstmgen.training.budget import BudgetMeter
+from lstmgen.training.events import (
+    WORSE_NATS,
+    Evaluated,
+    Event,
+    Finished,
+    Overfitting,
+    Planned,
+    RolledBack,
+    SavedAgain,
+    SaveFailed,
+    Stepped,
+)
+from lstmgen.training.machine import versions
+from lstmgen.training.optimizer import chunks_per_step, learning_rate
+from lstmgen.training.processes import ALONE, Processes
+from lstmgen.training.slowdown import Slowdown
+from lstmgen.training.state import CERTAIN, RunState, evaluated_sums, frequency_nats, is_good
+from lstmgen.training.storage import Storage
+from lstmgen.training.trainer import Trainer
+from lstmgen.training.validation import Validation
+
+EVALUATIONS = 10
+"""How many evaluations a run has if `every` is not given. It has fewer where they would take too much time."""
+
+_EVALUATION_FRACTION = 0.05  # of a time budget: more than this is not spent on evaluations at its tenths
+_PREVIEW_LENGTH = 200
+_PREVIEW_FRACTION = 0.02  # of a time budget: a preview that takes longer is cut
+_SLOW_FRACTION = 0.02  # of a time budget: where steps are slow for longer than this, one thread computes
+_STEP_SMOOTHING = 0.5  # how much of the time of a slow step is expected of the next one
+_MAX_DIVERGENCES = 8
+_LOWER = 0.25  # the learning rate after a divergence, as a fraction of the one before
+_PATIENCE = 0.15  # the fraction of the budget for which the validation loss may rise
+_FALLING_FROM = 0.75  # after this fraction of the budget the learning rate is low, and overfitting is expected
+_SAVE_SECONDS, _RETRY_SECONDS = 60.0, 10.0  # between two saves; after one that failed
+_SAVE_FRACTION = 0.01  # of the time: saving between evaluations takes no more than this
+
+T = TypeVar("T")
+
+
+class TrainingRun:
+    """One run. `events` trains; `state` is everything that changes."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        text: SplitText,
+        storage: Storage | None,
+        planned: Planned,
+        *,
+        started: float,
+        clock: Callable[[], float] = time.monotonic,
+        processes: Processes = ALONE,
+    ) -> None:
+        """Start a run, or continue one.
+
+        Args:
+            checkpoint: an untrained one, or the last one of a run, whose state is then restored.
+            text: the text that the checkpoint's record names.
+            storage: where the run is saved; only the first process has it.
+            planned: the first event.
+            started: the clock's time when the command began; a time budget counts from there.
+            clock: seconds that never go back.
+            processes: those that train the network together.
+
+        Raises CheckpointError if the run's state cannot be restored.
+        """
+        record = checkpoint.record
+        self._checkpoint = checkpoint
+        self._storage = storage
+        self._clock = clock
+        self._processes = processes
+        self.folder, self._saved_step = self._on_storage(lambda storage: (storage.path, storage.saved_step))
+        self._planned = replace(planned, run=str(self.folder))
+        self._text = build_text(
+            text.training,
+            checkpoint.item_end,
+            batch_size=record.training.batch_size,
+            chunk_length=record.training.chunk_length,
+            seed=record.training.seed,
+        )
+        self._frequency_nats = frequency_nats(text.training, len(checkpoint.vocabulary))
+        chunks, sums = record.validation_chunks, evaluated_sums(checkpoint.extra)
+        budget = record.training.budget
+        self._validation = Validation(text.held_out, checkpoint.item_end, budget, clock, chunks, sums, processes)
+        self._slowdown = Slowdown(_SLOW_FRACTION * budget.amount)
+        torch.set_num_threads(record.threads)
+        self.state = RunState(record.training, record.position, save_ended=clock())
+        self._restore(checkpoint)
+        self._meter = BudgetMeter(
+            budget,
+            record.training.most_epochs,
+            seconds_before=record.seconds,
+            progress_before=record.position.progress,
+            started=started,
+            clock=clock,
+        )
+        progress = self._meter.progress_before(record.position.step, self._epochs())
+        self.state.position = replace(record.position, progress=progress)
+        self.complete = progress >= 1
+        """Whether the budget was used up before this session."""
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Take everything that decides the next step from a checkpoint of this run, or from an untrained one."""
+        state, record = self.state, self._checkpoint.record
+        self._model = Model(checkpoint.network, checkpoint.weights, torch.device(record.device))
+        self._trainer = Trainer(self._model, state.training, record.precision, self._processes)
+        state.network, state.training_nats, state.lowest_nats, state.bad_steps = None, math.nan, math.inf, 0
+        if checkpoint.extra:
+            try:
+                rows = state.training.batch_size if checkpoint.item_end is None else None
+                state.restore(self._trainer, checkpoint.extra, rows)
+            except CheckpointError as error:
+                raise CheckpointError(f"{self.folder / LAST}: {error}") from error
+        state.position = checkpoint.record.position
+        self._chunk_count = self._text.chunk_count(state.position.epoch)
+
+    def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """Train until the budget is used up, or until `should_stop`, which is asked after every step.
+
+        The first event is the plan. Every event is also written to the log, if it is one that the log keeps. A run that
+        was complete before yields its plan and its end, and changes nothing.
+
+        Raises TrainingError if the loss diverges again and again, and CheckpointError if what was learned cannot be
+        saved at the end.
+        """
+        if self.complete:
+            yield self._planned
+            yield self._finished(interrupted=False)
+            return
+        for event in self._train(should_stop):
+            if self._storage is not None:
+                self._storage.log(event)
+            yield event
+
+    def _train(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
+        yield self._planned
+        state, interrupted, evaluated = self.state, False, None
+        while state.position.progress < 1 and not interrupted:
+            chunks = self._text.chunks(state.position.epoch, state.position.chunk)
+            while read := list(islice(chunks, chunks_per_step(state.training, state.position.progress))):
+                before = state.position.progress
+                yield self._step(read)
+                ended = state.position.progress >= 1
+                if state.bad_steps >= CERTAIN or (ended and not self._savable(self._model.weights())):
+                    yield self._roll_back()
+                    if self._saved_step is not None:  # so that a resumed run has the lower learning rate
+                        yield from self._save()
+                    break
+                if ended:
+                    break
+                if self._evaluation_due(before):  # also before stopping: a resumed run would not make up for it
+                    evaluated = yield from self._evaluate()
+                    if overfitting := self._end_early(evaluated):
+                        yield overfitting
+                    self._update_progress()  # there may be no time for another step
+                    if state.position.progress >= 1:
+                        break
+                elif self._save_due():
+                    yield from self._save()
+                interrupted = self._processes.any(should_stop())
+                if interrupted:
+                    break
+            else:
+                state.position = replace(state.position, epoch=state.position.epoch + 1, chunk=0)
+                self._chunk_count = self._text.chunk_count(state.position.epoch)
+        if interrupted:
+            if state.suspicious:  # the resumed run finds out whether the loss diverges
+                self._go_back()
+            yield from self._save()
+        elif evaluated is None or evaluated.step != state.position.step:
+            yield from self._evaluate()
+        else:
+            yield from self._save(validation_nats=evaluated.validation_nats)
+        self._require_saved()
+        yield self._finished(interrupted)
+
+    def _step(self, chunks: list[Chunk]) -> Stepped:
+        """Learn from one batch of consecutive chunks."""
+        state, position, begun = self.state, self.state.position, self._clock()
+        chunk = Chunk.joined(chunks)
+        rate = learning_rate(state.training, position.progress)
+        nats, state.network = self._trainer.step(chunk, state.network, rate)
+        vocab_size = len(self._checkpoint.vocabulary)
+        state.add_loss(
+            nats, is_good(nats, state.lowest_nats, vocab_size=vocab_size, frequency_nats=self._frequency_nats)
+        )
+        state.position = replace(
+            position,
+            step=position.step + 1,
+            chunk=position.chunk + len(chunks),
+            symbols_read=position.symbols_read + int((chunk.targets >= 0).sum()),
+        )
+        seconds = self._clock() - begun
+        self._meter.step_seconds = max(seconds, _STEP_SMOOTHING * self._meter.step_seconds)  # it may have become slow
+        slow = self._slowdown.noticed(seconds, chunk.inputs.size)
+        if slow and self._meter.timed and self._processes.size == 1:  # the others promise the same bits
+            torch.set_num_threads(1)
+        self._update_progress()
+        return Stepped(
+            step=state.position.step,
+            epoch=self._epochs(),
+            progress=state.position.progress,
+            nats=state.training_nats,
+            learning_rate=rate,
+            characters_per_second=self._speed(),
+            seconds=self._meter.seconds(),
+        )
+
+    def _update_progress(self) -> None:
+        position = self.state.position
+        progress = self._processes.broadcast(self._meter.progress(position.step, self._epochs()))
+        self.state.position = replace(position, progress=max(progress, position.progress))
+
+    def _epochs(self) -> float:
+        return self.state.position.epoch + self.state.position.chunk / self._chunk_count
+
+    def _speed(self) -> float:
+        """Characters per second in this session, evaluations included."""
+        read = self.state.position.symbols_read - self._checkpoint.record.position.symbols_read
+        return read / max(1e-9, self._meter.session_seconds())
+
+    def _evaluation_due(self, progress_before: float) -> bool:
+        """Whether to evaluate after this step: every `every` steps, or at each tenth of the budget if that is cheap."""
+        training, position = self.state.training, self.state.position
+        if training.every:
+            return position.step % training.every == 0
+        tenth = int(progress_before * EVALUATIONS)
+        if int(position.progress * EVALUATIONS) == tenth:
+            return False
+        affordable = _EVALUATION_FRACTION * training.budget.amount / EVALUATIONS
+        evaluation_seconds = self._processes.broadcast(self._meter.evaluation_seconds)
+        return not self._meter.timed or evaluation_seconds <= affordable or tenth % 5 == 4
+
+    def _evaluate(self) -> Generator[Event, None, Evaluated]:
+        """Score the validation text, keep the weights if they are the best, and save. Training is not affected."""
+        started, state, position, weights = self._clock(), self.state, self.state.position, self._model.weights()
+        is_sound = problem_with(weights, self._model.network) is None
+        nats = self._validation.nats(self._model, self._meter.seconds_left()) if is_sound else math.nan
+        lowest = math.inf if position.best_nats is None else position.best_nats
+        best = is_sound and not state.suspicious and (nats is None or nats < lowest)
+        if best:
+            self._validation.keep_as_best()
+            state.position = replace(position, best_nats=nats, best_step=position.step, best_progress=position.progress)
+        evaluated = Evaluated(
+            step=position.step,
+            epoch=self._epochs(),
+            progress=position.progress,
+            training_nats=state.training_nats,
+            validation_nats=nats,
+            best=best,
+            preview=self._preview(weights) if is_sound and self._processes.is_first else "",
+            seconds=self._meter.seconds(),
+        )
+        yield evaluated  # before the save: after a crash, the log has every event up to the last save
+        yield from self._save(best=best, validation_nats=nats)
+        self._meter.evaluation_seconds = self._clock() - started
+        return evaluated
+
+    def _preview(self, weights: dict[str, FloatArray]) -> str:
+        """A short text that the network writes now. It is shorter where there is no time."""
+        max_seconds, training = self._meter.seconds_left(), self.state.training
+        if self._meter.timed:
+            max_seconds = min(max_seconds, _PREVIEW_FRACTION * training.budget.amount)
+        end = self._clock() + max_seconds
+        model = LanguageModel(replace(self._checkpoint, weights=weights))
+        pieces = model.stream(training.preview, length=_PREVIEW_LENGTH, seed=self.state.position.step)
+        return "".join(takewhile(lambda _: self._clock() <= end, pieces))
+
+    def _end_early(self, evaluated: Evaluated) -> Overfitting | None:
+        """If the network overfits, let the learning rate fall from now on, and then end.
+
+        A budget in steps or epochs is always used up.
+        """
+        position, nats = self.state.position, evaluated.validation_nats
+        if nats is None or position.best_nats is None or not self._meter.timed or position.progress > _FALLING_FROM:
+            return None
+        if position.progress - position.best_progress < _PATIENCE or nats < position.best_nats + WORSE_NATS:
+            return None
+        end = self._epochs() / _FALLING_FROM
+        self.state.training = replace(self.state.training, most_epochs=end)
+        self._meter.most_epochs = end
+        return Overfitting(
+            step=position.step,
+            since=position.best_step,
+            best_nats=position.best_nats,
+            validation_nats=nats,
+            training_nats=evaluated.training_nats,
+            epoch=self._epochs(),
+            end_epoch=end,
+        )
+
+    def _roll_back(self) -> RolledBack:
+        """The loss has diverged: go back to a checkpoint whose loss was good, and lower the learning rate.
+
+        Raises TrainingError if that has happened too often.
+        """
+        state, step, nats = self.state, self.state.position.step, self.state.training_nats
+        if state.divergences == _MAX_DIVERGENCES:
+            raise TrainingError(
+                f"the loss diverged {state.divergences + 1} times, the last time at step {step:,}; "
+                f"try again with a lower `learning_rate`, or `precision` float32"
+            )
+        state.divergences += 1
+        state.training = replace(state.training, learning_rate=_LOWER * state.training.learning_rate)
+        self._go_back()
+        return RolledBack(
+            step=step,
+            to_step=state.position.step,
+            learning_rate=state.training.learning_rate,
+            training_nats=nats,
+            seconds=self._meter.seconds(),
+        )
+
+    def _go_back(self) -> None:
+        """Go back to what was saved last; where that did not help, to the best weights, and then to the start.
+
+        What was saved after the loss became bad does not help either.
+        """
+        state, before, start = self.state, self.state.position, self._checkpoint
+        last_good_step = before.step - state.bad_steps
+        state.returns = state.returns + 1 if last_good_step <= state.returned_to else 0
+        saved = None if self._saved_step in (None, start.record.position.step) else LAST
+        choices = ((saved, self._saved_step or 0), (BEST, before.best_step), (None, 0))
+        name = next((name for name, step in choices[state.returns :] if step <= last_good_step), None)
+        loaded = None if name is None else self._on_storage(lambda storage: storage.load(name))
+        self._restore(loaded or start)
+        state.returned_to = state.position.step
+        state.position = replace(
+            state.position,
+            best_nats=before.best_nats,  # the best weights are kept
+            best_step=before.best_step,
+            best_progress=before.best_progress,
+            progress=before.progress if self._meter.timed else state.position.progress,  # time does not go back
+        )
+
+    def _save_due(self) -> bool:
+        """Whether it is time to save between two evaluations."""
+        state = self.state
+        interval = _RETRY_SECONDS if state.save_error else max(_SAVE_SECONDS, state.save_seconds / _SAVE_FRACTION)
+        return bool(self._processes.broadcast(self._clock() - state.save_ended > interval))
+
+    def _savable(self, weights: Mapping[str, FloatArray], validation_nats: float | None = None) -> bool:
+        """Whether this state is a good one: its weights and losses are finite, and the loss is not diverging."""
+        evaluated = validation_nats is None or validation_nats < math.inf
+        return evaluated and not self.state.suspicious and not problem_with(weights, self._model.network)
+
+    def _save(self, *, best: bool = False, validation_nats: float | None = None) -> Iterator[Event]:
+        """Save, unless the loss may be diverging: what was saved before is then better.
+
+        If saving fails, training continues, and saving is tried again soon. Yields that it begins to fail, or that it
+        works again.
+        """
+        state, begun, weights = self.state, self._clock(), self._model.weights()
+        if not self._savable(weights, validation_nats):
+            return
+        record = replace(
+            self._checkpoint.record,
+            training=state.training,
+            position=state.position,
+            seconds=self._meter.seconds(),
+            validation_nats=validation_nats,
+            validation_chunks=self._validation.chunks,
+            versions=versions(),
+        )
+        extra = state.to_arrays(self._trainer, self._validation.best)
+        checkpoint = replace(self._checkpoint, weights=weights, record=record, extra=extra)
+        best = best or state.position.best_nats is None
+        before = state.save_error
+        self.folder, self._saved_step, state.save_error = self._on_storage(
+            lambda storage: (*storage.try_to_save(checkpoint, best=best),)
+        )
+        state.save_ended = self._clock()
+        state.save_seconds = self._meter.save_seconds = state.save_ended - begun
+        step, seconds = state.position.step, record.seconds
+        if state.save_error and not before:
+            yield SaveFailed(step=step, reason=str(state.save_error), saved_step=self._saved_step, seconds=seconds)
+        elif before and not state.save_error:
+            yield SavedAgain(step=step, seconds=seconds)
+
+    def _require_saved(self) -> None:
+        """Raise CheckpointError if the last attempt to save failed; what was to be saved is then rescued."""
+        if error := self.state.save_error:
+            folder = self._on_storage(lambda storage: storage.rescue())
+            outcome = "what was learned since the last save is lost" if folder is None else f"the run is in {folder}"
+            raise CheckpointError(f"{error}; {outcome}") from error
+
+    def _on_storage(self, action: Callable[[Storage], T]) -> T:
+        """Let the first process do something with the run's folder; all processes get the result."""
+        return self._processes.on_first(lambda: action(cast(Storage, self._storage)))
+
+    def _finished(self, interrupted: bool) -> Finished:
+        return Finished(
+            checkpoint=str(self.folder / BEST),
+            step=self.state.position.step,
+            epoch=self._epochs(),
+            validation_nats=self.state.position.best_nats,
+            characters_per_second=self._speed(),
+            seconds=self._meter.seconds(),
+            interrupted=interrupted,
+        )

@@ -1,0 +1,155 @@
+"""What changes in a run while it trains, and how a checkpoint holds it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lstmgen.checkpoint import AnyArray
+from lstmgen.config import TrainingConfig
+from lstmgen.errors import CheckpointError
+from lstmgen.network.architecture import NetworkState, map_state
+from lstmgen.record import Position
+from lstmgen.text.vocabulary import Ids, symbol_counts
+from lstmgen.training.optimizer import optimizer_tensors, restore_optimizer
+from lstmgen.training.trainer import Trainer
+
+SUSPECTED, CERTAIN = 10, 30
+"""After this many bad steps in a row, training may have diverged, or has."""
+
+_FAR = 0.5  # nats
+_SMOOTHING = 0.98
+_OPTIMIZER, _NETWORK, _EVALUATED = "optimizer/", "state/", "evaluated"
+_NUMBERS = ("training_nats", "lowest_nats", "bad_steps")
+_SAMPLES, _SAMPLE_TOKENS = 16, 1 << 18
+
+
+@dataclass
+class RunState:
+    """Everything of a run that changes from step to step, except the weights and the optimizer, which `Trainer` has."""
+
+    training: TrainingConfig  # a divergence lowers its learning rate, and overfitting brings its end nearer
+    position: Position  # in the text and in the budget
+    network: NetworkState | None = None  # after the last chunk; None: the initial state
+    training_nats: float = math.nan  # the smoothed loss; NaN: there was no finite loss yet
+    lowest_nats: float = math.inf  # the lowest smoothed loss
+    bad_steps: int = 0  # in a row; see `is_good`
+
+    divergences: int = 0
+    returned_to: int = -1  # the step to which the run went back last
+    returns: int = 0  # how often it went back there without a good step since
+
+    save_error: CheckpointError | None = None  # of the last attempt to save
+    save_ended: float = 0.0  # the clock's time after the last attempt
+    save_seconds: float = 0.0  # how long the last attempt took
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the loss may be diverging."""
+        return self.bad_steps >= SUSPECTED
+
+    def add_loss(self, nats: float, good: bool) -> None:
+        """Count the loss of a step, which may be NaN."""
+        self.bad_steps = 0 if good else self.bad_steps + 1
+        if not math.isnan(nats):
+            before = self.training_nats
+            self.training_nats = nats if math.isnan(before) else _SMOOTHING * before + (1 - _SMOOTHING) * nats
+            self.lowest_nats = min(self.lowest_nats, self.training_nats)
+
+    def to_arrays(self, trainer: Trainer, evaluated: AnyArray | None) -> dict[str, AnyArray]:
+        """Everything besides the weights that decides the next step, by name; `evaluated` is `Validation.best`.
+
+        Of several processes all must call it. Only the first one gets the network's state of all.
+        """
+        optimizer = optimizer_tensors(trainer.optimizer, trainer.model.parameters)
+        arrays: dict[str, AnyArray] = {_OPTIMIZER + name: tensor.cpu().numpy() for name, tensor in optimizer.items()}
+        arrays["generator"] = trainer.generator.get_state().numpy()
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        arrays |= {name: np.array(number) for name, number in numbers.items() if math.isfinite(number)}
+        if self.network is not None:
+            fields: list[torch.Tensor] = []
+            map_state(fields.append, self.network)
+            gathered = (trainer.processes.gather(field).numpy() for field in fields)
+            arrays |= {f"{_NETWORK}{number}": field for number, field in enumerate(gathered)}
+        if evaluated is not None:
+            arrays[_EVALUATED] = evaluated
+        return arrays
+
+    def restore(self, trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | None) -> None:
+        """Take what `to_arrays` gave.
+
+        Args:
+            trainer: gets the optimizer's state and the generator's state. Without the latter it keeps its own.
+            arrays: from `to_arrays`.
+            batch_size: the rows of the network's state, for all processes together; None: any number.
+
+        Raises CheckpointError for arrays that do not fit.
+        """
+        try:
+            tensors = {name: _finite(name, torch.from_numpy(array.copy())) for name, array in arrays.items()}
+            optimizer = {
+                name.removeprefix(_OPTIMIZER): tensor for name, tensor in tensors.items() if name.startswith(_OPTIMIZER)
+            }
+            restore_optimizer(trainer.optimizer, trainer.model.parameters, optimizer)
+            if "generator" in tensors:
+                trainer.generator.set_state(tensors["generator"])
+            if f"{_NETWORK}0" in tensors:
+                fields = iter(tensors[f"{_NETWORK}{number}"] for number in range(len(tensors)))
+                count = batch_size or len(tensors[f"{_NETWORK}0"])
+                rows, zeros = trainer.processes.rows(count), trainer.model.initial_state(count)
+                self.network = map_state(lambda zero: _fitting(next(fields), zero)[rows], zeros)
+            for name in _NUMBERS:
+                number = tensors[name].item() if name in tensors else math.nan
+                if not math.isnan(number):  # older versions wrote NaN where there was no loss yet
+                    setattr(self, name, number)
+        except (KeyError, RuntimeError, StopIteration, TypeError, ValueError) as error:
+            remedy = "the run's best checkpoint can still be sampled"
+            raise CheckpointError(f"cannot be resumed ({error}); {remedy}") from error
+
+
+def evaluated_sums(arrays: Mapping[str, AnyArray]) -> AnyArray | None:
+    """The sums of the best weights in an evaluation, from `to_arrays`; None: there are none that make sense."""
+    sums = arrays.get(_EVALUATED)
+    if sums is None or sums.dtype != np.float64 or sums.ndim != 2 or sums.shape[1] != 2 or len(sums) == 0:
+        return None
+    return sums if np.isfinite(sums).all() and (sums >= 0).all() and (sums[:, 0] > 0).all() else None
+
+
+def is_good(nats: float, lowest_nats: float, *, vocab_size: int, frequency_nats: float) -> bool:
+    """Whether the loss of a step is finite and not far above the lowest one so far.
+
+    A loss near that of a network that knows only how often each token occurs is always good.
+
+    Args:
+        nats: the loss per token; NaN if it is not finite.
+        lowest_nats: the lowest smoothed loss before it; infinite if there is none.
+        vocab_size: the number of distinct tokens.
+        frequency_nats: what `frequency_nats` returned for the training text.
+    """
+    return nats <= max(frequency_nats, min(lowest_nats, math.log(vocab_size))) + _FAR
+
+
+def frequency_nats(ids: Ids, vocab_size: int) -> float:
+    """The nats per token of a model that knows only how often each token occurs.
+
+    In a long text, sixteen parts are counted.
+    """
+    stride = max(_SAMPLE_TOKENS, len(ids) // _SAMPLES)
+    samples = [ids[start : start + _SAMPLE_TOKENS] for start in range(0, len(ids), stride)]
+    counts = np.sum([symbol_counts(sample, vocab_size) for sample in samples], axis=0)
+    frequencies = counts[counts > 0] / counts.sum()
+    return float(-(frequencies * np.log(frequencies)).sum())
+
+
+def _finite(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    if name not in _NUMBERS and not tensor.isfinite().all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+    return tensor
+
+
+def _fitting(saved: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:
+    if saved.shape != zero.shape or saved.dtype != zero.dtype:
+        raise ValueError(f"a state of shape {tuple(saved.shape)}, not {tuple(zero.shape)}")
+    return saved.to(zero.device)
