@@ -13,8 +13,9 @@ from torch.testing import assert_close
 
 from lstmgen.cells import Cell, build_cell, initial_state, parameter_shapes
 from lstmgen.cells.lstm import LSTMCell, LSTMState
-from lstmgen.network.kernels import layer_runner, numpy_layer, run_layer
+from lstmgen.network.kernels.numpy_layers import numpy_layer
 from lstmgen.network.kernels.peephole import peephole
+from lstmgen.network.kernels.torch_layers import layer_runner, run_layer
 from lstmgen.network.unroll import LayerRunner, LookUp, unroll
 from tests.conftest import CELLS
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from lstmgen.cells.arrays import repeat
 from lstmgen.network.architecture import Network, NetworkState, map_state
 from lstmgen.network.forward import forward, head
-from lstmgen.network.kernels import numpy_layer
-from lstmgen.network.kernels.numpy_layers import run_chunk, run_step
+from lstmgen.network.kernels.numpy_layers import numpy_layer, run_chunk, run_step
 from lstmgen.network.unroll import LayerRunner
 from lstmgen.text.vocabulary import Ids
 

@@ -19,7 +19,6 @@ from lstmgen.errors import TextError
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.generation.sampler import negative_log_likelihood
 from lstmgen.network.forward import forward, head
-from lstmgen.network.kernels import run_layer
 from lstmgen.text.vocabulary import Ids
 
 MOST_VISIBLE = 1024
@@ -169,6 +168,8 @@ def gradient_reach(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64]
 def _gradient_norms(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64]:
     """The norm of the gradient of each prediction's loss by each of its embedded inputs, (positions, time)."""
     import torch
+
+    from lstmgen.network.kernels.torch_layers import run_layer
 
     network = checkpoint.network
     weights = network.arrange({name: torch.from_numpy(array) for name, array in checkpoint.weights.items()})

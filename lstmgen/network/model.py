@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lstmgen.network.architecture import Network, NetworkState, map_state
 from lstmgen.network.forward import forward, head
-from lstmgen.network.kernels import run_layer
+from lstmgen.network.kernels.torch_layers import run_layer
 
 
 class Model:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 from lstmgen.cells import Array, Cell, State
 from lstmgen.cells.arrays import stack
 
-LayerRunner: TypeAlias = Callable[[Cell, Any, Any, State], tuple[Any, State]]
+LayerRunner: TypeAlias = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
 """Runs one layer: `(cell, weights, inputs, state) -> (hidden states, state after the last step)`.
 
 The weights are the layer's parameters by name, or an object made from them. The inputs are (batch, time, input), or

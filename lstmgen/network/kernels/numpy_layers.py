@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 
 from lstmgen.cells import Cell, State
 from lstmgen.cells.base import gate_names
-from lstmgen.cells.gru import GRUState
-from lstmgen.cells.lstm import LSTMState
-from lstmgen.cells.rnn import RNNState
+from lstmgen.cells.coupled import CoupledCell
+from lstmgen.cells.gru import GRUCell, GRUState
+from lstmgen.cells.lstm import LSTMCell, LSTMState
+from lstmgen.cells.peephole import PeepholeCell
+from lstmgen.cells.rnn import RNNCell, RNNState
 from lstmgen.network.unroll import LookUp
 
 Floats = NDArray[np.float32]
@@ -183,6 +185,20 @@ class GRULayer(ScaledLayer):
         after *= z
         after += n
         return GRUState(after)
+
+
+LAYERS: dict[type[Cell], type[NumpyLayer]] = {
+    RNNCell: RNNLayer,
+    LSTMCell: LSTMLayer,
+    PeepholeCell: PeepholeLayer,
+    CoupledCell: CoupledLayer,
+    GRUCell: GRULayer,
+}
+
+
+def numpy_layer(cell: Cell, weights: Mapping[str, Floats]) -> NumpyLayer:
+    """Build the fastest layer of a cell from its parameters."""
+    return LAYERS.get(type(cell), NumpyLayer)(cell, weights)
 
 
 def run_step(_cell: Cell, layer: NumpyLayer, inputs: Any, state: State) -> tuple[Floats, State]:
