@@ -32,8 +32,8 @@ themselves, and ours have fewer operations.
 
 def layer_runner(cell: Cell, device: str) -> LayerRunner:
     """The fastest way to run one layer of this cell over time on a device of torch, such as cpu or cuda."""
-    on_cpu, on_gpu = RUNNERS.get(type(cell), (unroll, unroll))
-    return on_cpu if device == "cpu" else on_gpu
+    runner: LayerRunner = RUNNERS.get(type(cell), (unroll, unroll))[device != "cpu"]
+    return runner
 
 
 def run_layer(cell: Cell, weights: Mapping[str, Any], inputs: Any, state: Any) -> tuple[Any, Any]:
