@@ -6,9 +6,8 @@ Does not know: NumPy, torch, typer, or what the choices are used for.
 
 import sys
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, field, is_dataclass, replace
+from dataclasses import Field, asdict, dataclass, field, is_dataclass
 from enum import StrEnum
-from itertools import product
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -378,18 +377,6 @@ class TrainingConfig:
         return first if self.chunk_growth == 1 else f"{first}, later x {self.chunk_growth * self.chunk_length}"
 
 
-@dataclass(frozen=True)
-class DynamicConfig:
-    """How a model learns from a text while it is evaluated on it. TRIALS.md has the experiments behind the values."""
-
-    segment_length: int = 20  # symbols that are predicted, then learned from
-    learning_rate: float = 8e-5
-    decay: float = 4e-3  # how far each step moves the weights back towards the trained ones
-    epsilon: float = 0.1  # fraction of the mean gradient scale; smaller scales count as this
-    scale_batch_size: int = 32
-    scale_chunks: int = 200  # chunks of the training text on which the gradient scales are measured
-
-
 CONVERSATION_LENGTH = 80
 """How many characters the model writes at a time in a conversation, if the user does not say."""
 
@@ -488,23 +475,6 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True)
-class NoveltyConfig:
-    """How a model writes the text of which `eval --novelty` measures how much is copied."""
-
-    length: int = 20_000  # symbols
-    temperature: float = SamplingConfig.temperature
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        SamplingConfig(temperature=self.temperature)  # has the same bounds
-        check(self, "length", self.length >= 1, "give how many characters to write, at least 1")
-        check(self, "seed", self.seed >= 0, "give a whole number, at least 0")
-
-    def __str__(self) -> str:
-        return f"temperature {self.temperature:g}, seed {self.seed}"
-
-
-@dataclass(frozen=True)
 class ServingConfig:
     """How much a server does at once, and how much one request may ask for."""
 
@@ -520,90 +490,3 @@ class ServingConfig:
     def __post_init__(self) -> None:
         for name, most in (("rows", 1024), ("queue", 10_000), ("max_length", 1_000_000), ("max_prompt", 1_000_000)):
             check(self, name, 1 <= getattr(self, name) <= most, f"give 1 to {most:,}")
-
-
-@dataclass(frozen=True)
-class RecallConfig:
-    """Which networks learn to recall a character, how, and at which lags they are measured.
-
-    TRIALS.md has the experiments behind the values.
-    """
-
-    cells: tuple[CellKind, ...] = tuple(CellKind)
-    attention: int | None = None  # window of one more network, with the first cell; None: longer than each lag; 0: none
-    lags: tuple[int, ...] = (10, 25, 50, 100, 200)
-    hidden_size: int = 64
-    num_layers: int = 1
-    embedding_size: int = 16
-    seeds: int = 3
-    budget: Budget = Budget(300, BudgetUnit.STEPS)  # of one network with one seed
-    batch_size: int = 64
-    learning_rate: float = 0.01
-    first_lag: int = 4  # the longest lag at the beginning
-    learned_nats: float = 0.3  # below this loss a batch counts as learned, and the longest lag grows
-    lag_growth: float = 1.1
-    questions: int = 1000  # fresh ones for each lag and seed
-
-    def __post_init__(self) -> None:
-        for name, values in (("cells", self.cells), ("lags", self.lags)):
-            if not values or len(set(values)) < len(values):
-                raise ConfigError(name, ",".join(map(str, values)) or "(none)", "name at least one, and each once")
-        lags = ",".join(map(str, self.lags))
-        if not all(2 <= lag <= 10_000 for lag in self.lags):
-            raise ConfigError("lags", lags, "give 2 to 10,000 characters from the key to the answer")
-        check(self, "seeds", 1 <= self.seeds <= 1000, "give 1 to 1,000")
-        if self.budget.unit is BudgetUnit.EPOCHS:
-            raise ConfigError("epochs", self.budget.amount, "a made text has no end; give `steps` or `seconds`")
-        self.models()
-
-    def models(self) -> tuple[ModelConfig, ...]:
-        """The networks: each cell, and then the first one with attention."""
-        window = max(self.lags) + 1 if self.attention is None else self.attention
-        kinds = [(cell, 0) for cell in self.cells] + ([(self.cells[0], window)] if window else [])
-        return tuple(
-            ModelConfig(
-                cell=cell,
-                attention=attention,
-                hidden_size=self.hidden_size,
-                num_layers=self.num_layers,
-                embedding_size=self.embedding_size,
-            )
-            for cell, attention in kinds
-        )
-
-
-@dataclass(frozen=True)
-class ComparisonConfig:
-    """Which networks are compared: every combination of cells, layers, attention and hidden sizes."""
-
-    text: TextConfig = field(default_factory=TextConfig)
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(Budget(60)))  # its seed is the first one
-    planned: tuple[str, ...] = ()  # the fields that the plan chooses, the same values for all networks
-    cells: tuple[CellKind, ...] = tuple(CellKind)
-    num_layers: tuple[int, ...] = (ModelConfig.num_layers,)
-    attention: tuple[int, ...] = (ModelConfig.attention,)
-    hidden_size: tuple[int, ...] = ()  # empty: for each network the one that gives it the same number of parameters
-    parameters: int | None = None  # this number; None: that of the LSTM which the plan chooses
-    seeds: int = 1
-    device: Device = Device.AUTO
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        check(self, "seeds", 1 <= self.seeds <= 1000, "give 1 to 1,000")
-        for name in ("cells", "num_layers", "attention", "hidden_size"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ConfigError(name, ",".join(map(str, values)), "name each once")
-            if not values and name != "hidden_size":
-                raise ConfigError(name, "(none)", "name at least one")
-        if self.hidden_size and self.parameters is not None:
-            raise ConfigError("parameters", f"{self.parameters:,}", "it decides the hidden size; leave out one of them")
-        self.models(ModelConfig())  # raises ConfigError for a value that is out of bounds
-
-    def models(self, base: ModelConfig) -> tuple[ModelConfig, ...]:
-        """The networks; what is not compared is that of `base`."""
-        axes = product(self.cells, self.num_layers, self.attention, self.hidden_size or (base.hidden_size,))
-        return tuple(
-            replace(base, cell=cell, num_layers=layers, attention=attention, hidden_size=size)
-            for cell, layers, attention, size in axes
-        )

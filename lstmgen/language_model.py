@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from lstmgen.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
-from lstmgen.config import ModelConfig, NoveltyConfig, OnUnknown, SamplingConfig, TextConfig
+from lstmgen.config import ModelConfig, OnUnknown, SamplingConfig, TextConfig
 from lstmgen.errors import ConfigError
 from lstmgen.evaluation.characters import CharacterScore, score_characters
+from lstmgen.evaluation.config import NoveltyConfig
 from lstmgen.evaluation.evaluate import Evaluation, NamedText, evaluate_model, read_named_text
 from lstmgen.evaluation.lines import LineScore, lines_in_context, separate_lines
 from lstmgen.evaluation.own_text import index_training_text

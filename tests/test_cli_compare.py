@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from lstmgen.cli.recall_report import holds, print_recall, recall_json
+from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.recall import RecallMeasured
 from lstmgen.comparison.recall_text import CHANCE
-from lstmgen.config import CellKind, RecallConfig
+from lstmgen.config import CellKind
 from tests.command_line import done, problem, start, usage_error
 
 TINY = ["--hidden-size", 4, "--seeds", 2, "--steps", 2]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lstmgen.checkpoint import BEST, load_checkpoint
-from lstmgen.config import DynamicConfig
+from lstmgen.evaluation.config import DynamicConfig
 from lstmgen.evaluation.dynamic import AdaptingModel
 from lstmgen.evaluation.novelty import Copying, compare_copying
 from lstmgen.evaluation.own_text import read_own_text

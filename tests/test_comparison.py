@@ -12,6 +12,7 @@ import pytest
 
 import lstmgen
 from lstmgen.checkpoint import BEST, LAST, LOG, RUNS_FOLDER, find_checkpoint, list_runs, load_checkpoint
+from lstmgen.comparison.config import ComparisonConfig
 from lstmgen.comparison.measurement import RunResult
 from lstmgen.comparison.networks import (
     COMPARISON,
@@ -24,16 +25,7 @@ from lstmgen.comparison.networks import (
     plan_comparison,
 )
 from lstmgen.comparison.summary import NetworkResult, best_of, difference
-from lstmgen.config import (
-    Budget,
-    BudgetUnit,
-    CellKind,
-    ComparisonConfig,
-    ModelConfig,
-    Precision,
-    TextConfig,
-    TrainingConfig,
-)
+from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.errors import CheckpointError, ConfigError, TextError
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.inspection.memory import measure_memory

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lstmgen.checkpoint import Checkpoint
-from lstmgen.config import DynamicConfig, VocabularyKind
+from lstmgen.config import VocabularyKind
+from lstmgen.evaluation.config import DynamicConfig
 from lstmgen.evaluation.dynamic import AdaptingModel
 from lstmgen.evaluation.score import Predictions, score
 from lstmgen.generation.engine import NumpyEngine

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.recall import RecallMeasured, RecallStepped, compare_recall, measure_recall
 from lstmgen.comparison.recall_text import CHANCE, MOST_BEFORE, SYMBOLS, example, recall_chunk
-from lstmgen.config import Budget, BudgetUnit, CellKind, RecallConfig
+from lstmgen.config import Budget, BudgetUnit, CellKind
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize

@@ -25,7 +25,8 @@ from lstmgen.cli.options import (
     parse_duration,
 )
 from lstmgen.cli.render import print_json, with_options
-from lstmgen.config import CellKind, ComparisonConfig, Device, RecallConfig, TextConfig, TrainingConfig
+from lstmgen.comparison.config import ComparisonConfig, RecallConfig
+from lstmgen.config import CellKind, Device, TextConfig, TrainingConfig
 
 EXAMPLES = """Examples:
 

@@ -14,6 +14,7 @@ from lstmgen.cli.compare_report import comparison_json, print_comparison
 from lstmgen.cli.interrupt import StopRequest
 from lstmgen.cli.progress import ProgressDisplay
 from lstmgen.cli.render import budget_in_words, note, plural, print_json, recipe
+from lstmgen.comparison.config import ComparisonConfig
 from lstmgen.comparison.networks import (
     Begun,
     Comparison,
@@ -22,7 +23,6 @@ from lstmgen.comparison.networks import (
     open_comparison,
     plan_comparison,
 )
-from lstmgen.config import ComparisonConfig
 from lstmgen.training.events import Stepped
 from lstmgen.training.machine import keep_freed_memory
 

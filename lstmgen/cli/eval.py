@@ -26,8 +26,9 @@ from lstmgen.cli.options import (
     option,
 )
 from lstmgen.cli.render import note, print_json
-from lstmgen.config import Device, NoveltyConfig, OnUnknown, TextConfig
+from lstmgen.config import Device, OnUnknown, TextConfig
 from lstmgen.errors import ConfigError, TextError
+from lstmgen.evaluation.config import NoveltyConfig
 from lstmgen.printable import message_line
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lstmgen.cli.render import budget_in_words, plural, print_table, put
+from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.recall import RecallMeasured
 from lstmgen.comparison.recall_text import CHANCE, example
-from lstmgen.config import ModelConfig, RecallConfig
+from lstmgen.config import ModelConfig
 
 _HOLDS = 0.95
 _DEVIATIONS = 3.0  # of guessing: an accuracy up to this many standard deviations above chance is at chance

@@ -17,17 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lstmgen.checkpoint import LAST, LOG, load_checkpoint, run_folder
+from lstmgen.comparison.config import ComparisonConfig
 from lstmgen.comparison.measurement import FEWEST_HELD_OUT, RunResult, measure_run
-from lstmgen.config import (
-    CellKind,
-    ComparisonConfig,
-    ModelConfig,
-    Precision,
-    TextConfig,
-    TrainingConfig,
-    from_mapping,
-    to_mapping,
-)
+from lstmgen.config import CellKind, ModelConfig, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
 from lstmgen.errors import CheckpointError, ConfigError, TextError
 from lstmgen.files import replace_file
 from lstmgen.network.architecture import build_network

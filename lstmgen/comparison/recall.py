@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.recall_text import SHORTEST_LAG, SYMBOLS, recall_chunk
-from lstmgen.config import ModelConfig, Precision, RecallConfig, TrainingConfig
+from lstmgen.config import ModelConfig, Precision, TrainingConfig
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model

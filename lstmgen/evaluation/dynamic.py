@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from lstmgen.checkpoint import Checkpoint
-from lstmgen.config import DynamicConfig
+from lstmgen.evaluation.config import DynamicConfig
 from lstmgen.evaluation.score import Predictions, predicted
 from lstmgen.network.architecture import NetworkState
 from lstmgen.network.model import Model, detach

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from lstmgen.checkpoint import Checkpoint, checkpoint_name
-from lstmgen.config import DynamicConfig, NoveltyConfig, OnUnknown, TextConfig
+from lstmgen.config import OnUnknown, TextConfig
 from lstmgen.errors import ConfigError, TextError
 from lstmgen.evaluation.baselines import Baseline, baselines
 from lstmgen.evaluation.confidence import Blocks, Interval
+from lstmgen.evaluation.config import DynamicConfig, NoveltyConfig
 from lstmgen.evaluation.novelty import Novelty, compare_copying
 from lstmgen.evaluation.own_text import NAME_A_TEXT, adaptation_notes, read_own_text, require_held_out
 from lstmgen.evaluation.score import Predictions, Reader, Score, add_up, exact_protocol, predict
