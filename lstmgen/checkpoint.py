@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
 from lstmgen.config import ModelConfig, from_mapping, to_mapping
-from lstmgen.errors import CheckpointError, ConfigError
+from lstmgen.errors import CheckpointError, ConfigError, unwritable
 from lstmgen.files import replace_file
 from lstmgen.network.architecture import Network, build_network
 from lstmgen.record import TrainingRecord
@@ -87,12 +87,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     try:
         replace_file(path, to_bytes(checkpoint))
     except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> CheckpointError:
-    """The error for a file that cannot be written, with the remedy."""
-    return CheckpointError(f"cannot write {path}: {error.strerror}; free some space, or check the permissions")
+        raise CheckpointError(f"cannot write {path}: {unwritable(error)}") from error
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -120,13 +115,17 @@ def _checksums(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> dic
     return {name: digest.hexdigest()[:_CHECKSUM_DIGITS] for name, digest in digests.items()}
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, *, tensors: bool = True) -> Checkpoint:
     """Read a checkpoint, and check everything that it claims.
+
+    Args:
+        path: the file.
+        tensors: whether to read and check its numbers; otherwise `weights` and `extra` are empty, which is fast.
 
     Raises CheckpointError naming the file, what is wrong with it and the remedy: the run's other file, if that is good.
     """
     try:
-        return _load(path)
+        return _load(path, tensors=tensors)
     except CheckpointError as error:
         if remedy := _other_file(path):
             raise CheckpointError(f"{error}; {remedy}") from error
@@ -144,7 +143,7 @@ def _other_file(path: Path) -> str:
         return ""
 
 
-def _load(path: Path) -> Checkpoint:
+def _load(path: Path, *, tensors: bool = True) -> Checkpoint:
     try:
         with safe_open(path, framework="numpy") as file:
             about = _parse(file.metadata())
@@ -153,13 +152,13 @@ def _load(path: Path) -> Checkpoint:
             record = TrainingRecord.from_mapping(about["record"])
             names = list(file.keys())
             _check_sizes({name: tuple(file.get_slice(name).get_shape()) for name in names}, model, vocabulary, record)
-            tensors = {name: file.get_tensor(name) for name in names}
-        weights = {name: array for name, array in tensors.items() if not name.startswith(_EXTRA_PREFIX)}
-        if problem := problem_with(weights, build_network(model, len(vocabulary))):
+            arrays = {name: file.get_tensor(name) for name in names if tensors}
+        weights = {name: array for name, array in arrays.items() if not name.startswith(_EXTRA_PREFIX)}
+        if tensors and (problem := problem_with(weights, build_network(model, len(vocabulary)))):
             raise CheckpointError(f"{problem}; the file is damaged")
         if _CHECKSUMS in about:  # older versions wrote none
-            _compare(about[_CHECKSUMS], _checksums(about, tensors))
-        extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in tensors.items() if name not in weights}
+            _compare(about[_CHECKSUMS], _checksums(about, arrays), names if tensors else ())
+        extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in arrays.items() if name not in weights}
         return Checkpoint(model, vocabulary, weights, record, extra)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
@@ -208,11 +207,11 @@ def _check_sizes(
         raise CheckpointError("it holds more than a run of this network needs; the file is damaged")
 
 
-def _compare(stored: Any, computed: Mapping[str, str]) -> None:
-    """Raise CheckpointError for the first checksum that is not the stored one."""
+def _compare(stored: Any, computed: Mapping[str, str], tensors: Iterable[str]) -> None:
+    """Raise CheckpointError for the first checksum, of these tensors or the description, that is not the stored one."""
     if not isinstance(stored, dict):
         raise CheckpointError("its checksums cannot be read; the file is damaged")
-    for name in sorted(stored.keys() | computed.keys()):
+    for name in sorted({_DESCRIPTION, *tensors, *(stored if tensors else ())}):
         if stored.get(name) != computed.get(name):
             part = "its description" if name == _DESCRIPTION else f"tensor {name}"
             raise CheckpointError(f"{part} is not as it was saved (its checksum differs); the file is damaged")

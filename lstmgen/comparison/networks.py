@@ -28,7 +28,7 @@ from lstmgen.config import (
     from_mapping,
     to_mapping,
 )
-from lstmgen.errors import CheckpointError, ConfigError, TextError
+from lstmgen.errors import CheckpointError, ConfigError, TextError, unwritable
 from lstmgen.files import replace_file
 from lstmgen.network.architecture import build_network
 from lstmgen.text.sources import STANDARD_INPUT
@@ -180,11 +180,7 @@ def open_comparison(config: ComparisonConfig, run: str) -> tuple[Comparison, Pat
     if folder.exists():
         raise ConfigError("run", run, f"{folder} exists, and is not a comparison; give another name")
     comparison = plan_comparison(config)
-    try:
-        folder.mkdir(parents=True)
-        _write(comparison, folder / COMPARISON)
-    except OSError as error:
-        raise CheckpointError(f"cannot write to {folder}: {error.strerror}; check the permissions") from error
+    _write(comparison, folder / COMPARISON)
     return comparison, folder
 
 
@@ -240,7 +236,12 @@ def _prepare(comparison: Comparison, run: ComparedRun, path: Path) -> Preparatio
 
 
 def _write(value: Any, path: Path) -> None:
-    replace_file(path, json.dumps(to_mapping(value), indent=1).encode())
+    """Write a file, and make its folder. Raises CheckpointError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, json.dumps(to_mapping(value), indent=1).encode())
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {unwritable(error)}") from error
 
 
 def _read(kind: type[Stored], path: Path) -> Stored:

@@ -57,6 +57,7 @@ from lstmgen.training.shared_folder import SharedFolder
 from lstmgen.training.validation import VALIDATION_LIMIT
 
 _MOST_RUNS = 10_000
+_NO_LOCKS = "this file system has no locks: nothing keeps a second process from training the same run"
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,21 @@ class Preparation:
         Raises ConfigError if the run exists, and CheckpointError if the folder cannot be made, another process trains
         there, or the run's state cannot be restored.
         """
-        resumed = self.resumed
+        resumed, notes = self.resumed, self.planned.notes
         with ExitStack() as stack:
 
             def claim() -> RunFolder:
-                return stack.enter_context(resumed_run(resumed, self.checkpoint) if resumed else new_run(self.folders))
+                nonlocal notes
+                claimed = resumed_run(resumed, self.checkpoint) if resumed else new_run(self.folders)
+                folder = stack.enter_context(claimed)
+                if not folder.exclusive:
+                    notes = [*notes, _NO_LOCKS]
+                return folder
 
             folder = claim() if processes.size == 1 else SharedFolder(processes, claim)
             if processes.is_first:
                 remember_run(folder.path)
-            planned = replace(self.planned, run=str(folder.path))
+            planned = replace(self.planned, run=str(folder.path), notes=notes)
             yield Session(
                 self.checkpoint, self.text, folder, planned, started=started, clock=clock, processes=processes
             )

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint, to_bytes, unwritable
-from lstmgen.errors import CheckpointError, ConfigError
+from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint, to_bytes
+from lstmgen.errors import CheckpointError, ConfigError, unwritable
 from lstmgen.files import remove_parts, replace_files
 from lstmgen.training.events import Event
 from lstmgen.training.lock import LOCK, OWNER, FolderInUseError, FolderLock
@@ -58,6 +58,11 @@ class RunFolder:
         if is_best:
             self.save(last, best=True)
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether other processes are kept out of the folder."""
+        return self._lock.exclusive
+
     def save(self, checkpoint: Checkpoint, *, best: bool) -> None:
         """Save a checkpoint as the last one, and also as the best one if it is that, or if there is none yet.
 
@@ -76,7 +81,7 @@ class RunFolder:
                 contents.reverse()
             replace_files(contents)
         except OSError as error:
-            raise unwritable(self.path / LAST, error) from error
+            raise CheckpointError(f"cannot write {self.path / LAST}: {unwritable(error)}") from error
         self._unsaved = None
         self._best_is_saved = True
         self.saved_step = checkpoint.record.position.step
@@ -208,9 +213,12 @@ def _claim(folders: Sequence[Path]) -> tuple[Path, FolderLock]:
             in_use = error
             continue
         except OSError as error:
-            raise CheckpointError(
-                f"cannot make the folder {folder}: {error.strerror}; check the permissions of the folder above it"
-            ) from error
+            raise CheckpointError(f"cannot make the folder {folder}: {unwritable(error)}") from error
+        except CheckpointError:  # no file can be made in it
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+                folder.parent.rmdir()
+            raise
         if is_free(folder):
             return folder, lock
         lock.release()  # another process was faster, and has ended since
@@ -221,7 +229,7 @@ def _lock(path: Path) -> FolderLock:
     try:
         return FolderLock(path)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise CheckpointError(f"cannot write to {path}: {unwritable(error)}") from error
 
 
 def _numbered(path: Path) -> Iterator[Path]:
