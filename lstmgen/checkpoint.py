@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -252,7 +253,7 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
             raise CheckpointError(f"no runs in {RUNS_FOLDER}; train one first: lstmgen train")
         return file_of_run(runs[-1], file)
     try:
-        for candidate in (RUNS_FOLDER / reference, Path(reference)):
+        for candidate in (RUNS_FOLDER / reference, RUNS_FOLDER / composed(reference), Path(reference)):
             found = file_of_run(candidate, file) if candidate.is_dir() else candidate
             if found.is_file():
                 return found
@@ -275,7 +276,9 @@ def file_of_run(folder: Path, file: str = BEST) -> Path:
 def names_checkpoint(word: str) -> bool:
     """Whether a word names a checkpoint and not a text: a safetensors file, a run or a run's folder."""
     try:
-        folders = (Path(word),) if word.startswith(".") else (RUNS_FOLDER / word, Path(word))
+        folders = (
+            (Path(word),) if word.startswith(".") else (RUNS_FOLDER / word, RUNS_FOLDER / composed(word), Path(word))
+        )
         return word.endswith(".safetensors") or any(file_of_run(folder).is_file() for folder in folders)
     except (OSError, ValueError):  # not a valid file name
         return False
@@ -289,8 +292,14 @@ def list_runs() -> list[Path]:
     return sorted(runs, key=lambda run: (max(file.stat().st_mtime for file in run.glob("*.safetensors")), run.name))
 
 
+def composed(name: str) -> str:
+    """A name in the form in which runs are stored: an accent and its letter are one character, however it was typed."""
+    return unicodedata.normalize("NFC", name)
+
+
 def run_folder(name: str, setting: str) -> Path:
     """The folder of a run of this name; raises ConfigError, naming the setting, if it is not a valid name."""
+    name = composed(name)
     if not re.fullmatch(r"\w[\w.+-]*", name) or len(name) > LONGEST_NAME:
         shown = name[:LONGEST_NAME] or "(an empty name)"
         remedy = f"give a short name of letters, digits, - and _; the run goes to {RUNS_FOLDER / 'NAME'}"

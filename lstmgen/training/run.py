@@ -19,6 +19,7 @@ from lstmgen.checkpoint import (
     LONGEST_NAME,
     RUNS_FOLDER,
     Checkpoint,
+    composed,
     find_checkpoint,
     load_checkpoint,
     run_folder,
@@ -354,6 +355,6 @@ def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> tuple[Pat
     if run is not None:
         return (run_folder(run, "run"),)
     stem = "stdin" if text.sources[0] == STANDARD_INPUT else Path(text.sources[0]).resolve().name.split(".")[0]
-    corpus = re.sub(r"[^\w-]+", "-", stem).strip("-")[: LONGEST_NAME // 2] or "text"
+    corpus = re.sub(r"[^\w-]+", "-", composed(stem)).strip("-")[: LONGEST_NAME // 2] or "text"
     name = f"{corpus}-{model.cell}" + ("-attention" if model.attention else "")
     return (RUNS_FOLDER / name, *(RUNS_FOLDER / f"{name}-{number}" for number in range(2, _MOST_RUNS)))
