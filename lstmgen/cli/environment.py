@@ -36,7 +36,7 @@ def restart_in_utf_8() -> None:
     except OSError:
         arguments = [os.fsencode(argument) for argument in sys.orig_argv]
     with suppress(OSError, ValueError):
-        os.execv(sys.executable, [arguments[0], b"-X", b"utf8", *arguments[1:]])
+        os.execv(sys.executable, [arguments[0], b"-X", b"utf8", *arguments[1:]])  # noqa: S606  # it is this program
 
 
 def as_typed(argument: str) -> str:
