@@ -8,11 +8,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]  # the functions below ask whether it is there
-
 _SIZES = {"COLUMNS": 20, "LINES": 5, "TERMINAL_WIDTH": 20}  # the smallest in which text can be read
 _LARGEST_SIZE = 1000
 _TORCH_BYTES = 1 << 30  # of address space, that torch takes when it is imported and computes a little
@@ -106,7 +101,10 @@ def out_of_memory(error: BaseException | None) -> str | None:
 
 def _memory_limit() -> int | None:
     """The bytes of address space that this process may have; None: there is no limit."""
-    if resource is None:
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        return None if limit == resource.RLIM_INFINITY else limit
+    except (ImportError, AttributeError):  # Windows, and systems without this limit
         return None
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return None if limit == resource.RLIM_INFINITY else limit
