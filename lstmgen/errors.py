@@ -20,7 +20,7 @@ _REMEDIES = {
     errno.EDQUOT: _SPACE,
     errno.EACCES: _PERMISSIONS,
     errno.EPERM: _PERMISSIONS,
-    errno.EROFS: "this place is read-only; give another",
+    errno.EROFS: "give a place that can be written to",
     errno.ENAMETOOLONG: "give a shorter name",
     errno.EISDIR: "this is a folder; give the name of a file",
     errno.ENOTDIR: "a part of the path is not a folder; give another path",

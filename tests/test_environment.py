@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (errno.EDQUOT, "space"),
         (errno.EACCES, "permissions"),
         (errno.EPERM, "permissions"),
-        (errno.EROFS, "read-only"),
+        (errno.EROFS, "can be written to"),
         (errno.ENAMETOOLONG, "shorter"),
         (errno.EISDIR, "folder"),
         (errno.ENOTDIR, "not a folder"),

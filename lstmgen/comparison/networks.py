@@ -12,6 +12,7 @@ Knows: the plan that all share, and the order of the runs. Does not know: termin
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -241,6 +242,8 @@ def _write(value: Any, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, json.dumps(to_mapping(value), indent=1).encode())
     except OSError as error:
+        with suppress(OSError):  # it holds something
+            path.parent.rmdir()
         raise CheckpointError(f"cannot write {path}: {unwritable(error)}") from error
 
 
