@@ -11,7 +11,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
 from lstmgen.config import ModelConfig, from_mapping, to_mapping
-from lstmgen.errors import CheckpointError, ConfigError
+from lstmgen.errors import CheckpointError, ConfigError, unwritable
 from lstmgen.files import replace_file
 from lstmgen.network.architecture import Network, build_network
 from lstmgen.record import TrainingRecord
@@ -87,12 +88,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     try:
         replace_file(path, to_bytes(checkpoint))
     except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> CheckpointError:
-    """The error for a file that cannot be written, with the remedy."""
-    return CheckpointError(f"cannot write {path}: {error.strerror}; free some space, or check the permissions")
+        raise CheckpointError(f"cannot write {path}: {unwritable(error)}") from error
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -120,13 +116,17 @@ def _checksums(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> dic
     return {name: digest.hexdigest()[:_CHECKSUM_DIGITS] for name, digest in digests.items()}
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, *, tensors: bool = True) -> Checkpoint:
     """Read a checkpoint, and check everything that it claims.
+
+    Args:
+        path: the file.
+        tensors: whether to read and check its numbers; otherwise `weights` and `extra` are empty, which is fast.
 
     Raises CheckpointError naming the file, what is wrong with it and the remedy: the run's other file, if that is good.
     """
     try:
-        return _load(path)
+        return _load(path, tensors=tensors)
     except CheckpointError as error:
         if remedy := _other_file(path):
             raise CheckpointError(f"{error}; {remedy}") from error
@@ -144,7 +144,7 @@ def _other_file(path: Path) -> str:
         return ""
 
 
-def _load(path: Path) -> Checkpoint:
+def _load(path: Path, *, tensors: bool = True) -> Checkpoint:
     try:
         with safe_open(path, framework="numpy") as file:
             about = _parse(file.metadata())
@@ -153,13 +153,13 @@ def _load(path: Path) -> Checkpoint:
             record = TrainingRecord.from_mapping(about["record"])
             names = list(file.keys())
             _check_sizes({name: tuple(file.get_slice(name).get_shape()) for name in names}, model, vocabulary, record)
-            tensors = {name: file.get_tensor(name) for name in names}
-        weights = {name: array for name, array in tensors.items() if not name.startswith(_EXTRA_PREFIX)}
-        if problem := problem_with(weights, build_network(model, len(vocabulary))):
+            arrays = {name: file.get_tensor(name) for name in names if tensors}
+        weights = {name: array for name, array in arrays.items() if not name.startswith(_EXTRA_PREFIX)}
+        if tensors and (problem := problem_with(weights, build_network(model, len(vocabulary)))):
             raise CheckpointError(f"{problem}; the file is damaged")
         if _CHECKSUMS in about:  # older versions wrote none
-            _compare(about[_CHECKSUMS], _checksums(about, tensors))
-        extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in tensors.items() if name not in weights}
+            _compare(about[_CHECKSUMS], _checksums(about, arrays), names if tensors else ())
+        extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in arrays.items() if name not in weights}
         return Checkpoint(model, vocabulary, weights, record, extra)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
@@ -208,11 +208,11 @@ def _check_sizes(
         raise CheckpointError("it holds more than a run of this network needs; the file is damaged")
 
 
-def _compare(stored: Any, computed: Mapping[str, str]) -> None:
-    """Raise CheckpointError for the first checksum that is not the stored one."""
+def _compare(stored: Any, computed: Mapping[str, str], tensors: Iterable[str]) -> None:
+    """Raise CheckpointError for the first checksum, of these tensors or the description, that is not the stored one."""
     if not isinstance(stored, dict):
         raise CheckpointError("its checksums cannot be read; the file is damaged")
-    for name in sorted(stored.keys() | computed.keys()):
+    for name in sorted({_DESCRIPTION, *tensors, *(stored if tensors else ())}):
         if stored.get(name) != computed.get(name):
             part = "its description" if name == _DESCRIPTION else f"tensor {name}"
             raise CheckpointError(f"{part} is not as it was saved (its checksum differs); the file is damaged")
@@ -253,7 +253,7 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
             raise CheckpointError(f"no runs in {RUNS_FOLDER}; train one first: lstmgen train")
         return file_of_run(runs[-1], file)
     try:
-        for candidate in (RUNS_FOLDER / reference, Path(reference)):
+        for candidate in (RUNS_FOLDER / reference, RUNS_FOLDER / composed(reference), Path(reference)):
             found = file_of_run(candidate, file) if candidate.is_dir() else candidate
             if found.is_file():
                 return found
@@ -276,7 +276,9 @@ def file_of_run(folder: Path, file: str = BEST) -> Path:
 def names_checkpoint(word: str) -> bool:
     """Whether a word names a checkpoint and not a text: a safetensors file, a run or a run's folder."""
     try:
-        folders = (Path(word),) if word.startswith(".") else (RUNS_FOLDER / word, Path(word))
+        folders = (
+            (Path(word),) if word.startswith(".") else (RUNS_FOLDER / word, RUNS_FOLDER / composed(word), Path(word))
+        )
         return word.endswith(".safetensors") or any(file_of_run(folder).is_file() for folder in folders)
     except (OSError, ValueError):  # not a valid file name
         return False
@@ -290,8 +292,14 @@ def list_runs() -> list[Path]:
     return sorted(runs, key=lambda run: (max(file.stat().st_mtime for file in run.glob("*.safetensors")), run.name))
 
 
+def composed(name: str) -> str:
+    """A name in the form in which runs are stored: an accent and its letter are one character, however it was typed."""
+    return unicodedata.normalize("NFC", name)
+
+
 def run_folder(name: str, setting: str) -> Path:
     """The folder of a run of this name; raises ConfigError, naming the setting, if it is not a valid name."""
+    name = composed(name)
     if not re.fullmatch(r"\w[\w.+-]*", name) or len(name) > LONGEST_NAME:
         shown = name[:LONGEST_NAME] or "(an empty name)"
         remedy = f"give a short name of letters, digits, - and _; the run goes to {RUNS_FOLDER / 'NAME'}"

@@ -7,7 +7,34 @@ Knows: that each message is one printable line of bounded length that names the 
 Does not know: how it is shown (`cli` prints it and exits with code 1).
 """
 
+import errno
+
 from lstmgen.printable import message_line
+
+_SPACE = "free some space"
+_PERMISSIONS = "check the permissions of this path and of its folder"
+_NAME = "the file system does not allow this name; give another"
+_OPEN_FILES = "close other programs, or raise the limit of open files (ulimit -n)"
+_REMEDIES = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EACCES: _PERMISSIONS,
+    errno.EPERM: _PERMISSIONS,
+    errno.EROFS: "give a place that can be written to",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EISDIR: "this is a folder; give the name of a file",
+    errno.ENOTDIR: "a part of the path is not a folder; give another path",
+    errno.ENOENT: "make the folder first",
+    errno.EEXIST: "give another name",
+    errno.ELOOP: "a link in the path leads back to itself; remove it",
+    errno.EFBIG: "raise the limit for the size of a file (ulimit -f), or give a place on another file system",
+    errno.EINVAL: _NAME,
+    errno.EILSEQ: _NAME,
+    errno.EMFILE: _OPEN_FILES,
+    errno.ENFILE: _OPEN_FILES,
+    errno.ENOMEM: "close other programs, or raise the limit of memory (ulimit -v)",
+}
+_OTHER_REMEDY = "check the disk, or give another place"
 
 
 class LstmgenError(Exception):
@@ -48,6 +75,12 @@ class CheckpointError(LstmgenError):
 
 class TrainingError(LstmgenError):
     """Training that cannot continue, for example because the loss is not a number."""
+
+
+def unwritable(error: OSError) -> str:
+    """Say why something cannot be written, and what to do about it."""
+    cause = error.strerror or str(error) or type(error).__name__
+    return f"{cause}; {_REMEDIES.get(error.errno or 0, _OTHER_REMEDY)}"
 
 
 def missing_package(error: ModuleNotFoundError, extra: str) -> str:

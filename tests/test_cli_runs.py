@@ -90,6 +90,22 @@ def test_runs_are_listed_newest_last_and_a_damaged_one_is_skipped_with_a_note() 
     assert table.err == ran.err
 
 
+@pytest.mark.usefixtures("nowhere")
+def test_runs_are_listed_without_reading_their_weights() -> None:
+    """Damage of what is read is told; `info --verify` reads the rest."""
+    path = untrained_run("mine", "ab\n")
+    good = path.read_bytes()
+    path.write_bytes(good[:-1] + b"\x7f")
+    assert [found["run"] for found in done("runs", "--json").json_lines] == ["mine"]
+    assert "damaged" in run("info", "mine", "--verify").err
+    assert load_checkpoint(path, tensors=False).weights == {}
+    for damaged in (good.replace(b"nowhere", b"nowhera"), good[:-1], good.replace(b"head.weight", b"head.weighs"), b""):
+        assert damaged != good
+        path.write_bytes(damaged)
+        ran = done("runs", "--json")
+        assert ran.out == b"" and ran.err.startswith("lstmgen: ")
+
+
 @pytest.mark.usefixtures("in_trained_folder")
 def test_a_run_is_listed_with_what_it_learned() -> None:
     (found,) = done("runs", "--json").json_lines

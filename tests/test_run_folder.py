@@ -1,11 +1,13 @@
 """A run's folder belongs to one process at a time, and a dead process is no obstacle."""
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -139,6 +141,57 @@ def test_folders_that_are_in_use_or_hold_something_are_not_taken() -> None:
     assert sorted(path.name for path in Path("checkpoints").iterdir()) == ["b"]
     with pytest.raises(ConfigError, match="b exists"), new_run(folders[1:2]):
         pass
+
+
+WITHOUT_LOCKS = [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EIO]
+
+
+def without_locks(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    """Let the file system refuse every lock."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.parametrize("error", WITHOUT_LOCKS)
+def test_a_file_system_without_locks_can_be_trained_on(error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_locks(monkeypatch, error)
+    with new_run([RUN]) as run:
+        assert not run.exclusive
+    assert not RUN.parent.exists()
+    RUN.mkdir(parents=True)
+    lock = FolderLock(RUN)
+    refuse_if_in_use(RUN)
+    assert first_free([RUN]) == RUN
+    assert lock.held  # those who looked have left its files alone
+    lock.release()
+    assert list(RUN.iterdir()) == []
+    (RUN / LOCK).write_text("of a process that crashed", encoding="utf-8")
+    with new_run([RUN]):
+        pass
+    assert not RUN.exists()
+
+
+def test_one_note_says_that_there_are_no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "locks" not in done("train", "fable.txt", "--run", "other", "--steps", 1, *SMALL).err
+    without_locks(monkeypatch, errno.ENOLCK)
+    assert done("train", "fable.txt", "--run", "mine", "--steps", 2, *SMALL).err.count("no locks") == 1
+    assert done("train", "--resume", "mine", "--steps", 3).err.count("no locks") == 1
+    assert sorted(files_below(RUN)) == [BEST, LAST, LOG]
+
+
+def test_a_folder_that_takes_no_file_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", full)
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(CheckpointError, match="free some space"), new_run([RUN]):
+        pass
+    assert not RUN.parent.exists()
 
 
 def test_a_run_that_was_trained_further_meanwhile_is_not_overwritten() -> None:

@@ -19,6 +19,13 @@ from typer.core import TyperGroup
 from lstmgen import __version__
 from lstmgen.cli import bench, compare, export, info, inspect, runs, sample, score, serve, train
 from lstmgen.cli import eval as eval_command
+from lstmgen.cli.environment import (
+    as_typed,
+    out_of_memory,
+    require_room_for_torch,
+    restart_in_utf_8,
+    use_readable_size,
+)
 from lstmgen.cli.interrupt import exit_on_signals
 from lstmgen.cli.render import OutputClosedError, mute_stdout, with_options
 from lstmgen.errors import LstmgenError
@@ -103,6 +110,13 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is loaded: i
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. For a problem that the user can fix, write one line to stderr and exit with 1."""
+    if arguments is None:
+        restart_in_utf_8()
+        arguments = [as_typed(argument) for argument in sys.argv[1:]]
+        if reconfigure := getattr(sys.stdin, "reconfigure", None):
+            reconfigure(encoding="utf-8", errors="surrogateescape")
+    use_readable_size()
+    require_room_for_torch()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed before the program began
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until the process ends
@@ -110,18 +124,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             reconfigure(encoding="utf-8", errors="replace")
     try:
         with exit_on_signals():
-            app(list(arguments) if arguments is not None else None)
+            app(list(arguments))
     except LstmgenError as error:
         problem = with_options(str(error))
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no exception of its own for it
-            raise
-        problem = "out of memory; try a smaller network, batch or text"
     except OutputClosedError:
         mute_stdout()
         raise SystemExit(0) from None
-    except OSError as error:  # one that no other part has explained, such as a full disk behind a redirection
-        problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-        mute_stdout()
+    except Exception as error:
+        if memory := out_of_memory(error):
+            problem = memory
+        elif isinstance(error, OSError):  # one that no other part has explained, such as a full disk
+            problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+            mute_stdout()
+        else:
+            raise
     typer.echo(f"lstmgen: {message_line(problem)}", err=True)
     raise SystemExit(1)

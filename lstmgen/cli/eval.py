@@ -27,7 +27,7 @@ from lstmgen.cli.options import (
 )
 from lstmgen.cli.render import note, print_json
 from lstmgen.config import Device, OnUnknown, TextConfig
-from lstmgen.errors import ConfigError, TextError
+from lstmgen.errors import ConfigError, TextError, unwritable
 from lstmgen.evaluation.config import NoveltyConfig
 from lstmgen.printable import message_line
 
@@ -189,7 +189,7 @@ def _save_new_run(checkpoint: "Checkpoint", folder: Path) -> None:
         with new_folder(folder) as part:
             save_checkpoint(checkpoint, part / BEST)
     except OSError as error:
-        raise ConfigError("save_adapted", folder, f"{error.strerror}; give another name") from error
+        raise ConfigError("save_adapted", folder, unwritable(error)) from error
 
 
 def _with_bar(

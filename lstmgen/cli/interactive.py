@@ -17,7 +17,7 @@ from rich.text import Text
 
 from lstmgen.cli.render import with_options
 from lstmgen.draft import Draft
-from lstmgen.errors import LstmgenError
+from lstmgen.errors import LstmgenError, unwritable
 from lstmgen.files import new_file, replace_file
 from lstmgen.printable import printable
 from lstmgen.text.vocabulary import Ids, Vocabulary
@@ -129,7 +129,7 @@ class Conversation:
         except FileExistsError:
             self._console.print(f"{printable(value, single_line=True)} exists and is not overwritten", style="red")
         except OSError as error:
-            self._console.print(f"{printable(value, single_line=True)}: {error.strerror}", style="red")
+            self._console.print(f"{printable(value, single_line=True)}: {unwritable(error)}", style="red")
         else:
             self._saved = path
             self._console.print(f"saved {printable(value, single_line=True)}")

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from lstmgen.cli.render import OutputClosedError, is_closed_pipe
-from lstmgen.errors import ConfigError
+from lstmgen.errors import ConfigError, unwritable
 from lstmgen.files import new_file
 from lstmgen.printable import printable
 from lstmgen.text.vocabulary import Ids, Vocabulary
@@ -26,7 +26,7 @@ def _errors_named(path: Path, setting: str = "output") -> Iterator[None]:
     except FileExistsError as error:
         raise ConfigError(setting, path, "the file exists and is not overwritten; give another name") from error
     except OSError as error:
-        raise ConfigError(setting, path, f"{error.strerror}; give a file that can be created") from error
+        raise ConfigError(setting, path, unwritable(error)) from error
 
 
 @contextmanager
@@ -65,6 +65,7 @@ class SampleOutput:
         if path is None:
             self._file: BinaryIO = sys.stdout.buffer
         elif endless:
+            self._open_file.enter_context(_errors_named(path))  # for the last write, when the file is closed
             with _errors_named(path):
                 self._file = self._open_file.enter_context(path.open("xb"))
         else:
@@ -114,6 +115,8 @@ class SampleOutput:
             if flush:
                 self._file.flush()
         except OSError as error:
-            if self._path is not None or not is_closed_pipe(error):
+            if self._path is not None:
+                raise ConfigError("output", self._path, unwritable(error)) from error
+            if not is_closed_pipe(error):
                 raise
             raise OutputClosedError from error

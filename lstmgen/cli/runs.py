@@ -77,8 +77,8 @@ def _list(folders: Sequence[Path], json: bool) -> None:
     for run in folders:
         try:
             best = file_of_run(run)
-            checkpoint = load_checkpoint(best)
-            newest = load_checkpoint(run / LAST) if (run / LAST).exists() else checkpoint
+            checkpoint = load_checkpoint(best, tensors=False)
+            newest = load_checkpoint(run / LAST, tensors=False) if (run / LAST).exists() else checkpoint
         except CheckpointError as error:
             note(f"lstmgen: {error}")
             continue
@@ -126,7 +126,7 @@ def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
     if output is not None and kind not in FORMATS:
         raise ConfigError("output", output, "give a name that ends in .png or .svg")
     curves = {run_name(path.parent): read_log(path.with_name(LOG)) for path in checkpoints}
-    unit = " or ".join(sorted({load_checkpoint(path).vocabulary.unit for path in checkpoints}))
+    unit = " or ".join(sorted({load_checkpoint(path, tensors=False).vocabulary.unit for path in checkpoints}))
     try:
         if output is None:
             columns, lines = shutil.get_terminal_size(_SIZE_IN_PIPE) if sys.stdout.isatty() else _SIZE_IN_PIPE

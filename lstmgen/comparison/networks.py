@@ -12,6 +12,7 @@ Knows: the plan that all share, and the order of the runs. Does not know: termin
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from lstmgen.checkpoint import LAST, LOG, load_checkpoint, run_folder
 from lstmgen.comparison.config import ComparisonConfig
 from lstmgen.comparison.measurement import FEWEST_HELD_OUT, RunResult, measure_run
 from lstmgen.config import CellKind, ModelConfig, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
-from lstmgen.errors import CheckpointError, ConfigError, TextError
+from lstmgen.errors import CheckpointError, ConfigError, TextError, unwritable
 from lstmgen.files import replace_file
 from lstmgen.network.architecture import build_network
 from lstmgen.text.sources import STANDARD_INPUT
@@ -172,11 +173,7 @@ def open_comparison(config: ComparisonConfig, run: str) -> tuple[Comparison, Pat
     if folder.exists():
         raise ConfigError("run", run, f"{folder} exists, and is not a comparison; give another name")
     comparison = plan_comparison(config)
-    try:
-        folder.mkdir(parents=True)
-        _write(comparison, folder / COMPARISON)
-    except OSError as error:
-        raise CheckpointError(f"cannot write to {folder}: {error.strerror}; check the permissions") from error
+    _write(comparison, folder / COMPARISON)
     return comparison, folder
 
 
@@ -232,7 +229,14 @@ def _prepare(comparison: Comparison, run: ComparedRun, path: Path) -> Preparatio
 
 
 def _write(value: Any, path: Path) -> None:
-    replace_file(path, json.dumps(to_mapping(value), indent=1).encode())
+    """Write a file, and make its folder. Raises CheckpointError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, json.dumps(to_mapping(value), indent=1).encode())
+    except OSError as error:
+        with suppress(OSError):  # it holds something
+            path.parent.rmdir()
+        raise CheckpointError(f"cannot write {path}: {unwritable(error)}") from error
 
 
 def _read(kind: type[Stored], path: Path) -> Stored:

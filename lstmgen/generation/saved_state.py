@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lstmgen.errors import CheckpointError
+from lstmgen.errors import CheckpointError, unwritable
 from lstmgen.files import new_file
 from lstmgen.generation.engine import EngineOutput
 from lstmgen.network.architecture import Network, map_state
@@ -60,9 +60,7 @@ def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None
             f"`save_state` {path}: the file exists and is not overwritten; give another name"
         ) from error
     except OSError as error:
-        raise CheckpointError(
-            f"`save_state` {path}: {error.strerror}; give a path where a file can be created"
-        ) from error
+        raise CheckpointError(f"`save_state` {path}: {unwritable(error)}") from error
 
 
 def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:

@@ -56,6 +56,7 @@ _PATIENCE = 0.15  # the fraction of the budget for which the validation loss may
 _FALLING_FROM = 0.75  # after this fraction of the budget the learning rate is low, and overfitting is expected
 _SAVE_SECONDS, _RETRY_SECONDS = 60.0, 10.0  # between two saves; after one that failed
 _SAVE_FRACTION = 0.01  # of the time: saving between evaluations takes no more than this
+_NO_LOCKS = "this file system has no locks: nothing keeps a second process from training the same run"
 
 T = TypeVar("T")
 
@@ -92,8 +93,11 @@ class TrainingRun:
         self._storage = storage
         self._clock = clock
         self._processes = processes
-        self.folder, self._saved_step = self._on_storage(lambda storage: (storage.path, storage.saved_step))
-        self._planned = replace(planned, run=str(self.folder))
+        self.folder, self._saved_step, exclusive = self._on_storage(
+            lambda storage: (storage.path, storage.saved_step, storage.exclusive)
+        )
+        notes = planned.notes if exclusive else [*planned.notes, _NO_LOCKS]
+        self._planned = replace(planned, run=str(self.folder), notes=notes)
         self._text = build_text(
             text.training,
             checkpoint.item_end,

@@ -15,6 +15,7 @@ from lstmgen.checkpoint import (
     RUNS_FOLDER,
     Checkpoint,
     FloatArray,
+    composed,
     find_checkpoint,
     load_checkpoint,
     run_folder,
@@ -392,6 +393,6 @@ def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> tuple[Pat
     if run is not None:
         return (run_folder(run, "run"),)
     stem = "stdin" if text.sources[0] == STANDARD_INPUT else Path(text.sources[0]).resolve().name.split(".")[0]
-    corpus = re.sub(r"[^\w-]+", "-", stem).strip("-")[: LONGEST_NAME // 2] or "text"
+    corpus = re.sub(r"[^\w-]+", "-", composed(stem)).strip("-")[: LONGEST_NAME // 2] or "text"
     name = f"{corpus}-{model.cell}" + ("-attention" if model.attention else "")
     return (RUNS_FOLDER / name, *(RUNS_FOLDER / f"{name}-{number}" for number in range(2, _MAX_RUNS)))

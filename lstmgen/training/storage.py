@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,8 +19,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint, to_bytes, unwritable
-from lstmgen.errors import CheckpointError, ConfigError
+from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint, to_bytes
+from lstmgen.errors import CheckpointError, ConfigError, unwritable
 from lstmgen.files import remove_parts, replace_file, replace_files
 from lstmgen.training.events import Event, is_logged, to_mapping
 from lstmgen.training.learning_curve import logged_step
@@ -52,6 +53,11 @@ class Storage:
         self._remove_parts()  # of a process that was killed while it saved
         if checkpoint is not None:
             self._complete(checkpoint)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether other processes are kept out of the folder."""
+        return self._lock.exclusive
 
     def _remove_parts(self) -> None:
         for name in (BEST, LAST, LOG):
@@ -86,7 +92,7 @@ class Storage:
                 contents.reverse()
             replace_files(contents)
         except OSError as error:
-            raise unwritable(self.path / LAST, error) from error
+            raise CheckpointError(f"cannot write {self.path / LAST}: {unwritable(error)}") from error
         self._unsaved = None
         self._best_is_saved = True
         self.saved_step = checkpoint.record.position.step
@@ -250,9 +256,12 @@ def _claim(folders: Sequence[Path]) -> "tuple[Path, FolderLock]":
             in_use = error
             continue
         except OSError as error:
-            raise CheckpointError(
-                f"cannot make the folder {folder}: {error.strerror}; check the permissions of the folder above it"
-            ) from error
+            raise CheckpointError(f"cannot make the folder {folder}: {unwritable(error)}") from error
+        except CheckpointError:  # no file can be made in it
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+                folder.parent.rmdir()
+            raise
         if is_free(folder):
             return folder, lock
         lock.release()  # another process was faster, and has ended since
@@ -269,14 +278,14 @@ def _lock(path: Path) -> "FolderLock":
     try:
         return FolderLock(path)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise CheckpointError(f"cannot write to {path}: {unwritable(error)}") from error
 
 
 class FolderLock:
     """The lock of a folder, held from its creation until `release`; a second file tells who has it.
 
     The system gives a lock back when its process ends, even after a crash, so a lock file that a dead process left is
-    no obstacle.
+    no obstacle. Some file systems have no locks; nothing is refused there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -285,14 +294,26 @@ class FolderLock:
         Raises FolderInUseError, which names the process that has the lock, and OSError if the folder cannot be written.
         """
         self._path, self._owner = folder / LOCK, folder / OWNER
+        self.exclusive = True
+        """Whether other processes are kept out; False: this file system has no locks."""
+        self._is_ours = True
         self._lock = FileLock(self._path, timeout=0)
+        existed = self._path.exists()
         try:
-            self._lock.acquire()
+            with warnings.catch_warnings():
+                # Some versions of filelock warn, and take a lock that a process leaves behind when it crashes.
+                warnings.simplefilter("error", UserWarning)
+                self._lock.acquire()
         except Timeout as error:
             raise FolderInUseError(
                 f"{folder}: {_describe(self._owner)} trains here; wait until it ends, or stop it"
             ) from error
+        except (OSError, NotImplementedError, UserWarning):
+            with self._path.open("ab"):  # raises OSError if the folder cannot be written, and not just locked
+                self.exclusive, self._is_ours = False, not existed
         self._identity = _identity(self._path)
+        if not self._is_ours:  # another process may train here, and needs these files
+            return
         owner = {"process": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         with suppress(OSError):  # the lock itself is held
             self._owner.write_text(json.dumps(owner), encoding="utf-8")
@@ -308,7 +329,7 @@ class FolderLock:
     def release(self) -> None:
         """Give the lock back, and remove its files."""
         with suppress(OSError):  # some systems cannot remove an open file
-            if self.held:
+            if self._is_ours and self.held:
                 self._owner.unlink(missing_ok=True)
                 self._path.unlink()
         self._lock.release()

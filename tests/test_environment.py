@@ -1,0 +1,203 @@
+"""Locales, widths of terminals, limits of memory, and what file systems refuse."""
+
+import errno
+import locale
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lstmgen.cli import environment
+from lstmgen.cli.environment import as_typed, out_of_memory, use_readable_size
+from lstmgen.errors import unwritable
+from tests.command_line import done, problem, run, run_of_text, untrained_run
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither such locales nor such limits")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# What cannot be written
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOSPC, "space"),
+        (errno.EDQUOT, "space"),
+        (errno.EACCES, "permissions"),
+        (errno.EPERM, "permissions"),
+        (errno.EROFS, "can be written to"),
+        (errno.ENAMETOOLONG, "shorter"),
+        (errno.EISDIR, "folder"),
+        (errno.ENOTDIR, "not a folder"),
+        (errno.ENOENT, "make the folder"),
+        (errno.EFBIG, "ulimit -f"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EIO, "disk"),
+    ],
+)
+def test_each_error_has_the_remedy_that_helps(code: int, remedy: str) -> None:
+    cause, _, told = unwritable(OSError(code, os.strerror(code))).partition("; ")
+    assert cause == os.strerror(code)
+    assert remedy in told
+    assert ("space" in told) == (remedy == "space")
+
+
+def test_an_error_without_a_number_is_told_by_what_it_says() -> None:
+    assert unwritable(OSError("the cable is loose")).startswith("the cable is loose; ")
+    assert unwritable(OSError()).startswith("OSError; ")
+
+
+def test_a_command_gives_the_remedy() -> None:
+    untrained_run("mine", "ab\n")
+    Path("file").touch()
+    for length in ("9", "-1"):
+        assert "make the folder first" in problem("sample", "mine", "-n", length, "-o", "no/such/text")
+        assert "not a folder" in problem("sample", "mine", "-n", length, "-o", "file/text")
+        assert "shorter name" in problem("sample", "mine", "-n", length, "-o", "x" * 5000)
+
+
+# Widths
+
+
+@pytest.mark.parametrize(
+    ("given", "columns"),
+    [
+        ("0", None),
+        ("-5", None),
+        ("x", None),
+        ("", None),
+        ("²", None),
+        ("1", 20),
+        ("20", 20),
+        ("70", 70),
+        ("9" * 20, 1000),
+    ],
+)
+def test_a_width_is_one_that_text_can_be_read_in(
+    given: str, columns: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "_terminal_columns", lambda: 0)
+    for name in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):
+        monkeypatch.setenv(name, given)
+    for command, code in ((["--help"], 0), (["sample", "--nope"], 2)):
+        ran = run(*command)
+        assert ran.code == code
+        written = ran.text + ran.err
+        assert ("Usage:" in written) and max(map(len, written.splitlines())) <= (columns or 80)
+    assert os.environ.get("COLUMNS") == (columns and str(columns))
+
+
+@pytest.mark.parametrize(("terminal", "columns"), [(0, None), (1, "20"), (19, "20"), (20, None), (300, None)])
+def test_a_narrow_terminal_is_written_to_as_if_it_were_wider(
+    terminal: int, columns: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "_terminal_columns", lambda: terminal)
+    monkeypatch.setenv("COLUMNS", "0")
+    use_readable_size()
+    assert os.environ.get("COLUMNS") == columns
+
+
+# Locales
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [("iso-8859-1", "\u00cb\u00dc"), ("euc-jp", "\u672c"), ("utf-8", None), ("ascii", None), ("no-such", None)],
+)
+def test_an_argument_is_what_was_typed(encoding: str, text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """UTF-8 if it is that; otherwise what the locale says, or the bytes that nobody can read."""
+    monkeypatch.setattr(locale, "getencoding", lambda: encoding)
+    assert as_typed("caf\u00e9") == "caf\u00e9"
+    typed = os.fsdecode("\u672c".encode("euc-jp"))
+    assert as_typed(typed) == (text or typed)
+
+
+@POSIX
+def test_the_name_of_a_file_that_exists_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locale, "getencoding", lambda: "iso-8859-1")
+    name = os.fsdecode(b"caf\xe9.txt")
+    assert as_typed(name) == "café.txt"
+    try:
+        Path(name).write_text("text", encoding="utf-8")
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    assert as_typed(name) == name
+    assert as_typed(f"--prompt-file={name}") == f"--prompt-file={name}"
+    assert as_typed(f"--prompt={name} ") == "--prompt=café.txt "
+
+
+@POSIX
+def test_the_locale_does_not_matter() -> None:
+    """The names of a run and of its text, a prompt and what is written; in a locale that has only ASCII."""
+    run_of_text("été", "un café à Noël\n" * 20)
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+    def ask(*command: str) -> str:
+        line = [sys.executable, "-m", "lstmgen", *command]
+        asked = subprocess.run(line, env=os.environ | ascii_only, capture_output=True, check=False)
+        assert asked.returncode == 0, asked.stderr
+        return asked.stdout.decode("utf-8")
+
+    assert ask("sample", "été", "-p", "café", "-n", "0") == done("sample", "été", "-p", "café", "-n", "0").text
+    assert ask("eval", "été", "--json") == done("eval", "été", "--json").text
+
+
+def test_a_name_is_the_same_with_combining_accents() -> None:
+    untrained_run("\u00e9t\u00e9", "ab\n")
+    assert done("info", "e\u0301te\u0301").text.startswith("checkpoint")
+    assert "exist" in problem("train", "--run", "e\u0301te\u0301", "--steps", 1)
+    assert "exist" in problem("train", "--run", "\u00e9t\u00e9", "--steps", 1)
+
+
+# Limits of memory
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),
+        RuntimeError("can't start new thread"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        ImportError("libtorch_cpu.so: cannot allocate memory in static TLS block"),
+        SystemError("<built-in function x> returned NULL without setting an exception"),
+    ],
+)
+def test_memory_that_runs_out_is_recognised(error: Exception) -> None:
+    outer = ImportError("see the advice")
+    outer.__cause__ = error
+    for told in (out_of_memory(error), out_of_memory(outer)):
+        assert told is not None and told.startswith("out of memory")
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("memory"), RuntimeError("no"), OSError(errno.ENOSPC, "full"), KeyError("memory")]
+)
+def test_other_errors_are_not_taken_for_it(error: Exception) -> None:
+    assert out_of_memory(error) is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not keep to this limit")
+@pytest.mark.parametrize(("megabytes", "command"), [(60, ["runs"]), (650, ["train", "text.txt", "--steps", "1"])])
+def test_under_a_tight_limit_a_command_says_so_in_one_line(megabytes: int, command: list[str]) -> None:
+    import resource
+
+    Path("text.txt").write_text("some text\n" * 50, encoding="utf-8")
+    limit = partial(resource.setrlimit, resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+    line = [sys.executable, "-m", "lstmgen", *command]
+    ran = subprocess.run(line, preexec_fn=limit, capture_output=True, check=False)
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert ran.stderr.startswith(b"lstmgen: out of memory: ulimit -v allows") and ran.stderr.count(b"\n") == 1
