@@ -7,10 +7,8 @@ Does not know: what any command does.
 import atexit
 import gc
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +18,8 @@ from lstmgen import __version__
 from lstmgen.cli import bench, compare, export, info, inspect, runs, sample, score, serve, train
 from lstmgen.cli import eval as eval_command
 from lstmgen.cli.interrupt import exit_on_signals
-from lstmgen.cli.render import OutputClosedError, mute_stdout, with_options
+from lstmgen.cli.render import with_options
+from lstmgen.cli.streams import OutputLostError, exit_code_for, guarded_streams
 from lstmgen.errors import LstmgenError
 from lstmgen.printable import message_line
 
@@ -103,11 +102,20 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is loaded: i
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. For a problem that the user can fix, write one line to stderr and exit with 1."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed before the program began
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until the process ends
-        if reconfigure := getattr(getattr(sys, name), "reconfigure", None):
-            reconfigure(encoding="utf-8", errors="replace")
+    with guarded_streams() as outputs:
+        code: str | int | None = 0
+        try:
+            _run(arguments)
+        except SystemExit as ended:
+            code = ended.code
+        except OutputLostError:
+            pass
+        missed = exit_code_for(outputs)
+        raise SystemExit(code or missed)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    """Run a command; raises SystemExit."""
     try:
         with exit_on_signals():
             app(list(arguments) if arguments is not None else None)
@@ -117,11 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no exception of its own for it
             raise
         problem = "out of memory; try a smaller network, batch or text"
-    except OutputClosedError:
-        mute_stdout()
-        raise SystemExit(0) from None
-    except OSError as error:  # one that no other part has explained, such as a full disk behind a redirection
+    except OSError as error:  # one that no other part has explained
         problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-        mute_stdout()
     typer.echo(f"lstmgen: {message_line(problem)}", err=True)
     raise SystemExit(1)

@@ -16,7 +16,7 @@ from pathlib import Path
 from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint, to_bytes, unwritable
 from lstmgen.errors import CheckpointError, ConfigError
 from lstmgen.files import remove_parts, replace_files
-from lstmgen.training.events import Event
+from lstmgen.training.events import Event, Stepped
 from lstmgen.training.lock import LOCK, OWNER, FolderInUseError, FolderLock
 from lstmgen.training.log import Log
 
@@ -116,8 +116,10 @@ class RunFolder:
         return None
 
     def log(self, event: Event) -> None:
-        """Write an event to the log, if it is one that the log keeps."""
+        """Add an event to the log, if it is one that the log keeps. Steps are written with what follows them."""
         self._log.append(event)
+        if isinstance(event, Stepped):
+            return
         with suppress(OSError):  # it is written later
             if self._lock.held:
                 self._log.write()
