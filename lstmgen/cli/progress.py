@@ -101,6 +101,7 @@ class ProgressDisplay:
 
     def show_complete(self, end: Finished, budget: Budget) -> None:
         """Show that a run was complete before, and how to train it further, with twice the budget."""
+        self._bar.close()
         run = _run_of(end)
         match budget.unit:
             case BudgetUnit.SECONDS:

@@ -30,6 +30,7 @@ class Output(io.BufferedWriter):
         self.is_vital = is_product
         """Whether the command ends, with OutputLostError, when the stream is muted."""
         self._is_terminal = self.isatty()  # a terminal that is gone says that it is none
+        self._is_unbuffered = isinstance(stream.buffer, io.RawIOBase)  # as PYTHONUNBUFFERED asks for
         self._blocked_since: float | None = None
 
     def write(self, content: Any, /) -> int:
@@ -41,6 +42,8 @@ class Output(io.BufferedWriter):
                 self._blocked_since = None
             except OSError as error:
                 left = left[self._wait_or_mute(error) :]
+        if self._is_unbuffered:
+            self.flush()
         return len(content)
 
     def flush(self) -> None:
@@ -91,8 +94,9 @@ def guarded_streams() -> Iterator[list[Output]]:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until the process ends
         elif hasattr(stream, "buffer"):
             output = Output(stream, is_product=name == "stdout")
-            lines = getattr(stream, "line_buffering", False)
-            text = io.TextIOWrapper(output, encoding="utf-8", errors="replace", line_buffering=lines)
+            lines = name == "stderr" or stream.line_buffering
+            # Without a buffer of its own: a signal handler that writes while a write is under way would damage that.
+            text = io.TextIOWrapper(output, "utf-8", "replace", line_buffering=lines, write_through=True)
             setattr(sys, name, text)
             outputs.append(output)
             texts.append(text)
