@@ -3,6 +3,10 @@
 Knows: Unicode. Does not know: terminals, or where the text comes from.
 """
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 _KEPT = {"\n", "\t"}
 
 
@@ -22,6 +26,7 @@ _DIRECTIONS = [
 ]  # these change the order in a line
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *_DIRECTIONS, *range(0xD800, 0xE000)]
 _SAFE = {code: _replacement(code) for code in _CONTROLS if chr(code) not in _KEPT}
+_IN_JSON = {code: f"\\u{code:04x}" for code in _CONTROLS}
 _SAFE_LINE = _SAFE | {ord("\n"): "\u240a", ord("\t"): "\u2409"}
 
 _BEGINNING, _END = 600, 400  # characters of a long message that are kept
@@ -37,6 +42,11 @@ def printable(text: str, *, single_line: bool = False) -> str:
     Line feeds and tabs stay, unless the text has to be a single line.
     """
     return text.translate(_SAFE_LINE if single_line else _SAFE)
+
+
+def json_line(value: Mapping[str, Any]) -> str:
+    """Return an object as a line of JSON: its control characters, of Unicode as well, are escaped."""
+    return json.dumps(value, ensure_ascii=False).translate(_IN_JSON) + "\n"
 
 
 def message_line(text: str) -> str:

@@ -25,15 +25,22 @@ from lstmgen.text.vocabulary import Vocabulary
 from tests.conftest import random_weights, single
 
 
+class _Bytes(io.BytesIO):
+    """The bytes of a standard stream; perhaps a terminal."""
+
+    terminal = False
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
 class _Stream(io.TextIOWrapper):
     """A standard stream that remembers its bytes; perhaps a terminal."""
 
     def __init__(self, content: bytes = b"", *, terminal: bool = False) -> None:
-        super().__init__(io.BytesIO(content), encoding="utf-8", newline="")
-        self._is_terminal = terminal
-
-    def isatty(self) -> bool:
-        return self._is_terminal
+        content_stream = _Bytes(content)
+        content_stream.terminal = terminal
+        super().__init__(content_stream, encoding="utf-8", newline="")
 
     def written(self) -> bytes:
         self.flush()

@@ -461,14 +461,3 @@ def test_a_run_from_standard_input_goes_on_when_the_text_is_piped_in_again() -> 
     assert "lstmgen train - --resume piped" in line
     done("train", "-", "--resume", "piped", "--steps", 3, stdin=text)
     assert load_checkpoint(Path("checkpoints/piped/last.safetensors")).record.position.step == 3
-
-
-@pytest.mark.usefixtures("folder")
-def test_a_closed_pipe_ends_training_quietly_and_saves() -> None:
-    process = start("train", "fable.txt", "--run", "unread", "--json", "--steps", 100_000, *SMALL)
-    assert process.stdout is not None and process.stderr is not None
-    assert json.loads(process.stdout.readline())["event"] == "plan"
-    process.stdout.close()
-    assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
-    process.stderr.close()
-    assert load_checkpoint(Path("checkpoints/unread/last.safetensors")).record.position.step > 0

@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,7 +26,8 @@ from lstmgen.cli.environment import (
     use_readable_size,
 )
 from lstmgen.cli.interrupt import exit_on_signals
-from lstmgen.cli.render import OutputClosedError, mute_stdout, with_options
+from lstmgen.cli.render import with_options
+from lstmgen.cli.streams import OutputLostError, exit_code_for, guarded_streams
 from lstmgen.errors import LstmgenError
 from lstmgen.printable import message_line
 
@@ -117,25 +117,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
             reconfigure(encoding="utf-8", errors="surrogateescape")
     use_readable_size()
     require_room_for_torch()
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed before the program began
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until the process ends
-        if reconfigure := getattr(getattr(sys, name), "reconfigure", None):
-            reconfigure(encoding="utf-8", errors="replace")
+    with guarded_streams() as outputs:
+        code: str | int | None = 0
+        try:
+            _run(arguments)
+        except SystemExit as ended:
+            code = ended.code
+        except OutputLostError:
+            pass
+        missed = exit_code_for(outputs)
+        raise SystemExit(code or missed)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    """Run a command; raises SystemExit."""
     try:
         with exit_on_signals():
             app(list(arguments))
     except LstmgenError as error:
         problem = with_options(str(error))
-    except OutputClosedError:
-        mute_stdout()
-        raise SystemExit(0) from None
     except Exception as error:
         if memory := out_of_memory(error):
             problem = memory
-        elif isinstance(error, OSError):  # one that no other part has explained, such as a full disk
+        elif isinstance(error, OSError):  # one that no other part has explained
             problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-            mute_stdout()
         else:
             raise
     typer.echo(f"lstmgen: {message_line(problem)}", err=True)

@@ -25,6 +25,7 @@ from lstmgen.cli.options import (
     parse_duration,
 )
 from lstmgen.cli.render import print_json, with_options
+from lstmgen.cli.streams import outlive_output
 from lstmgen.comparison.config import ComparisonConfig, RecallConfig
 from lstmgen.config import CellKind, Device, TextConfig, TrainingConfig
 
@@ -221,6 +222,7 @@ def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> N
     from lstmgen.cli.recall_report import describe, network_name, print_recall, recall_json
     from lstmgen.comparison.recall import RecallMeasured, compare_recall
 
+    outlive_output()
     measured: list[RecallMeasured] = []
     with tqdm(
         total=float(len(config.models()) * config.seeds),

@@ -14,6 +14,7 @@ from lstmgen.cli.compare_report import comparison_json, print_comparison
 from lstmgen.cli.interrupt import StopRequest
 from lstmgen.cli.progress import ProgressDisplay
 from lstmgen.cli.render import budget_in_words, note, plural, print_json, recipe
+from lstmgen.cli.streams import outlive_output
 from lstmgen.comparison.config import ComparisonConfig
 from lstmgen.comparison.networks import (
     Begun,
@@ -32,6 +33,7 @@ _STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at 
 def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, quiet: bool) -> None:
     """Compare networks on a text; with the name of a run they are kept."""
     keep_freed_memory()  # as `lstmgen train` does; it changes the whole process, so no library function calls it
+    outlive_output()
     measured: list[Measured] = []
     quiet = quiet or json
     with _opened(config, run) as (comparison, folder):

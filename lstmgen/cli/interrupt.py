@@ -1,11 +1,8 @@
-"""What SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) do: end a command in order, or set a stop flag.
-
-Knows: signals. Does not know: what is being interrupted.
-"""
+"""What SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) do: end a command in order, or set a stop flag."""
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
@@ -20,11 +17,10 @@ def exit_on_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield
         return
-    before = {number: signal.getsignal(number) for number in _ending_signals()}
+    before = {number: signal.getsignal(number) for number in _ending_signals() if number != signal.SIGINT}
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        for handled in before:
-            signal.signal(handled, signal.SIG_DFL)
+        _end_at_once_next_time(before)
         raise SystemExit(128 + number)
 
     try:
@@ -37,11 +33,15 @@ def exit_on_signals() -> Iterator[None]:
 
 
 def _ending_signals() -> list[signal.Signals]:
-    """SIGTERM; and SIGHUP, unless the user has chosen to ignore it, as `nohup` does."""
-    numbers = [signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    return numbers
+    """SIGINT, SIGTERM and SIGHUP, without those that are ignored: by `nohup`, or for a script's background jobs."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _end_at_once_next_time(handled: Iterable[signal.Signals]) -> None:
+    """Let the next signal end the process. A closing terminal sends SIGHUP more than once, so that one is ignored."""
+    for number in handled:
+        signal.signal(number, signal.SIG_IGN if number.name == "SIGHUP" else signal.SIG_DFL)
 
 
 class StopRequest:
@@ -53,13 +53,11 @@ class StopRequest:
     def __init__(self, announce: Callable[[], None]) -> None:
         """Prepare the context; `announce` is called after the first signal."""
         self.signal: int | None = None
-        self.unread = False
-        """Set by the caller when nobody reads the output any more: this is a request to stop, too."""
         self._announce = announce
         self._handlers_before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, *_ending_signals()):
+        for number in _ending_signals():
             self._handlers_before[number] = signal.signal(number, self._request)
         return self
 
@@ -71,16 +69,15 @@ class StopRequest:
 
     def __call__(self) -> bool:
         """Whether a stop was requested."""
-        return self.signal is not None or self.unread
+        return self.signal is not None
 
     @property
     def exit_code(self) -> int:
-        """130 after Ctrl-C, 143 after SIGTERM, 0 without either."""
-        return 0 if self.signal is None else 128 + self.signal
+        """130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP; 1 if this process got none, but something stopped."""
+        return 1 if self.signal is None else 128 + self.signal
 
     def _request(self, number: int, _frame: FrameType | None) -> None:
         self.signal = number
-        for handled in self._handlers_before:
-            signal.signal(handled, signal.SIG_DFL)
-        with suppress(OSError):  # nothing can be written to a closed terminal
+        _end_at_once_next_time(self._handlers_before)
+        with suppress(RuntimeError):  # the signal has interrupted a write to the same stream
             self._announce()

@@ -1,17 +1,16 @@
 """Where results are written: sampled text to a terminal, a pipe or a new file; a picture or a page to a new file.
 
 Knows: a terminal gets text without control characters, each symbol at once; pipes and files get the exact bytes; a new
-file gets its name when it is complete; a closed pipe is no error. Does not know: how the text is made.
+file gets its name when it is complete. Does not know: how the text is made.
 """
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from lstmgen.cli.render import OutputClosedError, is_closed_pipe
 from lstmgen.errors import ConfigError, unwritable
 from lstmgen.files import new_file
 from lstmgen.printable import printable
@@ -87,36 +86,27 @@ class SampleOutput:
             self._write_to_terminal(printable(self._decoder.finish()))
         if self._terminal and self._line_open:
             self._write_to_terminal("\n")
-        if kind is None or kind is KeyboardInterrupt:
-            self._write_bytes(b"", flush=True)
 
     def write(self, ids: Ids) -> None:
         """Write symbols, (symbols,); on a terminal they appear at once."""
         if self._terminal:
             self._write_to_terminal(printable("".join(self._decoder.feed(int(number)) for number in ids)))
         else:
-            self._write_bytes(self._vocabulary.to_bytes(ids))
+            self._write(self._vocabulary.to_bytes(ids))
 
     def write_text(self, text: str) -> None:
         """Write text that is not made of symbols, such as JSON or what stands between samples."""
         if self._terminal:
             self._write_to_terminal(printable(self._decoder.finish() + text))
         else:
-            self._write_bytes(text.encode("utf-8", "backslashreplace"))
+            self._write(text.encode("utf-8", "backslashreplace"))
 
     def _write_to_terminal(self, text: str) -> None:
         if text:
             self._line_open = not text.endswith("\n")
-            self._write_bytes(text.encode("utf-8", "replace"), flush=True)
+            self._write(text.encode("utf-8", "replace"))
+            self._file.flush()
 
-    def _write_bytes(self, content: bytes, *, flush: bool = False) -> None:
-        try:
+    def _write(self, content: bytes) -> None:
+        with _errors_named(self._path) if self._path else nullcontext():
             self._file.write(content)
-            if flush:
-                self._file.flush()
-        except OSError as error:
-            if self._path is not None:
-                raise ConfigError("output", self._path, unwritable(error)) from error
-            if not is_closed_pipe(error):
-                raise
-            raise OutputClosedError from error

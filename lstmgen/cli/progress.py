@@ -1,7 +1,4 @@
-"""What `lstmgen train` shows on stderr: the plan, a progress bar, evaluations, the end.
-
-Knows: the events of training, and tqdm. Does not know: how training works.
-"""
+"""What `lstmgen train` shows on stderr: the plan, a progress bar, evaluations, the end."""
 
 import math
 import sys
@@ -10,8 +7,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from lstmgen.cli.render import budget_in_words, count, duration, note, plural, recipe, with_options
-from lstmgen.config import ModelConfig, TrainingConfig, from_mapping
+from lstmgen.cli.render import budget_in_words, count, duration, plural, recipe, with_options
+from lstmgen.config import Budget, BudgetUnit, ModelConfig, TrainingConfig, from_mapping
 from lstmgen.printable import message_line, printable
 from lstmgen.training.events import (
     Evaluated,
@@ -40,6 +37,7 @@ class ProgressDisplay:
             unit: what one symbol of the text is, character or byte.
         """
         self._quiet = quiet
+        self._unit = unit
         self._symbols = _SYMBOLS[unit]
         self._bar = tqdm(
             total=1.0,
@@ -49,7 +47,7 @@ class ProgressDisplay:
             dynamic_ncols=True,
             leave=False,
         )
-        self._validation = ""
+        self._loss = self._pace = self._validation = ""
 
     def __enter__(self) -> "ProgressDisplay":
         return self
@@ -63,11 +61,9 @@ class ProgressDisplay:
         """Show one event."""
         match event:
             case Stepped():
-                self._bar.set_description_str(
-                    f"loss {event.nats:.3f}{self._validation} · {count(event.characters_per_second)} {self._symbols}/s "
-                    f"· epoch {event.epoch:.1f}",
-                    refresh=False,
-                )
+                self._loss = f"loss {event.nats:.3f}"
+                self._pace = f"{count(event.characters_per_second)} {self._symbols}/s · epoch {event.epoch:.1f}"
+                self._describe()
                 if self._bar.n == 0:
                     self._bar.initial = self._bar.n = event.progress  # earlier sessions do not count for the speed
                 self._bar.update(event.progress - self._bar.n)
@@ -88,13 +84,13 @@ class ProgressDisplay:
                 )
             case SaveFailed():
                 saved = "nothing is saved yet" if event.saved_step is None else f"step {event.saved_step:,} is saved"
-                self.write(printable(f"\n{event.reason}.\nTraining goes on, and saving is tried again; {saved}."))
+                self.write(f"\n{event.reason}.\nTraining continues, and saving is tried again; {saved}.")
             case SavedAgain():
                 self.write(f"\nStep {event.step:,} is saved.")
             case Planned():
-                self.write(printable(with_options(_plan(event))))
+                self.write(with_options(_plan(event)))
             case Finished():
-                pass
+                self._show_end(event)
 
     def restart(self) -> None:
         """Begin the bar again, for another run."""
@@ -103,24 +99,60 @@ class ProgressDisplay:
         self._bar.reset()
         self._validation = ""
 
-    def mute(self) -> None:
-        """Write nothing any more, because nobody reads it."""
-        self._quiet = self._bar.disable = True
+    def show_complete(self, end: Finished, budget: Budget) -> None:
+        """Show that a run was complete before, and how to train it further, with twice the budget."""
+        self._bar.close()
+        run = _run_of(end)
+        match budget.unit:
+            case BudgetUnit.SECONDS:
+                minutes = math.ceil(max(budget.amount, end.seconds) / 30)
+                larger = f"--time {minutes}m"
+            case BudgetUnit.EPOCHS:
+                larger = f"--epochs {math.ceil(2 * max(budget.amount, end.epoch))}"
+            case BudgetUnit.STEPS:
+                larger = f"--steps {2 * max(int(budget.amount), end.step)}"
+        self.write(
+            f"the run is complete: {end.step:,} steps, {end.epoch:.2f} epochs; the model is saved in {end.checkpoint}\n"
+            f"train it further with a larger budget, such as: lstmgen train --resume {run} {larger}"
+        )
 
     def write(self, text: str) -> None:
         """Write a line above the bar."""
         if not self._quiet:
-            tqdm.write(text, file=sys.stderr)
+            tqdm.write(printable(text), file=sys.stderr)
+
+    def _describe(self) -> None:
+        """Set what stands beside the bar; it is drawn later."""
+        self._bar.set_description_str(f"{self._loss}{self._validation} · {self._pace}", refresh=False)
 
     def _show_evaluation(self, event: Evaluated) -> None:
         if event.validation_nats is not None:
             self._validation = f" · validation {event.validation_nats:.3f}"
+            self._describe()
         best = ", the best so far" if event.best and event.validation_nats is not None else ""
         self.write(
             f"\n{event.progress:4.0%}  step {event.step:,} · epoch {event.epoch:.2f} · loss {event.training_nats:.4f}"
             f"{self._validation}{best}"
         )
-        self.write("\n".join("    " + line for line in printable(event.preview).strip("\n").split("\n")))
+        self.write("\n".join("    " + line for line in event.preview.strip("\n").split("\n")))
+
+    def _show_end(self, end: Finished) -> None:
+        """Show where the model is, and the command to use next, in place of the bar."""
+        self._bar.close()
+        run = _run_of(end)
+        if end.interrupted:
+            self.write(
+                f"\nstopped at step {end.step:,}, epoch {end.epoch:.2f}; everything is saved in "
+                f"{Path(end.checkpoint).parent}\n"
+                f"continue with: lstmgen train --resume {run}"
+            )
+            return
+        nats = "" if end.validation_nats is None else f", validation {end.validation_nats:.4f} nats per {self._unit}"
+        self.write(
+            f"\ndone in {duration(end.seconds)}: {end.step:,} steps, {end.epoch:.2f} epochs, "
+            f"{count(end.characters_per_second)} {self._symbols}/s{nats}\n"
+            f"the model is saved in {end.checkpoint}; write text with it: lstmgen sample {run}"
+        )
 
 
 def _plan(plan: Planned) -> str:
@@ -152,33 +184,12 @@ def _parameters(plan: Planned) -> str:
     return f"{count(plan.parameters)} parameters{part}"
 
 
+def _run_of(end: Finished) -> str:
+    """What the run is called on the command line."""
+    from lstmgen.checkpoint import run_name
+
+    return run_name(Path(end.checkpoint).parent)
+
+
 def _processor(plan: Planned) -> str:
     return plural(plan.threads, "thread") if plan.device == "cpu" else plan.device
-
-
-def show_complete(end: Finished, run: str, quiet: bool) -> None:
-    """Show that a run was complete before, and how to go on with it."""
-    note(
-        f"the run is complete: {end.step:,} steps, {end.epoch:.2f} epochs; the model is saved in {end.checkpoint}\n"
-        f"train it further with a larger budget, such as: lstmgen train --resume {run} --steps {2 * end.step}",
-        quiet=quiet,
-    )
-
-
-def show_end(end: Finished, run: str, unit: str, quiet: bool) -> None:
-    """Show where the model is, and the command to use next."""
-    nats = "" if end.validation_nats is None else f", validation {end.validation_nats:.4f} nats per {unit}"
-    if end.interrupted:
-        note(
-            f"\nstopped at step {end.step:,}, epoch {end.epoch:.2f}; everything is saved in "
-            f"{Path(end.checkpoint).parent}\n"
-            f"continue with: lstmgen train --resume {run}",
-            quiet=quiet,
-        )
-        return
-    note(
-        f"\ndone in {duration(end.seconds)}: {end.step:,} steps, {end.epoch:.2f} epochs, "
-        f"{count(end.characters_per_second)} {_SYMBOLS[unit]}/s{nats}\n"
-        f"the model is saved in {end.checkpoint}; write text with it: lstmgen sample {run}",
-        quiet=quiet,
-    )

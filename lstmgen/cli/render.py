@@ -3,14 +3,10 @@
 Knows: rich, terminals, and the option of each setting. Does not know: where the results come from.
 """
 
-import errno
-import json
-import os
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstmgen.config import Budget, BudgetUnit, ModelConfig, SamplingConfig, TextConfig, TrainingConfig, option_names
-from lstmgen.printable import printable
+from lstmgen.printable import json_line, printable
 
 _CONFIGS = (TextConfig, ModelConfig, TrainingConfig, SamplingConfig)
 _OPTIONS = {field.name: names[0] for config in _CONFIGS for field in fields(config) if (names := option_names(field))}
@@ -30,20 +26,6 @@ def with_options(message: str) -> str:
     return re.sub(r"`([a-z_]+)`", lambda match: _OPTIONS.get(match[1], "--" + match[1].replace("_", "-")), message)
 
 
-class OutputClosedError(OSError):
-    """Nobody reads stdout any more. This is not an error for the user."""
-
-
-def is_closed_pipe(error: OSError) -> bool:
-    """Whether an error comes from a closed pipe (EINVAL on Windows) or a closed terminal."""
-    return isinstance(error, OutputClosedError) or error.errno in (errno.EPIPE, errno.EINVAL, errno.EIO)
-
-
-def mute_stdout() -> None:
-    """Discard all further output to stdout, including the interpreter's last flush."""
-    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # until the process ends
-
-
 def note(text: str, *, quiet: bool = False) -> None:
     """Write a message to stderr; see `with_options`."""
     if not quiet:
@@ -52,19 +34,14 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 
 def put(text: str) -> None:
-    """Write text to stdout at once. Raises OutputClosedError if nobody reads it."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        if not is_closed_pipe(error):
-            raise
-        raise OutputClosedError from error
+    """Write text to stdout at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Write one JSON object as a line to stdout; for a terminal in ASCII, without control characters."""
-    put(json.dumps(value, ensure_ascii=sys.stdout.isatty()) + "\n")
+    """Write one JSON object as a line to stdout."""
+    put(json_line(value))
 
 
 def text_console() -> Console:

@@ -4,7 +4,6 @@ Knows: what stands between samples, and what a sample's JSON object holds. Does 
 """
 
 from collections.abc import Iterable
-from json import dumps
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from lstmgen.cli.render import note
 from lstmgen.config import Finish
 from lstmgen.draft import Draft
 from lstmgen.generation.sampler import Drawn, Ended, Sample
+from lstmgen.printable import json_line
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
@@ -49,7 +49,7 @@ def write_json_lines(
         ids = _with_prompt(prompt, sample)
         text = vocabulary.decode(ids[:-1] if sample.finish is Finish.LINE else ids)
         result = {"text": text, **facts, "sample": number, "nats": sample.nats, "finish": sample.finish}
-        out.write_text(dumps(result, ensure_ascii=False) + "\n")
+        out.write_text(json_line(result))
         _note_if_stuck(number, sample.finish, quiet=quiet)
 
 

@@ -83,5 +83,5 @@ def serve(
             if json:
                 print_json({"url": start, "model": name})
             serve_until(service.app, listening, stop=stop, cut=service.worker.stop)
-    if stop.exit_code:
+    if stop():
         raise typer.Exit(stop.exit_code)

@@ -1,11 +1,6 @@
-"""`lstmgen train`.
-
-Knows: its options, and which of them go together. Does not know: how training works.
-"""
+"""`lstmgen train`: its options, and which of them go together."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,9 +20,10 @@ from lstmgen.cli.options import (
     parse_count,
     parse_duration,
 )
-from lstmgen.cli.progress import ProgressDisplay, show_complete, show_end
+from lstmgen.cli.progress import ProgressDisplay
 from lstmgen.cli.reading_bar import reading_bar
-from lstmgen.cli.render import is_closed_pipe, mute_stdout, print_json, with_options
+from lstmgen.cli.render import print_json, with_options
+from lstmgen.cli.streams import outlive_output
 from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig
 from lstmgen.training.events import Finished, is_logged, to_mapping
 
@@ -234,39 +230,22 @@ def _fine_tuned_run(
 
 def _train(prepared: "Preparation", processes: "Processes", started: float, *, json: bool, quiet: bool) -> None:
     """Train to the end, or until the user stops it, and show what happens."""
-    from lstmgen.checkpoint import run_name
-
-    unit = prepared.checkpoint.vocabulary.unit
+    outlive_output()
     with (
-        ProgressDisplay(quiet, unit) as display,
+        ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit) as display,
         StopRequest(lambda: display.write(_STOPPING)) as stop,
         prepared.start(started, processes=processes) as session,
     ):
         for event in session.events(stop):
-            with _stop_when_unread(stop, display):
-                if not session.complete:
-                    display.show(event)
-                if json and is_logged(event):
-                    print_json(to_mapping(event))
-        if isinstance(event, Finished):
-            with _stop_when_unread(stop, display):
-                run = run_name(session.folder)
-                show_complete(event, run, quiet) if session.complete else show_end(event, run, unit, quiet)
+            if session.complete:
+                if isinstance(event, Finished):
+                    display.show_complete(event, prepared.checkpoint.record.training.budget)
+            else:
+                display.show(event)
+            if json and is_logged(event):
+                print_json(to_mapping(event))
     if isinstance(event, Finished) and event.interrupted:
         raise typer.Exit(stop.exit_code)
-
-
-@contextmanager
-def _stop_when_unread(stop: StopRequest, display: ProgressDisplay) -> Iterator[None]:
-    """Turn a closed pipe or terminal into a request to stop, so that training is saved and not lost."""
-    try:
-        yield
-    except OSError as error:
-        if not is_closed_pipe(error):
-            raise
-        stop.unread = True
-        display.mute()
-        mute_stdout()
 
 
 def _refuse_with_resume(given: Given, *, parameters: int | None, run: str | None, start: str | None) -> None:

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint, to_bytes
 from lstmgen.errors import CheckpointError, ConfigError, unwritable
 from lstmgen.files import remove_parts, replace_file, replace_files
-from lstmgen.training.events import Event, is_logged, to_mapping
+from lstmgen.training.events import Event, Stepped, is_logged, to_mapping
 from lstmgen.training.learning_curve import logged_step
 
 LOCK, OWNER = ".lock", ".owner"
@@ -140,9 +140,14 @@ class Storage:
         return None
 
     def log(self, event: Event) -> None:
-        """Write an event to the log, if it is one that the log keeps. What cannot be written now is written later."""
+        """Add an event to the log, if it is one that the log keeps. Steps are written with what follows them.
+
+        What cannot be written now is written later.
+        """
         if is_logged(event):
             self._log += json.dumps(to_mapping(event)).encode() + b"\n"
+        if isinstance(event, Stepped):
+            return
         with suppress(OSError):
             if self._lock.held:
                 self._write_log()

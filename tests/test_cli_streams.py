@@ -1,0 +1,395 @@
+"""Standard streams that cannot be written: which commands end, what is said, and the exit code."""
+
+import errno
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lstmgen.checkpoint import load_checkpoint
+from lstmgen.cli import streams
+from lstmgen.cli.app import main
+from lstmgen.cli.interrupt import StopRequest
+from lstmgen.cli.render import note, put
+from lstmgen.cli.streams import Output, OutputLostError, guarded_streams, outlive_output
+from tests.command_line import done, run, start, untrained_run
+from tests.conftest import FABLE
+
+SMALL = ["--hidden-size", "8", "--layers", "1", "--embedding-size", "4", "--precision", "float32", "--batch-size", "4"]
+TRAIN = ["train", "fable.txt", "--run", "r", "--steps", "60", "--every", "10", "--threads", "1", *SMALL]
+COMPARE = ["compare", "fable.txt", "--steps", "4", "--cells", "rnn", "--threads", "1", "--layers", "1"]
+COMPARE += ["--hidden-size", "8", "--batch-size", "4", "--precision", "float32"]
+FULL = [errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EBADF, errno.EFBIG]
+GONE = [errno.EPIPE, errno.ECONNRESET]
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals and terminals")
+
+
+class Failing(io.RawIOBase):
+    """Where a standard stream writes: it takes some bytes, then every write fails; for ever or some times."""
+
+    def __init__(self, error: int, *, room: int = 0, times: int = sys.maxsize, terminal: bool = False) -> None:
+        self.content = b""
+        self.error, self.room, self.times, self.terminal = error, room, times, terminal
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def write(self, content: Any, /) -> int | None:
+        taken = bytes(content)[: self.room]
+        if self.times <= 0:
+            taken = bytes(content)
+        elif not taken:
+            self.times -= 1
+            if self.error == errno.EAGAIN:
+                return None  # as a file does
+            raise OSError(self.error, os.strerror(self.error))
+        self.room -= len(taken)
+        self.content += taken
+        return len(taken)
+
+
+def stream_on(raw: io.RawIOBase) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(streams, "_PATIENCE_SECONDS", 0.0)
+    Path("fable.txt").write_text(FABLE * 5, encoding="utf-8")
+
+
+def ended(
+    monkeypatch: pytest.MonkeyPatch, *arguments: str, out: Failing | None = None, err: Failing | None = None
+) -> tuple[object, str, str]:
+    """Run a command with a stream that fails; its exit code, and what reached stdout and stderr."""
+    raws = out or Failing(0, times=0), err or Failing(0, times=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream_on(raws[0]))
+        patch.setattr(sys, "stderr", stream_on(raws[1]))
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+    return end.value.code, raws[0].content.decode(), raws[1].content.decode()
+
+
+def reason(error: int) -> str:
+    """What is said of an error; Python has words of its own for a pipe that is full."""
+    return "without blocking" if error == errno.EAGAIN else os.strerror(error)
+
+
+def step() -> int:
+    return load_checkpoint(Path("checkpoints/r/last.safetensors")).record.position.step
+
+
+@pytest.mark.parametrize("error", [*FULL, *GONE, errno.EIO])
+def test_training_outlives_its_events_and_says_so(error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = ended(monkeypatch, *TRAIN, "--json", "-q", out=Failing(error, room=700))
+    assert (code, step(), len(out)) == (1, 60, 700)
+    (line,) = err.splitlines()
+    assert "standard output" in line and reason(error) in line
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_training_outlives_its_messages_and_says_so_where_it_can(error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, _ = ended(monkeypatch, *TRAIN, err=Failing(error, room=300))
+    assert (code, step()) == (1, 60)
+    (line,) = out.splitlines()
+    assert "standard error" in line and reason(error) in line
+
+
+@pytest.mark.parametrize(("error", "terminal"), [(errno.EPIPE, False), (errno.EIO, True), (errno.ENXIO, True)])
+def test_nobody_misses_messages_whose_reader_is_gone(
+    error: int, terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = ended(monkeypatch, *TRAIN, err=Failing(error, room=300, terminal=terminal))
+    assert (code, out, step()) == (0, "", 60)
+
+
+def test_one_full_disk_for_both_streams_is_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Failing(errno.ENOSPC, room=700)
+    code, out, _ = ended(monkeypatch, *TRAIN, "--json", out=full, err=full)
+    assert (code, len(out), step()) == (1, 700, 60)
+
+
+def test_where_there_is_room_again_the_loss_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = ended(monkeypatch, *TRAIN, err=Failing(errno.ENOSPC, room=300, times=1))
+    assert (code, out) == (1, "")
+    assert "standard error cannot be written" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EPIPE])
+@pytest.mark.parametrize("command", [COMPARE, ["compare", "--task", "recall", "--lags", "2", "--steps", "2"]])
+def test_a_comparison_is_missed_by_everybody(command: list[str], error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = ["--cells", "rnn", "--seeds", "1"] if "recall" in command else []
+    code, _, err = ended(monkeypatch, *command, *more, "-q", out=Failing(error))
+    assert code == 1
+    assert "standard output" in err
+
+
+@pytest.mark.parametrize("error", [*FULL, errno.EIO])
+@pytest.mark.parametrize("command", [["sample", "x", "-n", "-1"], ["info", "x", "--json"], ["--help"]])
+def test_other_commands_end_at_a_full_disk(command: list[str], error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    untrained_run("x", "ab\n")
+    code, _, err = ended(monkeypatch, *command, out=Failing(error, room=50))
+    assert code == 1
+    assert reason(error) in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("error", "terminal"), [(errno.EPIPE, False), (errno.ECONNRESET, False), (errno.EIO, True)])
+@pytest.mark.parametrize("command", [["sample", "x", "-n", "-1", "--seed", "1"], ["info", "x"], ["info", "--help"]])
+def test_other_commands_end_quietly_with_their_reader(
+    command: list[str], error: int, terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untrained_run("x", "ab\n")
+    code, _, err = ended(monkeypatch, *command, out=Failing(error, room=50, terminal=terminal))
+    assert (code, err) == (0, "")
+
+
+def test_a_product_is_complete_without_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    untrained_run("x", "ab\n")
+    for error, expected in ((errno.EPIPE, 0), (errno.ENOSPC, 1)):
+        code, out, _ = ended(monkeypatch, "sample", "x", "-n", "40", err=Failing(error))
+        assert (code, len(out)) == (expected, 40)  # no message is mixed with the text
+
+
+def test_wrong_usage_keeps_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ended(monkeypatch, "no-such", err=Failing(errno.ENOSPC))[0] == 2
+    assert ended(monkeypatch, "info", "no-such", err=Failing(errno.EPIPE))[0] == 1
+
+
+def test_a_pipe_that_is_full_for_a_moment_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(streams, "_RETRY_SECONDS", 0.0)
+    wanted = done(*TRAIN, "--json").text
+    Path("checkpoints").rename("before")
+    code, out, err = ended(monkeypatch, *TRAIN, "--json", out=Failing(errno.EAGAIN, room=777, times=20))
+    assert (code, err) == (0, "")
+    assert [json.loads(line)["event"] for line in out.splitlines()] == [
+        json.loads(line)["event"] for line in wanted.splitlines()
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of Windows cannot be told not to block")
+def test_bytes_come_whole_through_a_real_pipe_that_does_not_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_PATIENCE_SECONDS", 60.0)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    content = bytes(range(256)) * 2000
+    received: list[bytes] = []
+
+    def read(_seconds: float) -> None:  # instead of waiting
+        received.append(os.read(reading, 100_000))
+
+    monkeypatch.setattr("lstmgen.cli.streams.time.sleep", read)
+    with open(writing, "w", encoding="utf-8") as stream:  # noqa: PTH123  # a descriptor has no path
+        output = Output(stream, is_product=True)
+        for begin in range(0, len(content), 30_011):
+            output.write(content[begin : begin + 30_011])
+        output.flush()
+        output.detach()
+    received.append(os.read(reading, 1_000_000))
+    os.close(reading)
+    assert b"".join(received) == content
+
+
+def test_a_lost_stream_is_quiet_ever_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = Failing(errno.ENOSPC, room=3)
+    original = stream_on(raw)
+    monkeypatch.setattr(sys, "stdout", original)
+    with guarded_streams() as (out, _):
+        with pytest.raises(OutputLostError):
+            put("abcdef")
+        raw.times = 0
+        put("gh")
+        sys.stdout.buffer.write(b"ij")
+    assert (out.is_product, raw.content) == (True, b"abc")
+    assert sys.stdout is original and not original.closed
+    put("again\n")
+    assert raw.content == b"abcagain\n"
+
+
+def test_a_signal_handler_may_write_in_the_middle_of_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(Failing):
+        def write(self, content: Any, /) -> int | None:
+            if not self.content:
+                signal.raise_signal(signal.SIGTERM)
+            return super().write(content)
+
+    raw = Interrupted(0, times=0)
+    monkeypatch.setattr(sys, "stderr", stream_on(raw))
+    with guarded_streams(), StopRequest(lambda: note("stopping")) as stop:
+        for number in range(2000):
+            sys.stderr.write(f"{number}\n")
+    assert stop()
+    numbers = "".join(f"{number}\n" for number in range(2000))
+    assert raw.content.decode().replace("stopping\n", "") == numbers
+
+
+def test_without_buffers_every_byte_appears_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = Failing(0, times=0)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8", write_through=True))  # type: ignore[type-var]
+    with guarded_streams():
+        sys.stdout.buffer.write(b"a")
+        assert raw.content == b"a"
+        sys.stdout.write("b")
+        assert raw.content == b"ab"
+
+
+def test_a_command_that_outlives_its_output_sees_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", stream_on(Failing(errno.EPIPE)))
+    with guarded_streams() as (out, _):
+        outlive_output()
+        put("abc")
+        assert out.is_missed
+
+
+def test_streams_that_have_no_bytes_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", text)
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert not end.value.code
+    assert text.getvalue().startswith("lstmgen ")
+
+
+# With real pipes, devices, terminals and signals
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_real_full_disk() -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = start(*TRAIN, "--json", stdout=full)
+        _, err = process.communicate()
+    assert (process.returncode, step()) == (1, 60)
+    assert os.strerror(errno.ENOSPC) in err.decode()
+
+
+def test_a_real_reader_that_leaves() -> None:
+    process = start(*TRAIN, "--json")
+    assert process.stdout is not None and process.stderr is not None
+    assert json.loads(process.stdout.readline())["event"] == "plan"
+    process.stdout.close()
+    err = process.stderr.read().decode()
+    process.stderr.close()
+    assert (process.wait(60), step()) == (1, 60)
+    assert len(err.splitlines()) == 1
+
+
+@posix
+@pytest.mark.parametrize("hang_up", [False, True])
+def test_a_terminal_that_goes_away(hang_up: bool) -> None:
+    """A job whose shell has disowned it trains on; one that gets SIGHUP, even twice, is saved."""
+    import pty
+
+    main_side, terminal = pty.openpty()
+    command = [*TRAIN, "--time", "1h"] if hang_up else [*TRAIN[:4], "--steps", "100", *TRAIN[6:]]
+    if hang_up:
+        command.remove("--steps")
+        command.remove("60")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lstmgen", *command],
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "PYTHONPATH": str(Path(streams.__file__).parents[2])},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
+    os.close(terminal)
+    shown = b""
+    while b"step 10 " not in shown:
+        shown += os.read(main_side, 10_000)
+    os.close(main_side)
+    if hang_up:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == (129 if hang_up else 0)
+    assert step() >= 10 if hang_up else step() == 100
+
+
+@pytest.fixture
+def ignored() -> Iterator[signal.Signals]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield signal.SIGINT
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_that_is_ignored_stays_ignored(ignored: signal.Signals) -> None:
+    """As in the background jobs of a shell script."""
+    with StopRequest(lambda: None) as stop:
+        signal.raise_signal(ignored)
+        assert not stop()
+        assert signal.getsignal(ignored) is signal.SIG_IGN
+    assert signal.getsignal(ignored) is signal.SIG_IGN
+
+
+def test_a_run_that_something_else_stopped_is_no_success() -> None:
+    """A signal to another process of the same run, for example."""
+    with StopRequest(lambda: None) as stop:
+        pass
+    assert stop.exit_code == 1
+
+
+@posix
+def test_a_second_hangup_does_not_end_what_the_first_one_saves() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with StopRequest(lambda: None) as stop:
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+            assert (stop(), stop.exit_code) == (True, 129)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+# What is shown at the end
+
+
+def test_the_end_of_training_shows_the_last_validation_and_no_bar() -> None:
+    err = run(*TRAIN, terminal=True).err
+    (last,) = [line for line in err.splitlines() if " step 60 · " in line]
+    nats = last.split("validation ")[1].split(",")[0].split()[0]
+    bars = [piece for piece in err.split("\r") if "loss " in piece and "<" in piece]
+    assert f"validation {nats} " in bars[-1] + " "
+    after = err[err.index("done in") :]
+    assert "\r" not in after and "%" not in after
+
+
+@pytest.mark.parametrize(
+    ("budget", "remedy"),
+    [(["--steps", "10"], "--steps 20"), (["--epochs", "1"], "--epochs 2"), (["--time", "4s"], "--time 1m")],
+)
+def test_a_complete_run_is_continued_with_the_same_kind_of_budget(budget: list[str], remedy: str) -> None:
+    done("train", "fable.txt", "--run", "r", "-q", "--threads", "1", *budget, *SMALL)
+    err = done("train", "--resume", "r", terminal=True).err
+    line = err.splitlines()[-1]
+    assert line.endswith(f"lstmgen train --resume r {remedy}")
+    assert "%" not in err.splitlines()[-2].split("\r")[-1]
+
+
+# JSON
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("command", [["sample", "x", "-n", "400", "--seed", "1"], ["score", "x", "x.txt", "--lines"]])
+def test_json_has_no_control_character_of_any_kind(command: list[str], terminal: bool) -> None:
+    hostile = "\x85\x9b\u2028\u2029\u202e\u2066\u200f\u061c\x7fabé"
+    untrained_run("x", hostile + "\n")
+    Path("x.txt").write_text((hostile + "\n") * 3, encoding="utf-8")
+    ran = done(*command, "--json", terminal=terminal)
+    lines = ran.text.removesuffix("\n").split("\n")
+    assert all(isinstance(json.loads(line), dict) for line in lines)
+    assert not set(hostile) - set("abé") & set(ran.text)
+    assert "é" in ran.text
+    assert set(hostile) <= set("".join(str(json.loads(line).get("text")) for line in lines))
