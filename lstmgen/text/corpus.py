@@ -23,7 +23,7 @@ from lstmgen.text.cache import CacheEntry, KeptText
 from lstmgen.text.encoder import Encoder
 from lstmgen.text.id_store import IdStore, TooLongError
 from lstmgen.text.lines import end_of_last_line, split_lines
-from lstmgen.text.recognition import SAMPLE_BYTES, encoding_remedy, file_type, wide_encoding
+from lstmgen.text.recognition import SAMPLE_BYTES, encoding_remedy, file_type, unicode_encoding
 from lstmgen.text.sources import Progress, Source, find_sources, recorded_sources
 from lstmgen.text.vocabulary import (
     NEWLINE,
@@ -259,6 +259,8 @@ def _has_zero_bytes(encoding: str) -> bool:
 
 def _is_text_encoding(encoding: str) -> bool:
     try:
+        if codecs.lookup(encoding).name in ("idna", "punycode"):  # they are for single names, and slow
+            return False
         "".encode(encoding)
         codecs.getincrementaldecoder(encoding)
     except (LookupError, ValueError):  # an unknown encoding, or one that does not encode text, such as base64
@@ -312,9 +314,9 @@ def _require_plain_text(source: Source, encoding: str, start: bytes) -> None:
     """Raise TextError for a file that can be decoded by its first bytes, and is not meant to be."""
     if problem := file_type(start):
         raise TextError(f"{source.name}: {problem}; or give `vocabulary` bytes for any data")
-    wide = "" if _has_zero_bytes(encoding) else wide_encoding(start)
-    if wide:
-        raise TextError(f"{source.name}: many of its bytes are zero, as in {wide}: give `encoding` {wide}")
+    found, tried = unicode_encoding(start), codecs.lookup(encoding).name
+    if found and not tried.startswith(found):
+        raise TextError(f"{source.name}: this looks like {found}; give `encoding` {found}")
 
 
 def _undecodable(

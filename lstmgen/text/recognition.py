@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import unicodedata
 
 SAMPLE_BYTES = 1 << 16
 """How much of the beginning of a file is looked at."""
@@ -59,12 +60,15 @@ _BYTE_ORDER_MARKS = [  # the longer ones first
 ]
 
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1a\x1b")) + b"\x7f"
-_LETTERS = bytes(set(range(256)) - set(range(0x80)) | set(range(0x41, 0x5B)) | set(range(0x61, 0x7B)))
+_LETTERS = bytes([*range(0x41, 0x5B), *range(0x61, 0x7B), *range(0x80, 0x100)])
 _HIGH = bytes(range(0x80, 0x100))
-_IN_WORDS_OF_CP1252 = b"\x8a\x8c\x8e\x91\x92\x96\x97\x9a\x9c\x9e\x9f"  # letters, apostrophes and dashes
-_MOST_ACCENTS = 0.25  # of the letters of a text in a Latin script
-_MOST_ZEROS = 0.05  # among the bytes that are not zero in ASCII
-_FEWEST_ZEROS = 0.3  # among those that are
+_MOST_ACCENTS = 0.35  # of the letters of a text in a Latin script
+_FEW_BLOCKS = 12  # of 256 characters, that a text with an alphabet has
+_MOST_ODD = 0.1  # of the characters outside ASCII, if the encoding is right
+_ODD = re.compile(
+    r"[a-z\xdf-\xff][\xc0-\xde\u0152\u0160\u0178\u017d]|[a-z][^\w\s\x21-\x7f\u2018\u2019\u2013\u2014\u2026][a-z]"
+)
+"""A capital after a small letter, or a sign between letters."""
 
 
 def file_type(start: bytes) -> str:
@@ -79,27 +83,26 @@ def file_type(start: bytes) -> str:
     if not found:
         return ""
     name, remedy = found[0]
-    return f"this is {name}: {remedy}" if remedy else f"this is {name}, and no text"
+    return f"this is {name}: {remedy}" if remedy else f"this is {name}, not text"
 
 
-def wide_encoding(start: bytes) -> str:
-    """The encoding of text with two or four bytes a character that has no byte order mark; empty if it is no such text.
+def unicode_encoding(start: bytes) -> str:
+    """The encoding of a text that its byte order mark or its zero bytes tell; empty if they do not.
 
-    The bytes that are zero in ASCII characters tell.
+    Text with two or four bytes a character has zero bytes at one place, such as in spaces, and not at another one.
     """
-    length = len(start) // 4 * 4
-    zeros = [start[first:length:4].count(0) / max(1, length // 4) for first in range(4)]
-    if zeros[3] == 1 and zeros[0] < _MOST_ZEROS and zeros[2] > 1 - _MOST_ZEROS:
-        found = "utf-32-le"
-    elif zeros[0] == 1 and zeros[3] < _MOST_ZEROS and zeros[1] > 1 - _MOST_ZEROS:
-        found = "utf-32-be"
-    elif max(zeros[0], zeros[2]) < _MOST_ZEROS and min(zeros[1], zeros[3]) > _FEWEST_ZEROS:
-        found = "utf-16-le"
-    elif max(zeros[1], zeros[3]) < _MOST_ZEROS and min(zeros[0], zeros[2]) > _FEWEST_ZEROS:
-        found = "utf-16-be"
-    else:
-        return ""
-    return found if _decodes(start, found) else ""
+    for mark, name in _BYTE_ORDER_MARKS:
+        if start.startswith(mark) and _decoded(start, name):
+            return name
+    start = start[: len(start) // 4 * 4]
+    for name, width, high in (("utf-32-le", 4, 3), ("utf-32-be", 4, 0), ("utf-16-le", 2, 1), ("utf-16-be", 2, 0)):
+        zeros, others = start[high::width].count(0), start[width - 1 - high :: width].count(0)
+        if width * zeros >= len(start) / 100 and zeros >= 10 * others:
+            text = _decoded(start, name)
+            usual = sum(map(_is_usual, text))
+            if usual > 0.95 * len(text) and len({ord(character) >> 8 for character in text}) < _FEW_BLOCKS:
+                return name
+    return ""
 
 
 def encoding_remedy(start: bytes, sample: bytes, encoding: str) -> str:
@@ -111,53 +114,40 @@ def encoding_remedy(start: bytes, sample: bytes, encoding: str) -> str:
         encoding: the one that was tried.
     """
     tried = codecs.lookup(encoding).name
-    for mark, name in _BYTE_ORDER_MARKS:
-        if start.startswith(mark) and tried != name and _decodes(start, name):
-            return _give(name, "it begins with the byte order mark of this encoding")
-    if wide := wide_encoding(start):
-        return _give(wide, "many of its bytes are zero, as in this encoding")
+    if (name := unicode_encoding(start)) and tried != name:
+        return f"it looks like {name}; give `encoding` {name}"
     good, bad = _utf_8_characters(sample)
     if tried != "utf-8" and good and not bad:
-        return _give("utf-8", "it is valid in this encoding")
+        return "it looks like utf-8; give `encoding` utf-8"
     if good > bad:
-        return "the rest is utf-8, so this place is damaged: repair it"
+        return "the rest is utf-8, so this place is damaged; repair it"
     if _is_binary(sample):
-        return "this is no text"
+        return "this does not look like text"
     high = len(sample) - len(sample.translate(None, _HIGH))
     letters = len(sample) - len(sample.translate(None, _LETTERS))
-    if high <= _MOST_ACCENTS * letters or high <= 2:
-        return _western(sample, tried)
-    return "it may be in an encoding of another script, such as cp1251, shift_jis or gb18030; give its `encoding`"
+    if high <= max(2, _MOST_ACCENTS * letters):
+        windows = re.search(rb"[\x80-\x9f]", sample)
+        for name in ("cp1252" if windows else "latin-1", "mac-roman", "cp850"):
+            text = _decoded(sample, name)
+            if codecs.lookup(name).name != tried and text and len(_ODD.findall(text)) <= _MOST_ODD * high:
+                return f"it looks like {name}, if the language is a western one; give `encoding` {name}"
+    return "give the `encoding` that it was saved in, such as cp1251, cp1250, shift_jis or gb18030"
 
 
-def _western(sample: bytes, tried: str) -> str:
-    """The remedy for a text in a Latin script that is not in Unicode."""
-    windows = re.findall(rb"[\x80-\x9f]", sample)
-    odd = re.findall(rb"(?<=[A-Za-z])[\x80-\x9f](?=[A-Za-z])", sample)
-    foreign = sum(byte not in _IN_WORDS_OF_CP1252 for byte in odd)
-    if foreign > len(windows) / 2 or (windows and not _decodes(sample, "cp1252")):
-        return "it may be in an old encoding, such as cp437, cp850 or mac-roman; give its `encoding`"
-    name = "cp1252" if windows else "latin-1"
-    if tried in (codecs.lookup(name).name, "cp1252"):
-        return "give its `encoding`"
-    return _give(name, "its bytes fit, if the text is in a western language")
-
-
-def _give(name: str, reason: str) -> str:
-    return f"give `encoding` {name}: {reason}"
+def _is_usual(character: str) -> bool:
+    return character.isalnum() or character.isspace() or unicodedata.category(character)[0] in "MPS"
 
 
 def _is_binary(sample: bytes) -> bool:
     return len(sample.translate(None, _CONTROLS)) < len(sample)
 
 
-def _decodes(sample: bytes, encoding: str) -> bool:
-    """Whether bytes, which may end within a character, are text in an encoding."""
+def _decoded(sample: bytes, encoding: str) -> str:
+    """The text of bytes that may end within a character; empty if they are not text in this encoding."""
     try:
-        codecs.getincrementaldecoder(encoding)().decode(sample)
+        return codecs.getincrementaldecoder(encoding)().decode(sample)
     except UnicodeError:
-        return False
-    return True
+        return ""
 
 
 def _utf_8_characters(sample: bytes) -> tuple[int, int]:
