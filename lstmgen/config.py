@@ -97,6 +97,9 @@ _MAX_CHARACTERS = 100_000  # of a string in a checkpoint
 _SHOWN_CHARACTERS = 40
 _LISTED_SOURCES = 3
 
+MAX_SOURCES = 250_000
+"""The largest number of files that a text may have."""
+
 
 @dataclass(frozen=True)
 class Option:

@@ -11,12 +11,14 @@ import os
 import stat
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from lstmgen.config import MAX_SOURCES
 from lstmgen.errors import TextError
 from lstmgen.text.folder import files_below
 from lstmgen.text.named import NAMED_CORPORA, needs_download
@@ -24,10 +26,11 @@ from lstmgen.text.recognition import file_type
 
 STANDARD_INPUT = "-"
 BLOCK_BYTES = 1 << 20
-MAX_NAMES_BYTES = 16 << 20  # of the names of a text's files, as JSON in a checkpoint
+_MAX_NAMES_BYTES = 16 << 20  # of the names of a text's files, as JSON in a checkpoint
 _PEEK_BYTES = 8192
 _SHOWN_CHARACTERS = 60
 _SHOWN_NAMES = 3
+_MOST_READINGS = 100  # of one file that a checkpoint names again and again
 _NOT_REGULAR = "not a regular file"
 _PAGE = b'<meta name="generator" content="lstmgen">'
 _LOG = b'{"event": "plan"'  # the output of `train --json`
@@ -111,9 +114,8 @@ def find_sources(names: Sequence[str], *, zero_bytes: bool = False) -> Found:
             files = [_file(Path(name), _open)]
         sources += files
         resolved += [_name_in_checkpoint(file.name) for file in files]
-    if len(json.dumps(resolved)) > MAX_NAMES_BYTES:
-        remedy = "join them into fewer files"
-        raise TextError(f"the text has {len(resolved):,} files, more than a checkpoint can name; {remedy}")
+    if len(resolved) > MAX_SOURCES or len(json.dumps(resolved)) > _MAX_NAMES_BYTES:
+        raise TextError(f"{len(resolved):,} files are more than a checkpoint can name; join them into fewer files")
     return Found(tuple(sources), tuple(notes), tuple(resolved))
 
 
@@ -124,15 +126,18 @@ def recorded_sources(names: Sequence[str]) -> Found:
     device without end. Raises TextError for a name without a source.
     """
     sources: list[Source] = []
+    readings: Counter[tuple[int, int]] = Counter()
     for name in names:
         if needs_download(name):
             raise TextError(f"{name}: this text is not here yet; download it: lstmgen train {name} `dry_run`")
         if name in NAMED_CORPORA:
             sources += [Source(part, opener) for part, opener in NAMED_CORPORA[name]()]
-        elif problem := _problem_with_file(name):
-            raise TextError(f"{name[:_SHOWN_CHARACTERS]}: {problem}")
         else:
+            status = _status_of_file(name)
+            readings[status.st_dev, status.st_ino] += 1
             sources.append(_file(Path(name), _open_regular))
+    if max(readings.values(), default=0) > _MOST_READINGS:
+        raise TextError(f"the same file more than {_MOST_READINGS} times")
     return Found(tuple(sources), (), tuple(names))
 
 
@@ -148,17 +153,18 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _problem_with_file(name: str) -> str:
-    """Why a name is not the name of a file; empty if it is."""
+def _status_of_file(name: str) -> os.stat_result:
+    """The status of a regular file; raises TextError for anything else, which has no remedy yet."""
     try:
-        mode = Path(name).stat().st_mode
+        status = os.stat(name)  # noqa: PTH116  # there may be many, and Path is slower
+        problem = "a folder, and only files are read again" if stat.S_ISDIR(status.st_mode) else _NOT_REGULAR
+        if stat.S_ISREG(status.st_mode):
+            return status
     except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
         if isinstance(error, FileNotFoundError) and glob.has_magic(name):
-            return "a pattern, and only files are read again"
-        return getattr(error, "strerror", None) or str(error)
-    if stat.S_ISDIR(mode):
-        return "a folder, and only files are read again"
-    return "" if stat.S_ISREG(mode) else _NOT_REGULAR
+            problem = "a pattern, and only files are read again"
+    raise TextError(f"{name[:_SHOWN_CHARACTERS] or '(an empty name)'}: {problem}")
 
 
 def _name_in_checkpoint(path: str) -> str:
