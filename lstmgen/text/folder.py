@@ -20,10 +20,10 @@ def files_below(folder: Path) -> tuple[list[Path], list[str]]:
     files: list[Path] = []
     unreadable: list[str] = []
     left_out: list[str] = []
-    rules_of: dict[str, Rules] = {str(folder): _rules_above(folder)}
+    rules_of: dict[Path, Rules] = {folder: _rules_above(folder)}
     for parent, folders, names in os.walk(folder, onerror=lambda error: unreadable.append(str(error.filename))):
         relative = Path(parent).relative_to(folder)
-        rules = rules_of.pop(parent)
+        rules = rules_of.pop(Path(parent))
         if spec := _spec(Path(parent)):
             rules = (*rules, ("", spec))
         kept = []
@@ -32,7 +32,7 @@ def files_below(folder: Path) -> tuple[list[Path], list[str]]:
                 left_out.append((relative / name).as_posix() + "/")
             else:
                 kept.append(name)
-                rules_of[str(Path(parent, name))] = tuple((f"{path}{name}/", spec) for path, spec in rules)
+                rules_of[Path(parent, name)] = tuple((f"{path}{name}/", spec) for path, spec in rules)
         folders[:] = kept
         for name in sorted(name for name in names if not name.startswith(".")):
             if _is_ignored(name, rules):

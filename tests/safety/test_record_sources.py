@@ -118,7 +118,7 @@ def test_nothing_is_downloaded_for_a_checkpoint(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("text", ["a\0b", "\0", "\ud800", "fable\udfff.txt", "x" * 100_001])
 @pytest.mark.parametrize(
-    "command", [["eval"], ["eval", "--dynamic"], ["sample"], ["inspect"], ["info"], ["export", "--torch=x"]]
+    "command", [["eval"], ["eval", "--dynamic"], ["sample"], ["inspect", "--gates"], ["info"], ["export", "--torch=x"]]
 )
 def test_a_string_that_no_training_writes_is_one_line(text: str, command: list[str]) -> None:
     name_sources(text)
