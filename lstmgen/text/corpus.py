@@ -288,8 +288,8 @@ def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> I
     for block in itertools.chain(source.blocks(), [b""]):
         if len(start) < SAMPLE_BYTES:
             start += block[: SAMPLE_BYTES - len(start)]
-        if any_vocabulary and (consumed == 0 or not block):
-            _require_plain_text(source, encoding, start)
+            if any_vocabulary and (len(start) == SAMPLE_BYTES or not block):
+                _require_plain_text(source, encoding, start)
         try:
             decoded = decoder.decode(block, final=not block)
         except UnicodeError as error:
@@ -340,16 +340,15 @@ def _undecodable(
         block: the bytes that were decoded last.
         any_vocabulary: whether the text may become one of bytes.
     """
-    problem = f"not {encoding}"
-    sample = block
+    problem, sample = f"not {encoding}", start
     if isinstance(error, UnicodeDecodeError):
-        sample = error.object  # with the incomplete character at the end of the block before
-        offset = consumed - (len(sample) - len(block)) + error.start
-        problem = f"byte 0x{sample[error.start]:02X} at offset {offset:,} is not {encoding}"
+        tried = error.object  # with the incomplete character at the end of the block before
+        offset = consumed - (len(tried) - len(block)) + error.start
+        problem = f"byte 0x{tried[error.start]:02X} at offset {offset:,} is not {encoding}"
+        sample = start if offset < len(start) else tried
     elif codecs.lookup(encoding).name in ("utf-16", "utf-32"):
         problem = f"{encoding} needs a byte order mark, and there is none"
-    kind = file_type(start)
-    remedy = kind or encoding_remedy(start, sample if consumed >= SAMPLE_BYTES else start, encoding)
+    remedy = file_type(start) or encoding_remedy(start, sample, encoding)
     if any_vocabulary:
         remedy += "; or give `vocabulary` bytes for any data"
     return TextError(f"{source.name}: {problem}; {remedy}")

@@ -66,7 +66,8 @@ _MOST_ACCENTS = 0.35  # of the letters of a text in a Latin script
 _FEW_BLOCKS = 12  # of 256 characters, that a text with an alphabet has
 _MOST_ODD = 0.1  # of the characters outside ASCII, if the encoding is right
 _ODD = re.compile(
-    r"[a-z\xdf-\xff][\xc0-\xde\u0152\u0160\u0178\u017d]|[a-z][^\w\s\x21-\x7f\u2018\u2019\u2013\u2014\u2026][a-z]"
+    r"[a-z\xdf-\xff][\xc0-\xde\u0152\u0160\u0178\u017d]"
+    r"|(?<=[A-Za-z])[^\w\s\x21-\x7f\u2018\u2019\u2013\u2014\u2026](?=[a-z])"
 )
 """A capital after a small letter, or a sign between letters."""
 
