@@ -63,6 +63,7 @@ _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1a\x1b")) + b"\x7f"
 _LETTERS = bytes([*range(0x41, 0x5B), *range(0x61, 0x7B), *range(0x80, 0x100)])
 _HIGH = bytes(range(0x80, 0x100))
 _MOST_ACCENTS = 0.35  # of the letters of a text in a Latin script
+_FEWEST_BYTES = 32  # that tell something
 _FEW_BLOCKS = 12  # of 256 characters, that a text with an alphabet has
 _MOST_ODD = 0.1  # of the characters outside ASCII, if the encoding is right
 _ODD = re.compile(
@@ -98,7 +99,7 @@ def unicode_encoding(start: bytes) -> str:
     start = start[: len(start) // 4 * 4]
     for name, width, high in (("utf-32-le", 4, 3), ("utf-32-be", 4, 0), ("utf-16-le", 2, 1), ("utf-16-be", 2, 0)):
         zeros, others = start[high::width].count(0), start[width - 1 - high :: width].count(0)
-        if width * zeros >= len(start) / 100 and zeros >= 10 * others:
+        if width * zeros >= len(start) / 100 and zeros >= 10 * others and len(start) >= _FEWEST_BYTES:
             text = _decoded(start, name)
             usual = sum(map(_is_usual, text))
             if usual > 0.95 * len(text) and len({ord(character) >> 8 for character in text}) < _FEW_BLOCKS:
@@ -122,6 +123,8 @@ def encoding_remedy(start: bytes, sample: bytes, encoding: str) -> str:
         return "it looks like utf-8; give `encoding` utf-8"
     if good > bad:
         return "the rest is utf-8, so this place is damaged; repair it"
+    if tried in ("utf-16", "utf-32"):  # without a byte order mark
+        return f"give `encoding` {tried}-le or {tried}-be, if it is text"
     if _is_binary(sample):
         return "this does not look like text"
     high = len(sample) - len(sample.translate(None, _HIGH))
