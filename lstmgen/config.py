@@ -4,7 +4,7 @@ Knows: names, defaults, bounds and help texts. This is the only place where a de
 Does not know: NumPy, torch, typer, or what the choices are used for.
 """
 
-import os
+import posixpath
 import re
 import sys
 from collections.abc import Mapping
@@ -231,10 +231,10 @@ class TextConfig:
         if len(self.sources) <= _LISTED_SOURCES:
             return ", ".join("standard input" if source == "-" else source for source in self.sources)
         try:
-            folder = os.path.commonpath(map(os.path.dirname, self.sources))
-        except ValueError:  # some are relative, or on another drive
+            folder = posixpath.commonpath(map(posixpath.dirname, self.sources))
+        except ValueError:  # some are relative
             folder = ""
-        return f"{len(self.sources):,} files" + (f" in {os.path.join(folder, '')}" if folder else "")  # noqa: PTH118
+        return f"{len(self.sources):,} files" + (f" in {posixpath.join(folder, '')}" if folder else "")
 
     @property
     def held_out_name(self) -> str:

@@ -178,6 +178,24 @@ def test_links_that_lead_in_circles_are_not_followed() -> None:
     assert found("**/**/*.txt", "work/**") == ["work/a/x.txt", "work/b/y.txt"] * 2
 
 
+def test_a_folder_that_may_not_be_read_is_a_problem_or_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    write({"work/a.txt": "a", "work/in/b.txt": "b"})
+    scan = os.scandir
+    secret = "work/in"
+
+    def scandir(path: str) -> object:
+        if Path(path) == Path(secret):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    assert found("work") == ["work/a.txt"]
+    assert "in/" in find_sources(["work"]).notes[0]
+    secret = "work"
+    with pytest.raises(TextError, match="cannot read work: Permission denied; check its permissions"):
+        find_sources(["work"])
+
+
 def test_stars_match_as_in_a_shell() -> None:
     write({"a.txt": "", "x/b.txt": "", "x/y/c.txt": "", "x/.h/d.txt": "", "x/y/.e.txt": "", "x/y/z/f.md": ""})
     assert found("**/*.txt") == ["a.txt", "x/b.txt", "x/y/c.txt"]

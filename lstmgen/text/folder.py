@@ -2,13 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pathspec import GitIgnoreSpec
+from lstmgen.errors import TextError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 _MADE = {"checkpoints", "node_modules", "__pycache__"}
 _MARKERS = {"CACHEDIR.TAG", "comparison.json", "pyvenv.cfg"}  # of caches, of comparisons, of virtual environments
 
-Rules = tuple[tuple[str, GitIgnoreSpec], ...]
+Rules = tuple[tuple[str, "GitIgnoreSpec"], ...]
 """What `.gitignore` files say, the deepest last; each with the path from there to the folder in question: `a/b/`."""
 
 
@@ -16,12 +20,18 @@ def files_below(folder: Path) -> tuple[list[Path], list[str]]:
     """The files of a folder and its subfolders in a fixed order, and the files and subfolders that are left out.
 
     The folder itself is never left out, because the user has named it. Symbolic links to folders are not followed.
+    Raises TextError if the folder cannot be read.
     """
     files: list[Path] = []
-    unreadable: list[str] = []
     left_out: list[str] = []
+
+    def refuse(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise TextError(f"cannot read {folder}: {error.strerror}; check its permissions") from error
+        left_out.append(Path(error.filename).relative_to(folder).as_posix() + "/")
+
     rules_of: dict[Path, Rules] = {folder: _rules_above(folder)}
-    for parent, folders, names in os.walk(folder, onerror=lambda error: unreadable.append(str(error.filename))):
+    for parent, folders, names in os.walk(folder, onerror=refuse):
         relative = Path(parent).relative_to(folder)
         rules = rules_of.pop(Path(parent))
         if spec := _spec(Path(parent)):
@@ -39,7 +49,7 @@ def files_below(folder: Path) -> tuple[list[Path], list[str]]:
                 left_out.append((relative / name).as_posix())
             elif Path(parent, name).is_file():
                 files.append(Path(parent, name))
-    return files, left_out + unreadable
+    return files, left_out
 
 
 def _is_made(folder: Path) -> bool:
@@ -73,24 +83,27 @@ def _rules_above(folder: Path) -> Rules:
         return ()
     rules = []
     for above in reversed(around):
-        if spec := _spec(above):
-            path = folder.relative_to(above).as_posix() + "/"
-            others = [pattern for pattern in spec.patterns if not (pattern.include and pattern.match_file(path))]
-            rules.append((path, GitIgnoreSpec(others)))
+        path = folder.relative_to(above).as_posix() + "/"
+        if spec := _spec(above, path):
+            rules.append((path, spec))
     return tuple(rules)
 
 
-def _spec(folder: Path) -> GitIgnoreSpec | None:
-    """The rules of a folder's `.gitignore`; those that git cannot read either are left out."""
+def _spec(folder: Path, wanted: str = "") -> "GitIgnoreSpec | None":
+    """The rules of a folder's `.gitignore`, without those that git cannot read, or by which it ignores `wanted`."""
+    from pathspec import GitIgnoreSpec  # most commands read no folder
+
     path = folder / ".gitignore"
     try:
         lines = path.read_text("utf-8-sig", "surrogateescape").splitlines() if path.is_file() else []
     except OSError:
         return None
-    patterns = []
+    valid = []
     for line in lines:
         try:
-            patterns += GitIgnoreSpec.from_lines([line]).patterns
+            (pattern,) = GitIgnoreSpec.from_lines([line]).patterns
         except ValueError:
             continue
-    return GitIgnoreSpec(patterns) if patterns else None
+        if not (wanted and pattern.include and pattern.match_file(wanted)):
+            valid.append(pattern)
+    return GitIgnoreSpec(valid) if valid else None

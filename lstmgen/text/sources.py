@@ -113,7 +113,7 @@ def find_sources(names: Sequence[str], *, zero_bytes: bool = False) -> Found:
         else:
             files = [_file(Path(name), _open)]
         sources += files
-        resolved += [_name_in_checkpoint(file.name) for file in files]
+        resolved += [_name_in_checkpoint(Path(file.name)) for file in files]
     if len(resolved) > MAX_SOURCES or len(json.dumps(resolved)) > _MAX_NAMES_BYTES:
         raise TextError(f"{len(resolved):,} files are more than a checkpoint can name; join them into fewer files")
     return Found(tuple(sources), tuple(notes), tuple(resolved))
@@ -167,9 +167,10 @@ def _status_of_file(name: str) -> os.stat_result:
     raise TextError(f"{name[:_SHOWN_CHARACTERS] or '(an empty name)'}: {problem}")
 
 
-def _name_in_checkpoint(path: str) -> str:
-    """The name of a file that cannot be taken for another source."""
-    return os.path.join(".", path) if path in (STANDARD_INPUT, *NAMED_CORPORA) else path  # noqa: PTH118  # Path drops the dot
+def _name_in_checkpoint(path: Path) -> str:
+    """The name of a file, the same on every system, that cannot be taken for another source."""
+    name = path.as_posix()
+    return f"./{name}" if name in (STANDARD_INPUT, *NAMED_CORPORA) else name
 
 
 def _matching(pattern: str) -> list[Path]:
@@ -212,7 +213,8 @@ def _texts_below(folder: Path, notes: list[str], *, zero_bytes: bool) -> list[So
     if left_out:
         shown = ", ".join(left_out[:_SHOWN_NAMES])
         more = f" and {len(left_out) - _SHOWN_NAMES:,} more" if len(left_out) > _SHOWN_NAMES else ""
-        notes.append(f"{folder}: left out: {shown}{more}, which git ignores or a program made; name a file to have it")
+        reasons = "git ignores them, a program made them, or they cannot be read"
+        notes.append(f"{folder}: left out: {shown}{more} ({reasons}); name a file to have it")
     if not texts:
         reason = f" ({notes[-1]})" if left_out else ""
         raise TextError(f"{folder}: a folder without text files{reason}; name a file, or a folder with text files")
