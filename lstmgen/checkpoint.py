@@ -41,6 +41,7 @@ _DESCRIPTION = "description"  # its name among the checksums; no tensor has this
 _CHECKSUM_DIGITS = 32
 _SHOWN_CHARACTERS = 60
 LONGEST_NAME = 100
+_MAX_DESCRIPTION = 32 << 20  # characters; the names of the text's files have at most half of them
 _LARGEST_WEIGHT = 1e6
 _OTHER_NUMBERS = 1 << 16  # of a run, besides its optimizer and its carried state
 
@@ -176,9 +177,12 @@ def has_checksums(path: Path) -> bool:
 
 
 def _parse(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    description = (metadata or {}).get(_METADATA_KEY, "")
+    if len(description) > _MAX_DESCRIPTION:
+        raise CheckpointError(f"its description has {len(description):,} characters, too many; the file is damaged")
     try:
-        about = json.loads((metadata or {})[_METADATA_KEY])
-    except (KeyError, ValueError, RecursionError) as error:
+        about = json.loads(description)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError("a safetensors file, but not one of lstmgen's") from error
     if not isinstance(about, dict) or not all(isinstance(about.get(key), dict) for key in _DESCRIBING):
         raise CheckpointError("its description cannot be read")

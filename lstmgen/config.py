@@ -4,6 +4,8 @@ Knows: names, defaults, bounds and help texts. This is the only place where a de
 Does not know: NumPy, torch, typer, or what the choices are used for.
 """
 
+import posixpath
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, is_dataclass
@@ -90,6 +92,13 @@ class BudgetUnit(StrEnum):
 
 Config = TypeVar("Config")
 
+_MAX_CHARACTERS = 100_000  # of a string in a checkpoint
+_SHOWN_CHARACTERS = 40
+_LISTED_SOURCES = 3
+
+MAX_SOURCES = 250_000
+"""The largest number of files that a text may have."""
+
 
 @dataclass(frozen=True)
 class Option:
@@ -155,9 +164,26 @@ def _converted(value: Any, kind: Any) -> Any:
         return from_mapping(kind, value)
     if origin is None and issubclass(kind, StrEnum) and isinstance(value, str):
         return kind(value)
+    if kind is str and isinstance(value, str):
+        return _checked(value)
     if type(value) is kind or (kind is float and type(value) is int and abs(value) <= sys.float_info.max):
         return value
     raise TypeError(f"{value!r:.40} is not of the type {getattr(kind, '__name__', kind)}")
+
+
+def _checked(text: str) -> str:
+    """Return a string that may name a file; raise CheckpointError for one that nothing of a training run can have.
+
+    Surrogates are allowed where Python uses them for the bytes of a file name that is not UTF-8.
+    """
+    shown = ascii(text[:_SHOWN_CHARACTERS])
+    if len(text) > _MAX_CHARACTERS:
+        raise CheckpointError(
+            f"a name of {len(text):,} characters ({shown}...); at most {_MAX_CHARACTERS:,} make sense"
+        )
+    if "\0" in text or re.search("[\ud800-\udc7f\udd00-\udfff]", text):
+        raise CheckpointError(f"{shown} is no name: it has characters that no name can have; the file is damaged")
+    return text
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
@@ -199,9 +225,20 @@ class TextConfig:
         check(self, "held_out_seed", seed is None or 0 <= seed < 2**63, "give 0 or more, below 2^63")
 
     @property
+    def name(self) -> str:
+        """What to call the text: its sources, or where many files are, such as `84 files in poems/`."""
+        if len(self.sources) <= _LISTED_SOURCES:
+            return ", ".join("standard input" if source == "-" else source for source in self.sources)
+        try:
+            folder = posixpath.commonpath(map(posixpath.dirname, self.sources))
+        except ValueError:  # some are relative
+            folder = ""
+        return f"{len(self.sources):,} files" + (f" in {posixpath.join(folder, '')}" if folder else "")
+
+    @property
     def held_out_name(self) -> str:
         """The name of the text that is held out."""
-        return f"{', '.join(self.sources)}: {self.held_out_part}, held out"
+        return f"{self.name}: {self.held_out_part}, held out"
 
     @property
     def held_out_part(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from lstmgen.config import MOST_THREADS, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
+from lstmgen.config import MAX_SOURCES, MOST_THREADS, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
 from lstmgen.errors import CheckpointError
 
 HELD_OUT = "the held-out text"
@@ -58,7 +58,8 @@ class TrainingRecord:
 
     def __post_init__(self) -> None:
         _check(
-            0 <= self.text_symbols < 2**63
+            len(self.text.sources) <= MAX_SOURCES
+            and 0 <= self.text_symbols < 2**63
             and 1 <= self.threads <= MOST_THREADS
             and 1 <= self.processes < 2**31
             and 0 <= self.seconds < _LARGEST

@@ -1,20 +1,23 @@
 """`lstmgen train`: what it writes and never overwrites, what it refuses, and how it goes on after an interruption."""
 
+import contextlib
 import gzip
 import json
 import re
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lstmgen.checkpoint import load_checkpoint
+from lstmgen.checkpoint import load_checkpoint, save_checkpoint
 from lstmgen.errors import TrainingError
 from lstmgen.language_model import load
+from lstmgen.text.sources import find_sources
 from lstmgen.training.trainer import Trainer
 from tests.command_line import controls, done, files_below, problem, start, usage_error
 from tests.conftest import FABLE
@@ -421,6 +424,43 @@ def test_a_larger_budget_goes_on_with_a_run(fable_run: Path) -> None:
     assert events[-1]["step"] == 64
     assert load_checkpoint(fable_run / "last.safetensors").record.position.step == 64
     assert events_of("--resume", fable_run, "--steps", 66)[-1]["step"] == 66
+
+
+def test_a_run_whose_text_is_gone_has_the_remedy_of_one_whose_text_changed(fable_run: Path) -> None:
+    Path("fable.txt").rename("moved.txt")
+    line = problem("train", "--resume", "fable", "--steps", 70)
+    assert "fable.txt" in line and "lstmgen train TEXT --resume fable" in line
+    assert "python-docs" not in line
+    assert "no such file" in problem("train", "nowhere.txt", "--resume", "fable", "--steps", 70)
+    assert events_of("moved.txt", "--resume", "fable", "--steps", 62)[-1]["step"] == 62
+    assert load_checkpoint(fable_run / "last.safetensors").record.text.sources == ("moved.txt",)
+
+
+def test_a_run_of_an_older_version_names_a_folder_and_the_user_can_name_it_again(fable_run: Path) -> None:
+    Path("texts").mkdir()
+    Path("fable.txt").rename("texts/fable.txt")
+    path = fable_run / "last.safetensors"
+    old = load_checkpoint(path)
+    text = replace(old.record.text, sources=("texts",))
+    save_checkpoint(replace(old, record=replace(old.record, text=text)), path)
+    assert "lstmgen train TEXT --resume fable" in problem("train", "--resume", "fable", "--steps", 62)
+    assert events_of("texts", "--resume", "fable", "--steps", 62)[-1]["step"] == 62
+    assert load_checkpoint(path).record.text.sources == ("texts/fable.txt",)
+    assert events_of("--resume", "fable", "--steps", 64)[-1]["step"] == 64
+
+
+def test_a_record_names_files_and_the_run_is_named_by_what_was_typed() -> None:
+    Path("poems").mkdir()
+    for name in ("a", "b", "c", "d", "-"):
+        Path("poems", name).write_text(FABLE * 5, encoding="utf-8")
+    ran = done("train", "poems", "--steps", 1, "--hidden-size", 8, "--threads", 1)
+    record = load_checkpoint(Path("checkpoints", "poems-lstm", "last.safetensors")).record
+    assert record.text.sources == tuple(f"poems/{name}" for name in "-abcd")
+    shown = "5 files in poems/"
+    assert shown in ran.err and shown in done("info", "poems-lstm").text and "5 files" in done("runs").text
+    assert shown in done("eval", "poems-lstm", "--no-baselines").text
+    with contextlib.chdir("poems"):
+        assert find_sources(["."]).names[0] == "./-"
 
 
 def test_resuming_dry_changes_nothing(fable_run: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_byte_that_is_not_utf_8_is_named_with_its_offset(mark: bool, before: s
     good = b"\xef\xbb\xbf" * mark + before.encode("utf-8")
     message = problem(good + b"\xff" + after, block_bytes=block)
     assert message.startswith(f"standard input: byte 0xFF at offset {len(good):,} is not utf-8; ")
-    assert "`encoding`" in message
+    assert "`vocabulary` bytes" in message
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])

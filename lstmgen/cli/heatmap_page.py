@@ -65,6 +65,7 @@ def heatmap_page(title: str, model: str, characters: Beginning) -> Iterator[str]
     legend = "".join(f'<i class="b{number}">{number}</i>' for number in range(MOST_BITS))
     yield (
         '<!doctype html>\n<html>\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="generator" content="lstmgen">\n'
         '<meta name="viewport" content="width=device-width">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>{_visible(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"

@@ -73,7 +73,7 @@ def info(
         "attention": f"to the last {model.attention} outputs" if model.attention else "none",
         "parameters": f"{network.parameter_count():,} ({count(network.parameter_count() * 4)}B as float32)",
         "vocabulary": vocabulary,
-        "text": f"{', '.join(text.sources)}, {record.text_symbols:,} symbols, {text.encoding}"
+        "text": f"{text.name}, {record.text_symbols:,} symbols, {text.encoding}"
         + (", each line is one item" if text.lines else ""),
         "text SHA-256": record.text_sha256,
         "held out": text.held_out_part,

@@ -8,7 +8,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from lstmgen.cli.render import budget_in_words, count, duration, plural, recipe, with_options
-from lstmgen.config import Budget, BudgetUnit, ModelConfig, TrainingConfig, from_mapping
+from lstmgen.config import Budget, BudgetUnit, ModelConfig, TextConfig, TrainingConfig, from_mapping
 from lstmgen.printable import message_line, printable
 from lstmgen.training.events import (
     Evaluated,
@@ -161,7 +161,7 @@ def _plan(plan: Planned) -> str:
 
     training = from_mapping(TrainingConfig, plan.training)
     lines = [
-        f"text     {message_line(', '.join(plan.text))}: {plan.training_symbols:,} symbols to learn from, "
+        f"text     {message_line(TextConfig(tuple(plan.text)).name)}: {plan.training_symbols:,} symbols to learn from, "
         f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct",
         *([f"from     {plan.started_from}"] if plan.started_from else []),
         f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}",

@@ -105,7 +105,7 @@ def _list(folders: Sequence[Path], json: bool) -> None:
             printable(run_name(run), single_line=True),
             str(checkpoint.network),
             count(parameters),
-            printable(", ".join(record.text.sources), single_line=True),
+            printable(record.text.name, single_line=True),
             f"{position.step:,}",
             duration(record.seconds),
             "-" if position.best_nats is None else f"{position.best_nats:.4f}{per_byte}",

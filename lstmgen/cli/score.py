@@ -146,16 +146,16 @@ def score(
     from lstmgen.evaluation.own_text import adaptation_notes
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.corpus import TextStream
-    from lstmgen.text.sources import STANDARD_INPUT, display_name
+    from lstmgen.text.sources import STANDARD_INPUT
 
     path = find_checkpoint(checkpoints[0])
     checkpoint = load_checkpoint(path)
     model = LanguageModel(checkpoint, path, engine_on(device, checkpoint))
     source = STANDARD_INPUT if text is None else text
-    stream = TextStream(TextConfig(sources=(source,), encoding=encoding), model.vocabulary, on_unknown)
+    config = TextConfig(sources=(source,), encoding=encoding)
+    stream = TextStream(config, model.vocabulary, on_unknown)
     shown_while_reading = characters or heatmap or unranked
     blocks = _with_progress(stream, f" {model.vocabulary.unit}s", quiet or shown_while_reading)
-    name = display_name(source)
     for line in adaptation_notes(model.record):
         note(f"note: {message_line(line)}", quiet=quiet)
     if lines:
@@ -165,9 +165,9 @@ def score(
     elif heatmap:
         _show_heatmap(model, blocks, length)
     elif html is not None:
-        _write_page(model, blocks, length or PAGE_LENGTH, html, name, checkpoint_name(path), quiet=quiet)
+        _write_page(model, blocks, length or PAGE_LENGTH, html, config.name, checkpoint_name(path), quiet=quiet)
     else:
-        _show_total(model, blocks, {"checkpoint": str(path), "text": name}, json=json)
+        _show_total(model, blocks, {"checkpoint": str(path), "text": config.name}, json=json)
     for line in stream.notes:
         note(f"note: {message_line(line)}", quiet=quiet)
 

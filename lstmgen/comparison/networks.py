@@ -131,8 +131,7 @@ def plan_comparison(config: ComparisonConfig) -> Comparison:
     )
     held_out = len(prepared.text.held_out)
     if held_out < FEWEST_HELD_OUT:
-        names = ", ".join(config.text.sources)
-        raise TextError(f"{names}: only {held_out} symbols are held out; compare on a longer text")
+        raise TextError(f"{config.text.name}: only {held_out} symbols are held out; compare on a longer text")
     checkpoint = prepared.checkpoint
     record, vocab_size = checkpoint.record, len(checkpoint.vocabulary)
     parameters = config.parameters or checkpoint.network.parameter_count()
@@ -223,8 +222,8 @@ def _prepare(comparison: Comparison, run: ComparedRun, path: Path) -> Preparatio
         return resume(str(path), device=device)
     prepared = prepare(comparison.text, run.model, run.training, folder=path, device=device, threads=run.threads)
     if prepared.checkpoint.record.text_sha256 != comparison.text_sha256:
-        names = ", ".join(comparison.text.sources)
-        raise TextError(f"{names}: the text has changed since this comparison began; restore it, or give another `run`")
+        name = comparison.text.name
+        raise TextError(f"{name}: the text has changed since this comparison began; restore it, or give another `run`")
     return prepared
 
 

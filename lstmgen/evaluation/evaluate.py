@@ -21,7 +21,6 @@ from lstmgen.evaluation.own_text import NAME_A_TEXT, adaptation_notes, read_own_
 from lstmgen.evaluation.score import Predictions, Reader, Score, add_up, exact_protocol, predict
 from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import SplitText, read_corpus
-from lstmgen.text.sources import display_name
 from lstmgen.text.streams import cold_windows
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
@@ -117,7 +116,7 @@ def read_named_text(source: str, checkpoint: Checkpoint, *, encoding: str, on_un
     """Read a text that is not the model's own; raises the errors of `read_corpus`."""
     config = TextConfig(sources=(source,), encoding=encoding, lines=checkpoint.record.text.lines)
     corpus = read_corpus(config, checkpoint.vocabulary, on_unknown)
-    return NamedText(display_name(source), corpus.ids, corpus.notes)
+    return NamedText(config.name, corpus.ids, corpus.notes)
 
 
 def evaluate_model(

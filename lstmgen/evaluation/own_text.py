@@ -21,7 +21,7 @@ def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str
 
     Raises TextError, whose message ends with `remedy`, if the text cannot be read again or has changed since.
     """
-    names = ", ".join(record.text.sources)
+    names = record.text.name
     if STANDARD_INPUT in record.text.sources:
         raise TextError(f"the model was trained on standard input, which cannot be read again; {remedy}")
     try:
@@ -63,7 +63,7 @@ def require_held_out(own: SplitText, record: TrainingRecord) -> Ids:
 
     Raises TextError if a score on it would mean nothing: the model has adapted to it, or it is too short.
     """
-    names = ", ".join(record.text.sources)
+    names = record.text.name
     if HELD_OUT in record.adapted_to:
         remedy = "name another run, or a TEXT that the model has not read"
         raise TextError(f"{names}: the model has adapted to the held-out part of this text; {remedy}")

@@ -42,7 +42,7 @@ def text_to_read(
         record = checkpoint.record
         ids = read_own_text(record, checkpoint.vocabulary, remedy=_REMEDY).held_out
         if len(ids) < 2:
-            raise TextError(f"{', '.join(record.text.sources)}: training held out nothing; {_REMEDY}")
+            raise TextError(f"{record.text.name}: training held out nothing; {_REMEDY}")
         text = NamedText(record.text.held_out_name, ids)
     return text._replace(ids=begun(text.ids[:length], checkpoint.item_end))
 

@@ -10,6 +10,7 @@ Does not know: networks, or how the ids are cut into batches.
 import codecs
 import hashlib
 import io
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -22,8 +23,17 @@ from lstmgen.text.cache import CacheEntry, KeptText
 from lstmgen.text.encoder import Encoder
 from lstmgen.text.id_store import IdStore, TooLongError
 from lstmgen.text.lines import end_of_last_line, split_lines
-from lstmgen.text.sources import Progress, Source, display_name, find_sources
-from lstmgen.text.vocabulary import NEWLINE, Ids, Vocabulary, describe_character, has_other_symbols, look_up
+from lstmgen.text.recognition import SAMPLE_BYTES, encoding_remedy, file_type, unicode_encoding
+from lstmgen.text.sources import Progress, Source, find_sources, recorded_sources
+from lstmgen.text.vocabulary import (
+    NEWLINE,
+    Ids,
+    Vocabulary,
+    describe_character,
+    has_other_symbols,
+    look_up,
+    symbol_counts,
+)
 
 _BLOCK_SYMBOLS = 1 << 20
 
@@ -97,7 +107,7 @@ def read_corpus(
         vocabulary: the symbols to use; None: those of the text, in the order of their code points.
         on_unknown: what to do with a character that a given vocabulary does not have.
         max_symbols: the maximum length of the text in symbols; None: no maximum.
-        careful: whether a checkpoint names the sources and not the user; see `find_sources`.
+        careful: whether a checkpoint names the sources and not the user; see `recorded_sources`.
         progress: is told how much of the text has been read.
 
     Raises:
@@ -106,8 +116,10 @@ def read_corpus(
     """
     kind = vocabulary.kind if vocabulary else config.vocabulary
     in_bytes = kind is VocabularyKind.BYTES
-    zero_bytes = in_bytes or _has_zero_bytes(config.encoding)
-    found = find_sources(config.sources, zero_bytes=zero_bytes, careful=careful)
+    if careful:
+        found = recorded_sources(config.sources)
+    else:
+        found = find_sources(config.sources, zero_bytes=in_bytes or _has_zero_bytes(config.encoding))
     notes = list(found.notes)
     entry = CacheEntry(found.sources, config.encoding, progress, keep=not in_bytes)
     kept = entry.load()
@@ -155,8 +167,8 @@ def read_same_corpus(
     """Read the text of a checkpoint again; None if it has changed. Raises TextError as `read_corpus` does.
 
     The checkpoint may come from another person and name any file, even one without end. Therefore at most `symbols`
-    symbols are read, the length that the text had before; and if the user has not named the sources, they are looked up
-    as `careful` says in `find_sources`.
+    symbols are read, the length that the text had before; and if the user has not named the sources, nothing is
+    searched (`careful`).
     """
     try:
         corpus = read_corpus(config, vocabulary, max_symbols=symbols, careful=careful, progress=progress)
@@ -196,10 +208,37 @@ class TextStream:
             yield from map(self._encoder.encode, texts)
 
 
+def name_files(config: TextConfig) -> tuple[TextConfig, list[str]]:
+    """Put the names of files in place of folders and patterns, so that the text can be found again; and notes.
+
+    Raises TextError as `find_sources` does.
+    """
+    zero_bytes = config.vocabulary is VocabularyKind.BYTES or _has_zero_bytes(config.encoding)
+    found = find_sources(config.sources, zero_bytes=zero_bytes)
+    return replace(config, sources=found.names), list(found.notes)
+
+
+def control_notes(corpus: Corpus, config: TextConfig) -> list[str]:
+    """Notes on control characters that hardly any text has, and that a wrong encoding gives."""
+    characters = corpus.vocabulary.characters
+    zero = np.array([character == "\0" for character in characters], bool)
+    controls = np.array(["\x80" <= character <= "\x9f" for character in characters], bool)
+    if not (zero.any() or controls.any()):
+        return []
+    counts = symbol_counts(corpus.ids, len(characters))
+    notes = []
+    if controls.any():
+        reason = "cp1252 read as latin-1?" if codecs.lookup(config.encoding).name == "iso8859-1" else "its encoding?"
+        number = f"{counts[controls].sum():,}"
+        notes.append(f"the text has control characters (U+0080 to U+009F): {number}; {reason} see `encoding`")
+    if zero.any():
+        notes.append(f"the text has zero bytes (U+0000): {counts[zero].sum():,}; is it plain text?")
+    return notes
+
+
 def _require_text(corpus: Corpus, config: TextConfig) -> None:
     """Raise TextError if there is nothing to learn from a text."""
-    names = ", ".join(map(display_name, config.sources))
-    known = corpus.vocabulary
+    names, known = config.name, corpus.vocabulary
     if len(corpus.ids) == 0:
         raise TextError(f"{names}: the text is empty; give a text with at least 2 characters")
     if len(corpus.ids) == 1:
@@ -220,6 +259,8 @@ def _has_zero_bytes(encoding: str) -> bool:
 
 def _is_text_encoding(encoding: str) -> bool:
     try:
+        if codecs.lookup(encoding).name in ("idna", "punycode"):  # they are for single names, and slow
+            return False
         "".encode(encoding)
         codecs.getincrementaldecoder(encoding)
     except (LookupError, ValueError):  # an unknown encoding, or one that does not encode text, such as base64
@@ -241,36 +282,23 @@ def _decoded(sources: Iterable[Source], encoding: str, *, any_vocabulary: bool) 
 
 
 def _decoded_source(source: Source, encoding: str, *, any_vocabulary: bool) -> Iterator[str]:
-    remedy = "give its `encoding` (such as latin-1 or utf-16)"
-    remedy += ", or `vocabulary` bytes for any data" if any_vocabulary else ""
     decoder, line_ends = _decoder(encoding), io.IncrementalNewlineDecoder(None, translate=True)
+    start = b""
     consumed = 0
-    for block in source.blocks():
+    for block in itertools.chain(source.blocks(), [b""]):
+        if len(start) < SAMPLE_BYTES:
+            start += block[: SAMPLE_BYTES - len(start)]
+            if any_vocabulary and (len(start) == SAMPLE_BYTES or not block):
+                _require_plain_text(source, encoding, start)
         try:
-            decoded = decoder.decode(block)
-        except UnicodeDecodeError as error:
-            pending = len(error.object) - len(
-                block
-            )  # the bytes of an incomplete character at the end of the last block
-            offset = consumed - pending + error.start
-            raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
+            decoded = decoder.decode(block, final=not block)
         except UnicodeError as error:
-            if codecs.lookup(encoding).name in ("utf-16", "utf-32"):  # they need a byte order mark
-                remedy = f"needs a byte order mark, and there is none; give `encoding` {encoding}-le or {encoding}-be"
-                raise TextError(f"{source.name}: {encoding} {remedy}") from error
-            raise TextError(f"{source.name}: this is not {encoding} ({error}); {remedy}") from error
+            raise _undecodable(
+                source, encoding, error, start, consumed, block, any_vocabulary=any_vocabulary
+            ) from error
         consumed += len(block)
-        if text := line_ends.decode(decoded):
+        if text := line_ends.decode(decoded, final=not block):
             yield text
-    try:
-        decoded = decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        offset = consumed - len(error.object) + error.start
-        raise TextError(f"{_undecodable(source, encoding, error, offset)}; {remedy}") from error
-    except UnicodeError as error:
-        raise TextError(f"{source.name}: this is not {encoding} ({error}); {remedy}") from error
-    if text := line_ends.decode(decoded, final=True):
-        yield text
 
 
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:
@@ -282,5 +310,45 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder("utf-8-sig" if name == "utf-8" else name)()
 
 
-def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError, offset: int) -> str:
-    return f"{source.name}: byte 0x{error.object[error.start]:02X} at offset {offset:,} is not {encoding}"
+def _require_plain_text(source: Source, encoding: str, start: bytes) -> None:
+    """Raise TextError for a file that can be decoded by its first bytes, and is not meant to be."""
+    if problem := file_type(start):
+        raise TextError(f"{source.name}: {problem}; or give `vocabulary` bytes for any data")
+    found, tried = unicode_encoding(start), codecs.lookup(encoding).name
+    if found and not tried.startswith(found):
+        raise TextError(f"{source.name}: this looks like {found}; give `encoding` {found}")
+
+
+def _undecodable(
+    source: Source,
+    encoding: str,
+    error: UnicodeError,
+    start: bytes,
+    consumed: int,
+    block: bytes,
+    *,
+    any_vocabulary: bool,
+) -> TextError:
+    """The error for bytes that are not text in an encoding, with the remedy that fits them.
+
+    Args:
+        source: the file.
+        encoding: the one that was tried.
+        error: why it failed.
+        start: the first bytes of the file.
+        consumed: the number of bytes before the block.
+        block: the bytes that were decoded last.
+        any_vocabulary: whether the text may become one of bytes.
+    """
+    problem, sample = f"not {encoding}", start
+    if isinstance(error, UnicodeDecodeError):
+        tried = error.object  # with the incomplete character at the end of the block before
+        offset = consumed - (len(tried) - len(block)) + error.start
+        problem = f"byte 0x{tried[error.start]:02X} at offset {offset:,} is not {encoding}"
+        sample = start if offset < len(start) else tried
+    elif codecs.lookup(encoding).name in ("utf-16", "utf-32"):
+        problem = f"{encoding} needs a byte order mark, and there is none"
+    remedy = file_type(start) or encoding_remedy(start, sample, encoding)
+    if any_vocabulary:
+        remedy += "; or give `vocabulary` bytes for any data"
+    return TextError(f"{source.name}: {problem}; {remedy}")

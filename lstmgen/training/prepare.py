@@ -25,7 +25,7 @@ from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownChara
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.record import TrainingRecord
-from lstmgen.text.corpus import SplitText, read_corpus, read_same_corpus
+from lstmgen.text.corpus import SplitText, control_notes, name_files, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT, Progress
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
@@ -149,6 +149,7 @@ def prepare(
     folders = _folders(run, text, model) if folder is None else (folder,)
     first_free(folders)  # fail before the text is read
 
+    text, found_notes = name_files(text)
     corpus = read_corpus(text, progress=progress)
     if base:
         corpus = corpus.extended(base.checkpoint.vocabulary)
@@ -183,7 +184,9 @@ def prepare(
         ),
     )
     all_notes = [
+        *found_notes,
         *corpus.notes,
+        *control_notes(corpus, text),
         *(base.notes(text, corpus) if base else ()),
         *notes,
         *_notes(plan.training, parts, execution, processes),
@@ -291,8 +294,12 @@ def resume(
     if new_device != record.device:
         checkpoint.extra.pop("generator", None)
         notes.append(f"on {new_device} instead of {record.device}: the random numbers of dropout start again")
+    if sources:
+        text, found_notes = name_files(replace(record.text, sources=tuple(sources)))
+        record = replace(record, text=text)
+        notes += found_notes
     if processes > 1:
-        _refuse_standard_input(record.text if not sources else replace(record.text, sources=tuple(sources)))
+        _refuse_standard_input(record.text)
     if threads is None:
         threads = record.threads if processes == record.processes else Trials().most_threads()
     now = versions() | {"threads": str(threads), "processes": str(processes)}
@@ -305,20 +312,23 @@ def resume(
     record = replace(record, device=new_device, threads=threads, processes=processes)
     if STANDARD_INPUT in record.text.sources and not sources:
         raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - `resume` {run}")
-    if sources:
-        record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if budget:
         used = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
         training = replace(record.training, budget=budget, most_epochs=None)
         record = replace(record, training=training, position=replace(record.position, progress=used))
     sha256, symbols = record.text_sha256, record.text_symbols
     careful = not sources  # the user has not named them
-    corpus = read_same_corpus(record.text, checkpoint.vocabulary, sha256, symbols, careful=careful, progress=progress)
-    if corpus is None:
-        names = ", ".join(record.text.sources)
-        raise TextError(
-            f"{names}: not the text this run was trained on; name the right one: lstmgen train TEXT `resume` {run}"
+    remedy = f"name the right one: lstmgen train TEXT `resume` {run}"
+    try:
+        corpus = read_same_corpus(
+            record.text, checkpoint.vocabulary, sha256, symbols, careful=careful, progress=progress
         )
+    except TextError as error:
+        if sources:
+            raise
+        raise TextError(f"the run's text cannot be read again ({error}); {remedy}") from error
+    if corpus is None:
+        raise TextError(f"{record.text.name}: not the text this run was trained on; {remedy}")
     checkpoint = replace(checkpoint, record=record)
     parts = corpus.split(record.text)
     return Preparation(
@@ -345,8 +355,8 @@ def prepare_together(processes: Processes, prepare: Callable[[], Preparation]) -
     record = checkpoint.record
     corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
     if corpus is None:
-        names = ", ".join(record.text.sources)
-        raise TextError(f"{names}: not the text that the first process reads; copy the same files to every machine")
+        name = record.text.name
+        raise TextError(f"{name}: not the text that the first process reads; copy the same files to every machine")
     return replace(decided, text=corpus.split(record.text))
 
 

@@ -1,23 +1,22 @@
-"""What a checkpoint of a stranger names is only read if it is a regular file, and only searched for a bounded time."""
+"""What a checkpoint of a stranger names is only read if it is a regular file; nothing is searched for it."""
 
-import glob
 import os
-import random
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lstmgen.checkpoint import load_checkpoint, save_checkpoint
-from lstmgen.text import caution
-from lstmgen.text.sources import find_sources
+from lstmgen.config import MAX_SOURCES
+from lstmgen.errors import TextError
+from lstmgen.text.sources import recorded_sources
 from tests.command_line import done, problem, run_of_text, start
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes and devices among its files")
-
 TEXT = "The fox leapt; the grapes hung high.\n" * 9
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes and devices among its files")
 
 
 @pytest.fixture(autouse=True)
@@ -28,14 +27,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def name_source(name: str) -> None:
-    """Let the run name another source."""
+def record(**changes: object) -> None:
+    """Let the record of the run say something else."""
     path = Path("checkpoints", "fable", "best.safetensors")
     checkpoint = load_checkpoint(path)
-    text = replace(checkpoint.record.text, sources=(name,))
-    save_checkpoint(replace(checkpoint, record=replace(checkpoint.record, text=text)), path)
+    save_checkpoint(replace(checkpoint, record=replace(checkpoint.record, **changes)), path)  # type: ignore[arg-type]
 
 
+def name_sources(*names: str) -> None:
+    """Let the run name other sources."""
+    text = load_checkpoint(Path("checkpoints", "fable", "best.safetensors")).record.text
+    record(text=replace(text, sources=names))
+
+
+@posix
 @pytest.mark.parametrize(
     "name",
     ["fifo", "link-to-fifo", "fifo.gz", "loop", "/dev/zero", "/dev/stdin", "/dev/tty"],
@@ -48,45 +53,110 @@ def test_what_is_no_regular_file_is_not_opened(name: str, command: list[str]) ->
     os.mkfifo("fifo.gz")
     Path("link-to-fifo").symlink_to("fifo")
     Path("loop").symlink_to("loop")
-    name_source(name)
+    name_sources(name)
     assert problem(*command).startswith("lstmgen: the model's training text cannot be read (")
 
 
-def test_a_file_that_becomes_a_pipe_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    regular = Path("fable.txt").stat()
+@posix
+def test_a_file_that_becomes_a_pipe_is_not_waited_for() -> None:
+    (source,) = recorded_sources(["fable.txt"]).sources
     Path("fable.txt").unlink()
     os.mkfifo("fable.txt")
-    monkeypatch.setattr(Path, "stat", lambda *_, **__: regular)
-    with pytest.raises(OSError, match="not a regular file"):
-        caution.open_regular(Path("fable.txt"))
+    with pytest.raises(TextError, match="not a regular file"):
+        list(source.blocks())
 
 
-def test_pipes_in_a_folder_are_left_out() -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["texts", "texts/", "/", "", "texts/*", "**/*.txt", "**/" * 1000, "/**/" * 400 + "x", "nowhere", "a/b", "x" * 9000],
+)
+def test_nothing_is_searched_for_a_checkpoint(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("texts").mkdir()
-    Path("fable.txt").rename("texts/fable.txt")
-    os.mkfifo("texts/a-fifo")
-    Path("texts/loop").symlink_to(".")
-    name_source("texts")
+    Path("texts", "fable.txt").write_text(TEXT, encoding="utf-8")
+    name_sources(name)
+    for search in ("os.walk", "glob.glob"):
+        monkeypatch.setattr(search, lambda *_, **__: pytest.fail("a search"))
+    line = problem("eval", Path("checkpoints", "fable", "best.safetensors"))
+    assert "lstmgen eval CHECKPOINT TEXT" in line
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_read() -> None:
+    Path("fable.txt").rename("[f]able.txt")
+    name_sources("[f]able.txt")
     assert "nats per character" in done("eval", "fable").text
 
 
-@pytest.mark.parametrize("name", ["texts", "texts/**", "*/*", "**/fable.txt", "/**/*.none"])
-def test_a_long_search_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("texts").mkdir()
-    for number in range(60):
-        Path("texts", f"{number}.txt").write_text("a", encoding="utf-8")
-    monkeypatch.setattr(caution, "MOST_FILES", 50)
-    name_source(name)
-    assert "more than 50 files would be searched" in problem("eval", "fable")
-    assert len(find_sources(["texts"]).sources) == 60  # the user may name any folder
+@pytest.mark.parametrize("names", [["fable.txt"] * 101, ["a.txt", "fable.txt"] * 200])
+def test_the_same_file_is_not_read_without_end(names: Sequence[str]) -> None:
+    Path("a.txt").write_text(TEXT, encoding="utf-8")
+    assert len(recorded_sources(names[:100]).sources) == 100
+    with pytest.raises(TextError, match="more than 100 times"):
+        recorded_sources(names)
+
+
+def test_a_huge_file_is_not_read_further_than_the_text_went() -> None:
+    with Path("fable.txt").open("r+b") as file:
+        file.truncate(1 << 40)  # sparse
+    assert "this is not the text" in problem("eval", "fable")
+
+
+@posix
+def test_a_file_that_may_not_be_read_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, *_: object) -> int:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("lstmgen.text.sources.os.open", refuse)
+    with pytest.raises(TextError, match="Permission denied; check the file and its permissions"):
+        list(recorded_sources(["fable.txt"]).sources[0].blocks())
 
 
 def test_nothing_is_downloaded_for_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pooch.retrieve", lambda *_, **__: pytest.fail("a download"))
-    name_source("shakespeare")
+    name_sources("shakespeare")
     assert "lstmgen train shakespeare --dry-run" in problem("eval", "fable")
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\0", "\ud800", "fable\udfff.txt", "x" * 100_001])
+@pytest.mark.parametrize(
+    "command", [["eval"], ["eval", "--dynamic"], ["sample"], ["inspect", "--gates"], ["info"], ["export", "--torch=x"]]
+)
+def test_a_string_that_no_training_writes_is_one_line(text: str, command: list[str]) -> None:
+    name_sources(text)
+    assert "best.safetensors: " in problem(command[0], "fable", *command[1:])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"device": "cpu\0"},
+        {"started_from": "\ud8ff"},
+        {"text_sha256": "\0" * 64},
+        {"adapted_to": ("fine", "\udfff")},
+        {"versions": {"torch": "2\0"}},
+        {"versions": {"\udbff": "2"}},
+    ],
+)
+def test_every_string_of_a_record_is_checked(changes: dict[str, object]) -> None:
+    record(**changes)
+    assert "best.safetensors: " in problem("info", "fable")
+
+
+def test_too_many_names_are_refused() -> None:
+    text = load_checkpoint(Path("checkpoints", "fable", "best.safetensors")).record.text
+    with pytest.raises(Exception, match="training record"):
+        record(text=replace(text, sources=("a",) * (MAX_SOURCES + 1)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes")
+def test_a_name_that_is_not_utf_8_is_found_again() -> None:
+    name = "caf\udce9.txt"
+    Path("fable.txt").rename(name)
+    name_sources(name)
+    assert "nats per character" in done("eval", "fable").text
+    assert "<U+DCE9>" in done("info", "fable").text
+
+
+@posix
 def test_the_user_may_name_a_pipe() -> None:
     reading, writing = os.pipe()
     os.write(writing, TEXT.encode())
@@ -96,20 +166,3 @@ def test_the_user_may_name_a_pipe() -> None:
     out, complaints = process.communicate()
     assert process.returncode == 0, complaints
     assert b'"characters": 332' in out
-
-
-def test_a_bounded_search_finds_what_glob_finds(trials: Callable[[int, int], int]) -> None:
-    for name in ("a.txt", ".b.txt", "x/a.txt", "x/y/b.md", "x/.h/a.txt", "x/y/z/a.txt", "w/a.txt", "[a].txt"):
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_text("text", encoding="utf-8")
-    Path("w/link").symlink_to("../x")
-    parts = ["*", "**", "?", "x", "w", "y", "*.txt", ".*", "[xw]", "a.txt", "link", "[[]a].txt"]
-    for seed in range(trials(300, 5000)):
-        generator = random.Random(seed)
-        pattern = "/".join(generator.choices(parts, k=generator.randrange(1, 5)))
-        if not glob.has_magic(pattern) or ".txt/" in pattern:  # glob takes the file a.txt for a folder in a.txt/**
-            continue
-        paths = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207  # it is what the user's names mean
-        expected = {str(path) for path in paths if path.is_file()}
-        found = {str(Path(path)) for path in caution.Walk(pattern).matching(pattern)}
-        assert found == expected, f"seed {seed}: {pattern}"
