@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.errors import ConfigError
-from lstmgen.generation.filters.expression import Expression, forms_of
+from lstmgen.generation.filters.expression import Expression
 
 UNREACHABLE = 1 << 30
 """A distance; also the number of symbols left where a sample has no maximum length."""
@@ -33,17 +33,17 @@ class Automaton:
         r"""Read a regular expression in Python's syntax. It must match the whole text.
 
         Args:
-            text: without group references, look-around and word boundaries; classes such as \w are ASCII only.
+            text: without group references, look-around and word boundaries.
             characters: the character of each id; empty for an id that no match may contain.
 
         Raises ConfigError if it cannot be read, is too large, or no match can be written with these characters.
         """
         expression = Expression(text)
-        forms, drawable = forms_of(characters), np.array([character != "" for character in characters])
         self._places = expression.places
-        self._sets = np.empty((len(expression.sets), len(characters)), bool)
-        for number, contains in enumerate(expression.sets):
-            self._sets[number] = contains(forms) & drawable
+        drawable, joined = np.flatnonzero([character != "" for character in characters]), "".join(characters)
+        self._sets = np.zeros((len(expression.sets), len(characters)), bool)
+        for number, one_character in enumerate(expression.sets):
+            self._sets[number, drawable[[found.start() for found in one_character.finditer(joined)]]] = True
         self._set_of = np.array([place.character_set for place in self._places])
         self._distance = self._distances()
         self._closures = self._follow_without_characters()
