@@ -29,14 +29,16 @@ State = int
 class Automaton:
     """A regular expression over ids."""
 
-    def __init__(self, text: str, characters: Sequence[str]) -> None:
+    def __init__(self, text: str, characters: Sequence[str], length: int = -1) -> None:
         r"""Read a regular expression in Python's syntax. It must match the whole text.
 
         Args:
             text: without group references, look-around and word boundaries.
             characters: the character of each id; empty for an id that no match may contain.
+            length: the maximum number of symbols of a match; -1: no maximum.
 
-        Raises ConfigError if it cannot be read, is too large, or no match can be written with these characters.
+        Raises ConfigError if it cannot be read, is too large, or no match can be written with these characters and
+        this length.
         """
         expression = Expression(text)
         self._places = expression.places
@@ -53,6 +55,12 @@ class Automaton:
         if self.shortest >= UNREACHABLE:
             raise ConfigError(
                 "match", repr(text), "the characters that the model knows cannot form a match; give another expression"
+            )
+        if 0 <= length < self.shortest:
+            raise ConfigError(
+                "match",
+                repr(text),
+                f"its shortest match has {self.shortest:,} characters, `length` is {length}; give a larger `length`",
             )
         self.after = lru_cache(_KEPT_STATES)(self._after)
         self._distance_after = lru_cache(_KEPT_STATES)(self._compute_distance_after)
