@@ -194,7 +194,12 @@ class LanguageModel:
             length=config.length,
             seed=seed,
             end=self.item_end,
-            stops=[as_string(self.vocabulary.encode(stop, where="stop text")) for stop in config.stop],
+            stops=[
+                as_string(
+                    self.vocabulary.encode(stop, where="stop text", remedy="the model never writes it; leave it out")
+                )
+                for stop in config.stop
+            ],
         )
         if config.match is None:
             return events

@@ -35,7 +35,7 @@ _EXAMPLES = {"keep": "3", "top": "10", "temp": "0.8", "length": "80"}
 _COMMANDS = {
     "`temperature`": "/temp",
     "`length`": "/length",
-    "; change one of them, or the `seed`": "; /retry tries again",
+    "; change one of them, or the `seed`": "; nothing was added: press Enter to try again",
     ", or give `on_unknown` skip": "",
 }
 _MODEL_STYLE = "cyan"

@@ -114,7 +114,7 @@ def check_matches(
             if event.id != end:
                 states[row] = pattern.after(states[row], event.id)
         elif not pattern.matches(states[row]):
-            event = Ended(row, Finish.UNMATCHED)  # noqa: PLW2901  # the same event with what is known now
+            event = Ended(row, Finish.UNMATCHED)
         yield event
 
 
