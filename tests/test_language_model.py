@@ -111,9 +111,9 @@ def test_the_best_of_several_is_one_of_them_and_the_likeliest(model: lstmgen.Lan
 
 @pytest.mark.parametrize("several", [{"samples": 2}, {"best_of": 3}, {"samples": 2, "best_of": 2}])
 def test_a_stream_is_one_text(model: lstmgen.LanguageModel, several: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match="samples|best_of"):
+    with pytest.raises(ConfigError, match=r"samples|best_of"):
         model.stream("A fox", **several)
-    with pytest.raises(ConfigError, match="samples|best_of"):
+    with pytest.raises(ConfigError, match=r"samples|best_of"):
         model.draw_one(model.read_prompt("A"), SamplingConfig(**several), seed=1)
 
 
@@ -140,7 +140,7 @@ def test_what_is_counted_is_a_whole_number(model: lstmgen.LanguageModel, name: s
 def test_a_text_that_does_not_match_is_an_error(model: lstmgen.LanguageModel, choices: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="`match`.*" + "|".join(choices)):
         model.sample(match="a{6}", length=20, **choices)
-    with pytest.raises(ConfigError, match="1 of 2|2 of 2"):
+    with pytest.raises(ConfigError, match=r"[12] of 2"):
         model.sample(match="a{6}", length=20, samples=2, **choices)
     pieces = model.stream(match="a{6}", length=20, **choices)
     with pytest.raises(ConfigError, match="`match`"):
