@@ -299,9 +299,9 @@ def cased() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("form", ["{}", "[{}]", "[^{}]", "[a{}-{}]", "[^{}-{}0-9]", r"[^\W{}]", r"(?a:[^{}\d])"])
 def test_upper_and_lower_case_are_those_of_re(form: str, cased: dict[str, set[str]]) -> None:
-    """For each character that has another case; the last half of each vocabulary is unrelated to it."""
+    """For each character that has another case; most others of a vocabulary are unrelated to it."""
     assert len(cased) > 2_700
-    others = "\n aKsßiIıſ\u212a0_"
+    others = "\n aKsiI0_\xdf\u0131\u017f\u212a"
     for character, related in cased.items():
         vocabulary = "".join(related.union(others))
         expression = "(?i)" + form.replace("{}", character)
@@ -354,7 +354,7 @@ def test_anchors_at_the_ends_change_nothing(expression: str) -> None:
         ("a(?!b)", "(?!...)"),
         ("(?<=a)b", "(?<=...)"),
         ("(?<!a)b", "(?<!...)"),
-        ("a(?!)", "(?!)"),
+        ("a(?!)", "(?!...)"),
         (r"(a)\1", r"\1"),
         ("(?P<x>a)(?P=x)", "(?P=x)"),
         (r"(?P<x>a)\1", r"\1"),
@@ -387,8 +387,7 @@ class Uniform(LanguageModel):
         weights = {name: np.zeros_like(array) for name, array in checkpoint.weights.items()}
         super().__init__(dataclasses.replace(checkpoint, weights=weights))
 
-    def training_index(self) -> SuffixIndex:
-        return SuffixIndex.build(LETTERS.encode(TRAINING).astype(np.uint8))
+        self._training_index = SuffixIndex.build(LETTERS.encode(TRAINING).astype(np.uint8))
 
 
 UNIFORM = {lines: Uniform(lines=lines) for lines in (False, True)}
@@ -412,7 +411,7 @@ UNIFORM = {lines: Uniform(lines=lines) for lines in (False, True)}
     lines=st.booleans(),
     seed=st.integers(0, 9),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_sample_matches_or_says_that_it_does_not(config: SamplingConfig, prompt: str, lines: bool, seed: int) -> None:
     model = UNIFORM[lines]
     drawn = collect(model.draw(model.read_prompt(prompt), config, seed), config.samples * config.best_of)
@@ -440,7 +439,7 @@ def test_a_sample_matches_or_says_that_it_does_not(config: SamplingConfig, promp
         if sample.finish is Finish.UNMATCHED:
             assert all(each.finish is Finish.UNMATCHED for each in group)
     if any(sample.finish is Finish.UNMATCHED for sample in kept):
-        with pytest.raises(ConfigError, match="`match`.*`(no_repeat|max_copy|stop)`"):
+        with pytest.raises(ConfigError, match=r"`match`.*`(no_repeat|max_copy|stop)`"):
             model.sample(prompt, seed=seed, **vars(config))
     else:
         assert model.sample(prompt, seed=seed, **vars(config)) == [prompt + text for text in texts(kept)]

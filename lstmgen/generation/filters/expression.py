@@ -108,7 +108,7 @@ class Expression:
             numbers = f"{least or ''},{'' if most is op.MAXREPEAT else most}" if least != most else f"{least}"
             short = {(0, op.MAXREPEAT): "*", (1, op.MAXREPEAT): "+", (0, 1): "?"}
             return short.get((least, most), f"{{{numbers}}}") + "+"
-        return {op.ATOMIC_GROUP: "(?>...)", op.FAILURE: "(?!)"}.get(kind, str(kind))
+        return "(?>...)" if kind is op.ATOMIC_GROUP else "(?!...)"  # what later versions read as FAILURE
 
     def _repeated(self, least: int, most: Any, parts: Sequence[tuple[Any, Any]], flags: int, then: int) -> int:
         if most is op.MAXREPEAT:
