@@ -110,7 +110,7 @@ def test_the_best_of_several_is_one_of_them_and_the_likeliest(model: lstmgen.Lan
 
 
 @pytest.mark.parametrize("several", [{"samples": 2}, {"best_of": 3}, {"samples": 2, "best_of": 2}])
-def test_a_stream_is_one_text(model: lstmgen.LanguageModel, several: dict[str, int]) -> None:
+def test_a_stream_is_one_text(model: lstmgen.LanguageModel, several: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"samples|best_of"):
         model.stream("A fox", **several)
     with pytest.raises(ConfigError, match=r"samples|best_of"):
@@ -130,10 +130,12 @@ def test_a_single_stop_text_needs_no_tuple(model: lstmgen.LanguageModel) -> None
 @pytest.mark.parametrize("name", ["length", "top_k", "no_repeat", "max_copy", "samples", "best_of"])
 def test_what_is_counted_is_a_whole_number(model: lstmgen.LanguageModel, name: str) -> None:
     for value in (2.5, "2"):
+        wrong: dict[str, Any] = {name: value}
         with pytest.raises(ConfigError, match=f"`{name}`"):
-            model.sample(**{name: value})  # type: ignore[arg-type]  # which is what is tested
+            model.sample(**wrong)
+    right: dict[str, Any] = {"length": 5, name: np.int64(3)}
     if name != "max_copy":
-        assert model.sample("A", **{"length": 5, name: np.int64(3)})
+        assert model.sample("A", **right)
 
 
 @pytest.mark.parametrize("choices", [{"no_repeat": 1}, {"stop": "aa"}, {"no_repeat": 2, "stop": "aaa"}])
@@ -157,8 +159,9 @@ def test_an_expression_alone_does_not_end_a_text_that_is_returned(model: lstmgen
 
 def test_options_of_a_text_that_is_not_written_are_an_error(model: lstmgen.LanguageModel) -> None:
     for name in ("length", "temperature", "seed"):
+        useless: dict[str, Any] = {name: 3}
         with pytest.raises(ConfigError, match=f"`{name}`.*`novelty`"):
-            model.evaluate(FABLE, baselines=False, **{name: 3})
+            model.evaluate(FABLE, baselines=False, **useless)
 
 
 def test_an_unknown_character_is_an_error_or_skipped(model: lstmgen.LanguageModel) -> None:

@@ -44,8 +44,9 @@ class Automaton:
         self._places = expression.places
         drawable, joined = np.flatnonzero([character != "" for character in characters]), "".join(characters)
         self._sets = np.zeros((len(expression.sets), len(characters)), bool)
-        for number, one_character in enumerate(expression.sets):
-            self._sets[number, drawable[[found.start() for found in one_character.finditer(joined)]]] = True
+        for number, characters_of_set in enumerate(expression.sets):
+            for found in characters_of_set.finditer(joined):
+                self._sets[number, drawable[found.start() : found.end()]] = True
         self._set_of = np.array([place.character_set for place in self._places])
         self._distance = self._distances()
         self._closures = self._follow_without_characters()

@@ -39,7 +39,7 @@ class Expression:
     def __init__(self, text: str) -> None:
         self.places: list[Place] = [Place()]  # the first one is the end of a match
         self.sets: list[re.Pattern[str]] = []
-        """The character sets, each as a regular expression for one character."""
+        """The character sets, each as a regular expression for one or more of its characters."""
         self._set_numbers: dict[tuple[Any, int, int], int] = {}
         self._text = text
         self._parts = 0
@@ -130,7 +130,9 @@ class Expression:
             self._set_numbers[key] = len(self.sets)
             state = _parser.State()
             state.flags = flags
-            self.sets.append(_compiler.compile(_parser.SubPattern(state, [(kind, value)]), flags))
+            one = _parser.SubPattern(state, [(kind, value)])
+            some = _parser.SubPattern(state, [(op.MAX_REPEAT, (1, op.MAXREPEAT, one))])
+            self.sets.append(_compiler.compile(some, flags))
         return self._set_numbers[key]
 
 
