@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, is_dataclass
 from enum import StrEnum
+from numbers import Integral
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -80,6 +81,7 @@ class Finish(StrEnum):
     STOP = "stop"  # one of the stop texts would have followed
     MATCH = "match"  # it matches the whole pattern
     STUCK = "stuck"  # the filters left no symbol to write
+    UNMATCHED = "unmatched"  # stuck or stopped before it matched the whole pattern
 
 
 class BudgetUnit(StrEnum):
@@ -494,6 +496,13 @@ class SamplingConfig:
             value = getattr(self, name)
             check(self, name, value is None or low <= value <= high, remedy)
 
+        given: Any = self.stop
+        stops = (given,) if isinstance(given, str) else tuple(given or ())
+        object.__setattr__(self, "stop", stops)  # a single text is one stop text, not a sequence of its characters
+        for name in ("length", "top_k", "no_repeat", "max_copy", "samples", "best_of"):
+            value = getattr(self, name)
+            optional = value is None and name not in ("length", "samples", "best_of")
+            check(self, name, optional or isinstance(value, Integral), "give a whole number")
         check(self, "length", self.length >= -1, "give how many characters to write, or -1 for endless")
         for temperature in ("temperature", "word_temperature"):
             between(temperature, 0, 1000, "give 0 (always the likeliest) to 1000")

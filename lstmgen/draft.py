@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstmgen.config import OnUnknown, SamplingConfig
+from lstmgen.errors import ConfigError
 from lstmgen.generation.sampler import Drawn, most_likely
 from lstmgen.generation.saved_state import PromptState
 from lstmgen.language_model import LanguageModel
@@ -31,7 +32,14 @@ class Piece:
 class Draft:
     """The text so far; its pieces can be undone, the last one first."""
 
-    def __init__(self, model: LanguageModel, prompt_state: PromptState, config: SamplingConfig, seed: int) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        prompt_state: PromptState,
+        config: SamplingConfig,
+        seed: int,
+        on_unknown: OnUnknown = OnUnknown.ERROR,
+    ) -> None:
         """Begin a draft.
 
         Args:
@@ -39,6 +47,7 @@ class Draft:
             prompt_state: the beginning of the text.
             config: the options for sampling; they may be changed between two pieces.
             seed: together with the number of the proposal it determines all that the model writes.
+            on_unknown: whether a character of the person that the model has never seen is an error or is skipped.
         """
         self.config = config
         self._model = model
@@ -46,6 +55,7 @@ class Draft:
         self._prompt = prompt_state.text
         self._pieces: list[Piece] = []
         self._seed = seed
+        self._on_unknown = on_unknown
         self._proposals = 0
 
     @property
@@ -58,22 +68,26 @@ class Draft:
         """The last piece, if there is one."""
         return self._pieces[-1] if self._pieces else None
 
-    def write(self, text: str, on_unknown: OnUnknown = OnUnknown.ERROR) -> None:
+    def write(self, text: str) -> None:
         """Add text of the person; raises UnknownCharacterError and then adds nothing."""
-        self._add(self._model.vocabulary.encode(text, where="text", on_unknown=on_unknown), by_model=False)
+        self._add(self._model.vocabulary.encode(text, on_unknown=self._on_unknown), by_model=False)
 
     def propose(self) -> Generator[int, None, None]:
         """Let the model continue the text; yields each id when it is drawn.
 
-        When the generator ends or is closed, the ids that it has yielded become a piece of the text.
+        When the generator ends or is closed, the ids that it has yielded become a piece of the text. Raises ConfigError
+        for ids that do not match the expression of the options; they do not become a piece.
         """
         self._proposals += 1
         drawn: list[int] = []
         try:
-            for event in self._model.draw(self._current, self.config, self._seed + self._proposals):
+            for event in self._model.draw_one(self._current, self.config, self._seed + self._proposals):
                 if isinstance(event, Drawn) and not (self._model.lines and event.id == self._model.vocabulary.newline):
                     drawn.append(event.id)
                     yield event.id
+        except ConfigError:
+            drawn.clear()
+            raise
         finally:
             self._add(np.array(drawn, np.int64), by_model=True)
 

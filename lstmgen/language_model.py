@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -28,7 +28,15 @@ from lstmgen.evaluation.score import Predictions, Score, exact_protocol, predict
 from lstmgen.generation.engine import Engine, EngineOutput, NumpyEngine, read_text
 from lstmgen.generation.filters import Batch, build_filters
 from lstmgen.generation.history import History
-from lstmgen.generation.sampler import Drawn, Ended, collect, draw_symbols
+from lstmgen.generation.sampler import (
+    Drawn,
+    Ended,
+    check_matches,
+    collect,
+    draw_symbols,
+    keep_best,
+    require_matches,
+)
 from lstmgen.generation.saved_state import PromptState
 from lstmgen.record import TrainingRecord
 from lstmgen.text.streams import Chunk, first_block, lines_in_order, stream_of_blocks, whole_lines
@@ -64,32 +72,63 @@ class LanguageModel:
         """Whether the model was trained on single lines: it then writes one line and ends it by itself."""
         return self.record.text.lines
 
+    @overload
     def sample(
         self,
         prompt: str = "",
         *,
+        samples: None = None,
         seed: int | None = None,
         on_unknown: str = OnUnknown.ERROR,
         **choices: Any,
-    ) -> str:
-        """Generate one text.
+    ) -> str: ...
+
+    @overload
+    def sample(
+        self,
+        prompt: str = "",
+        *,
+        samples: int,
+        seed: int | None = None,
+        on_unknown: str = OnUnknown.ERROR,
+        **choices: Any,
+    ) -> list[str]: ...
+
+    def sample(
+        self,
+        prompt: str = "",
+        *,
+        samples: int | None = None,
+        seed: int | None = None,
+        on_unknown: str = OnUnknown.ERROR,
+        **choices: Any,
+    ) -> str | list[str]:
+        """Generate a text, or a list of texts.
 
         Args:
-            prompt: the beginning of the text; it is part of the result.
+            prompt: the beginning of each text; it is part of the result.
+            samples: the number of texts in the list; None: one text, which is returned as a str.
             seed: the same seed gives the same text; None: a random seed.
             on_unknown: "error", or "skip" to leave out characters of the prompt that the model has never seen.
-            choices: the fields of `lstmgen.config.SamplingConfig` by name, such as length, temperature or top_p.
+            choices: the other fields of `lstmgen.config.SamplingConfig` by name, such as length or temperature.
 
         Raises:
             UnknownCharacterError: the prompt or a stop text has a character that the model has never seen.
             ValueError: `on_unknown` is neither "error" nor "skip", or the seed is below 0.
-            ConfigError: an option has an invalid value, or the length is -1 (no end), which only `stream` allows.
+            ConfigError: an option has an invalid value, nothing ends the text, or a text ended before it matched the
+                expression `match` because other filters left no way to continue.
             TextError: `max_copy` needs the training text, and it cannot be read.
         """
-        if choices.get("length", 0) < 0:
-            remedy = "sample() cannot return an endless text; iterate over stream() instead"
-            raise ConfigError("length", choices["length"], remedy)
-        return "".join(self.stream(prompt, seed=seed, on_unknown=on_unknown, **choices))
+        config = SamplingConfig(samples=1 if samples is None else samples, **choices)
+        if self.never_ends(config):
+            raise ConfigError("length", config.length, "nothing ends this text; give a length, or use stream()")
+        prompt_state = self.read_prompt(prompt, OnUnknown(on_unknown))
+        events = self.draw(prompt_state, config, _chosen(seed))
+        kept = keep_best(collect(events, config.samples * config.best_of), config.best_of)
+        require_matches([sample.finish for sample in kept], config)
+        decode = self.vocabulary.decode
+        texts = [decode(prompt_state.text) + decode(np.array(sample.ids, np.int64)) for sample in kept]
+        return texts[0] if samples is None else texts
 
     def stream(
         self,
@@ -101,13 +140,17 @@ class LanguageModel:
     ) -> Iterator[str]:
         """Generate one text piece by piece, the prompt first; the arguments are those of `sample`.
 
-        A length of -1 means no end. Errors are raised when the first piece is requested.
+        A length of -1 means no end. Raises what `sample` raises, and ConfigError for `samples` or `best_of` other than
+        1. That a text does not match is known, and raised, only after its last piece.
         """
         config = SamplingConfig(**choices)
         prompt_state = self.read_prompt(prompt, OnUnknown(on_unknown))
+        return self._pieces(prompt_state.text, self.draw_one(prompt_state, config, _chosen(seed)))
+
+    def _pieces(self, prompt: Ids, events: Iterable[Drawn | Ended]) -> Iterator[str]:
         decoder = self.vocabulary.decoder()
-        yield self.vocabulary.decode(prompt_state.text)
-        for event in self.draw(prompt_state, config, secrets.randbits(32) if seed is None else seed):
+        yield self.vocabulary.decode(prompt)
+        for event in events:
             if isinstance(event, Drawn):
                 yield decoder.feed(event.id)
         yield decoder.finish()
@@ -144,7 +187,7 @@ class LanguageModel:
         batch = Batch(config, self.vocabulary, prompt_state.text, self.item_end, self.training_index)
         filters = build_filters(batch)
         history_length = max(each.history_length for each in filters)
-        return draw_symbols(
+        events = draw_symbols(
             self.engine,
             output.repeated(batch.rows),
             History(prompt_state.text, batch.rows, history_length),
@@ -152,8 +195,42 @@ class LanguageModel:
             length=config.length,
             seed=seed,
             end=self.item_end,
-            stops=[as_string(self.vocabulary.encode(stop, where="stop text")) for stop in config.stop],
+            stops=[
+                as_string(
+                    self.vocabulary.encode(stop, where="stop text", remedy="the model never writes it; leave it out")
+                )
+                for stop in config.stop
+            ],
         )
+        if config.match is None:
+            return events
+        return check_matches(events, batch.automaton, batch.rows, self.item_end)
+
+    def draw_one(self, prompt_state: PromptState, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
+        """Draw one sample, as `draw` does.
+
+        Raises ConfigError if the configuration asks for several samples or candidates, because their symbols would
+        come in turns; and at the end of a sample that does not match its expression.
+        """
+        for name in ("samples", "best_of"):
+            if (count := getattr(config, name)) != 1:
+                raise ConfigError(
+                    name, count, "only a single text can come piece by piece; leave it out, or use sample()"
+                )
+        return self._require_match(self.draw(prompt_state, config, seed), config)
+
+    def _require_match(self, events: Iterator[Drawn | Ended], config: SamplingConfig) -> Iterator[Drawn | Ended]:
+        for event in events:
+            if isinstance(event, Ended):
+                require_matches([event.finish], config)
+            yield event
+
+    def never_ends(self, config: SamplingConfig) -> bool:
+        """Whether nothing is sure to end a sample: neither its length, a stop text, nor the model itself.
+
+        An expression such as .* may go on for ever.
+        """
+        return config.length < 0 and not (self.lines or config.stop)
 
     def write(self, symbols: int, temperature: float, seed: int) -> Ids:
         """Generate exactly `symbols` symbols, (symbols,): one text, or lines one after another for a model of lines."""
@@ -223,7 +300,10 @@ class LanguageModel:
             ConfigError: an argument has an invalid value.
             TextError: there is nothing to predict, or a text that is needed cannot be read.
         """
-        unknown, given = OnUnknown(on_unknown), None
+        unknown, given, default = OnUnknown(on_unknown), None, NoveltyConfig()
+        for name, value in (("length", length), ("temperature", temperature), ("seed", seed)):
+            if not novelty and value != getattr(default, name):
+                raise ConfigError(name, value, "it is for the text of `novelty`; add novelty=True")
         if isinstance(text, Path):
             given = read_named_text(str(text), self.checkpoint, encoding=encoding, on_unknown=unknown)
         elif text is not None:
@@ -273,6 +353,10 @@ class LanguageModel:
         if newline is None:
             raise ConfigError("separate", True, "the model has never seen a line feed; leave it out")
         return separate_lines(self.engine, blocks, newline)
+
+
+def _chosen(seed: int | None) -> int:
+    return secrets.randbits(32) if seed is None else seed
 
 
 def load(checkpoint: str | Path | None = None) -> LanguageModel:

@@ -56,7 +56,8 @@ def test_a_stop_text_ends_the_sample_and_is_not_part_of_it() -> None:
 
 
 def test_a_stop_text_of_unknown_characters_is_a_problem() -> None:
-    assert "stop text" in problem("sample", "--stop", "Ω")
+    said = problem("sample", "--stop", "Ω")
+    assert "stop text" in said and "--on-unknown" not in said
 
 
 def test_nothing_is_repeated() -> None:
@@ -92,6 +93,34 @@ def test_a_sample_that_cannot_go_on_says_so() -> None:
     assert "--no-repeat" in ran.err
     (sample,) = done("sample", "tiny", "-n", 100, "--no-repeat", 2, "--seed", 1, "--json", "-q").json_lines
     assert sample["finish"] == "stuck"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("other", [["--no-repeat", 1], ["--stop", "aa"]])
+def test_a_sample_that_does_not_match_is_a_problem_that_names_the_filters(other: list[object], terminal: bool) -> None:
+    options = ["-n", 40, "--seed", 1, "--match", "a{6}", *other]
+    ran = run("sample", *options, terminal=terminal)
+    assert ran.code == 1
+    assert ran.text == ("a\n" if terminal and other[0] == "--no-repeat" else "")  # what a terminal has shown, stays
+    assert "--match" in ran.err and str(other[0]) in ran.err
+    ran = run("sample", *options, "--samples", 2, "--json", "-q")
+    assert ran.code == 1
+    assert [sample["finish"] for sample in ran.json_lines] == ["unmatched"] * 2
+    assert (run("sample", *options, "-o", "out.txt").code, Path("out.txt").exists()) == (1, False)
+
+
+def test_samples_that_match_are_written_although_others_do_not() -> None:
+    options = ["-n", 30, "--seed", 1, "--temp", 3, "--match", "[a-z ]*[.;]", "--stop", " ", "--samples", 40]
+    samples = run("sample", *options, "--json").json_lines
+    matching = [sample["text"] for sample in samples if sample["finish"] != "unmatched"]
+    assert 0 < len(matching) < 40
+    assert all(bool(re.fullmatch("[a-z ]*[.;]", s["text"])) == (s["finish"] != "unmatched") for s in samples)
+    ran = run("sample", *options)
+    assert (ran.code, ran.text.splitlines()) == (1, matching)
+    assert run("sample", *options, "-o", "out.txt").code == 1
+    assert Path("out.txt").read_text(encoding="utf-8") == ran.text
+    best = run("sample", *options, "--samples", 1, "--best-of", 40)
+    assert best.code == 0 and best.text.strip() in matching  # those that match come first
 
 
 def test_of_several_candidates_the_likeliest_is_kept() -> None:
@@ -201,7 +230,7 @@ def test_a_conversation_can_change_how_the_model_writes() -> None:
     assert talk("/temp 0", "/length 33", "")[0] == greedy
     text, err = talk("/temp -1", "/length x", "/keep", "/fly")
     assert text == "The fox"
-    assert "--temp" in err and "/fly" in err and "number" in err
+    assert "/temp -1.0" in err and "--temp" not in err and "/fly" in err and "number" in err
 
 
 def test_words_can_be_kept_and_alternatives_seen() -> None:
@@ -218,12 +247,40 @@ def test_a_conversation_saves_to_a_new_file_only(folder: Path) -> None:
     assert (folder / "fable.txt").read_text(encoding="utf-8") == FABLE * 20
 
 
+def test_a_piece_that_does_not_match_is_not_added() -> None:
+    text, err = talk("", "", options="--match a{6} --no-repeat 1")
+    assert text == "The fox"
+    assert err.count("--no-repeat") == 2 and "--seed" not in err
+
+
+@pytest.mark.parametrize(
+    "line", ["/save", "/temp", "/length", "/length 0", "/length -3", "/keep", "/keep -1", "/top 0"]
+)
+def test_a_command_without_a_value_that_works_says_what_to_type(line: str, folder: Path) -> None:
+    before = set(folder.rglob("*"))
+    text, err = talk(line)
+    assert text == "The fox"
+    assert re.search(rf"{line.split()[0]} needs .*such as {line.split()[0]} \S+", err)
+    assert set(folder.rglob("*")) == before
+
+
+def test_errors_of_a_conversation_name_what_can_be_typed_there() -> None:
+    _, err = talk("/length 3", "", "Ω", "/temp nan", options="--match [a-z]{9}")
+    assert "give a larger /length" in err and "/temp nan" in err
+    assert not re.search("--(length|temp|on-unknown)", err)
+
+
+def test_a_conversation_skips_unknown_characters_and_the_prompt_if_asked_to() -> None:
+    assert talk(" Ωsaw", options="--on-unknown skip")[0] == talk(" saw")[0]
+    assert talk(" saw", options="--no-prompt-echo")[0] == talk(" saw")[0].removeprefix("The fox")
+
+
 def test_a_line_feed_and_an_unknown_character_in_a_conversation() -> None:
     text, err = talk(r"\nA", "Ω")
     assert text.startswith("The fox\nA")
     assert "U+03A9" in err
 
 
-@pytest.mark.parametrize("options", [["--json"], ["--samples", "2"], ["-f", "-"]])
+@pytest.mark.parametrize("options", [["--json"], ["--samples", "2"], ["--best-of", "2"], ["-f", "-"]])
 def test_what_a_conversation_cannot_be(options: list[str]) -> None:
     assert "--interactive" in usage_error("sample", "-i", *options)

@@ -82,6 +82,9 @@ def test_a_text_with_nothing_to_predict_is_a_problem(text: bytes) -> None:
 @pytest.mark.usefixtures("in_trained_folder")
 def test_wrong_usage_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "one CHECKPOINT" in usage_error("score", "fable", "fable", "fable.txt")
+    for command in ("score", "eval", "inspect"):
+        assert f"lstmgen {command} fable fable.txt" in usage_error(command, "fable.txt", "fable")
+    assert "lstmgen score fable -" in usage_error("score", "-", "fable")
     assert "give one of" in usage_error("score", "fable", "-", "--lines", "--characters")
     assert "for --lines" in usage_error("score", "fable", "-", "--separate")
     for choice in ([], ["--lines"]):

@@ -1,5 +1,6 @@
 """Each filter does what its docstring promises, for any logits and any text."""
 
+import dataclasses
 import math
 import re
 from collections.abc import Sequence
@@ -14,12 +15,15 @@ from lstmgen.config import Finish, SamplingConfig, VocabularyKind
 from lstmgen.errors import ConfigError
 from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.generation.filters import Batch, Filter, build_filters
+from lstmgen.generation.filters.automaton import Automaton
 from lstmgen.generation.filters.temperature import apply_temperature, word_temperature
 from lstmgen.generation.filters.truncation import min_p, top_k, top_p
 from lstmgen.generation.history import History
-from lstmgen.generation.sampler import Sample, collect, draw_symbols
+from lstmgen.generation.sampler import Sample, collect, draw_symbols, keep_best
+from lstmgen.language_model import LanguageModel
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Vocabulary
+from tests.command_line import untrained_checkpoint
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
 LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\n 12abc")
@@ -273,3 +277,169 @@ def test_all_filters_together_keep_their_promises(config: SamplingConfig) -> Non
             assert re.fullmatch(config.match, text)
         assert not any(stop in text for stop in config.stop)
         assert sample.finish is not Finish.LENGTH or len(text) == 40
+
+
+def cased_characters() -> dict[str, set[str]]:
+    """Each character that case relates to others, with all to which a chain of case changes leads."""
+    groups: dict[str, set[str]] = {}
+    for code in range(0x110000):
+        character = chr(code)
+        forms = {character.lower(), character.upper(), character.title(), character.casefold()} - {character}
+        if forms:
+            together = {character}.union(*(groups.get(form, {form}) for form in forms if len(form) == 1))
+            together |= groups.get(character, set())
+            groups |= dict.fromkeys(together, together)
+    return groups
+
+
+@pytest.fixture(scope="module")
+def cased() -> dict[str, set[str]]:
+    return cased_characters()
+
+
+@pytest.mark.parametrize("form", ["{}", "[{}]", "[^{}]", "[a{}-{}]", "[^{}-{}0-9]", r"[^\W{}]", r"(?a:[^{}\d])"])
+def test_upper_and_lower_case_are_those_of_re(form: str, cased: dict[str, set[str]]) -> None:
+    """For each character that has another case; most others of a vocabulary are unrelated to it."""
+    assert len(cased) > 2_700
+    others = "\n aKsiI0_\xdf\u0131\u017f\u212a"
+    for character, related in cased.items():
+        vocabulary = "".join(related.union(others))
+        expression = "(?i)" + form.replace("{}", character)
+        expected = re.compile(expression)
+        automaton = Automaton(expression, vocabulary)
+        found = automaton.allowed(automaton.start, 1).tolist()
+        assert found == [expected.fullmatch(each) is not None for each in vocabulary], expression
+
+
+@pytest.mark.parametrize(
+    "expression", [r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", ".", r"[^\w\s]", "[a-zà-ÿ]", "[^µ-ω]"]
+)
+@pytest.mark.parametrize("flags", ["", "(?i)", "(?a)", "(?ai)", "(?s)", "(?u)"])
+def test_classes_are_those_of_re(expression: str, flags: str, cased: dict[str, set[str]]) -> None:
+    vocabulary = "".join(cased)[::7] + "\n\t\xa0\u2028\u0663\u4e00_09"
+    automaton = Automaton(flags + expression, vocabulary)
+    expected = re.compile(flags + expression)
+    found = automaton.allowed(automaton.start, 1).tolist()
+    assert found == [expected.fullmatch(character) is not None for character in vocabulary]
+
+
+def test_a_flag_for_a_part_holds_for_that_part() -> None:
+    for expression in ("(?a:\\w)\\w", "(?i:é)é", "(?i)é(?-i:é)", "(?s:.).", "(?i)(?a:é)é"):
+        automaton = Automaton(expression, "eéÉ\n")
+        for first in "eéÉ\n":
+            for second in "eéÉ\n":
+                state = automaton.after(automaton.after(automaton.start, "eéÉ\n".index(first)), "eéÉ\n".index(second))
+                assert automaton.matches(state) == bool(re.fullmatch(expression, first + second))
+
+
+@pytest.mark.parametrize("expression", ["(?i)^a+$", r"(?i)\A^a+\Z", "^(?:ab|a)$", r"a\$", "^", "$", "^^$$"])
+def test_anchors_at_the_ends_change_nothing(expression: str) -> None:
+    automaton = Automaton(expression, "ab$")
+    for text in ("", "a", "aa", "ab", "b", "a$"):
+        state = automaton.start
+        for symbol in text:
+            state = automaton.after(state, "ab$".index(symbol))
+        assert automaton.matches(state) == bool(re.fullmatch(expression, text))
+
+
+@pytest.mark.parametrize(
+    ("expression", "part"),
+    [
+        (r"\bthe\b", r"\b"),
+        (r"a\Bb", r"\B"),
+        ("a(^b|c)", "^"),
+        ("(a$)", "$"),
+        (r"a\Ab", r"\A"),
+        ("a(?=b)", "(?=...)"),
+        ("a(?!b)", "(?!...)"),
+        ("(?<=a)b", "(?<=...)"),
+        ("(?<!a)b", "(?<!...)"),
+        ("a(?!)", "(?!...)"),
+        (r"(a)\1", r"\1"),
+        ("(?P<x>a)(?P=x)", "(?P=x)"),
+        (r"(?P<x>a)\1", r"\1"),
+        ("(a)?(?(1)b|c)", "(?(1)...)"),
+        ("(?P<x>a)?(?(x)b)", "(?(x)...)"),
+        ("(?>a)b", "(?>...)"),
+        ("a*+", "*+"),
+        ("a++", "++"),
+        ("a?+", "?+"),
+        ("a{2,3}+", "{2,3}+"),
+        ("a{2}+", "{2}+"),
+        ("a{,3}+", "{,3}+"),
+    ],
+)
+def test_a_part_that_is_not_supported_is_named_as_it_is_written(expression: str, part: str) -> None:
+    re.compile(expression)
+    with pytest.raises(ConfigError) as refused:
+        Automaton(expression, "abc")
+    assert f" {part} " in str(refused.value)
+
+
+TRAINING = "ab ab 12\nabc abc 21\n" * 3
+
+
+class Uniform(LanguageModel):
+    """A model for which all of `LETTERS` are equally likely, as if it had been trained on `TRAINING`."""
+
+    def __init__(self, *, lines: bool) -> None:
+        checkpoint = untrained_checkpoint(LETTERS, lines=lines)
+        weights = {name: np.zeros_like(array) for name, array in checkpoint.weights.items()}
+        super().__init__(dataclasses.replace(checkpoint, weights=weights))
+
+        self._training_index = SuffixIndex.build(LETTERS.encode(TRAINING).astype(np.uint8))
+
+
+UNIFORM = {lines: Uniform(lines=lines) for lines in (False, True)}
+
+
+@given(
+    config=st.builds(
+        SamplingConfig,
+        length=st.sampled_from([5, 9, 40]),
+        temperature=st.sampled_from([0.0, 1.0]),
+        top_k=st.sampled_from([None, 1, 3]),
+        top_p=st.sampled_from([None, 0.3]),
+        no_repeat=st.sampled_from([None, 1, 2, 4]),
+        max_copy=st.sampled_from([None, 1, 3]),
+        match=st.sampled_from(["a{5}", "[abc ]*", "(ab|ba)+", ".*2", "(?s:.)*", "[^a]{2,4}(a|12)", "(?i)A?B?[^C]{3}"]),
+        stop=st.sampled_from([(), ("a",), ("ab", "2\n"), ("baba",)]),
+        samples=st.sampled_from([1, 3]),
+        best_of=st.sampled_from([1, 3]),
+    ),
+    prompt=st.sampled_from(["", "ab", "12 c"]),
+    lines=st.booleans(),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_sample_matches_or_says_that_it_does_not(config: SamplingConfig, prompt: str, lines: bool, seed: int) -> None:
+    model = UNIFORM[lines]
+    drawn = collect(model.draw(model.read_prompt(prompt), config, seed), config.samples * config.best_of)
+    for sample, text in zip(drawn, texts(drawn), strict=True):
+        item = text.removesuffix("\n") if sample.finish is Finish.LINE else text
+        assert bool(re.fullmatch(str(config.match), item)) == (sample.finish is not Finish.UNMATCHED)
+        assert len(text) <= config.length
+        assert not any(stop in text for stop in config.stop)
+        whole = prompt + text
+        ends = range(len(prompt) + 1, len(whole) + 1)
+        if config.no_repeat:
+            assert all(
+                whole.find(whole[max(0, end - config.no_repeat) : end]) == end - config.no_repeat
+                for end in ends
+                if end >= config.no_repeat
+            )
+        if config.max_copy:
+            cut = config.max_copy + 1
+            assert all(whole[end - cut : end] not in TRAINING for end in ends if end >= cut)
+        if sample.finish is Finish.UNMATCHED:
+            assert config.no_repeat or config.max_copy or config.stop
+    kept = keep_best(drawn, config.best_of)
+    for number, sample in enumerate(kept):
+        group = drawn[number * config.best_of :][: config.best_of]
+        if sample.finish is Finish.UNMATCHED:
+            assert all(each.finish is Finish.UNMATCHED for each in group)
+    if any(sample.finish is Finish.UNMATCHED for sample in kept):
+        with pytest.raises(ConfigError, match=r"`match`.*`(no_repeat|max_copy|stop)`"):
+            model.sample(prompt, seed=seed, **vars(config))
+    else:
+        assert model.sample(prompt, seed=seed, **vars(config)) == [prompt + text for text in texts(kept)]

@@ -5,10 +5,13 @@ import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import lstmgen
+from lstmgen.config import SamplingConfig
 from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownCharacterError
 from tests.command_line import done, untrained_run
 from tests.conftest import FABLE
@@ -87,6 +90,78 @@ def test_an_endless_sample_is_an_error(model: lstmgen.LanguageModel) -> None:
         next(model.stream(length=-2))
     with pytest.raises(ConfigError, match="temp"):
         model.sample(temperature=-0.1)
+
+
+def test_a_number_of_samples_gives_a_list_of_texts(model: lstmgen.LanguageModel) -> None:
+    texts = model.sample("A fox", samples=3, length=40, seed=7)
+    assert isinstance(texts, list)
+    assert [len(text) for text in texts] == [45] * 3
+    assert len(set(texts)) == 3
+    assert all(text.startswith("A fox") for text in texts)
+    assert model.sample("A fox", samples=1, length=40, seed=7) == texts[:1]
+    assert model.sample("A fox", length=40, seed=7) == texts[0]
+
+
+def test_the_best_of_several_is_one_of_them_and_the_likeliest(model: lstmgen.LanguageModel) -> None:
+    candidates = model.sample("A fox", samples=4, length=40, seed=7, temperature=1.5)
+    best = min(candidates, key=lambda text: model.score(text).nats)
+    assert model.sample("A fox", best_of=4, length=40, seed=7, temperature=1.5) == best
+    assert model.sample("A fox", samples=2, best_of=2, length=40, seed=7, temperature=1.5)[0] in candidates[:2]
+
+
+@pytest.mark.parametrize("several", [{"samples": 2}, {"best_of": 3}, {"samples": 2, "best_of": 2}])
+def test_a_stream_is_one_text(model: lstmgen.LanguageModel, several: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"samples|best_of"):
+        model.stream("A fox", **several)
+    with pytest.raises(ConfigError, match=r"samples|best_of"):
+        model.draw_one(model.read_prompt("A"), SamplingConfig(**several), seed=1)
+
+
+def test_a_single_stop_text_needs_no_tuple(model: lstmgen.LanguageModel) -> None:
+    wanted = model.sample("A", length=200, seed=1, stop=("fox",))
+    assert model.sample("A", length=200, seed=1, stop="fox") == wanted
+    assert model.sample("A", length=200, seed=1, stop=["fox"]) == wanted
+    assert model.sample("A", length=60, seed=1, stop=None) == model.sample("A", length=60, seed=1)
+    for empty in ("", [""], ("fox", "")):
+        with pytest.raises(ConfigError, match="`stop`"):
+            model.sample(stop=empty)
+
+
+@pytest.mark.parametrize("name", ["length", "top_k", "no_repeat", "max_copy", "samples", "best_of"])
+def test_what_is_counted_is_a_whole_number(model: lstmgen.LanguageModel, name: str) -> None:
+    for value in (2.5, "2"):
+        wrong: dict[str, Any] = {name: value}
+        with pytest.raises(ConfigError, match=f"`{name}`"):
+            model.sample(**wrong)
+    right: dict[str, Any] = {"length": 5, name: np.int64(3)}
+    if name != "max_copy":
+        assert model.sample("A", **right)
+
+
+@pytest.mark.parametrize("choices", [{"no_repeat": 1}, {"stop": "aa"}, {"no_repeat": 2, "stop": "aaa"}])
+def test_a_text_that_does_not_match_is_an_error(model: lstmgen.LanguageModel, choices: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="`match`.*" + "|".join(choices)):
+        model.sample(match="a{6}", length=20, **choices)
+    with pytest.raises(ConfigError, match=r"[12] of 2"):
+        model.sample(match="a{6}", length=20, samples=2, **choices)
+    pieces = model.stream(match="a{6}", length=20, **choices)
+    with pytest.raises(ConfigError, match="`match`"):
+        list(pieces)
+
+
+def test_an_expression_alone_does_not_end_a_text_that_is_returned(model: lstmgen.LanguageModel) -> None:
+    with pytest.raises(ConfigError, match="`length`"):
+        model.sample(match="(.|\n)*", length=-1)
+    with pytest.raises(ConfigError, match="`length`"):
+        model.sample(length=-1, samples=2)
+    assert model.sample("A", length=-1, stop=" ", seed=1).startswith("A")
+
+
+def test_options_of_a_text_that_is_not_written_are_an_error(model: lstmgen.LanguageModel) -> None:
+    for name in ("length", "temperature", "seed"):
+        useless: dict[str, Any] = {name: 3}
+        with pytest.raises(ConfigError, match=f"`{name}`.*`novelty`"):
+            model.evaluate(FABLE, baselines=False, **useless)
 
 
 def test_an_unknown_character_is_an_error_or_skipped(model: lstmgen.LanguageModel) -> None:

@@ -138,7 +138,7 @@ def evaluate(
     come from a block bootstrap over the text. --dynamic always computes on the CPU.
     """
     limit_threads(threads)
-    references, text = checkpoints_and_text(words or [])
+    references, text = checkpoints_and_text("eval", words or [])
     if save_adapted is not None and (not dynamic or len(references) > 1):
         raise typer.BadParameter("--save-adapted needs --dynamic and a single checkpoint")
     if not novelty and (length, temperature, seed) != (None, None, None):

@@ -122,7 +122,7 @@ def inspect(
     text that was not used to find them, beside the same network before training.
     """
     limit_threads(threads)
-    checkpoints, text = checkpoints_and_text(words or [])
+    checkpoints, text = checkpoints_and_text("inspect", words or [])
     choices = {"units": units, "gates": gates, "memory": memory, "html": html is not None}
     chosen = [name for name, given in choices.items() if given]
     if len(checkpoints) > 1:

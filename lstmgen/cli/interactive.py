@@ -31,6 +31,13 @@ words, Enter  your words are added to the text; then the model continues (\\n is
 /text         show the whole text                                  /save FILE  write the text to a new file
 /help         show this help                                       /quit       end; the text is written to stdout"""
 
+_EXAMPLES = {"keep": "3", "top": "10", "temp": "0.8", "length": "80"}
+_COMMANDS = {
+    "`temperature`": "/temp",
+    "`length`": "/length",
+    "; change one of them, or the `seed`": "; nothing was added: press Enter to try again",
+    ", or give `on_unknown` skip": "",
+}
 _MODEL_STYLE = "cyan"
 _SHOWN_SYMBOLS = 300  # from the end of the text
 
@@ -81,17 +88,19 @@ class Conversation:
                     else:
                         self._console.print(f"unknown command /{printable(word, single_line=True)}; /help lists all")
                 except LstmgenError as error:
-                    self._console.print(printable(with_options(str(error)), single_line=True), style="red")
+                    self._console.print(printable(_with_commands(str(error)), single_line=True), style="red")
                 except ValueError:
-                    self._console.print(f"/{word} needs a number; /help explains it", style="red")
+                    self._console.print(f"/{word} needs a number, such as /{word} {_EXAMPLES[word]}", style="red")
 
     def _continue(self) -> None:
         """Let the model write a piece and show each symbol at once; Ctrl-C ends the piece, which is kept."""
         decoder = self._vocabulary.decoder()
-        with suppress(KeyboardInterrupt), closing(self._draft.propose()) as proposal:
-            for number in proposal:
-                self._console.print(Text(printable(decoder.feed(number)), _MODEL_STYLE), end="")
-        self._console.print(Text(printable(decoder.finish()), _MODEL_STYLE))
+        try:
+            with suppress(KeyboardInterrupt), closing(self._draft.propose()) as proposal:
+                for number in proposal:
+                    self._console.print(Text(printable(decoder.feed(number)), _MODEL_STYLE), end="")
+        finally:
+            self._console.print(Text(printable(decoder.finish()), _MODEL_STYLE))
 
     def _undo(self, _value: str) -> None:
         if self._draft.undo() is None:
@@ -104,11 +113,11 @@ class Conversation:
         self._continue()
 
     def _keep(self, value: str) -> None:
-        self._draft.keep_words(max(0, int(value)))
+        self._draft.keep_words(_whole_number(value, at_least=0))
         self._show(_SHOWN_SYMBOLS)
 
     def _top(self, value: str) -> None:
-        for number, probability in self._draft.alternatives(max(1, int(value or 10))):
+        for number, probability in self._draft.alternatives(_whole_number(value or "10")):
             shown = printable(self._vocabulary.decode(_one(number)), single_line=True)
             self._console.print(f"  {shown if shown != ' ' else '(space)':8} {probability:6.1%}")
 
@@ -116,9 +125,12 @@ class Conversation:
         self._draft.config = replace(self._draft.config, temperature=float(value))
 
     def _length(self, value: str) -> None:
-        self._draft.config = replace(self._draft.config, length=max(1, int(value)))
+        self._draft.config = replace(self._draft.config, length=_whole_number(value))
 
     def _save(self, value: str) -> None:
+        if not value:
+            self._console.print("/save needs the name of a new file, such as /save story.txt", style="red")
+            return
         path, content = Path(value), self._vocabulary.to_bytes(self._draft.ids)
         try:
             if path == self._saved:  # only a file of this conversation may be replaced
@@ -153,6 +165,20 @@ def lines_from_stdin() -> Callable[[], str | None]:
             import readline  # noqa: F401  # the import adds line editing to input()
         return _from_terminal
     return _lines(stdin)
+
+
+def _with_commands(message: str) -> str:
+    """The message, with a command in place of each setting that has one; options cannot be given here."""
+    for setting, command in _COMMANDS.items():
+        message = message.replace(setting, command)
+    return with_options(message)
+
+
+def _whole_number(value: str, at_least: int = 1) -> int:
+    """Read a number; raises ValueError if it is not a whole number, or too small."""
+    if (number := int(value)) < at_least:
+        raise ValueError
+    return number
 
 
 def _from_terminal() -> str | None:

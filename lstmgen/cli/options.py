@@ -6,6 +6,7 @@ Does not know: the defaults and help texts of config fields; those are in `confi
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
@@ -172,11 +173,11 @@ def parse_peepholes(text: str) -> tuple[Peephole, ...]:
         raise typer.BadParameter(f"{text!r}: name some of {known}, with commas between") from error
 
 
-def checkpoints_and_text(words: list[str]) -> tuple[list[str | None], str | None]:
-    """Split [CHECKPOINT]... [TEXT]: the last word is a text unless it names a checkpoint.
+def checkpoints_and_text(command: str, words: list[str]) -> tuple[list[str | None], str | None]:
+    """Split [CHECKPOINT]... [TEXT] of a command: the last word is a text unless it names a checkpoint.
 
     A single word that is neither counts as a checkpoint, because the error message then lists the known runs. None
-    stands for the newest run, if no checkpoint is named.
+    stands for the newest run, if no checkpoint is named. Raises typer.BadParameter if a text comes before a checkpoint.
     """
     from lstmgen.checkpoint import names_checkpoint
     from lstmgen.text.sources import may_be_text
@@ -184,6 +185,10 @@ def checkpoints_and_text(words: list[str]) -> tuple[list[str | None], str | None
     if not words:
         return [None], None
     *checkpoints, last = words
+    texts = [word for word in checkpoints if may_be_text(word) and not names_checkpoint(word)]
+    if len(texts) == 1 and names_checkpoint(last):
+        models = [word for word in words if word not in texts]
+        raise typer.BadParameter(f"put the model first: {shlex.join(['lstmgen', command, *models, *texts])}")
     if names_checkpoint(last) or (not checkpoints and not may_be_text(last)):
         return [*words], None
     return [*checkpoints] or [None], last

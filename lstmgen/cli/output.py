@@ -56,7 +56,8 @@ class SampleOutput:
         """
         self._vocabulary = vocabulary
         self._decoder = vocabulary.decoder()
-        self._terminal = path is None and sys.stdout.isatty()
+        self.terminal = path is None and sys.stdout.isatty()
+        """Whether a person sees each symbol at once."""
         self._line_open = False
         self._path = path
         self._keep_on_error = keep_on_error
@@ -82,21 +83,21 @@ class SampleOutput:
             else:
                 self._open_file.__exit__(kind, error, trace)
             return
-        if self._terminal and kind is None:
+        if self.terminal and kind is None:
             self._write_to_terminal(printable(self._decoder.finish()))
-        if self._terminal and self._line_open:
+        if self.terminal and self._line_open:
             self._write_to_terminal("\n")
 
     def write(self, ids: Ids) -> None:
         """Write symbols, (symbols,); on a terminal they appear at once."""
-        if self._terminal:
+        if self.terminal:
             self._write_to_terminal(printable("".join(self._decoder.feed(int(number)) for number in ids)))
         else:
             self._write(self._vocabulary.to_bytes(ids))
 
     def write_text(self, text: str) -> None:
         """Write text that is not made of symbols, such as JSON or what stands between samples."""
-        if self._terminal:
+        if self.terminal:
             self._write_to_terminal(printable(self._decoder.finish() + text))
         else:
             self._write(text.encode("utf-8", "backslashreplace"))

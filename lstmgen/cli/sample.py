@@ -133,28 +133,29 @@ def sample(
     from lstmgen.cli import sample_modes
     from lstmgen.cli.output import SampleOutput
     from lstmgen.draft import Draft
-    from lstmgen.generation.sampler import collect, keep_best
+    from lstmgen.generation.sampler import collect, keep_best, require_matches
     from lstmgen.generation.saved_state import load_prompt_state, save_prompt_state
     from lstmgen.language_model import LanguageModel
 
     if prompt_file is not None:
         _check_prompt_file(prompt_file, prompt=prompt, interactive=interactive)
         prompt = _read_prompt(prompt_file)
-    if interactive and (json or given["samples"] is not None):
-        raise typer.BadParameter("--interactive writes one text; leave out --json and --samples")
+    if interactive and (json or given["samples"] is not None or given["best_of"] is not None):
+        raise typer.BadParameter("--interactive writes one text; leave out --json, --samples and --best-of")
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
     model = LanguageModel(loaded, path, engine_on(device, loaded))
     config = _sampling_config(given, lines=model.lines, interactive=interactive)
     one_text = config.samples == config.best_of == 1
-    if _is_endless(config, model) and (json or interactive or not one_text):
+    if model.never_ends(config) and (json or interactive or not one_text):
         raise ConfigError("length", config.length, "only a single plain text can be endless; give a length or a `stop`")
     saved = load_prompt_state(load_state, loaded.network, loaded.fingerprint()) if load_state else None
     prompt_state = model.read_prompt(prompt, on_unknown, saved)
     if config.max_copy is not None:
         _note_index(model, quiet)
     chosen_seed = secrets.randbits(32) if seed is None else seed
-    events = model.draw(prompt_state, config, chosen_seed)  # raises for what cannot work, before any file is created
+    draw = model.draw_one if one_text and not json else model.draw
+    events = draw(prompt_state, config, chosen_seed)  # raises for what cannot work, before any file is created
     if save_state is not None:
         save_prompt_state(prompt_state, save_state, loaded.fingerprint())
     endless = config.length < 0 and not interactive
@@ -162,19 +163,24 @@ def sample(
         if seed is None:
             note(f"seed {chosen_seed}", quiet=quiet)
         if interactive:
-            sample_modes.converse(out, Draft(model, prompt_state, config, chosen_seed), model.vocabulary)
+            draft = Draft(model, prompt_state, config, chosen_seed, on_unknown)
+            sample_modes.converse(out, draft, model.vocabulary, skip=len(prompt_state.text) if no_prompt_echo else 0)
             return
         echoed = model.vocabulary.encode("" if no_prompt_echo else prompt, on_unknown=on_unknown)
         if one_text and not json:
-            sample_modes.stream_text(out, echoed, events, quiet=quiet)
+            whole = config.match is not None and not (endless or out.terminal)
+            sample_modes.stream_text(out, echoed, events, config, whole=whole, quiet=quiet)
             return
         samples = keep_best(collect(events, config.samples * config.best_of), config.best_of)
         if json:
             facts: dict[str, object] = {"prompt": prompt, "seed": chosen_seed}
-            sample_modes.write_json_lines(out, echoed, samples, vocabulary=model.vocabulary, facts=facts, quiet=quiet)
+            sample_modes.write_json_lines(
+                out, echoed, samples, config, vocabulary=model.vocabulary, facts=facts, quiet=quiet
+            )
         else:
             separator = "" if model.lines or config.match is not None else "\n"
-            sample_modes.write_batch(out, echoed, samples, separator=separator, quiet=quiet)
+            sample_modes.write_batch(out, echoed, samples, config, separator=separator, quiet=quiet)
+    require_matches([sample.finish for sample in samples], config)  # what matches has been written
 
 
 def _sampling_config(given: Given, *, lines: bool, interactive: bool) -> SamplingConfig:
@@ -184,11 +190,6 @@ def _sampling_config(given: Given, *, lines: bool, interactive: bool) -> Samplin
     if lines and not interactive and given["samples"] is None:
         given["samples"] = LINE_SAMPLES
     return config_from(SamplingConfig, given)
-
-
-def _is_endless(config: SamplingConfig, model: "LanguageModel") -> bool:
-    """Whether nothing ends a sample."""
-    return config.length < 0 and not (model.lines or config.stop or config.match is not None)
 
 
 def _check_prompt_file(name: str, *, prompt: str, interactive: bool) -> None:

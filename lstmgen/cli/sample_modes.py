@@ -3,42 +3,66 @@
 Knows: what stands between samples, and what a sample's JSON object holds. Does not know: options, or how text is drawn.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from lstmgen.cli.output import SampleOutput
 from lstmgen.cli.render import note
-from lstmgen.config import Finish
+from lstmgen.config import Finish, SamplingConfig
 from lstmgen.draft import Draft
-from lstmgen.generation.sampler import Drawn, Ended, Sample
+from lstmgen.generation.sampler import Drawn, Ended, Sample, require_matches
 from lstmgen.printable import json_line
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
-def stream_text(out: SampleOutput, prompt: Ids, events: Iterable[Drawn | Ended], *, quiet: bool) -> None:
-    """Write the prompt, then each symbol of one text as soon as it is drawn."""
+def stream_text(
+    out: SampleOutput,
+    prompt: Ids,
+    events: Iterable[Drawn | Ended],
+    config: SamplingConfig,
+    *,
+    whole: bool,
+    quiet: bool,
+) -> None:
+    """Write the prompt, then each symbol of one text as soon as it is drawn; `whole`: nothing before the text ends."""
+    events = list(events) if whole else events
     out.write(prompt)
     for event in events:
         if isinstance(event, Drawn):
             out.write(np.array([event.id]))
         else:
-            _note_if_stuck(0, event.finish, quiet=quiet)
+            _note_if_stuck(0, event.finish, config, quiet=quiet)
 
 
-def write_batch(out: SampleOutput, prompt: Ids, samples: Iterable[Sample], *, separator: str, quiet: bool) -> None:
-    """Write samples, each after the prompt and with a line end; the separator stands between two of them."""
-    for number, sample in enumerate(samples):
-        out.write_text(separator if number else "")
+def write_batch(
+    out: SampleOutput,
+    prompt: Ids,
+    samples: Sequence[Sample],
+    config: SamplingConfig,
+    *,
+    separator: str,
+    quiet: bool,
+) -> None:
+    """Write samples, each after the prompt and with a line end, and the separator between two of them.
+
+    A sample that does not match is left out. Raises ConfigError if none matches.
+    """
+    matching = [(number, sample) for number, sample in enumerate(samples) if sample.finish is not Finish.UNMATCHED]
+    if not matching:
+        require_matches([sample.finish for sample in samples], config)
+    for position, (number, sample) in enumerate(matching):
+        out.write_text(separator if position else "")
         out.write(_with_prompt(prompt, sample))
         out.write_text("" if sample.finish is Finish.LINE else "\n")
-        _note_if_stuck(number, sample.finish, quiet=quiet)
+        _note_if_stuck(number, sample.finish, config, quiet=quiet)
 
 
 def write_json_lines(
     out: SampleOutput,
     prompt: Ids,
     samples: Iterable[Sample],
+    config: SamplingConfig,
     *,
     vocabulary: Vocabulary,
     facts: dict[str, object],
@@ -50,24 +74,27 @@ def write_json_lines(
         text = vocabulary.decode(ids[:-1] if sample.finish is Finish.LINE else ids)
         result = {"text": text, **facts, "sample": number, "nats": sample.nats, "finish": sample.finish}
         out.write_text(json_line(result))
-        _note_if_stuck(number, sample.finish, quiet=quiet)
+        _note_if_stuck(number, sample.finish, config, quiet=quiet)
 
 
-def converse(out: SampleOutput, draft: Draft, vocabulary: Vocabulary) -> None:
-    """Write a text together with the user; what is written goes to the output at the end, however that comes."""
+def converse(out: SampleOutput, draft: Draft, vocabulary: Vocabulary, *, skip: int) -> None:
+    """Write a text together with the user; it goes to the output at the end, without its first `skip` symbols.
+
+    That is so however the conversation ends.
+    """
     from lstmgen.cli.interactive import Conversation, lines_from_stdin  # imports rich, which takes a while
 
     try:
         Conversation(draft, vocabulary, lines_from_stdin()).run()
     finally:
-        out.write(draft.ids)
+        out.write(draft.ids[skip:])
 
 
 def _with_prompt(prompt: Ids, sample: Sample) -> Ids:
     return np.concatenate([prompt, sample.ids]).astype(np.int64)
 
 
-def _note_if_stuck(number: int, finish: Finish, *, quiet: bool) -> None:
+def _note_if_stuck(number: int, finish: Finish, config: SamplingConfig, *, quiet: bool) -> None:
     if finish is Finish.STUCK:
-        remedy = "give larger numbers to --no-repeat and --max-copy"
-        note(f"sample {number} ended early: the filters left no character to write; {remedy}", quiet=quiet)
+        filters = " and ".join(f"`{name}`" for name in ("no_repeat", "max_copy") if getattr(config, name))
+        note(f"sample {number} ended early: {filters} left no character to write; give larger numbers", quiet=quiet)

@@ -128,9 +128,9 @@ def score(
     with the text, except for the lines that are ranked and for a very long line.
     """
     limit_threads(threads)
-    checkpoints, text = checkpoints_and_text(words or [])
+    checkpoints, text = checkpoints_and_text("score", words or [])
     if len(checkpoints) > 1:
-        raise typer.BadParameter("give one CHECKPOINT and one TEXT")
+        raise typer.BadParameter("give one CHECKPOINT and one TEXT: lstmgen score poems-lstm mine.txt")
     by_character = characters or heatmap or html is not None
     if sum((lines, characters, heatmap, html is not None)) > 1:
         raise typer.BadParameter("give one of --lines, --characters, --heatmap and --html")

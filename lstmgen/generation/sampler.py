@@ -13,9 +13,11 @@ from typing import Any, Generic, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.config import Finish
+from lstmgen.config import Finish, SamplingConfig
+from lstmgen.errors import ConfigError
 from lstmgen.generation.engine import Engine, EngineOutput, FloatArray
 from lstmgen.generation.filters import Filter
+from lstmgen.generation.filters.automaton import Automaton
 from lstmgen.generation.history import History
 from lstmgen.generation.stops import Item, StopBuffer
 
@@ -94,6 +96,38 @@ def draw_symbols(
             logits, state = engine.step(ids, state)
 
 
+def check_matches(
+    events: Iterable[Drawn | Ended], pattern: Automaton, rows: int, end: int | None
+) -> Iterator[Drawn | Ended]:
+    """Yield the same events, but let a sample that does not match end with `Finish.UNMATCHED`.
+
+    Args:
+        events: of `rows` samples.
+        pattern: the regular expression.
+        rows: the number of samples.
+        end: the symbol with which the model itself ends a sample, which is not part of a match; None: it does not.
+    """
+    states = [pattern.start] * rows
+    for event in events:
+        row = event.row
+        if isinstance(event, Drawn):
+            if event.id != end:
+                states[row] = pattern.after(states[row], event.id)
+        elif not pattern.matches(states[row]):
+            event = Ended(row, Finish.UNMATCHED)
+        yield event
+
+
+def require_matches(samples: Sequence[Finish], config: SamplingConfig) -> None:
+    """Raise ConfigError, which names the filters, unless all samples kept their promise to match the expression."""
+    if (unmatched := samples.count(Finish.UNMATCHED)) == 0:
+        return
+    others = " and ".join(f"`{name}`" for name in ("no_repeat", "max_copy", "stop") if getattr(config, name))
+    which = "the text" if len(samples) == 1 else f"{unmatched:,} of {len(samples):,} texts"
+    remedy = f"{which} ended before the pattern matched, because of {others}; change one of them, or the `seed`"
+    raise ConfigError("match", repr(config.match), remedy)
+
+
 class Ending(Generic[Item]):
     """Decides why and where one sample ends, and keeps back what may belong to a stop text."""
 
@@ -133,7 +167,8 @@ class Sample:
     @property
     def nats_per_symbol(self) -> float:
         """The mean negative log-probability; infinite for an empty or stuck sample, so that any other is better."""
-        return self.nats / len(self.ids) if self.ids and self.finish is not Finish.STUCK else math.inf
+        ended_early = self.finish in (Finish.STUCK, Finish.UNMATCHED)
+        return self.nats / len(self.ids) if self.ids and not ended_early else math.inf
 
 
 def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
@@ -150,9 +185,12 @@ def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
 
 
 def keep_best(samples: Sequence[Sample], candidates: int) -> list[Sample]:
-    """Of each group of `candidates` consecutive samples, keep the one with the highest log-probability per symbol."""
+    """Of each group of `candidates` consecutive samples, keep the one with the highest log-probability per symbol.
+
+    One that does not match is kept only if none of its group does.
+    """
     groups = (samples[start : start + candidates] for start in range(0, len(samples), candidates))
-    return [min(group, key=lambda sample: sample.nats_per_symbol) for group in groups]
+    return [min(group, key=lambda one: (one.finish is Finish.UNMATCHED, one.nats_per_symbol)) for group in groups]
 
 
 def negative_log_likelihood(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

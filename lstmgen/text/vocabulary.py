@@ -23,6 +23,7 @@ NEWLINE = "\n"
 _BLOCK = 1 << 20
 _LOOK_UPS = 1 << 16
 _SHOWN = 40  # characters of a prompt in an error message
+_REPLACE = "replace it, or give `on_unknown` skip"
 
 _LOOK_ALIKES = (
     "'`\u2018\u2019\u201a\u201b\u2032",
@@ -112,13 +113,16 @@ class Vocabulary:
             return self.newline
         return self._id_of.get(" ", 0)
 
-    def encode(self, text: str, *, where: str = "text", on_unknown: OnUnknown = OnUnknown.ERROR) -> Ids:
+    def encode(
+        self, text: str, *, where: str = "text", on_unknown: OnUnknown = OnUnknown.ERROR, remedy: str = _REPLACE
+    ) -> Ids:
         """Turn text into ids, (symbols,).
 
         Args:
             text: what to encode.
             where: what the text is called in an error message.
             on_unknown: whether a character that the vocabulary does not have is an error or is skipped.
+            remedy: what the error message advises.
 
         Raises UnknownCharacterError for the first such character; the message names it and similar known characters.
         """
@@ -130,7 +134,9 @@ class Vocabulary:
             if number is not None:
                 ids.append(number)
             elif on_unknown is OnUnknown.ERROR:
-                raise UnknownCharacterError(self.describe_unknown(character, f"position {position} of the {where}"))
+                raise UnknownCharacterError(
+                    self.describe_unknown(character, f"position {position} of the {where}", remedy)
+                )
         return np.array(ids, np.int32)
 
     def prompt_ids(self, prompt: str, *, lines: bool, on_unknown: OnUnknown = OnUnknown.ERROR) -> Ids:
@@ -179,7 +185,7 @@ class Vocabulary:
         """A decoder for ids that arrive one at a time."""
         return Decoder(self)
 
-    def describe_unknown(self, character: str, where: str) -> str:
+    def describe_unknown(self, character: str, where: str, remedy: str = _REPLACE) -> str:
         """The error message, one line: the character, its position, similar known characters, and the remedy."""
         similar = ", ".join(describe_character(other) for other in self._similar(character))
         known = (
@@ -187,10 +193,7 @@ class Vocabulary:
             if similar
             else f"none of the {len(self)} characters that it knows is similar"
         )
-        return (
-            f"the model has never seen {describe_character(character)}, {where}; {known}; "
-            "replace it, or give `on_unknown` skip"
-        )
+        return f"the model has never seen {describe_character(character)}, {where}; {known}; {remedy}"
 
     def _similar(self, character: str) -> list[str]:
         """Up to three known characters that look like this one or have a similar name, the most similar first."""

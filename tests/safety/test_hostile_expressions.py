@@ -77,7 +77,7 @@ def test_a_long_expression_is_no_problem(expression: str) -> None:
 def test_every_part_of_the_syntax_is_read_or_refused(expression: str) -> None:
     with warnings.catch_warnings(action="ignore"):
         try:
-            expected = re.compile(expression, re.ASCII)
+            expected = re.compile(expression)
         except re.error:
             expected = None
     if expected is None:
@@ -112,7 +112,7 @@ def test_what_matches_is_what_matches_in_python(trials: Callable[[int, int], int
     for seed in range(trials(300, 20_000)):
         generator = random.Random(seed)
         expression = some_expression(generator)
-        expected = re.compile(expression, re.ASCII)
+        expected = re.compile(expression)
         try:
             automaton = Automaton(expression, CHARACTERS)
         except ConfigError as error:

@@ -24,9 +24,7 @@ def _temperature(inside: float, batch: Batch) -> Filter:
 
 FILTERS: dict[str, Callable[[Any, Batch], Filter]] = {
     # First what must not be written, so that the later filters choose among the rest.
-    "match": lambda expression, batch: match(
-        expression, batch.vocabulary.characters_by_id(exclude=batch.end), batch.config.length, batch.rows, batch.end
-    ),
+    "match": lambda _, batch: match(batch.automaton, batch.config.length, batch.rows, batch.end),
     "no_repeat": lambda length, batch: no_repeat(length, batch.prompt, batch.rows),
     "max_copy": lambda length, batch: max_copy(length, batch.training_index()),
     # Then what is unlikely by the model's own probabilities.

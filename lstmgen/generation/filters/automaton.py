@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.errors import ConfigError
-from lstmgen.generation.filters.expression import Expression, forms_of
+from lstmgen.generation.filters.expression import Expression
 
 UNREACHABLE = 1 << 30
 """A distance; also the number of symbols left where a sample has no maximum length."""
@@ -29,21 +29,24 @@ State = int
 class Automaton:
     """A regular expression over ids."""
 
-    def __init__(self, text: str, characters: Sequence[str]) -> None:
+    def __init__(self, text: str, characters: Sequence[str], length: int = -1) -> None:
         r"""Read a regular expression in Python's syntax. It must match the whole text.
 
         Args:
-            text: without group references, look-around and word boundaries; classes such as \w are ASCII only.
+            text: without group references, look-around and word boundaries.
             characters: the character of each id; empty for an id that no match may contain.
+            length: the maximum number of symbols of a match; -1: no maximum.
 
-        Raises ConfigError if it cannot be read, is too large, or no match can be written with these characters.
+        Raises ConfigError if it cannot be read, is too large, or no match can be written with these characters and
+        this length.
         """
         expression = Expression(text)
-        forms, drawable = forms_of(characters), np.array([character != "" for character in characters])
         self._places = expression.places
-        self._sets = np.empty((len(expression.sets), len(characters)), bool)
-        for number, contains in enumerate(expression.sets):
-            self._sets[number] = contains(forms) & drawable
+        drawable, joined = np.flatnonzero([character != "" for character in characters]), "".join(characters)
+        self._sets = np.zeros((len(expression.sets), len(characters)), bool)
+        for number, characters_of_set in enumerate(expression.sets):
+            for found in characters_of_set.finditer(joined):
+                self._sets[number, drawable[found.start() : found.end()]] = True
         self._set_of = np.array([place.character_set for place in self._places])
         self._distance = self._distances()
         self._closures = self._follow_without_characters()
@@ -53,6 +56,12 @@ class Automaton:
         if self.shortest >= UNREACHABLE:
             raise ConfigError(
                 "match", repr(text), "the characters that the model knows cannot form a match; give another expression"
+            )
+        if 0 <= length < self.shortest:
+            raise ConfigError(
+                "match",
+                repr(text),
+                f"its shortest match has {self.shortest:,} characters, `length` is {length}; give a larger `length`",
             )
         self.after = lru_cache(_KEPT_STATES)(self._after)
         self._distance_after = lru_cache(_KEPT_STATES)(self._compute_distance_after)

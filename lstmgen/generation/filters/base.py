@@ -5,10 +5,12 @@ Knows: types. Does not know: any particular filter.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from lstmgen.config import SamplingConfig
 from lstmgen.generation.engine import FloatArray
+from lstmgen.generation.filters.automaton import Automaton
 from lstmgen.generation.history import History
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary
@@ -42,3 +44,9 @@ class Batch:
     def rows(self) -> int:
         """The number of samples."""
         return self.config.samples * self.config.best_of
+
+    @cached_property
+    def automaton(self) -> Automaton:
+        """The expression `match` of the configuration, which has one; raises ConfigError if it cannot be used."""
+        characters = self.vocabulary.characters_by_id(exclude=self.end)
+        return Automaton(self.config.match or "", characters, self.config.length)

@@ -8,25 +8,19 @@ Knows: the syntax of regular expressions. Does not know: which characters a mode
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
-from re import _constants as op  # type: ignore[attr-defined]  # Python's own parser: an expression means what it
-from re import _parser  # type: ignore[attr-defined]  # means in `re`; it has had no public name since Python 3.11
+from collections.abc import Sequence
+from re import _compiler, _parser  # type: ignore[attr-defined]  # Python's own parser and compiler: an expression means
+from re import _constants as op  # type: ignore[attr-defined]  # what it means in `re`; private names since Python 3.11
 from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from lstmgen.errors import ConfigError
 
 MOST_PLACES = 20_000
 LONGEST_EXPRESSION = 10_000
 
-Codes = NDArray[np.int64]
-Forms = tuple[Codes, Codes, Codes]
-"""The code points of some characters, (characters,), and those of the same characters as small and capital letters."""
-
-CharacterSet = Callable[[Forms], NDArray[np.bool_]]
-"""Tells which characters are in a set, (characters,)."""
+_TEXT_FLAGS = int(re.ASCII | re.UNICODE)
+_BEGINNINGS = (op.AT_BEGINNING, op.AT_BEGINNING_STRING)
+_ENDS = (op.AT_END, op.AT_END_STRING)
 
 
 class Place(NamedTuple):
@@ -44,7 +38,8 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         self.places: list[Place] = [Place()]  # the first one is the end of a match
-        self.sets: list[CharacterSet] = []
+        self.sets: list[re.Pattern[str]] = []
+        """The character sets, each as a regular expression for one or more of its characters."""
         self._set_numbers: dict[tuple[Any, int, int], int] = {}
         self._text = text
         self._parts = 0
@@ -52,8 +47,9 @@ class Expression:
             raise self._refused(f"it is longer than {LONGEST_EXPRESSION:,} characters; give a shorter one")
         try:
             with warnings.catch_warnings(action="ignore"):  # of syntax that may change; this version reads it as it is
-                parsed = _parser.parse(_without_anchors(text))
-            self.start = self._sequence(parsed, parsed.state.flags, then=0)
+                parsed = _parser.parse(text)
+            self._group_names = {number: name for name, number in parsed.state.groupdict.items()}
+            self.start = self._sequence(_without_anchors([*parsed]), parsed.state.flags, then=0)
         except (re.error, OverflowError, ValueError) as error:
             raise self._refused(f"not a valid regular expression ({error}); correct it") from error
         except RecursionError:
@@ -89,12 +85,30 @@ class Expression:
             return self._add(Place(next=tuple(self._sequence(option, flags, then) for option in value[1])))
         if kind is op.SUBPATTERN:
             _, added, removed, parts = value
-            return self._sequence(parts, (flags | added) & ~removed, then)
+            kept = flags & ~_TEXT_FLAGS if added & _TEXT_FLAGS else flags
+            return self._sequence(parts, (kept | added) & ~removed, then)
         if kind in (op.MAX_REPEAT, op.MIN_REPEAT):  # which one is tried first does not matter for what matches
             least, most, parts = value
             return self._repeated(least, most, parts, flags, then)
-        part = str(kind).lower().replace("_", " ")
-        raise self._refused(f"it has a part that is not supported ({part}); write it without that part")
+        raise self._refused(f"{self._spelled(kind, value)} is not supported; write the expression without it")
+
+    def _spelled(self, kind: Any, value: Any) -> str:
+        """An unsupported part, as it is written in an expression."""
+        if kind is op.AT:
+            return _POSITIONS[value]
+        if kind in (op.ASSERT, op.ASSERT_NOT):
+            return f"(?{'<' if value[0] < 0 else ''}{'=' if kind is op.ASSERT else '!'}...)"
+        if kind is op.GROUPREF:
+            name = f"(?P={self._group_names.get(value)})"
+            return name if name in self._text else f"\\{value}"
+        if kind is op.GROUPREF_EXISTS:
+            return f"(?({self._group_names.get(value[0], value[0])})...)"
+        if kind is op.POSSESSIVE_REPEAT:
+            least, most, _ = value
+            numbers = f"{least or ''},{'' if most is op.MAXREPEAT else most}" if least != most else f"{least}"
+            short = {(0, op.MAXREPEAT): "*", (1, op.MAXREPEAT): "+", (0, 1): "?"}
+            return short.get((least, most), f"{{{numbers}}}") + "+"
+        return "(?>...)" if kind is op.ATOMIC_GROUP else "(?!...)"  # what later versions read as FAILURE
 
     def _repeated(self, least: int, most: Any, parts: Sequence[tuple[Any, Any]], flags: int, then: int) -> int:
         if most is op.MAXREPEAT:
@@ -111,67 +125,31 @@ class Expression:
 
     def _number_of_set(self, kind: Any, value: Any, flags: int) -> int:
         """The number of a part's character set; a part that is repeated, and a character, have one set."""
-        key = kind, value if isinstance(value, int) else id(value), flags & (re.IGNORECASE | re.DOTALL)
+        key = kind, value if isinstance(value, int) else id(value), flags
         if key not in self._set_numbers:
             self._set_numbers[key] = len(self.sets)
-            self.sets.append(_character_set(kind, value, flags))
+            state = _parser.State()
+            state.flags = flags
+            one = _parser.SubPattern(state, [(kind, value)])
+            some = _parser.SubPattern(state, [(op.MAX_REPEAT, (1, op.MAXREPEAT, one))])
+            self.sets.append(_compiler.compile(some, flags))
         return self._set_numbers[key]
 
 
-def _character_set(kind: Any, value: Any, flags: int) -> CharacterSet:
-    r"""What a part for one character matches. Classes such as \w contain ASCII characters only."""
-    if kind is op.ANY:
-        return lambda forms: (forms[0] != ord("\n")) | bool(flags & re.DOTALL)
-    items = value if kind is op.IN else [(kind, value)]
-    negated = items[0][0] in (op.NEGATE, op.NOT_LITERAL)
-    kinds = [item for item in items if item[0] is not op.NEGATE]
-
-    def contains(forms: Forms) -> NDArray[np.bool_]:
-        found = np.zeros(len(forms[0]), bool)
-        for form in forms if flags & re.IGNORECASE else forms[:1]:
-            for item, argument in kinds:
-                found |= _is_in(form, item, argument)
-        return found ^ negated
-
-    return contains
-
-
-def _is_in(codes: Codes, kind: Any, value: Any) -> NDArray[np.bool_]:
-    """Whether codes are in one item of a set; that a set is negated does not count."""
-    if kind is op.RANGE:
-        low, high = value
-        within: NDArray[np.bool_] = (codes >= low) & (codes <= high)
-        return within
-    if kind in (op.LITERAL, op.NOT_LITERAL):
-        same: NDArray[np.bool_] = codes == value
-        return same
-    name = str(value).removeprefix("CATEGORY_")
-    members = _CATEGORIES[name.removeprefix("NOT_")]
-    return np.isin(codes, [ord(character) for character in members]) ^ name.startswith("NOT_")
-
-
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_CATEGORIES = {
-    "DIGIT": "0123456789",
-    "SPACE": " \t\n\r\f\v",
-    "WORD": _LETTERS + _LETTERS.upper() + "0123456789_",
+_POSITIONS = {
+    op.AT_BEGINNING: "^",
+    op.AT_BEGINNING_STRING: r"\A",
+    op.AT_BOUNDARY: r"\b",
+    op.AT_NON_BOUNDARY: r"\B",
+    op.AT_END: "$",
+    op.AT_END_STRING: r"\Z",
 }
 
 
-def forms_of(characters: Sequence[str]) -> Forms:
-    """The code points of characters, as they are and as small and capital letters; an empty one counts as NUL."""
-    small, capital = (
-        [changed if len(changed := change(character)) == 1 else character for character in characters]
-        for change in (str.lower, str.upper)
-    )
-    return _codes_of(characters), _codes_of(small), _codes_of(capital)
-
-
-def _codes_of(characters: Sequence[str]) -> Codes:
-    return np.array([ord(character or "\0") for character in characters], np.int64)
-
-
-def _without_anchors(expression: str) -> str:
+def _without_anchors(parts: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     r"""Remove ^, \A, $ and \Z at the ends of an expression; they change nothing, because the whole text must match."""
-    expression = re.sub(r"^(\^|\\A)+", "", expression)
-    return re.sub(r"(?<!\\)((?:\\\\)*)(\$|\\Z)+$", r"\1", expression)
+    while parts and parts[0][0] is op.AT and parts[0][1] in _BEGINNINGS:
+        parts = parts[1:]
+    while parts and parts[-1][0] is op.AT and parts[-1][1] in _ENDS:
+        parts = parts[:-1]
+    return parts

@@ -1,7 +1,8 @@
 """The filter `match`: the whole sample matches a regular expression.
 
-A symbol is allowed only if a match can still be reached with the number of symbols that are left. So there is no dead
-end: after every symbol a match is still possible, and a finished sample is a match.
+A symbol is allowed only if a match can still be reached with the number of symbols that are left. So this filter alone
+has no dead end: after every symbol a match is still possible. Another filter may leave no such symbol, and a stop text
+may cut a match short, so every finished sample is checked as well.
 
 Where the text is already a match but could continue, the model decides: the sample ends with the summed probability of
 all symbols that cannot continue the match. That probability is an extra column of the logits.
@@ -9,39 +10,26 @@ all symbols that cannot continue the match. That probability is an extra column 
 Knows: in which state each sample is. Does not know: the network, expressions (`automaton`), or how a sample is ended.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from lstmgen.errors import ConfigError
 from lstmgen.generation.engine import FloatArray
 from lstmgen.generation.filters.automaton import UNREACHABLE, Automaton
 from lstmgen.generation.filters.base import Filter
 from lstmgen.generation.history import History
 
 
-def match(expression: str, characters: Sequence[str], length: int, rows: int, end: int | None) -> Filter:
+def match(automaton: Automaton, length: int, rows: int, end: int | None) -> Filter:
     """Allow only symbols that lead to a match; where the text is a match, allow its end as well.
 
     Args:
-        expression: the regular expression.
-        characters: the character of each id; empty for an id that no match may contain.
+        automaton: the regular expression.
         length: the maximum number of symbols of a sample; -1: no maximum.
         rows: the number of samples.
         end: the symbol with which the model itself ends a sample; None if it does not.
 
     Returns:
         A filter that adds one column to the logits; drawing that column ends the sample.
-
-    Raises ConfigError for an expression that cannot be read, or that no sample of this length matches.
     """
-    automaton = Automaton(expression, characters)
-    if 0 <= length < automaton.shortest:
-        raise ConfigError(
-            "match",
-            repr(expression),
-            f"its shortest match has {automaton.shortest} characters, `length` is {length}; give a larger `length`",
-        )
     states = [automaton.start] * rows
 
     def apply(logits: FloatArray, history: History) -> FloatArray:
