@@ -1,5 +1,8 @@
 """What several tests share: networks of every kind with random weights, and a small trained run."""
 
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,6 +16,18 @@ from lstmgen.config import CellKind, ModelConfig, Peephole, Reset
 from lstmgen.network.architecture import Network, build_network
 
 VOCAB_SIZE = 7
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: as many tests run at a time as there are processors
+
+
+def pytest_configure() -> None:
+    """Let child processes start with default signals, even below `nohup` or in the background of a script.
+
+    An ignored signal stays ignored in a child process. One that has a handler gets its default back.
+    """
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+            signal.signal(getattr(signal, name), lambda *_: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,6 +48,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LSTMGEN_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Undo what a test says of torch's threads."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 CELLS = {
