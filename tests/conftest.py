@@ -20,7 +20,7 @@ VOCAB_SIZE = 7
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: as many tests run at a time as there are processors
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let child processes start with default signals, even below `nohup` or in the background of a script.
 
     An ignored signal stays ignored in a child process. One that has a handler gets its default back.
@@ -28,10 +28,19 @@ def pytest_configure() -> None:
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
             signal.signal(getattr(signal, name), lambda *_: None)
+    config.addinivalue_line("markers", "long: a costly test whose short form another test is; --long runs it")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="Run the tests in tests/safety as often as the README says.")
+    parser.addoption("--long", action="store_true", help="Run every test, as often as the README says.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only `--long` runs."""
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="--long runs it"))
 
 
 @pytest.fixture

@@ -87,15 +87,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_command_writes_a_new_file_and_overwrites_none() -> None:
+def test_the_command_writes_a_new_file() -> None:
     path = untrained_run("any", CHARACTERS)
     ran = done("export", "any", "--torch", "any.pt")
     assert ran.out == b""
     assert "any.pt" in ran.err
     assert Path("any.pt").read_bytes() == torch_file(load_checkpoint(path))
-    before = Path("any.pt").read_bytes()
-    assert "--torch any.pt: the file exists" in problem("export", "any", "--torch", "any.pt")
-    assert Path("any.pt").read_bytes() == before
     assert "--torch" in usage_error("export", "any")
     assert "--torch" in usage_error("export", "any", "--torch", "a.pt", "--html", "a.html")
 

@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_looked_at_for_a_while_is_not_given_up(
 @pytest.mark.skipif(sys.platform == "win32" or os.getuid() == 0, reason="root may write to any folder")
 def test_a_folder_that_becomes_read_only_keeps_what_is_there() -> None:
     fault = Fault(FOR_EVER, 0, None, Path("checkpoints/faulty"))
-    with pytest.raises(CheckpointError, match="the run is in"), prepare_run("faulty").start(started=0.0) as session:
+    with pytest.raises(CheckpointError), prepare_run("faulty").start(started=0.0) as session:
         for event in session.events():
             if isinstance(event, Evaluated) and event.step == 8:
                 fault.folder.chmod(0o500)
