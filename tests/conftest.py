@@ -17,7 +17,8 @@ from lstmgen.network.architecture import Network, build_network
 
 VOCAB_SIZE = 7
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: as many tests run at a time as there are processors
+# Before torch is loaded: as many tests run at a time as there are processors, and threads that wait must not keep them.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 
 def pytest_configure(config: pytest.Config) -> None:

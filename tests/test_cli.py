@@ -160,17 +160,11 @@ def test_an_endless_text_ends_quietly_with_its_reader() -> None:
 
 
 @pytest.mark.usefixtures("in_trained_folder")
-@pytest.mark.parametrize("choice", [["--characters"], ["--lines", "--json"], ["--heatmap"]])
+@pytest.mark.parametrize("choice", [["--characters"], ["--lines", "--json"]])
 def test_a_long_score_ends_quietly_with_its_reader(choice: list[str], tmp_path: Path) -> None:
     text = tmp_path / "long.txt"
     text.write_text(FABLE * 100, encoding="utf-8")
     assert closed_early("score", "fable", str(text), *choice, read=100) == (0, b"")
-
-
-@pytest.mark.usefixtures("in_trained_folder")
-def test_a_reader_that_never_reads_is_no_reason_to_complain() -> None:
-    _, complaints = closed_early("info", "fable", read=0)
-    assert complaints == b""
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")

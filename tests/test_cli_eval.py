@@ -99,15 +99,6 @@ def test_a_model_of_lines_has_nothing_to_predict_in_empty_lines(content: bytes) 
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_model_of_lines_is_scored_line_by_line() -> None:
-    untrained_run("names", "abc\n", lines=True)
-    Path("names.txt").write_bytes(b"ab\nc\n\nab")
-    found = evaluated("names", "names.txt")
-    assert found["characters"] == 8
-    assert found["nats_per_character"] == pytest.approx(load("names").score("ab\nc\n\nab").nats_per_character)
-
-
-@pytest.mark.usefixtures("nowhere")
 def test_a_model_of_bytes_scores_any_bytes() -> None:
     untrained_run("octets", None)
     Path("any.bin").write_bytes(bytes(range(256)) * 2)

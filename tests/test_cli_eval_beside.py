@@ -182,10 +182,6 @@ def test_models_that_predict_different_texts_are_told_apart() -> None:
     assert len(done("eval", "fable", "other", "--json").json_lines) == 2
 
 
-def test_a_problem_with_one_of_several_is_a_problem() -> None:
-    assert "gone" in problem("eval", "fable", "gone", "long.txt")
-
-
 # Which word is which
 
 

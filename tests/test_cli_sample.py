@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from lstmgen.evaluation.score import Score
-from lstmgen.language_model import load
 from tests.command_line import done, problem, untrained_run, usage_error
 
 pytestmark = pytest.mark.usefixtures("in_trained_folder")
@@ -111,14 +109,6 @@ def test_json_holds_a_sample_a_line() -> None:
         assert {"text", "prompt", "seed", "nats", "finish"} <= sample.keys()
         assert (sample["prompt"], sample["seed"], sample["finish"]) == ("A fox", 9, "length")
         assert len(sample["text"]) == len("A fox") + 40
-
-
-def test_the_nats_of_a_sample_are_those_of_scoring_it() -> None:
-    model = load("fable")
-    for sample in done("sample", "-n", 80, "-p", "A fox", "--samples", 3, "--seed", 9, "--json").json_lines:
-        whole, prompt = model.score(sample["text"]), model.score("A fox")
-        assert isinstance(whole, Score)
-        assert sample["nats"] == pytest.approx(whole.nats - prompt.nats, rel=1e-4)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 5])

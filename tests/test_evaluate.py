@@ -147,12 +147,6 @@ def test_a_choice_that_cannot_work_is_a_problem(choices: dict[str, Any], message
         lstmgen.load("fable").evaluate(**choices)
 
 
-def test_windows_are_not_for_a_model_of_lines() -> None:
-    untrained_run("names", "abc\n", lines=True)
-    with pytest.raises(ConfigError, match="`window`"):
-        lstmgen.load("names").evaluate("ab\n", window=5)
-
-
 def test_baselines_are_computed_once_for_models_of_the_same_text() -> None:
     model = lstmgen.load("fable")
     text = NamedText("other", model.vocabulary.encode(FABLE))

@@ -112,14 +112,3 @@ def test_a_network_that_torch_has_no_modules_for_is_a_problem(model: dict[str, A
     assert reason in line
     assert line.endswith("export it with --onnx")
     assert not Path("any.pt").exists()
-
-
-def test_a_network_of_one_layer_is_exported_too() -> None:
-    checkpoint = checkpoint_of(num_layers=1)
-    ids = np.array([[1, 2, 3]])
-    engine = NumpyEngine(checkpoint.network, checkpoint.weights)
-    expected, _ = engine.read(ids, engine.initial_state(1))
-    with torch.no_grad():
-        assert logits_of(loaded(torch_file(checkpoint)), torch.from_numpy(ids)).numpy() == pytest.approx(
-            expected, abs=1e-5
-        )

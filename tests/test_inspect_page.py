@@ -57,7 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("folder")
 def test_a_page_escapes_everything_and_asks_for_nothing() -> None:
     err = done("inspect", "hostile", "a<b>&amp;.txt", "--html", "page.html").err
-    assert f"the page is page.html, with {len(HOSTILE)} characters" in err
+    assert "page.html" in err and str(len(HOSTILE)) in err
     page = Page(Path("page.html"))
     assert [attributes for tag, attributes in page.tags if tag == "script"] == [
         {"type": "application/json", "id": "data"},

@@ -10,7 +10,7 @@ import pytest
 
 import lstmgen
 from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownCharacterError
-from tests.command_line import done, untrained_run
+from tests.command_line import untrained_run
 from tests.conftest import FABLE
 
 NAMES = "abc\n"
@@ -142,11 +142,6 @@ def test_a_model_of_bytes_takes_a_prompt_that_is_not_utf_8(octets: lstmgen.Langu
     assert octets.sample("\udcff", length=0) == "\ufffd"
     with pytest.raises(lstmgen.LstmgenError):
         octets.sample("\ud800", length=0)
-
-
-def test_the_api_and_the_command_line_write_the_same_text(in_trained_folder: Path) -> None:
-    written = done("sample", in_trained_folder / "checkpoints" / "fable", "-p", "A fox", "-n", 50, "--seed", 7).text
-    assert lstmgen.load("fable").sample("A fox", length=50, seed=7) == written
 
 
 def test_importing_the_package_loads_no_large_library() -> None:

@@ -116,7 +116,7 @@ def test_a_write_fault_loses_nothing(trials: Callable[[int, int], int]) -> None:
         assert (error is None) == isinstance(events[-1], Finished), case
         saved = fault.folder
         for saved in Path("temporary").glob("faulty-*"):
-            assert f"the run is in {Path.cwd() / saved}" in str(error), case
+            assert str(Path.cwd() / saved) in str(error), case
         if "is lost" in str(error):
             assert case[1] == 100  # the rescue after the last save fails, too
         else:
@@ -133,7 +133,6 @@ def test_a_fault_for_ever_ends_with_one_line(first: int, error: int) -> None:
     """Even the rescue fails. What was saved before is still there."""
     fault = Fault(first, FOR_EVER, error, Path("checkpoints/faulty"))
     events, problem = train(fault)
-    assert "is lost" in str(problem)
     assert os.strerror(error) in str(problem)
     assert [type(event) for event in events if isinstance(event, SaveFailed | SavedAgain)] == [SaveFailed]
     assert fault.folder.exists() == (first > 1)
