@@ -22,11 +22,6 @@ def own(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path / "own"
 
 
-@pytest.fixture
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 # eval
 
 
@@ -96,13 +91,6 @@ def test_a_model_of_lines_has_nothing_to_predict_in_empty_lines(content: bytes) 
     untrained_run("names", "abc\n", lines=True)
     Path("empty.txt").write_bytes(content)
     assert "empty.txt" in problem("eval", "names", "empty.txt")
-
-
-@pytest.mark.usefixtures("nowhere")
-def test_a_model_of_bytes_scores_any_bytes() -> None:
-    untrained_run("octets", None)
-    Path("any.bin").write_bytes(bytes(range(256)) * 2)
-    assert evaluated("octets", "any.bin")["characters"] == 511
 
 
 @pytest.mark.usefixtures("in_trained_folder")

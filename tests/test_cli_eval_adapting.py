@@ -57,21 +57,6 @@ def test_a_copy_that_goes_on_learning_is_scored_beside_the_model() -> None:
     assert "going on learning" in shown
 
 
-def test_by_default_it_learns_from_the_text_that_was_held_out() -> None:
-    score = add_up(adapting("fable").predict(own_text("fable").held_out))
-    assert evaluated("fable", "--dynamic")["dynamic"]["nats_per_character"] == pytest.approx(score.nats_per_character)
-
-
-def test_a_model_of_lines_goes_on_learning() -> None:
-    run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
-    score = add_up(adapting("names").predict(own_text("names").held_out))
-    found = evaluated("names", "--dynamic")["dynamic"]
-    assert (found["characters"], found["nats_per_character"]) == (
-        score.characters,
-        pytest.approx(score.nats_per_character),
-    )
-
-
 def test_evaluating_changes_nothing_that_is_not_to_be_saved(folder: Path) -> None:
     before = files_below(folder)
     done("eval", "fable", "--dynamic", "--novelty", "-n", 100)

@@ -51,11 +51,6 @@ CURVES = st.builds(LearningCurve, LOSSES, LOSSES).filter(lambda curve: bool(curv
 
 
 @pytest.fixture
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
 def two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that learns, and a newer one that overfits."""
     monkeypatch.chdir(tmp_path)

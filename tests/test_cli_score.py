@@ -15,11 +15,6 @@ from tests.command_line import done, files_below, problem, run, untrained_run, u
 TEXT = "The fox saw a vine.\n\nThe grapes left.\nThe fox.\n"
 
 
-@pytest.fixture
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 def scores(*arguments: object, text: str = TEXT) -> list[dict[str, Any]]:
     return done("score", *arguments, "--json", stdin=text.encode()).json_lines
 

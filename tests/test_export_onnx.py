@@ -109,39 +109,33 @@ def test_the_same_checkpoint_gives_the_same_bytes(files: OnnxFiles) -> None:
 # The command
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_the_command_writes_two_new_files(folder: Path) -> None:
+def test_the_command_writes_two_new_files(nowhere: Path) -> None:
     untrained_run("any", CHARACTERS)
-    ran = done("export", folder / "checkpoints" / "any", "--onnx", "any.onnx")
+    ran = done("export", nowhere / "checkpoints" / "any", "--onnx", "any.onnx")
     assert ran.out == b""
     assert "any.onnx" in ran.err and "any-chunk.onnx" in ran.err
     inputs = [session(Path(name).read_bytes()).get_inputs()[0].shape for name in ("any.onnx", "any-chunk.onnx")]
     assert inputs == [["batch"], ["batch", "time"]]
     for name in ("any.onnx", "any-chunk.onnx"):
         content = Path(name).read_bytes()
-        assert b'"name": "any"' in content and str(folder).encode() not in content
+        assert b'"name": "any"' in content and str(nowhere).encode() not in content
     for nameless in ("", "/"):
         assert "--onnx" in problem("export", "any", "--onnx", nameless)
 
 
-def test_an_error_in_the_middle_leaves_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_middle_leaves_no_file(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     untrained_run("any", CHARACTERS)
-    before = files_below(folder)
+    before = files_below(nowhere)
 
     def fail(*_arguments: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr("lstmgen.export.onnx_models._chunk_model", fail)
     problem("export", "any", "--onnx", "any.onnx")
-    assert files_below(folder) == before
+    assert files_below(nowhere) == before
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize("package", ["onnx", "onnxscript"])
 def test_a_package_that_is_missing_is_named_with_its_remedy(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     untrained_run("any", CHARACTERS)

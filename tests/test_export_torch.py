@@ -80,13 +80,7 @@ def test_the_file_says_what_a_program_needs_to_know() -> None:
     assert (saved["characters"], saved["vocab_size"], saved["lines"]) == ("", 256, True)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("nowhere")
 def test_the_command_writes_a_new_file() -> None:
     path = untrained_run("any", CHARACTERS)
     ran = done("export", "any", "--torch", "any.pt")
@@ -97,7 +91,7 @@ def test_the_command_writes_a_new_file() -> None:
     assert "--torch" in usage_error("export", "any", "--torch", "a.pt", "--html", "a.html")
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
