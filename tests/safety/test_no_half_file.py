@@ -171,3 +171,10 @@ def test_a_hangup_that_the_user_ignores_ends_nothing() -> None:
     assert len(process.stdout.read(1 << 17)) == 1 << 17
     process.kill()
     process.communicate()
+
+
+def test_what_the_tests_start_has_default_signals_even_where_they_run_below_nohup() -> None:
+    """Otherwise the tests of signals above would tell nothing there; `tests/conftest.py` sees to it."""
+    script = "import signal; print(signal.getsignal(signal.SIGINT).__name__, int(signal.getsignal(signal.SIGHUP)))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["default_int_handler", str(int(signal.SIG_DFL))]
