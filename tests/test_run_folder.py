@@ -29,11 +29,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def train(*arguments: object) -> subprocess.Popen[bytes]:
-    """Start a command that trains for an hour, and wait until it trains."""
+    """Start a command that trains for an hour, and wait for its second evaluation: the first one is saved by then."""
     process = start("train", *arguments, "--time", "1h", "--json")
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["event"] == "plan"
-    assert json.loads(process.stdout.readline())["event"] == "evaluation"
+    for _ in range(2):
+        assert json.loads(process.stdout.readline())["event"] == "evaluation"
     return process
 
 
