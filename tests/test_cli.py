@@ -30,7 +30,7 @@ def examples_of(command: str) -> list[str]:
 
 
 EXAMPLES = [(command, example) for command in COMMANDS for example in examples_of(command)]
-COSTLY = ("bench", "--onnx", "compare poems.txt --cells")  # the README's are tried too
+COSTLY = ("bench --json", "--onnx", "compare poems.txt --cells")  # the README's are tried too
 
 
 def arguments_of(example: str) -> list[str]:

@@ -65,6 +65,14 @@ def test_an_unknown_character_is_a_problem_or_skipped_with_a_note(choice: list[s
     assert "1 characters skipped" in ran.err
 
 
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("text", [b"", b"a"])
+def test_a_text_with_nothing_to_predict_is_a_problem(text: bytes) -> None:
+    untrained_run("plain", "abc\n")
+    problem("score", "plain", stdin=text)
+    problem("score", "plain", "--lines", stdin=text)
+
+
 @pytest.mark.usefixtures("in_trained_folder")
 def test_wrong_usage_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     usage_error("score", "fable", "fable", "fable.txt")
@@ -94,6 +102,17 @@ def test_lines_are_ranked_the_likeliest_first_and_add_up() -> None:
     unranked = scores("fable", "--lines", "--unranked")
     assert [line["line"] for line in unranked] == [1, 3, 4]
     assert sorted(unranked, key=str) == sorted(lines, key=str)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_model_of_lines_reads_each_alone() -> None:
+    untrained_run("names", "abc\n", lines=True)
+    lines = scores("names", "--lines", "--unranked", text="ab\n\nca\nab")
+    assert [(line["line"], line["text"]) for line in lines] == [(1, "ab"), (3, "ca"), (4, "ab")]
+    assert lines[0]["nats"] == pytest.approx(lines[2]["nats"], rel=1e-5)
+    (total,) = scores("names", text="ab\n\nca\nab")
+    assert total["nats"] == pytest.approx(sum(line["nats"] for line in lines), rel=1e-5)
+    assert total["characters"] == 9
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -40,6 +40,16 @@ def test_only_the_last_symbols_of_a_long_prompt_are_saved(tmp_path: Path) -> Non
     assert (load_prompt_state(tmp_path / "state", network, MODEL).text == prompt_state.text[-RECENT:]).all()
 
 
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
+    _, _, prompt_state = a_prompt_state("lstm")
+    (tmp_path / "state").write_text("mine", encoding="utf-8")
+    with pytest.raises(CheckpointError):
+        save_prompt_state(prompt_state, tmp_path / "state", MODEL)
+    assert (tmp_path / "state").read_text(encoding="utf-8") == "mine"
+    with pytest.raises(CheckpointError, match="`save_state`"):
+        save_prompt_state(prompt_state, tmp_path / "nowhere" / "state", MODEL)
+
+
 DAMAGE = {
     "missing tensor": lambda tensors: tensors.pop("state.1"),
     "shape": lambda tensors: tensors.update({"logits": np.zeros((1, 2), np.float32)}),
