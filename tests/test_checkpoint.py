@@ -339,3 +339,25 @@ def test_a_description_of_another_form_is_refused(victim: Path, description: Any
     about = file.about | description if description == {"format": 99} else description
     file.header["__metadata__"] = {"lstmgen": json.dumps(about)}
     assert_refused(victim, file.with_header())
+
+
+@pytest.mark.parametrize("changed", [{"unknown": 1}, {"model": {"num_layers": 2}}])
+def test_a_description_that_does_not_fit_the_file_is_refused(victim: Path, changed: dict[str, Any]) -> None:
+    file = File(victim.read_bytes())
+    for name, value in changed.items():
+        file.about[name] = file.about[name] | value if name in file.about else value
+    assert_refused(victim, file.with_checksums())
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_and_the_old_one_stays(
+    victim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, before = load_checkpoint(victim), victim.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match="victim"):
+        save_checkpoint(checkpoint, victim)
+    assert victim.read_bytes() == before
