@@ -1,5 +1,8 @@
 """What several tests share: networks of every kind with random weights, and a small trained run."""
 
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,9 +17,31 @@ from lstmgen.network.architecture import Network, build_network
 
 VOCAB_SIZE = 7
 
+# Before torch is loaded: as many tests run at a time as there are processors, and threads that wait must not keep them.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let child processes start with default signals, even below `nohup` or in the background of a script.
+
+    An ignored signal stays ignored in a child process. One that has a handler gets its default back.
+    """
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+            signal.signal(getattr(signal, name), lambda *_: None)
+    config.addinivalue_line("markers", "long: a costly test whose short form another test is; --long runs it")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="Run the tests in tests/safety as often as the README says.")
+    parser.addoption("--long", action="store_true", help="Run every test, as often as the README says.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only `--long` runs."""
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="--long runs it"))
 
 
 @pytest.fixture
@@ -33,6 +58,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LSTMGEN_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Undo what a test says of torch's threads."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 CELLS = {

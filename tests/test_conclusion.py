@@ -86,56 +86,6 @@ def test_in_every_order_the_model_is_better_only_if_its_number_is_the_lowest(ord
     assert ("text like its training text" in sentence) == (model > min(frequencies, uniform))
 
 
-@pytest.mark.parametrize(
-    ("numbers", "difference", "expected"),
-    [
-        (
-            (3.10, 3.17, 2.99, 4.26, 4.75),
-            CLEARLY_MORE,
-            "The model needs 3.10 bits per character, a 6-gram model 3.17, xz 2.99. It predicts this text worse than "
-            "xz: train for longer (--time), with a larger network (--hidden-size), or on more text.",
-        ),
-        (
-            (2.90, 3.17, 2.99, 4.26, 4.75),
-            CLEARLY_MORE,
-            "The model needs 2.90 bits per character, a 6-gram model 3.17, xz 2.99. It predicts this text better than "
-            "xz and a 6-gram model: it has learned more than counting and compressing can. Write with it: "
-            "lstmgen sample.",
-        ),
-        (
-            (3.16, 3.17, 3.55, 4.26, 4.75),
-            UNCLEAR,
-            "The model needs 3.16 bits per character, a 6-gram model 3.17, xz 3.55. There is no clear difference "
-            "between it and a 6-gram model: evaluate a longer text to see one, or train for longer (--time).",
-        ),
-        (
-            (2.98, 3.17, 2.98, 4.26, 4.75),
-            CLEARLY_MORE,
-            "The model needs 2.98 bits per character, a 6-gram model 3.17, xz 2.98. There is no clear difference "
-            "between it and xz: evaluate a longer text to see one, or train for longer (--time).",
-        ),
-        (
-            (4.90, 3.17, 3.55, 4.26, 4.75),
-            CLEARLY_LESS,
-            "The model needs 4.90 bits per character, a 6-gram model 3.17, xz 3.55, character frequencies 4.26, "
-            "uniform guessing 4.75. It predicts this text worse than a 6-gram model, xz, character frequencies and "
-            "uniform guessing: it knows little about such text. Evaluate text like its training text, or train for "
-            "longer (--time).",
-        ),
-        (
-            (2.90, 3.17, None, 4.26, 4.75),
-            None,
-            "The model needs 2.90 bits per character, a 6-gram model 3.17. It predicts this text better than a 6-gram "
-            "model, but the text is too short to be sure: evaluate a longer one.",
-        ),
-    ],
-)
-def test_whole_conclusions(
-    numbers: tuple[float, float, float | None, float, float], difference: Interval | None, expected: str
-) -> None:
-    assert conclusion(*numbers, difference) == expected
-
-
 def test_of_the_compressors_only_the_best_is_compared() -> None:
     compressors = [Baseline(BaselineKind.COMPRESSOR, name, nats) for name, nats in (("bz2", 3), ("xz", 2), ("gzip", 4))]
     sentence = conclude(1, [baseline("6-gram model", 2), *compressors], CLEARLY_MORE)

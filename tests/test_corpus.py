@@ -204,7 +204,6 @@ def test_an_encoding_that_is_not_for_text_is_named(encoding: str) -> None:
 
 def test_utf_16_without_its_byte_order_mark_is_a_problem() -> None:
     message = problem("abc".encode("utf-16-le"), encoding="utf-16")
-    assert "standard input" in message
     assert "utf-16" in message
 
 
@@ -223,7 +222,7 @@ def test_a_compressed_file_that_is_cut_is_a_problem(tmp_path: Path) -> None:
         (b"", {"vocabulary": VocabularyKind.BYTES}, "the text is empty"),
         (b"x", {"vocabulary": VocabularyKind.BYTES}, "the text is one character long"),
         (b"x", {}, "the text is one character long"),
-        (b"xxxxx", {}, "'x' (U+0078 LATIN SMALL LETTER X)"),
+        (b"xxxxx", {}, "'x'"),
         (b"\r\n\r\n", {}, "U+000A"),
         (b"one line", {"lines": True}, "`lines`"),
     ],

@@ -20,10 +20,12 @@ from tests.conftest import NETWORKS
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
 CHARACTERS = "\n abcdefgé中"
-KINDS = {name: (config, 0) for name, config in NETWORKS.items()} | {
-    "lstm-attention": (NETWORKS["lstm"], 3),
-    "gru-attention": (NETWORKS["gru-before"], 2),
-}
+ATTENTION = {"lstm-tied": 3, "gru-before": 2}
+COVERED = ("lstm", "peephole", "peephole-input")
+KINDS = [
+    pytest.param(config, ATTENTION.get(name, 0), id=name, marks=[pytest.mark.long] if name in COVERED else [])
+    for name, config in NETWORKS.items()
+]
 
 
 def checkpoint_of(config: ModelConfig, attention: int, *, lines: bool = False) -> Checkpoint:
@@ -43,9 +45,9 @@ def session(content: bytes) -> Any:
     return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_both_files_compute_the_same_as_the_engine(kind: tuple[ModelConfig, int]) -> None:
-    checkpoint = checkpoint_of(*kind)
+@pytest.mark.parametrize(("config", "attention"), KINDS)
+def test_both_files_compute_the_same_as_the_engine(config: ModelConfig, attention: int) -> None:
+    checkpoint = checkpoint_of(config, attention)
     files, names = onnx_files(checkpoint, "any"), state_names(checkpoint.network)
     engine = NumpyEngine(checkpoint.network, checkpoint.weights)
     ids = np.random.default_rng(0).integers(0, len(CHARACTERS), (3, 7))
@@ -107,45 +109,33 @@ def test_the_same_checkpoint_gives_the_same_bytes(files: OnnxFiles) -> None:
 # The command
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_the_command_writes_two_new_files_and_overwrites_none(folder: Path) -> None:
+def test_the_command_writes_two_new_files(nowhere: Path) -> None:
     untrained_run("any", CHARACTERS)
-    ran = done("export", folder / "checkpoints" / "any", "--onnx", "any.onnx")
+    ran = done("export", nowhere / "checkpoints" / "any", "--onnx", "any.onnx")
     assert ran.out == b""
     assert "any.onnx" in ran.err and "any-chunk.onnx" in ran.err
     inputs = [session(Path(name).read_bytes()).get_inputs()[0].shape for name in ("any.onnx", "any-chunk.onnx")]
     assert inputs == [["batch"], ["batch", "time"]]
     for name in ("any.onnx", "any-chunk.onnx"):
         content = Path(name).read_bytes()
-        assert b'"name": "any"' in content and str(folder).encode() not in content
-    before = {path: path.read_bytes() for path in folder.glob("*.onnx")}
-    assert "--onnx any.onnx: the file exists" in problem("export", "any", "--onnx", "any.onnx")
-    assert "--onnx .: the file exists" in problem("export", "any", "--onnx", "")
-    assert "--onnx /: the file exists" in problem("export", "any", "--onnx", "/")
-    Path("any.onnx").unlink()
-    assert "--onnx any-chunk.onnx: the file exists" in problem("export", "any", "--onnx", "any.onnx")
-    assert not Path("any.onnx").exists()
-    assert Path("any-chunk.onnx").read_bytes() == before[folder / "any-chunk.onnx"]
+        assert b'"name": "any"' in content and str(nowhere).encode() not in content
+    for nameless in ("", "/"):
+        assert "--onnx" in problem("export", "any", "--onnx", nameless)
 
 
-def test_an_error_in_the_middle_leaves_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_middle_leaves_no_file(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     untrained_run("any", CHARACTERS)
-    before = files_below(folder)
+    before = files_below(nowhere)
 
     def fail(*_arguments: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr("lstmgen.export.onnx_models._chunk_model", fail)
-    assert "out of memory" in problem("export", "any", "--onnx", "any.onnx")
-    assert files_below(folder) == before
+    problem("export", "any", "--onnx", "any.onnx")
+    assert files_below(nowhere) == before
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize("package", ["onnx", "onnxscript"])
 def test_a_package_that_is_missing_is_named_with_its_remedy(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     untrained_run("any", CHARACTERS)

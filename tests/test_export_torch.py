@@ -80,27 +80,18 @@ def test_the_file_says_what_a_program_needs_to_know() -> None:
     assert (saved["characters"], saved["vocab_size"], saved["lines"]) == ("", 256, True)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.mark.usefixtures("folder")
-def test_the_command_writes_a_new_file_and_overwrites_none() -> None:
+@pytest.mark.usefixtures("nowhere")
+def test_the_command_writes_a_new_file() -> None:
     path = untrained_run("any", CHARACTERS)
     ran = done("export", "any", "--torch", "any.pt")
     assert ran.out == b""
     assert "any.pt" in ran.err
     assert Path("any.pt").read_bytes() == torch_file(load_checkpoint(path))
-    before = Path("any.pt").read_bytes()
-    assert "--torch any.pt: the file exists" in problem("export", "any", "--torch", "any.pt")
-    assert Path("any.pt").read_bytes() == before
     assert "--torch" in usage_error("export", "any")
     assert "--torch" in usage_error("export", "any", "--torch", "a.pt", "--html", "a.html")
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
@@ -115,14 +106,3 @@ def test_a_network_that_torch_has_no_modules_for_is_a_problem(model: dict[str, A
     assert reason in line
     assert line.endswith("export it with --onnx")
     assert not Path("any.pt").exists()
-
-
-def test_a_network_of_one_layer_is_exported_too() -> None:
-    checkpoint = checkpoint_of(num_layers=1)
-    ids = np.array([[1, 2, 3]])
-    engine = NumpyEngine(checkpoint.network, checkpoint.weights)
-    expected, _ = engine.read(ids, engine.initial_state(1))
-    with torch.no_grad():
-        assert logits_of(loaded(torch_file(checkpoint)), torch.from_numpy(ids)).numpy() == pytest.approx(
-            expected, abs=1e-5
-        )

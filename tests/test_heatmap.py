@@ -16,7 +16,7 @@ from lstmgen.cli.heatmap_page import Beginning, heatmap_page
 from lstmgen.evaluation.characters import CharacterScore, Expected
 from lstmgen.language_model import load
 from tests.browser import CHROMEDRIVER, CHROMIUM, browser
-from tests.command_line import controls, done, problem, run, untrained_run
+from tests.command_line import controls, done, untrained_run
 
 TEXT = "The fox saw grapes.\nThe vine hung.\n"
 HOSTILE = "</pre><script>document.title = 'owned'</script>\n<img src=x onerror=alert(1)> & \"'\x1b[31m\u202e"
@@ -141,17 +141,6 @@ def test_a_page_escapes_everything_and_asks_for_nothing(hostile: Path) -> None:
     assert "url(" not in text
     assert "default-src 'none'" in text
     assert controls(text) == set()
-
-
-@pytest.mark.usefixtures("in_trained_folder")
-def test_a_page_never_replaces_a_file_and_no_part_of_one_is_left(tmp_path: Path) -> None:
-    page = tmp_path / "page.html"
-    page.write_text("mine", encoding="utf-8")
-    assert "exists" in problem("score", "fable", "fable.txt", "--html", page)
-    assert page.read_text(encoding="utf-8") == "mine"
-    other = tmp_path / "other.html"
-    assert run("score", "fable", "--html", other, stdin="The fox 🙂".encode()).code == 1
-    assert not other.exists()
 
 
 @pytest.mark.usefixtures("in_trained_folder")

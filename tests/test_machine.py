@@ -188,5 +188,5 @@ def test_a_small_product_chooses_the_precision_where_trials_take_long(
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match=r"^`device` cuda: "):
+    with pytest.raises(ConfigError, match="`device`"):
         choose_device(Device.CUDA)

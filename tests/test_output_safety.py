@@ -1,10 +1,20 @@
-"""Sampled text on a terminal, in a pipe and in a file."""
+"""What every command writes: no control character reaches a terminal, and no file or run is ever overwritten."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.command_line import controls, done, problem, untrained_run
+from tests.command_line import (
+    controls,
+    done,
+    evaluation_event,
+    files_below,
+    problem,
+    run_of_text,
+    untrained_run,
+    write_log,
+)
 
 HOSTILE = "\x1b[\x07\x9b\r\u202e\nab"
 
@@ -57,12 +67,6 @@ def test_a_file_gets_what_a_pipe_would(name: str, choices: list[str]) -> None:
     assert Path("text.out").read_bytes() == wanted.out
 
 
-def test_a_file_is_never_overwritten() -> None:
-    Path("text.out").write_bytes(b"mine")
-    assert "exists" in problem("sample", "hostile", "-o", "text.out", "--seed", 1)
-    assert Path("text.out").read_bytes() == b"mine"
-
-
 @pytest.mark.parametrize(
     "arguments",
     [["-o", "no/such/folder.txt"], ["-o", "checkpoints"], ["-p", "unknown", "-o", "new.txt"], ["-o", "x" * 5000]],
@@ -73,11 +77,66 @@ def test_a_problem_leaves_no_file_behind(arguments: list[str], folder: Path) -> 
     assert set(folder.iterdir()) == before
 
 
-def test_facts_on_a_terminal_hold_no_control_characters(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+NAME = "a\x1b[31m\x9bb"
+TEXT = f"{NAME}.txt"
+TINY = ["--hidden-size", 4, "--layers", 1, "--precision", "float32", "--threads", 1, "--steps", 1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file names with control characters")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["info", NAME],
+        ["info", NAME, "--json"],
+        ["runs"],
+        ["runs", "--json"],
+        ["eval", NAME],
+        ["eval", NAME, TEXT, "--json"],
+        ["eval", NAME, "octets", TEXT],
+        ["eval", NAME, "--novelty", "-n", 60],
+        ["score", NAME, TEXT],
+        ["score", NAME, TEXT, "--lines"],
+        ["score", NAME, TEXT, "--characters"],
+        ["inspect", NAME, "--walk", HOSTILE.replace("\r", "")],
+        ["inspect", NAME, TEXT, "--units", "-n", 90],
+        ["train", TEXT, "--run", "new", "--preview", HOSTILE.replace("\r", ""), *TINY],
+        ["compare", TEXT, "--cells", "rnn", *TINY],
+    ],
+    ids=lambda command: " ".join(map(str, command)).encode("unicode_escape").decode(),
+)
+def test_names_and_texts_reach_a_terminal_without_control_characters(
+    command: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TERM", "dumb")  # so that what is left of control characters is not our own colour
-    for arguments in (["info"], ["info", "--json"], ["runs"], ["runs", "--json"]):
-        assert controls(done(*arguments, terminal=True).text) == set()
-    (folder / "text.txt").write_text(HOSTILE * 9, encoding="utf-8", newline="")
-    for arguments in (["eval", "hostile", "text.txt"], ["eval", "hostile", "text.txt", "--json"]):
-        ran = done(*arguments, terminal=True)
-        assert controls(ran.text + ran.err.replace("\r", "")) == set()
+    monkeypatch.setenv("NO_COLOR", "1")
+    run_of_text(NAME, f"{HOSTILE}\nba\n" * 40)
+    ran = done(*command, terminal=True)
+    shown = ran.text + ran.err.replace("\r", "")  # the bar returns to the beginning of its line
+    assert shown
+    assert controls(shown) == set()
+    assert "\u202e" not in shown
+
+
+@pytest.mark.parametrize(
+    ("target", "command"),
+    [
+        ("out", ["sample", "fable", "-n", 5, "--seed", 1, "-o", "out"]),
+        ("out", ["sample", "fable", "-n", 0, "--seed", 1, "--save-state", "out"]),
+        ("out", ["score", "fable", "fable.txt", "--html", "out"]),
+        ("out", ["inspect", "fable", "fable.txt", "--html", "out", "-q"]),
+        ("out", ["export", "fable", "--html", "out"]),
+        ("out", ["export", "fable", "--torch", "out"]),
+        ("out.onnx", ["export", "fable", "--onnx", "out.onnx"]),
+        ("out-chunk.onnx", ["export", "fable", "--onnx", "out.onnx"]),
+        ("out.svg", ["runs", "fable", "--plot", "-o", "out.svg"]),
+        ("checkpoints/out/mine", ["train", "fable.txt", "--run", "out", *TINY]),
+        ("checkpoints/out/mine", ["eval", "fable", "--dynamic", "--save-adapted", "out"]),
+    ],
+)
+def test_what_exists_is_never_overwritten(target: str, command: list[object], folder: Path) -> None:
+    write_log(run_of_text("fable", "The fox leapt; the grapes hung high.\n" * 20).parent, evaluation_event(1, 3.0, 3.0))
+    Path(target).parent.mkdir(exist_ok=True)
+    Path(target).write_bytes(b"mine")
+    before = files_below(folder)
+    assert "out" in problem(*command)
+    assert files_below(folder) == before

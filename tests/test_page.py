@@ -101,7 +101,7 @@ def test_a_short_text_has_findings_that_say_so() -> None:
     assert [use.gate for use in found.gates] == ["input", "forget", "output"]
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru-after"])
+@pytest.mark.parametrize("name", [pytest.param("lstm", marks=pytest.mark.long), "gru-after"])
 def test_a_large_network_makes_a_page_below_5_mb(name: str) -> None:
     vocabulary = Vocabulary(VocabularyKind.BYTES)
     checkpoint = untrained_checkpoint(vocabulary, **form(CELLS[name]), hidden_size=512, num_layers=2, attention=32)

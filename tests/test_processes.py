@@ -134,6 +134,7 @@ def worker_of(launcher: subprocess.Popen[str], rank: int) -> int:
     raise AssertionError(f"no worker {rank}")
 
 
+@pytest.mark.long
 def test_standard_input_is_refused() -> None:
     with launched("-m", "lstmgen", "train", "-") as process:
         _, err = process.communicate()
@@ -144,7 +145,7 @@ def test_standard_input_is_refused() -> None:
 def test_a_launcher_that_says_nonsense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "first", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(LstmgenError, match="RANK is 'first'"), joined_processes(Device.CPU):
+    with pytest.raises(LstmgenError, match="RANK"), joined_processes(Device.CPU):
         pass
 
 

@@ -4,7 +4,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,25 +172,3 @@ def test_it_opens_with_the_two_commands() -> None:
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -c constraints.txt ")
     assert "lstmgen train" in first and "lstmgen sample" in first
     assert second.endswith(".venv/bin/pytest")
-
-
-def test_its_tree_names_every_file_with_its_purpose() -> None:
-    package = Path(lstmgen.__file__).parent
-    files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
-    assert sorted(tree_files()) == sorted(name for name in files if "__pycache__" not in name)
-
-
-def tree_files() -> Iterator[str]:
-    """The files of the package that the tree names, by their paths in the package."""
-    tree = README[README.index("```\nlstmgen/\n") :].split("```")[1]
-    folders: list[str] = []
-    for line in tree.splitlines()[2:]:
-        named = re.fullmatch(r"( +)(\S+) {2,}\S.*", line)
-        if named is None:
-            return
-        depth = len(named[1]) // 2 - 1
-        folders = folders[:depth]
-        if named[2].endswith("/"):
-            folders.append(named[2])
-        else:
-            yield "".join([*folders, named[2]])

@@ -101,9 +101,7 @@ def test_only_features_that_change_in_both_halves_count() -> None:
 
 
 def test_a_text_without_features_is_refused() -> None:
-    with pytest.raises(
-        TextError, match=r"^the text, 6 characters, has no feature that changes 20 times in both halves"
-    ):
+    with pytest.raises(TextError):
         find_units(untrained_checkpoint(LETTERS), IDS[:6])
 
 

@@ -135,7 +135,7 @@ def test_a_prompt_is_read_unchanged_but_a_line_begins_with_a_line_feed(vocabular
 
 def test_a_prompt_of_skipped_characters_alone_is_like_an_empty_prompt() -> None:
     assert ASCII.prompt_ids("漢", lines=False, on_unknown=OnUnknown.SKIP).tolist() == [ASCII.start]
-    with pytest.raises(UnknownCharacterError, match="position 0 of the prompt"):
+    with pytest.raises(UnknownCharacterError):
         ASCII.prompt_ids("漢", lines=False)
 
 

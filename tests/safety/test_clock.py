@@ -68,7 +68,7 @@ class SlowMachine:
         return self.now
 
     def _trials(self, time_step: Callable[..., machine.StepTime] = machine.time_step) -> machine.Trials:
-        return TRIALS(partial(time_step, clock=self), lambda: 1.0, lambda: 2, self)
+        return TRIALS(partial(time_step, clock=self), lambda: 0.0, lambda: 1, self)
 
     def _let_take_time(self, patch: pytest.MonkeyPatch, owner: type, name: str, kind: str | None = None) -> None:
         method = getattr(owner, name)
@@ -100,7 +100,7 @@ class SlowMachine:
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Work in a folder with a text; leave the number of threads as it was."""
     monkeypatch.chdir(tmp_path)
-    Path("fable.txt").write_text(FABLE * 2000, encoding="utf-8")
+    Path("fable.txt").write_text(FABLE * 400, encoding="utf-8")
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -157,8 +157,8 @@ def test_a_counted_budget_cuts_nothing_and_keeps_its_threads(monkeypatch: pytest
     torch.set_num_threads(2)
     for kind in ("nothing", "everything"):
         with monkeypatch.context() as patch:
-            slow_machine = SlowMachine(patch, partial(becomes_slow, kind, 10.0))
-            slow_machine.train(Budget(60, BudgetUnit.STEPS), threads=2)
+            slow_machine = SlowMachine(patch, partial(becomes_slow, kind, 3.0))
+            slow_machine.train(Budget(24, BudgetUnit.STEPS), threads=2)
             chunks.append(slow_machine.chunks)
             assert torch.get_num_threads() == 2
     assert chunks[0] == chunks[1] > 10

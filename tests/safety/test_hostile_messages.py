@@ -22,7 +22,6 @@ from tests.command_line import (
     problem,
     run,
     run_of_text,
-    untrained_run,
     write_log,
 )
 
@@ -118,17 +117,3 @@ def test_wrong_usage_is_told_in_printable_form(arguments: list[str]) -> None:
     assert ran.code == 2
     assert not controls(ran.err) | ({*ran.err} & DIRECTIONS)
     assert len(ran.err) < 5 * MESSAGE_LENGTH
-
-
-@pytest.mark.usefixtures("folder")
-def test_hostile_characters_are_data_in_a_web_page() -> None:
-    letters = "</script><script>alert(1)</script><!--\"'&" + HOSTILE[:-1]
-    untrained_run("hostile", "".join(sorted({*letters})))
-    Path("text").write_text(letters * 9, encoding="utf-8", newline="")
-    done("score", "hostile", "text", "--html", "score.html", "--on-unknown=skip")
-    done("inspect", "hostile", "text", "--html", "inspect.html", "--on-unknown=skip")
-    for page in (Path("score.html"), Path("inspect.html")):
-        content = page.read_text(encoding="utf-8")
-        assert not controls(content) | ({*content} & DIRECTIONS)
-        assert "alert" not in content
-        assert content.count("<script") == content.count("</script") == (2 if page.name == "inspect.html" else 0)

@@ -197,7 +197,7 @@ def test_no_value_of_an_option_leads_to_a_traceback(
 ) -> None:
     monkeypatch.setenv("TERM", "dumb")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for seed in range(trials(150, 6000)):
+    for seed in range(trials(50, 6000)):
         generator = random.Random(seed)
         line = hostile_command(generator)
         found = problem_with(line, work, terminal=generator.random() < 0.5)

@@ -60,11 +60,10 @@ def small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("lines", [False, True])
-@pytest.mark.parametrize("kind", ["source", "feeds", "line"])
+@pytest.mark.parametrize(("lines", "kind"), [(False, "source"), (True, "source"), (True, "feeds"), (True, "line")])
 def test_reading_and_cutting_a_text_needs_memory_for_a_block(lines: bool, kind: str, tmp_path: Path) -> None:
     path = tmp_path / "large.txt"
-    size = 24 * MB
+    size = 12 * MB
     if kind == "source":
         write_text(path, size)
     else:
