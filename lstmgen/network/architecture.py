@@ -14,13 +14,12 @@ Knows: which parts there are, their shapes and names. A weight's name in a check
 Does not know: torch, how to compute (`forward`) or how to learn.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
 from lstmgen.cells import Array, Cell, State, build_cell, initial_state, parameter_shapes
-from lstmgen.cells.arrays import concatenate
 from lstmgen.config import ModelConfig
 from lstmgen.network.attention import Attention
 
@@ -122,16 +121,6 @@ def map_state(function: Callable[[Any], Any], state: NetworkState) -> NetworkSta
         layers=tuple(type(layer)(*(function(field) for field in layer)) for layer in state.layers),
         memory=None if state.memory is None else function(state.memory),
     )
-
-
-def join_states(states: Sequence[NetworkState]) -> NetworkState:
-    """Join states of some rows each into one state of all rows."""
-    layers = (
-        type(layer[0])(*(concatenate(arrays, axis=0) for arrays in zip(*layer, strict=True)))
-        for layer in zip(*(state.layers for state in states), strict=True)
-    )
-    memory = [state.memory for state in states if state.memory is not None]
-    return NetworkState(tuple(layers), concatenate(memory, axis=0) if memory else None)
 
 
 def _below(named: Mapping[str, Any], prefix: str) -> dict[str, Any]:

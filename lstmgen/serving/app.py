@@ -82,7 +82,7 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
 class _Sliced(Response):
     """A response that is sent slice by slice, so that a slow client is seen to read."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         for start in range(0, len(self.body), _SLICE):
             await send({"type": "http.response.body", "body": self.body[start : start + _SLICE], "more_body": True})

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, create_model
-from pydantic.types import FailFast
 from typing_extensions import TypedDict
 
 from lstmgen import __version__
@@ -69,7 +68,7 @@ class CompletionRequest(_Strict):
     """Leave out tokens below this fraction of the most likely one's probability. Not in OpenAI's interface."""
     n: Whole | None = None
     best_of: Whole | None = None
-    stop: StopText | Annotated[list[StopText], Field(max_length=4), FailFast()] | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=4, fail_fast=True)] | None = None
     """The text ends before the first of these."""
     seed: Annotated[Whole, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     """The same seed and prompt give the same text."""
@@ -189,11 +188,12 @@ class Served:
         self.model, self.name, self.limits = model, name, limits
         self.max_size = max(MAX_ANSWER, limits.max_prompt + limits.max_length)
         self.names = model.vocabulary.symbol_names()
+        self.lines = model.lines
         self.listed: Model = {"id": name, "object": "model", "created": created, "owned_by": "lstmgen"}
         self.filters = lru_cache(64)(self._build_filters)
         number = Annotated[Whole, Field(ge=1, le=limits.rows)] | None
         length = Annotated[Whole, Field(ge=0, le=limits.max_length)] | None
-        texts = Annotated[list[str], Field(min_length=1, max_length=limits.rows), FailFast()]
+        texts = Annotated[list[str], Field(min_length=1, max_length=limits.rows, fail_fast=True)]
         fields: dict[str, Any] = {
             "prompt": (
                 str | texts | None,
@@ -285,7 +285,7 @@ class Writing:
         unknown = asked.on_unknown or OnUnknown.ERROR
         try:
             self._prompts = [vocabulary.encode(text, where="prompt", on_unknown=unknown) for text in asked.prompt]
-            read = [vocabulary.prompt_ids(text, lines=model.lines, on_unknown=unknown) for text in asked.prompt]
+            read = [vocabulary.prompt_ids(text, lines=served.lines, on_unknown=unknown) for text in asked.prompt]
         except LstmgenError as error:
             raise RequestError(str(error).replace("`", ""), "prompt") from error
         self._prompt_tokens = sum(map(len, self._prompts))
@@ -393,7 +393,7 @@ class _Table:
     def content(self, alternatives: bool) -> Logprobs:
         names, tops = self._names, None
         if alternatives:
-            tops = [{names[id]: _logprob(nats) for id, nats in likely} or None for _, _, likely in self._tokens]
+            tops = [{names[other]: _logprob(nats) for other, nats in likely} or None for _, _, likely in self._tokens]
         return {
             "tokens": [names[number] for number, _, _ in self._tokens],
             "token_logprobs": [None if nats is None else _logprob(nats) for _, nats, _ in self._tokens],

@@ -25,7 +25,7 @@ REQUEST_SECONDS = 20.0  # from the end of a response, or from the beginning, to 
 STALLED_SECONDS = 60.0
 GRACE_SECONDS = 3.0
 PROBE_SECONDS = 1.0  # between two signs of life to a client that has ended its side
-_IDLE_SECONDS = 1.0  # after which a connection without a request gives its place to another one
+IDLE_SECONDS = 1.0  # after which a connection without a request gives its place to another one
 _REPORT_SECONDS = 60.0
 _RESERVED_FILES = 64  # of the limit of open files, for everything but connections
 _BACKLOG = 1024
@@ -93,7 +93,7 @@ class Connection(H11Protocol):
             self.transport.write(self.conn.send(h11.InformationalResponse(status_code=100, headers=[])))
             self._probe = self.loop.call_later(PROBE_SECONDS, self._send_probe)
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's message says less
         """Answer what is no HTTP in JSON; uvicorn calls this while it handles the error of its parser."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an earlier request is being answered
             self.transport.abort()
@@ -214,13 +214,13 @@ class _Server(Server):
         """Handle no signal."""
         yield
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # it has its own
         """Start the application, and accept connections."""
         await self.lifespan.startup()
         self._accepting = asyncio.create_task(self._accept(max_connections()))
         self.started = True
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # it has its own
         """End."""
         self._accepting.cancel()
         await asyncio.gather(self._accepting, return_exceptions=True)
@@ -257,7 +257,7 @@ class _Server(Server):
         """Close the connection that has been without a request for longest, if there is one; returns whether."""
         idle = [each for each in self.server_state.connections if isinstance(each, Connection) and each.idle]
         oldest = min(idle, key=lambda each: each.idle_since, default=None)
-        if oldest is None or time.monotonic() - oldest.idle_since < _IDLE_SECONDS:
+        if oldest is None or time.monotonic() - oldest.idle_since < IDLE_SECONDS:
             return False
         self.server_state.connections.discard(oldest)
         oldest.transport.abort()
