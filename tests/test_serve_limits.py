@@ -104,11 +104,11 @@ def test_a_full_server_asks_to_try_again_later(model: LanguageModel) -> None:
 
 
 def test_a_request_that_fills_the_batch_does_not_hold_up_another_one(model: LanguageModel) -> None:
-    with running(model, ServingConfig(rows=2, max_length=100_000)) as server:
-        with server.begin(prompt="The fox", max_tokens=100_000, n=2):
-            server.wait_until(lambda: server.worker.rows == 2)
-            assert server.complete(prompt="The", max_tokens=5)["choices"][0]["finish_reason"] == "length"
-            assert server.worker.open_jobs == 1
+    limits, long = ServingConfig(rows=2, max_length=100_000), {"prompt": "The fox", "max_tokens": 100_000, "n": 2}
+    with running(model, limits) as server, server.begin(**long):
+        server.wait_until(lambda: server.worker.rows == 2)
+        assert server.complete(prompt="The", max_tokens=5)["choices"][0]["finish_reason"] == "length"
+        assert server.worker.open_jobs == 1
 
 
 def test_the_answers_that_are_open_together_are_bounded(model: LanguageModel) -> None:

@@ -65,7 +65,9 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
 
     async def complete(request: Request) -> Response:
         asked = parse(await _body(request, max_body), served)
-        return _Answer(await asyncio.to_thread(Writing, asked, served), worker, building)
+        if len(served.names) * sum(map(len, asked.prompt)) > _SMALL * 10:  # similar characters are searched in an error
+            return _Answer(await asyncio.to_thread(Writing, asked, served), worker, building)
+        return _Answer(Writing(asked, served), worker, building)
 
     routes = [
         Route("/", show_page),

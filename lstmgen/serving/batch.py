@@ -8,14 +8,16 @@ two tokens, about once in a million characters.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lstmgen.cells.arrays import concatenate
 from lstmgen.config import Finish
 from lstmgen.generation.engine import Engine, FloatArray
 from lstmgen.generation.filters import Filter
@@ -30,7 +32,7 @@ _CHUNK = 64  # tokens of each prompt that are read at once
 _CHUNK_TOKENS = 512  # of all prompts together
 _BURST_STEPS = 64
 _BURST_SECONDS = 0.01  # of the processor
-_SHORT_BURST = 8  # steps: a text that ends earlier is continued in vain
+_SHORT_BURST = 4  # steps: a text that ends earlier is continued in vain
 _UNIFORMS = 256
 
 Token: TypeAlias = tuple[int, float | None, Sequence[tuple[int, float]]]
@@ -131,7 +133,7 @@ class _Text:
         self._generator = row_generator(seed, copy)
         self._uniforms = self._generator.random(_UNIFORMS)
 
-    def uniforms(self, count: int) -> FloatArray:
+    def uniforms(self, count: int) -> NDArray[np.float64]:
         """The random numbers for the next draws, (count,)."""
         if len(self._uniforms) < count:
             self._uniforms = np.concatenate([self._uniforms, self._generator.random(_UNIFORMS)])
@@ -269,7 +271,7 @@ def _joined(states: Sequence[NetworkState]) -> NetworkState:
     layers = zip(*(state.layers for state in states), strict=True)
     joined = tuple(type(layer[0])(*map(np.concatenate, zip(*layer, strict=True))) for layer in layers)
     memory = [state.memory for state in states if state.memory is not None]
-    return NetworkState(joined, np.concatenate(memory) if memory else None)
+    return NetworkState(joined, concatenate(memory, axis=0) if memory else None)
 
 
 def _scores(
@@ -324,7 +326,7 @@ class Worker:
         """The number of rows of all jobs in the batch."""
         return sum(job.places for job in list(self._batch.jobs))
 
-    async def write(self, job: Job) -> AsyncIterator[list[Piece]]:
+    async def write(self, job: Job) -> AsyncGenerator[list[Piece], None]:
         """Run a job; yields what is written, as it comes. The job is over when this is closed.
 
         Raises BusyError if too many jobs are open, StoppedError if the worker stops, or the error that ended the batch.
