@@ -258,9 +258,14 @@ def test_what_is_not_http_is_refused_in_json(started: Running, sent: bytes, stat
     assert started.request("GET", "/v1/models")[0] == 200
 
 
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"], ids=["kept", "close"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_ends_its_side_after_the_request_gets_its_answer(started: Running, stream: bool) -> None:
-    with started.begin(prompt="The fox", max_tokens=3000, stream=stream) as client:
+def test_a_client_that_ends_its_side_after_the_request_gets_its_answer(
+    started: Running, stream: bool, header: bytes
+) -> None:
+    body = json.dumps({"prompt": "The fox", "max_tokens": 3000, "stream": stream}).encode()
+    head = HEAD + header + f"Content-Length: {len(body)}\r\n\r\n".encode()
+    with started.send(head + body) as client:
         client.shutdown(socket.SHUT_WR)
         data = b""
         while received := client.recv(1 << 16):

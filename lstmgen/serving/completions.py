@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import groupby
 from math import inf
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -218,8 +219,8 @@ class Served:
         return tuple(build_filters(batch))
 
 
-def parse(body: bytes, served: Served) -> CompletionRequest:
-    """Read the body of a request. Raises RequestError for what it must not hold."""
+def parse(body: bytes, served: Served) -> Any:
+    """Read the body of a request: a `CompletionRequest` with defaults. Raises RequestError for what it must not hold."""
     try:
         asked = served.request.model_validate_json(body)
     except ValidationError as error:
@@ -417,9 +418,10 @@ class _Text:
         for _, tokens, finish in pieces:
             shown = tokens[:-1] if finish is Finish.LINE else tokens
             self.tokens += len(shown)
-            for token in shown:
-                if table is not None:
-                    table.add(token, self._offset)
+            if table is None:  # all at once, because nobody asks where each token begins
+                written.append(self._decoder.feed(*map(itemgetter(0), shown)))
+            for token in shown if table is not None else []:
+                table.add(token, self._offset)
                 characters = self._decoder.feed(token[0])
                 self._offset += len(characters)
                 written.append(characters)

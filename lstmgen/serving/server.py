@@ -82,7 +82,7 @@ class Connection(H11Protocol):
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio takes a bool, uvicorn only None
         """Keep the connection for the answer if the client has sent its request, and ends only its own side."""
         self._ended = True
-        if not self._answering or self.conn.their_state is not h11.DONE:
+        if not self._answering or self.conn.their_state not in (h11.DONE, h11.MUST_CLOSE):
             return False
         self._probe = self.loop.call_later(PROBE_SECONDS, self._send_probe)
         return True
