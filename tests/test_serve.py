@@ -238,7 +238,7 @@ def test_a_model_of_lines_writes_one_line_without_its_end() -> None:
         ({"prompt": [1] * 50_000}, "prompt"),
         ({"prompt": ["a" * 16_000], "n": 64, "echo": True}, "max_tokens"),
         ({"prompt": "a" * 16_000, "n": 64, "echo": True, "max_tokens": 0, "logprobs": 5}, "max_tokens"),
-        ({"n": 32, "max_tokens": 4096, "logprobs": 0, "stream": True}, "max_tokens"),
+        ({"n": 33, "max_tokens": 4096, "logprobs": 0, "stream": True}, "max_tokens"),
         ({"best_of": 64, "max_tokens": 4096, "logprobs": 5}, "max_tokens"),
         ({"prompt": "a" * 20_000}, "prompt"),
         ({"prompt": "日"}, "prompt"),

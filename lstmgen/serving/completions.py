@@ -37,7 +37,7 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value  # 5.0 is an integer for JSON
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+WHOLE = BeforeValidator(_whole)
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
 Unsupported = Annotated[float, Field(ge=0, le=0, description="Not supported.")]
 
@@ -58,22 +58,22 @@ class CompletionRequest(_Strict):
 
     model: str | None = None
     prompt: str | list[str] | None = None
-    max_tokens: Whole | None = None
+    max_tokens: int | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     """1 by default; 0: always the most likely token."""
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     """Choose among the most likely tokens that together have this probability."""
-    top_k: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = None
+    top_k: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = None
     """Choose among this many of the most likely tokens. Not in OpenAI's interface."""
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     """Leave out tokens below this fraction of the most likely one's probability. Not in OpenAI's interface."""
-    n: Whole | None = None
-    best_of: Whole | None = None
+    n: int | None = None
+    best_of: int | None = None
     stop: StopText | Annotated[list[StopText], Field(max_length=4, fail_fast=True)] | None = None
     """The text ends before the first of these."""
-    seed: Annotated[Whole, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), WHOLE] | None = None
     """The same seed and prompt give the same text."""
-    logprobs: Annotated[Whole, Field(ge=0, le=5)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=5), WHOLE] | None = None
     """How many of the most likely tokens come with each token."""
     echo: bool | None = None
     """The text begins with the prompt."""
@@ -192,8 +192,8 @@ class Served:
         self.lines = model.lines
         self.listed: Model = {"id": name, "object": "model", "created": created, "owned_by": "lstmgen"}
         self.filters = lru_cache(64)(self._build_filters)
-        number = Annotated[Whole, Field(ge=1, le=limits.rows)] | None
-        length = Annotated[Whole, Field(ge=0, le=limits.max_length)] | None
+        number = Annotated[int, Field(ge=1, le=limits.rows), WHOLE] | None
+        length = Annotated[int, Field(ge=0, le=limits.max_length), WHOLE] | None
         texts = Annotated[list[str], Field(min_length=1, max_length=limits.rows, fail_fast=True)]
         fields: dict[str, Any] = {
             "prompt": (
@@ -220,7 +220,7 @@ class Served:
 
 
 def parse(body: bytes, served: Served) -> Any:
-    """Read the body of a request: a `CompletionRequest` with defaults. Raises RequestError for what it must not hold."""
+    """Read the body of a request: a `CompletionRequest` with defaults. Raises RequestError for what is wrong."""
     try:
         asked = served.request.model_validate_json(body)
     except ValidationError as error:
@@ -420,11 +420,12 @@ class _Text:
             self.tokens += len(shown)
             if table is None:  # all at once, because nobody asks where each token begins
                 written.append(self._decoder.feed(*map(itemgetter(0), shown)))
-            for token in shown if table is not None else []:
-                table.add(token, self._offset)
-                characters = self._decoder.feed(token[0])
-                self._offset += len(characters)
-                written.append(characters)
+            else:
+                for token in shown:
+                    table.add(token, self._offset)
+                    characters = self._decoder.feed(token[0])
+                    self._offset += len(characters)
+                    written.append(characters)
             if finish is not None:
                 written.append(self._decoder.finish())
         return "".join(written)
