@@ -524,9 +524,7 @@ class SamplingConfig:
 class ServingConfig:
     """How much a server does at once, and how much one request may ask for."""
 
-    rows: int = field(
-        default=64, metadata=option("Texts written at once, in one batch; further texts wait for a free place.")
-    )
+    rows: int = field(default=64, metadata=option("Texts written at once, in one batch; further texts take turns."))
     queue: int = field(
         default=256, metadata=option("Requests that are open at once, waiting ones included; more are refused.")
     )

@@ -13,9 +13,10 @@ from openai import OpenAI
 
 from lstmgen.config import ServingConfig
 from lstmgen.language_model import LanguageModel
-from lstmgen.serving.server import listen, serve
-from lstmgen.serving.service import build_service
-from lstmgen.serving.worker import Worker
+from lstmgen.serving.app import build_app
+from lstmgen.serving.batch import Worker
+from lstmgen.serving.completions import Served
+from lstmgen.serving.server import known_hosts, listen, serve
 
 NAME = "fable"
 HEAD = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -76,15 +77,14 @@ def running(model: LanguageModel, limits: ServingConfig | None = None) -> Iterat
     with listen("127.0.0.1", 0) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         address, port = listening.getsockname()[:2]
-        service = build_service(
-            model, NAME, limits or ServingConfig(), host="127.0.0.1", address=address, report=reported.append
-        )
+        served = Served(model, NAME, limits or ServingConfig(), 0)
+        app, worker = build_app(served, known_hosts("127.0.0.1", address), reported.append)
         stop = threading.Event()
-        options = {"stop": stop.is_set, "cut": service.worker.stop}
-        thread = threading.Thread(target=serve, args=(service.app, listening), kwargs=options)
+        options = {"stop": stop.is_set, "cut": worker.stop, "report": reported.append}
+        thread = threading.Thread(target=serve, args=(app, listening), kwargs=options)
         thread.start()
         try:
-            yield Running(port, service.worker, reported)
+            yield Running(port, worker, reported)
         finally:
             stop.set()
             thread.join(60)

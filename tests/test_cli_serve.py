@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lstmgen.serving.service import url
+from lstmgen.serving.server import url
 from tests.command_line import problem, start, usage_error
 
 pytestmark = pytest.mark.usefixtures("in_trained_folder")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from lstmgen.config import Finish, SamplingConfig
+from lstmgen.config import Finish
 from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.generation.filters.temperature import temperature
@@ -25,31 +25,30 @@ def engine_of(cell: str = "lstm", attention: int = 0) -> NumpyEngine:
     return NumpyEngine(network, single(random_weights(network)))
 
 
-def filters(config: SamplingConfig) -> list[Any]:
-    return [*([] if config.top_p is None else [top_p(config.top_p)]), temperature(config.temperature)]
+def job(length: int = 40, prompt: Any = PROMPT, *, seed: int = 0, **more: Any) -> Job:
+    heat, probability = more.pop("heat", 1.0), more.pop("top_p", None)
+    filters = (*([] if probability is None else [top_p(probability)]), temperature(heat))
+    return Job([np.array(prompt)], [seed], filters, length, **more)
 
 
-def job(length: int = 40, prompt: Any = PROMPT, *, seed: int = 0, copies: int = 1, **more: Any) -> Job:
-    config = SamplingConfig(length=length, temperature=more.pop("heat", 1.0), top_p=more.pop("top_p", None))
-    return Job([np.array(prompt)], [seed], config, copies, **more)
-
-
-def batch_of(engine: NumpyEngine, *jobs: Job) -> SharedBatch:
-    batch = SharedBatch(engine, filters)
+def batch_of(engine: NumpyEngine, *jobs: Job, max_rows: int = 64) -> SharedBatch:
+    batch = SharedBatch(engine, max_rows)
     for each in jobs:
         batch.begin(each)
     return batch
 
 
-def run(engine: NumpyEngine, *jobs: Job) -> None:
-    batch_of(engine, *jobs).run(lambda: False)
+def run(engine: NumpyEngine, *jobs: Job, max_rows: int = 64) -> None:
+    batch = batch_of(engine, *jobs, max_rows=max_rows)
+    while batch.jobs:
+        batch.advance()
 
 
 def texts(done: Job) -> list[list[int]]:
-    assert done.unfinished == 0
-    written: list[list[int]] = [[] for _ in range(done.places)]
+    assert not done.rows
+    written: list[list[int]] = [[] for _ in range(len(done.prompts) * done.copies)]
     for piece in done.written:
-        written[piece.text] += [token.id for token in piece.tokens]
+        written[piece.text] += [number for number, _, _ in piece.tokens]
     return written
 
 
@@ -57,8 +56,8 @@ def alone(engine: NumpyEngine, wanted: Job) -> list[list[int]]:
     """The same texts by the sampler."""
     output = read_text(engine, wanted.prompts[0], engine.initial_state(1)).repeated(wanted.copies)
     history = History(wanted.prompts[0], wanted.copies, 0)
-    choices: dict[str, Any] = {"length": wanted.config.length, "seed": wanted.seeds[0], "stops": wanted.stops}
-    drawn = draw_symbols(engine, output, history, filters(wanted.config), end=wanted.end_symbol, **choices)
+    choices: dict[str, Any] = {"length": wanted.length, "seed": wanted.seeds[0], "stops": wanted.stops}
+    drawn = draw_symbols(engine, output, history, wanted.filters, end=wanted.end, **choices)
     return [sample.ids for sample in collect(drawn, wanted.copies)]
 
 
@@ -70,7 +69,7 @@ def different_jobs() -> list[Job]:
         job(30, seed=4, heat=0.0),
         job(30, seed=5, top_p=0.7, copies=2),
         job(60, seed=6, stops=["\x01\x02"]),
-        job(60, seed=7, end_symbol=5),
+        job(60, seed=7, end=5),
     ]
 
 
@@ -82,43 +81,40 @@ def test_texts_in_one_batch_are_those_that_the_sampler_draws(cell: str, attentio
     assert [texts(each) for each in jobs] == [alone(engine, each) for each in different_jobs()]
 
 
-def test_a_job_may_join_at_any_step() -> None:
+def test_a_job_may_join_at_any_time() -> None:
     engine, jobs = engine_of(), different_jobs()
-    batch = SharedBatch(engine, filters)
+    batch = SharedBatch(engine, 64)
     for each in jobs:
         batch.begin(each)
-        for _ in range(5):
-            batch.step()
-    batch.run(lambda: False)
+        batch.advance()
+    while batch.jobs:
+        batch.advance()
     assert [texts(each) for each in jobs] == [alone(engine, each) for each in different_jobs()]
 
 
-def test_a_job_that_was_taken_out_goes_on_where_it_was() -> None:
-    engine, jobs = engine_of("gru-after", 3), different_jobs()
-    batch = batch_of(engine, *jobs)
-    for out in jobs:
-        rows, state = batch.remove(out)
-        assert out not in batch.jobs
-        for _ in range(3):
-            batch.step()
-        batch.join(rows, state)
-        batch.step()
-    batch.run(lambda: False)
+@pytest.mark.parametrize("cell", ["gru-after", "lstm"])
+def test_jobs_that_do_not_fit_together_take_turns(cell: str) -> None:
+    engine, jobs = engine_of(cell, 3), different_jobs()
+    run(engine, *jobs, max_rows=3)
     assert [texts(each) for each in jobs] == [alone(engine, each) for each in different_jobs()]
 
 
-def test_places_count_the_texts_that_will_be_there() -> None:
-    batch = batch_of(engine_of(), job(copies=5), job())
-    assert (len(batch), batch.places) == (2, 6)
-    for _ in range(3):
-        batch.step()
-    assert (len(batch), batch.places) == (6, 6)
+def test_a_job_with_all_rows_does_not_hold_up_the_next_one() -> None:
+    long, short = job(100_000, copies=4), job(5)
+    batch = batch_of(engine_of(), long, short, max_rows=4)
+    batch.advance()
+    assert short in batch.advance()
+    assert texts(short) and long.rows
 
 
-def test_the_batch_is_empty_when_all_texts_are_complete() -> None:
-    batch = batch_of(engine_of(), job(3), job(9, copies=2))
-    batch.run(lambda: False)
-    assert (len(batch), batch.places, batch.jobs) == (0, 0, set())
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 200, 1000])
+def test_prompts_are_read_in_chunks_of_any_length(length: int) -> None:
+    engine = engine_of()
+    prompt = np.random.default_rng(0).integers(0, VOCAB_SIZE, length)
+    wanted = job(10, prompt, scored=True, scores_prompts=True)
+    run(engine, wanted, job(10, [1, 2, 3] * 30))
+    assert texts(wanted) == alone(engine, job(10, prompt))
+    assert [number for number, _, _ in wanted.prompt_tokens[0]] == prompt[1:].tolist()
 
 
 def test_nothing_is_written_after_a_prompt_if_the_length_is_0() -> None:
@@ -132,8 +128,8 @@ def test_nats_are_those_of_scoring_the_whole_text() -> None:
     scored = job(50, scored=True, scores_prompts=True, heat=0.7, top_p=0.9)
     run(engine, scored, job(50, seed=9))
     (text,) = texts(scored)
-    nats = [token.nats for token in scored.prompt_tokens[0]]
-    nats += [token.nats for piece in scored.written for token in piece.tokens]
+    nats = [token[1] for token in scored.prompt_tokens[0]]
+    nats += [token[1] for piece in scored.written for token in piece.tokens]
     whole = np.concatenate([PROMPT, text])
     assert len(nats) == len(whole) - 1
     assert_allclose(sum(filter(None, nats)), score(engine, one_stream(whole)).nats, rtol=1e-5)
@@ -144,15 +140,15 @@ def test_alternatives_are_the_likeliest_symbols_with_their_nats() -> None:
     few, many = job(20, scored=True, alternatives=2), job(20, scored=True, alternatives=VOCAB_SIZE)
     run(engine, few, many, job())
     two, all_of_them = ([token for piece in each.written for token in piece.tokens] for each in (few, many))
-    for short, whole in zip(two, all_of_them, strict=True):
-        assert [number for number, _ in short.alternatives] == [number for number, _ in whole.alternatives[:2]]
-        costs = [nats for _, nats in whole.alternatives]
+    for (_, _, short), (number, own, whole) in zip(two, all_of_them, strict=True):
+        assert [other for other, _ in short] == [other for other, _ in whole[:2]]
+        costs = [nats for _, nats in whole]
         assert costs == sorted(costs)
         assert_allclose(np.exp(-np.array(costs)).sum(), 1, rtol=1e-6)
-        assert whole.nats == pytest.approx(dict(whole.alternatives)[whole.id], rel=1e-5)
+        assert own == pytest.approx(dict(whole)[number], rel=1e-5)
 
 
 def test_what_is_not_asked_for_is_not_computed() -> None:
     plain = job(5)
     run(engine_of(), plain, job(scored=True, alternatives=3))
-    assert {token.alternatives for piece in plain.written for token in piece.tokens} == {()}
+    assert {token[1:] for piece in plain.written for token in piece.tokens} == {(None, ())}

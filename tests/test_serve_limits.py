@@ -2,8 +2,10 @@
 
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ import pytest
 
 from lstmgen.config import ServingConfig
 from lstmgen.language_model import LanguageModel, load
-from lstmgen.serving import app, server, worker
+from lstmgen.serving import app, server
 from tests.serving import HEAD, Running, running
 
 JSON = {"Content-Type": "application/json"}
 LONG = {"prompt": "The fox", "max_tokens": 1_000_000}
+LOGPROBS = {"prompt": "The fox", "max_tokens": 140_000, "logprobs": 5}
 LIMITS = ServingConfig(max_length=1_000_000)
 
 
@@ -49,7 +52,9 @@ def error_of(answer: tuple[int, Any, bytes]) -> tuple[int, str | None]:
         (b'{"seed": ' + b"9" * 5000 + b"}", JSON, 400),
         (b"[" * 100_000, JSON, 400),
         (b'{"prompt": "\\ud800"}', JSON, 400),
-        (b" " * (app.MAX_BODY + 1), JSON, 413),
+        (b" " * (1 << 20), JSON, 413),
+        (b"{" + b'"a":' * 1000, JSON, 400),
+        (b'{"stop": [' + b"1," * 50_000 + b"1]}", JSON, 400),
         (b"{}", {**JSON, "Content-Type": "application/json; charset=utf-8"}, 200),
     ],
 )
@@ -98,40 +103,48 @@ def test_a_full_server_asks_to_try_again_later(model: LanguageModel) -> None:
         assert json.loads(body)["error"]["code"] == "rate_limit_exceeded"
 
 
-def test_requests_wait_for_a_free_place(model: LanguageModel) -> None:
-    with running(model, ServingConfig(rows=2, max_length=1_000_000)) as server:
-        with server.begin(**LONG, n=2):
-            server.wait_until(lambda: server.worker.rows == 2)
-            waiting = server.begin(prompt="The", max_tokens=5)
-            server.wait_until(lambda: server.worker.open_jobs == 2)
-            assert server.worker.rows == 2
-        with waiting:
-            assert waiting.recv(12) == b"HTTP/1.1 200"
+def test_a_request_that_fills_the_batch_does_not_hold_up_another_one(model: LanguageModel) -> None:
+    limits, long = ServingConfig(rows=2, max_length=100_000), {"prompt": "The fox", "max_tokens": 100_000, "n": 2}
+    with running(model, limits) as server, server.begin(**long):
+        server.wait_until(lambda: server.worker.rows == 2)
+        assert server.complete(prompt="The", max_tokens=5)["choices"][0]["finish_reason"] == "length"
+        assert server.worker.open_jobs == 1
+
+
+def test_the_answers_that_are_open_together_are_bounded(model: LanguageModel) -> None:
+    wanted: dict[str, Any] = {"prompt": "The fox", "max_tokens": 1_000_000}
+    with running(model, LIMITS) as server, ExitStack() as clients:
+        for _ in range(8):
+            clients.enter_context(server.begin(**wanted))
+        server.wait_until(lambda: server.worker.open_jobs == 8)
+        assert error_of(server.request("POST", "/v1/completions", json.dumps(wanted).encode(), JSON))[0] == 429
+        assert server.request("POST", "/v1/completions", b"{}", JSON)[0] == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_vanished_client_frees_its_places(started: Running, stream: bool) -> None:
-    with started.begin(**LONG, n=8, stream=stream):
+def test_a_vanished_client_frees_its_places(started: Running, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
+    monkeypatch.setattr(server, "PROBE_SECONDS", 0.01)
+    with started.begin(prompt="The fox", max_tokens=100_000, n=8, stream=stream):
         started.wait_until(lambda: started.worker.rows == 8)
     started.wait_until(lambda: started.worker.rows == started.worker.open_jobs == 0)
 
 
-def test_a_client_that_vanishes_while_it_waits_leaves_nothing(model: LanguageModel) -> None:
-    with running(model, ServingConfig(rows=1, max_length=1_000_000)) as server, server.begin(**LONG):
-        server.wait_until(lambda: server.worker.rows == 1)
-        with server.begin(**LONG):
-            server.wait_until(lambda: server.worker.open_jobs == 2)
-        server.wait_until(lambda: server.worker.open_jobs == 1)
-
-
-def test_a_slow_reader_leaves_the_batch_and_still_gets_its_whole_text(
+def test_a_client_that_vanishes_while_others_have_the_places_leaves_nothing(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "UNREAD_PIECES", 50)
+    monkeypatch.setattr(server, "PROBE_SECONDS", 0.01)
+    with running(model, ServingConfig(rows=1, max_length=1_000_000)) as started, started.begin(**LONG):
+        started.wait_until(lambda: started.worker.open_jobs == 1)
+        with started.begin(**LONG):
+            started.wait_until(lambda: started.worker.open_jobs == 2)
+        started.wait_until(lambda: started.worker.open_jobs == 1)
+
+
+def test_a_slow_reader_gets_its_whole_text_and_holds_up_nobody(model: LanguageModel) -> None:
     wanted: dict[str, Any] = {"prompt": "The fox", "max_tokens": 4000, "n": 2, "logprobs": 5, "seed": 1}
     with running(model) as server, server.begin(**wanted, stream=True) as slow:
-        server.wait_until(lambda: server.worker.parked_jobs == 1)
-        assert server.worker.rows == 0
+        server.wait_until(lambda: server.worker.open_jobs == 1)
+        server.wait_until(lambda: server.worker.rows == 0)  # it is complete before it is read
         whole = server.complete(**wanted)  # others are served meanwhile
         data = b""
         while b"[DONE]" not in data:
@@ -148,7 +161,7 @@ def test_a_slow_reader_leaves_the_batch_and_still_gets_its_whole_text(
 
 def test_a_client_that_never_reads_is_cut_off(started: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STALLED_SECONDS", 0.05)
-    with started.begin(**LONG, stream=True, logprobs=5):
+    with started.begin(**LOGPROBS, stream=True):
         started.wait_until(lambda: started.worker.open_jobs == 1)
         started.wait_until(lambda: started.worker.open_jobs == 0)
 
@@ -157,9 +170,8 @@ def test_a_client_that_never_reads_is_cut_off_even_if_it_sends(
     started: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "STALLED_SECONDS", 1)
-    monkeypatch.setattr(worker, "UNREAD_PIECES", 50)
-    with started.begin(**LONG, stream=True, logprobs=5) as client:
-        started.wait_until(lambda: started.worker.parked_jobs == 1)
+    with started.begin(**LOGPROBS, stream=True) as client:
+        started.wait_until(lambda: started.worker.open_jobs == 1)
         client.sendall(b"G")
         started.wait_until(lambda: started.worker.open_jobs == 0)
 
@@ -217,10 +229,87 @@ def test_a_body_that_does_not_arrive_is_refused(started: Running, monkeypatch: p
         assert client.recv(12) == b"HTTP/1.1 408"
 
 
-def test_what_is_not_http_is_refused_and_the_server_goes_on(started: Running) -> None:
-    with started.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n") as client:
-        assert client.recv(12) in (b"HTTP/1.1 400", b"")
+def answer_of(client: socket.socket) -> tuple[bytes, Any]:
+    """The status line and the JSON of an answer after which the server ends the connection."""
+    data = b""
+    while received := client.recv(1 << 16):
+        data += received
+    head, _, body = data.partition(b"\r\n\r\n")
+    return head.splitlines()[0], json.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"400"),
+        (b"GET\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 300_000, b"431"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nnot hexadecimal\r\n", b"400"),
+    ],
+    ids=["tls", "short", "two hosts", "length", "header", "chunk"],
+)
+def test_what_is_not_http_is_refused_in_json(started: Running, sent: bytes, status: bytes) -> None:
+    with started.send(sent) as client:
+        line, body = answer_of(client)
+    assert line.split()[1] == status
+    assert set(body["error"]) == {"message", "type", "param", "code"}
     assert started.request("GET", "/v1/models")[0] == 200
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"], ids=["kept", "close"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_ends_its_side_after_the_request_gets_its_answer(
+    started: Running, stream: bool, header: bytes
+) -> None:
+    body = json.dumps({"prompt": "The fox", "max_tokens": 3000, "stream": stream}).encode()
+    head = HEAD + header + f"Content-Length: {len(body)}\r\n\r\n".encode()
+    with started.send(head + body) as client:
+        client.shutdown(socket.SHUT_WR)
+        data = b""
+        while received := client.recv(1 << 16):
+            data += received
+    assert data.startswith(b"HTTP/1.1 200") and (b"[DONE]" if stream else b'"finish_reason":"length"') in data
+
+
+def test_a_client_that_ends_its_side_before_a_long_answer_gets_it_after_interim_responses(
+    started: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "PROBE_SECONDS", 0.001)
+    with started.begin(prompt="The fox", max_tokens=20_000) as client:
+        client.shutdown(socket.SHUT_WR)
+        data = b""
+        while received := client.recv(1 << 16):
+            data += received
+    interim, _, answer = data.partition(b"HTTP/1.1 200")
+    assert interim.replace(b"HTTP/1.1 100 \r\n\r\n", b"") == b"" and interim
+    assert b'"finish_reason":"length"' in answer
+
+
+def test_a_request_of_which_a_part_is_missing_ends_with_its_connection(started: Running) -> None:
+    with started.send(HEAD + b"Content-Length: 9\r\n\r\n{") as client:
+        client.shutdown(socket.SHUT_WR)
+        assert is_cut_off(client)
+
+
+def test_connections_are_bounded_and_the_oldest_idle_one_gives_way(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "max_connections", lambda: 3)
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.05)
+    with running(model) as started, ExitStack() as clients:
+        idle = [clients.enter_context(started.send(b"")) for _ in range(10)]
+        assert started.request("GET", "/v1/models")[0] == 200
+        assert is_cut_off(idle[0])
+    assert len(started.reported) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="without a limit of open files")
+@pytest.mark.parametrize(("files", "room"), [(32, 16), (256, 192), (100_000, server.MAX_CONNECTIONS)])
+def test_connections_leave_room_for_other_files(files: int, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _kind: (files, files))
+    assert server.max_connections() == room
 
 
 def test_an_error_in_the_batch_is_reported_and_the_server_goes_on(
@@ -233,8 +322,7 @@ def test_an_error_in_the_batch_is_reported_and_the_server_goes_on(
         with monkeypatch.context() as patch:
             patch.setattr(model.engine, "step", fail)
             assert error_of(server.request("POST", "/v1/completions", b"{}", JSON)) == (500, None)
-            streamed = server.request("POST", "/v1/completions", b'{"stream": true}', JSON)
-            assert streamed[0] == 200 and b'"server_error"' in streamed[2] and b"[DONE]" not in streamed[2]
+            assert error_of(server.request("POST", "/v1/completions", b'{"stream": true}', JSON)) == (500, None)
         assert len(server.reported) == 2 and "no room" in server.reported[0]
         assert server.complete(prompt="The", max_tokens=5)["choices"][0]["finish_reason"] == "length"
 
@@ -258,10 +346,9 @@ def test_at_the_end_a_client_that_does_not_read_is_not_waited_for(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "GRACE_SECONDS", 1)
-    monkeypatch.setattr(worker, "UNREAD_PIECES", 50)
     with running(model, LIMITS) as started:
-        client = started.begin(**LONG, stream=True, logprobs=5)
-        started.wait_until(lambda: started.worker.parked_jobs == 1)
+        client = started.begin(**LOGPROBS, stream=True)
+        started.wait_until(lambda: started.worker.open_jobs == 1)
     client.close()
 
 

@@ -1,7 +1,4 @@
-"""`lstmgen serve`.
-
-Knows: its options, and what it says when it begins and ends. Does not know: HTTP, or how text is drawn.
-"""
+"""`lstmgen serve`."""
 
 from typing import Annotated
 
@@ -50,15 +47,17 @@ def serve(
     limit_threads(threads)
     limits = config_from(ServingConfig, given)
     try:
-        import starlette  # noqa: F401  # whether it is installed
+        import pydantic  # noqa: F401  # whether it is installed
+        import starlette  # noqa: F401  # likewise
         import uvicorn  # noqa: F401  # likewise
     except ModuleNotFoundError as error:
         raise LstmgenError(f"serve: {missing_package(error, 'serve')}") from error
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint, public_name
     from lstmgen.language_model import LanguageModel
-    from lstmgen.serving.server import listen
+    from lstmgen.serving.app import build_app
+    from lstmgen.serving.completions import Served
+    from lstmgen.serving.server import is_loopback, is_unspecified, known_hosts, listen, url
     from lstmgen.serving.server import serve as serve_until
-    from lstmgen.serving.service import build_service, is_loopback, is_unspecified, url
 
     path = find_checkpoint(checkpoint)
     model = LanguageModel(load_checkpoint(path), path)
@@ -66,15 +65,8 @@ def serve(
     with listen(host, port) as listening:
         address, bound_port = listening.getsockname()[:2]
         start = url(host, address, bound_port)
-        service = build_service(
-            model,
-            name,
-            limits,
-            host=host,
-            address=address,
-            created=int(path.stat().st_mtime),
-            report=note,
-        )
+        served = Served(model, name, limits, int(path.stat().st_mtime))
+        app, worker = build_app(served, known_hosts(host, address), note)
         with StopRequest(lambda: note("stopping; a second time ends at once", quiet=quiet)) as stop:
             if not is_loopback(address):
                 reached = "this machine" if is_unspecified(address) else host
@@ -82,6 +74,6 @@ def serve(
             note(f"{name} at {start}/ (stop with Ctrl-C)", quiet=quiet)
             if json:
                 print_json({"url": start, "model": name})
-            serve_until(service.app, listening, stop=stop, cut=service.worker.stop)
+            serve_until(app, listening, stop=stop, cut=worker.stop, report=note)
     if stop():
         raise typer.Exit(stop.exit_code)

@@ -210,19 +210,13 @@ def most_likely(logits: FloatArray, count: int) -> tuple[NDArray[np.int64], NDAr
 
 def _uniforms(seed: int, rows: int) -> Iterator[NDArray[np.float64]]:
     """Random numbers in [0, 1), (rows,) for each step; each row has its own generator, which draws them in blocks."""
-    generators = [_generator(seed, row) for row in range(rows)]
+    generators = [row_generator(seed, row) for row in range(rows)]
     while True:
         yield from np.stack([generator.random(_UNIFORMS_AT_ONCE) for generator in generators], axis=1)
 
 
-def row_uniforms(seed: int, row: int) -> Iterator[float]:
-    """The random numbers that `draw_symbols` uses for one of its rows, one at a time."""
-    generator = _generator(seed, row)
-    while True:
-        yield from generator.random(_UNIFORMS_AT_ONCE).tolist()
-
-
-def _generator(seed: int, row: int) -> np.random.Generator:
+def row_generator(seed: int, row: int) -> np.random.Generator:
+    """The generator of the random numbers of one row."""
     return np.random.default_rng([seed, row])
 
 
@@ -232,7 +226,7 @@ def draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.i
     Also returns whether each row had a symbol that may be drawn; the id of a row without one has no meaning.
     """
     best = logits.max(axis=-1, keepdims=True)
-    possible = [value > -math.inf for (value,) in best.tolist()]
+    possible = list(map((-math.inf).__lt__, best.ravel().tolist()))
     if not all(possible):
         logits = np.where(best == -np.inf, np.float32(0), logits)
         best = logits.max(axis=-1, keepdims=True)

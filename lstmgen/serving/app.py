@@ -1,13 +1,9 @@
-"""The ASGI application: routes, limits, errors, and streams of server-sent events.
-
-Knows: starlette, HTTP, the worker. Does not know: sockets, signals, or how a completion is made.
-"""
+"""The ASGI application: routes, limits, errors, and streams of server-sent events."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, NoReturn, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,29 +12,36 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lstmgen.serving.batch import Piece
-from lstmgen.serving.completions import Completion, RequestError, Served
-from lstmgen.serving.openapi import describe
-from lstmgen.serving.worker import BusyError, Reading, StoppedError, Worker
+from lstmgen.export.page import page, page_data
+from lstmgen.export.rounding import Rounding
+from lstmgen.serving.batch import BusyError, Piece, SharedBatch, StoppedError, Worker
+from lstmgen.serving.completions import RequestError, Served, Writing, describe, event, parse, to_json
 
-MAX_BODY = 1 << 20
 BODY_SECONDS = 20.0
 RETRY_AFTER = "1"  # seconds
+_OPEN_ANSWERS = 8  # as large as one may be; more and smaller ones may be open together
+_SMALL = 4096  # values of an answer that the event loop can build by the way
+_SLICE = 1 << 16  # bytes of a response that are sent at once
 
 Result = TypeVar("Result")
 
 
-def build_app(served: Served, worker: Worker, page: str, hosts: Sequence[str] | None) -> ASGIApp:
-    """The application.
+def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str], None]) -> tuple[ASGIApp, Worker]:
+    """The application, and the worker that runs as long as it does.
 
     Args:
         served: the model and the limits.
-        worker: writes the texts; it runs as long as the application.
-        page: what `/` shows, HTML.
         hosts: the names that the Host header may have, so that no web page of another site can reach a server that
             listens only on this machine (DNS rebinding); None: any.
+        report: takes one line about an error of the server.
     """
-    description = describe(served)
+    limits = served.limits
+    batch = SharedBatch(served.model.engine, limits.rows)
+    worker = Worker(batch, max_jobs=limits.queue, max_size=_OPEN_ANSWERS * served.max_size, report=report)
+    content = page(page_data(served.model.checkpoint, served.name, Rounding.FLOAT16))  # the nearest a page can hold
+    description = to_json(describe(served))
+    max_body = _SLICE + 12 * limits.max_prompt  # a character has up to 12 bytes in JSON
+    building = asyncio.Semaphore(1)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -48,21 +51,23 @@ def build_app(served: Served, worker: Worker, page: str, hosts: Sequence[str] | 
         await running
 
     async def show_page(_request: Request) -> Response:
-        return HTMLResponse(page)
+        return _Page(content)
 
     async def show_description(_request: Request) -> Response:
-        return _json(description)
+        return _Json(description)
 
     async def list_models(_request: Request) -> Response:
-        return _json({"object": "list", "data": [served.model_object()]})
+        return _Json(to_json({"object": "list", "data": [served.listed]}))
 
     async def show_model(request: Request) -> Response:
         served.check_name(request.path_params["model"])
-        return _json(served.model_object())
+        return _Json(to_json(served.listed))
 
     async def complete(request: Request) -> Response:
-        completion = Completion(_parsed(await _body(request)), served)
-        return _CompletionResponse(completion, worker)
+        asked = parse(await _body(request, max_body), served)
+        if len(served.names) * sum(map(len, asked.prompt)) > _SMALL * 10:  # similar characters are searched in an error
+            return _Answer(await asyncio.to_thread(Writing, asked, served), worker, building)
+        return _Answer(Writing(asked, served), worker, building)
 
     routes = [
         Route("/", show_page),
@@ -73,26 +78,55 @@ def build_app(served: Served, worker: Worker, page: str, hosts: Sequence[str] | 
     ]
     handlers: Any = {HTTPException: _http_error, RequestError: _request_error}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
-    return app if hosts is None else _KnownHosts(app, hosts)
+    return (app if hosts is None else _KnownHosts(app, hosts)), worker
 
 
-class _CompletionResponse(Response):
+class _Sliced(Response):
+    """A response that is sent slice by slice, so that a slow client is seen to read."""
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for start in range(0, len(self.body), _SLICE):
+            await send({"type": "http.response.body", "body": self.body[start : start + _SLICE], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+class _Page(_Sliced, HTMLResponse):
+    pass
+
+
+class _Json(_Sliced):
+    media_type = "application/json"
+
+
+class _Answer(Response):
     """Runs a completion and sends it, at once or as a stream. It ends when the client has gone."""
 
-    def __init__(self, completion: Completion, worker: Worker) -> None:
+    def __init__(self, writing: Writing, worker: Worker, building: asyncio.Semaphore) -> None:
         self.background = None
-        self._completion = completion
+        self._writing = writing
         self._worker = worker
-        self._job = completion.job()
+        self._building = building
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        await _while_connected(receive, self._answer(scope, receive, send))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, stream, writing = False, self._writing.asked.stream, self._writing
+        written: list[Piece] = []
         try:
-            async with self._worker.write(self._job) as reading:
-                if self._completion.stream:
-                    await _while_connected(receive, self._send_stream(reading, send))
-                    return
-                pieces = await _while_connected(receive, _all_pieces(reading))
+            async with aclosing(self._worker.write(writing.job)) as groups:
+                async for pieces in groups:
+                    if not stream:
+                        written += pieces
+                        continue
+                    events = await self._built(writing.events, pieces)
+                    if not started:
+                        await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
+                        started = True
+                    if events:
+                        await send({"type": "http.response.body", "body": events, "more_body": True})
+                response = writing.last_events() if stream else await self._built(writing.response, written)
         except BusyError:
             message = "too many requests are open; try again later"
             error = RequestError(message, status=429, kind="rate_limit_error", code="rate_limit_exceeded")
@@ -101,30 +135,25 @@ class _CompletionResponse(Response):
         except Exception as problem:  # the worker has reported it
             error = RequestError(f"an error of the server: {type(problem).__name__}", status=500, kind="server_error")
         else:
-            if pieces is not None:
-                await _json(self._completion.response(pieces))(scope, receive, send)
+            if not stream:
+                await _Json(response)(scope, receive, send)
+                return
+            await send({"type": "http.response.body", "body": response})
             return
-        await _error(error)(scope, receive, send)
+        if started:
+            await send({"type": "http.response.body", "body": event(error.content)})
+        else:
+            await _error(error)(scope, receive, send)
 
-    async def _send_stream(self, reading: Reading, send: Send) -> None:
-        headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        try:
-            async for pieces in reading.pieces():
-                events = b"".join(_event(chunk) for chunk in self._completion.chunks(pieces))
-                if events:
-                    await send({"type": "http.response.body", "body": events, "more_body": True})
-            last = self._completion.last_chunk()
-            end = (b"" if last is None else _event(last)) + b"data: [DONE]\n\n"
-        except StoppedError:
-            end = _event(RequestError("the server stops", kind="server_error", code="server_stops").content)
-        except Exception as problem:  # the worker has reported it; the status line has been sent
-            end = _event(RequestError(f"an error of the server: {type(problem).__name__}", kind="server_error").content)
-        await send({"type": "http.response.body", "body": end})
+    async def _built(self, build: Callable[[list[Piece]], bytes], pieces: list[Piece]) -> bytes:
+        """Build a part of the answer: a large one in a thread, one after another, so that nobody waits for it."""
+        if self._writing.job.size <= _SMALL:
+            return build(pieces)
+        async with self._building:
+            return await asyncio.to_thread(build, pieces)
 
 
-async def _all_pieces(reading: Reading) -> list[Piece]:
-    return [piece async for pieces in reading.pieces() for piece in pieces]
+_STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 
 
 async def _while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result | None:
@@ -144,37 +173,25 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, max_body: int) -> bytes:
     """The body of a request. Raises RequestError if it is not JSON by its header, too large or too slow."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RequestError("send the header Content-Type: application/json", status=415)
-    too_large = RequestError(f"the body is larger than {MAX_BODY:,} bytes", status=413)
+    too_large = RequestError(f"the body is larger than {max_body:,} bytes", status=413)
     length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > MAX_BODY:
+    if length.isdecimal() and int(length) > max_body:
         raise too_large
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for part in request.stream():
                 body += part
-                if len(body) > MAX_BODY:
+                if len(body) > max_body:
                     raise too_large
     except TimeoutError as error:
         raise RequestError("the body took too long to arrive", status=408) from error
     return bytes(body)
-
-
-def _parsed(body: bytes) -> Any:
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
-
-    try:
-        return json.loads(body.decode("utf-8"), parse_constant=refuse)
-    except RecursionError as error:
-        raise RequestError("the body is nested too deeply") from error
-    except ValueError as error:
-        raise RequestError(f"the body is not JSON: {error}") from error
 
 
 class _KnownHosts:
@@ -201,19 +218,9 @@ def _host_name(scope: Scope) -> str:
     return name if colon and port.isdecimal() else values[0]
 
 
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A response of JSON. In ASCII, because a text may hold half of a surrogate pair."""
-    body = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    return Response(body, status, headers, media_type="application/json")
-
-
-def _event(content: Any) -> bytes:
-    return b"data: " + json.dumps(content, allow_nan=False, separators=(",", ":")).encode() + b"\n\n"
-
-
 def _error(error: RequestError) -> Response:
     headers = {"Retry-After": RETRY_AFTER} if error.status in (429, 503) else None
-    return _json(error.content, error.status, headers)
+    return _Json(to_json(error.content), error.status, headers)
 
 
 async def _request_error(_request: Request, error: RequestError) -> Response:

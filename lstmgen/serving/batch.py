@@ -1,46 +1,46 @@
-"""The batch that all requests share: one step of the engine advances every text of every request by one symbol.
+"""The batch that all requests share: one step of the network adds a token to each of its texts.
 
-A text joins between two steps and leaves when it is complete. A prompt is read in the same batch, symbol by symbol, as
-one row; after its last symbol the row becomes as many rows as texts are to be written after it.
-
-Each text has its own state, random numbers and stop texts, as in `generation.sampler`. Rows with the same filters are
-filtered together. A text does not depend on the rows beside it, but for rounding: a product of matrices of another
-size may differ in the last digit. So a draw changes if its random number is that close to a border between two symbols,
-about once in a million characters.
-
-Knows: engines, states, how symbols are drawn. Does not know: characters, asyncio or HTTP.
+A text is the one that `generation.sampler` writes alone with the same seed, but for rounding: a product of matrices of
+another size may differ in the last digit. That changes a draw if its random number is that close to a border between
+two tokens, about once in a million characters.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import repeat
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lstmgen.cells.arrays import concatenate
-from lstmgen.config import Finish, SamplingConfig
+from lstmgen.config import Finish
 from lstmgen.generation.engine import Engine, FloatArray
 from lstmgen.generation.filters import Filter
 from lstmgen.generation.history import History
-from lstmgen.generation.sampler import Ending, draw, most_likely, negative_log_likelihood, row_uniforms
-from lstmgen.network.architecture import NetworkState, map_state
+from lstmgen.generation.sampler import draw, most_likely, negative_log_likelihood, row_generator
+from lstmgen.generation.stops import StopBuffer
+from lstmgen.network.architecture import NetworkState
 from lstmgen.text.vocabulary import Ids
 
 _NO_HISTORY = History(np.zeros(0, np.int64), 0, 0)
+_CHUNK = 64  # tokens of each prompt that are read at once
+_CHUNK_TOKENS = 512  # of all prompts together
+_BURST_STEPS = 64
+_BURST_SECONDS = 0.01  # of the processor
+_SHORT_BURST = 4  # steps: a text that ends earlier is continued in vain
+_UNIFORMS = 256
 
-
-class Token(NamedTuple):
-    """One symbol of a text or a prompt."""
-
-    id: int
-    nats: float | None = None
-    """Its surprise under the model itself, before any filter; None: not computed, or nothing predicts it."""
-    alternatives: tuple[tuple[int, float], ...] = ()
-    """The likeliest symbols in its place and their nats, best first."""
+Token: TypeAlias = tuple[int, float | None, Sequence[tuple[int, float]]]
+"""An id, its nats under the model itself (before any filter), and the most likely ids in its place with their nats."""
 
 
 class Piece(NamedTuple):
-    """What one step added to one text: symbols, and the end. Both may be absent: a stop text keeps symbols back."""
+    """What one burst added to a text. A stop text may keep tokens back."""
 
     text: int
     tokens: list[Token]
@@ -49,271 +49,340 @@ class Piece(NamedTuple):
 
 @dataclass(eq=False)
 class Job:
-    """What one request asks for: texts that continue prompts, and what has been written of them."""
+    """What one request asks for."""
 
     prompts: Sequence[Ids]
-    """What the network reads before it writes, (symbols,) each, at least one symbol."""
+    """What the network reads before it writes, (tokens,) each, at least one token."""
     seeds: Sequence[int]
     """One for each prompt."""
-    config: SamplingConfig
-    """`length`, and the filters without memory: `temperature`, `top_k`, `top_p`, `min_p`."""
+    filters: tuple[Filter, ...]
+    """Filters without memory; the texts of jobs with equal filters are filtered together."""
+    length: int
+    """The maximum number of tokens of a text."""
     copies: int = 1
     """The texts that continue each prompt; those of the first prompt have the first numbers."""
     stops: Sequence[str] = ()
     """Stop texts, as strings of ids."""
-    end_symbol: int | None = None
-    """The symbol with which the model itself ends a text; None if it does not."""
+    end: int | None = None
+    """The token with which the model itself ends a text; None if it does not."""
     scored: bool = False
-    """Whether the nats of each symbol are computed."""
+    """Whether the nats of each token are computed."""
     scores_prompts: bool = False
     """Whether those of the prompts are computed as well."""
     alternatives: int = 0
-    """How many of the likeliest symbols come with each symbol."""
+    """How many of the most likely tokens come with each scored token."""
+    size: int = 0
+    """The number of values in the answer, at most."""
     written: list[Piece] = field(default_factory=list)
     """What was written and not yet taken."""
     prompt_tokens: list[list[Token]] = field(init=False)
-    """The symbols of each prompt after the first, if they are scored; complete before the first piece."""
-    unfinished: int = field(init=False)
-    """The number of texts that are not complete."""
+    """The tokens of each prompt after the first, if they are scored; complete before the first piece."""
+    rows: "list[Row]" = field(init=False)
+    """The prompts that are still read, and the texts that are still written."""
 
     def __post_init__(self) -> None:
         self.prompt_tokens = [[] for _ in self.prompts]
-        self.unfinished = self.places
+        self.rows = [_Prompt(self, number) for number in range(len(self.prompts))]
 
     @property
     def places(self) -> int:
-        """The number of texts, and so of rows."""
-        return len(self.prompts) * self.copies
-
-    @property
-    def filters(self) -> SamplingConfig:
-        """What decides about the filters; rows for which it is equal are filtered together."""
-        return replace(self.config, length=0, stop=(), samples=1, best_of=1)
-
-    def readers(self) -> "list[Row]":
-        """The rows with which the job begins: one for each prompt."""
-        return [_Reader(self, number) for number in range(len(self.prompts))]
-
-    def end(self, text: int, tokens: list[Token], finish: Finish) -> None:
-        """Complete a text with its last symbols."""
-        self.written.append(Piece(text, tokens, finish))
-        self.unfinished -= 1
+        """The number of rows in the batch when all prompts have been read."""
+        return sum(row.places for row in self.rows)
 
 
-class _Reader:
-    """A row that reads a prompt."""
+class _Prompt:
+    """A prompt that is being read."""
+
+    state: NetworkState
 
     def __init__(self, job: Job, number: int) -> None:
         self.job = job
-        self.filters = job.filters
         self.places = job.copies
-        self.scored = job.scores_prompts
+        self.left = job.prompts[number]
         self._number = number
-        self._left: list[int] = job.prompts[number][::-1].tolist()  # the last one is read next
-        self.next = self._left.pop()
 
-    @property
-    def has_read(self) -> bool:
-        """Whether `next` was the last symbol of the prompt."""
-        return not self._left
-
-    @property
-    def given(self) -> int:
-        """The symbol that follows `next`."""
-        return self._left[-1]
-
-    def uniform(self) -> float:
-        """Any number: a reader draws nothing."""
-        return 0.0
-
-    def add(self, token: Token) -> bool:
-        """Go on to the symbol that follows; it is never the end."""
-        if self.scored:
-            self.job.prompt_tokens[self._number].append(token)
-        self.next = self._left.pop()
-        return False
-
-    def writers(self) -> "list[Row]":
-        """The rows that continue the prompt."""
+    def texts(self, logits: FloatArray) -> "list[Row]":
+        """The texts that continue the prompt; `logits` are those after its last token."""
         job, first = self.job, self._number * self.job.copies
-        if job.config.length == 0:
-            for copy in range(job.copies):
-                job.end(first + copy, [], Finish.LENGTH)
+        if job.length == 0:
+            job.written += (Piece(first + copy, [], Finish.LENGTH) for copy in range(job.copies))
             return []
-        seed = job.seeds[self._number]
-        return [_Writer(self, first + copy, row_uniforms(seed, copy)) for copy in range(job.copies)]
+        return [_Text(self, first + copy, copy, job.seeds[self._number], logits) for copy in range(job.copies)]
+
+    def read(self, logits: FloatArray) -> None:
+        """Go on after a chunk, with the logits after each of its tokens, (time, vocab)."""
+        read, self.left = len(logits), self.left[len(logits) :]
+        if self.job.scores_prompts:
+            following = self.job.prompts[self._number][-len(self.left) - read :][1 : read + 1]
+            scores = _scores(logits[: len(following)], following, self.job.alternatives)
+            self.job.prompt_tokens[self._number] += zip(following.tolist(), *scores, strict=True)
 
 
-class _Writer:
-    """A row that writes one text."""
+class _Text:
+    """A text that is being written."""
 
     places = 1
-    has_read = False
 
-    def __init__(self, reader: _Reader, text: int, uniforms: Iterator[float]) -> None:
-        self.job = job = reader.job
-        self.filters = reader.filters
-        self.scored = job.scored
-        self.given = None
-        self.next = 0
-        self._text = text
-        self._uniforms = uniforms
-        self._ending = Ending[Token](job.config.length, job.end_symbol, job.stops)
+    def __init__(self, prompt: _Prompt, number: int, copy: int, seed: int, logits: FloatArray) -> None:
+        self.job = job = prompt.job
+        self.state = prompt.state
+        self.logits = logits
+        self.left = job.length
+        self._number = number
+        self._stops = StopBuffer[Token](job.stops) if job.stops else None
+        self._generator = row_generator(seed, copy)
+        self._uniforms = self._generator.random(_UNIFORMS)
 
-    def uniform(self) -> float:
-        """The random number for the next draw, in [0, 1)."""
-        return next(self._uniforms)
+    def uniforms(self, count: int) -> NDArray[np.float64]:
+        """The random numbers for the next draws, (count,)."""
+        if len(self._uniforms) < count:
+            self._uniforms = np.concatenate([self._uniforms, self._generator.random(_UNIFORMS)])
+        return self._uniforms[:count]
 
-    def add(self, token: Token) -> bool:
-        """Add a symbol that was drawn; returns whether the text is complete."""
-        self.next = token.id
-        released, finish = self._ending.add(token.id, token)
-        if finish is not None:
-            self.job.end(self._text, released, finish)
-        else:
-            self.job.written.append(Piece(self._text, released, None))
-        return finish is not None
+    def add(self, ids: list[int], scores: Sequence[Iterable[object]]) -> bool:
+        """Add tokens that were drawn; returns whether the text continues."""
+        job, finish = self.job, None
+        self._uniforms = self._uniforms[len(ids) :]
+        if self.left <= len(ids):
+            ids, finish = ids[: self.left], Finish.LENGTH
+        if job.end is not None and job.end in ids:
+            ids, finish = ids[: ids.index(job.end) + 1], Finish.LINE
+        self.left -= len(ids)
+        tokens: list[Token] = list(zip(ids, *scores))  # noqa: B905  # tokens after the end are dropped
+        if self._stops is not None:
+            drawn, tokens = tokens, []
+            for token in drawn:
+                released, stopped = self._stops.add(chr(token[0]), token)
+                tokens += released
+                if stopped:
+                    finish = Finish.STOP
+                    break
+            else:
+                tokens += self._stops.rest() if finish else []
+        job.written.append(Piece(self._number, tokens, finish))
+        return finish is None
 
 
-Row: TypeAlias = _Reader | _Writer
-"""A row of the batch. Its `next` is the symbol that it reads in the next step."""
+Row: TypeAlias = _Prompt | _Text
 
 
 class SharedBatch:
-    """The rows that are stepped together."""
+    """Jobs that take turns: as many as there is room for are advanced together, then others have precedence."""
 
-    def __init__(self, engine: Engine, build_filters: Callable[[SamplingConfig], Sequence[Filter]]) -> None:
-        """Begin without rows; `build_filters` returns filters without memory."""
+    def __init__(self, engine: Engine, max_rows: int) -> None:
+        """Begin without jobs; none may have more places than `max_rows`."""
         self._engine = engine
-        self._build_filters = build_filters
-        self._rows: list[Row] = []
-        self._state = engine.initial_state(0)
-        self._groups: list[tuple[Sequence[Filter], list[int]]] | None = None
-
-    def __len__(self) -> int:
-        """The number of rows."""
-        return len(self._rows)
-
-    @property
-    def places(self) -> int:
-        """The number of rows that there will be when all prompts have been read."""
-        return sum(row.places for row in self._rows)
-
-    @property
-    def jobs(self) -> set[Job]:
-        """The jobs that have rows."""
-        return {row.job for row in self._rows}
+        self._max_rows = max_rows
+        self._blank = engine.initial_state(1)
+        self.jobs: deque[Job] = deque()
 
     def begin(self, job: Job) -> None:
         """Let a new job join."""
-        self.join(job.readers(), self._engine.initial_state(len(job.prompts)))
+        for row in job.rows:
+            row.state = self._blank
+        self.jobs.append(job)
 
-    def join(self, rows: Sequence[Row], state: NetworkState) -> None:
-        """Let rows join, with their state."""
-        self._state = _joined(self._state, state) if self._rows else state
-        self._rows = [*self._rows, *rows]
-        self._groups = None
+    def advance(self) -> list[Job]:
+        """Advance some jobs by a few milliseconds of work; returns them. Those that are complete leave."""
+        chosen, free = [], self._max_rows
+        for job in self.jobs:
+            if job.places <= free:
+                chosen.append(job)
+                free -= job.places
+        self._read([row for job in chosen for row in job.rows if isinstance(row, _Prompt)])
+        self._write([row for job in chosen for row in job.rows if isinstance(row, _Text)])
+        for job in chosen:
+            self.jobs.remove(job)
+            if job.rows:
+                self.jobs.append(job)
+        return chosen
 
-    def remove(self, job: Job) -> tuple[list[Row], NetworkState]:
-        """Take a job out; returns its rows and their state, with which it can `join` again."""
-        out = [place for place, row in enumerate(self._rows) if row.job is job]
-        rows, state = [self._rows[place] for place in out], _selected(self._state, out)
-        if out:
-            self._keep([place for place, row in enumerate(self._rows) if row.job is not job])
-        return rows, state
+    def _read(self, prompts: list[_Prompt]) -> None:
+        """Read a chunk of each prompt, as much as the shortest has."""
+        if not prompts:
+            return
+        count = min(_CHUNK, max(1, _CHUNK_TOKENS // len(prompts)), *(len(prompt.left) for prompt in prompts))
+        ids = np.stack([prompt.left[:count] for prompt in prompts])
+        logits, state = self._engine.read(ids, _joined([prompt.state for prompt in prompts]))
+        for row, prompt in enumerate(prompts):
+            prompt.state = _row(state, row)
+            prompt.read(logits[row])
+            if not len(prompt.left):
+                prompt.job.rows.remove(prompt)
+                prompt.job.rows += prompt.texts(logits[row, -1:])
 
-    def clear(self) -> None:
-        """Remove all rows."""
-        self._keep([])
-
-    def run(self, enough: Callable[[], bool]) -> None:
-        """Step until it is enough or no row is left; at least once."""
-        while self._rows:
-            self.step()
-            if enough():
-                return
-
-    def step(self) -> None:
-        """Let each row read its next symbol, and add one symbol to each text."""
-        ids = np.array([row.next for row in self._rows], np.int64)
-        logits, self._state = self._engine.step(ids, self._state)
-        if any(row.has_read for row in self._rows):
-            logits = self._begin_texts(logits)
-            if not self._rows:
-                return
-        uniforms = np.array([row.uniform() for row in self._rows])
-        drawn, _ = draw(self._filtered(logits), uniforms)
-        numbers = [
-            number if row.given is None else row.given for row, number in zip(self._rows, drawn.tolist(), strict=True)
-        ]
-        tokens = self._tokens(numbers, logits)
-        left = [place for place, (row, token) in enumerate(zip(self._rows, tokens, strict=True)) if not row.add(token)]
-        if len(left) < len(self._rows):
-            self._keep(left)
-
-    def _begin_texts(self, logits: FloatArray) -> FloatArray:
-        """Replace each row that has read its prompt by the rows that continue it; returns the logits of all rows."""
-        rows, places = [], []
-        for place, row in enumerate(self._rows):
-            after = row.writers() if isinstance(row, _Reader) and row.has_read else [row]
-            rows += after
-            places += [place] * len(after)
-        self._rows, self._state, self._groups = rows, _selected(self._state, places), None
-        return logits[places]
-
-    def _filtered(self, logits: FloatArray) -> FloatArray:
-        if self._groups is None:
-            places: dict[SamplingConfig, list[int]] = {}
-            for place, row in enumerate(self._rows):
-                places.setdefault(row.filters, []).append(place)
-            self._groups = [(self._build_filters(config), rows) for config, rows in places.items()]
-        if len(self._groups) == 1:
-            return _apply(self._groups[0][0], logits)
-        filtered = np.empty_like(logits)
-        for filters, rows in self._groups:
-            filtered[rows] = _apply(filters, logits[rows])
-        return filtered
-
-    def _tokens(self, numbers: list[int], logits: FloatArray) -> list[Token]:
-        """The symbols with what their jobs want to know of them."""
-        if not any(row.scored for row in self._rows):
-            return [Token(number) for number in numbers]
-        nats = negative_log_likelihood(logits, np.array(numbers)).tolist()
-        tokens = [Token(number, value) for number, value in zip(numbers, nats, strict=True)]
-        wanting = [place for place, row in enumerate(self._rows) if row.scored and row.job.alternatives]
-        if wanting:
-            chosen, _ = most_likely(logits[wanting], max(self._rows[place].job.alternatives for place in wanting))
-            values = np.take_along_axis(logits[wanting], chosen, axis=-1)
-            costs = negative_log_likelihood(logits[wanting], chosen[:, 0])[:, None] + (values[:, :1] - values)
-            for place, pairs in zip(wanting, map(zip, chosen.tolist(), costs.tolist()), strict=True):
-                wanted = tuple(pairs)[: self._rows[place].job.alternatives]
-                tokens[place] = tokens[place]._replace(alternatives=wanted)
-        return tokens
-
-    def _keep(self, places: list[int]) -> None:
-        self._rows = [self._rows[place] for place in places]
-        self._state = _selected(self._state, places)
-        self._groups = None
+    def _write(self, texts: list[_Text]) -> None:
+        """Add a few tokens to each text."""
+        if not texts:
+            return
+        left = [text.left for text in texts]
+        steps = min(_BURST_STEPS, max(left), max(_SHORT_BURST, min(left)))
+        uniforms = np.stack([text.uniforms(steps) for text in texts], axis=1)
+        groups = _groups([text.job.filters for text in texts])
+        scored = [row for row, text in enumerate(texts) if text.job.scored]
+        alternatives = max((texts[row].job.alternatives for row in scored), default=0)
+        logits = np.concatenate([text.logits for text in texts])
+        state = _joined([text.state for text in texts])
+        drawn, scores, deadline = [], [], time.thread_time() + _BURST_SECONDS
+        for uniform in uniforms:
+            filtered = np.empty_like(logits)
+            for filters, rows in groups:
+                part = logits[rows]
+                for each in filters:
+                    part = each.apply(part, _NO_HISTORY)
+                filtered[rows] = part
+            ids, _ = draw(filtered, uniform)
+            drawn.append(ids)
+            if scored:
+                scores.append(_scores(logits[scored], ids[scored], alternatives))
+            logits, state = self._engine.step(ids, state)
+            if time.thread_time() >= deadline:
+                break
+        numbers = np.stack(drawn, axis=1).tolist()
+        place = {row: number for number, row in enumerate(scored)}
+        for row, text in enumerate(texts):
+            text.state, text.logits = _row(state, row), logits[row : row + 1]
+            nats: Iterable[object] = repeat(None)
+            others: Iterable[object] = repeat(())
+            if row in place:
+                wanted = text.job.alternatives
+                nats = [values[place[row]] for values, _ in scores]
+                others = [tokens[place[row]][:wanted] for _, tokens in scores] if wanted else others
+            if not text.add(numbers[row], (nats, others)):
+                text.job.rows.remove(text)
 
 
-def _apply(filters: Sequence[Filter], logits: FloatArray) -> FloatArray:
-    for each in filters:
-        logits = each.apply(logits, _NO_HISTORY)
-    return logits
+def _groups(filters: Sequence[tuple[Filter, ...]]) -> list[tuple[tuple[Filter, ...], slice | list[int]]]:
+    """The rows that have the same filters, for each of them."""
+    rows: dict[tuple[Filter, ...], list[int]] = {}
+    for row, each in enumerate(filters):
+        rows.setdefault(each, []).append(row)
+    return [*rows.items()] if len(rows) > 1 else [(each, slice(None)) for each in rows]
 
 
-def _selected(state: NetworkState, places: list[int]) -> NetworkState:
-    """The state of some rows."""
-    return map_state(lambda field: field[places], state)
+def _row(state: NetworkState, row: int) -> NetworkState:
+    """The state of one row."""
+    layers = tuple(type(layer)(*(array[row : row + 1] for array in layer)) for layer in state.layers)
+    return NetworkState(layers, None if state.memory is None else state.memory[row : row + 1])
 
 
-def _joined(first: NetworkState, second: NetworkState) -> NetworkState:
-    """The state of the rows of two states."""
-    memory = None
-    if first.memory is not None and second.memory is not None:
-        memory = concatenate([first.memory, second.memory], axis=0)
-    layers = (
-        type(one)(*(concatenate(pair, axis=0) for pair in zip(one, other, strict=True)))
-        for one, other in zip(first.layers, second.layers, strict=True)
-    )
-    return NetworkState(tuple(layers), memory)
+def _joined(states: Sequence[NetworkState]) -> NetworkState:
+    """The state of many rows, from those of single ones."""
+    layers = zip(*(state.layers for state in states), strict=True)
+    joined = tuple(type(layer[0])(*map(np.concatenate, zip(*layer, strict=True))) for layer in layers)
+    memory = [state.memory for state in states if state.memory is not None]
+    return NetworkState(joined, concatenate(memory, axis=0) if memory else None)
+
+
+def _scores(
+    logits: FloatArray, ids: Ids, alternatives: int
+) -> tuple[list[float], Sequence[Sequence[tuple[int, float]]]]:
+    """The nats of each id, and the most likely ids in its place with theirs: (rows, vocab) and (rows,)."""
+    nats = negative_log_likelihood(logits, ids)
+    if not alternatives:
+        return nats.tolist(), [()] * len(ids)
+    best, _ = most_likely(logits, alternatives)
+    total = nats + logits[np.arange(len(ids)), ids]
+    costs = total[:, None] - np.take_along_axis(logits, best, axis=-1)
+    return nats.tolist(), [tuple(zip(*pair, strict=True)) for pair in zip(best.tolist(), costs.tolist(), strict=True)]
+
+
+class BusyError(Exception):
+    """As many requests are open as the worker takes."""
+
+
+class StoppedError(Exception):
+    """The worker stops before the job is complete."""
+
+
+class Worker:
+    """Advances the batch in a thread; between two bursts, jobs join and leave and readers get what was written."""
+
+    def __init__(self, batch: SharedBatch, *, max_jobs: int, max_size: int, report: Callable[[str], None]) -> None:
+        """Prepare the worker.
+
+        Args:
+            batch: it belongs to the worker from now on.
+            max_jobs: the maximum number of open jobs.
+            max_size: the maximum of their sizes together, which bounds the memory for what nobody has read yet.
+            report: takes one line about an error inside the batch.
+        """
+        self._batch = batch
+        self._max_jobs = max_jobs
+        self._max_size = max_size
+        self._report = report
+        self._queues: dict[Job, asyncio.Queue[list[Piece] | Exception]] = {}
+        self._new: list[Job] = []
+        self._wake = asyncio.Event()
+        self._stopped = False
+
+    @property
+    def open_jobs(self) -> int:
+        """The number of jobs whose reader has not gone."""
+        return len(self._queues)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of all jobs in the batch."""
+        return sum(job.places for job in list(self._batch.jobs))
+
+    async def write(self, job: Job) -> AsyncGenerator[list[Piece], None]:
+        """Run a job; yields what is written, as it comes. The job is over when this is closed.
+
+        Raises BusyError if too many jobs are open, StoppedError if the worker stops, or the error that ended the batch.
+        """
+        if self._stopped:
+            raise StoppedError
+        if len(self._queues) >= self._max_jobs or sum(each.size for each in self._queues) + job.size > self._max_size:
+            raise BusyError
+        queue = self._queues[job] = asyncio.Queue()
+        unfinished = len(job.prompts) * job.copies
+        self._new.append(job)
+        self._wake.set()
+        try:
+            while unfinished:
+                pieces = await queue.get()
+                if isinstance(pieces, Exception):
+                    raise pieces
+                unfinished -= sum(piece.finish is not None for piece in pieces)
+                yield pieces
+        finally:
+            del self._queues[job]
+
+    def stop(self) -> None:
+        """Refuse new jobs; those that are open raise StoppedError when all that they have written was taken."""
+        self._stopped = True
+        self._fail(self._queues, StoppedError())
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run jobs until `stop`."""
+        loop, jobs = asyncio.get_running_loop(), self._batch.jobs
+        with ThreadPoolExecutor(1, thread_name_prefix="batch") as thread:
+            while not self._stopped:
+                for gone in [job for job in jobs if job not in self._queues]:
+                    jobs.remove(gone)
+                for job in self._new:
+                    if job in self._queues:
+                        self._batch.begin(job)
+                self._new.clear()
+                if not jobs:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                try:
+                    advanced = await loop.run_in_executor(thread, self._batch.advance)
+                except Exception as error:  # whatever it is, the server goes on
+                    self._report(f"{type(error).__name__} while writing: {error}")
+                    self._fail(jobs, error)
+                    jobs.clear()
+                    continue
+                for job in advanced:
+                    if job.written and job in self._queues:
+                        self._queues[job].put_nowait(job.written)
+                        job.written = []
+
+    def _fail(self, jobs: Iterable[Job], error: Exception) -> None:
+        for job in jobs:
+            if job in self._queues:
+                self._queues[job].put_nowait(error)

@@ -253,11 +253,11 @@ class Decoder:
         self._vocabulary = vocabulary
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def feed(self, number: int) -> str:
-        """The text that this id completes; empty in the middle of a character of several bytes."""
+    def feed(self, *numbers: int) -> str:
+        """The text that these ids complete; empty in the middle of a character of several bytes."""
         if self._vocabulary.kind is VocabularyKind.BYTES:
-            return self._bytes.decode(bytes([number]))
-        return self._vocabulary.characters[number]
+            return self._bytes.decode(bytes(numbers))
+        return "".join(map(self._vocabulary.characters.__getitem__, numbers))
 
     @property
     def pending(self) -> bool:

@@ -16,7 +16,10 @@ def temperature(value: float) -> Filter:
 
     Below 1, likely symbols become more likely; above 1, rare symbols become less rare; 0 keeps the most likely alone.
     """
-    return Filter(lambda logits, _history: apply_temperature(logits, value))
+    if value in (0, 1):
+        return Filter(lambda logits, _history: apply_temperature(logits, value))
+    divisor = np.float32(max(value, 1e-6))
+    return Filter(lambda logits, _history: logits / divisor)
 
 
 def word_temperature(at_starts: float, inside: float, word_symbols: Ids) -> Filter:
