@@ -1,6 +1,7 @@
 """What is shown cannot drive a terminal, and numbers read as people write them."""
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,7 +90,29 @@ def test_a_count_never_turns_into_an_exponent(number: int) -> None:
         ("1h 30m 5s", 5405),
         ("2M", 120),
         (" 0.5s ", 0.5),
+        ("1h30", 5400),
+        ("1h 5", 3900),
+        ("1H05", 3900),
+        ("1m30", 90),
+        ("2min 5", 125),
+        ("1h1m30", 3690),
+        ("1h30s", 3630),
+        ("2 h 5 min", 7500),
+        ("３m", 180),
     ],
 )
 def test_durations_are_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("seconds", [1, 42, 99, 180, 5940, 7500])
+def test_a_duration_that_is_shown_can_be_given(seconds: float) -> None:
+    assert parse_duration(duration(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "h", "1:30", "1h90", "1m60", "1h1h", "1m1h", "1e3", "-5", "1d", "inf", "nan", "1..5h", "½h", "²m"]
+)
+def test_a_time_that_can_be_misread_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_duration(text)
