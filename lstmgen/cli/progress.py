@@ -23,6 +23,8 @@ from lstmgen.training.events import (
     SavedAgain,
     SaveFailed,
     Stepped,
+    Suspended,
+    ThreadsChanged,
 )
 
 _SYMBOLS = {"character": "chars", "byte": "bytes"}
@@ -86,6 +88,12 @@ class ProgressDisplay:
                     f"\nThe loss diverged: at step {event.step:,} it is {loss}. Training goes back to step "
                     f"{event.to_step:,}, and goes on with learning rate {event.learning_rate:g}."
                 )
+            case ThreadsChanged(threads=1):
+                self.write("\nOther programs slow training down. It continues on 1 thread, which waits for no other.")
+            case ThreadsChanged():
+                self.write(f"\nThe processor is free again. Training continues on {plural(event.threads, 'thread')}.")
+            case Suspended():
+                self.write(f"\nSuspended for {duration(event.stopped_seconds)}, which does not count.")
             case SaveFailed():
                 saved = "nothing is saved yet" if event.saved_step is None else f"step {event.saved_step:,} is saved"
                 self.write(printable(f"\n{event.reason}.\nTraining goes on, and saving is tried again; {saved}."))

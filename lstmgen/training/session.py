@@ -20,13 +20,14 @@ from pathlib import Path
 import torch
 
 from lstmgen.checkpoint import BEST, LAST, Checkpoint, FloatArray, problem_with
+from lstmgen.config import BudgetUnit
 from lstmgen.errors import CheckpointError, TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.model import Model
 from lstmgen.record import Position
 from lstmgen.text.corpus import SplitText
 from lstmgen.text.streams import Chunk, build_text
-from lstmgen.training.budget import BudgetMeter
+from lstmgen.training.budget import BudgetMeter, RunningClock
 from lstmgen.training.divergence import CERTAIN, SUSPECTED, GoodLoss
 from lstmgen.training.events import (
     WORSE_NATS,
@@ -37,8 +38,10 @@ from lstmgen.training.events import (
     Planned,
     RolledBack,
     Stepped,
+    Suspended,
+    ThreadsChanged,
 )
-from lstmgen.training.machine import versions
+from lstmgen.training.machine import cores_are_free, versions
 from lstmgen.training.processes import ALONE, Processes
 from lstmgen.training.resumption import CarriedState, evaluated_sums, restore, resumption_arrays
 from lstmgen.training.rollback import Rollback
@@ -96,7 +99,7 @@ class Session:
         self._planned = planned
         self._checkpoint = checkpoint
         self._config = record.training
-        self._clock = clock
+        self._clock = clock = RunningClock(clock)
         self._processes = processes
         newline = checkpoint.item_end
         self._text = build_text(
@@ -109,7 +112,10 @@ class Session:
         chunks, sums = record.validation_chunks, evaluated_sums(checkpoint.extra)
         self._validation = Validation(text.held_out, newline, self._config.budget, clock, chunks, sums, processes)
         self._is_good = GoodLoss(text.training, len(checkpoint.vocabulary))
-        self._slowdown = Slowdown(_SLOW_FRACTION * self._config.budget.amount)
+        adapts = self._config.budget.unit is BudgetUnit.SECONDS and processes.size == 1  # the others promise the same bits
+        self._slowdown = Slowdown(
+            record.threads if adapts else 1, _SLOW_FRACTION * self._config.budget.amount, cores_are_free
+        )
         self._saver = Saver(folder, processes, clock)
         self._rollback = Rollback(folder, checkpoint)
         self._divergences = 0
@@ -162,9 +168,19 @@ class Session:
             yield self._planned
             yield self._finished(interrupted=False)
             return
-        for event in self._events(should_stop):
-            self._folder.log(event)
-            yield event
+        with self._clock:
+            threads, stopped = self._slowdown.threads, self._clock.stopped
+            for event in self._events(should_stop):
+                noticed: list[Event] = []
+                if self._clock.stopped > stopped:
+                    seconds, stopped = self._clock.stopped - stopped, self._clock.stopped
+                    noticed.append(Suspended(self._position.step, seconds, self._meter.seconds()))
+                if self._slowdown.threads != threads:
+                    threads = self._slowdown.threads
+                    noticed.append(ThreadsChanged(self._position.step, threads, self._meter.seconds()))
+                for each in (*noticed, event):
+                    self._folder.log(each)
+                    yield each
 
     def _events(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         yield self._planned
@@ -244,9 +260,8 @@ class Session:
         self._carried = self._carried.after(state, nats, good)
         seconds = self._clock() - begun
         self._meter.step_seconds = max(seconds, _SMOOTHING * self._meter.step_seconds)  # it may have become slow
-        slow = self._slowdown.noticed(seconds, chunk.inputs.size)
-        if slow and self._meter.timed and self._processes.size == 1:  # the others promise the same bits
-            torch.set_num_threads(1)
+        if self._slowdown.notice(seconds, chunk.inputs.size):
+            torch.set_num_threads(self._slowdown.threads)
         self._update_progress()
         return Stepped(
             step=self._position.step,
