@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lstmgen.cli.options import parse_duration
 from lstmgen.cli.render import count, duration
-from lstmgen.printable import printable
+from lstmgen.printable import printable, readably
 from tests.command_line import controls
 
 CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]
@@ -73,6 +73,30 @@ def test_large_numbers_have_three_digits(number: float, shown: str) -> None:
     assert count(number) == shown
 
 
+@pytest.mark.parametrize(
+    ("number", "digits", "shown"),
+    [
+        (3080.4, 3, "3,080"),
+        (1_150_123, 3, "1,150,000"),
+        (1e12, 6, "1,000,000,000,000"),
+        (5e-5, 6, "0.00005"),
+        (1.14159, 3, "1.14"),
+        (0.012, 6, "0.012"),
+        (120.0, 6, "120"),
+        (0, 6, "0"),
+    ],
+)
+def test_numbers_are_written_as_people_write_them(number: float, digits: int, shown: str) -> None:
+    assert readably(number, digits) == shown
+
+
+@given(st.floats(0, 1e20))
+def test_a_readable_number_has_no_exponent_and_is_the_number(number: float) -> None:
+    shown = readably(number, 17)
+    assert "e" not in shown
+    assert float(shown.replace(",", "")) == number
+
+
 @given(st.integers(0, 10**11))
 def test_a_count_never_turns_into_an_exponent(number: int) -> None:
     assert "e" not in count(number)
@@ -98,7 +122,7 @@ def test_a_count_never_turns_into_an_exponent(number: int) -> None:
         ("1h1m30", 3690),
         ("1h30s", 3630),
         ("2 h 5 min", 7500),
-        ("３m", 180),
+        ("\uff13m", 180),
     ],
 )
 def test_durations_are_read(text: str, seconds: float) -> None:

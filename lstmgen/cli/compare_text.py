@@ -23,6 +23,7 @@ from lstmgen.comparison.networks import (
     plan_comparison,
 )
 from lstmgen.config import ComparisonConfig
+from lstmgen.printable import readably
 from lstmgen.training.events import Stepped
 from lstmgen.training.memory import keep_freed_memory
 
@@ -79,7 +80,7 @@ def _plan(comparison: Comparison, run: str | None) -> str:
     training, config = comparison.training, comparison.config
     rates = [network.learning_rate for network in comparison.networks]
     networks = [
-        name + (f", learning rate {rate:g}" if rate and rate != training.learning_rate else "")
+        name + (f", learning rate {readably(rate)}" if rate and rate != training.learning_rate else "")
         for name, rate in zip(comparison.names(), rates, strict=True)
     ]
     return (

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from lstmgen.cli.render import budget_in_words, count, duration, note, plural, recipe, with_options
 from lstmgen.config import ModelConfig, TrainingConfig, from_mapping
-from lstmgen.printable import message_line, printable
+from lstmgen.printable import message_line, printable, readably
 from lstmgen.training.events import (
     Evaluated,
     Event,
@@ -86,7 +86,7 @@ class ProgressDisplay:
                 loss = "not a finite number" if math.isnan(event.training_nats) else f"{event.training_nats:.3f}"
                 self.write(
                     f"\nThe loss diverged: at step {event.step:,} it is {loss}. Training goes back to step "
-                    f"{event.to_step:,}, and goes on with learning rate {event.learning_rate:g}."
+                    f"{event.to_step:,}, and goes on with learning rate {readably(event.learning_rate)}."
                 )
             case ThreadsChanged(threads=1):
                 self.write("\nOther programs slow training down. It continues on 1 thread, which waits for no other.")

@@ -159,7 +159,7 @@ def _usual_execution(
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether this kind of processor has instructions that make products in bfloat16 faster than in float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     instructions = torch.cpu.get_capabilities()
     return device.type == "cpu" and any(instructions.get(name) for name in _FAST_BFLOAT16)
 

@@ -112,10 +112,10 @@ class Session:
         chunks, sums = record.validation_chunks, evaluated_sums(checkpoint.extra)
         self._validation = Validation(text.held_out, newline, self._config.budget, clock, chunks, sums, processes)
         self._is_good = GoodLoss(text.training, len(checkpoint.vocabulary))
-        adapts = self._config.budget.unit is BudgetUnit.SECONDS and processes.size == 1  # the others promise the same bits
-        self._slowdown = Slowdown(
-            record.threads if adapts else 1, _SLOW_FRACTION * self._config.budget.amount, cores_are_free
-        )
+        budget = self._config.budget
+        adaptable = budget.unit is BudgetUnit.SECONDS and processes.size == 1  # otherwise the bits are promised
+        threads = record.threads if adaptable else 1
+        self._slowdown = Slowdown(threads, _SLOW_FRACTION * budget.amount, cores_are_free)
         self._saver = Saver(folder, processes, clock)
         self._rollback = Rollback(folder, checkpoint)
         self._divergences = 0

@@ -179,7 +179,8 @@ def test_where_steps_become_slow_one_thread_computes(monkeypatch: pytest.MonkeyP
 def test_a_short_slowdown_is_not_noticed(slow_seconds: float, noticed: bool) -> None:
     slowdown = Slowdown(2, most_seconds=1.25, cores_are_free=lambda _: False)
     steps = [0.01] * 20 + [0.1] * round(10 * slow_seconds) + [0.01] * 20
-    assert any([slowdown.notice(seconds, 100) for seconds in steps]) == noticed
+    changes = [slowdown.notice(seconds, 100) for seconds in steps]
+    assert (True in changes) == noticed
     assert slowdown.threads == (1 if noticed else 2)
 
 
@@ -208,13 +209,13 @@ def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_an
 
 def test_one_thread_stays_one() -> None:
     slowdown = Slowdown(1, most_seconds=0.1, cores_are_free=lambda _: True)
-    assert not any([slowdown.notice(seconds, 1) for seconds in [0.01, *[10.0] * 100]])
+    assert not any(slowdown.notice(seconds, 1) for seconds in [0.01, *[10.0] * 100])
     assert slowdown.threads == 1
 
 
 def test_a_change_of_threads_and_the_way_back_are_events_and_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "cores_are_free", lambda threads: threads == 2)
-    slow_machine = SlowMachine(monkeypatch, lambda kind, now: kind == "step" and 10 < now < 20)
+    slow_machine: SlowMachine = SlowMachine(monkeypatch, lambda kind, now: kind == "step" and 10 < now < 20)
+    monkeypatch.setattr(session, "cores_are_free", lambda threads: threads == 2 and slow_machine.now > 125)
     events = slow_machine.train(Budget(60), threads=2)
     assert [event.threads for event in events if isinstance(event, ThreadsChanged)] == [1, 2]
     assert torch.get_num_threads() == 2
@@ -237,9 +238,9 @@ def test_time_in_which_the_process_was_stopped_does_not_count(budget: Budget, mo
     going, stopped = ([event for event in run if not isinstance(event, Suspended)] for run in runs)
     suspended = [event for event in runs[1] if isinstance(event, Suspended)]
     assert [round(event.stopped_seconds) for event in suspended] == [100, 100]
-    *steps, end = (event for event in stopped if isinstance(event, Stepped | Finished))
-    *others, other_end = (event for event in going if isinstance(event, Stepped | Finished))
-    assert isinstance(end, Finished)
+    end, other_end = stopped[-1], going[-1]
+    steps, others = ([event for event in events if isinstance(event, Stepped)] for events in (stopped, going))
+    assert isinstance(end, Finished) and isinstance(other_end, Finished)
     assert len(steps) == pytest.approx(len(others), abs=3)
     assert end.seconds == pytest.approx(other_end.seconds, abs=1)
     for step, other in zip(steps, others, strict=False):
