@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any, Never
 
@@ -137,9 +136,15 @@ def test_the_plan_of_a_budget_that_counts_measures_no_speed(monkeypatch: pytest.
 def test_cores_are_free_where_threads_compute_most_of_the_time(
     share: float, free: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticks = count()
-    monkeypatch.setattr(time, "thread_time", lambda: 0.01 * next(ticks))
-    monkeypatch.setattr(time, "perf_counter", lambda: 0.01 * next(ticks) / share)
+    computed = 0.0
+
+    def thread_time() -> float:
+        nonlocal computed
+        computed += 0.0001
+        return computed
+
+    monkeypatch.setattr(time, "thread_time", thread_time)
+    monkeypatch.setattr(time, "perf_counter", lambda: computed / share)
     assert cores_are_free(1) == free
 
 

@@ -251,15 +251,9 @@ def _hidden_size(model: ModelConfig, symbols: int, readable: Callable[[int], flo
         with_size = f"with {size} the layers have {readably(parameters / 1e6, 2)} M parameters"
         wanted = _SYMBOLS_READ_PER_PARAMETER * max(1, size / _LARGE) ** 2 * parameters
         if parameters > _PARAMETERS_PER_SYMBOL * symbols:
-            return (
-                best,
-                f"with {size} the layers have {readably(parameters / 1e6, 2)} M parameters, too many for this text",
-            )
+            return best, f"{with_size}, too many for this text"
         if readable(best) < wanted or readable(size) < wanted:  # a larger one is not tried where this is too slow
-            return (
-                best,
-                f"with {size} the layers have {readably(parameters / 1e6, 2)} M parameters, too many for this budget",
-            )
+            return best, f"{with_size}, too many for this budget"
         best = size
     return best, "the largest size that is planned"
 

@@ -214,9 +214,9 @@ def test_one_thread_stays_one() -> None:
 
 
 def test_a_change_of_threads_and_the_way_back_are_events_and_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow_machine: SlowMachine = SlowMachine(monkeypatch, lambda kind, now: kind == "step" and 10 < now < 20)
-    monkeypatch.setattr(session, "cores_are_free", lambda threads: threads == 2 and slow_machine.now > 125)
-    events = slow_machine.train(Budget(60), threads=2)
+    slow_machine: SlowMachine = SlowMachine(monkeypatch, lambda kind, now: kind == "step" and 6 < now < 9)
+    monkeypatch.setattr(session, "cores_are_free", lambda threads: threads == 2 and slow_machine.now > 112)
+    events = slow_machine.train(Budget(20), threads=2)
     assert [event.threads for event in events if isinstance(event, ThreadsChanged)] == [1, 2]
     assert torch.get_num_threads() == 2
     end = events[-1]
@@ -225,11 +225,11 @@ def test_a_change_of_threads_and_the_way_back_are_events_and_in_the_log(monkeypa
     assert [line["threads"] for line in logged if line["event"] == "threads_changed"] == [1, 2]
 
 
-@pytest.mark.parametrize("budget", [Budget(60), Budget(200, BudgetUnit.STEPS)])
+@pytest.mark.parametrize("budget", [Budget(20), Budget(100, BudgetUnit.STEPS)])
 def test_time_in_which_the_process_was_stopped_does_not_count(budget: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps, rates and seconds are those of a run that was never stopped, and an event says for how long it was."""
     runs = []
-    for stops in ([], [20.0, 30.0]):
+    for stops in ([], [6.0, 9.0]):
         with monkeypatch.context() as patch:
             slow_machine = SlowMachine(patch, partial(becomes_slow, "nothing", 0.0))
             slow_machine.stop_at = stops
@@ -241,10 +241,10 @@ def test_time_in_which_the_process_was_stopped_does_not_count(budget: Budget, mo
     end, other_end = stopped[-1], going[-1]
     steps, others = ([event for event in events if isinstance(event, Stepped)] for events in (stopped, going))
     assert isinstance(end, Finished) and isinstance(other_end, Finished)
-    assert len(steps) == pytest.approx(len(others), abs=3)
+    assert len(steps) == pytest.approx(len(others), rel=0.1)
     assert end.seconds == pytest.approx(other_end.seconds, abs=1)
     for step, other in zip(steps, others, strict=False):
-        assert step.progress == pytest.approx(other.progress, abs=0.02)
+        assert step.progress == pytest.approx(other.progress, abs=0.1)
 
 
 def test_only_a_gap_in_which_nothing_ran_is_left_out() -> None:
