@@ -15,6 +15,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from lstmgen.errors import CheckpointError, ConfigError
+from lstmgen.printable import readably
 
 
 class CellKind(StrEnum):
@@ -322,10 +323,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not 0 < self.amount <= _LARGEST_BUDGET:
-            raise ConfigError(str(self.unit), self.amount, f"give a number above 0, at most {_LARGEST_BUDGET:g}")
+            remedy = f"give a number above 0, at most {readably(_LARGEST_BUDGET)}"
+            raise ConfigError(str(self.unit), self.amount, remedy)
 
     def __str__(self) -> str:
-        return f"{self.amount:.12g} {self.unit}"
+        return f"{readably(self.amount, 12)} {self.unit}"
 
 
 @dataclass(frozen=True)

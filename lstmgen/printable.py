@@ -1,10 +1,8 @@
-"""Text that is safe to show: without characters that a terminal obeys, and a message as one line of bounded length.
-
-Knows: Unicode. Does not know: terminals, or where the text comes from.
-"""
+"""Text that is safe to show, without characters that a terminal obeys; messages of one line; readable numbers."""
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 _KEPT = {"\n", "\t"}
@@ -55,3 +53,8 @@ def message_line(text: str) -> str:
         text = text[:MESSAGE_LENGTH] + text[-MESSAGE_LENGTH:]  # what is left out is not worked on
     line = printable(text, single_line=True)
     return line if len(line) <= MESSAGE_LENGTH else line[:_BEGINNING] + _OMITTED + line[-_END:]
+
+
+def readably(number: float, digits: int = 6) -> str:
+    """Return a number as people write it, rounded to so many digits: 3,080 and 0.00005, never 3.08e+03 or 5e-05."""
+    return f"{Decimal(f'{number:.{digits}g}'):,f}"

@@ -1,18 +1,21 @@
 """How a machine is tried out: the fastest precision and number of threads, but no verdict from a little noise."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 import torch
 
-from lstmgen.config import Budget, Device, ModelConfig, Precision, TrainingConfig
+from lstmgen.config import Budget, BudgetUnit, Device, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import Network, build_network
 from lstmgen.text.streams import Chunk
+from lstmgen.training import machine
 from lstmgen.training.machine import (
     Execution,
     StepTime,
@@ -20,8 +23,11 @@ from lstmgen.training.machine import (
     characters_per_second,
     choose_device,
     choose_execution,
+    cores_are_free,
     time_step,
 )
+from lstmgen.training.plan import PLANNED
+from lstmgen.training.prepare import prepare
 from lstmgen.training.trainer import Trainer
 
 LOW, HIGH = Precision.BFLOAT16, Precision.FLOAT32
@@ -32,7 +38,7 @@ Seconds = dict[tuple[Precision, int], float]
 
 
 def chosen(
-    seconds: Seconds, *, threads: int | None = None, bfloat16: float = 1.5, **config: Any
+    seconds: Seconds, *, threads: int | None = None, bfloat16: float = 1.5, free: bool = True, **config: Any
 ) -> tuple[Precision, int]:
     """What is chosen on a machine with two threads where a step takes these seconds; other ways must not be tried."""
 
@@ -40,7 +46,9 @@ def chosen(
         taken = seconds[execution.precision, execution.threads] if network is NETWORK else 0.0
         return StepTime(short=taken, whole=taken)
 
-    trials = Trials(time_step=known_time, bfloat16_speed=lambda: bfloat16, most_threads=lambda: 2)
+    trials = Trials(
+        known_time, lambda: bfloat16, lambda _: bfloat16 > 1, lambda _: free, most_threads=lambda: 2, clock=lambda: 0.0
+    )
     execution = choose_execution(NETWORK, replace(TRAINING, **config), Device.CPU, threads, trials)
     return execution.precision, execution.threads
 
@@ -77,6 +85,67 @@ def test_threads_that_were_asked_for_are_kept() -> None:
 
 def test_nothing_is_tried_where_nothing_is_left_to_choose() -> None:
     assert chosen({}, threads=1, precision=LOW) == (LOW, 1)
+
+
+@pytest.mark.parametrize(("bfloat16", "precision"), [(1.5, LOW), (0.5, HIGH)])
+def test_where_the_cores_are_not_free_one_thread_computes_and_nothing_is_tried(
+    bfloat16: float, precision: Precision
+) -> None:
+    assert chosen({}, free=False, bfloat16=bfloat16) == (precision, 1)
+    assert chosen({}, free=False, precision=HIGH) == (HIGH, 1)
+
+
+def test_threads_that_were_asked_for_are_kept_where_the_cores_are_not_free() -> None:
+    assert chosen({}, free=False, threads=2, precision=HIGH) == (HIGH, 2)
+
+
+def no_clock(*_: object, **__: object) -> Never:
+    """Fail, because a budget that counts must not depend on a clock."""
+    raise AssertionError("a clock decides")
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("unit", [BudgetUnit.STEPS, BudgetUnit.EPOCHS])
+@pytest.mark.parametrize(("hidden_size", "threads"), [(4, 1), (256, 8)])
+def test_no_clock_chooses_for_a_budget_that_counts(
+    unit: BudgetUnit, fast: bool, hidden_size: int, threads: int
+) -> None:
+    trials = Trials(no_clock, no_clock, lambda _: fast, no_clock, lambda: 8, no_clock)
+    network = build_network(ModelConfig(hidden_size=hidden_size), 65)
+    training = TrainingConfig(Budget(3, unit))
+    execution = choose_execution(network, training, Device.CPU, None, trials)
+    assert (execution.precision, execution.threads) == (LOW if fast else HIGH, threads)
+    asked = choose_execution(network, replace(training, precision=HIGH), Device.CPU, 3, trials)
+    assert (asked.precision, asked.threads) == (HIGH, 3)
+
+
+def test_the_plan_of_a_budget_that_counts_measures_no_speed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("the same bits on the same machine. " * 200, encoding="utf-8")
+    for name in ("time_step", "bfloat16_speed", "cores_are_free"):
+        monkeypatch.setattr(machine, name, no_clock)
+    monkeypatch.setattr(time, "perf_counter", no_clock)
+    text = TextConfig(sources=(str(tmp_path / "text.txt"),))
+    plans = [
+        prepare(text, ModelConfig(), TrainingConfig(Budget(2, unit)), folder=tmp_path / "run", planned=PLANNED).planned
+        for unit in (BudgetUnit.STEPS, BudgetUnit.EPOCHS, BudgetUnit.STEPS)
+    ]
+    assert plans[0] == plans[2]
+
+
+@pytest.mark.parametrize(("share", "free"), [(1.0, True), (0.9, True), (0.5, False), (0.1, False)])
+def test_cores_are_free_where_threads_compute_most_of_the_time(
+    share: float, free: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = 0.0
+
+    def thread_time() -> float:
+        nonlocal computed
+        computed += 0.0001
+        return computed
+
+    monkeypatch.setattr(time, "thread_time", thread_time)
+    monkeypatch.setattr(time, "perf_counter", lambda: computed / share)
+    assert cores_are_free(1) == free
 
 
 def test_a_speed_is_symbols_of_whole_steps_in_a_second() -> None:
@@ -181,7 +250,9 @@ def test_a_small_product_chooses_the_precision_where_trials_take_long(
         seconds = 1.0 if execution.precision is LOW else 2.0 / execution.threads
         return StepTime(seconds, 0.9 * seconds if execution.precision is LOW else seconds)
 
-    trials = Trials(known_time, lambda: bfloat16, most_threads=lambda: 2, clock=lambda: now)
+    trials = Trials(
+        known_time, lambda: bfloat16, cores_are_free=lambda _: True, most_threads=lambda: 2, clock=lambda: now
+    )
     execution = choose_execution(NETWORK, replace(TRAINING, budget=Budget(30)), Device.CPU, None, trials)
     assert (execution.precision, execution.threads) == expected
 

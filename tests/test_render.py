@@ -1,12 +1,13 @@
 """What is shown cannot drive a terminal, and numbers read as people write them."""
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmgen.cli.options import parse_duration
 from lstmgen.cli.render import count, duration
-from lstmgen.printable import printable
+from lstmgen.printable import printable, readably
 from tests.command_line import controls
 
 CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]
@@ -72,6 +73,30 @@ def test_large_numbers_have_three_digits(number: float, shown: str) -> None:
     assert count(number) == shown
 
 
+@pytest.mark.parametrize(
+    ("number", "digits", "shown"),
+    [
+        (3080.4, 3, "3,080"),
+        (1_150_123, 3, "1,150,000"),
+        (1e12, 6, "1,000,000,000,000"),
+        (5e-5, 6, "0.00005"),
+        (1.14159, 3, "1.14"),
+        (0.012, 6, "0.012"),
+        (120.0, 6, "120"),
+        (0, 6, "0"),
+    ],
+)
+def test_numbers_are_written_as_people_write_them(number: float, digits: int, shown: str) -> None:
+    assert readably(number, digits) == shown
+
+
+@given(st.floats(0, 1e20))
+def test_a_readable_number_has_no_exponent_and_is_the_number(number: float) -> None:
+    shown = readably(number, 17)
+    assert "e" not in shown
+    assert float(shown.replace(",", "")) == number
+
+
 @given(st.integers(0, 10**11))
 def test_a_count_never_turns_into_an_exponent(number: int) -> None:
     assert "e" not in count(number)
@@ -89,7 +114,29 @@ def test_a_count_never_turns_into_an_exponent(number: int) -> None:
         ("1h 30m 5s", 5405),
         ("2M", 120),
         (" 0.5s ", 0.5),
+        ("1h30", 5400),
+        ("1h 5", 3900),
+        ("1H05", 3900),
+        ("1m30", 90),
+        ("2min 5", 125),
+        ("1h1m30", 3690),
+        ("1h30s", 3630),
+        ("2 h 5 min", 7500),
+        ("\uff13m", 180),
     ],
 )
 def test_durations_are_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("seconds", [1, 42, 99, 180, 5940, 7500])
+def test_a_duration_that_is_shown_can_be_given(seconds: float) -> None:
+    assert parse_duration(duration(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "h", "1:30", "1h90", "1m60", "1h1h", "1m1h", "1e3", "-5", "1d", "inf", "nan", "1..5h", "½h", "²m"]
+)
+def test_a_time_that_can_be_misread_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_duration(text)

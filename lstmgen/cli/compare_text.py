@@ -24,6 +24,7 @@ from lstmgen.comparison.networks import (
     open_comparison,
     plan_comparison,
 )
+from lstmgen.printable import readably
 from lstmgen.training.events import Stepped
 from lstmgen.training.machine import keep_freed_memory
 
@@ -81,7 +82,7 @@ def _plan(comparison: Comparison, run: str | None) -> str:
     training, config = comparison.training, comparison.config
     rates = [network.learning_rate for network in comparison.networks]
     networks = [
-        name + (f", learning rate {rate:g}" if rate and rate != training.learning_rate else "")
+        name + (f", learning rate {readably(rate)}" if rate and rate != training.learning_rate else "")
         for name, rate in zip(comparison.names(), rates, strict=True)
     ]
     return (

@@ -12,7 +12,7 @@ from lstmgen.cli.options import CheckpointArgument, Json
 from lstmgen.cli.render import count, duration, plural, print_facts, print_json, put
 from lstmgen.config import to_mapping
 from lstmgen.errors import CheckpointError
-from lstmgen.printable import printable
+from lstmgen.printable import printable, readably
 
 EXAMPLES = """Examples:
 
@@ -81,9 +81,10 @@ def info(
         "budget": str(training.budget),
         "trained": f"{position.step:,} steps, {position.epoch} whole epochs, {position.symbols_read:,} symbols read, "
         f"{duration(record.seconds)}",
-        "training": f"{training.batch}, learning rate {training.learning_rate:g}, "
-        f"weight decay {training.weight_decay:g}, clip {training.clip:g}, dropout {training.dropout:g}, "
-        f"weight drop {training.weight_drop:g}, label smoothing {training.label_smoothing:g}, seed {training.seed}",
+        "training": f"{training.batch}, learning rate {readably(training.learning_rate)}, "
+        f"weight decay {readably(training.weight_decay)}, clip {readably(training.clip)}, "
+        f"dropout {readably(training.dropout)}, weight drop {readably(training.weight_drop)}, "
+        f"label smoothing {readably(training.label_smoothing)}, seed {training.seed}",
         "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}"
         + (f" in each of {record.processes} processes" if record.processes > 1 else ""),
         "validation": _nats(record.validation_nats, loaded.vocabulary.unit),

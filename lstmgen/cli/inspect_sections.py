@@ -16,6 +16,7 @@ from lstmgen.inspection.gates import NEARLY_OPEN, NEARLY_SHUT, GateUse
 from lstmgen.inspection.memory import NOTICEABLE, Memory
 from lstmgen.inspection.units import Units
 from lstmgen.inspection.walk import Unit
+from lstmgen.printable import readably
 
 _LONGEST_SHOWN = 3  # units of each layer that remember longest
 _LEAST_GRADIENT = 1e-6  # of the largest; the chart shows no smaller one
@@ -77,7 +78,7 @@ def memory_section(memory: Memory | str, symbol: str) -> str:
     reach = memory.reach / max(float(memory.reach.max()), 1e-30)
     gradients = {back: math.log10(max(each, _LEAST_GRADIENT)) for back, each in enumerate(reach.tolist(), 1)}
     nats = {value: f"{value:.2f}" for value in np.linspace(min(losses.values()), max(losses.values()), 4).tolist()}
-    decades = {float(power): f"{10**power:g}" for power in range(math.floor(min(gradients.values())), 1)}
+    decades = {float(power): readably(10**power) for power in range(math.floor(min(gradients.values())), 1)}
     return _section(
         "How far back it looks",
         f"<p>When the network may see only the last {symbol}, its loss is {losses[1]:.2f} nats per {symbol}. When it "

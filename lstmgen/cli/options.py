@@ -50,7 +50,10 @@ Threads = Annotated[
     ),
 ]
 
-_DURATION = re.compile(r"(?:(?P<h>[\d.]+)h)?\s*(?:(?P<m>[\d.]+)m(?:in)?)?\s*(?:(?P<s>[\d.]+)s?)?")
+_DURATION = re.compile(r"(?:(?P<h>[\d.]+)\s*h)?\s*(?:(?P<m>[\d.]+)\s*m(?:in)?)?\s*(?:(?P<s>[\d.]+)\s*s)?")
+_UNNAMED_UNITS = {r"^[\d.]+": "s", r"h\s*[0-5]?\d": "m", r"m(?:in)?\s*[0-5]?\d": "s"}
+"""The unit of a last number without one: seconds where it is alone, otherwise the next smaller unit."""
+
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
 _LARGEST_COUNT = 1e15
 _METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", list[str]: "TEXT"}
@@ -142,8 +145,11 @@ def budget_from(seconds: float | None, epochs: float | None, steps: int | None) 
 
 
 def parse_duration(text: str) -> float:
-    """Read seconds from 90, 90s, 3m, 1.5h or 1h30m; raises typer.BadParameter."""
-    match = _DURATION.fullmatch(text.strip().lower())
+    """Read seconds from 90, 90s, 3m, 1.5h, 1h30m or 1h30; raises typer.BadParameter."""
+    named = text.strip().lower()
+    for last, unit in _UNNAMED_UNITS.items():
+        named = re.sub(f"({last})$", rf"\1{unit}", named)
+    match = _DURATION.fullmatch(named)
     try:
         parts = {unit: float(value) for unit, value in match.groupdict().items() if value} if match else {}
     except ValueError:

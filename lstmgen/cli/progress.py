@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from lstmgen.cli.render import budget_in_words, count, duration, plural, recipe, with_options
 from lstmgen.config import Budget, BudgetUnit, ModelConfig, TextConfig, TrainingConfig, from_mapping
-from lstmgen.printable import message_line, printable
+from lstmgen.printable import message_line, printable, readably
 from lstmgen.training.events import (
     Evaluated,
     Event,
@@ -20,6 +20,8 @@ from lstmgen.training.events import (
     SavedAgain,
     SaveFailed,
     Stepped,
+    Suspended,
+    ThreadsChanged,
 )
 
 _SYMBOLS = {"character": "chars", "byte": "bytes"}
@@ -80,8 +82,14 @@ class ProgressDisplay:
                 loss = "not a finite number" if math.isnan(event.training_nats) else f"{event.training_nats:.3f}"
                 self.write(
                     f"\nThe loss diverged: at step {event.step:,} it is {loss}. Training goes back to step "
-                    f"{event.to_step:,}, and goes on with learning rate {event.learning_rate:g}."
+                    f"{event.to_step:,}, and goes on with learning rate {readably(event.learning_rate)}."
                 )
+            case ThreadsChanged(threads=1):
+                self.write("\nOther programs slow training down. It continues on 1 thread, which waits for no other.")
+            case ThreadsChanged():
+                self.write(f"\nThe processor is free again. Training continues on {plural(event.threads, 'thread')}.")
+            case Suspended():
+                self.write(f"\nSuspended for {duration(event.stopped_seconds)}, which does not count.")
             case SaveFailed():
                 saved = "nothing is saved yet" if event.saved_step is None else f"step {event.saved_step:,} is saved"
                 self.write(f"\n{event.reason}.\nTraining continues, and saving is tried again; {saved}.")

@@ -64,7 +64,7 @@ def print_recall(config: RecallConfig, measured: Sequence[RecallMeasured]) -> No
     """Print a row for each network and a column for each lag."""
     lag = min(config.lags)
     put(
-        f"The answer after ? repeats the letter after !, here {lag} characters later: {example(lag)}\n"
+        f"The answer after ? repeats the letter after !, here {lag:,} characters later: {example(lag)}\n"
         f"{budget_in_words(config.budget)} to learn, "
         f"{plural(config.seeds, 'seed')}, {config.questions:,} fresh questions for each seed and lag; "
         f"guessing reaches {CHANCE:.1%}\n\n"

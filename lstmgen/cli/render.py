@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstmgen.config import Budget, BudgetUnit, ModelConfig, SamplingConfig, TextConfig, TrainingConfig, option_names
-from lstmgen.printable import json_line, printable
+from lstmgen.printable import json_line, printable, readably
 
 _CONFIGS = (TextConfig, ModelConfig, TrainingConfig, SamplingConfig)
 _OPTIONS = {field.name: names[0] for config in _CONFIGS for field in fields(config) if (names := option_names(field))}
@@ -88,11 +88,11 @@ def budget_in_words(budget: Budget) -> str:
 
 def recipe(training: TrainingConfig) -> str:
     """Return how a network is trained, in words: batch, learning rate, and the regularisation that is used."""
-    weight_drop = f", weight drop {training.weight_drop:g}" if training.weight_drop else ""
-    smoothing = f", label smoothing {training.label_smoothing:g}" if training.label_smoothing else ""
+    weight_drop = f", weight drop {readably(training.weight_drop)}" if training.weight_drop else ""
+    smoothing = f", label smoothing {readably(training.label_smoothing)}" if training.label_smoothing else ""
     return (
-        f"{training.batch}, learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}, "
-        f"dropout {training.dropout:g}{weight_drop}{smoothing}"
+        f"{training.batch}, learning rate {readably(training.learning_rate)}, "
+        f"weight decay {readably(training.weight_decay)}, dropout {readably(training.dropout)}{weight_drop}{smoothing}"
     )
 
 
@@ -105,6 +105,6 @@ def count(number: float) -> str:
     """Return a large number in three digits: 949, 1.12 M."""
     for unit in ("", " k", " M"):
         if number < 999.5:  # a larger number would be rounded to 1000, which belongs to the next unit
-            return f"{number:.3g}{unit}"
+            return f"{readably(number, 3)}{unit}"
         number /= 1000
-    return f"{number:.3g} G"
+    return f"{readably(number, 3)} G"

@@ -20,7 +20,7 @@ from lstmgen.config import ModelConfig, Precision, TrainingConfig
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
-from lstmgen.training.budget import BudgetMeter
+from lstmgen.training.budget import BudgetMeter, RunningClock
 from lstmgen.training.machine import require_memory, using_threads
 from lstmgen.training.optimizer import learning_rate
 from lstmgen.training.trainer import Trainer
@@ -62,7 +62,7 @@ def compare_recall(
     """
     for model in config.models():
         require_memory(build_network(model, len(SYMBOLS)), TrainingConfig(config.budget, batch_size=config.batch_size))
-    with using_threads(threads):
+    with using_threads(threads), RunningClock(clock) as clock:
         for model in config.models():
             for seed in range(config.seeds):
                 yield from _learn(config, model, seed, clock)

@@ -191,7 +191,7 @@ class Vocabulary:
         known = (
             f"similar characters that it knows: {similar}"
             if similar
-            else f"none of the {len(self)} characters that it knows is similar"
+            else f"none of the {len(self):,} characters that it knows is similar"
         )
         return f"the model has never seen {describe_character(character)}, {where}; {known}; {remedy}"
 

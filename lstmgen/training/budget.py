@@ -8,14 +8,63 @@ Knows: budgets and a clock. Does not know: what the time is spent on.
 """
 
 import math
+import threading
 from collections.abc import Callable
+from types import TracebackType
 
 from lstmgen.config import Budget, BudgetUnit
+
+_READ_EVERY = 0.2  # seconds
+_STOPPED = 2.5  # seconds without a reading; on the busiest machine a thread that sleeps is not kept waiting for so long
 
 _LEAVING_SECONDS = 0.3  # to end the process
 _LEAVING_FRACTION = 0.1  # the same, as a fraction of the time for loading: both take longer beside other work
 _AGAIN = 1.1  # what took a second takes at most about this many the next time
 _CLOSING_FRACTION = 0.01  # of the budget, to evaluate at the end, as long as no evaluation has been timed
+
+
+class RunningClock:
+    """A clock that does not go on while the whole process is stopped: by Ctrl-Z, or while the machine sleeps.
+
+    In a context a thread reads it all the time. A gap between two readings means that the process was stopped. No slow
+    step or save can cause one, and neither can other programs, because the thread waits for none of them.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin with a clock whose seconds never go back."""
+        self.stopped = 0.0
+        """Seconds for which the process was stopped."""
+        self._clock = clock
+        self._last = math.inf  # the last reading; infinite outside of a context, where there are no gaps
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def __call__(self) -> float:
+        """The clock's time, less the seconds for which the process was stopped."""
+        with self._lock:
+            now = self._clock()
+            if now - self._last > _STOPPED:
+                self.stopped += now - self._last
+            if not math.isinf(self._last):
+                self._last = now
+            return now - self.stopped
+
+    def __enter__(self) -> "RunningClock":
+        self._last = self._clock()
+        self._closed.clear()
+        threading.Thread(target=self._read_often, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        with self._lock:
+            self._last = math.inf
+
+    def _read_often(self) -> None:
+        while not self._closed.wait(_READ_EVERY):
+            self()
 
 
 class BudgetMeter:

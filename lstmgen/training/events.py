@@ -87,6 +87,26 @@ class RolledBack:
 
 
 @dataclass(frozen=True)
+class ThreadsChanged:
+    """Other programs slow training down, and fewer threads compute from now on; or all of them again afterwards."""
+
+    event: ClassVar[str] = "threads_changed"
+    step: int
+    threads: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Suspended:
+    """The process was stopped for some time, which does not count: by Ctrl-Z, or while the machine slept."""
+
+    event: ClassVar[str] = "suspended"
+    step: int
+    stopped_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class SaveFailed:
     """The run could not be saved. Training goes on, and saving is tried again until it works."""
 
@@ -126,7 +146,18 @@ LOGGED_STEPS = 50
 WORSE_NATS = 0.01
 """If the validation loss is this many nats above the best one, that is not noise: the network overfits."""
 
-Event = Planned | Stepped | Evaluated | Overfitting | RolledBack | SaveFailed | SavedAgain | Finished
+Event = (
+    Planned
+    | Stepped
+    | Evaluated
+    | Overfitting
+    | RolledBack
+    | ThreadsChanged
+    | Suspended
+    | SaveFailed
+    | SavedAgain
+    | Finished
+)
 
 
 def to_mapping(event: Event) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from typing import TypeVar, cast
 import torch
 
 from lstmgen.checkpoint import BEST, LAST, Checkpoint, FloatArray, problem_with
+from lstmgen.config import BudgetUnit
 from lstmgen.errors import CheckpointError, TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.model import Model
 from lstmgen.text.corpus import SplitText
 from lstmgen.text.streams import Chunk, build_text
-from lstmgen.training.budget import BudgetMeter
+from lstmgen.training.budget import BudgetMeter, RunningClock
 from lstmgen.training.events import (
     WORSE_NATS,
     Evaluated,
@@ -32,8 +33,10 @@ from lstmgen.training.events import (
     SavedAgain,
     SaveFailed,
     Stepped,
+    Suspended,
+    ThreadsChanged,
 )
-from lstmgen.training.machine import versions
+from lstmgen.training.machine import cores_are_free, versions
 from lstmgen.training.optimizer import chunks_per_step, learning_rate
 from lstmgen.training.processes import ALONE, Processes
 from lstmgen.training.slowdown import Slowdown
@@ -91,7 +94,7 @@ class TrainingRun:
         record = checkpoint.record
         self._checkpoint = checkpoint
         self._storage = storage
-        self._clock = clock
+        self._clock = clock = RunningClock(clock)
         self._processes = processes
         self.folder, self._saved_step, exclusive = self._on_storage(
             lambda storage: (storage.path, storage.saved_step, storage.exclusive)
@@ -109,7 +112,9 @@ class TrainingRun:
         chunks, sums = record.validation_chunks, evaluated_sums(checkpoint.extra)
         budget = record.training.budget
         self._validation = Validation(text.held_out, checkpoint.item_end, budget, clock, chunks, sums, processes)
-        self._slowdown = Slowdown(_SLOW_FRACTION * budget.amount)
+        adaptable = budget.unit is BudgetUnit.SECONDS and processes.size == 1  # otherwise the bits are promised
+        threads = record.threads if adaptable else 1
+        self._slowdown = Slowdown(threads, _SLOW_FRACTION * budget.amount, cores_are_free)
         torch.set_num_threads(record.threads)
         self.state = RunState(record.training, record.position, save_ended=clock())
         self._restore(checkpoint)
@@ -154,10 +159,20 @@ class TrainingRun:
             yield self._planned
             yield self._finished(interrupted=False)
             return
-        for event in self._train(should_stop):
-            if self._storage is not None:
-                self._storage.log(event)
-            yield event
+        with self._clock:
+            threads, stopped = self._slowdown.threads, self._clock.stopped
+            for event in self._train(should_stop):
+                noticed: list[Event] = []
+                if self._clock.stopped > stopped:
+                    seconds, stopped = self._clock.stopped - stopped, self._clock.stopped
+                    noticed.append(Suspended(self.state.position.step, seconds, self._meter.seconds()))
+                if self._slowdown.threads != threads:
+                    threads = self._slowdown.threads
+                    noticed.append(ThreadsChanged(self.state.position.step, threads, self._meter.seconds()))
+                for each in (*noticed, event):
+                    if self._storage is not None:
+                        self._storage.log(each)
+                    yield each
 
     def _train(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         yield self._planned
@@ -219,9 +234,8 @@ class TrainingRun:
         )
         seconds = self._clock() - begun
         self._meter.step_seconds = max(seconds, _STEP_SMOOTHING * self._meter.step_seconds)  # it may have become slow
-        slow = self._slowdown.noticed(seconds, chunk.inputs.size)
-        if slow and self._meter.timed and self._processes.size == 1:  # the others promise the same bits
-            torch.set_num_threads(1)
+        if self._slowdown.notice(seconds, chunk.inputs.size):
+            torch.set_num_threads(self._slowdown.threads)
         self._update_progress()
         return Stepped(
             step=state.position.step,

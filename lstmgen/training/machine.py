@@ -1,10 +1,9 @@
-"""Where and how this machine computes fastest, and how fast that is: found by short trials.
+"""Where and how this machine computes fastest, and how fast that is.
 
-All trials of a run together take about `TRIAL_FRACTION` of a time budget at most, unless single steps take longer than
-that. Beside other work, steps can become fifty times as slow. So the first step of a trial shows whether there is time
-for others.
-
-Knows: how to time a training step. Does not know: what follows from its speed (`plan`).
+For a time budget short trials find out. All trials of a run together take about `TRIAL_FRACTION` of it at most, unless
+single steps take longer than that. Beside other work, steps can become fifty times as slow, so trials of several
+threads begin only where the processor's cores are free. For a budget of steps or epochs no clock decides: the same
+command then computes the same bits on the same machine.
 """
 
 import ctypes
@@ -14,8 +13,9 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -35,7 +35,6 @@ from lstmgen.training.trainer import Trainer
 TRIAL_FRACTION = 0.03
 """The fraction of a time budget that all trials may take together."""
 
-_TRIAL_SECONDS = 3.0  # the same where the budget counts steps or epochs
 _LEAST_SECONDS = 1.5  # that all trials may take together where the budget is short
 _WAYS_TO_COMPUTE = 3  # two numbers of threads, and another precision
 _MOST_TRIALS = _WAYS_TO_COMPUTE + 4  # the plan asks for the speed of some networks, most of them small
@@ -56,6 +55,14 @@ _SLOW = 1 / _GIVE_UP
 _PRODUCT_SIZE, _PRODUCTS = 256, 5
 _BYTES_PER_PARAMETER = 16  # the weight, its gradient, and two moments of the optimizer, in float32
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
+
+_FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16")
+"""The processor's instructions with which products in bfloat16 are faster than in float32."""
+
+_SMALL_STEP = 1_000_000  # parameters times rows: with fewer, several threads wait for each other more than they compute
+
+_PROBE_SECONDS, _PROBE_SIZE = 0.03, 1 << 15
+_FREE = 0.75  # a core is free if a thread gets at least this fraction of its time
 
 
 @dataclass(frozen=True)
@@ -99,40 +106,86 @@ def torch_engine(checkpoint: Checkpoint, device: Device) -> TorchEngine:
 def choose_execution(
     network: Network, config: TrainingConfig, device: Device, threads: int | None, trials: "Trials | None" = None
 ) -> Execution:
-    """Choose how to compute: as the user asked, and otherwise as is fastest here and now for this network.
+    """Choose how to compute: as the user asked, and otherwise as is fastest for this network.
 
-    More threads are not always faster. Beside other work they wait for each other, and a step can take ten times as
-    long as with one thread. So one thread is tried first, and float32 before bfloat16.
+    For a time budget that is what is fastest here and now. More threads are not always faster. Beside other work they
+    wait for each other, and a step can take a hundred times as long as with one thread. So nothing is tried where the
+    cores are not free: one thread computes. Otherwise one thread is tried first, and float32 before bfloat16.
     """
     trials = trials or Trials()
-    chosen = choose_device(device)
-    counts = [threads] if threads is not None else sorted({1, trials.most_threads()})
-    if chosen.type != "cpu":
-        counts = counts[-1:]
+    usual = _usual_execution(network, config, choose_device(device), threads, trials)
+    if config.budget.unit is not BudgetUnit.SECONDS:
+        return usual
+    counts = [usual.threads]
+    if threads is None and usual.device.type == "cpu" and (most := trials.most_threads()) > 1:
+        if not trials.cores_are_free(most):
+            return replace(usual, threads=1)
+        counts = [1, most]
     precisions = [config.precision]
     if config.precision is Precision.AUTO:
         precisions = [Precision.FLOAT32, Precision.BFLOAT16]
-        if chosen.type == "mps" or (chosen.type == "cpu" and trials.bfloat16_speed() <= _SLOW):
+        if usual.device.type == "mps" or (usual.device.type == "cpu" and trials.bfloat16_speed() <= _SLOW):
             precisions = [Precision.FLOAT32]
-    best = Execution(chosen, precisions[0], counts[0])
+    best = replace(usual, precision=precisions[0], threads=counts[0])
     if len(precisions) == len(counts) == 1:
         return best
-    _make_first_step(chosen, trials)
+    _make_first_step(best.device, trials)
     started, most_seconds = trials.clock(), _most_seconds(config)
     best_time = trials.time_step(network, config, best, most_seconds=most_seconds)
     for count in counts[1:]:
-        other = Execution(chosen, best.precision, count)
+        other = replace(best, threads=count)
         other_time = trials.time_step(network, config, other, beside=best_time, most_seconds=most_seconds)
         if best_time.whole >= _CLEARLY_FASTER * other_time.whole:
             best, best_time = other, other_time
     for precision in precisions[1:]:
-        other = Execution(chosen, precision, best.threads)
+        other = replace(best, precision=precision)
         elapsed = trials.clock() - started
         if elapsed + elapsed / len(counts) > _WAYS_TO_COMPUTE * _allowance(config):
             return other if trials.bfloat16_speed() > 1 / _CLEARLY_FASTER else best  # no time for a trial
         if trials.time_step(network, config, other, beside=best_time).whole < best_time.whole:
             best = other
     return best
+
+
+def _usual_execution(
+    network: Network, config: TrainingConfig, device: torch.device, threads: int | None, trials: "Trials"
+) -> Execution:
+    """How to compute as far as the network and the kind of processor tell, without a clock."""
+    precision = config.precision
+    if precision is Precision.AUTO:
+        fast = trials.has_fast_bfloat16(device)
+        precision = Precision.BFLOAT16 if fast else Precision.FLOAT32
+    if threads is None:
+        small = device.type == "cpu" and network.parameter_count() * config.batch_size < _SMALL_STEP
+        threads = 1 if small else trials.most_threads()
+    return Execution(device, precision, threads)
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether this kind of processor has instructions that make products in bfloat16 faster than in float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    instructions = torch.cpu.get_capabilities()
+    return device.type == "cpu" and any(instructions.get(name) for name in _FAST_BFLOAT16)
+
+
+def cores_are_free(count: int) -> bool:
+    """Whether this many threads can compute at once without waiting for other programs.
+
+    Each thread computes for some hundredths of a second. Next to other work it takes several times as long for that.
+    """
+    numbers = np.full(_PROBE_SIZE, 0.5, np.float32)
+
+    def share_of_a_core(_: int) -> float:
+        begun, computed = time.perf_counter(), 0.0
+        before = time.thread_time()
+        while computed < _PROBE_SECONDS:
+            np.tanh(numbers)
+            computed = time.thread_time() - before
+        return computed / (time.perf_counter() - begun)
+
+    with ThreadPoolExecutor(count) as pool:
+        return min(pool.map(share_of_a_core, range(count))) >= _FREE
 
 
 def _make_first_step(device: torch.device, trials: "Trials") -> None:
@@ -179,8 +232,7 @@ def _most_seconds(config: TrainingConfig) -> float:
 
 def _allowance(config: TrainingConfig) -> float:
     """Seconds that one trial may take."""
-    timed = config.budget.unit is BudgetUnit.SECONDS
-    return (TRIAL_FRACTION * config.budget.amount if timed else _TRIAL_SECONDS) / _MOST_TRIALS
+    return TRIAL_FRACTION * config.budget.amount / _MOST_TRIALS
 
 
 class StepTime(NamedTuple):
@@ -263,6 +315,8 @@ class Trials:
 
     time_step: Callable[..., StepTime] = time_step
     bfloat16_speed: Callable[[], float] = bfloat16_speed
+    has_fast_bfloat16: Callable[[torch.device], bool] = has_fast_bfloat16
+    cores_are_free: Callable[[int], bool] = cores_are_free
     most_threads: Callable[[], int] = torch.get_num_threads
     clock: Callable[[], float] = time.perf_counter
 

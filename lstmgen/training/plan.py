@@ -30,6 +30,7 @@ import numpy as np
 from lstmgen.config import MOST_ATTENDED, BudgetUnit, CellKind, ModelConfig, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
+from lstmgen.printable import readably
 from lstmgen.text.lines import line_items, longest_line
 from lstmgen.text.vocabulary import Ids, symbol_counts
 from lstmgen.training.optimizer import mean_chunk_length
@@ -182,7 +183,7 @@ def make_plan(
         reasons.append(f"{size} units per layer: {why}")
     epochs = readable(model.hidden_size) / symbols
     reasons.append(
-        f"in {budget} it can read about {float(f'{epochs * symbols:.3g}'):,.0f} symbols: the text {epochs:.3g} times"
+        f"in {budget} it can read about {readably(epochs * symbols, 3)} symbols: the text {readably(epochs, 3)} times"
     )
     most_epochs = _TRAINED_EPOCHS if trained else _MOST_EPOCHS
     if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > most_epochs:
@@ -190,7 +191,8 @@ def make_plan(
         seconds = budget.amount * most_epochs / epochs
         outcome = "makes a trained network memorise it" if trained else "hardly helps"
         reasons.append(
-            f"reading the text more than {most_epochs:g} times {outcome}: training ends after about {seconds:.0f} s"
+            f"reading the text more than {readably(most_epochs)} times {outcome}: "
+            f"training ends after about {seconds:.0f} s"
         )
         epochs = most_epochs
     parameters = parameter_count(model, vocab_size, model.hidden_size)
@@ -204,7 +206,8 @@ def make_plan(
         how_strong = "strong" if pressure >= _STRONG_PRESSURE else "weak" if pressure < 1 else "medium"
         reasons.append(
             f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {how_strong} regularisation, "
-            f"because the network has {parameters / symbols:.2g} parameters per symbol of the text"
+            f"because the network reads the text {readably(epochs, 3)} times and has "
+            f"{readably(parameters / symbols, 2)} parameters per symbol of it"
         )
     weight_drop = _dropout(pressure, _TRAINED_WEIGHT_DROP if trained else _MOST_WEIGHT_DROP)
     if "weight_drop" in planned and weight_drop:
@@ -220,8 +223,8 @@ def make_plan(
         rate = round(training.learning_rate * _TRAINED_RATE, 5)
         training = replace(training, learning_rate=rate)
         reasons.append(
-            f"learning rate {training.learning_rate:g}, {_TRAINED_RATE:.2g} times that of a new network: "
-            "the network is trained, and large steps would undo that"
+            f"learning rate {readably(training.learning_rate)}, {readably(_TRAINED_RATE, 2)} times that of a new "
+            "network: the network is trained, and large steps would undo that"
         )
     return Plan(model, training, tuple(reasons))
 
@@ -231,10 +234,10 @@ def learning_rate_for(model: ModelConfig, usual: float) -> tuple[float, list[str
     rate, reasons = usual, []
     if model.cell in (CellKind.RNN, CellKind.GRU):
         rate = _RATE_WITHOUT_CELL_STATE
-        reasons.append(f"learning rate {rate:g}: a cell without a cell state needs smaller steps")
+        reasons.append(f"learning rate {readably(rate)}: a cell without a cell state needs smaller steps")
     if model.hidden_size > _LARGE:
         rate = round(rate * _LARGE / model.hidden_size, 5)
-        reasons.append(f"learning rate {rate:g}: large networks need smaller steps")
+        reasons.append(f"learning rate {readably(rate)}: large networks need smaller steps")
     return rate, reasons
 
 
@@ -245,11 +248,12 @@ def _hidden_size(model: ModelConfig, symbols: int, readable: Callable[[int], flo
         if model.attention * size > MOST_ATTENDED:
             return best, f"attention looks back at too many outputs of {size} units"
         parameters = layer_parameter_count(model, size)
+        with_size = f"with {size} the layers have {readably(parameters / 1e6, 2)} M parameters"
         wanted = _SYMBOLS_READ_PER_PARAMETER * max(1, size / _LARGE) ** 2 * parameters
         if parameters > _PARAMETERS_PER_SYMBOL * symbols:
-            return best, f"with {size} the layers have {parameters / 1e6:.2g} M parameters, too many for this text"
+            return best, f"{with_size}, too many for this text"
         if readable(best) < wanted or readable(size) < wanted:  # a larger one is not tried where this is too slow
-            return best, f"with {size} the layers have {parameters / 1e6:.2g} M parameters, too many for this budget"
+            return best, f"{with_size}, too many for this budget"
         best = size
     return best, "the largest size that is planned"
 
@@ -321,7 +325,7 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     """
     items = line_items(ids, newline)
     if len(items) < 2:
-        raise ConfigError("lines", True, f"{len(items)} lines to train on; give at least 2, or leave it out")
+        raise ConfigError("lines", True, f"{len(items):,} lines to train on; give at least 2, or leave it out")
     longest = longest_line(items) + 1
     length = min(config.chunk_length, len(ids) / len(items))
     symbols = config.batch_size * config.chunk_length * _CHUNK_GROWTH

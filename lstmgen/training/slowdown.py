@@ -1,31 +1,58 @@
-"""Noticing that other programs slow training down.
+"""Fewer threads where other programs slow training down, and all of them again afterwards.
 
 The threads of a step wait for each other many times. If another program takes the core of one of them, all wait for it.
 A step can then take a hundred times as long as with one thread, which waits for nobody.
-
-Knows: how long steps took. Does not know: threads, or what follows.
 """
 
 import math
+from collections.abc import Callable
 
 _TIMES_SLOWER = 4.0
-_LEAST_STEPS = 3
+_FIRST_PAUSE = 5.0  # how long one thread computes before the cores are looked at, in times of `most_seconds`
+_LONGEST_PAUSE = 60.0  # seconds
 
 
 class Slowdown:
     """Watches how long steps take."""
 
-    def __init__(self, most_seconds: float) -> None:
-        """Begin to watch; a slowdown that ends within `most_seconds` is not noticed."""
-        self._most_seconds = most_seconds
-        self._fastest = math.inf  # seconds per symbol
-        self._slow_steps, self._slow_seconds = 0, 0.0  # in a row
+    def __init__(self, threads: int, most_seconds: float, cores_are_free: Callable[[int], bool]) -> None:
+        """Begin to watch.
 
-    def noticed(self, seconds: float, symbols: int) -> bool:
-        """Whether this step and those before it were several times as slow as the fastest one, and for too long."""
-        self._fastest = min(self._fastest, seconds / symbols)
-        if seconds / symbols <= _TIMES_SLOWER * self._fastest:
-            self._slow_steps, self._slow_seconds = 0, 0.0
+        Args:
+            threads: how many compute; one stays one.
+            most_seconds: a slowdown that ends within this time changes nothing.
+            cores_are_free: whether so many threads can compute at once without waiting for other programs.
+        """
+        self.threads = threads
+        """How many compute the next step."""
+        self._all = threads
+        self._most_seconds = most_seconds
+        self._cores_are_free = cores_are_free
+        self._fastest = math.inf  # seconds per symbol, with all threads
+        self._slow_seconds = 0.0  # of slow steps in a row, or of one thread since the cores were looked at
+        self._pause = min(_FIRST_PAUSE * most_seconds, _LONGEST_PAUSE)
+
+    def notice(self, seconds: float, symbols: int) -> bool:
+        """Take note of a step; returns whether the number of threads changes after it.
+
+        One thread computes after steps that are several times as slow as the fastest one, for too long. From then on,
+        in growing intervals, it is found out whether the cores are free again.
+        """
+        if self._all == 1:
             return False
-        self._slow_steps, self._slow_seconds = self._slow_steps + 1, self._slow_seconds + seconds
-        return self._slow_steps >= _LEAST_STEPS and self._slow_seconds > self._most_seconds
+        if self.threads == 1:
+            self._slow_seconds += seconds
+            if self._slow_seconds < self._pause:
+                return False
+            self._slow_seconds, self._pause = 0.0, min(2 * self._pause, _LONGEST_PAUSE)
+            if not self._cores_are_free(self._all):
+                return False
+            self.threads = self._all
+            return True
+        self._fastest = min(self._fastest, seconds / symbols)
+        slow = seconds / symbols > _TIMES_SLOWER * self._fastest
+        self._slow_seconds = self._slow_seconds + seconds if slow else 0.0
+        if self._slow_seconds <= self._most_seconds:
+            return False
+        self.threads, self._slow_seconds = 1, 0.0
+        return True

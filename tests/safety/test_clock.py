@@ -1,5 +1,6 @@
 """A time budget is kept, whatever becomes slow: the command ends within 5 % and 2 seconds, with a best checkpoint."""
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,16 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-from lstmgen.checkpoint import LAST, load_checkpoint
+from lstmgen.checkpoint import LAST, LOG, load_checkpoint
 from lstmgen.config import Budget, BudgetUnit, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.architecture import build_network
 from lstmgen.network.model import Model
-from lstmgen.training import machine
+from lstmgen.training import loop, machine
 from lstmgen.training import prepare as training_run
-from lstmgen.training.budget import BudgetMeter
-from lstmgen.training.events import Evaluated, Event, Finished
+from lstmgen.training.budget import BudgetMeter, RunningClock
+from lstmgen.training.events import Evaluated, Event, Finished, Stepped, Suspended, ThreadsChanged
 from lstmgen.training.slowdown import Slowdown
 from lstmgen.training.state import evaluated_sums
 from lstmgen.training.storage import Storage
@@ -49,6 +50,7 @@ class SlowMachine:
         self.chunks = 0  # that were evaluated
         self.saves = 0
         self.trial_steps = 0
+        self.stop_at: list[float] = []  # when the process is stopped for 100 seconds, in seconds since the start
         self._slow = slow
         self._training = False
         self._let_take_time(patch, Trainer, "step")
@@ -68,7 +70,7 @@ class SlowMachine:
         return self.now
 
     def _trials(self, time_step: Callable[..., machine.StepTime] = machine.time_step) -> machine.Trials:
-        return TRIALS(partial(time_step, clock=self), lambda: 0.0, lambda: 1, self)
+        return TRIALS(partial(time_step, clock=self), lambda: 0.0, lambda _: False, lambda _: True, lambda: 1, self)
 
     def _let_take_time(self, patch: pytest.MonkeyPatch, owner: type, name: str, kind: str | None = None) -> None:
         method = getattr(owner, name)
@@ -85,6 +87,9 @@ class SlowMachine:
         self.saves += kind == "save"
         self.trial_steps += kind == "trials"
         self.now += seconds * (SLOWER if self._slow(kind, self.now - 100) else 1)
+        if kind == "step" and self.stop_at and self.now - 100 >= self.stop_at[0]:
+            self.stop_at.pop(0)
+            self.now += 100
 
     def train(self, budget: Budget, threads: int | None = None, every: int | None = None) -> list[Event]:
         """Train to the end of a budget; the command began `LOADING` seconds before the trials."""
@@ -172,14 +177,93 @@ def test_where_steps_become_slow_one_thread_computes(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(("slow_seconds", "noticed"), [(0.3, False), (1.0, False), (1.5, True)])
 def test_a_short_slowdown_is_not_noticed(slow_seconds: float, noticed: bool) -> None:
-    slowdown = Slowdown(most_seconds=1.2)
+    slowdown = Slowdown(2, most_seconds=1.25, cores_are_free=lambda _: False)
     steps = [0.01] * 20 + [0.1] * round(10 * slow_seconds) + [0.01] * 20
-    assert any(slowdown.noticed(seconds, 100) for seconds in steps) == noticed
+    changes = [slowdown.notice(seconds, 100) for seconds in steps]
+    assert (True in changes) == noticed
+    assert slowdown.threads == (1 if noticed else 2)
 
 
 def test_steps_over_more_symbols_are_not_slower() -> None:
-    slowdown = Slowdown(most_seconds=0.1)
-    assert not any(slowdown.noticed(0.001 * symbols, symbols) for symbols in (10, 500, 600, 700))
+    slowdown = Slowdown(2, most_seconds=0.1, cores_are_free=lambda _: False)
+    assert not any(slowdown.notice(0.001 * symbols, symbols) for symbols in (10, 500, 600, 700))
+
+
+def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_and_less_often() -> None:
+    now, asked = 0.0, []
+
+    def cores_are_free(threads: int) -> bool:
+        assert threads == 4
+        asked.append(now)
+        return now > 60
+
+    slowdown = Slowdown(4, most_seconds=1.0, cores_are_free=cores_are_free)
+    changes = []
+    for seconds in [0.25] * 4 + [8.0] + [0.5] * 200:
+        now += seconds
+        if slowdown.notice(seconds, 100):
+            changes.append((now, slowdown.threads))
+    assert changes == [(9.0, 1), (84.0, 4)]
+    assert np.diff([9.0, *asked]).tolist() == [5, 10, 20, 40]
+
+
+def test_one_thread_stays_one() -> None:
+    slowdown = Slowdown(1, most_seconds=0.1, cores_are_free=lambda _: True)
+    assert not any(slowdown.notice(seconds, 1) for seconds in [0.01, *[10.0] * 100])
+    assert slowdown.threads == 1
+
+
+def test_a_change_of_threads_and_the_way_back_are_events_and_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_machine: SlowMachine = SlowMachine(monkeypatch, lambda kind, now: kind == "step" and 6 < now < 9)
+    monkeypatch.setattr(loop, "cores_are_free", lambda threads: threads == 2 and slow_machine.now > 112)
+    events = slow_machine.train(Budget(20), threads=2)
+    assert [event.threads for event in events if isinstance(event, ThreadsChanged)] == [1, 2]
+    assert torch.get_num_threads() == 2
+    end = events[-1]
+    assert isinstance(end, Finished)
+    logged = map(json.loads, Path(end.checkpoint).with_name(LOG).read_text(encoding="utf-8").splitlines())
+    assert [line["threads"] for line in logged if line["event"] == "threads_changed"] == [1, 2]
+
+
+@pytest.mark.parametrize("budget", [Budget(20), Budget(100, BudgetUnit.STEPS)])
+def test_time_in_which_the_process_was_stopped_does_not_count(budget: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps, rates and seconds are those of a run that was never stopped, and an event says for how long it was."""
+    runs = []
+    for stops in ([], [6.0, 9.0]):
+        with monkeypatch.context() as patch:
+            slow_machine = SlowMachine(patch, partial(becomes_slow, "nothing", 0.0))
+            slow_machine.stop_at = stops
+            runs.append(slow_machine.train(budget))
+            assert not slow_machine.stop_at
+    going, stopped = ([event for event in run if not isinstance(event, Suspended)] for run in runs)
+    suspended = [event for event in runs[1] if isinstance(event, Suspended)]
+    assert [round(event.stopped_seconds) for event in suspended] == [100, 100]
+    end, other_end = stopped[-1], going[-1]
+    steps, others = ([event for event in events if isinstance(event, Stepped)] for events in (stopped, going))
+    assert isinstance(end, Finished) and isinstance(other_end, Finished)
+    assert len(steps) == pytest.approx(len(others), rel=0.1)
+    assert end.seconds == pytest.approx(other_end.seconds, abs=1)
+    for step, other in zip(steps, others, strict=False):
+        assert step.progress == pytest.approx(other.progress, abs=0.1)
+
+
+def test_only_a_gap_in_which_nothing_ran_is_left_out() -> None:
+    now = 0.0
+    clock = RunningClock(lambda: now)
+    now = 50.0
+    assert clock() == 50  # before it is entered there are no gaps
+    with clock:
+        for _ in range(40):
+            now += 1.0
+            clock()
+        assert clock() == 90
+        now += 16.0
+        assert clock() == 90
+        now += 1.0
+        assert clock() == 91
+        assert clock.stopped == 16
+    now += 10.0
+    assert clock() == 101
 
 
 def constant_model(odds: float) -> Model:
