@@ -333,3 +333,13 @@ def test_a_large_list_is_split_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     in_memory = parts(text, 0.1, lines=True, seed=0)
     monkeypatch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", 10)
     assert parts(text, 0.1, lines=True, seed=0) == in_memory
+
+
+@given(st.text(st.sampled_from("ab\ud800\udfff\U0001f600é"), min_size=2), BLOCKS)
+@settings(deadline=None, max_examples=60)
+def test_surrogates_are_kept_wherever_the_text_is_cut(text: str, block: int) -> None:
+    text = "ab" + text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lstmgen.text.storage.BLOCK", block)
+        patch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", 0)
+        assert decoded(read(text.encode("raw_unicode_escape"), encoding="raw_unicode_escape")) == text

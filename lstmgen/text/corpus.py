@@ -106,6 +106,7 @@ def read_corpus(
     in_bytes = kind is VocabularyKind.BYTES
     zero_bytes = in_bytes or _has_zero_bytes(config.encoding)
     found = find_sources(config.sources, zero_bytes=zero_bytes, careful=careful)
+    notes = list(found.notes)
     sources = _reported(found.sources, progress)
     digest, length, seen = hashlib.sha256(), 0, np.zeros(CODE_POINTS, np.bool_)
     with Spool() as spool:
@@ -126,8 +127,8 @@ def read_corpus(
             return map(Encoder(known, on_unknown).encode, blocks)
 
         ids = store_ids(_store_name(digest.hexdigest(), known, on_unknown), len(known), length, encode)
-    notes = (*found.notes, *skipped_notes(length - len(ids)))
-    corpus = Corpus(ids, known, digest.hexdigest(), notes)
+    notes += skipped_notes(length - len(ids))
+    corpus = Corpus(ids, known, digest.hexdigest(), tuple(notes))
     _require_text(corpus, config)
     return corpus
 
