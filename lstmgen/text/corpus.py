@@ -180,7 +180,7 @@ class TextStream:
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes for the user about the text that has been read so far."""
-        return (*self._found.notes, *self._encoder.notes)
+        return (*self._found.notes, *skipped_notes(self._encoder.skipped))
 
     def __iter__(self) -> Iterator[Ids]:
         blocks = _blocks(self._found.sources, self._encoding, in_bytes=self._bytes, any_vocabulary=False)

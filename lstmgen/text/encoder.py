@@ -19,15 +19,11 @@ class Encoder:
     def __init__(self, vocabulary: Vocabulary, on_unknown: OnUnknown) -> None:
         self._vocabulary = vocabulary
         self._on_unknown = on_unknown
-        self._position = self._skipped = 0
+        self._position = 0
+        self.skipped = 0  # characters so far
         if vocabulary.kind is VocabularyKind.CHARACTERS:
             self._id_of = np.full(CODE_POINTS, -1, np.int32)
             self._id_of[code_points(vocabulary.characters)] = np.arange(len(vocabulary), dtype=np.int32)
-
-    @property
-    def notes(self) -> list[str]:
-        """Notes for the user about the text so far."""
-        return skipped_notes(self._skipped)
 
     def encode(self, text: str | bytes) -> Ids:
         """The ids of the next part of the text, (tokens,); bytes for a vocabulary of bytes."""
@@ -40,7 +36,7 @@ class Encoder:
                 first = int(unknown.argmax())
                 where = f"position {self._position + first:,} of the text"
                 raise UnknownCharacterError(self._vocabulary.describe_unknown(text[first], where))
-            self._skipped += int(unknown.sum())
+            self.skipped += int(unknown.sum())
             ids = ids[~unknown]
         self._position += len(text)
         return ids

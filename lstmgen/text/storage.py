@@ -158,20 +158,17 @@ def _load(path: Path, kind: np.dtype[Any]) -> Ids | None:
 def _save(path: Path, encoded: Iterable[bytes]) -> None:
     """Keep encoded ids in a file; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=_PART, delete=False) as file:
-        try:
+    part = tempfile.NamedTemporaryFile(dir=path.parent, suffix=_PART, delete=False)  # noqa: SIM115  # renamed when closed
+    try:
+        with part as file:
             checksum = 0
             for block in encoded:
                 file.write(block)
                 checksum = zlib.crc32(block, checksum)
             file.write(_checksum_bytes(checksum))
-            file.close()
-            Path(file.name).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                file.close()
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        Path(part.name).replace(path)
+    finally:
+        Path(part.name).unlink(missing_ok=True)
     _remove_unused(path.parent)
 
 
