@@ -1,17 +1,19 @@
 """Large texts that are kept as ids: found by their content, never believed when damaged, never in the way."""
 
 import errno
+import io
 import os
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest.mock import MagicMock
 
 import pytest
 
 from lstmgen.config import OnUnknown, TextConfig, VocabularyKind
 from lstmgen.errors import TextError, UnknownCharacterError
-from lstmgen.text import cache
+from lstmgen.text import storage
 from lstmgen.text.corpus import Corpus, read_corpus, read_same_corpus
 from lstmgen.text.vocabulary import Vocabulary
 
@@ -24,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the cache, which keeps small texts too; the text `fox.txt` is in the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LSTMGEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cache, "SMALLEST_BYTES", 100)
+    monkeypatch.setattr(storage, "IN_MEMORY_BYTES", 100)
     Path("fox.txt").write_bytes(TEXT.encode())
     return tmp_path / "cache"
 
@@ -46,7 +48,7 @@ def test_a_text_is_encoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     first = read()
     assert first.vocabulary.decode(first.ids) == TEXT.replace("\r", "")
     Path("fox.txt").rename("moved.txt")
-    monkeypatch.setattr("lstmgen.text.corpus.Encoder", refuse)
+    monkeypatch.setattr("lstmgen.text.corpus.Encoder.encode", refuse)
     assert_equal(read("utf-8", "moved.txt"), first)
     same = read_same_corpus(TextConfig(sources=("moved.txt",)), first.vocabulary, first.sha256, len(first.ids))
     assert same is not None
@@ -60,14 +62,24 @@ def test_kept_ids_cannot_be_changed() -> None:
         read().ids[0] = 1
 
 
-def test_ids_in_a_file_are_kept_as_those_in_memory_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    in_memory = read()
-    (name,) = folder.iterdir()
-    content = name.read_bytes()
-    name.unlink()
-    monkeypatch.setattr("lstmgen.text.id_store.IN_MEMORY_BYTES", 0)
-    assert_equal(read(), in_memory)
-    assert [(path, path.read_bytes()) for path in folder.iterdir()] == [(name, content)]
+def test_texts_of_bytes_and_standard_input_are_kept_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_bytes = TextConfig(sources=("fox.txt",), vocabulary=VocabularyKind.BYTES)
+    first = read_corpus(in_bytes)
+    assert first.ids.tobytes() == TEXT.encode()
+    assert_equal(read_corpus(in_bytes), first)
+    assert len(list(folder.iterdir())) == 1
+    named = read()
+    monkeypatch.setattr("lstmgen.text.corpus.Encoder.encode", refuse)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    assert_equal(read("utf-8", "-"), named)
+
+
+def test_a_growing_vocabulary_is_kept_as_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Vocabulary(VocabularyKind.CHARACTERS, "A中")
+    extended = read().extended(other)
+    assert extended.vocabulary.decode(extended.ids) == TEXT.replace("\r", "")
+    monkeypatch.setattr("lstmgen.text.corpus.look_up", refuse)
+    assert_equal(read().extended(other), extended)
 
 
 @pytest.mark.parametrize("position", [0, 700, -1])
@@ -124,14 +136,20 @@ def test_another_vocabulary_is_not_taken_from_the_cache() -> None:
     known = Vocabulary(VocabularyKind.CHARACTERS, "eno \n")
     with pytest.raises(UnknownCharacterError):
         read_corpus(config, known)
-    assert read_corpus(config, known, OnUnknown.SKIP).notes != ()
+    skipped = [read_corpus(config, known, OnUnknown.SKIP) for _ in range(2)]  # encoded, then from the cache
+    assert_equal(*skipped)
+    assert skipped[0].notes == skipped[1].notes != ()
+    with pytest.raises(UnknownCharacterError):
+        read_corpus(config, known)
 
 
-def test_small_texts_bytes_and_standard_input_are_not_kept(folder: Path) -> None:
-    Path("small.txt").write_text("small")
-    read("utf-8", "small.txt")
-    read_corpus(TextConfig(sources=("fox.txt",), vocabulary=VocabularyKind.BYTES))
-    read("utf-8", "python-docs")
+def test_small_texts_stay_in_memory_and_touch_no_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NamedTemporaryFile", "TemporaryFile"):
+        monkeypatch.setattr(f"tempfile.{name}", refuse)
+    Path("small.txt").write_text("small\ntext\n")
+    config = TextConfig(sources=("small.txt",), lines=True, held_out_seed=0)
+    read_corpus(config).split(config)
+    read_corpus(TextConfig(sources=("small.txt",), vocabulary=VocabularyKind.BYTES))
     assert not folder.exists()
 
 
@@ -139,48 +157,59 @@ def test_a_cache_that_cannot_be_written_is_like_none(monkeypatch: pytest.MonkeyP
     kept = read()
     Path("file").touch()
     monkeypatch.setenv("LSTMGEN_CACHE", "file/folder")
-    monkeypatch.setattr("lstmgen.text.id_store.IN_MEMORY_BYTES", 0)
     assert_equal(read(), kept)
     assert_equal(read(), kept)
 
 
-@pytest.mark.parametrize("room", [0, 1, 500, 1999, 2000, 2100, 2300])
-@pytest.mark.parametrize("in_memory_bytes", [0, 1 << 20])
+@pytest.mark.parametrize("room", [0, 1, 64, 500, 1999, 2000, 2100, 1 << 20])
+@pytest.mark.parametrize("kind", VocabularyKind)
 def test_a_full_disk_loses_nothing(
-    room: int, in_memory_bytes: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+    room: int, kind: VocabularyKind, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ids move to the system's folder; nothing incomplete is kept."""
-    expected = read()
+    """The text moves to the system's folder; nothing incomplete is kept."""
+    config = TextConfig(sources=("fox.txt",), vocabulary=kind)
+    expected = read_corpus(config)
     (path,) = folder.iterdir()
     content = path.read_bytes()
     path.unlink()
     monkeypatch.setattr("lstmgen.text.sources.BLOCK_BYTES", 64)
-    monkeypatch.setattr("lstmgen.text.id_store.IN_MEMORY_BYTES", in_memory_bytes)
-    open_part = tempfile.NamedTemporaryFile
+    monkeypatch.setattr(storage, "BLOCK", 64)
 
-    def limited(**options: Any) -> object:
-        part: Any = open_part(**options)
-        write = part.write
+    def limit(name: str) -> None:
+        """Only `room` bytes fit into each temporary file in the folder of the cache."""
+        opened = getattr(tempfile, name)
 
-        def write_some(data: memoryview) -> int:
-            left = room - part.tell()
-            if left <= 0:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return int(write(data[:left]))
+        def limited(**options: Any) -> object:
+            file: Any = opened(**options)
+            if "dir" not in options:
+                return file
+            wrapped = MagicMock(wraps=file)
+            wrapped.name = getattr(file, "name", None)
+            wrapped.__enter__.return_value = wrapped
+            wrapped.__exit__.side_effect = lambda *_: file.close()
 
-        part.write = write_some
-        return part
+            def write_some(data: memoryview) -> int:
+                left = room - file.tell()
+                if left < len(data):
+                    file.write(data[: max(left, 0)])
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return int(file.write(data))
 
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", limited)
-    assert_equal(read(), expected)
-    assert [file.read_bytes() for file in folder.iterdir()] in ([], [content])
+            wrapped.write = write_some
+            return wrapped
+
+        monkeypatch.setattr(tempfile, name, limited)
+
+    limit("NamedTemporaryFile")
+    limit("TemporaryFile")
+    assert_equal(read_corpus(config), expected)
+    assert [file.read_bytes() for file in folder.iterdir()] == ([content] if room >= len(content) else [])
 
 
 def test_where_no_disk_has_room_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**_: object) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("lstmgen.text.id_store.IN_MEMORY_BYTES", 0)
     for name in ("NamedTemporaryFile", "TemporaryFile"):
         monkeypatch.setattr(f"tempfile.{name}", full)
     with pytest.raises(TextError, match="LSTMGEN_CACHE"):
@@ -204,11 +233,11 @@ def test_the_texts_that_were_not_used_for_the_longest_time_are_removed(
     os.utime(folder / "old.part", (1000, 1000))
     (folder / "new.part").touch()
     read("utf-8", names[0])  # used now
-    monkeypatch.setattr(cache, "LARGEST_CACHE", sum(sizes))
+    monkeypatch.setattr(storage, "MAX_CACHE_BYTES", sum(sizes))
     read("utf-8", names[3])
     assert len(list(folder.glob("*.ids"))) == 3
     assert [path.name for path in folder.glob("*.part")] == ["new.part"]
-    monkeypatch.setattr("lstmgen.text.corpus.Encoder", refuse)
+    monkeypatch.setattr("lstmgen.text.corpus.Encoder.encode", refuse)
     for name in (names[0], names[2], names[3]):
         read("utf-8", name)
     with pytest.raises(AssertionError):
@@ -222,6 +251,7 @@ def test_progress_counts_the_bytes_up_to_their_number() -> None:
         read_corpus(TextConfig(sources=("fox.txt",)), progress=lambda *call, calls=calls: calls.append(call))
         assert calls == sorted(calls)
         assert calls[-1] == (size, size)
+    calls.clear()
     read_corpus(TextConfig(sources=("python-docs",)), progress=lambda read, total: calls.append((read, total)))
     assert calls[-1][1] is None
 

@@ -94,7 +94,7 @@ def test_ids_that_need_a_larger_type_in_the_middle_of_a_text_are_kept(
 def test_ids_have_the_smallest_type_in_memory_or_mapped(
     distinct: int, dtype: type[np.generic], in_memory_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstmgen.text.id_store.IN_MEMORY_BYTES", in_memory_bytes)
+    monkeypatch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", in_memory_bytes)
     text = "".join(PLANES[:distinct][::-1]) + PLANES[0]  # the last characters of the vocabulary come first
     corpus = read(text.encode("utf-8"), block_bytes=4099)
     assert corpus.ids.dtype == dtype
@@ -307,7 +307,7 @@ def test_the_end_is_held_out_of_whole_lines_if_asked(text: str, fraction: float)
 def test_random_lines_are_held_out_in_the_order_of_the_text(text: str, fraction: float, seed: int, block: int) -> None:
     """Every line is in one part, as often as it stands in the text, however the text is cut into blocks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lstmgen.text.lines.BLOCK_SYMBOLS", block)
+        patch.setattr("lstmgen.text.storage.BLOCK", block)
         train, held_out = (part.splitlines(keepends=True) for part in parts(text, fraction, lines=True, seed=seed))
     lines = text.splitlines(keepends=True)
     assert sorted(train + held_out) == sorted(lines)
@@ -330,5 +330,15 @@ def test_which_lines_are_held_out_follows_the_seed() -> None:
 def test_a_large_list_is_split_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "abc\nde\nfgh\n" * 50
     in_memory = parts(text, 0.1, lines=True, seed=0)
-    monkeypatch.setattr("lstmgen.text.id_store.IN_MEMORY_BYTES", 10)
+    monkeypatch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", 10)
     assert parts(text, 0.1, lines=True, seed=0) == in_memory
+
+
+@given(st.text(st.sampled_from("ab\ud800\udfff\U0001f600é"), min_size=2), BLOCKS)
+@settings(deadline=None, max_examples=60)
+def test_surrogates_are_kept_wherever_the_text_is_cut(text: str, block: int) -> None:
+    text = "ab" + text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lstmgen.text.storage.BLOCK", block)
+        patch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", 0)
+        assert decoded(read(text.encode("raw_unicode_escape"), encoding="raw_unicode_escape")) == text

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmgen.text import lines, scratch
+from lstmgen.text import lines, storage
 from lstmgen.text.vocabulary import look_up
 
 NEWLINE = 0
@@ -23,8 +23,8 @@ def test_the_items_of_a_text_are_its_lines_that_are_not_empty(text: list[int], b
             expected += [(begin, position)] * (position > begin)
             begin = position + 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "BLOCK_SYMBOLS", block)
-        patch.setattr(scratch, "IN_MEMORY_BYTES", in_memory)
+        patch.setattr(storage, "BLOCK", block)
+        patch.setattr(storage, "IN_MEMORY_BYTES", in_memory)
         items = lines.line_items(np.array(text, np.uint8), NEWLINE)
         longest = lines.longest_line(items)
     assert [tuple(item) for item in items.tolist()] == expected
@@ -37,8 +37,8 @@ def test_a_random_order_is_the_permutation_of_the_generator(
     count: int, in_memory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So a run goes on with the order of lines that it had, whatever holds it."""
-    monkeypatch.setattr(scratch, "IN_MEMORY_BYTES", in_memory)
-    monkeypatch.setattr(lines, "BLOCK_SYMBOLS", 999)
+    monkeypatch.setattr(storage, "IN_MEMORY_BYTES", in_memory)
+    monkeypatch.setattr(storage, "BLOCK", 999)
     one, other = np.random.default_rng([3, 4]), np.random.default_rng([3, 4])
     assert lines.random_order(one, count).tolist() == other.permutation(count).tolist()
     assert one.random() == other.random()
@@ -47,14 +47,14 @@ def test_a_random_order_is_the_permutation_of_the_generator(
 def test_a_large_array_is_mapped_from_a_file_and_keeps_its_numbers_when_it_is_released(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scratch, "IN_MEMORY_BYTES", 100)
-    assert isinstance(scratch.scratch_array(25, np.int32), np.ndarray)
-    array = scratch.scratch_array(100_000, np.int32)
+    monkeypatch.setattr(storage, "IN_MEMORY_BYTES", 100)
+    assert isinstance(storage.scratch_array(25, np.int32), np.ndarray)
+    array = storage.scratch_array(100_000, np.int32)
     assert isinstance(getattr(array.base, "obj", array.base), mmap.mmap)
     assert not array.any()
     array[:] = np.arange(100_000)
     for part in (array, array[5:], array[70_000:70_001].reshape(1, 1), np.arange(3)):
-        scratch.release(part)
+        storage.release(part)
         assert array.tolist() == list(range(100_000))
 
 

@@ -1,10 +1,6 @@
-"""Read sources into one compact array of ids, in a single pass, block by block.
+"""Read sources into one array of ids, and split off what is held out.
 
-Memory holds one block of text, and the ids with one to four bytes per symbol. A large array of ids is mapped from a
-file instead, which the cache keeps.
-
-Knows: decoding, line ends, and the split into training and held-out part.
-Does not know: networks, or how the ids are cut into batches.
+The decoded text is written to a spool, so each source is read once; then its characters are known, and it is encoded.
 """
 
 import codecs
@@ -19,13 +15,13 @@ import numpy as np
 
 from lstmgen.config import OnUnknown, TextConfig, VocabularyKind
 from lstmgen.errors import TextError, UnknownCharacterError
-from lstmgen.text.cache import CacheEntry, KeptText
-from lstmgen.text.encoder import Encoder
-from lstmgen.text.id_store import IdStore, TooLongError
+from lstmgen.text.encoder import Encoder, narrow_code_points, skipped_notes
 from lstmgen.text.lines import end_of_last_line, split_lines
 from lstmgen.text.recognition import SAMPLE_BYTES, encoding_remedy, file_type, unicode_encoding
 from lstmgen.text.sources import Progress, Source, find_sources, recorded_sources
+from lstmgen.text.storage import Spool, blocks_of, store_ids
 from lstmgen.text.vocabulary import (
+    CODE_POINTS,
     NEWLINE,
     Ids,
     Vocabulary,
@@ -35,21 +31,23 @@ from lstmgen.text.vocabulary import (
     symbol_counts,
 )
 
-_BLOCK_SYMBOLS = 1 << 20
+
+class TooLongError(TextError):
+    """The text has more tokens than allowed."""
 
 
 class SplitText(NamedTuple):
     """The two parts of a text."""
 
-    training: Ids  # (symbols,): the part to learn from
-    held_out: Ids  # (symbols,): the part to evaluate on; it may be empty
+    training: Ids  # (tokens,): the part to learn from
+    held_out: Ids  # (tokens,): the part to evaluate on; it may be empty
 
 
 @dataclass(frozen=True)
 class Corpus:
     """A text as ids, with its vocabulary and its checksum."""
 
-    ids: Ids  # (symbols,)
+    ids: Ids  # (tokens,)
     vocabulary: Vocabulary
     sha256: str  # of the decoded text in UTF-8; for a vocabulary of bytes, of the bytes
     notes: tuple[str, ...] = ()  # for the user
@@ -63,13 +61,7 @@ class Corpus:
         """
         newline = self.vocabulary.newline
         if config.lines and newline is not None and config.held_out_seed is not None:
-            training, held_out = split_lines(
-                self.ids,
-                newline,
-                fraction=config.validation,
-                seed=config.held_out_seed,
-                vocab_size=len(self.vocabulary),
-            )
+            training, held_out = split_lines(self.ids, newline, fraction=config.validation, seed=config.held_out_seed)
         else:
             boundary = int(round(len(self.ids) * (1 - config.validation), 6))  # 1 - 0.9 is not quite 0.1
             if config.lines and boundary < len(self.ids):
@@ -80,15 +72,14 @@ class Corpus:
         return SplitText(training, held_out)
 
     def extended(self, vocabulary: Vocabulary) -> "Corpus":
-        """The same text with the symbols of another vocabulary added to its own; both are of the same kind."""
+        """The same text with the tokens of another vocabulary added to its own; both are of the same kind."""
         union = self.vocabulary.union(vocabulary)
         if union == self.vocabulary:
             return self
         new_ids = self.vocabulary.ids_in(union)
-        with IdStore() as store:
-            for start in range(0, len(self.ids), _BLOCK_SYMBOLS):
-                store.append(look_up(new_ids, self.ids[start : start + _BLOCK_SYMBOLS]), size=len(union))
-            return replace(self, ids=store.finish(), vocabulary=union)
+        name = _store_name(self.sha256, union)
+        ids = store_ids(name, len(union), len(self.ids), lambda: (look_up(new_ids, ids) for ids in blocks_of(self.ids)))
+        return replace(self, ids=ids, vocabulary=union)
 
 
 def read_corpus(
@@ -121,38 +112,35 @@ def read_corpus(
     else:
         found = find_sources(config.sources, zero_bytes=in_bytes or _has_zero_bytes(config.encoding))
     notes = list(found.notes)
-    entry = CacheEntry(found.sources, config.encoding, progress, keep=not in_bytes)
-    kept = entry.load()
-    if kept and (vocabulary is None or vocabulary.characters == kept.characters):
-        if max_symbols is not None and len(kept.ids) > max_symbols:
-            raise TooLongError(f"the text is longer than {max_symbols:,} symbols")
-        corpus = Corpus(kept.ids, Vocabulary(kind, kept.characters), kept.sha256, found.notes)
-        _require_text(corpus, config)
-        return corpus
-    digest = hashlib.sha256()
-    with IdStore(max_symbols, entry.open_file) as store:
-        if in_bytes:
-            known = Vocabulary(VocabularyKind.BYTES)
-            for source in entry.sources():
-                for block in source.blocks():
-                    digest.update(block)
-                    store.append(np.frombuffer(block, np.uint8), size=len(known))
-            ids = store.finish()
-        else:
-            encoder = Encoder(vocabulary, on_unknown)
-            for text in _decoded(entry.sources(), config.encoding, any_vocabulary=vocabulary is None):
-                digest.update(text.encode("utf-8", "surrogatepass"))
-                store.append(encoder.encode(text), size=encoder.size)
-            known = encoder.vocabulary()
-            if vocabulary is None:
-                store.renumber(encoder.ranks())
-            ids = store.finish()
-            if vocabulary is None:
-                entry.keep(KeptText(ids, known.characters, digest.hexdigest()), store.file)
-            notes += encoder.notes
+    sources = _reported(found.sources, progress)
+    digest, length, seen = hashlib.sha256(), 0, np.zeros(CODE_POINTS, np.bool_)
+    with Spool() as spool:
+        for block in _blocks(sources, config.encoding, in_bytes=in_bytes, any_vocabulary=vocabulary is None):
+            length += len(block)
+            if max_symbols is not None and length > max_symbols:
+                raise TooLongError(f"the text is longer than {max_symbols:,} {'bytes' if in_bytes else 'characters'}")
+            if isinstance(block, str):
+                seen[np.flatnonzero(np.bincount(narrow_code_points(block)))] = True
+                block = block.encode("utf-8", "surrogatepass")
+            digest.update(block)
+            spool.write(block)
+        known = vocabulary or Vocabulary(kind, "" if in_bytes else "".join(map(chr, np.flatnonzero(seen))))
+
+        def encode() -> Iterator[Ids]:
+            decode = codecs.getincrementaldecoder("utf-8")("surrogatepass").decode
+            blocks = spool.blocks() if in_bytes else map(decode, spool.blocks())
+            return map(Encoder(known, on_unknown).encode, blocks)
+
+        ids = store_ids(_store_name(digest.hexdigest(), known, on_unknown), len(known), length, encode)
+    notes += skipped_notes(length - len(ids))
     corpus = Corpus(ids, known, digest.hexdigest(), tuple(notes))
     _require_text(corpus, config)
     return corpus
+
+
+def _store_name(sha256: str, vocabulary: Vocabulary, on_unknown: OnUnknown = OnUnknown.ERROR) -> str:
+    """All that the ids of a text depend on."""
+    return f"{sha256} {vocabulary.kind} {on_unknown} {vocabulary.characters}"
 
 
 def read_same_corpus(
@@ -178,7 +166,7 @@ def read_same_corpus(
 
 
 class TextStream:
-    """A text as ids, in blocks, (symbols,), that are read when they are needed; no block is kept.
+    """A text as ids, in blocks, (tokens,), that are read when they are needed; no block is kept.
 
     Iterating raises the errors of `read_corpus`, but accepts a text of any length.
 
@@ -197,15 +185,36 @@ class TextStream:
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes for the user about the text that has been read so far."""
-        return (*self._found.notes, *self._encoder.notes)
+        return (*self._found.notes, *skipped_notes(self._encoder.skipped))
 
     def __iter__(self) -> Iterator[Ids]:
-        if self._bytes:
-            for source in self._found.sources:
-                yield from (np.frombuffer(block, np.uint8) for block in source.blocks())
-        else:
-            texts = _decoded(self._found.sources, self._encoding, any_vocabulary=False)
-            yield from map(self._encoder.encode, texts)
+        blocks = _blocks(self._found.sources, self._encoding, in_bytes=self._bytes, any_vocabulary=False)
+        return map(self._encoder.encode, blocks)
+
+
+def _blocks(
+    sources: Iterable[Source], encoding: str, *, in_bytes: bool, any_vocabulary: bool
+) -> Iterator[str] | Iterator[bytes]:
+    """The content of all sources, block by block: its bytes, or its decoded text."""
+    if in_bytes:
+        return (block for source in sources for block in source.blocks())
+    return _decoded(sources, encoding, any_vocabulary=any_vocabulary)
+
+
+def _reported(sources: Iterable[Source], progress: Progress | None) -> list[Source]:
+    """The sources, which report how much of them has been read, and of how much if all sizes are known."""
+    if progress is None:
+        return list(sources)
+    sizes = [source.size() for source in sources]
+    total = None if None in sizes else sum(size or 0 for size in sizes)
+    read = 0
+
+    def see(block: bytes) -> None:
+        nonlocal read
+        read += len(block)
+        progress(read, total)
+
+    return [replace(source, seen=see) for source in sources]
 
 
 def name_files(config: TextConfig) -> tuple[TextConfig, list[str]]:

@@ -1,7 +1,4 @@
-"""The lines of a text as ids, in memory that does not grow with the text.
-
-Knows: ids, and which of them is the line feed. Does not know: characters, or how lines become chunks.
-"""
+"""The lines of a text as ids, in memory that does not grow with the text."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -9,34 +6,29 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.text.id_store import IdStore
-from lstmgen.text.scratch import release, scratch_array
+from lstmgen.text import storage
+from lstmgen.text.storage import blocks_of, release, scratch_array
 from lstmgen.text.vocabulary import Ids
-
-BLOCK_SYMBOLS = 1 << 20
-"""The number of symbols that are worked on at once."""
 
 
 class _LineBlock(NamedTuple):
-    """Some symbols of a text, and the lines among them."""
+    """Some tokens of a text, and the lines among them."""
 
-    start: int  # the position of the first symbol
-    ids: Ids  # (symbols,)
-    begins: NDArray[np.bool_]  # (symbols,): the first symbols of lines that are not empty
-    ends: NDArray[np.bool_]  # (symbols,): the line feeds of lines that are not empty
-    empty: NDArray[np.bool_]  # (symbols,): the line feeds of empty lines
+    start: int  # the position of the first token
+    ids: Ids  # (tokens,)
+    begins: NDArray[np.bool_]  # (tokens,): the first tokens of lines that are not empty
+    ends: NDArray[np.bool_]  # (tokens,): the line feeds of lines that are not empty
+    empty: NDArray[np.bool_]  # (tokens,): the line feeds of empty lines
 
 
 def _line_blocks(ids: Ids, newline: int) -> Iterator[_LineBlock]:
-    """A text, (symbols,), block by block."""
-    after_feed = True
-    for start in range(0, len(ids), BLOCK_SYMBOLS):
-        block = ids[start : start + BLOCK_SYMBOLS]
+    """A text, (tokens,), block by block."""
+    after_feed, start = True, 0
+    for block in blocks_of(ids):
         feeds = block == newline
         after_feeds = np.append(after_feed, feeds[:-1])
-        after_feed = bool(feeds[-1])
         yield _LineBlock(start, block, ~feeds & after_feeds, feeds & ~after_feeds, feeds & after_feeds)
-        release(block)
+        after_feed, start = bool(feeds[-1]), start + len(block)
 
 
 def line_count(ids: Ids, newline: int) -> int:
@@ -60,57 +52,62 @@ def line_items(ids: Ids, newline: int) -> NDArray[np.integer[Any]]:
 
 
 def longest_line(items: NDArray[np.integer[Any]]) -> int:
-    """The number of symbols of the longest line, without its line feed; items: (lines, 2), as of `line_items`."""
-    blocks = (items[start : start + BLOCK_SYMBOLS] for start in range(0, len(items), BLOCK_SYMBOLS))
-    return max((int((block[:, 1] - block[:, 0]).max()) for block in blocks), default=0)
+    """The number of tokens of the longest line, without its line feed; items: (lines, 2), as of `line_items`."""
+    return max((int((block[:, 1] - block[:, 0]).max()) for block in blocks_of(items)), default=0)
 
 
 def end_of_last_line(ids: Ids, newline: int | None) -> int:
-    """The position after the last line feed of a text, (symbols,); 0: there is none."""
-    for stop in range(len(ids), 0, -BLOCK_SYMBOLS):
-        start = max(0, stop - BLOCK_SYMBOLS)
+    """The position after the last line feed of a text, (tokens,); 0: there is none."""
+    for stop in range(len(ids), 0, -storage.BLOCK):
+        start = max(0, stop - storage.BLOCK)
         ends = np.flatnonzero(ids[start:stop] == newline)
         if len(ends):
             return start + int(ends[-1]) + 1
     return 0
 
 
-def split_lines(ids: Ids, newline: int, *, fraction: float, seed: int, vocab_size: int) -> tuple[Ids, Ids]:
+def split_lines(ids: Ids, newline: int, *, fraction: float, seed: int) -> tuple[Ids, Ids]:
     """Split off a random fraction of the lines that are not empty; both parts keep the order of the text.
 
     Args:
-        ids: the text, (symbols,).
+        ids: the text, (tokens,).
         newline: the id of the line feed.
         fraction: the part of the lines that is split off; two lines stay in any case.
         seed: which lines.
-        vocab_size: the number of symbols.
     """
     lines = line_count(ids, newline)
     count = round(fraction * lines)
     if lines - count < 2:
         count = 0
-    order = random_order(np.random.default_rng(seed), lines)
     is_split_off = scratch_array(lines + 1, np.bool_)  # number -1, of no line, stays false
-    for start in range(0, count, BLOCK_SYMBOLS):
-        is_split_off[order[start : min(start + BLOCK_SYMBOLS, count)]] = True
-    line = -1  # the last line that has begun
-    with IdStore() as rest, IdStore() as split_off:
+    for block in blocks_of(random_order(np.random.default_rng(seed), lines)[:count]):
+        is_split_off[block] = True
+
+    def masked() -> Iterator[tuple[Ids, NDArray[np.bool_]]]:
+        """The text, block by block, and which of its tokens are split off."""
+        line = -1  # the last line that has begun
         for block in _line_blocks(ids, newline):
-            starts = np.append(0, np.flatnonzero(block.ids[:-1] == newline) + 1)  # of each line, or what is here of it
-            numbers = line + np.cumsum(block.begins[starts])
-            chosen = is_split_off[numbers] & ~block.empty[starts]
-            chosen = np.repeat(chosen, np.diff(starts, append=len(block.ids)))
-            rest.append(block.ids[~chosen], vocab_size)
-            split_off.append(block.ids[chosen], vocab_size)
+            numbers = line + np.cumsum(block.begins)
+            yield block.ids, is_split_off[numbers] & ~block.empty
             line = int(numbers[-1])
-        return rest.finish(), split_off.finish()
+
+    size = sum(int(mask.sum()) for _, mask in masked())
+    parts = scratch_array(len(ids) - size, ids.dtype), scratch_array(size, ids.dtype)
+    ends = [0, 0]
+    for block, mask in masked():
+        for number, part in enumerate((block[~mask], block[mask])):
+            filled = parts[number][ends[number] : ends[number] + len(part)]
+            filled[:] = part
+            release(filled)
+            ends[number] += len(part)
+    return parts
 
 
 def random_order(generator: np.random.Generator, count: int) -> NDArray[np.integer[Any]]:
     """`generator.permutation(count)`, (count,), in half the memory, or if it is large in a file."""
     order = scratch_array(count, np.uint32 if count < 2**32 else np.int64)
-    for start in range(0, count, BLOCK_SYMBOLS):
-        stop = min(start + BLOCK_SYMBOLS, count)
+    for start in range(0, count, storage.BLOCK):
+        stop = min(start + storage.BLOCK, count)
         order[start:stop] = np.arange(start, stop)
     generator.shuffle(order)
     release(order)

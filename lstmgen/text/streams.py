@@ -1,9 +1,7 @@
 """Cut ids into the chunks that a network reads: parallel streams of a text, or batches of its lines.
 
 For training, the order of an epoch's chunks depends only on the seed and the number of the epoch. So the position in
-the text is two numbers, the epoch and the chunk. For scoring, every symbol but the first is predicted exactly once.
-
-Knows: ids and where to cut them. Does not know: characters, networks or torch.
+the text is two numbers, the epoch and the chunk. For scoring, every token but the first is predicted exactly once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -64,7 +62,7 @@ class TrainingText(Protocol):
 
 
 def build_text(ids: Ids, newline: int | None, *, batch_size: int, chunk_length: int, seed: int) -> TrainingText:
-    """A text, (symbols,), to learn from: parallel streams, or with the id of the line feed shuffled lines."""
+    """A text, (tokens,), to learn from: parallel streams, or with the id of the line feed shuffled lines."""
     if newline is not None:
         return ShuffledLines(ids, newline, batch_size, chunk_length, seed)
     return ParallelStreams(ids, batch_size, chunk_length, seed)
@@ -88,7 +86,7 @@ class ParallelStreams:
         offset, length, count = self._streams(epoch)
         firsts = offset + length * np.arange(self.batch_size)[:, None]
         for number in range(start, count):
-            # The chunks have equal length, up to one symbol, so that no epoch ends with a chunk of a few symbols.
+            # The chunks have equal length, up to one token, so that no epoch ends with a chunk of a few tokens.
             begin, end = (round(cut * (length / count)) for cut in (number, number + 1))
             window = self.ids[firsts + np.arange(begin, end + 1)].astype(np.int64)
             yield Chunk(window[:, :-1], window[:, 1:], firsts[:, 0] + begin + 1, reset_state=number == 0)
@@ -154,7 +152,7 @@ def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: 
     """The chunks of one batch of items, which are read from the initial state; shorter items are padded.
 
     Args:
-        ids: the text, (symbols,).
+        ids: the text, (tokens,).
         items: the beginning and end of each item, (batch, 2), as `line_items` returns them.
         newline: the id of the line feed.
         chunk_length: the maximum number of steps of a chunk.
@@ -172,7 +170,7 @@ def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: 
 
 
 def every_line(ids: Ids, newline: int, batch_size: int, chunk_length: int = 256) -> Iterator[Chunk]:
-    """All lines for scoring, each from the initial state; every symbol and every line's line feed is predicted once.
+    """All lines for scoring, each from the initial state; every token and every line's line feed is predicted once.
 
     Batches of lines come in random order, so that any part of them is a fair sample of the text.
     """
@@ -189,7 +187,7 @@ def lines_in_order(ids: Ids, newline: int, chunk_length: int = 256) -> Iterator[
 
 
 def whole_lines(blocks: Iterable[Ids], newline: int) -> Iterator[Ids]:
-    """Regroup the blocks of a text, (symbols,), so that each block but the last ends with a line feed."""
+    """Regroup the blocks of a text, (tokens,), so that each block but the last ends with a line feed."""
     held: list[Ids] = []
     for block in blocks:
         ends = np.flatnonzero(block == newline)
@@ -214,8 +212,8 @@ def one_stream(ids: Ids, chunk_length: int = 1024) -> Iterator[Chunk]:
 
 
 def stream_of_blocks(blocks: Iterable[Ids], chunk_length: int = 1024) -> Iterator[Chunk]:
-    """`one_stream` for a text that comes in blocks, (symbols,); no block is kept, so that the text may be endless."""
-    before, position = np.zeros(0, np.int64), 0  # the last symbol of the previous chunk; the symbols read so far
+    """`one_stream` for a text that comes in blocks, (tokens,); no block is kept, so that the text may be endless."""
+    before, position = np.zeros(0, np.int64), 0  # the last token of the previous chunk; the tokens read so far
     for block in blocks:
         for start in range(0, len(block), chunk_length):
             window = np.concatenate([before, block[start : start + chunk_length]]).astype(np.int64)
@@ -227,9 +225,9 @@ def stream_of_blocks(blocks: Iterable[Ids], chunk_length: int = 1024) -> Iterato
 
 
 def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: int = 256) -> Iterator[Chunk]:
-    """The whole text for scoring in parallel streams; each but the first reads `warm_up` symbols before it predicts.
+    """The whole text for scoring in parallel streams; each but the first reads `warm_up` tokens before it predicts.
 
-    Every symbol but the first is predicted exactly once. The score is nearly that of `one_stream`, and is computed
+    Every token but the first is predicted exactly once. The score is nearly that of `one_stream`, and is computed
     faster.
     """
     predicted = len(ids) - 1
@@ -254,7 +252,7 @@ def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: i
 def cold_windows(ids: Ids, window: int, batch_size: int = 64) -> Iterator[Chunk]:
     """The text for scoring in windows of `window` predictions, each from the initial state.
 
-    Scores of transformers are often reported in this way. Windows do not overlap, and every symbol but the first is
+    Scores of transformers are often reported in this way. Windows do not overlap, and every token but the first is
     predicted once; the last window may be shorter.
     """
     predicted = len(ids) - 1

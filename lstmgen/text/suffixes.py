@@ -1,9 +1,6 @@
-"""A suffix array: an index that finds every occurrence of a run of symbols in a text.
+"""A suffix array: an index that finds every occurrence of a run of tokens in a text.
 
-It is built once in linear time (libdivsufsort) and takes five to eight bytes per symbol. A look-up is a binary search.
-
-Knows: ids, strings with one character for each id, and the file of an index.
-Does not know: which characters the ids stand for.
+It is built once in linear time (libdivsufsort) and takes five to eight bytes per token. A look-up is a binary search.
 """
 
 from bisect import bisect_left, bisect_right
@@ -28,8 +25,8 @@ class SuffixIndex:
         """Wrap a text and the order of its suffixes; see `build` and `load`.
 
         Args:
-            ids: the text, (symbols,).
-            order: the positions at which the suffixes begin, in the sorted order of the suffixes, (symbols,).
+            ids: the text, (tokens,).
+            order: the positions at which the suffixes begin, in the sorted order of the suffixes, (tokens,).
         """
         self._ids = ids
         self.text = as_string(ids)  # the text as a string with one character for each id
@@ -37,7 +34,7 @@ class SuffixIndex:
 
     @staticmethod
     def build(ids: Ids) -> "SuffixIndex":
-        """Sort the suffixes of a text, (symbols,)."""
+        """Sort the suffixes of a text, (tokens,)."""
         from pydivsufsort import divsufsort
 
         text = np.ascontiguousarray(ids)

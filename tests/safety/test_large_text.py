@@ -47,13 +47,10 @@ def write_text(path: Path, size: int) -> None:
 def small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Everything that works block by block has small blocks, and arrays are in files."""
     monkeypatch.setenv("LSTMGEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("lstmgen.text.cache.SMALLEST_BYTES", 0)
     monkeypatch.setattr("lstmgen.text.sources.BLOCK_BYTES", SMALL_BLOCK)
-    monkeypatch.setattr("lstmgen.text.lines.BLOCK_SYMBOLS", SMALL_BLOCK)
-    monkeypatch.setattr("lstmgen.text.id_store._BLOCK_SYMBOLS", SMALL_BLOCK)
+    monkeypatch.setattr("lstmgen.text.storage.BLOCK", SMALL_BLOCK)
     monkeypatch.setattr("lstmgen.text.vocabulary._BLOCK", SMALL_BLOCK)
-    for module in ("id_store", "scratch"):
-        monkeypatch.setattr(f"lstmgen.text.{module}.IN_MEMORY_BYTES", SMALL_BLOCK)
+    monkeypatch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", SMALL_BLOCK)
     tracemalloc.start()
     yield
     tracemalloc.stop()
