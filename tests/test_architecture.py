@@ -132,6 +132,17 @@ def test_messages_of_the_core_name_settings_and_no_options() -> None:
     ],
 )
 def test_torch_is_not_imported_by(command: list[str], trained_folder: Path) -> None:
+    assert_not_imported("torch", command, trained_folder)
+
+
+def test_training_does_not_load_torchs_compiler(trained_folder: Path, tmp_path: Path) -> None:
+    """It takes a second, and ten beside other work."""
+    text = trained_folder / "fable.txt"
+    command = ["train", str(text), "--steps", "2", "--hidden-size", "8", "--batch-size", "2", "--dropout", "0.1"]
+    assert_not_imported("torch._dynamo", command, tmp_path)
+
+
+def assert_not_imported(module: str, command: list[str], folder: Path) -> None:
     script = f"""
 import sys
 from lstmgen.cli.app import main
@@ -139,7 +150,7 @@ try:
     main({command!r})
 except SystemExit as ended:
     assert not ended.code, ended.code
-sys.exit("torch was imported" if "torch" in sys.modules else 0)
+sys.exit("{module} was imported" if "{module}" in sys.modules else 0)
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=trained_folder, capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()

@@ -38,7 +38,7 @@ from lstmgen.training import prepare as training_run
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
 from lstmgen.training.loop import TrainingRun
 from lstmgen.training.machine import keep_freed_memory
-from lstmgen.training.optimizer import build_optimizer, learning_rate
+from lstmgen.training.optimizer import AdamW, learning_rate
 from lstmgen.training.plan import PLANNED
 from lstmgen.training.trainer import Trainer
 from lstmgen.training.validation import Validation
@@ -362,11 +362,11 @@ def test_a_time_budget_ends_after_the_most_epochs_and_its_learning_rate_has_fall
 
 
 def test_training_is_saved_each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    preparation = prepare(replace(QUICK, every=1000))
-    with preparation.start(started=100.0, clock=Clock(monkeypatch, 10)) as session:
+    preparation = prepare(replace(QUICK, every=1000, budget=Budget(40, BudgetUnit.STEPS)))
+    with preparation.start(started=100.0, clock=Clock(monkeypatch, 2)) as session:
         saved = [(session.folder / LAST).exists() for event in session.events() if isinstance(event, Stepped)]
     assert not saved[0]
-    assert saved[10]
+    assert saved[35]
 
 
 @given(progress=st.floats(0, 1))
@@ -378,14 +378,26 @@ def test_the_schedule_rises_to_the_learning_rate_and_falls_to_its_end(progress: 
     assert learning_rate(config, 1) == 0
 
 
-def test_only_matrices_decay() -> None:
+def test_the_optimizer_is_torchs_and_only_matrices_decay() -> None:
     network = small_network(CELLS["peephole"], attention=2)
-    model = Model(network, single(random_weights(network)), torch.device("cpu"))
-    matrices, vectors = build_optimizer(model.parameters, weight_decay=0.5).param_groups
-    assert matrices["weight_decay"] == 0.5
-    assert vectors["weight_decay"] == 0
-    assert {tensor.ndim for tensor in matrices["params"]} == {2}
-    assert len(matrices["params"]) + len(vectors["params"]) == len(model.parameters)
+    weights = single(random_weights(network))
+    ours, theirs = (Model(network, weights, torch.device("cpu")).parameters for _ in range(2))
+    groups = [
+        {"params": [tensor for tensor in theirs.values() if tensor.ndim > 1], "weight_decay": 0.5},
+        {"params": [tensor for tensor in theirs.values() if tensor.ndim == 1], "weight_decay": 0.0},
+    ]
+    optimizer, reference = AdamW(ours, weight_decay=0.5), torch.optim.AdamW(groups, betas=(0.8, 0.99), fused=True)
+    generator = torch.Generator().manual_seed(0)
+    for rate in (0.01, 0.02, 0.005):
+        for name, parameter in theirs.items():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+            ours[name].grad = parameter.grad.clone()
+        for group in reference.param_groups:
+            group["lr"] = rate
+        reference.step()
+        optimizer.step(rate)
+    for name, parameter in theirs.items():
+        assert torch.equal(ours[name], parameter), name
 
 
 def trainer(precision: Precision = Precision.FLOAT32, **training: Any) -> Trainer:

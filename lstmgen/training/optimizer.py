@@ -1,14 +1,15 @@
 """AdamW, its state, and the schedule of a run: the learning rate, and how much text a step reads."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from lstmgen.config import TrainingConfig
 
-_BETAS = (0.8, 0.99)
+_BETAS, _EPSILON = (0.8, 0.99), 1e-8
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 _GROWTH_FROM = 0.5  # the fraction of the budget from which steps read more than one chunk
 
@@ -34,45 +35,69 @@ def mean_chunk_length(config: TrainingConfig) -> float:
     return config.chunk_length * (_GROWTH_FROM + (1 - _GROWTH_FROM) * config.chunk_growth)
 
 
-def build_optimizer(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019); matrices decay towards zero, biases and peepholes do not."""
-    matrices = [tensor for tensor in parameters.values() if tensor.ndim > 1]
-    vectors = [tensor for tensor in parameters.values() if tensor.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, betas=_BETAS, fused=matrices[0].device.type in ("cpu", "cuda"))
+class AdamW:
+    """AdamW (Loshchilov & Hutter 2019); matrices decay towards zero, biases and peepholes do not.
 
-
-def optimizer_tensors(
-    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
-) -> dict[str, torch.Tensor]:
-    """The optimizer's state by name, `parameter/moment`; empty before the first step."""
-    return {
-        f"{name}/{moment}": optimizer.state[tensor][moment]
-        for name, tensor in parameters.items()
-        if tensor in optimizer.state
-        for moment in _MOMENTS
-    }
-
-
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer,
-    parameters: Mapping[str, nn.Parameter],
-    tensors: Mapping[str, torch.Tensor],
-) -> None:
-    """Give an optimizer the state that `optimizer_tensors` took from another one.
-
-    Raises KeyError or ValueError for what does not fit.
+    It calls the function behind `torch.optim.AdamW`. The first object of that class loads torch's compiler, which takes
+    a second, and ten beside other work.
     """
-    for name, tensor in tensors.items():
-        parameter, moment = name.rsplit("/", 1)
-        if tensor.shape != (() if moment == "step" else parameters[parameter].shape) or tensor.dtype != torch.float32:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}")
-    name_of = {id(tensor): name for name, tensor in parameters.items()}
-    order = [name_of[id(tensor)] for group in optimizer.param_groups for tensor in group["params"]]
-    saved: dict[str, Any] = optimizer.state_dict()
-    saved["state"] = {
-        number: {moment: tensors[f"{name}/{moment}"] for moment in _MOMENTS}
-        for number, name in enumerate(order)
-        if f"{name}/step" in tensors
-    }
-    optimizer.load_state_dict(saved)
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], weight_decay: float) -> None:
+        self.state: dict[str, dict[str, Tensor]] = {}
+        """The moments of each parameter by name; empty before the first step."""
+        self._parameters = parameters
+        matrices = [name for name, parameter in parameters.items() if parameter.ndim > 1]
+        self._groups = ((weight_decay, matrices), (0.0, [name for name in parameters if name not in matrices]))
+        self._fused = parameters[matrices[0]].device.type in ("cpu", "cuda")
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self._parameters.values():
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Update the parameters by their gradients."""
+        self.state = self.state or {name: _no_moments(each) for name, each in self._parameters.items()}
+        for weight_decay, names in self._groups:
+            parameters = [self._parameters[name] for name in names]
+            moments = [self.state[name] for name in names]
+            adamw(
+                cast(list[Tensor], parameters),
+                [cast(Tensor, parameter.grad) for parameter in parameters],
+                [moment["exp_avg"] for moment in moments],
+                [moment["exp_avg_sq"] for moment in moments],
+                [],
+                [moment["step"] for moment in moments],
+                fused=self._fused,
+                amsgrad=False,
+                maximize=False,
+                lr=learning_rate,
+                beta1=_BETAS[0],
+                beta2=_BETAS[1],
+                weight_decay=weight_decay,
+                eps=_EPSILON,
+            )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state by name, `parameter/moment`."""
+        return {f"{name}/{moment}": self.state[name][moment] for name in self.state for moment in _MOMENTS}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the state that `tensors` gave; raises KeyError or ValueError for what does not fit."""
+        state: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            parameter, moment = name.rsplit("/", 1)
+            like = _no_moments(self._parameters[parameter])[moment]
+            if tensor.shape != like.shape or tensor.dtype != like.dtype:
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}")
+            state.setdefault(parameter, {})[moment] = tensor.to(like.device)
+        if state and sum(map(len, state.values())) < len(_MOMENTS) * len(self._parameters):
+            raise ValueError("a part of the optimizer's state is missing")
+        self.state = state
+
+
+def _no_moments(parameter: Tensor) -> dict[str, Tensor]:
+    """The moments before the first step."""
+    step = torch.zeros((), device=parameter.device)
+    return {"step": step, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}

@@ -5,7 +5,6 @@ summed. The first process decides what depends on a clock, a signal or a file, a
 process writes files.
 """
 
-import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -138,9 +137,6 @@ def joined_processes(device: Device) -> Iterator[Processes]:
     if on_gpu:
         torch.cuda.set_device(_number(_LOCAL_RANK) % torch.cuda.device_count())
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-    # torch's optimizers import this module. The defaults of its functions keep the group that exists then, and so its
-    # threads: they can abort the process when Python ends. So it is imported before there is a group.
-    importlib.import_module("torch.distributed.nn.functional")
     with _named_failures():
         if (store := _launcher_store()) is None:
             dist.init_process_group(backend)

@@ -13,7 +13,6 @@ from lstmgen.errors import CheckpointError
 from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.record import Position
 from lstmgen.text.vocabulary import Ids, symbol_counts
-from lstmgen.training.optimizer import optimizer_tensors, restore_optimizer
 from lstmgen.training.trainer import Trainer
 
 SUSPECTED, CERTAIN = 10, 30
@@ -63,7 +62,7 @@ class RunState:
 
         Of several processes all must call it. Only the first one gets the network's state of all.
         """
-        optimizer = optimizer_tensors(trainer.optimizer, trainer.model.parameters)
+        optimizer = trainer.optimizer.tensors()
         arrays: dict[str, AnyArray] = {_OPTIMIZER + name: tensor.cpu().numpy() for name, tensor in optimizer.items()}
         arrays["generator"] = trainer.generator.get_state().numpy()
         numbers = {name: getattr(self, name) for name in _NUMBERS}
@@ -92,7 +91,7 @@ class RunState:
             optimizer = {
                 name.removeprefix(_OPTIMIZER): tensor for name, tensor in tensors.items() if name.startswith(_OPTIMIZER)
             }
-            restore_optimizer(trainer.optimizer, trainer.model.parameters, optimizer)
+            trainer.optimizer.restore(optimizer)
             if "generator" in tensors:
                 trainer.generator.set_state(tensors["generator"])
             if f"{_NETWORK}0" in tensors:

@@ -14,7 +14,7 @@ from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.network.model import Model, detach
 from lstmgen.text.streams import IGNORED, Chunk
 from lstmgen.training.loss import head_loss
-from lstmgen.training.optimizer import build_optimizer
+from lstmgen.training.optimizer import AdamW
 from lstmgen.training.processes import ALONE, Processes
 
 
@@ -29,7 +29,7 @@ class Trainer:
         self, model: Model, config: TrainingConfig, precision: Precision, processes: Processes = ALONE
     ) -> None:
         self.model = model
-        self.optimizer = build_optimizer(model.parameters, config.weight_decay)
+        self.optimizer = AdamW(model.parameters, config.weight_decay)
         self.generator = torch.Generator(model.device).manual_seed(config.seed)
         """Draws the same numbers in all processes."""
         self.processes = processes
@@ -57,9 +57,7 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.model.parameters.values(), self._config.clip)
         if not (math.isfinite(nats) and math.isfinite(float(norm))):
             return math.nan, None
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
+        self.optimizer.step(learning_rate)
         return nats, self._reset_some(after, len(chunk.inputs))
 
     def _add_up_gradients(self, chunk: Chunk, own: Chunk, state: NetworkState) -> tuple[float, NetworkState]:
