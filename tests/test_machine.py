@@ -24,6 +24,7 @@ from lstmgen.training.machine import (
     choose_device,
     choose_execution,
     cores_are_free,
+    has_fast_bfloat16,
     time_step,
 )
 from lstmgen.training.plan import PLANNED
@@ -117,6 +118,20 @@ def test_no_clock_chooses_for_a_budget_that_counts(
     assert (execution.precision, execution.threads) == (LOW if fast else HIGH, threads)
     asked = choose_execution(network, replace(training, precision=HIGH), Device.CPU, 3, trials)
     assert (asked.precision, asked.threads) == (HIGH, 3)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "fast"),
+    [(None, True), ("ALL", True), ("avx512_core_bf16", True), ("AVX10_1_512_AMX", True), ("AVX2", False)],
+)
+def test_a_processor_that_is_held_back_has_no_fast_bfloat16(
+    allowed: str | None, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if allowed:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", allowed)
+    assert has_fast_bfloat16(torch.device("cpu")) == fast
 
 
 def test_the_plan_of_a_budget_that_counts_measures_no_speed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

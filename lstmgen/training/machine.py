@@ -165,8 +165,9 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether this kind of processor has instructions that make products in bfloat16 faster than in float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    instructions = torch.cpu.get_capabilities()
-    return device.type == "cpu" and any(instructions.get(name) for name in _FAST_BFLOAT16)
+    instructions, allowed = torch.cpu.get_capabilities(), os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    held_back = allowed not in ("ALL", "DEFAULT") and not any(name in allowed for name in ("BF16", "AMX", "AVX10"))
+    return device.type == "cpu" and not held_back and any(instructions.get(name) for name in _FAST_BFLOAT16)
 
 
 def cores_are_free(count: int) -> bool:

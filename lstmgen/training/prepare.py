@@ -34,10 +34,10 @@ from lstmgen.training.loop import TrainingRun
 from lstmgen.training.machine import (
     Execution,
     Trials,
-    bfloat16_is_fast,
     characters_per_second,
     choose_device,
     choose_execution,
+    has_fast_bfloat16,
     require_memory,
     versions,
 )
@@ -251,7 +251,7 @@ def _notes(training: TrainingConfig, parts: SplitText, execution: Execution, pro
         yield "no text is held out: there is no validation loss, and the last weights are kept"
     if len(parts.held_out) > VALIDATION_LIMIT:
         yield f"evaluations in training read {VALIDATION_LIMIT:,} held-out symbols; lstmgen eval reads all"
-    if training.precision is Precision.BFLOAT16 and execution.device.type == "cpu" and not bfloat16_is_fast():
+    if training.precision is Precision.BFLOAT16 and not has_fast_bfloat16(execution.device):
         yield "this processor is slow in bfloat16; leave out `precision` to train faster"
     if processes > 1:
         yield f"{processes} processes train together; each reads its part of the {training.batch_size} streams"
