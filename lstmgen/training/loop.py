@@ -114,6 +114,7 @@ class TrainingRun:
         self._validation = Validation(text.held_out, checkpoint.item_end, budget, clock, chunks, sums, processes)
         adaptable = budget.unit is BudgetUnit.SECONDS and processes.size == 1  # otherwise the bits are promised
         threads = record.threads if adaptable else 1
+        self._stopped = 0.0  # seconds for which the process was stopped, as far as events have told
         self._slowdown = Slowdown(threads, _SLOW_FRACTION * budget.amount, cores_are_free)
         torch.set_num_threads(record.threads)
         self.state = RunState(record.training, record.position, save_ended=clock())
@@ -160,19 +161,10 @@ class TrainingRun:
             yield self._finished(interrupted=False)
             return
         with self._clock:
-            threads, stopped = self._slowdown.threads, self._clock.stopped
             for event in self._train(should_stop):
-                noticed: list[Event] = []
-                if self._clock.stopped > stopped:
-                    seconds, stopped = self._clock.stopped - stopped, self._clock.stopped
-                    noticed.append(Suspended(self.state.position.step, seconds, self._meter.seconds()))
-                if self._slowdown.threads != threads:
-                    threads = self._slowdown.threads
-                    noticed.append(ThreadsChanged(self.state.position.step, threads, self._meter.seconds()))
-                for each in (*noticed, event):
-                    if self._storage is not None:
-                        self._storage.log(each)
-                    yield each
+                if self._storage is not None:
+                    self._storage.log(event)
+                yield event
 
     def _train(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         yield self._planned
@@ -181,7 +173,7 @@ class TrainingRun:
             chunks = self._text.chunks(state.position.epoch, state.position.chunk)
             while read := list(islice(chunks, chunks_per_step(state.training, state.position.progress))):
                 before = state.position.progress
-                yield self._step(read)
+                yield from self._step(read)
                 ended = state.position.progress >= 1
                 if state.bad_steps >= CERTAIN or (ended and not self._savable(self._model.weights())):
                     yield self._roll_back()
@@ -216,9 +208,9 @@ class TrainingRun:
         self._require_saved()
         yield self._finished(interrupted)
 
-    def _step(self, chunks: list[Chunk]) -> Stepped:
+    def _step(self, chunks: list[Chunk]) -> Iterator[Event]:
         """Learn from one batch of consecutive chunks."""
-        state, position, begun = self.state, self.state.position, self._clock()
+        state, position, begun, stopped = self.state, self.state.position, self._clock(), self._stopped
         chunk = Chunk.joined(chunks)
         rate = learning_rate(state.training, position.progress)
         nats, state.network = self._trainer.step(chunk, state.network, rate)
@@ -234,10 +226,8 @@ class TrainingRun:
         )
         seconds = self._clock() - begun
         self._meter.step_seconds = max(seconds, _STEP_SMOOTHING * self._meter.step_seconds)  # it may have become slow
-        if self._slowdown.notice(seconds, chunk.inputs.size):
-            torch.set_num_threads(self._slowdown.threads)
         self._update_progress()
-        return Stepped(
+        yield Stepped(
             step=state.position.step,
             epoch=self._epochs(),
             progress=state.position.progress,
@@ -246,6 +236,12 @@ class TrainingRun:
             characters_per_second=self._speed(),
             seconds=self._meter.seconds(),
         )
+        if self._clock.stopped > stopped:
+            self._stopped = self._clock.stopped
+            yield Suspended(state.position.step, self._stopped - stopped, self._meter.seconds())
+        if self._slowdown.notice(seconds, chunk.inputs.size):
+            torch.set_num_threads(self._slowdown.threads)
+            yield ThreadsChanged(state.position.step, self._slowdown.threads, self._meter.seconds())
 
     def _update_progress(self) -> None:
         position = self.state.position
