@@ -15,7 +15,7 @@ PACKAGE = Path(lstmgen.__file__).parent
 
 LAYERS = [
     {"printable"},
-    {"errors", "files", "web_page"},
+    {"errors", "files"},
     {"config"},
     {"text", "cells", "record"},
     {"network"},
@@ -25,6 +25,7 @@ LAYERS = [
     {"language_model"},
     {"export"},
     {"inspection"},
+    {"pages"},
     {"draft"},
     {"serving"},
     {"training"},

@@ -177,7 +177,7 @@ def test_a_reader_picks_a_unit_and_steps_through_the_text(opened: tuple[Browser,
     assert window.run("return document.querySelectorAll('#predictions li').length") == 5
     assert window.run(
         "return [...document.querySelectorAll('#text span')].filter((e) => e.style.boxShadow).length"
-    ) == len(window.run("return page.attention[77]"))
+    ) == len(window.run("return data.attention[77]"))
     for color in window.run("return [...document.getElementById('color').options].map((e) => e.value)"):
         choose(window, "color", color)
         spans = "[...document.querySelectorAll('#text span')]"

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmgen.cli.options import parse_duration
-from lstmgen.cli.render import count, duration
-from lstmgen.printable import printable
+from lstmgen.cli.render import duration
+from lstmgen.printable import count, printable
 from tests.command_line import controls
 
 CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]

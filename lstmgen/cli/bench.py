@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstmgen.cli.options import Json, Quiet, Threads
-from lstmgen.cli.render import count, print_json, print_table
+from lstmgen.cli.render import print_json, print_table
 from lstmgen.config import CellKind, ModelConfig, Precision, TrainingConfig
+from lstmgen.printable import count
 
 if TYPE_CHECKING:
     from lstmgen.benchmark import SamplingSpeed, TrainingSpeed

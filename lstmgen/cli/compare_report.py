@@ -12,12 +12,13 @@ from typing import Any
 
 from rich.table import Table
 
-from lstmgen.cli.render import count, note, print_table, put
+from lstmgen.cli.render import note, print_table, put
 from lstmgen.comparison.networks import Comparison, Measured
 from lstmgen.comparison.summary import Difference, NetworkResult, best_of, difference
 from lstmgen.config import BudgetUnit
 from lstmgen.errors import missing_package
 from lstmgen.inspection.memory import NOTICEABLE
+from lstmgen.printable import count
 from lstmgen.training.learning_curve import LearningCurve
 
 _SIZE_IN_PIPE = (100, 24)  # columns and lines of a chart that is not written to a terminal

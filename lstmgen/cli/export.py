@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstmgen.cli.options import CheckpointArgument, Quiet, Threads, limit_threads, option
-from lstmgen.cli.render import count, note
+from lstmgen.cli.render import note
 from lstmgen.errors import TextError
+from lstmgen.printable import count
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
@@ -90,8 +91,8 @@ def _page(checkpoint: "Checkpoint", path: Path, html: Path, *, quiet: bool) -> N
     """Write the page, with the fewest bits that the held-out text allows."""
     from lstmgen.checkpoint import public_name
     from lstmgen.cli.output import whole_file
-    from lstmgen.export.page import page, page_data
     from lstmgen.export.rounding import choose_rounding, held_out_text
+    from lstmgen.pages.write import writing_page
 
     with whole_file(html, "html") as file:
         try:
@@ -100,7 +101,7 @@ def _page(checkpoint: "Checkpoint", path: Path, html: Path, *, quiet: bool) -> N
             ids, problem = None, str(error)
         choice = choose_rounding(checkpoint, ids)
         note(_reason(choice, checkpoint.vocabulary.unit, problem), quiet=quiet)
-        content = page(page_data(checkpoint, public_name(path), choice.rounding)).encode()
+        content = writing_page(checkpoint, public_name(path), choice.rounding).encode()
         file.write(content)
     note(f"the page is {html}, {count(len(content))}B; open it in a browser", quiet=quiet)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lstmgen.cli.bars import histogram
 from lstmgen.cli.render import print_table, put
-from lstmgen.inspection.gates import BINS, NEARLY_OPEN, NEARLY_SHUT, GateUse
+from lstmgen.inspection.gates import BINS, NEARLY_OPEN, NEARLY_SHUT, GateUse, half_life_text
 
 _LONGEST_SHOWN = 3  # units
 _POWERS = tuple(2**power for power in range(11))  # between two columns of the histogram of half-lives, in symbols
@@ -59,11 +59,6 @@ def _distribution(half_life: NDArray[np.float64]) -> str:
     """A histogram of half-lives: below 1, then from each power of 2 to the next, then 1024 and more."""
     counts = np.bincount(np.searchsorted(_POWERS, half_life, side="right"), minlength=len(_POWERS) + 1)
     return "".join(2 * block for block in histogram(counts.tolist()))
-
-
-def half_life_text(half_life: float) -> str:
-    """Return a half-life, in symbols, with fewer digits the longer it is; from a million on it is called endless."""
-    return f"{half_life:.1f}" if half_life < 100 else f"{half_life:,.0f}" if half_life < 1e6 else "endless"
 
 
 def gates_json(uses: Sequence[GateUse]) -> list[dict[str, Any]]:

@@ -1,8 +1,6 @@
 """A text coloured by surprise, or by anything else, in a terminal.
 
 Without colours, a line of marks below each line of the text stands for them: for surprise its bits, rounded.
-
-Knows: characters, their bits, and how both are shown. Does not know: where they come from, or web pages.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,40 +12,15 @@ from rich.style import Style
 from rich.text import Text
 
 from lstmgen.cli.render import rendered, text_console
-from lstmgen.evaluation.characters import CharacterScore
-from lstmgen.printable import printable
-
-MOST_BITS = 8
-"""The highest level of the scale, for this many bits of surprise and more."""
+from lstmgen.evaluation.characters import MOST_BITS, CharacterScore
+from lstmgen.printable import shown
 
 RGB: TypeAlias = tuple[float, float, float]
 """Red, green and blue, 0 to 255."""
 
-_LINE_FEED = "\u240a"  # as `printable` shows it; the arrow is in more fonts
 _LONGEST_PART = 200  # characters of a line that are shown together
 PAPER, _HOT, _INK = (22, 23, 26), (214, 62, 8), (236, 233, 227)
 """Colours. The background is fixed too: on an unknown one, the scale of colours might not rise evenly."""
-
-
-def level(character: CharacterScore) -> int:
-    """Return the level of a character's colour: its bits, rounded, from 0 to `MOST_BITS`."""
-    return min(MOST_BITS, round(character.bits))
-
-
-def shown(text: str) -> str:
-    """Return a character in visible form; a line feed follows its symbol."""
-    return printable(text, single_line=True).replace(_LINE_FEED, "\u21b5\n")
-
-
-def name_of(symbol: str) -> str:
-    """Return a single symbol in visible form; a space is visible, too."""
-    return "\u2423" if symbol == " " else printable(symbol, single_line=True).replace(_LINE_FEED, "\u21b5")
-
-
-def alternatives(character: CharacterScore) -> str:
-    """Return the symbols that were expected at its position with their probabilities; of those of 0%, the first."""
-    shown = [f"{name_of(expected.symbol)} {expected.probability:.0%}" for expected in character.expected]
-    return "  ".join(text for number, text in enumerate(shown) if number == 0 or not text.endswith(" 0%"))
 
 
 class Painted(NamedTuple):
@@ -60,7 +33,7 @@ class Painted(NamedTuple):
 
 def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
     """Yield a text coloured by surprise in parts, so that each can be written before the next is made, and a legend."""
-    levels = ((character.text, level(character)) for character in characters)
+    levels = ((character.text, character.level) for character in characters)
     yield from paint(Painted(text, _background(number), f"{number or ''}") for text, number in levels)
     if in_colors():
         scale = (f" {number}{'+' if number == MOST_BITS else ''} " for number in range(MOST_BITS + 1))

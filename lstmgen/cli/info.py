@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from lstmgen.cli.options import CheckpointArgument, Json
-from lstmgen.cli.render import count, duration, plural, print_facts, print_json, put
+from lstmgen.cli.render import duration, plural, print_facts, print_json, put
 from lstmgen.config import to_mapping
 from lstmgen.errors import CheckpointError
-from lstmgen.printable import printable
+from lstmgen.printable import count, printable
 
 EXAMPLES = """Examples:
 

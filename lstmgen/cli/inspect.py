@@ -248,11 +248,11 @@ def _page(
 ) -> None:
     """Write the page; it shows the first `length` symbols, and the findings are those of all that was read."""
     from lstmgen.checkpoint import checkpoint_name
-    from lstmgen.cli.inspect_page import inspect_page
     from lstmgen.cli.output import whole_file
     from lstmgen.inspection.findings import find_all
     from lstmgen.inspection.page import page_data
     from lstmgen.inspection.reading import begun
+    from lstmgen.pages.inspect import inspect_page
 
     with whole_file(page, "html") as file:
         findings = find_all(checkpoint, read.ids, _with_bar(quiet))

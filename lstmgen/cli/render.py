@@ -99,12 +99,3 @@ def recipe(training: TrainingConfig) -> str:
 def plural(number: int, noun: str) -> str:
     """Return a number with its noun: 1 thread, 2 threads."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def count(number: float) -> str:
-    """Return a large number in three digits: 949, 1.12 M."""
-    for unit in ("", " k", " M"):
-        if number < 999.5:  # a larger number would be rounded to 1000, which belongs to the next unit
-            return f"{number:.3g}{unit}"
-        number /= 1000
-    return f"{number:.3g} G"

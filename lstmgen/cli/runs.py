@@ -14,9 +14,9 @@ import typer
 from rich.table import Table
 
 from lstmgen.cli.options import Json
-from lstmgen.cli.render import count, duration, note, print_json, print_table, put
+from lstmgen.cli.render import duration, note, print_json, print_table, put
 from lstmgen.errors import CheckpointError, ConfigError, missing_package
-from lstmgen.printable import message_line, printable
+from lstmgen.printable import count, message_line, printable
 
 EXAMPLES = """Examples:
 

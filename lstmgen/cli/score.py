@@ -26,7 +26,7 @@ from lstmgen.cli.options import (
 from lstmgen.cli.render import note, print_facts, print_json, put
 from lstmgen.config import Device, OnUnknown, TextConfig
 from lstmgen.errors import TextError
-from lstmgen.printable import message_line, printable
+from lstmgen.printable import message_line, name_of, printable
 
 if TYPE_CHECKING:
     from lstmgen.evaluation.lines import LineScore
@@ -229,8 +229,6 @@ def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bo
 
 
 def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", length: int | None, *, json: bool) -> None:
-    from lstmgen.cli.heatmap import alternatives, name_of
-
     scored = _at_least_one(model.score_characters(blocks))
     for number, character in enumerate(islice(scored, length)):
         if json:
@@ -248,7 +246,7 @@ def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", length: in
             if number == 0:
                 put("  bits  character  expected\n")
             bits = f"{character.bits:6.2f}" if character.expected else " given"
-            put(f"{bits}  {name_of(character.text):9}  {alternatives(character)}".rstrip() + "\n")
+            put(f"{bits}  {name_of(character.text):9}  {character.alternatives}".rstrip() + "\n")
 
 
 def _show_heatmap(model: "LanguageModel", blocks: "Iterable[Ids]", length: int | None) -> None:
@@ -270,12 +268,12 @@ def _write_page(
     quiet: bool,
 ) -> None:
     """Write the page while the text is read, and say so if it is cut."""
-    from lstmgen.cli.heatmap_page import Beginning, heatmap_page
     from lstmgen.cli.output import whole_file
+    from lstmgen.pages.score import Beginning, score_page
 
     beginning = Beginning(_at_least_one(model.score_characters(blocks)), length)
     with whole_file(path, "html") as file:
-        for part in heatmap_page(title, name, beginning):
+        for part in score_page(title, name, beginning):
             file.write(part.encode("utf-8", "replace"))
     cut = f", with the first {length:,} characters of the text; --length N takes more" if beginning.cut else ""
     note(message_line(f"the page is {path}{cut}"), quiet=quiet)

@@ -32,7 +32,7 @@ def print_units(found: Units, symbols: Sequence[str], shown: int, unit: Unit | N
     for name in ("feature", "best unit", "score", "before training"):
         table.add_column(name, justify="left" if name == "feature" else "right")
     for each in found.features:
-        table.add_row(each.found.feature, str(each.found.unit), score_text(each.found), score_text(each.untrained))
+        table.add_row(each.found.feature, str(each.found.unit), str(each.found), str(each.untrained))
     print_table(table)
     half = len(symbols) // 2
     put(
@@ -46,7 +46,7 @@ the best unit of the same network before it learned anything.
     best = found.features[0].found
     finding = best if unit in (None, best.unit) else next(each for each in found.units if each.unit == unit)
     activity = found.activity[finding.unit.layer - 1][:, finding.unit.unit - 1]
-    put(f"\nUnit {finding.unit}, {finding.feature}, {score_text(finding)}:\n\n")
+    put(f"\nUnit {finding.unit}, {finding.feature}, {finding!s}:\n\n")
     part = slice(half, half + shown)
     characters = zip(symbols[part], activity[part].tolist(), strict=True)
     for text in paint(Painted(character, _background(value), _mark(value)) for character, value in characters):
@@ -58,11 +58,6 @@ the best unit of the same network before it learned anything.
         put("\n")
     else:
         put(f"\nBelow each line: what the unit remembers, from {_mark(-1)} for -1 to {_mark(1)} for 1.\n")
-
-
-def score_text(finding: Finding) -> str:
-    """Return a score after the name of its measure."""
-    return f"{'AUC' if finding.binary else 'r'} {finding.score:.2f}"
 
 
 def _background(value: float) -> RGB:

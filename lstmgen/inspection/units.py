@@ -47,6 +47,9 @@ class Finding:
         """The score from 0, by chance, to 1, so that both kinds can be compared; below 0: worse than chance."""
         return 2 * self.score - 1 if self.binary else self.score
 
+    def __str__(self) -> str:
+        return f"{'AUC' if self.binary else 'r'} {self.score:.2f}"
+
 
 @dataclass(frozen=True)
 class Tracked:

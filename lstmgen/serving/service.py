@@ -11,10 +11,10 @@ import numpy as np
 from starlette.types import ASGIApp
 
 from lstmgen.config import SamplingConfig, ServingConfig
-from lstmgen.export.page import page, page_data
 from lstmgen.export.rounding import Rounding
 from lstmgen.generation.filters import Batch, Filter, build_filters
 from lstmgen.language_model import LanguageModel
+from lstmgen.pages.write import writing_page
 from lstmgen.serving.app import build_app
 from lstmgen.serving.batch import SharedBatch
 from lstmgen.serving.completions import Served
@@ -57,7 +57,7 @@ def build_service(
 
     worker = Worker(SharedBatch(model.engine, filters), places=limits.rows, max_jobs=limits.queue, report=report)
     hosts = ("localhost", "127.0.0.1", "[::1]", bracketed(host)) if is_loopback(address) else None
-    content = page(page_data(model.checkpoint, name, Rounding.FLOAT16))  # the nearest that a page can hold
+    content = writing_page(model.checkpoint, name, Rounding.FLOAT16)  # the nearest that a page can hold
     return Service(build_app(served, worker, content, hosts), worker)
 
 

@@ -10,9 +10,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.cli.gates_report import half_life_text
-from lstmgen.cli.units_report import score_text
-from lstmgen.inspection.gates import NEARLY_OPEN, NEARLY_SHUT, GateUse
+from lstmgen.inspection.gates import NEARLY_OPEN, NEARLY_SHUT, GateUse, half_life_text
 from lstmgen.inspection.memory import NOTICEABLE, Memory
 from lstmgen.inspection.units import Units
 from lstmgen.inspection.walk import Unit
@@ -31,8 +29,8 @@ def units_section(units: Units | str, symbol: str) -> str:
         (
             escape(each.found.feature),
             _unit_button(each.found.unit),
-            escape(score_text(each.found)),
-            escape(score_text(each.untrained)),
+            escape(str(each.found)),
+            escape(str(each.untrained)),
         )
         for each in units.features
     )
