@@ -14,7 +14,7 @@ import lstmgen
 PACKAGE = Path(lstmgen.__file__).parent
 
 LAYERS = [
-    {"printable"},
+    {"printable", "report"},
     {"errors", "files"},
     {"config"},
     {"text", "cells", "record"},

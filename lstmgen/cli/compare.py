@@ -1,8 +1,4 @@
-"""`lstmgen compare`.
-
-Knows: its options, and which of them go together. Does not know: how networks are trained and measured (`comparison`),
-or how results are printed (`compare_report`, `recall_report`).
-"""
+"""`lstmgen compare`: its options, and which of them go together."""
 
 import sys
 from enum import StrEnum
@@ -219,7 +215,8 @@ def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> N
     """Compare networks on the recall task."""
     from tqdm import tqdm
 
-    from lstmgen.cli.recall_report import describe, network_name, print_recall, recall_json
+    from lstmgen.cli.recall_report import describe, network_name, recall_json, recall_report
+    from lstmgen.cli.report import print_report
     from lstmgen.comparison.recall import RecallMeasured, compare_recall
 
     outlive_output()
@@ -247,7 +244,7 @@ def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> N
     if json:
         print_json(recall_json(config, measured))
     else:
-        print_recall(config, measured)
+        print_report(recall_report(config, measured))
 
 
 def _split(name: str, text: str | None, kind: type[Value], expected: str) -> list[Value] | None:

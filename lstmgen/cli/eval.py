@@ -1,8 +1,4 @@
-"""`lstmgen eval`.
-
-Knows: its options, and the progress bar. Does not know: how a checkpoint is measured (`evaluation.evaluate`), or how
-results are printed (`evaluation_report`).
-"""
+"""`lstmgen eval`: its options and progress bar. `evaluation.evaluate` measures; `evaluation_report` shows."""
 
 import sys
 from collections.abc import Iterator
@@ -144,7 +140,8 @@ def evaluate(
     if not novelty and (length, temperature, seed) != (None, None, None):
         raise typer.BadParameter("--length, --temp and --seed are for --novelty")
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint, new_run_folder, run_name
-    from lstmgen.cli.evaluation_report import evaluation_json, print_evaluations
+    from lstmgen.cli.evaluation_report import evaluation_json, evaluations_report
+    from lstmgen.cli.report import print_report
     from lstmgen.evaluation.evaluate import Evaluation, evaluate_model, read_named_text
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.sources import STANDARD_INPUT
@@ -175,7 +172,7 @@ def evaluate(
         if json:
             print_json(evaluation_json(evaluation))
     if not json:
-        print_evaluations(evaluations)
+        print_report(evaluations_report(evaluations))
     if folder is not None:
         note(f"the adapted model is {folder}; now: lstmgen sample {run_name(folder)}", quiet=quiet)
 

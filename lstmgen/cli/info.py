@@ -1,7 +1,4 @@
-"""`lstmgen info`.
-
-Knows: its options, and how the contents of a checkpoint are shown. Does not know: checkpoint files.
-"""
+"""`lstmgen info`: everything that a checkpoint says of itself."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +6,8 @@ from typing import Annotated
 import typer
 
 from lstmgen.cli.options import CheckpointArgument, Json
-from lstmgen.cli.render import duration, plural, print_facts, print_json, put
+from lstmgen.cli.render import duration, plural, print_json, put
+from lstmgen.cli.report import print_facts
 from lstmgen.config import to_mapping
 from lstmgen.errors import CheckpointError
 from lstmgen.printable import count, printable

@@ -10,7 +10,6 @@ from dataclasses import fields
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from lstmgen.config import Budget, BudgetUnit, ModelConfig, SamplingConfig, TextConfig, TrainingConfig, option_names
@@ -55,22 +54,6 @@ def rendered(text: Text) -> str:
     with console.capture() as capture:
         console.print(text, end="")
     return capture.get()
-
-
-def print_facts(facts: Mapping[str, str]) -> None:
-    """Write names and values as two columns to stdout."""
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        put(f"{name:<{width}}  {printable(value, single_line=True)}".rstrip() + "\n")
-
-
-def print_table(table: Table) -> None:
-    """Write a table to stdout; in a pipe it is not cut at the width of a terminal."""
-    width = None if sys.stdout.isatty() else 200
-    console = Console(markup=False, highlight=False, width=width)
-    with console.capture() as captured:
-        console.print(table)
-    put(captured.get())
 
 
 def duration(seconds: float) -> str:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from lstmgen.cli.options import Json
-from lstmgen.cli.render import duration, note, print_json, print_table, put
+from lstmgen.cli.render import duration, note, print_json, put
+from lstmgen.cli.report import print_report
 from lstmgen.errors import CheckpointError, ConfigError, missing_package
-from lstmgen.printable import count, message_line, printable
+from lstmgen.printable import count, message_line
+from lstmgen.report import Table
 
 EXAMPLES = """Examples:
 
@@ -73,7 +74,7 @@ def runs(
 def _list(folders: Sequence[Path], json: bool) -> None:
     from lstmgen.checkpoint import LAST, file_of_run, load_checkpoint, run_name
 
-    table = Table("run", "network", "parameters", "text", "steps", "time", "validation nats", "saved", box=None)
+    rows = []
     for run in folders:
         try:
             best = file_of_run(run)
@@ -101,18 +102,21 @@ def _list(folders: Sequence[Path], json: bool) -> None:
                 }
             )
             continue
-        table.add_row(
-            printable(run_name(run), single_line=True),
-            str(checkpoint.network),
-            count(parameters),
-            printable(record.text.name, single_line=True),
-            f"{position.step:,}",
-            duration(record.seconds),
-            "-" if position.best_nats is None else f"{position.best_nats:.4f}{per_byte}",
-            f"{saved:%Y-%m-%d %H:%M}",
+        rows.append(
+            (
+                run_name(run),
+                checkpoint.network,
+                count(parameters),
+                record.text.name,
+                f"{position.step:,}",
+                duration(record.seconds),
+                "-" if position.best_nats is None else f"{position.best_nats:.4f}{per_byte}",
+                f"{saved:%Y-%m-%d %H:%M}",
+            )
         )
-    if table.row_count:
-        print_table(table)
+    if rows:
+        columns = ("run", "network", "parameters", "text", "steps", "time", "validation nats", "saved")
+        print_report([Table(columns, rows, left=("network", "text", "saved"))])
 
 
 def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:

@@ -1,7 +1,4 @@
-"""`lstmgen score`.
-
-Knows: its options, and how scores are shown as a table or JSON. Does not know: how they are computed, or heat maps.
-"""
+"""`lstmgen score`: its options, and how scores are shown as a table or JSON."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,7 +20,8 @@ from lstmgen.cli.options import (
     limit_threads,
     option,
 )
-from lstmgen.cli.render import note, print_facts, print_json, put
+from lstmgen.cli.render import note, print_json, put
+from lstmgen.cli.report import print_facts
 from lstmgen.config import Device, OnUnknown, TextConfig
 from lstmgen.errors import TextError
 from lstmgen.printable import message_line, name_of, printable

@@ -3,12 +3,11 @@
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rich.text import Text
 
-from lstmgen.cli.bars import bar, signed_bar
 from lstmgen.cli.render import put, rendered
+from lstmgen.cli.report import bar, signed_bar
 from lstmgen.inspection.walk import EQUATIONS, Line, Unit, WalkStep, formula
 from lstmgen.printable import name_of, printable
 
@@ -119,22 +118,3 @@ def _recalled(step: WalkStep) -> str:
     picked = [f"{name_of(each.character)} ({each.back} back) {each.weight:.0%}" for each in strongest]
     picked = [text for text, each in zip(picked, strongest, strict=True) if each.weight >= _LEAST_RECALLED]
     return "   ".join(picked) or "at no character more than at others"
-
-
-def walk_json(unit: Unit, steps: Sequence[WalkStep]) -> list[dict[str, Any]]:
-    """A walk as values that JSON can hold."""
-    return [
-        {
-            "character": step.character,
-            "layer": unit.layer,
-            "unit": unit.unit,
-            "gates": dict(step.gates),
-            "terms": {gate: dict(terms) for gate, terms in step.terms.items()},
-            "cell_before": step.cell_before,
-            "cell": step.cell,
-            "hidden": step.hidden,
-            **({} if step.attention is None else {"attention": [each._asdict() for each in step.attention]}),
-            "predictions": dict(step.predictions),
-        }
-        for step in steps
-    ]

@@ -8,9 +8,10 @@ import numpy as np
 
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.inspection.findings import Findings
+from lstmgen.inspection.report import gates_report, memory_report, units_report
 from lstmgen.inspection.walk import EQUATIONS, formula, walk
 from lstmgen.pages.page import fill_page, visible
-from lstmgen.pages.sections import gates_section, memory_section, units_section
+from lstmgen.pages.sections import section
 from lstmgen.printable import count, name_of, shown
 
 _SPEEDS = (2, 5, 10, 25)  # symbols a second
@@ -31,11 +32,16 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
     memory_first = sorted(lines, key=lambda line: line["value"] != data["memory"])
     symbols = [{"name": name_of(name), "shown": _shown(name)} for name in data["symbols"]]
     stored, units = len(data["units"]), len(network.cells) * network.hidden_size
-    sections = (
-        units_section(findings.units, symbol),
-        gates_section(findings.gates, symbol),
-        memory_section(findings.memory, symbol),
-    )
+    units_found, memory = findings.units, findings.memory  # a text instead is the reason why there is nothing
+    sections = {
+        "Units that track something": [f"Not searched: {units_found}."]
+        if isinstance(units_found, str)
+        else units_report(units_found, symbol),
+        "Gates": gates_report(findings.gates, symbol),
+        "How far back it looks": [f"Not measured: {memory}."]
+        if isinstance(memory, str)
+        else memory_report(memory, symbol),
+    }
     return fill_page(
         "inspect",
         title,
@@ -52,7 +58,7 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
         stored=f"{stored:,}",
         units=f"{units:,}",
         hidden="" if stored < units else " hidden",
-        findings="\n".join(sections),
+        findings="\n".join(section(title, parts) for title, parts in sections.items()),
     )
 
 
