@@ -101,7 +101,7 @@ def _chart(measured: Sequence[Measured], unit: str) -> str:
         if event.curve.validation:
             curves.setdefault(event.run.name, replace(event.curve, training=()))
     try:
-        from lstmgen.cli.terminal_chart import terminal_chart
+        from lstmgen.cli.chart import terminal_chart
 
         size = shutil.get_terminal_size(_SIZE_IN_PIPE) if sys.stdout.isatty() else _SIZE_IN_PIPE
         return "\n" + terminal_chart(curves, unit, *size, over="seconds") if curves else ""

@@ -1,7 +1,4 @@
-"""Compares networks on a text: shows the progress, stops at Ctrl-C, prints the results.
-
-Knows: the events of a comparison. Does not know: how networks are trained, or what the results look like.
-"""
+"""Compares networks on a text: shows the progress, stops at Ctrl-C, prints the results."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,4 @@
-"""`lstmgen export`.
-
-Knows: its options, and that exactly one format is chosen. Does not know: the formats.
-"""
+"""`lstmgen export`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

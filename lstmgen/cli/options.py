@@ -1,8 +1,4 @@
-"""The options that commands share, and how their values are read.
-
-Knows: typer, how the fields of a config become options, and the options of several commands.
-Does not know: the defaults and help texts of config fields; those are in `config`.
-"""
+"""The options that commands share, and how their values are read."""
 
 import os
 import re

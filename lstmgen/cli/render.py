@@ -1,7 +1,4 @@
-"""How results and messages are written: text without control characters, tables, JSON, numbers.
-
-Knows: rich, terminals, and the option of each setting. Does not know: where the results come from.
-"""
+"""How results and messages are written: text without control characters, tables, JSON, numbers."""
 
 import re
 import sys

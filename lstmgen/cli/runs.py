@@ -1,7 +1,4 @@
-"""`lstmgen runs`.
-
-Knows: its options, the table, and where a chart is written. Does not know: checkpoint files, or how a chart is drawn.
-"""
+"""`lstmgen runs`."""
 
 import shutil
 import sys
@@ -121,9 +118,8 @@ def _list(folders: Sequence[Path], json: bool) -> None:
 
 def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
     from lstmgen.checkpoint import LOG, load_checkpoint, run_name
+    from lstmgen.cli.chart import FORMATS, picture, terminal_chart
     from lstmgen.cli.output import whole_file
-    from lstmgen.cli.picture import FORMATS, picture
-    from lstmgen.cli.terminal_chart import terminal_chart
     from lstmgen.training.learning_curve import read_log
 
     kind = "" if output is None else output.suffix.lower().removeprefix(".")

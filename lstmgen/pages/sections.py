@@ -66,9 +66,10 @@ def _figure(curve: Curve, places: str) -> str:
     else:
         values = np.linspace(min(points.values()), max(points.values()), 4).tolist()
         heights = {value: f"{value:.2f}" for value in values}
-    return (
-        f'<figure class="panel"><figcaption>{escape(name)}</figcaption>{_svg(curve, points, heights, places)}</figure>'
-    )
+    if curve.marked is not None:
+        name += f"; dashed line at {curve.marked:,}"
+    drawn = _svg(curve, points, heights, escape(places))
+    return f'<figure class="panel"><figcaption>{escape(name)}</figcaption>{drawn}</figure>'
 
 
 def _svg(curve: Curve, points: Mapping[int, float], heights: Mapping[float, str], label: str) -> str:
