@@ -62,10 +62,7 @@ def compare(
     *,
     task: Annotated[
         Task | None,
-        typer.Option(
-            help="Instead of TEXT: recall, to repeat a letter that was shown --lags characters before.",
-            show_default="none",
-        ),
+        option(None, "Instead of TEXT: recall, to repeat a letter that was shown --lags characters before."),
     ] = None,
     lags: Annotated[
         str | None,
@@ -145,18 +142,16 @@ def compare(
         int | None, option(_BUDGET, "Instead of --time: make N updates of the weights.", "none", min=1, metavar="N")
     ] = None,
     given: Given,
-    device: Annotated[
-        Device | None, typer.Option(help="Where to compute; auto takes CUDA if there is one.", show_default="auto")
-    ] = None,
+    device: Annotated[Device | None, option(None, "Where to compute; auto takes CUDA if there is one.", "auto")] = None,
     threads: Threads = None,
     run: Annotated[
         str | None,
-        typer.Option(
-            "--run",
-            "-o",
+        option(
+            None,
+            "Keep the networks in checkpoints/NAME; the same command goes on where it was stopped.",
+            "none is kept",
+            *("--run", "-o"),
             metavar="NAME",
-            help="Keep the networks in checkpoints/NAME; the same command goes on where it was stopped.",
-            show_default="none is kept",
         ),
     ] = None,
     json: Json = False,

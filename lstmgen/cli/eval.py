@@ -18,6 +18,7 @@ from lstmgen.cli.options import (
     checkpoints_and_text,
     config_from,
     engine_on,
+    flag,
     limit_threads,
     option,
 )
@@ -61,35 +62,30 @@ def evaluate(
     ] = None,
     window: Annotated[
         int | None,
-        typer.Option(
+        option(
+            None,
+            "Also score windows of N characters, each from the initial state; not for a model of lines.",
             min=1,
             metavar="N",
-            help="Also score windows of N characters, each from the initial state; not for a model of lines.",
-            show_default="none",
         ),
     ] = None,
     no_baselines: Annotated[
-        bool, typer.Option("--no-baselines", help="Leave out the baselines: n-grams, compressors, frequencies.")
+        bool, flag(None, "--no-baselines", "Leave out the baselines: n-grams, compressors, frequencies.")
     ] = False,
     dynamic: Annotated[
         bool,
-        typer.Option(
+        flag(
+            _DYNAMIC,
             "--dynamic",
-            help="Also score a copy that goes on learning: it learns from each piece of the text after its score.",
-            rich_help_panel=_DYNAMIC,
+            "Also score a copy that goes on learning: it learns from each piece of the text after its score.",
         ),
     ] = False,
     save_adapted: Annotated[
-        str | None,
-        option(_DYNAMIC, "Save that copy as a new run after the text.", "not saved", "--save-adapted", metavar="NAME"),
+        str | None, option(_DYNAMIC, "Save that copy as a new run after the text.", "not saved", metavar="NAME")
     ] = None,
     novelty: Annotated[
         bool,
-        typer.Option(
-            "--novelty",
-            help="Let the model write, and measure how much of that stands in its training text.",
-            rich_help_panel=_NOVELTY,
-        ),
+        flag(_NOVELTY, "--novelty", "Let the model write, and measure how much of that stands in its training text."),
     ] = False,
     length: Annotated[
         int | None,
@@ -97,8 +93,7 @@ def evaluate(
             _NOVELTY,
             "How many characters the model writes.",
             f"{NoveltyConfig.length:,}",
-            "--length",
-            "-n",
+            *("--length", "-n"),
             min=1,
             metavar="N",
         ),
@@ -109,14 +104,12 @@ def evaluate(
             _NOVELTY,
             "Temperature at which it writes.",
             NoveltyConfig.temperature,
-            "--temp",
-            "--temperature",
+            *("--temp", "--temperature"),
             metavar="X",
         ),
     ] = None,
     seed: Annotated[
-        int | None,
-        option(_NOVELTY, "The same seed writes the same text.", NoveltyConfig.seed, "--seed", min=0, metavar="N"),
+        int | None, option(_NOVELTY, "The same seed writes the same text.", NoveltyConfig.seed, min=0, metavar="N")
     ] = None,
     encoding: Encoding = TextConfig.encoding,
     on_unknown: OnUnknownCharacter = OnUnknown.ERROR,

@@ -30,33 +30,19 @@ def export(
     checkpoint: CheckpointArgument = None,
     html: Annotated[
         Path | None,
-        option(
-            _FORMAT,
-            "Write a web page that writes: the model and all that it needs, in one file.",
-            "none",
-            "--html",
-            metavar="FILE",
-        ),
+        option(_FORMAT, "Write a web page that writes: the model and all that it needs, in one file.", metavar="FILE"),
     ] = None,
     onnx: Annotated[
         Path | None,
         option(
             _FORMAT,
             "Write the network for ONNX runtimes: one step as FILE, and a chunk beside it; for a.onnx as a-chunk.onnx.",
-            "none",
-            "--onnx",
             metavar="FILE",
         ),
     ] = None,
     torch: Annotated[
         Path | None,
-        option(
-            _FORMAT,
-            "Write the weights for torch.nn.LSTM, GRU or RNN, to be read by torch.load.",
-            "none",
-            "--torch",
-            metavar="FILE",
-        ),
+        option(_FORMAT, "Write the weights for torch.nn.LSTM, GRU or RNN, to be read by torch.load.", metavar="FILE"),
     ] = None,
     threads: Threads = None,
     quiet: Quiet = False,

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from lstmgen.cli.options import CheckpointArgument, Json
+from lstmgen.cli.options import CheckpointArgument, Json, flag
 from lstmgen.cli.render import duration, plural, print_json, put
 from lstmgen.cli.report import print_facts
 from lstmgen.config import to_mapping
@@ -28,8 +26,7 @@ _SHOWN_CHARACTERS = 200  # of the vocabulary
 def info(
     checkpoint: CheckpointArgument = None,
     verify: Annotated[
-        bool,
-        typer.Option("--verify", help="Only check by checksums that the files of the run are as they were saved."),
+        bool, flag(None, "--verify", "Only check by checksums that the files of the run are as they were saved.")
     ] = False,
     json: Json = False,
 ) -> None:

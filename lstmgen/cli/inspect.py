@@ -15,6 +15,7 @@ from lstmgen.cli.options import (
     Quiet,
     Threads,
     checkpoints_and_text,
+    flag,
     limit_threads,
     option,
 )
@@ -61,26 +62,13 @@ def inspect(
         ),
     ] = None,
     walk: Annotated[
-        str | None,
-        option(_SHOW, "Walk through these characters with one unit, gate by gate.", "none", "--walk", metavar="TEXT"),
+        str | None, option(_SHOW, "Walk through these characters with one unit, gate by gate.", metavar="TEXT")
     ] = None,
-    units: Annotated[
-        bool,
-        typer.Option("--units", help="Find units that track something: quotes, lines, words.", rich_help_panel=_SHOW),
-    ] = False,
-    gates: Annotated[
-        bool,
-        typer.Option("--gates", help="How often each gate is nearly open or shut; half-lives.", rich_help_panel=_SHOW),
-    ] = False,
-    memory: Annotated[
-        bool,
-        typer.Option("--memory", help="How far back it looks: loss and gradient by distance.", rich_help_panel=_SHOW),
-    ] = False,
+    units: Annotated[bool, flag(_SHOW, "--units", "Find units that track something: quotes, lines, words.")] = False,
+    gates: Annotated[bool, flag(_SHOW, "--gates", "How often each gate is nearly open or shut; half-lives.")] = False,
+    memory: Annotated[bool, flag(_SHOW, "--memory", "How far back it looks: loss and gradient by distance.")] = False,
     html: Annotated[
-        Path | None,
-        option(
-            _SHOW, "Write all of it to a new web page, which plays through the text.", "none", "--html", metavar="FILE"
-        ),
+        Path | None, option(_SHOW, "Write all of it to a new web page, which plays through the text.", metavar="FILE")
     ] = None,
     unit: Annotated[
         str | None,
@@ -88,7 +76,6 @@ def inspect(
             _SHOW,
             "With --walk, --units or --html: the unit to show, both numbers from 1.",
             "the one that varies most; for --units and --html the one that training changed most",
-            "--unit",
             metavar="LAYER.UNIT",
         ),
     ] = None,

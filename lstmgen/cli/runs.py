@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lstmgen.cli.options import Json
+from lstmgen.cli.options import Json, flag, option
 from lstmgen.cli.render import duration, note, print_json, put
 from lstmgen.cli.report import print_report
 from lstmgen.errors import CheckpointError, ConfigError, missing_package
@@ -39,15 +39,11 @@ def runs(
             show_default="all; with --plot the newest",
         ),
     ] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw the training and validation losses in one chart.")] = False,
+    plot: Annotated[bool, flag(None, "--plot", "Draw the training and validation losses in one chart.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="With --plot: write a new .png or .svg picture.",
-            show_default="the terminal",
+        option(
+            None, "With --plot: write a new .png or .svg picture.", "the terminal", *("--output", "-o"), metavar="FILE"
         ),
     ] = None,
     json: Json = False,

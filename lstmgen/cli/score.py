@@ -17,6 +17,7 @@ from lstmgen.cli.options import (
     Threads,
     checkpoints_and_text,
     engine_on,
+    flag,
     limit_threads,
     option,
 )
@@ -64,38 +65,25 @@ def score(
             show_default="the newest run, and standard input",
         ),
     ] = None,
-    lines: Annotated[
-        bool,
-        typer.Option("--lines", help="Score every line that is not empty; the likeliest first.", rich_help_panel=_SHOW),
-    ] = False,
+    lines: Annotated[bool, flag(_SHOW, "--lines", "Score every line that is not empty; the likeliest first.")] = False,
     separate: Annotated[
-        bool,
-        typer.Option(
-            "--separate",
-            help="With --lines: read each line alone, not after the lines before it.",
-            rich_help_panel=_SHOW,
-        ),
+        bool, flag(_SHOW, "--separate", "With --lines: read each line alone, not after the lines before it.")
     ] = False,
     unranked: Annotated[
         bool,
-        typer.Option(
+        flag(
+            _SHOW,
             "--unranked",
-            help="With --lines: keep the order of the text; each line is written as soon as it is scored.",
-            rich_help_panel=_SHOW,
+            "With --lines: keep the order of the text; each line is written as soon as it is scored.",
         ),
     ] = False,
     characters: Annotated[
-        bool,
-        typer.Option("--characters", help="Score every character, and show what was expected.", rich_help_panel=_SHOW),
+        bool, flag(_SHOW, "--characters", "Score every character, and show what was expected.")
     ] = False,
-    heatmap: Annotated[
-        bool, typer.Option("--heatmap", help="Show the text, coloured by surprise.", rich_help_panel=_SHOW)
-    ] = False,
+    heatmap: Annotated[bool, flag(_SHOW, "--heatmap", "Show the text, coloured by surprise.")] = False,
     html: Annotated[
         Path | None,
-        option(
-            _SHOW, "Write that to a new web page, which also shows what was expected.", "none", "--html", metavar="FILE"
-        ),
+        option(_SHOW, "Write that to a new web page, which also shows what was expected.", metavar="FILE"),
     ] = None,
     length: Annotated[
         int | None,
@@ -103,8 +91,7 @@ def score(
             _SHOW,
             "With --characters, --heatmap or --html: show only the first N characters.",
             f"all; for --html {PAGE_LENGTH:,}",
-            "--length",
-            "-n",
+            *("--length", "-n"),
             min=1,
             max=sys.maxsize,
             metavar="N",
