@@ -210,9 +210,10 @@ def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> N
     """Compare networks on the recall task."""
     from tqdm import tqdm
 
-    from lstmgen.cli.recall_report import describe, network_name, recall_json, recall_report
+    from lstmgen.cli.recall_report import describe, network_name, recall_report
     from lstmgen.cli.report import print_report
     from lstmgen.comparison.recall import RecallMeasured, compare_recall
+    from lstmgen.comparison.report import recall_json
 
     outlive_output()
     measured: list[RecallMeasured] = []

@@ -1,15 +1,15 @@
-"""How a comparison of networks on a text is shown: a table, a chart, a few sentences, JSON."""
+"""How a comparison of networks on a text is shown: a table, a chart, a few sentences."""
 
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from lstmgen.cli.render import note, put
 from lstmgen.cli.report import print_report
 from lstmgen.comparison.networks import Comparison, Measured
-from lstmgen.comparison.summary import Difference, NetworkResult, best_of, difference
+from lstmgen.comparison.report import network_results
+from lstmgen.comparison.summary import NetworkResult, difference
 from lstmgen.config import BudgetUnit
 from lstmgen.errors import missing_package
 from lstmgen.inspection.memory import NOTICEABLE
@@ -20,47 +20,9 @@ from lstmgen.training.learning_curve import LearningCurve
 _SIZE_IN_PIPE = (100, 24)  # columns and lines of a chart that is not written to a terminal
 
 
-def _networks(measured: Sequence[Measured]) -> list[NetworkResult]:
-    """The networks that have been measured, in the order of the comparison."""
-    models = {event.run.name: event.run.model for event in measured}
-    return [
-        NetworkResult(name, model, tuple(event.result for event in measured if event.run.name == name))
-        for name, model in models.items()
-    ]
-
-
-def comparison_json(comparison: Comparison, measured: Sequence[Measured]) -> dict[str, Any]:
-    """The comparison as values that JSON can hold."""
-    networks = _networks(measured)
-    best = best_of(networks)
-    return {
-        "text": list(comparison.config.text.sources),
-        "budget": {"amount": comparison.training.budget.amount, "unit": str(comparison.training.budget.unit)},
-        "networks": [_network_json(network, difference(network, best)) for network in networks],
-    }
-
-
-def _network_json(network: NetworkResult, behind: Difference | None) -> dict[str, Any]:
-    return {
-        "cell": str(network.model.cell),
-        "attention": network.model.attention,
-        "layers": network.model.num_layers,
-        "hidden_size": network.model.hidden_size,
-        "parameters": network.parameters,
-        "seeds": len(network.runs),
-        "nats_per_character": network.nats_per_character,
-        "nats_per_character_by_seed": [run.nats_per_character for run in network.runs],
-        "spread": network.spread,
-        "behind_best": None if behind is None else {"nats": behind.nats, "low": behind.low, "high": behind.high},
-        "characters_per_second": network.training_speed,
-        "sampling_characters_per_second": network.sampling_speed,
-        "memory_reach": network.memory_reach,
-    }
-
-
 def comparison_report(comparison: Comparison, measured: Sequence[Measured]) -> list[Part]:
     """A table, the best network first, and which differences are real."""
-    networks = sorted(_networks(measured), key=lambda network: network.nats_per_character)
+    networks = sorted(network_results(measured), key=lambda network: network.nats_per_character)
     unit = comparison.unit
     spread = " ± spread" if any(network.spread is not None for network in networks) else ""
     rows = [

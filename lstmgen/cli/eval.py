@@ -133,9 +133,10 @@ def evaluate(
     if not novelty and (length, temperature, seed) != (None, None, None):
         raise typer.BadParameter("--length, --temp and --seed are for --novelty")
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint, new_run_folder, run_name
-    from lstmgen.cli.evaluation_report import evaluation_json, evaluations_report
+    from lstmgen.cli.evaluation_report import evaluations_report
     from lstmgen.cli.report import print_report
     from lstmgen.evaluation.evaluate import Evaluation, evaluate_model, read_named_text
+    from lstmgen.evaluation.report import evaluation_json
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.sources import STANDARD_INPUT
 

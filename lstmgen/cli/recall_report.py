@@ -1,15 +1,14 @@
-"""How the recall of networks is shown: a table, JSON."""
+"""How the recall of networks is shown: a table."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from math import sqrt
 from statistics import mean
-from typing import Any
 
 from lstmgen.cli.render import budget_in_words, plural
 from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.recall import RecallMeasured
 from lstmgen.comparison.recall_text import CHANCE, example
+from lstmgen.comparison.report import by_network
 from lstmgen.config import ModelConfig
 from lstmgen.report import Marked, Part, Table
 
@@ -29,36 +28,10 @@ def describe(run: RecallMeasured) -> str:
     return f"{network_name(run.model)}, seed {run.seed}: {accuracies}; {run.seconds:.0f} s"
 
 
-def recall_json(config: RecallConfig, measured: Sequence[RecallMeasured]) -> dict[str, Any]:
-    """The comparison as values that JSON can hold."""
-    return {
-        "task": "recall",
-        "budget": {"amount": config.budget.amount, "unit": str(config.budget.unit)},
-        "networks": [
-            {
-                "cell": str(model.cell),
-                "attention": model.attention,
-                "lag": lag,
-                "accuracy": mean(accuracies),
-                "accuracy_by_seed": accuracies,
-                "chance": CHANCE,
-                "seeds": len(runs),
-                "questions": config.questions * len(runs),
-                "parameters": runs[0].parameters,
-                "steps": mean(run.steps for run in runs),
-                "seconds": mean(run.seconds for run in runs),
-            }
-            for model, runs in _by_network(measured)
-            for lag in config.lags
-            if (accuracies := [run.accuracy[lag] for run in runs])
-        ],
-    }
-
-
 def recall_report(config: RecallConfig, measured: Sequence[RecallMeasured]) -> list[Part]:
     """A row for each network and a column for each lag."""
     lag, rows = min(config.lags), []
-    for model, runs in _by_network(measured):
+    for model, runs in by_network(measured):
         by_lag = [[run.accuracy[lag] for run in runs] for lag in config.lags]
         seconds = f"{mean(run.seconds for run in runs):.0f}"
         marked = [_marked(accuracies, config.questions) for accuracies in by_lag]
@@ -79,11 +52,6 @@ def recall_report(config: RecallConfig, measured: Sequence[RecallMeasured]) -> l
             "seconds: to train one network with one seed",
         ],
     ]
-
-
-def _by_network(measured: Sequence[RecallMeasured]) -> list[tuple[ModelConfig, list[RecallMeasured]]]:
-    """The runs of each network; those of one network follow each other."""
-    return [(model, list(runs)) for model, runs in groupby(measured, key=lambda run: run.model)]
 
 
 def holds(accuracies: Sequence[float], questions: int) -> bool | None:

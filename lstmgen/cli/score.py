@@ -170,7 +170,7 @@ def _with_progress(blocks: "Iterable[Ids]", unit: str, quiet: bool) -> "Iterator
 
 
 def _show_total(model: "LanguageModel", blocks: "Iterable[Ids]", about: dict[str, str], *, json: bool) -> None:
-    from lstmgen.cli.evaluation_report import score_json
+    from lstmgen.evaluation.report import score_json
 
     score, unit = model.score_blocks(blocks), model.vocabulary.unit
     if json:
