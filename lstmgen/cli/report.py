@@ -54,10 +54,12 @@ def _print_table(table: Table) -> None:
     shown = RichTable(box=None, pad_edge=False)
     for number, name in enumerate(table.columns):
         left = number == 0 or name in table.left
-        shown.add_column(name, justify="left" if left else "right", no_wrap=name in table.left)
+        shown.add_column(Text(printable(name)), justify="left" if left else "right", no_wrap=name in table.left)
     for row in table.rows:
         shown.add_row(*map(_cell, row))
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
+    if console.measure(shown, options=console.options).minimum > console.width:
+        shown.padding = (0, 1, 0, 0)  # one column between two others instead of two, so that no number is cut
     with console.capture() as captured:
         console.print(shown)
     put("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
@@ -77,21 +79,22 @@ def _chart(chart: Chart) -> str:
     room = (width - _NUMBERS) // len(chart.curves)
     places = list(chart.curves[0].points)
     columns = [_column(curve, places, room) for curve in chart.curves]
-    first = max(len(chart.places), len(f"{places[-1]:,}"))
-    heads = [chart.places, *(f"{place:,}" for place in places)]
+    heads = [printable(chart.places, single_line=True), *(f"{place:,}" for place in places)]
+    first = max(map(len, heads))
     lines = ("  ".join((f"{head:>{first}}", *row)) for head, *row in zip(heads, *columns, strict=True))
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
 def _column(curve: Curve, places: Iterable[int], room: int) -> list[str]:
     """The name of a curve, then its rows, equally wide."""
-    values, shown = curve.points, [curve.name if curve.powers else f"{curve.name}, rise"]
+    name, values = printable(curve.name, single_line=True), curve.points
+    shown = [name if curve.powers else f"{name}, rise"]
     least, most = min(values.values()), max(values.values())
     for place in places:
         value, text = values.get(place), ""
         if value is not None and curve.powers:
-            height = 1 - math.log(value / most) / math.log(SMALLEST_POWER) if value > 0 else 0
-            text = f"{value:8.1e} {bar(height, room)}"
+            power = 1 - math.log(value / most) / math.log(SMALLEST_POWER) if value > 0 else 0
+            text = f"{value:8.1e} {bar(power, room)}"
         elif value is not None:
             text = f"{value:.4f} {value - least:+8.4f} {bar((value - least) / max(most - least, _LEAST_RISE), room)}"
         shown.append(text)
