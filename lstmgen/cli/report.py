@@ -58,7 +58,7 @@ def _print_table(table: Table) -> None:
     for row in table.rows:
         shown.add_row(*map(_cell, row))
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
-    if console.measure(shown, options=console.options).minimum > console.width:
+    if console.measure(shown, options=console.options.update(max_width=sys.maxsize)).minimum > console.width:
         shown.padding = (0, 1, 0, 0)  # one column between two others instead of two, so that no number is cut
     with console.capture() as captured:
         console.print(shown)
