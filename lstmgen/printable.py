@@ -25,7 +25,8 @@ _DIRECTIONS = [
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *_DIRECTIONS, *range(0xD800, 0xE000)]
 _SAFE = {code: _replacement(code) for code in _CONTROLS if chr(code) not in _KEPT}
 _IN_JSON = {code: f"\\u{code:04x}" for code in _CONTROLS}
-_SAFE_LINE = _SAFE | {ord("\n"): "\u240a", ord("\t"): "\u2409"}
+_LINE_FEED = "\u240a"  # the arrow that `shown` puts in its place is in more fonts
+_SAFE_LINE = _SAFE | {ord("\n"): _LINE_FEED, ord("\t"): "\u2409"}
 
 _BEGINNING, _END = 600, 400  # characters of a long message that are kept
 _OMITTED = " ... "
@@ -40,6 +41,25 @@ def printable(text: str, *, single_line: bool = False) -> str:
     Line feeds and tabs stay, unless the text has to be a single line.
     """
     return text.translate(_SAFE_LINE if single_line else _SAFE)
+
+
+def shown(text: str) -> str:
+    """Return a character in visible form; a line feed follows its symbol."""
+    return printable(text, single_line=True).replace(_LINE_FEED, "\u21b5\n")
+
+
+def name_of(symbol: str) -> str:
+    """Return a single symbol in visible form; a space is visible, too."""
+    return "\u2423" if symbol == " " else printable(symbol, single_line=True).replace(_LINE_FEED, "\u21b5")
+
+
+def count(number: float) -> str:
+    """Return a large number in three digits: 949, 1.12 M."""
+    for unit in ("", " k", " M"):
+        if number < 999.5:  # a larger number would be rounded to 1000, which belongs to the next unit
+            return f"{readably(number, 3)}{unit}"
+        number /= 1000
+    return f"{readably(number, 3)} G"
 
 
 def json_line(value: Mapping[str, Any]) -> str:

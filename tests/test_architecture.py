@@ -14,8 +14,8 @@ import lstmgen
 PACKAGE = Path(lstmgen.__file__).parent
 
 LAYERS = [
-    {"printable"},
-    {"errors", "files", "web_page"},
+    {"printable", "report"},
+    {"errors", "files"},
     {"config"},
     {"text", "cells", "record"},
     {"network"},
@@ -25,6 +25,7 @@ LAYERS = [
     {"language_model"},
     {"export"},
     {"inspection"},
+    {"pages"},
     {"draft"},
     {"serving"},
     {"training"},

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from lstmgen.cli.recall_report import holds, print_recall, recall_json
+from lstmgen.cli.recall_report import holds, recall_report
+from lstmgen.cli.report import print_report
 from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.recall import RecallMeasured
 from lstmgen.comparison.recall_text import CHANCE
+from lstmgen.comparison.report import recall_json
 from lstmgen.config import CellKind
 from tests.command_line import done, problem, start, usage_error
 
@@ -49,7 +51,7 @@ def test_marks_say_what_holds_and_what_is_at_chance(capsys: pytest.CaptureFixtur
         RecallMeasured(model, seed, 7452, 400, 1.0, 30, {10: 0.999 - 0.01 * seed, 20: 0.3, 30: 0.039})
         for seed in range(3)
     ]
-    print_recall(config, runs)
+    print_report(recall_report(config, runs))
     lines = capsys.readouterr().out.splitlines()
     (number,) = (number for number, line in enumerate(lines) if line.startswith("rnn"))
     assert lines[number].split() == ["rnn", "98.9", "*", "30.0", "3.9", "-", "7,452", "1"]

@@ -175,7 +175,8 @@ def test_models_that_are_alike_have_no_clear_difference() -> None:
 def test_models_that_predict_different_texts_are_told_apart() -> None:
     run_of_text("other", "abc\nbca\n" * 50)
     shown = done("eval", "fable", "other").text
-    first, second = shown.split("\n\n\n")
+    first, second = shown.split("\n\ncheckpoint ")
+    second = "checkpoint " + second
     assert in_order(first, "checkpoint ", "fable", "fable.txt: the last 10%", "uniform")
     assert in_order(second, "checkpoint ", "other", "other.txt: the last 10%", "uniform")
     assert "more than" not in shown

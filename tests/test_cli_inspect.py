@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from lstmgen.cli.bars import bar, height, histogram, signed_bar
+from lstmgen.cli.report import bar, height, histogram, signed_bar
 from lstmgen.inspection.trace import trace
 from lstmgen.language_model import load
 from tests.command_line import done, problem, untrained_run, usage_error
@@ -108,7 +108,7 @@ def test_a_walk_is_coloured_in_a_terminal_alone(monkeypatch: pytest.MonkeyPatch)
 def test_units_are_a_table_and_a_text(name: str) -> None:
     ran = done("inspect", name, "fable.txt", "--units", "--length", "1000")
     assert ran.err == "note: 1,000 characters of fable.txt\n"
-    table, _, *shown = ran.text.split("\n\n")
+    _, table, _, *shown = ran.text.split("\n\n")
     heading, *rows = table.splitlines()
     assert heading.split("  ")[0] == "feature"
     (found,) = done("inspect", name, "fable.txt", "--units", "--length", "1000", "--json", "--quiet").json_lines
@@ -162,7 +162,7 @@ def test_gates_are_a_table_with_half_lives(name: str) -> None:
         assert found["gates"] == []
         return
     for each in found["gates"]:
-        row = re.search(rf"^ +{each['layer']}  {each['gate']} +(\S+) +(\S+) ", written, re.MULTILINE)
+        row = re.search(rf"^{each['layer']} +{each['gate']} +(\S+) +(\S+) ", written, re.MULTILINE)
         assert row
         assert row.groups() == (f"{each['nearly_shut']:.1%}", f"{each['nearly_open']:.1%}")
     keeping = [each for each in found["gates"] if "half_life" in each]

@@ -12,9 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmgen.checkpoint import load_checkpoint
-from lstmgen.cli.chart import describe, limits
-from lstmgen.cli.picture import picture
-from lstmgen.cli.terminal_chart import terminal_chart
+from lstmgen.cli.chart import describe, limits, picture, terminal_chart
 from lstmgen.language_model import load
 from lstmgen.training.learning_curve import LearningCurve, Loss
 from tests.command_line import (

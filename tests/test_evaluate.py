@@ -9,10 +9,10 @@ import pytest
 
 import lstmgen
 from lstmgen.checkpoint import load_checkpoint
-from lstmgen.cli.evaluation_report import evaluation_json
 from lstmgen.errors import ConfigError, TextError, UnknownCharacterError
 from lstmgen.evaluation.config import NoveltyConfig
 from lstmgen.evaluation.evaluate import NamedText, evaluate_model
+from lstmgen.evaluation.report import evaluation_json
 from lstmgen.evaluation.score import Predictions, add_up
 from lstmgen.language_model import LanguageModel
 from lstmgen.record import HELD_OUT

@@ -13,7 +13,6 @@ import pytest
 
 from lstmgen.checkpoint import load_checkpoint, public_name
 from lstmgen.evaluation.score import exact_protocol, score
-from lstmgen.export.page import page, page_data
 from lstmgen.export.rounding import Choice, Rounding, choose_rounding, held_out_text, rounded, rounded_weights
 from lstmgen.generation.filters.temperature import apply_temperature
 from lstmgen.generation.filters.truncation import top_p
@@ -21,6 +20,7 @@ from lstmgen.generation.history import History
 from lstmgen.generation.sampler import negative_log_likelihood
 from lstmgen.language_model import LanguageModel, load
 from lstmgen.network.forward import step
+from lstmgen.pages.write import writing_page
 from lstmgen.text.vocabulary import Ids
 from tests.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
 from tests.command_line import controls, done, run_of_text, untrained_run, usage_error
@@ -140,7 +140,7 @@ def test_exactly_one_format_is_given() -> None:
 @pytest.mark.usefixtures("nowhere")
 def test_a_page_escapes_everything_and_asks_for_nothing() -> None:
     path = untrained_run("hostile", "".join(sorted(set(HOSTILE))))
-    text = page(page_data(load_checkpoint(path), HOSTILE, Rounding.INT8))
+    text = writing_page(load_checkpoint(path), HOSTILE, Rounding.INT8)
     assert controls(text) == set() and not set("\u2028\u202e") & set(text)
     assert text.count("<script") == text.count("</script>") == 2 and "<img" not in text
     assert "url(" not in text and "http" not in text.replace("http-equiv", "")
@@ -156,7 +156,7 @@ def test_a_page_escapes_everything_and_asks_for_nothing() -> None:
 def test_a_model_of_two_layers_of_256_units_is_below_3_mb(nowhere: Path) -> None:
     path = untrained_run("large", "".join(map(chr, range(32, 97))), hidden_size=256, num_layers=2, embedding_size=64)
     for rounding, most in ((Rounding.INT8, 1.3e6), (Rounding.FLOAT16, 2.6e6)):
-        assert nowhere.is_dir() and len(page(page_data(load_checkpoint(path), "large", rounding))) < most
+        assert nowhere.is_dir() and len(writing_page(load_checkpoint(path), "large", rounding)) < most
 
 
 # In a browser
@@ -180,7 +180,7 @@ def opened(window: Browser, nowhere: Path) -> Iterator[Browser]:
 def open_page(window: Browser, run: Path, rounding: Rounding = Rounding.INT8) -> LanguageModel:
     """Open the page of a run; the model with the same rounded weights in Python."""
     checkpoint = load_checkpoint(run)
-    Path("page.html").write_text(page(page_data(checkpoint, "a model", rounding)), encoding="utf-8")
+    Path("page.html").write_text(writing_page(checkpoint, "a model", rounding), encoding="utf-8")
     window.open(Path("page.html"))
     weights = {name: array.restored() for name, array in rounded_weights(checkpoint.weights, rounding).items()}
     return LanguageModel(replace(checkpoint, weights=weights))
@@ -517,7 +517,7 @@ def test_bytes_become_the_text_that_python_makes_of_them(opened: Browser) -> Non
 @IN_A_BROWSER
 def test_hostile_characters_stay_text(opened: Browser) -> None:
     path = untrained_run("hostile", "".join(sorted(set(HOSTILE))))
-    text = page(page_data(load_checkpoint(path), HOSTILE, Rounding.INT8))
+    text = writing_page(load_checkpoint(path), HOSTILE, Rounding.INT8)
     Path("page.html").write_text(text, encoding="utf-8")
     opened.open(Path("page.html"))
     assert opened.run("return document.title").startswith("</script><script>document.title = 'owned'")
@@ -561,7 +561,7 @@ def test_it_stops_and_fits_a_phone_and_its_controls_have_names(opened: Browser) 
     wait(opened)
     assert opened.run("return element('write').textContent") == "Write"
     assert opened.run("return [...document.querySelectorAll('input, select')].every((e) => e.labels.length === 1)")
-    assert opened.run("return getComputedStyle(document.body).backgroundColor") == "rgb(18, 19, 22)"
+    assert opened.run("return getComputedStyle(document.body).backgroundColor") == "rgb(20, 21, 24)"
     for width in (1280, 390):
         with opened.size(width, 844):
             assert opened.run("return window.innerWidth") == width

@@ -10,11 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from lstmgen.cli import score
-from lstmgen.cli.heatmap import alternatives, level
-from lstmgen.cli.heatmap import shown as shown_character
-from lstmgen.cli.heatmap_page import Beginning, heatmap_page
 from lstmgen.evaluation.characters import CharacterScore, Expected
 from lstmgen.language_model import load
+from lstmgen.pages.score import Beginning, score_page
+from lstmgen.printable import shown as shown_character
 from tests.browser import CHROMEDRIVER, CHROMIUM, browser
 from tests.command_line import controls, done, untrained_run
 
@@ -53,7 +52,7 @@ def test_a_terminal_shows_the_text_in_colours_of_its_surprise() -> None:
     for character in model.score_characters([model.vocabulary.encode(TEXT)]):
         color = shown.get_style_at_offset(Console(), offset).bgcolor
         assert color is not None
-        reds.setdefault(level(character), set()).add(color.get_truecolor().red)
+        reds.setdefault(character.level, set()).add(color.get_truecolor().red)
         offset += len(shown_character(character.text))
     rising = [value for _, (value,) in sorted(reds.items())]
     assert rising == sorted(set(rising))
@@ -70,7 +69,7 @@ def test_without_colours_digits_stand_below(in_terminal: bool, monkeypatch: pyte
     assert lines[0] == "The fox saw grapes.↵"
     assert lines[2] == "The vine hung.↵"
     model = load("fable")
-    expected = "".join(str(level(c) or " ") for c in model.score_characters([model.vocabulary.encode(TEXT)]))
+    expected = "".join(str(c.level or " ") for c in model.score_characters([model.vocabulary.encode(TEXT)]))
     assert lines[1] == expected[: TEXT.index("\n") + 1].rstrip()
     assert lines[3] == expected[TEXT.index("\n") + 1 :].rstrip()
 
@@ -85,13 +84,13 @@ def test_a_terminal_gets_no_control_characters_but_colours(hostile: Path) -> Non
 def test_levels_are_bits_rounded_up_to_the_most() -> None:
     bits = {0.0: 0, 0.4: 0, 0.6: 1, 3.2: 3, 7.9: 8, 30.0: 8}
     for amount, expected in bits.items():
-        assert level(CharacterScore(0, "a", amount * 0.6931471805599453, ())) == expected
+        assert CharacterScore(0, "a", amount * 0.6931471805599453, ()).level == expected
 
 
 def test_what_is_hardly_possible_is_not_named_unless_it_is_the_likeliest() -> None:
     expected = tuple(Expected(symbol, probability) for symbol, probability in (("a", 0.9), (" ", 0.006), ("c", 0.004)))
-    assert alternatives(CharacterScore(0, "a", 0.1, expected)) == "a 90%  ␣ 1%"
-    assert alternatives(CharacterScore(0, "c", 5.0, expected[2:])) == "c 0%"
+    assert CharacterScore(0, "a", 0.1, expected).alternatives == "a 90%  ␣ 1%"
+    assert CharacterScore(0, "c", 5.0, expected[2:]).alternatives == "c 0%"
 
 
 # As a page
@@ -167,7 +166,7 @@ def test_a_page_of_a_long_text_has_its_beginning_and_says_so(tmp_path: Path, mon
 def test_of_an_endless_text_only_the_beginning_is_read() -> None:
     characters = (CharacterScore(position, "a", 1.0, ()) for position in count())
     beginning = Beginning(characters, 7)
-    assert len("".join(heatmap_page("", "", beginning)).split("<i class=b1")) == 1 + 7
+    assert len("".join(score_page("", "", beginning)).split("<i class=b1")) == 1 + 7
     assert beginning.cut
     assert next(characters).position == 8
 

@@ -87,7 +87,7 @@ def test_a_page_has_all_findings(tmp_path: Path) -> None:
     for title in ("Units that track something", "Gates", "How far back it looks"):
         assert f"<h2>{title}</h2>" in page.text
     assert len([tag for tag, _ in page.tags if tag == "polyline"]) == 2
-    assert len(re.findall('<svg class="histogram"', page.text)) == 3
+    assert len(re.findall('<svg class="histogram"', page.text)) == 3 + 1  # of each gate, and of the half-lives
     assert re.search(
         r"<td>before the line&#x27;s first word</td><td><button [^>]+>1\.\d+</button></td><td>AUC", page.text
     )
@@ -168,7 +168,7 @@ def test_a_reader_picks_a_unit_and_steps_through_the_text(opened: tuple[Browser,
     assert window.run("return document.querySelectorAll('#predictions li').length") == 5
     assert window.run(
         "return [...document.querySelectorAll('#text span')].filter((e) => e.style.boxShadow).length"
-    ) == len(window.run("return page.attention[77]"))
+    ) == len(window.run("return data.attention[77]"))
     for color in window.run("return [...document.getElementById('color').options].map((e) => e.value)"):
         choose(window, "color", color)
         spans = "[...document.querySelectorAll('#text span')]"

@@ -8,13 +8,13 @@ import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from lstmgen.cli.inspect_page import inspect_page
 from lstmgen.config import ModelConfig, VocabularyKind
 from lstmgen.inspection import page
 from lstmgen.inspection.findings import Findings, find_all
 from lstmgen.inspection.page import page_data, quantized
 from lstmgen.inspection.trace import trace
 from lstmgen.inspection.walk import Unit, most_varied_unit
+from lstmgen.pages.inspect import inspect_page
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
 from tests.conftest import CELLS

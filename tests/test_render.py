@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmgen.cli.options import parse_duration
-from lstmgen.cli.render import count, duration
-from lstmgen.printable import printable, readably
+from lstmgen.cli.render import duration
+from lstmgen.printable import count, printable, readably
 from tests.command_line import controls
 
 CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]

@@ -11,9 +11,9 @@ from numpy.testing import assert_allclose
 from openai import APIStatusError, OpenAI
 
 from lstmgen.config import ServingConfig, VocabularyKind
-from lstmgen.export.page import page, page_data
 from lstmgen.export.rounding import Rounding
 from lstmgen.language_model import LanguageModel, load
+from lstmgen.pages.write import writing_page
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
 from tests.conftest import FABLE
@@ -283,7 +283,7 @@ def test_an_unknown_address_or_method_is_an_error_of_the_same_shape(server: Runn
 def test_the_page_is_the_one_that_export_writes(server: Running, model: LanguageModel) -> None:
     status, headers, body = server.request("GET", "/")
     assert status == 200 and headers["content-type"].startswith("text/html")
-    assert body.decode() == page(page_data(model.checkpoint, NAME, Rounding.FLOAT16))
+    assert body.decode() == writing_page(model.checkpoint, NAME, Rounding.FLOAT16)
 
 
 def test_the_description_has_the_limits(model: LanguageModel) -> None:

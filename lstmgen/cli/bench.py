@@ -1,7 +1,4 @@
-"""`lstmgen bench`.
-
-Knows: its options, and how speeds are shown. Does not know: how they are measured.
-"""
+"""`lstmgen bench`: its options, and how speeds are shown."""
 
 import sys
 from dataclasses import asdict, replace
@@ -10,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstmgen.cli.options import Json, Quiet, Threads
-from lstmgen.cli.render import count, print_json, print_table
+from lstmgen.cli.render import print_json
 from lstmgen.config import CellKind, ModelConfig, Precision, TrainingConfig
+from lstmgen.printable import count
+from lstmgen.report import Table
 
 if TYPE_CHECKING:
-    from lstmgen.benchmark import SamplingSpeed, TrainingSpeed
+    from lstmgen.benchmark import Machine, SamplingSpeed, TrainingSpeed
 
 EXAMPLES = """Examples:
 
@@ -84,50 +83,52 @@ def bench(
             print_json({"measure": result.measure, **asdict(result)})
     if json:
         return
-    for result in results:
-        if isinstance(result, Machine):
-            slow = "" if result.bfloat16_is_fast else "This processor has no fast bfloat16; float32 is faster.\n"
-            sys.stdout.write(
-                f"{result.processor}, {result.threads} threads, {result.precision}: "
-                f"{result.peak_gigaflops:.0f} GFLOP/s in a large product\n{slow}\n"
-            )
-    _print_training([result for result in results if isinstance(result, TrainingSpeed)])
-    _print_sampling([result for result in results if isinstance(result, SamplingSpeed)])
+    from lstmgen.cli.report import print_report
+
+    machines = [result for result in results if isinstance(result, Machine)]
+    training_speeds = [result for result in results if isinstance(result, TrainingSpeed)]
+    sampling_speeds = [result for result in results if isinstance(result, SamplingSpeed)]
+    print_report([*map(_machine, machines), _training(training_speeds), *_sampling(sampling_speeds)])
 
 
-def _print_training(speeds: list["TrainingSpeed"]) -> None:
-    from rich.table import Table
+def _machine(machine: "Machine") -> list[str]:
+    speed = (
+        f"{machine.processor}, {machine.threads} threads, {machine.precision}: "
+        f"{machine.peak_gigaflops:.0f} GFLOP/s in a large product"
+    )
+    slow = "This processor has no fast bfloat16; float32 is faster."
+    return [speed] if machine.bfloat16_is_fast else [speed, slow]
 
-    table = Table("training", box=None, pad_edge=False)
-    for title in ("chars/s", "GFLOP/s", "of peak", "torch.nn loop", "x"):
-        table.add_column(title, justify="right")
+
+def _training(speeds: list["TrainingSpeed"]) -> Table:
+    rows = []
     for speed in speeds:
         bare, ratio = speed.bare_characters_per_second, speed.ratio
-        table.add_row(
-            speed.network,
-            count(speed.characters_per_second),
-            f"{speed.gigaflops:.0f}",
-            f"{speed.share_of_peak:.0%}",
-            "-" if bare is None else count(bare),
-            "-" if ratio is None else f"{ratio:.2f}",
+        rows.append(
+            (
+                speed.network,
+                count(speed.characters_per_second),
+                f"{speed.gigaflops:.0f}",
+                f"{speed.share_of_peak:.0%}",
+                "-" if bare is None else count(bare),
+                "-" if ratio is None else f"{ratio:.2f}",
+            )
         )
-    print_table(table)
+    return Table(("training", "chars/s", "GFLOP/s", "of peak", "torch.nn loop", "x"), rows)
 
 
-def _print_sampling(speeds: list["SamplingSpeed"]) -> None:
-    from rich.table import Table
-
-    table = Table("\nsampling", box=None, pad_edge=False)
-    for title in ("samples", "chars/s", "nn.LSTM loop", "x", "nn.LSTMCell loop", "x"):
-        table.add_column("\n" + title, justify="right")
-    for speed in speeds:
-        table.add_row(
+def _sampling(speeds: list["SamplingSpeed"]) -> list[Table]:
+    """A table, if anything was measured."""
+    rows = [
+        (
             speed.network,
-            str(speed.samples),
+            speed.samples,
             *map(count, (speed.characters_per_second, speed.lstm_loop)),
             f"{speed.characters_per_second / speed.lstm_loop:.1f}",
             count(speed.lstm_cell_loop),
             f"{speed.characters_per_second / speed.lstm_cell_loop:.1f}",
         )
-    if speeds:
-        print_table(table)
+        for speed in speeds
+    ]
+    columns = ("sampling", "samples", "chars/s", "nn.LSTM loop", "x", "nn.LSTMCell loop", "x")
+    return [Table(columns, rows)] if rows else []

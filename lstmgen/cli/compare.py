@@ -1,8 +1,4 @@
-"""`lstmgen compare`.
-
-Knows: its options, and which of them go together. Does not know: how networks are trained and measured (`comparison`),
-or how results are printed (`compare_report`, `recall_report`).
-"""
+"""`lstmgen compare`: its options, and which of them go together."""
 
 import sys
 from enum import StrEnum
@@ -66,10 +62,7 @@ def compare(
     *,
     task: Annotated[
         Task | None,
-        typer.Option(
-            help="Instead of TEXT: recall, to repeat a letter that was shown --lags characters before.",
-            show_default="none",
-        ),
+        option(None, "Instead of TEXT: recall, to repeat a letter that was shown --lags characters before."),
     ] = None,
     lags: Annotated[
         str | None,
@@ -149,18 +142,16 @@ def compare(
         int | None, option(_BUDGET, "Instead of --time: make N updates of the weights.", "none", min=1, metavar="N")
     ] = None,
     given: Given,
-    device: Annotated[
-        Device | None, typer.Option(help="Where to compute; auto takes CUDA if there is one.", show_default="auto")
-    ] = None,
+    device: Annotated[Device | None, option(None, "Where to compute; auto takes CUDA if there is one.", "auto")] = None,
     threads: Threads = None,
     run: Annotated[
         str | None,
-        typer.Option(
-            "--run",
-            "-o",
+        option(
+            None,
+            "Keep the networks in checkpoints/NAME; the same command goes on where it was stopped.",
+            "none is kept",
+            *("--run", "-o"),
             metavar="NAME",
-            help="Keep the networks in checkpoints/NAME; the same command goes on where it was stopped.",
-            show_default="none is kept",
         ),
     ] = None,
     json: Json = False,
@@ -219,8 +210,10 @@ def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> N
     """Compare networks on the recall task."""
     from tqdm import tqdm
 
-    from lstmgen.cli.recall_report import describe, network_name, print_recall, recall_json
+    from lstmgen.cli.recall_report import describe, network_name, recall_report
+    from lstmgen.cli.report import print_report
     from lstmgen.comparison.recall import RecallMeasured, compare_recall
+    from lstmgen.comparison.report import recall_json
 
     outlive_output()
     measured: list[RecallMeasured] = []
@@ -247,7 +240,7 @@ def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> N
     if json:
         print_json(recall_json(config, measured))
     else:
-        print_recall(config, measured)
+        print_report(recall_report(config, measured))
 
 
 def _split(name: str, text: str | None, kind: type[Value], expected: str) -> list[Value] | None:

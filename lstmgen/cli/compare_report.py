@@ -1,77 +1,32 @@
-"""How networks on a text are shown beside each other: a table, a chart, a few sentences, JSON.
-
-Knows: what was measured. Does not know: how it was measured.
-"""
+"""How a comparison of networks on a text is shown: a table, a chart, a few sentences."""
 
 import shutil
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from rich.table import Table
-
-from lstmgen.cli.render import count, note, print_table, put
+from lstmgen.cli.render import note, put
+from lstmgen.cli.report import print_report
 from lstmgen.comparison.networks import Comparison, Measured
-from lstmgen.comparison.summary import Difference, NetworkResult, best_of, difference
+from lstmgen.comparison.report import network_results
+from lstmgen.comparison.summary import NetworkResult, difference
 from lstmgen.config import BudgetUnit
 from lstmgen.errors import missing_package
 from lstmgen.inspection.memory import NOTICEABLE
+from lstmgen.printable import count
+from lstmgen.report import Part, Table
 from lstmgen.training.learning_curve import LearningCurve
 
 _SIZE_IN_PIPE = (100, 24)  # columns and lines of a chart that is not written to a terminal
 
 
-def _networks(measured: Sequence[Measured]) -> list[NetworkResult]:
-    """The networks that have been measured, in the order of the comparison."""
-    models = {event.run.name: event.run.model for event in measured}
-    return [
-        NetworkResult(name, model, tuple(event.result for event in measured if event.run.name == name))
-        for name, model in models.items()
-    ]
-
-
-def comparison_json(comparison: Comparison, measured: Sequence[Measured]) -> dict[str, Any]:
-    """The comparison as values that JSON can hold."""
-    networks = _networks(measured)
-    best = best_of(networks)
-    return {
-        "text": list(comparison.config.text.sources),
-        "budget": {"amount": comparison.training.budget.amount, "unit": str(comparison.training.budget.unit)},
-        "networks": [_network_json(network, difference(network, best)) for network in networks],
-    }
-
-
-def _network_json(network: NetworkResult, behind: Difference | None) -> dict[str, Any]:
-    return {
-        "cell": str(network.model.cell),
-        "attention": network.model.attention,
-        "layers": network.model.num_layers,
-        "hidden_size": network.model.hidden_size,
-        "parameters": network.parameters,
-        "seeds": len(network.runs),
-        "nats_per_character": network.nats_per_character,
-        "nats_per_character_by_seed": [run.nats_per_character for run in network.runs],
-        "spread": network.spread,
-        "behind_best": None if behind is None else {"nats": behind.nats, "low": behind.low, "high": behind.high},
-        "characters_per_second": network.training_speed,
-        "sampling_characters_per_second": network.sampling_speed,
-        "memory_reach": network.memory_reach,
-    }
-
-
-def print_comparison(comparison: Comparison, measured: Sequence[Measured]) -> None:
-    """Print a table, the best network first, then a chart, then which differences are real."""
-    networks = sorted(_networks(measured), key=lambda network: network.nats_per_character)
+def comparison_report(comparison: Comparison, measured: Sequence[Measured]) -> list[Part]:
+    """A table, the best network first, and which differences are real."""
+    networks = sorted(network_results(measured), key=lambda network: network.nats_per_character)
     unit = comparison.unit
-    several = any(network.spread is not None for network in networks)
-    table = Table("network", box=None, pad_edge=False)
-    spread = " ± spread" if several else ""
-    for title in ("parameters", f"nats per\n{unit}{spread}", "training\nchars/s", "memory\nreach", "sampling\nchars/s"):
-        table.add_column(title, justify="right")
-    for network in networks:
-        table.add_row(
+    spread = " ± spread" if any(network.spread is not None for network in networks) else ""
+    rows = [
+        (
             network.name,
             count(network.parameters),
             f"{network.nats_per_character:.4f}" + ("" if network.spread is None else f" ± {network.spread:.4f}"),
@@ -79,11 +34,26 @@ def print_comparison(comparison: Comparison, measured: Sequence[Measured]) -> No
             f"{network.memory_reach:,}",
             count(network.sampling_speed),
         )
-    print_table(table)
-    put(_chart(measured, unit))
+        for network in networks
+    ]
+    columns = (
+        "network",
+        "parameters",
+        f"nats per\n{unit}{spread}",
+        "training\nchars/s",
+        "memory\nreach",
+        "sampling\nchars/s",
+    )
     timed = comparison.training.budget.unit is BudgetUnit.SECONDS
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-    put("\n" + "\n".join(textwrap.fill(line, columns) for line in _conclusion(networks, unit, timed)) + "\n")
+    return [Table(columns, rows), _conclusion(networks, unit, timed)]
+
+
+def print_comparison(comparison: Comparison, measured: Sequence[Measured]) -> None:
+    """Print the report, with a chart of the learning curves between table and conclusion."""
+    table, conclusion = comparison_report(comparison, measured)
+    print_report([table])
+    put(_chart(measured, comparison.unit) + "\n")
+    print_report([conclusion])
 
 
 def _chart(measured: Sequence[Measured], unit: str) -> str:
@@ -93,7 +63,7 @@ def _chart(measured: Sequence[Measured], unit: str) -> str:
         if event.curve.validation:
             curves.setdefault(event.run.name, replace(event.curve, training=()))
     try:
-        from lstmgen.cli.terminal_chart import terminal_chart
+        from lstmgen.cli.chart import terminal_chart
 
         size = shutil.get_terminal_size(_SIZE_IN_PIPE) if sys.stdout.isatty() else _SIZE_IN_PIPE
         return "\n" + terminal_chart(curves, unit, *size, over="seconds") if curves else ""

@@ -1,7 +1,4 @@
-"""Compares networks on a text: shows the progress, stops at Ctrl-C, prints the results.
-
-Knows: the events of a comparison. Does not know: how networks are trained, or what the results look like.
-"""
+"""Compares networks on a text: shows the progress, stops at Ctrl-C, prints the results."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import typer
 
-from lstmgen.cli.compare_report import comparison_json, print_comparison
+from lstmgen.cli.compare_report import print_comparison
 from lstmgen.cli.interrupt import StopRequest
 from lstmgen.cli.progress import ProgressDisplay
 from lstmgen.cli.render import budget_in_words, note, plural, print_json, recipe
@@ -24,6 +21,7 @@ from lstmgen.comparison.networks import (
     open_comparison,
     plan_comparison,
 )
+from lstmgen.comparison.report import comparison_json
 from lstmgen.printable import readably
 from lstmgen.training.events import Stepped
 from lstmgen.training.machine import keep_freed_memory

@@ -2,8 +2,6 @@
 
 Only the n-gram model is compared with a confidence interval. The other baselines are compared by their numbers as they
 are printed, in hundredths of a bit: numbers that look equal count as equal.
-
-Knows: the bits of a model and of its baselines. Does not know: how they were measured, or where the words are printed.
 """
 
 from collections.abc import Sequence

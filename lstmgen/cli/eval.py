@@ -1,8 +1,4 @@
-"""`lstmgen eval`.
-
-Knows: its options, and the progress bar. Does not know: how a checkpoint is measured (`evaluation.evaluate`), or how
-results are printed (`evaluation_report`).
-"""
+"""`lstmgen eval`: its options and progress bar. `evaluation.evaluate` measures; `evaluation_report` shows."""
 
 import sys
 from collections.abc import Iterator
@@ -22,6 +18,7 @@ from lstmgen.cli.options import (
     checkpoints_and_text,
     config_from,
     engine_on,
+    flag,
     limit_threads,
     option,
 )
@@ -65,35 +62,30 @@ def evaluate(
     ] = None,
     window: Annotated[
         int | None,
-        typer.Option(
+        option(
+            None,
+            "Also score windows of N characters, each from the initial state; not for a model of lines.",
             min=1,
             metavar="N",
-            help="Also score windows of N characters, each from the initial state; not for a model of lines.",
-            show_default="none",
         ),
     ] = None,
     no_baselines: Annotated[
-        bool, typer.Option("--no-baselines", help="Leave out the baselines: n-grams, compressors, frequencies.")
+        bool, flag(None, "--no-baselines", "Leave out the baselines: n-grams, compressors, frequencies.")
     ] = False,
     dynamic: Annotated[
         bool,
-        typer.Option(
+        flag(
+            _DYNAMIC,
             "--dynamic",
-            help="Also score a copy that goes on learning: it learns from each piece of the text after its score.",
-            rich_help_panel=_DYNAMIC,
+            "Also score a copy that goes on learning: it learns from each piece of the text after its score.",
         ),
     ] = False,
     save_adapted: Annotated[
-        str | None,
-        option(_DYNAMIC, "Save that copy as a new run after the text.", "not saved", "--save-adapted", metavar="NAME"),
+        str | None, option(_DYNAMIC, "Save that copy as a new run after the text.", "not saved", metavar="NAME")
     ] = None,
     novelty: Annotated[
         bool,
-        typer.Option(
-            "--novelty",
-            help="Let the model write, and measure how much of that stands in its training text.",
-            rich_help_panel=_NOVELTY,
-        ),
+        flag(_NOVELTY, "--novelty", "Let the model write, and measure how much of that stands in its training text."),
     ] = False,
     length: Annotated[
         int | None,
@@ -101,8 +93,7 @@ def evaluate(
             _NOVELTY,
             "How many characters the model writes.",
             f"{NoveltyConfig.length:,}",
-            "--length",
-            "-n",
+            *("--length", "-n"),
             min=1,
             metavar="N",
         ),
@@ -113,14 +104,12 @@ def evaluate(
             _NOVELTY,
             "Temperature at which it writes.",
             NoveltyConfig.temperature,
-            "--temp",
-            "--temperature",
+            *("--temp", "--temperature"),
             metavar="X",
         ),
     ] = None,
     seed: Annotated[
-        int | None,
-        option(_NOVELTY, "The same seed writes the same text.", NoveltyConfig.seed, "--seed", min=0, metavar="N"),
+        int | None, option(_NOVELTY, "The same seed writes the same text.", NoveltyConfig.seed, min=0, metavar="N")
     ] = None,
     encoding: Encoding = TextConfig.encoding,
     on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
@@ -144,8 +133,10 @@ def evaluate(
     if not novelty and (length, temperature, seed) != (None, None, None):
         raise typer.BadParameter("--length, --temp and --seed are for --novelty")
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint, new_run_folder, run_name
-    from lstmgen.cli.evaluation_report import evaluation_json, print_evaluations
+    from lstmgen.cli.evaluation_report import evaluations_report
+    from lstmgen.cli.report import print_report
     from lstmgen.evaluation.evaluate import Evaluation, evaluate_model, read_named_text
+    from lstmgen.evaluation.report import evaluation_json
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.sources import STANDARD_INPUT
 
@@ -175,7 +166,7 @@ def evaluate(
         if json:
             print_json(evaluation_json(evaluation))
     if not json:
-        print_evaluations(evaluations)
+        print_report(evaluations_report(evaluations))
     if folder is not None:
         note(f"the adapted model is {folder}; now: lstmgen sample {run_name(folder)}", quiet=quiet)
 

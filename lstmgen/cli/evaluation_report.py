@@ -1,21 +1,14 @@
-"""How evaluations are printed: tables, a few sentences, JSON.
+"""How evaluations are shown: tables and a few sentences."""
 
-Knows: what was measured. Does not know: how it was measured.
-"""
-
-import math
 from collections.abc import Sequence
-from typing import Any
-
-from rich.table import Table
 
 from lstmgen.cli.conclusion import conclude
-from lstmgen.cli.render import print_facts, print_table, put
-from lstmgen.evaluation.confidence import LEVEL, RESAMPLES, Interval
-from lstmgen.evaluation.evaluate import Evaluation, EvaluationResult
+from lstmgen.evaluation.baselines import Baseline
+from lstmgen.evaluation.confidence import LEVEL, Interval
+from lstmgen.evaluation.evaluate import Evaluation
 from lstmgen.evaluation.novelty import Copying, Novelty
 from lstmgen.evaluation.score import Score
-from lstmgen.printable import printable
+from lstmgen.report import Part, Table
 
 _SHOWN_RUN = 60  # characters of the longest copied run that are printed
 _LONG_RUN = 20  # characters; shorter runs are common in all text of a language
@@ -23,131 +16,47 @@ _CLEAR_DIFFERENCE = 0.05  # of two fractions, beside a ratio of 2
 _LEARNED_BY_HEART = 0.5  # fraction of the written lines that stand in the training text
 
 
-# JSON
-
-
-def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
-    """An evaluation as values that JSON can hold."""
-    found = {"checkpoint": str(evaluation.checkpoint), "text": evaluation.text, **_result_json(evaluation.exact)}
-    found["baselines"] = [
-        {
-            "name": baseline.name,
-            "nats_per_character": baseline.nats_per_character,
-            "bits_per_character": baseline.bits_per_character,
-        }
-        for baseline in evaluation.baselines
-    ]
-    found |= {name: _result_json(result) for name, result in evaluation.others.items()}
-    if (novelty := evaluation.novelty) is not None:
-        found["novelty"] = {
-            "how": str(evaluation.writing),
-            "longest_run": {"text": novelty.longest_run, "line": novelty.line},
-            "written": _copying_json(novelty.written),
-            "held_out": _copying_json(novelty.real) if novelty.real else None,
-        }
-    return found
-
-
-def score_json(score: Score) -> dict[str, float]:
-    """A score as values that JSON can hold."""
-    return {
-        "characters": score.characters,
-        "nats_per_character": score.nats_per_character,
-        "bits_per_character": score.bits_per_character,
-        "perplexity": score.perplexity,
-        "accuracy": score.accuracy,
-    }
-
-
-def _result_json(result: EvaluationResult) -> dict[str, Any]:
-    interval = result.interval
-    return {
-        "protocol": result.protocol,
-        **score_json(result.score),
-        "confidence": interval
-        and {
-            "level": LEVEL,
-            "nats_per_character": list(interval),
-            "bits_per_character": [nats / math.log(2) for nats in interval],
-            "method": "block bootstrap",
-            "block_length": result.blocks.length,
-            "resamples": RESAMPLES,
-        },
-    }
-
-
-def _copying_json(copying: Copying) -> dict[str, Any]:
-    return {
-        "characters": copying.symbols,
-        "longest_run": copying.longest,
-        "found_in_training": {str(length): fraction for length, fraction in copying.fractions.items()},
-        "lines_found_in_training": copying.lines,
-    }
-
-
-# Tables and sentences
-
-
-def print_evaluations(evaluations: Sequence[Evaluation]) -> None:
-    """Print all evaluations to stdout; those that can be compared share a table."""
+def evaluations_report(evaluations: Sequence[Evaluation]) -> list[Part]:
+    """What is shown of all evaluations; those that can be compared share a table."""
     groups: dict[tuple[str, str, int], list[Evaluation]] = {}
     for evaluation in evaluations:
         groups.setdefault(evaluation.predicted, []).append(evaluation)
-    for number, group in enumerate(groups.values()):
-        if number:
-            put("\n\n")
-        _print_group(group)
+    return [part for group in groups.values() for part in _group_report(group)]
 
 
-def _print_group(group: Sequence[Evaluation]) -> None:
-    """Print evaluations that can be compared, with the baselines of the best one."""
+def _group_report(group: Sequence[Evaluation]) -> list[Part]:
+    """Evaluations that can be compared, with the baselines of the best one."""
     best = min(group, key=lambda evaluation: evaluation.exact.score.nats_per_character)
     facts = {"checkpoint": str(best.checkpoint)} if len(group) == 1 else {}
     facts |= {"text": best.text, "protocol": best.exact.protocol}
-    print_facts(facts | {f"{best.unit}s": f"{best.exact.score.characters:,} predicted"})
-    put("\n")
-    print_table(_table(group, best))
+    facts[f"{best.unit}s"] = f"{best.exact.score.characters:,} predicted"
     sentences = _conclusion(best, best.name if len(group) > 1 else "The model")
     if best.baselines and any(evaluation.trained_on != best.trained_on for evaluation in group):
         sentences.append(
             f"The baselines were given the training text of {best.name}; another model was trained on another text."
         )
-    for sentence in [*sentences, *_adapted(group), *_compared(best, group)]:
-        put(f"\n{printable(sentence, single_line=True)}\n")
+    parts: list[Part] = [facts, _table(group, best), *sentences, *_adapted(group), *_compared(best, group)]
     for evaluation in group:
         if evaluation.novelty is not None:
-            _print_novelty(evaluation, evaluation.novelty)
+            parts += _novelty_report(evaluation, evaluation.novelty)
+    return parts
 
 
 def _table(group: Sequence[Evaluation], best: Evaluation) -> Table:
-    columns = [f"nats per {best.unit}", f"{LEVEL:.0%} interval", "bits", "perplexity", "accuracy"]
-    table = _numbers_table(columns)
+    rows: list[tuple[str, ...]] = []
     for evaluation in group:
         results = {evaluation.name: evaluation.exact}
         results |= {f"  {result.protocol}": result for result in evaluation.others.values()}
         for name, result in results.items():
             score = result.score
-            table.add_row(
-                printable(name, single_line=True),
-                f"{score.nats_per_character:.4f}",
-                _range(result.interval),
-                f"{score.bits_per_character:.3f}",
-                f"{score.perplexity:.3f}",
-                f"{score.accuracy:.1%}",
-            )
-    for baseline in best.baselines:
-        interval = baseline.blocks.interval() if baseline.blocks else None
-        nats, bits = baseline.nats_per_character, baseline.bits_per_character
-        table.add_row(baseline.name, f"{nats:.4f}", _range(interval), f"{bits:.3f}", "", "")
-    return table
+            more = (f"{score.perplexity:.3f}", f"{score.accuracy:.1%}")
+            rows.append((name, *_nats(score, result.interval), *more))
+    rows += [(each.name, *_nats(each, each.blocks.interval() if each.blocks else None)) for each in best.baselines]
+    return Table(("", f"nats per {best.unit}", f"{LEVEL:.0%} interval", "bits", "perplexity", "accuracy"), rows)
 
 
-def _numbers_table(columns: Sequence[str]) -> Table:
-    """A table of rows that begin with a name; the other columns hold numbers."""
-    table = Table("", *columns, box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    return table
+def _nats(score: Score | Baseline, interval: Interval | None) -> tuple[str, str, str]:
+    return f"{score.nats_per_character:.4f}", _range(interval), f"{score.bits_per_character:.3f}"
 
 
 def _range(interval: Interval | None) -> str:
@@ -192,28 +101,26 @@ def _compared(best: Evaluation, group: Sequence[Evaluation]) -> list[str]:
     return sentences
 
 
-def _print_novelty(evaluation: Evaluation, novelty: Novelty) -> None:
-    written, real = novelty.written, novelty.real
+def _novelty_report(evaluation: Evaluation, novelty: Novelty) -> list[Part]:
+    written, real, unit = novelty.written, novelty.real, evaluation.unit
     lengths, has_lines = list(written.fractions), written.lines is not None
-    table = _numbers_table([*map(str, lengths), "longest run", *(["whole lines"] if has_lines else [])])
+    rows = []
     for title, copying in {"written": written, "held out": real}.items():
         if copying is not None:
             fractions = [copying.fractions.get(length) for length in lengths]
             lines = [copying.lines] if has_lines else []
-            table.add_row(title, *map(_percent, fractions), str(copying.longest), *map(_percent, lines))
-    name, unit = printable(evaluation.name, single_line=True), evaluation.unit
+            rows.append((title, *map(_percent, fractions), copying.longest, *map(_percent, lines)))
     beside = f" The same is shown for {real.symbols:,} {unit}s of held-out text." if real else ""
-    put(
-        f"\n{name} wrote {written.symbols:,} {unit}s at {evaluation.writing}. "
-        f"For runs of {', '.join(map(str, lengths))} {unit}s, the table shows the fraction that stands in the training "
-        f"text.{beside}\n"
-    )
-    print_table(table)
     run = novelty.longest_run
-    shown = printable(run[:_SHOWN_RUN] + ("..." if len(run) > _SHOWN_RUN else ""), single_line=True)
-    put(f"\nThe longest run that was copied, from line {novelty.line:,} of the training text: {shown}\n")
-    if real:
-        put(f"{_copying_in_words(written, real, unit)}\n")
+    shown = run[:_SHOWN_RUN] + ("..." if len(run) > _SHOWN_RUN else "")
+    longest = f"The longest run that was copied, from line {novelty.line:,} of the training text: {shown}"
+    return [
+        f"{evaluation.name} wrote {written.symbols:,} {unit}s at {evaluation.writing}. "
+        f"For runs of {', '.join(map(str, lengths))} {unit}s, the table shows the fraction that stands in the training "
+        f"text.{beside}",
+        Table(("", *map(str, lengths), "longest run", *(["whole lines"] if has_lines else [])), rows),
+        [longest, *([_copying_in_words(written, real, unit)] if real else [])],
+    ]
 
 
 def _percent(fraction: float | None) -> str:

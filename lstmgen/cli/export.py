@@ -1,7 +1,4 @@
-"""`lstmgen export`.
-
-Knows: its options, and that exactly one format is chosen. Does not know: the formats.
-"""
+"""`lstmgen export`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstmgen.cli.options import CheckpointArgument, Quiet, Threads, limit_threads, option
-from lstmgen.cli.render import count, note
+from lstmgen.cli.render import note
 from lstmgen.errors import TextError
+from lstmgen.printable import count
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
@@ -32,33 +30,19 @@ def export(
     checkpoint: CheckpointArgument = None,
     html: Annotated[
         Path | None,
-        option(
-            _FORMAT,
-            "Write a web page that writes: the model and all that it needs, in one file.",
-            "none",
-            "--html",
-            metavar="FILE",
-        ),
+        option(_FORMAT, "Write a web page that writes: the model and all that it needs, in one file.", metavar="FILE"),
     ] = None,
     onnx: Annotated[
         Path | None,
         option(
             _FORMAT,
             "Write the network for ONNX runtimes: one step as FILE, and a chunk beside it; for a.onnx as a-chunk.onnx.",
-            "none",
-            "--onnx",
             metavar="FILE",
         ),
     ] = None,
     torch: Annotated[
         Path | None,
-        option(
-            _FORMAT,
-            "Write the weights for torch.nn.LSTM, GRU or RNN, to be read by torch.load.",
-            "none",
-            "--torch",
-            metavar="FILE",
-        ),
+        option(_FORMAT, "Write the weights for torch.nn.LSTM, GRU or RNN, to be read by torch.load.", metavar="FILE"),
     ] = None,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -90,8 +74,8 @@ def _page(checkpoint: "Checkpoint", path: Path, html: Path, *, quiet: bool) -> N
     """Write the page, with the fewest bits that the held-out text allows."""
     from lstmgen.checkpoint import public_name
     from lstmgen.cli.output import whole_file
-    from lstmgen.export.page import page, page_data
     from lstmgen.export.rounding import choose_rounding, held_out_text
+    from lstmgen.pages.write import writing_page
 
     with whole_file(html, "html") as file:
         try:
@@ -100,7 +84,7 @@ def _page(checkpoint: "Checkpoint", path: Path, html: Path, *, quiet: bool) -> N
             ids, problem = None, str(error)
         choice = choose_rounding(checkpoint, ids)
         note(_reason(choice, checkpoint.vocabulary.unit, problem), quiet=quiet)
-        content = page(page_data(checkpoint, public_name(path), choice.rounding)).encode()
+        content = writing_page(checkpoint, public_name(path), choice.rounding).encode()
         file.write(content)
     note(f"the page is {html}, {count(len(content))}B; open it in a browser", quiet=quiet)
 

@@ -1,11 +1,9 @@
 """A text coloured by surprise, or by anything else, in a terminal.
 
 Without colours, a line of marks below each line of the text stands for them: for surprise its bits, rounded.
-
-Knows: characters, their bits, and how both are shown. Does not know: where they come from, or web pages.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from rich.cells import cell_len
@@ -14,43 +12,23 @@ from rich.style import Style
 from rich.text import Text
 
 from lstmgen.cli.render import rendered, text_console
-from lstmgen.evaluation.characters import CharacterScore
-from lstmgen.printable import printable
-
-MOST_BITS = 8
-"""The highest level of the scale, for this many bits of surprise and more."""
+from lstmgen.cli.report import height
+from lstmgen.evaluation.characters import MOST_BITS, CharacterScore
+from lstmgen.inspection.units import Units
+from lstmgen.inspection.walk import Unit
+from lstmgen.printable import shown
 
 RGB: TypeAlias = tuple[float, float, float]
 """Red, green and blue, 0 to 255."""
 
-_LINE_FEED = "\u240a"  # as `printable` shows it; the arrow is in more fonts
+_SHOWN_SYMBOLS = 1200  # of a text that is coloured by a unit
 _LONGEST_PART = 200  # characters of a line that are shown together
-PAPER, _HOT, _INK = (22, 23, 26), (214, 62, 8), (236, 233, 227)
+_PAPER, _HOT, _INK = (22, 23, 26), (214, 62, 8), (236, 233, 227)
+_POSITIVE, _NEGATIVE = (196, 40, 40), (40, 90, 210)
 """Colours. The background is fixed too: on an unknown one, the scale of colours might not rise evenly."""
 
 
-def level(character: CharacterScore) -> int:
-    """Return the level of a character's colour: its bits, rounded, from 0 to `MOST_BITS`."""
-    return min(MOST_BITS, round(character.bits))
-
-
-def shown(text: str) -> str:
-    """Return a character in visible form; a line feed follows its symbol."""
-    return printable(text, single_line=True).replace(_LINE_FEED, "\u21b5\n")
-
-
-def name_of(symbol: str) -> str:
-    """Return a single symbol in visible form; a space is visible, too."""
-    return "\u2423" if symbol == " " else printable(symbol, single_line=True).replace(_LINE_FEED, "\u21b5")
-
-
-def alternatives(character: CharacterScore) -> str:
-    """Return the symbols that were expected at its position with their probabilities; of those of 0%, the first."""
-    shown = [f"{name_of(expected.symbol)} {expected.probability:.0%}" for expected in character.expected]
-    return "  ".join(text for number, text in enumerate(shown) if number == 0 or not text.endswith(" 0%"))
-
-
-class Painted(NamedTuple):
+class _Painted(NamedTuple):
     """A character and its colour."""
 
     text: str
@@ -60,38 +38,66 @@ class Painted(NamedTuple):
 
 def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
     """Yield a text coloured by surprise in parts, so that each can be written before the next is made, and a legend."""
-    levels = ((character.text, level(character)) for character in characters)
-    yield from paint(Painted(text, _background(number), f"{number or ''}") for text, number in levels)
-    if in_colors():
+    levels = ((character.text, character.level) for character in characters)
+    yield from _paint(_Painted(text, _background(number), f"{number or ''}") for text, number in levels)
+    if _has_colors():
         scale = (f" {number}{'+' if number == MOST_BITS else ''} " for number in range(MOST_BITS + 1))
         yield "\nbits of surprise "
-        yield from paint(Painted(text, _background(number), "") for number, text in enumerate(scale))
+        yield from _paint(_Painted(text, _background(number), "") for number, text in enumerate(scale))
         yield "\n"
     else:
         yield f"\nBelow each line: bits of surprise, rounded; {MOST_BITS} means {MOST_BITS} or more, a space means 0.\n"
 
 
-def in_colors() -> bool:
+def unit_text(units: Units, symbols: Sequence[str], unit: Unit | None) -> Iterator[str]:
+    """Yield the beginning of the second half of a text, coloured by what one unit remembers, and a legend.
+
+    Args:
+        units: what was found in the text.
+        symbols: the text, (time,); a line feed as itself.
+        unit: the unit; None: the one to which training added most.
+    """
+    best = units.features[0].found
+    found = best if unit in (None, best.unit) else next(each for each in units.units if each.unit == unit)
+    yield f"\nUnit {found.unit}, {found.feature}, {found}:\n\n"
+    part = slice(len(symbols) // 2, len(symbols) // 2 + _SHOWN_SYMBOLS)
+    activity = units.activity[found.unit.layer - 1][part, found.unit.unit - 1].tolist()
+    yield from _paint(_of_unit(text, value) for text, value in zip(symbols[part], activity, strict=True))
+    if _has_colors():
+        yield "\n\nwhat the unit remembers "
+        yield from _paint(_of_unit(f" {value:+g} ", value) for value in (-1.0, -0.5, 0.0, 0.5, 1.0))
+        yield "\n"
+    else:
+        low, high = (_of_unit("", value).mark for value in (-1, 1))
+        yield f"\nBelow each line: what the unit remembers, from {low} for -1 to {high} for 1.\n"
+
+
+def _of_unit(text: str, value: float) -> _Painted:
+    color = _mix(_PAPER, _POSITIVE if value > 0 else _NEGATIVE, min(abs(value), 1.0))
+    return _Painted(text, color, height((value + 1) / 2))
+
+
+def _has_colors() -> bool:
     """Whether stdout has enough colours for a scale; 16 are too few."""
     console = text_console()
     return console.color_system in ("256", "truecolor") and not console.no_color
 
 
-def paint(characters: Iterable[Painted]) -> Iterator[str]:
+def _paint(characters: Iterable[_Painted]) -> Iterator[str]:
     """Yield a text, line by line, in its colours or with its marks below each line."""
-    show = _in_colors if in_colors() else _with_marks
+    show = _in_colors if _has_colors() else _with_marks
     return map(show, _lines(characters))
 
 
-def mix(from_: RGB, to: RGB, fraction: float) -> RGB:
+def _mix(from_: RGB, to: RGB, fraction: float) -> RGB:
     """Return the colour between two, at this fraction of the way from the first to the second."""
     red, green, blue = (start + fraction * (end - start) for start, end in zip(from_, to, strict=True))
     return red, green, blue
 
 
-def _lines(characters: Iterable[Painted]) -> Iterator[list[Painted]]:
+def _lines(characters: Iterable[_Painted]) -> Iterator[list[_Painted]]:
     """Split a text into lines, and long lines into parts."""
-    line: list[Painted] = []
+    line: list[_Painted] = []
     for character in characters:
         line.append(character)
         if character.text == "\n" or len(line) == _LONGEST_PART:
@@ -101,7 +107,7 @@ def _lines(characters: Iterable[Painted]) -> Iterator[list[Painted]]:
         yield line
 
 
-def _in_colors(line: Iterable[Painted]) -> str:
+def _in_colors(line: Iterable[_Painted]) -> str:
     text = Text()
     for character in line:
         style = Style(color=Color.from_rgb(*_INK), bgcolor=Color.from_rgb(*character.background))
@@ -110,10 +116,10 @@ def _in_colors(line: Iterable[Painted]) -> str:
 
 
 def _background(number: int) -> RGB:
-    return mix(PAPER, _HOT, number / MOST_BITS)
+    return _mix(_PAPER, _HOT, number / MOST_BITS)
 
 
-def _with_marks(line: Iterable[Painted]) -> str:
+def _with_marks(line: Iterable[_Painted]) -> str:
     text, marks = "", ""
     for character in line:
         visible = shown(character.text).removesuffix("\n")

@@ -1,18 +1,14 @@
-"""`lstmgen info`.
-
-Knows: its options, and how the contents of a checkpoint are shown. Does not know: checkpoint files.
-"""
+"""`lstmgen info`: everything that a checkpoint says of itself."""
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from lstmgen.cli.options import CheckpointArgument, Json
-from lstmgen.cli.render import count, duration, plural, print_facts, print_json, put
+from lstmgen.cli.options import CheckpointArgument, Json, flag
+from lstmgen.cli.render import duration, plural, print_json, put
+from lstmgen.cli.report import print_facts
 from lstmgen.config import to_mapping
 from lstmgen.errors import CheckpointError
-from lstmgen.printable import printable, readably
+from lstmgen.printable import count, printable, readably
 
 EXAMPLES = """Examples:
 
@@ -30,8 +26,7 @@ _SHOWN_CHARACTERS = 200  # of the vocabulary
 def info(
     checkpoint: CheckpointArgument = None,
     verify: Annotated[
-        bool,
-        typer.Option("--verify", help="Only check by checksums that the files of the run are as they were saved."),
+        bool, flag(None, "--verify", "Only check by checksums that the files of the run are as they were saved.")
     ] = False,
     json: Json = False,
 ) -> None:

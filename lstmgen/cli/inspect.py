@@ -1,7 +1,4 @@
-"""`lstmgen inspect`.
-
-Knows: its options, and which part of the core each asks. Does not know: how anything is computed or drawn.
-"""
+"""`lstmgen inspect`: a walk, units, gates, memory, or a page with all of it."""
 
 import re
 import sys
@@ -18,10 +15,11 @@ from lstmgen.cli.options import (
     Quiet,
     Threads,
     checkpoints_and_text,
+    flag,
     limit_threads,
     option,
 )
-from lstmgen.cli.render import note, print_json
+from lstmgen.cli.render import note, print_json, put
 from lstmgen.config import OnUnknown, TextConfig
 from lstmgen.errors import ConfigError
 from lstmgen.printable import message_line
@@ -53,8 +51,6 @@ _LENGTHS = {"units": 20_000, "gates": 10_000, "memory": 20_000}
 
 _PAGE_LENGTH = 2000  # characters that --html shows
 
-_SHOWN_TEXT = 1200  # characters that --units colours
-
 
 def inspect(
     words: Annotated[
@@ -66,26 +62,13 @@ def inspect(
         ),
     ] = None,
     walk: Annotated[
-        str | None,
-        option(_SHOW, "Walk through these characters with one unit, gate by gate.", "none", "--walk", metavar="TEXT"),
+        str | None, option(_SHOW, "Walk through these characters with one unit, gate by gate.", metavar="TEXT")
     ] = None,
-    units: Annotated[
-        bool,
-        typer.Option("--units", help="Find units that track something: quotes, lines, words.", rich_help_panel=_SHOW),
-    ] = False,
-    gates: Annotated[
-        bool,
-        typer.Option("--gates", help="How often each gate is nearly open or shut; half-lives.", rich_help_panel=_SHOW),
-    ] = False,
-    memory: Annotated[
-        bool,
-        typer.Option("--memory", help="How far back it looks: loss and gradient by distance.", rich_help_panel=_SHOW),
-    ] = False,
+    units: Annotated[bool, flag(_SHOW, "--units", "Find units that track something: quotes, lines, words.")] = False,
+    gates: Annotated[bool, flag(_SHOW, "--gates", "How often each gate is nearly open or shut; half-lives.")] = False,
+    memory: Annotated[bool, flag(_SHOW, "--memory", "How far back it looks: loss and gradient by distance.")] = False,
     html: Annotated[
-        Path | None,
-        option(
-            _SHOW, "Write all of it to a new web page, which plays through the text.", "none", "--html", metavar="FILE"
-        ),
+        Path | None, option(_SHOW, "Write all of it to a new web page, which plays through the text.", metavar="FILE")
     ] = None,
     unit: Annotated[
         str | None,
@@ -93,7 +76,6 @@ def inspect(
             _SHOW,
             "With --walk, --units or --html: the unit to show, both numbers from 1.",
             "the one that varies most; for --units and --html the one that training changed most",
-            "--unit",
             metavar="LAYER.UNIT",
         ),
     ] = None,
@@ -150,15 +132,11 @@ def inspect(
     read = text_to_read(checkpoint, text, length=longest, encoding=encoding, on_unknown=on_unknown)
     for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}"):
         note(f"note: {message_line(line)}", quiet=quiet)
-    about["text"] = read.name
     if html is not None:
         _page(checkpoint, path, read, length or _PAGE_LENGTH, selected, html, quiet=quiet)
-    elif units:
-        _units(checkpoint, read.ids, selected, about, json=json)
-    elif gates:
-        _gates(checkpoint, read.ids, about, json=json)
-    else:
-        _memory(checkpoint, read.ids, about, json=json, quiet=quiet)
+        return
+    about["text"] = read.name
+    _findings(checkpoint, read.ids, choice, selected, about, json=json, quiet=quiet)
 
 
 def _parse_unit(text: str, checkpoint: "Checkpoint") -> "Unit":
@@ -180,7 +158,8 @@ def _walk(
     *,
     json: bool,
 ) -> None:
-    from lstmgen.cli.walk_report import print_walk, walk_json
+    from lstmgen.cli.walk_report import print_walk
+    from lstmgen.inspection.report import walk_json
     from lstmgen.inspection.walk import walk
 
     ids = checkpoint.vocabulary.encode(text, on_unknown=on_unknown)
@@ -193,39 +172,44 @@ def _walk(
         print_walk(shown, steps, chosen=unit is not None)
 
 
-def _units(checkpoint: "Checkpoint", ids: "Ids", unit: "Unit | None", about: dict[str, str], *, json: bool) -> None:
-    from lstmgen.cli.units_report import print_units, units_json
+def _findings(
+    checkpoint: "Checkpoint",
+    ids: "Ids",
+    choice: str,
+    unit: "Unit | None",
+    about: dict[str, str],
+    *,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Show units, gates or memory."""
+    from lstmgen.cli.heatmap import unit_text
+    from lstmgen.cli.report import print_report
+    from lstmgen.inspection import report
+    from lstmgen.inspection.gates import gate_uses
+    from lstmgen.inspection.memory import measure_memory
+    from lstmgen.inspection.trace import traces
     from lstmgen.inspection.units import find_units
 
-    found = find_units(checkpoint, ids)
-    if json:
-        print_json({**about, **units_json(found)})
-    else:
+    symbol = checkpoint.vocabulary.unit
+    coloured: Iterable[str] = ()
+    if choice == "units":
+        units = find_units(checkpoint, ids)
+        fields, parts = report.units_json(units), report.units_report(units, symbol)
         names = checkpoint.vocabulary.symbol_names()
-        print_units(found, [names[number] for number in ids], _SHOWN_TEXT, unit, checkpoint.vocabulary.unit)
-
-
-def _gates(checkpoint: "Checkpoint", ids: "Ids", about: dict[str, str], *, json: bool) -> None:
-    from lstmgen.cli.gates_report import gates_json, print_gates
-    from lstmgen.inspection.gates import gate_uses
-    from lstmgen.inspection.trace import traces
-
-    uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, item_end=checkpoint.item_end))
-    if json:
-        print_json({**about, "gates": gates_json(uses)})
+        coloured = unit_text(units, [names[number] for number in ids], unit)
+    elif choice == "gates":
+        uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, item_end=checkpoint.item_end))
+        fields, parts = report.gates_json(uses), report.gates_report(uses, symbol)
     else:
-        print_gates(uses, checkpoint.vocabulary.unit)
-
-
-def _memory(checkpoint: "Checkpoint", ids: "Ids", about: dict[str, str], *, json: bool, quiet: bool) -> None:
-    from lstmgen.cli.memory_report import memory_json, print_memory
-    from lstmgen.inspection.memory import measure_memory
-
-    measured = measure_memory(checkpoint, ids, _with_bar(quiet))
+        memory = measure_memory(checkpoint, ids, _with_bar(quiet))
+        fields, parts = report.memory_json(memory), report.memory_report(memory, symbol)
     if json:
-        print_json({**about, **memory_json(measured)})
-    else:
-        print_memory(measured, checkpoint.vocabulary.unit)
+        print_json({**about, **fields})
+        return
+    print_report(parts)
+    for text in coloured:
+        put(text)
 
 
 def _with_bar(quiet: bool) -> Callable[[Sequence[int]], Iterable[int]]:
@@ -248,11 +232,11 @@ def _page(
 ) -> None:
     """Write the page; it shows the first `length` symbols, and the findings are those of all that was read."""
     from lstmgen.checkpoint import checkpoint_name
-    from lstmgen.cli.inspect_page import inspect_page
     from lstmgen.cli.output import whole_file
     from lstmgen.inspection.findings import find_all
     from lstmgen.inspection.page import page_data
     from lstmgen.inspection.reading import begun
+    from lstmgen.pages.inspect import inspect_page
 
     with whole_file(page, "html") as file:
         findings = find_all(checkpoint, read.ids, _with_bar(quiet))

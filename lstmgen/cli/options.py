@@ -1,8 +1,4 @@
-"""The options that commands share, and how their values are read.
-
-Knows: typer, how the fields of a config become options, and the options of several commands.
-Does not know: the defaults and help texts of config fields; those are in `config`.
-"""
+"""The options that commands share, and how their values are read."""
 
 import os
 import re
@@ -65,9 +61,14 @@ Command = Callable[..., None]
 Config = TypeVar("Config")
 
 
-def option(panel: str, help: str, default: object, *names: str, **more: Any) -> Any:  # noqa: A002  # typer's name
+def option(panel: str | None, help: str, default: object = "none", *names: str, **more: Any) -> Any:  # noqa: A002  # typer's name
     """Return an option whose default is decided later, by a config or a plan; the help text shows it all the same."""
     return typer.Option(*names, help=help, show_default=str(default), rich_help_panel=panel, **more)
+
+
+def flag(panel: str | None, name: str, help: str) -> Any:  # noqa: A002  # typer's name
+    """Return an option without a value, and without a twin that begins with --no."""
+    return typer.Option(name, help=help, rich_help_panel=panel)
 
 
 def config_options(panels: Mapping[str, type]) -> Callable[[Command], Command]:

@@ -7,9 +7,9 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from lstmgen.cli.render import budget_in_words, count, duration, plural, recipe, with_options
+from lstmgen.cli.render import budget_in_words, duration, plural, recipe, with_options
 from lstmgen.config import Budget, BudgetUnit, ModelConfig, TextConfig, TrainingConfig, from_mapping
-from lstmgen.printable import message_line, printable, readably
+from lstmgen.printable import count, message_line, printable, readably
 from lstmgen.training.events import (
     Evaluated,
     Event,

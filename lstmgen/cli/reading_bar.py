@@ -1,7 +1,4 @@
-"""A bar on stderr while a text is read.
-
-Knows: tqdm. Does not know: what is done with the text.
-"""
+"""A bar on stderr while a text is read."""
 
 import sys
 from collections.abc import Iterator

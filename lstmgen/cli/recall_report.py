@@ -1,22 +1,16 @@
-"""How the recall of networks is printed: a table, JSON.
-
-Knows: what was measured, and the limits of "holds" and "at chance". Does not know: how it was measured.
-"""
+"""How the recall of networks is shown: a table."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from math import sqrt
 from statistics import mean
-from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from lstmgen.cli.render import budget_in_words, plural, print_table, put
+from lstmgen.cli.render import budget_in_words, plural
 from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.recall import RecallMeasured
 from lstmgen.comparison.recall_text import CHANCE, example
+from lstmgen.comparison.report import by_network
 from lstmgen.config import ModelConfig
+from lstmgen.report import Marked, Part, Table
 
 _HOLDS = 0.95
 _DEVIATIONS = 3.0  # of guessing: an accuracy up to this many standard deviations above chance is at chance
@@ -34,65 +28,30 @@ def describe(run: RecallMeasured) -> str:
     return f"{network_name(run.model)}, seed {run.seed}: {accuracies}; {run.seconds:.0f} s"
 
 
-def recall_json(config: RecallConfig, measured: Sequence[RecallMeasured]) -> dict[str, Any]:
-    """The comparison as values that JSON can hold."""
-    return {
-        "task": "recall",
-        "budget": {"amount": config.budget.amount, "unit": str(config.budget.unit)},
-        "networks": [
-            {
-                "cell": str(model.cell),
-                "attention": model.attention,
-                "lag": lag,
-                "accuracy": mean(accuracies),
-                "accuracy_by_seed": accuracies,
-                "chance": CHANCE,
-                "seeds": len(runs),
-                "questions": config.questions * len(runs),
-                "parameters": runs[0].parameters,
-                "steps": mean(run.steps for run in runs),
-                "seconds": mean(run.seconds for run in runs),
-            }
-            for model, runs in _by_network(measured)
-            for lag in config.lags
-            if (accuracies := [run.accuracy[lag] for run in runs])
-        ],
-    }
-
-
-def print_recall(config: RecallConfig, measured: Sequence[RecallMeasured]) -> None:
-    """Print a row for each network and a column for each lag."""
-    lag = min(config.lags)
-    put(
-        f"The answer after ? repeats the letter after !, here {lag:,} characters later: {example(lag)}\n"
-        f"{budget_in_words(config.budget)} to learn, "
-        f"{plural(config.seeds, 'seed')}, {config.questions:,} fresh questions for each seed and lag; "
-        f"guessing reaches {CHANCE:.1%}\n\n"
-    )
-    table = Table("% right at lag", box=None, pad_edge=False)
-    for title in (*map(str, config.lags), "parameters", "seconds"):
-        table.add_column(title, justify="right")
-    for model, runs in _by_network(measured):
+def recall_report(config: RecallConfig, measured: Sequence[RecallMeasured]) -> list[Part]:
+    """A row for each network and a column for each lag."""
+    lag, rows = min(config.lags), []
+    for model, runs in by_network(measured):
         by_lag = [[run.accuracy[lag] for run in runs] for lag in config.lags]
-        table.add_row(
-            network_name(model),
-            *(_marked(accuracies, config.questions) for accuracies in by_lag),
-            f"{runs[0].parameters:,}",
-            f"{mean(run.seconds for run in runs):.0f}",
-        )
+        seconds = f"{mean(run.seconds for run in runs):.0f}"
+        marked = [_marked(accuracies, config.questions) for accuracies in by_lag]
+        rows.append((network_name(model), *marked, f"{runs[0].parameters:,}", seconds))
         if len(runs) > 1:
-            table.add_row("  worst seed", *(_percent(min(accuracies)) + "  " for accuracies in by_lag))
-    print_table(table)
-    put(
-        f"\n* holds: at least {_HOLDS:.0%} with every seed\n"
-        "- at chance: no better than guessing\n"
-        "seconds: to train one network with one seed\n"
-    )
-
-
-def _by_network(measured: Sequence[RecallMeasured]) -> list[tuple[ModelConfig, list[RecallMeasured]]]:
-    """The runs of each network; those of one network follow each other."""
-    return [(model, list(runs)) for model, runs in groupby(measured, key=lambda run: run.model)]
+            rows.append(("  worst seed", *(_percent(min(accuracies)) + "  " for accuracies in by_lag)))
+    return [
+        [
+            f"The answer after ? repeats the letter after !, here {lag:,} characters later: {example(lag)}",
+            f"{budget_in_words(config.budget)} to learn, "
+            f"{plural(config.seeds, 'seed')}, {config.questions:,} fresh questions for each seed and lag; "
+            f"guessing reaches {CHANCE:.1%}",
+        ],
+        Table(("% right at lag", *map(str, config.lags), "parameters", "seconds"), rows),
+        [
+            f"* holds: at least {_HOLDS:.0%} with every seed",
+            "- at chance: no better than guessing",
+            "seconds: to train one network with one seed",
+        ],
+    ]
 
 
 def holds(accuracies: Sequence[float], questions: int) -> bool | None:
@@ -108,10 +67,10 @@ def holds(accuracies: Sequence[float], questions: int) -> bool | None:
     return False if mean(accuracies) <= CHANCE + _DEVIATIONS * deviation else None
 
 
-def _marked(accuracies: Sequence[float], questions: int) -> Text:
+def _marked(accuracies: Sequence[float], questions: int) -> Marked:
     """The mean with its mark."""
     mark, style = _MARKS[holds(accuracies, questions)]
-    return Text(f"{_percent(mean(accuracies))} {mark}", style)
+    return Marked(f"{_percent(mean(accuracies))} {mark}", style)
 
 
 def _percent(accuracy: float) -> str:

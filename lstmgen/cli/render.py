@@ -1,7 +1,4 @@
-"""How results and messages are written: text without control characters, tables, JSON, numbers.
-
-Knows: rich, terminals, and the option of each setting. Does not know: where the results come from.
-"""
+"""How results and messages are written: text without control characters, tables, JSON, numbers."""
 
 import re
 import sys
@@ -10,7 +7,6 @@ from dataclasses import fields
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from lstmgen.config import Budget, BudgetUnit, ModelConfig, SamplingConfig, TextConfig, TrainingConfig, option_names
@@ -57,22 +53,6 @@ def rendered(text: Text) -> str:
     return capture.get()
 
 
-def print_facts(facts: Mapping[str, str]) -> None:
-    """Write names and values as two columns to stdout."""
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        put(f"{name:<{width}}  {printable(value, single_line=True)}".rstrip() + "\n")
-
-
-def print_table(table: Table) -> None:
-    """Write a table to stdout; in a pipe it is not cut at the width of a terminal."""
-    width = None if sys.stdout.isatty() else 200
-    console = Console(markup=False, highlight=False, width=width)
-    with console.capture() as captured:
-        console.print(table)
-    put(captured.get())
-
-
 def duration(seconds: float) -> str:
     """Return seconds in words: 42 s, 3 min, 2 h 5 min."""
     if seconds < 100:
@@ -99,12 +79,3 @@ def recipe(training: TrainingConfig) -> str:
 def plural(number: int, noun: str) -> str:
     """Return a number with its noun: 1 thread, 2 threads."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def count(number: float) -> str:
-    """Return a large number in three digits: 949, 1.12 M."""
-    for unit in ("", " k", " M"):
-        if number < 999.5:  # a larger number would be rounded to 1000, which belongs to the next unit
-            return f"{readably(number, 3)}{unit}"
-        number /= 1000
-    return f"{readably(number, 3)} G"

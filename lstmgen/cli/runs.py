@@ -1,7 +1,4 @@
-"""`lstmgen runs`.
-
-Knows: its options, the table, and where a chart is written. Does not know: checkpoint files, or how a chart is drawn.
-"""
+"""`lstmgen runs`."""
 
 import shutil
 import sys
@@ -11,12 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from lstmgen.cli.options import Json
-from lstmgen.cli.render import count, duration, note, print_json, print_table, put
+from lstmgen.cli.options import Json, flag, option
+from lstmgen.cli.render import duration, note, print_json, put
+from lstmgen.cli.report import print_report
 from lstmgen.errors import CheckpointError, ConfigError, missing_package
-from lstmgen.printable import message_line, printable
+from lstmgen.printable import count, message_line
+from lstmgen.report import Table
 
 EXAMPLES = """Examples:
 
@@ -41,15 +39,11 @@ def runs(
             show_default="all; with --plot the newest",
         ),
     ] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw the training and validation losses in one chart.")] = False,
+    plot: Annotated[bool, flag(None, "--plot", "Draw the training and validation losses in one chart.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="With --plot: write a new .png or .svg picture.",
-            show_default="the terminal",
+        option(
+            None, "With --plot: write a new .png or .svg picture.", "the terminal", *("--output", "-o"), metavar="FILE"
         ),
     ] = None,
     json: Json = False,
@@ -73,7 +67,7 @@ def runs(
 def _list(folders: Sequence[Path], json: bool) -> None:
     from lstmgen.checkpoint import LAST, file_of_run, load_checkpoint, run_name
 
-    table = Table("run", "network", "parameters", "text", "steps", "time", "validation nats", "saved", box=None)
+    rows = []
     for run in folders:
         try:
             best = file_of_run(run)
@@ -101,25 +95,27 @@ def _list(folders: Sequence[Path], json: bool) -> None:
                 }
             )
             continue
-        table.add_row(
-            printable(run_name(run), single_line=True),
-            str(checkpoint.network),
-            count(parameters),
-            printable(record.text.name, single_line=True),
-            f"{position.step:,}",
-            duration(record.seconds),
-            "-" if position.best_nats is None else f"{position.best_nats:.4f}{per_byte}",
-            f"{saved:%Y-%m-%d %H:%M}",
+        rows.append(
+            (
+                run_name(run),
+                checkpoint.network,
+                count(parameters),
+                record.text.name,
+                f"{position.step:,}",
+                duration(record.seconds),
+                "-" if position.best_nats is None else f"{position.best_nats:.4f}{per_byte}",
+                f"{saved:%Y-%m-%d %H:%M}",
+            )
         )
-    if table.row_count:
-        print_table(table)
+    if rows:
+        columns = ("run", "network", "parameters", "text", "steps", "time", "validation nats", "saved")
+        print_report([Table(columns, rows, left=("network", "text", "saved"))])
 
 
 def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
     from lstmgen.checkpoint import LOG, load_checkpoint, run_name
+    from lstmgen.cli.chart import FORMATS, picture, terminal_chart
     from lstmgen.cli.output import whole_file
-    from lstmgen.cli.picture import FORMATS, picture
-    from lstmgen.cli.terminal_chart import terminal_chart
     from lstmgen.training.learning_curve import read_log
 
     kind = "" if output is None else output.suffix.lower().removeprefix(".")

@@ -1,7 +1,4 @@
-"""`lstmgen score`.
-
-Knows: its options, and how scores are shown as a table or JSON. Does not know: how they are computed, or heat maps.
-"""
+"""`lstmgen score`: its options, and how scores are shown as a table or JSON."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,13 +17,15 @@ from lstmgen.cli.options import (
     Threads,
     checkpoints_and_text,
     engine_on,
+    flag,
     limit_threads,
     option,
 )
-from lstmgen.cli.render import note, print_facts, print_json, put
+from lstmgen.cli.render import note, print_json, put
+from lstmgen.cli.report import print_facts
 from lstmgen.config import Device, OnUnknown, TextConfig
 from lstmgen.errors import TextError
-from lstmgen.printable import message_line, printable
+from lstmgen.printable import message_line, name_of, printable
 
 if TYPE_CHECKING:
     from lstmgen.evaluation.lines import LineScore
@@ -66,38 +65,25 @@ def score(
             show_default="the newest run, and standard input",
         ),
     ] = None,
-    lines: Annotated[
-        bool,
-        typer.Option("--lines", help="Score every line that is not empty; the likeliest first.", rich_help_panel=_SHOW),
-    ] = False,
+    lines: Annotated[bool, flag(_SHOW, "--lines", "Score every line that is not empty; the likeliest first.")] = False,
     separate: Annotated[
-        bool,
-        typer.Option(
-            "--separate",
-            help="With --lines: read each line alone, not after the lines before it.",
-            rich_help_panel=_SHOW,
-        ),
+        bool, flag(_SHOW, "--separate", "With --lines: read each line alone, not after the lines before it.")
     ] = False,
     unranked: Annotated[
         bool,
-        typer.Option(
+        flag(
+            _SHOW,
             "--unranked",
-            help="With --lines: keep the order of the text; each line is written as soon as it is scored.",
-            rich_help_panel=_SHOW,
+            "With --lines: keep the order of the text; each line is written as soon as it is scored.",
         ),
     ] = False,
     characters: Annotated[
-        bool,
-        typer.Option("--characters", help="Score every character, and show what was expected.", rich_help_panel=_SHOW),
+        bool, flag(_SHOW, "--characters", "Score every character, and show what was expected.")
     ] = False,
-    heatmap: Annotated[
-        bool, typer.Option("--heatmap", help="Show the text, coloured by surprise.", rich_help_panel=_SHOW)
-    ] = False,
+    heatmap: Annotated[bool, flag(_SHOW, "--heatmap", "Show the text, coloured by surprise.")] = False,
     html: Annotated[
         Path | None,
-        option(
-            _SHOW, "Write that to a new web page, which also shows what was expected.", "none", "--html", metavar="FILE"
-        ),
+        option(_SHOW, "Write that to a new web page, which also shows what was expected.", metavar="FILE"),
     ] = None,
     length: Annotated[
         int | None,
@@ -105,8 +91,7 @@ def score(
             _SHOW,
             "With --characters, --heatmap or --html: show only the first N characters.",
             f"all; for --html {PAGE_LENGTH:,}",
-            "--length",
-            "-n",
+            *("--length", "-n"),
             min=1,
             max=sys.maxsize,
             metavar="N",
@@ -185,7 +170,7 @@ def _with_progress(blocks: "Iterable[Ids]", unit: str, quiet: bool) -> "Iterator
 
 
 def _show_total(model: "LanguageModel", blocks: "Iterable[Ids]", about: dict[str, str], *, json: bool) -> None:
-    from lstmgen.cli.evaluation_report import score_json
+    from lstmgen.evaluation.report import score_json
 
     score, unit = model.score_blocks(blocks), model.vocabulary.unit
     if json:
@@ -229,8 +214,6 @@ def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bo
 
 
 def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", length: int | None, *, json: bool) -> None:
-    from lstmgen.cli.heatmap import alternatives, name_of
-
     scored = _at_least_one(model.score_characters(blocks))
     for number, character in enumerate(islice(scored, length)):
         if json:
@@ -248,7 +231,7 @@ def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", length: in
             if number == 0:
                 put("  bits  character  expected\n")
             bits = f"{character.bits:6.2f}" if character.expected else " given"
-            put(f"{bits}  {name_of(character.text):9}  {alternatives(character)}".rstrip() + "\n")
+            put(f"{bits}  {name_of(character.text):9}  {character.alternatives}".rstrip() + "\n")
 
 
 def _show_heatmap(model: "LanguageModel", blocks: "Iterable[Ids]", length: int | None) -> None:
@@ -270,12 +253,12 @@ def _write_page(
     quiet: bool,
 ) -> None:
     """Write the page while the text is read, and say so if it is cut."""
-    from lstmgen.cli.heatmap_page import Beginning, heatmap_page
     from lstmgen.cli.output import whole_file
+    from lstmgen.pages.score import Beginning, score_page
 
     beginning = Beginning(_at_least_one(model.score_characters(blocks)), length)
     with whole_file(path, "html") as file:
-        for part in heatmap_page(title, name, beginning):
+        for part in score_page(title, name, beginning):
             file.write(part.encode("utf-8", "replace"))
     cut = f", with the first {length:,} characters of the text; --length N takes more" if beginning.cut else ""
     note(message_line(f"the page is {path}{cut}"), quiet=quiet)

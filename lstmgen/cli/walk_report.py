@@ -1,77 +1,21 @@
-"""A walk as text: at each character the equations of one unit with their numbers, bars, and what comes next.
-
-Knows: each cell's equations in words, and the width of the terminal. Does not know: how the numbers were computed.
-"""
+"""A walk as text: at each character the equations of one unit with their numbers, bars, and what comes next."""
 
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from lstmgen.cli.bars import bar, signed_bar
-from lstmgen.cli.heatmap import name_of
 from lstmgen.cli.render import put, rendered
-from lstmgen.inspection.walk import Unit, WalkStep
-from lstmgen.printable import printable
+from lstmgen.cli.report import bar, signed_bar
+from lstmgen.inspection.walk import EQUATIONS, Line, Unit, WalkStep, formula
+from lstmgen.printable import name_of, printable
 
 _NARROWEST, _WIDEST = 70, 120  # columns
 _NAME, _EQUATION = 12, 40  # columns of each line before its bar
 _LEAST_RECALLED, _MOST_RECALLED = 0.05, 5  # fraction of the attention; number of past characters
 _TEXT_BEFORE = 50  # characters
 _GATE, _POSITIVE, _NEGATIVE, _FAINT = "green", "red", "blue", "dim"
-
-
-class Line(NamedTuple):
-    """One line of the explanation and of each step."""
-
-    value: str  # a gate's name, or `cell` or `hidden`
-    name: str
-    letter: str
-    equation: str  # of a gate: the function of its sum
-    meaning: str
-
-
-_FORGET = Line("forget", "forget gate", "f", "σ", "the fraction of the old cell state c that it keeps; at 0 it forgets")
-_CANDIDATE = Line("candidate", "candidate", "g", "tanh", "what it could write")
-_OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of tanh(c') that it puts out")
-_HIDDEN = Line("hidden", "output", "h'", "o tanh(c')", "for the next layer, and for its own at the next character")
-_EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
-    ("input", "forget", "candidate", "output"): (
-        _FORGET,
-        Line("input", "input gate", "i", "σ", "the fraction of the candidate that it writes"),
-        _CANDIDATE,
-        Line("cell", "cell state", "c'", "f c + i g", "what it remembers: what it kept, and what it wrote"),
-        _OUTPUT,
-        _HIDDEN,
-    ),
-    ("forget", "candidate", "output"): (
-        _FORGET,
-        _CANDIDATE,
-        Line(
-            "cell",
-            "cell state",
-            "c'",
-            "f c + (1 - f) g",
-            "what it remembers; with one gate for both, it writes as much as it forgets",
-        ),
-        _OUTPUT,
-        _HIDDEN,
-    ),
-    ("reset", "update", "candidate"): (
-        Line("reset", "reset gate", "r", "σ", "the fraction of the past that the candidate sees"),
-        Line("update", "update gate", "z", "σ", "the fraction of the old state h that it keeps; at 0 it forgets"),
-        Line("candidate", "candidate", "n", "tanh", "what it could write"),
-        Line("hidden", "output", "h'", "z h + (1 - z) n", "what it remembers, which is also its output"),
-    ),
-    ("candidate",): (
-        Line(
-            "candidate", "output", "h'", "tanh", "what it remembers, which is also its output; no gate keeps the old h"
-        ),
-    ),
-}
-"""The lines of each cell, by the names of its gates."""
 
 
 def print_walk(unit: Unit, steps: Sequence[WalkStep], *, chosen: bool) -> None:
@@ -83,7 +27,7 @@ def print_walk(unit: Unit, steps: Sequence[WalkStep], *, chosen: bool) -> None:
         chosen: whether the user chose the unit.
     """
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
-    lines = _EQUATIONS[tuple(steps[0].gates)]
+    lines = EQUATIONS[tuple(steps[0].gates)]
     scale = max(1.0, *(abs(step.cell) for step in steps))
     for text in _explanation(unit, steps[0], lines, scale, width, chosen=chosen):
         put(text + "\n")
@@ -100,7 +44,7 @@ def _explanation(
     yield from textwrap.wrap(f"Layer {unit.layer}, unit {unit.unit}{why}.", width)
     yield ""
     for line in lines:
-        beginning = f"{line.name:<{_NAME}}{line.letter:<2} = {_formula(line, first):<{_EQUATION - 12}} "
+        beginning = f"{line.name:<{_NAME}}{line.letter:<2} = {formula(line, first):<{_EQUATION - 12}} "
         for number, part in enumerate(textwrap.wrap(line.meaning, width - len(beginning))):
             yield (" " * len(beginning) if number else beginning) + part
     yield ""
@@ -114,16 +58,6 @@ def _explanation(
     if scale > 1:
         letters += f" The bars of the cell state end at {scale:.1f}."
     yield from textwrap.wrap(letters, width)
-
-
-def equations(step: WalkStep) -> list[tuple[Line, str]]:
-    """Return the lines of a walk, each with its equation in letters, given any of its steps."""
-    return [(line, _formula(line, step)) for line in _EQUATIONS[tuple(step.gates)]]
-
-
-def _formula(line: Line, step: WalkStep) -> str:
-    """The equation of a line, in letters."""
-    return f"{line.equation}({' + '.join(step.terms[line.value])})" if line.value in step.gates else line.equation
 
 
 def _numbers(line: Line, step: WalkStep) -> str:
@@ -184,22 +118,3 @@ def _recalled(step: WalkStep) -> str:
     picked = [f"{name_of(each.character)} ({each.back} back) {each.weight:.0%}" for each in strongest]
     picked = [text for text, each in zip(picked, strongest, strict=True) if each.weight >= _LEAST_RECALLED]
     return "   ".join(picked) or "at no character more than at others"
-
-
-def walk_json(unit: Unit, steps: Sequence[WalkStep]) -> list[dict[str, Any]]:
-    """A walk as values that JSON can hold."""
-    return [
-        {
-            "character": step.character,
-            "layer": unit.layer,
-            "unit": unit.unit,
-            "gates": dict(step.gates),
-            "terms": {gate: dict(terms) for gate, terms in step.terms.items()},
-            "cell_before": step.cell_before,
-            "cell": step.cell,
-            "hidden": step.hidden,
-            **({} if step.attention is None else {"attention": [each._asdict() for each in step.attention]}),
-            "predictions": dict(step.predictions),
-        }
-        for step in steps
-    ]

@@ -1,8 +1,6 @@
 """The surprise of each character of a text, and the symbols that the model expected at its position.
 
 The surprise of a symbol is its negative log-probability under the model.
-
-Knows: ids, and how a vocabulary decodes them to characters. Does not know: files, terminals or pages.
 """
 
 import math
@@ -13,7 +11,11 @@ from typing import Any
 
 from lstmgen.evaluation.score import Predictions
 from lstmgen.generation.sampler import most_likely
+from lstmgen.printable import name_of
 from lstmgen.text.vocabulary import Ids, Vocabulary
+
+MOST_BITS = 8
+"""The highest level of the scale of surprise, for this many bits and more."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,17 @@ class CharacterScore:
     def bits(self) -> float:
         """The surprise in bits."""
         return self.nats / math.log(2)
+
+    @property
+    def level(self) -> int:
+        """The level of its colour: its bits, rounded, from 0 to `MOST_BITS`."""
+        return min(MOST_BITS, round(self.bits))
+
+    @property
+    def alternatives(self) -> str:
+        """The expected symbols with their probabilities; of those of 0%, only the likeliest one of all."""
+        named = [f"{name_of(each.symbol)} {each.probability:.0%}" for each in self.expected]
+        return "  ".join(text for number, text in enumerate(named) if number == 0 or not text.endswith(" 0%"))
 
 
 _Symbol = tuple[int, int, float, tuple[Expected, ...]]  # position, id, surprise in nats, expected symbols

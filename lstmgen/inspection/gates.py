@@ -95,3 +95,8 @@ def half_lives(mean_logs: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     with np.errstate(divide="ignore"):
         return np.abs(math.log(0.5) / mean_logs)
+
+
+def half_life_text(half_life: float) -> str:
+    """Return a half-life, in symbols, with fewer digits the longer it is; from a million on it is called endless."""
+    return f"{half_life:.1f}" if half_life < 100 else f"{half_life:,.0f}" if half_life < 1e6 else "endless"

@@ -7,8 +7,6 @@ A unit is its memory: the cell state, or the hidden state of GRU and RNN. Every 
 values. Of a binary feature it is the area under the ROC curve: the probability that the unit is higher at a character
 with the feature than at one without, 0.5 by chance. Of a numeric feature it is the rank correlation (Spearman 1904), 0
 by chance.
-
-Knows: traces, features and their scores. Does not know: how they are shown.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,6 +44,9 @@ class Finding:
     def strength(self) -> float:
         """The score from 0, by chance, to 1, so that both kinds can be compared; below 0: worse than chance."""
         return 2 * self.score - 1 if self.binary else self.score
+
+    def __str__(self) -> str:
+        return f"{'AUC' if self.binary else 'r'} {self.score:.2f}"
 
 
 @dataclass(frozen=True)

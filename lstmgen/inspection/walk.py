@@ -1,7 +1,4 @@
-"""A walk: one unit, symbol by symbol, with every number that made its gates, its memory and its output.
-
-Knows: the sums behind the gates (`terms`), and which unit to choose. Does not know: how a walk is drawn.
-"""
+"""A walk: one unit, symbol by symbol, with every number that made its gates, its memory and its output."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,6 +58,57 @@ class WalkStep:
     """The likeliest next symbols with their probabilities, the likeliest first."""
 
 
+class Line(NamedTuple):
+    """One line of the explanation and of each step."""
+
+    value: str  # a gate's name, or `cell` or `hidden`
+    name: str
+    letter: str
+    equation: str  # of a gate: the function of its sum
+    meaning: str
+
+
+_FORGET = Line("forget", "forget gate", "f", "σ", "the fraction of the old cell state c that it keeps; at 0 it forgets")
+_CANDIDATE = Line("candidate", "candidate", "g", "tanh", "what it could write")
+_OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of tanh(c') that it puts out")
+_HIDDEN = Line("hidden", "output", "h'", "o tanh(c')", "for the next layer, and for its own at the next character")
+EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
+    ("input", "forget", "candidate", "output"): (
+        _FORGET,
+        Line("input", "input gate", "i", "σ", "the fraction of the candidate that it writes"),
+        _CANDIDATE,
+        Line("cell", "cell state", "c'", "f c + i g", "what it remembers: what it kept, and what it wrote"),
+        _OUTPUT,
+        _HIDDEN,
+    ),
+    ("forget", "candidate", "output"): (
+        _FORGET,
+        _CANDIDATE,
+        Line(
+            "cell",
+            "cell state",
+            "c'",
+            "f c + (1 - f) g",
+            "what it remembers; with one gate for both, it writes as much as it forgets",
+        ),
+        _OUTPUT,
+        _HIDDEN,
+    ),
+    ("reset", "update", "candidate"): (
+        Line("reset", "reset gate", "r", "σ", "the fraction of the past that the candidate sees"),
+        Line("update", "update gate", "z", "σ", "the fraction of the old state h that it keeps; at 0 it forgets"),
+        Line("candidate", "candidate", "n", "tanh", "what it could write"),
+        Line("hidden", "output", "h'", "z h + (1 - z) n", "what it remembers, which is also its output"),
+    ),
+    ("candidate",): (
+        Line(
+            "candidate", "output", "h'", "tanh", "what it remembers, which is also its output; no gate keeps the old h"
+        ),
+    ),
+}
+"""The lines of each cell, by the names of its gates."""
+
+
 def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Unit, list[WalkStep]]:
     """Walk through a text of at least one symbol, (time,), with one unit; None: the one that varies most.
 
@@ -94,6 +142,11 @@ def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Un
             )
         )
     return unit, steps
+
+
+def formula(line: Line, step: WalkStep) -> str:
+    """Return the equation of a line in letters, given any step of the walk."""
+    return f"{line.equation}({' + '.join(step.terms[line.value])})" if line.value in step.gates else line.equation
 
 
 def check_unit(network: Network, unit: Unit) -> None:

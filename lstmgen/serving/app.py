@@ -12,8 +12,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lstmgen.export.page import page, page_data
 from lstmgen.export.rounding import Rounding
+from lstmgen.pages.write import writing_page
 from lstmgen.serving.batch import BusyError, Piece, SharedBatch, StoppedError, Worker
 from lstmgen.serving.completions import RequestError, Served, Writing, describe, event, parse, to_json
 
@@ -38,7 +38,7 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
     limits = served.limits
     batch = SharedBatch(served.model.engine, limits.rows)
     worker = Worker(batch, max_jobs=limits.queue, max_size=_OPEN_ANSWERS * served.max_size, report=report)
-    content = page(page_data(served.model.checkpoint, served.name, Rounding.FLOAT16))  # the nearest a page can hold
+    content = writing_page(served.model.checkpoint, served.name, Rounding.FLOAT16)  # the nearest a page can hold
     description = to_json(describe(served))
     max_body = _SLICE + 12 * limits.max_prompt  # a character has up to 12 bytes in JSON
     building = asyncio.Semaphore(1)

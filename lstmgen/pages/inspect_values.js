@@ -1,21 +1,15 @@
-"use strict";
-// The first part of the page's script: the values of the chosen unit, in words and colours.
+// The values of the chosen unit, in words and colours; inspect.js shows them, and changes `layer`, `unit` and `position`.
 // The data is described in lstmgen/inspection/page.py; names are the same there and here.
-// The second part, inspect_page.js, shows them, and changes `layer`, `unit` and `position`.
 
-const page = JSON.parse(document.getElementById("data").textContent);
-const element = (id) => document.getElementById(id);
-const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+const time = data.text.length;
+const layers = data.layers.map((layer) => ({ ...layer, values: bytesOf(layer.values) }));
+const stored = Object.keys(data.ranges); // the gates that are stored
+const activations = bytesOf(data.activations);
+const rowOf = new Map(data.units.map(([layer, unit], row) => [`${layer}.${unit}`, row]));
+const begins = new Set(data.begins);
+const gates = data.lines.map((line) => line.value).filter((value) => !["cell", "hidden", "candidate"].includes(value));
 
-const time = page.text.length;
-const layers = page.layers.map((layer) => ({ ...layer, values: bytes(layer.values) }));
-const stored = Object.keys(page.ranges); // the gates that are stored
-const activations = bytes(page.activations);
-const rowOf = new Map(page.units.map(([layer, unit], row) => [`${layer}.${unit}`, row]));
-const begins = new Set(page.begins);
-const gates = page.lines.map((line) => line.value).filter((value) => !["cell", "hidden", "candidate"].includes(value));
-
-let [layer, unit] = page.unit; // both from 1
+let [layer, unit] = data.unit; // both from 1
 let position = 0;
 
 // Values
@@ -36,10 +30,10 @@ const hasGates = (unitNumber = unit) => stored.length === 0 || rowOf.has(`${laye
 
 /** A value of the chosen unit after a step, by its name; undefined if the page does not hold it. */
 function value(name, step) {
-  if (name === page.memory || stored.length === 0) return memory(layer, unit, step);
+  if (name === data.memory || stored.length === 0) return memory(layer, unit, step);
   if (!hasGates()) return undefined;
   if (name === "hidden") return value("output", step) * Math.tanh(memory(layer, unit, step));
-  const [lowest, highest] = page.ranges[name];
+  const [lowest, highest] = data.ranges[name];
   return lowest + ((highest - lowest) * byte(rowOf.get(`${layer}.${unit}`), stored.indexOf(name), step)) / 255;
 }
 
@@ -47,7 +41,7 @@ function value(name, step) {
 const memoryBefore = (step) => (begins.has(step) ? 0 : memory(layer, unit, step - 1));
 
 /** A memory between -1 and 1: tanh of a cell state. */
-const activity = (remembered) => (page.memory === "cell" ? Math.tanh(remembered) : remembered);
+const activity = (remembered) => (data.memory === "cell" ? Math.tanh(remembered) : remembered);
 
 /** The fraction of the old memory that a step keeps, and the fraction of the candidate that it writes. */
 function keptAndWritten(step) {
@@ -61,8 +55,7 @@ function number(value) {
   const text = value.toFixed(2);
   return (text === "-0.00" ? "0.00" : text).replace("-", "\u2212");
 }
-const percent = (fraction) => `${(100 * fraction).toFixed(0)}%`;
-const nameAt = (step) => page.symbols[page.text[step]].name;
+const nameAt = (step) => data.symbols[data.text[step]].name;
 
 /** The name of a symbol as it is read aloud. */
 function inWords(name) {
@@ -70,7 +63,7 @@ function inWords(name) {
   return name === "\u21b5" ? "line feed" : `\u201c${name}\u201d`;
 }
 
-/** The equation of a line with the numbers of a step, for those lines whose numbers are on the page. */
+/** The equation of a line with the numbers of a step, for those lines whose numbers are on the data. */
 function numbers(line, step) {
   if (gates.length === 0 || gates.includes(line.value) || line.value === "candidate") return "";
   if (line.value === "hidden" && gates.includes("output")) {
@@ -84,7 +77,7 @@ function numbers(line, step) {
 /** What a step did, in a sentence. */
 function sentence(step) {
   const before = number(memoryBefore(step));
-  const now = number(value(page.memory, step));
+  const now = number(value(data.memory, step));
   if (!hasGates()) return `It remembers ${now}; before, it was ${before}.`;
   if (gates.length === 0) return `It replaces ${before} by ${now}.`;
   const [kept, written] = keptAndWritten(step);
@@ -103,5 +96,5 @@ const css = ([name, opacity]) => `rgb(var(${name}) / ${opacity.toFixed(3)})`;
 
 /** The colour of a value of the chosen unit. */
 function colorOf(name, value) {
-  return gates.includes(name) ? gateColor(value) : signedColor(name === page.memory ? activity(value) : value);
+  return gates.includes(name) ? gateColor(value) : signedColor(name === data.memory ? activity(value) : value);
 }

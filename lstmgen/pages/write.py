@@ -1,14 +1,6 @@
-"""A model as one self-contained web page that writes: the network, its weights and its vocabulary.
-
-The template, the style sheet and the scripts lie beside this file. The page loads nothing, and the browser runs no
-script but these: the page names their hash. Everything that comes from the checkpoint goes in as JSON.
-
-Knows: what fills the template. Does not know: how the page computes or looks; files to write.
-"""
+"""A model as a page that writes: the network, its weights and its vocabulary."""
 
 import base64
-from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -16,18 +8,19 @@ import numpy as np
 from lstmgen.checkpoint import AnyArray, Checkpoint
 from lstmgen.config import CellKind
 from lstmgen.export.rounding import Rounding, rounded_weights
-from lstmgen.web_page import fill_page
+from lstmgen.pages.page import fill_page
 
-_SCRIPTS = ("engine.js", "sampling.js", "writing.js", "page.js")
+_SCRIPTS = ("engine.js", "sampling.js", "writing.js", "write.js")
 
 
-def page_data(checkpoint: Checkpoint, name: str, rounding: Rounding) -> dict[str, Any]:
-    """Return what a page holds of a model, ready for JSON.
+def writing_page(checkpoint: Checkpoint, name: str, rounding: Rounding) -> str:
+    """Return the page of a model that is called by this name, with weights stored like this."""
+    title = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+    return fill_page("write", title, _data(checkpoint, name, rounding), _SCRIPTS)
 
-    Args:
-        checkpoint: the model.
-        name: what the model is called.
-        rounding: how its weights are stored.
+
+def _data(checkpoint: Checkpoint, name: str, rounding: Rounding) -> dict[str, Any]:
+    """Return what the page holds, ready for JSON.
 
     Returns:
         By name:
@@ -63,12 +56,6 @@ def page_data(checkpoint: Checkpoint, name: str, rounding: Rounding) -> dict[str
         "layers": model.num_layers,
         "weights": weights,
     }
-
-
-def page(data: Mapping[str, Any]) -> str:
-    """Return the page that holds what `page_data` returned."""
-    title = escape("".join(letter if letter.isprintable() else "\ufffd" for letter in data["name"]))
-    return fill_page("lstmgen.export", "page", _SCRIPTS, data, title=title)
 
 
 def _base64(array: AnyArray) -> str:

@@ -1,10 +1,4 @@
-"""What a network does while it reads a text, as one self-contained web page.
-
-The template, the style sheet and the script lie beside this file. The page loads nothing, and the browser runs no
-script but this one: the page names its hash. Data goes in as JSON; the script writes text as text, never as HTML.
-
-Knows: what fills the template. Does not know: how findings are shown or computed; files to write.
-"""
+"""What a network does while it reads a text."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -13,14 +7,12 @@ from typing import Any
 import numpy as np
 
 from lstmgen.checkpoint import Checkpoint
-from lstmgen.cli.heatmap import name_of, shown
-from lstmgen.cli.inspect_sections import gates_section, memory_section, units_section
-from lstmgen.cli.render import count
-from lstmgen.cli.walk_report import equations
 from lstmgen.inspection.findings import Findings
-from lstmgen.inspection.walk import walk
-from lstmgen.printable import printable
-from lstmgen.web_page import fill_page
+from lstmgen.inspection.report import gates_report, memory_report, units_report
+from lstmgen.inspection.walk import EQUATIONS, formula, walk
+from lstmgen.pages.page import fill_page, visible
+from lstmgen.pages.sections import section
+from lstmgen.printable import count, name_of, shown
 
 _SPEEDS = (2, 5, 10, 25)  # symbols a second
 
@@ -36,26 +28,26 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
     """
     network, symbol = checkpoint.network, checkpoint.vocabulary.unit
     _, (step,) = walk(checkpoint, np.array(data["text"][:1]))
-    lines = [{**line._asdict(), "equation": equation} for line, equation in equations(step)]
+    lines = [{**line._asdict(), "equation": formula(line, step)} for line in EQUATIONS[tuple(step.gates)]]
     memory_first = sorted(lines, key=lambda line: line["value"] != data["memory"])
     symbols = [{"name": name_of(name), "shown": _shown(name)} for name in data["symbols"]]
     stored, units = len(data["units"]), len(network.cells) * network.hidden_size
-    missing = (
-        f"Large squares: the {stored:,} of {units:,} units whose gates are on this page: those that track a "
-        "feature best. A smaller --length makes room for more."
-    )
-    sections = (
-        units_section(findings.units, symbol),
-        gates_section(findings.gates, symbol),
-        memory_section(findings.memory, symbol),
-    )
+    units_found, memory = findings.units, findings.memory  # a text instead is the reason why there is nothing
+    sections = {
+        "Units that track something": [f"Not searched: {units_found}."]
+        if isinstance(units_found, str)
+        else units_report(units_found, symbol),
+        "Gates": gates_report(findings.gates, symbol),
+        "How far back it looks": [f"Not measured: {memory}."]
+        if isinstance(memory, str)
+        else memory_report(memory, symbol),
+    }
     return fill_page(
-        "lstmgen.cli",
-        "inspect_page",
-        ("inspect_values.js", "inspect_page.js"),
+        "inspect",
+        title,
         {**data, "symbols": symbols, "lines": lines, "symbol": symbol},
-        title=_visible(title),
-        network=_visible(f"{network}, {count(network.parameter_count())} parameters"),
+        ("inspect_values.js", "inspect.js"),
+        network=visible(f"{network}, {count(network.parameter_count())} parameters"),
         symbol=symbol,
         layers=_numbers(range(1, len(network.cells) + 1)),
         hidden_size=network.hidden_size,
@@ -63,13 +55,11 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
         colors=_options({line["value"]: line["name"] for line in memory_first}),
         speeds=_numbers(_SPEEDS),
         last=len(data["text"]) - 1,
-        missing=missing if stored < units else "",
-        findings="\n".join(sections),
+        stored=f"{stored:,}",
+        units=f"{units:,}",
+        hidden="" if stored < units else " hidden",
+        findings="\n".join(section(title, parts) for title, parts in sections.items()),
     )
-
-
-def _visible(text: str) -> str:
-    return escape(printable(text, single_line=True))
 
 
 def _shown(name: str) -> str:

@@ -1,5 +1,4 @@
-"use strict";
-// The first part of the page's script: the network, one step at a time. It reads a symbol and predicts the next one.
+// The network, one step at a time. It reads a symbol and predicts the next one.
 //
 //     x = E[id]                     embedding
 //     y_1 = cell_1(x)               first layer
@@ -11,13 +10,6 @@
 // float64. A state is never changed: `step` returns a new one. So the page can keep an old state and return to it.
 
 // Numbers from text
-
-function bytesOf(base64) {
-  const text = atob(base64);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
-}
 
 function float32Of(base64) {
   const view = new DataView(bytesOf(base64).buffer);
@@ -193,7 +185,7 @@ function attend(y, memory, { query: Q, combine: C }) {
   return { output: plus(y, product(C, recalled)), memory: [...memory.slice(1), y] };
 }
 
-/** A network from the data of the page; what the data holds is described in lstmgen/export/page.py. */
+/** A network from the data of the page; what the data holds is described in lstmgen/pages/write.py. */
 class Network {
   constructor(data) {
     this.cell = cells[data.reset ? `${data.cell}_${data.reset}` : data.cell];

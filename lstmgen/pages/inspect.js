@@ -1,13 +1,13 @@
-// The second part of the page's script: what is shown, and what the reader chooses. The first is inspect_values.js.
+// What is shown, and what the reader chooses. The scripts before this one: base, inspect_values.
 
 let timer = null;
 let picked = []; // the characters that are marked because attention looked at them
 
 // The text
 
-const characters = page.text.map((symbol, step) => {
+const characters = data.text.map((symbol, step) => {
   const span = document.createElement("span");
-  span.textContent = page.symbols[symbol].shown;
+  span.textContent = data.symbols[symbol].shown;
   span.dataset.step = step;
   return span;
 });
@@ -37,7 +37,7 @@ function markAttention() {
   for (const span of picked) {
     span.style.boxShadow = "";
   }
-  picked = (page.attention?.[position] ?? []).map(([back, weight]) => {
+  picked = (data.attention?.[position] ?? []).map(([back, weight]) => {
     const span = characters[position - back];
     const [height, opacity] = [3 + 8 * weight, Math.min(1, 0.4 + 2 * weight)];
     span.style.boxShadow = `inset 0 -${height.toFixed(1)}px rgb(var(--picked) / ${opacity.toFixed(2)})`;
@@ -47,27 +47,19 @@ function markAttention() {
 
 // The walk: one row with a bar for each line of the explanation
 
-function create(tag, className, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-const rows = page.lines.map((line) => {
+const rows = data.lines.map((line) => {
   const row = create("div", "row");
   const head = create("div", "");
-  const parts = { numbers: create("span", "faint numbers"), value: create("span", "value"), fill: create("i", "") };
+  const parts = { numbers: create("span", "faint numbers"), value: create("span", "value") };
   const equation = create("span", "equation", `${line.letter} = ${line.equation}`);
   const named = create("div", "named");
   named.append(create("b", "", line.name), equation, parts.numbers);
   head.append(named, parts.value);
-  const bar = create("div", gates.includes(line.value) ? "bar" : "bar signed");
-  bar.append(parts.fill);
-  row.append(head, bar, create("div", "faint", line.meaning));
+  const filled = bar(0, gates.includes(line.value) ? "bar" : "bar signed");
+  row.append(head, filled, create("div", "faint", line.meaning));
   parts.value.dataset.value = line.value;
   element("rows").append(row);
-  return { line, row, ...parts };
+  return { line, row, fill: filled.firstChild, ...parts };
 });
 
 function fillBar(fill, name, value) {
@@ -96,12 +88,9 @@ function showFractions(list, fractions, color) {
   list.replaceChildren(
     ...fractions.map(([name, fraction, remark]) => {
       const item = create("li", "likely");
-      const bar = create("div", "bar small");
-      const fill = create("i", "");
-      fill.style.width = `${100 * fraction}%`;
-      fill.style.background = `rgb(var(${color}))`;
-      bar.append(fill);
-      item.append(create("span", "symbol", name), bar, create("span", "number", percent(fraction)));
+      const filled = bar(fraction);
+      filled.firstChild.style.background = `rgb(var(${color}))`;
+      item.append(create("span", "symbol", name), filled, create("span", "number", percent(fraction)));
       item.append(create("span", "came", remark));
       return item;
     }),
@@ -109,24 +98,24 @@ function showFractions(list, fractions, color) {
 }
 
 function showPredictions() {
-  const next = page.text[position + 1];
-  const likely = page.predictions[position];
+  const next = data.text[position + 1];
+  const likely = data.predictions[position];
   showFractions(
     element("predictions"),
-    likely.map(([symbol, fraction]) => [page.symbols[symbol].name, fraction, symbol === next ? "came next" : ""]),
+    likely.map(([symbol, fraction]) => [data.symbols[symbol].name, fraction, symbol === next ? "came next" : ""]),
     "--gate",
   );
-  if (page.attention) {
-    const looked = page.attention[position].map(([back, weight]) => [nameAt(position - back), weight, `${back} back`]);
+  if (data.attention) {
+    const looked = data.attention[position].map(([back, weight]) => [nameAt(position - back), weight, `${back} back`]);
     showFractions(element("attention"), looked, "--picked");
   }
 }
 
-const where = () => `${page.symbol} ${position + 1} of ${time.toLocaleString("en")}: ${inWords(nameAt(position))}`;
+const where = () => `${data.symbol} ${position + 1} of ${count(time)}: ${inWords(nameAt(position))}`;
 
 function showStatus() {
-  const likely = page.predictions[position].slice(0, 3);
-  const next = likely.map(([symbol, fraction]) => `${inWords(page.symbols[symbol].name)} ${percent(fraction)}`);
+  const likely = data.predictions[position].slice(0, 3);
+  const next = likely.map(([symbol, fraction]) => `${inWords(data.symbols[symbol].name)} ${percent(fraction)}`);
   element("where").textContent = `Unit ${layer}.${unit} at ${where()}`;
   element("does").textContent = sentence(position);
   element("next").textContent = `Likely next: ${next.join(", ")}.`;
@@ -153,7 +142,7 @@ function showMap() {
     canvas.width = Math.round(width * density);
     canvas.height = Math.round(height * density);
   }
-  const style = getComputedStyle(document.documentElement);
+  const style = getComputedStyle(document.body);
   const colors = Object.fromEntries(
     ["--positive", "--negative", "--ink", "--track"].map((name) => [name, style.getPropertyValue(name).trim()]),
   );
@@ -212,8 +201,8 @@ function choose(newLayer, newUnit) {
   for (const option of element("color").options) {
     option.disabled = value(option.value, 0) === undefined;
   }
-  if (element("color").selectedOptions[0].disabled) element("color").value = page.memory;
-  element("map-title").textContent = `Layer ${layer}: what each unit remembers after this ${page.symbol}`;
+  if (element("color").selectedOptions[0].disabled) element("color").value = data.memory;
+  element("map-title").textContent = `Layer ${layer}: what each unit remembers after this ${data.symbol}`;
   const label = `Layer ${layer}: a square for each unit. Choose a unit by its number above.`;
   element("layer-map").setAttribute("aria-label", label);
   paintText();
@@ -289,7 +278,7 @@ window.addEventListener("resize", showMap);
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showMap);
 
 for (const shown of document.querySelectorAll(".attentive")) {
-  shown.hidden = page.attention === null;
+  shown.hidden = data.attention === null;
 }
 element("speed").value = "5";
 pause();

@@ -1,4 +1,4 @@
-// The second part of the page's script: how a symbol is chosen.
+// How a symbol is chosen.
 
 /**
  * A random number in [0, 1), the same for the same seed and position on every computer.

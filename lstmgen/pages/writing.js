@@ -1,4 +1,4 @@
-// The third part of the page's script: the text that the reader and the model write together.
+// The text that the reader and the model write together.
 //
 // A text is a list of pieces, one for each character. A piece never changes but for its surprise:
 //

@@ -1,7 +1,5 @@
-// The fourth part of the page's script: what is shown, and what the reader does.
+// What is shown, and what the reader does. The scripts before this one: base, engine, sampling, writing.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const element = (id) => document.getElementById(id);
 const network = new Network(data);
 const writing = new Writing(data, network);
 const lines = data.item_end !== null;
@@ -34,19 +32,12 @@ const settings = () => ({
 
 // The text. The reader types into a text area without colours; the same text lies below it in colours.
 
-function create(tag, className, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
 const bits = (nats) => nats / Math.LN2;
 
 function paint(index) {
   const { nats, ids, typed, picked } = writing.pieces[index];
   const level = nats === null ? 0 : Math.min(MOST_BITS, Math.round(bits(nats)));
-  spans[index].className = `s${level}${typed || picked ? " own" : ""}${ids.length ? "" : " unknown"}`;
+  spans[index].className = `b${level}${typed || picked ? " own" : ""}${ids.length ? "" : " unknown"}`;
 }
 
 /** Show the pieces from this one on; those before it did not change. */
@@ -169,12 +160,11 @@ function finish() {
   showButton();
   const predicted = writing.pieces.filter(({ nats }) => nats !== null);
   const sum = predicted.reduce((total, { nats }) => total + bits(nats), 0);
-  const count = writing.pieces.length.toLocaleString("en");
-  const mean = predicted.length ? `, ${(sum / predicted.length).toFixed(2)} bits each` : "";
+    const mean = predicted.length ? `, ${(sum / predicted.length).toFixed(2)} bits each` : "";
   const speed = written.milliseconds ? (1000 * written.characters) / written.milliseconds : 0;
-  const fast = written.characters >= 50 ? `; ${Math.round(speed).toLocaleString("en")} written a second` : "";
+  const fast = written.characters >= 50 ? `; ${count(Math.round(speed))} written a second` : "";
   const full = writing.pieces.length >= LONGEST ? "; the page writes no more than this" : "";
-  element("status").textContent = writing.pieces.length ? `${count} characters${mean}${fast}${full}` : "";
+  element("status").textContent = writing.pieces.length ? `${count(writing.pieces.length)} characters${mean}${fast}${full}` : "";
   if (written.characters) {
     element("text").setSelectionRange(writing.text.length, writing.text.length);
     written.characters = 0;
@@ -206,7 +196,7 @@ function replace(pieces) {
 
 // Alternatives
 
-const percent = (probability) => (probability < 0.0005 ? "<0.1%" : `${(100 * probability).toFixed(1)}%`);
+const likelihood = (probability) => (probability < 0.0005 ? "<0.1%" : percent(probability, 1));
 
 function nameOf(id) {
   const name = writing.vocabulary.name(id);
@@ -275,18 +265,14 @@ function placeText(piece, logits) {
 function alternative(id, rank, probabilities, came) {
   const probability = probabilities[id];
   const button = create("button", came ? "came" : "");
-  const bar = create("i", "");
-  bar.style.width = `${100 * probability}%`;
-  const track = create("span", "track");
-  track.append(bar);
   button.type = "button";
   button.dataset.id = id;
   button.title = came ? "this one stands there; pick it to continue anew" : "pick it, and continue from there";
   button.append(
     create("span", "key", rank < SHOWN ? rank + 1 : ""),
     create("span", "symbol", nameOf(id)),
-    track,
-    create("span", "number", percent(probability)),
+    bar(probability),
+    create("span", "number", likelihood(probability)),
   );
   button.addEventListener("click", () => pick(id));
   const item = create("li", "");
@@ -392,7 +378,7 @@ for (const [value, name] of Object.entries({ ...lengths, Infinity: "until stoppe
   element("length").append(new Option(shown, value, false, name === "500" || name === "10 lines"));
 }
 for (let level = 0; level <= MOST_BITS; level++) {
-  element("legend").append(create("span", `s${level}`, level === MOST_BITS ? `${level}+` : level));
+  element("legend").append(create("span", `b${level}`, level === MOST_BITS ? `${level}+` : level));
 }
 for (const named of document.querySelectorAll(".unit")) named.textContent = unit;
 element("name").textContent = [...data.name].map(visible).join("");

@@ -1,0 +1,131 @@
+"""Shows a report in a terminal or a pipe: paragraphs, facts, tables, and charts made of text characters."""
+
+import math
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from lstmgen.cli.render import put
+from lstmgen.printable import printable
+from lstmgen.report import SMALLEST_POWER, Chart, Curve, Facts, Histogram, Marked, Part, Table
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_HEIGHTS = "▁▂▃▄▅▆▇█"
+_NARROWEST, _WIDEST = 60, 120  # columns of a chart
+_NUMBERS = 49  # columns of its numbers, and of the space between them
+_LEAST_RISE = 0.01  # a curve that rises less is drawn as nearly flat
+
+
+def print_report(parts: Iterable[Part]) -> None:
+    """Write the parts to stdout, with an empty line between two of them."""
+    for number, part in enumerate(parts):
+        put("\n" if number else "")
+        if isinstance(part, str | list):
+            put("".join(map(_wrapped, [part] if isinstance(part, str) else part)))
+        elif isinstance(part, Table):
+            _print_table(part)
+        elif isinstance(part, Chart):
+            put(_chart(part))
+        else:
+            print_facts(part)
+
+
+def print_facts(facts: Facts) -> None:
+    """Write names and values as two columns to stdout."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        put(f"{name:<{width}}  {printable(value, single_line=True)}".rstrip() + "\n")
+
+
+def _wrapped(paragraph: str) -> str:
+    """Break a paragraph at the width of a terminal; a pipe gets it whole."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    line = printable(paragraph, single_line=True)
+    return textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+def _print_table(table: Table) -> None:
+    """Write a table; in a pipe it is not cut at the width of a terminal."""
+    shown = RichTable(box=None, pad_edge=False)
+    for number, name in enumerate(table.columns):
+        left = number == 0 or name in table.left
+        shown.add_column(Text(printable(name)), justify="left" if left else "right", no_wrap=name in table.left)
+    for row in table.rows:
+        shown.add_row(*map(_cell, row))
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
+    if console.measure(shown, options=console.options.update(max_width=sys.maxsize)).minimum > console.width:
+        shown.padding = (0, 1, 0, 0)  # one column between two others instead of two, so that no number is cut
+    with console.capture() as captured:
+        console.print(shown)
+    put("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+
+
+def _cell(cell: object) -> Text:
+    if isinstance(cell, Histogram):
+        return Text(histogram(cell.counts))
+    if isinstance(cell, list):
+        return Text("  ").join(map(_cell, cell))
+    return Text(printable(str(cell), single_line=True), cell.color if isinstance(cell, Marked) else "")
+
+
+def _chart(chart: Chart) -> str:
+    """A row for each place: of each curve the value, how far it is above the least one, and a bar."""
+    width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
+    room = (width - _NUMBERS) // len(chart.curves)
+    places = list(chart.curves[0].points)
+    columns = [_column(curve, places, room) for curve in chart.curves]
+    heads = [printable(chart.places, single_line=True), *(f"{place:,}" for place in places)]
+    first = max(map(len, heads))
+    lines = ("  ".join((f"{head:>{first}}", *row)) for head, *row in zip(heads, *columns, strict=True))
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def _column(curve: Curve, places: Iterable[int], room: int) -> list[str]:
+    """The name of a curve, then its rows, equally wide."""
+    name, values = printable(curve.name, single_line=True), curve.points
+    shown = [name if curve.powers else f"{name}, rise"]
+    least, most = min(values.values()), max(values.values())
+    for place in places:
+        value, text = values.get(place), ""
+        if value is not None and curve.powers:
+            power = 1 - math.log(value / most) / math.log(SMALLEST_POWER) if value > 0 else 0
+            text = f"{value:8.1e} {bar(power, room)}"
+        elif value is not None:
+            text = f"{value:.4f} {value - least:+8.4f} {bar((value - least) / max(most - least, _LEAST_RISE), room)}"
+        shown.append(text)
+    width = max(map(len, shown))
+    return [f"{text:<{width}}" for text in shown]
+
+
+# Bars
+
+
+def bar(fraction: float, width: int) -> str:
+    """Return a bar from the left, `width` columns wide for a fraction of 1."""
+    full, eighths = divmod(round(min(max(fraction, 0.0), 1.0) * width * 8), 8)
+    return ("█" * full + _EIGHTHS[eighths]).strip()
+
+
+def signed_bar(value: float, half_width: int) -> str:
+    """Return a bar that begins at a line in the middle: to the right for a value up to 1, to the left down to -1."""
+    halves = round(min(abs(value), 1.0) * half_width * 2)
+    if value >= 0:
+        return " " * half_width + "│" + "█" * (halves // 2) + "▌" * (halves % 2)
+    return ("▐" * (halves % 2) + "█" * (halves // 2)).rjust(half_width) + "│"
+
+
+def height(fraction: float) -> str:
+    """Return one block whose height stands for a fraction from 0 to 1."""
+    return _HEIGHTS[min(len(_HEIGHTS) - 1, int(max(fraction, 0.0) * len(_HEIGHTS)))]
+
+
+def histogram(counts: Iterable[float]) -> str:
+    """Return one block for each count; the largest is a full block, and 0 is a space."""
+    counts = list(counts)
+    largest = max(counts, default=0) or 1
+    return "".join(height(count / largest) if count else " " for count in counts)

@@ -1,0 +1,150 @@
+"""What is shown of each finding: the same parts in a terminal and on a page, and the fields of its JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmgen.inspection.gates import NEARLY_OPEN, NEARLY_SHUT, GateUse, half_life_text
+from lstmgen.inspection.memory import NOTICEABLE, Memory
+from lstmgen.inspection.units import Finding, Units
+from lstmgen.inspection.walk import Unit, WalkStep
+from lstmgen.printable import readably
+from lstmgen.report import SMALLEST_POWER, Chart, Curve, Histogram, Part, Table
+
+_LONGEST_SHOWN = 3  # units of each layer that remember longest
+_POWERS = tuple(2**power for power in range(11))  # between two bars of the histogram of half-lives, in symbols
+
+
+def units_report(units: Units, symbol: str) -> list[Part]:
+    """The unit that tracks each feature, with its score; a symbol is a character or byte."""
+    half = units.symbols // 2
+    rows = [(each.found.feature, each.found.unit, each.found, each.untrained) for each in units.features]
+    return [
+        f"Some units follow a feature of the text that nobody told them about. The first {half:,} {symbol}s chose the "
+        f"unit of each feature, the other {units.symbols - half:,} gave its score. The last column is the score of the "
+        "best unit before training, in the same network.",
+        Table(("feature", "unit", "score", "before training"), rows),
+        f"Units are LAYER.UNIT. AUC: how often the unit tells a {symbol} with the feature from one without; "
+        "0.50 is chance. r: the rank correlation; 0 is chance.",
+    ]
+
+
+def gates_report(uses: Sequence[GateUse], symbol: str) -> list[Part]:
+    """How often each gate is nearly open or shut, and how long units remember."""
+    if not uses:
+        return [f"This cell has no gates: at every {symbol} it replaces all that it remembers."]
+    gates = [
+        (
+            use.layer,
+            use.gate,
+            f"{use.nearly_shut:.1%}",
+            f"{use.nearly_open:.1%}",
+            Histogram(use.histogram.tolist(), f"values of the {use.gate} gate of layer {use.layer}"),
+        )
+        for use in uses
+    ]
+    half_lives = [_half_lives(use.layer, use.half_life) for use in uses if use.half_life is not None]
+    return [
+        f"A gate that is nearly shut, below {NEARLY_SHUT}, lets hardly anything through. One that is nearly open, "
+        f"above {NEARLY_OPEN}, lets nearly all through. The table counts all units and {symbol}s.",
+        Table(("layer", "gate", "nearly shut", "nearly open", "from 0 to 1"), gates, left=("gate", "from 0 to 1")),
+        f"After how many {symbol}s is half of what a unit remembered gone? That is its half-life, "
+        "by the mean logarithm of the gate that keeps it.",
+        Table(
+            ("layer", "median", "below 1, doubling to 1,024 and more", "longest, by unit"),
+            half_lives,
+            left=("below 1, doubling to 1,024 and more", "longest, by unit"),
+        ),
+    ]
+
+
+def _half_lives(layer: int, half_life: NDArray[np.float64]) -> Sequence[object]:
+    longest = np.argsort(-half_life, kind="stable")[:_LONGEST_SHOWN].tolist()
+    counts = np.bincount(np.searchsorted(_POWERS, half_life, side="right"), minlength=len(_POWERS) + 1)
+    named = [part for unit in longest for part in (Unit(layer, unit + 1), half_life_text(half_life[unit]))]
+    distribution = Histogram(counts.tolist(), f"half-lives of layer {layer}")
+    return layer, half_life_text(float(np.median(half_life))), distribution, named
+
+
+def memory_report(memory: Memory, symbol: str) -> list[Part]:
+    """Loss and gradient by distance."""
+    losses = memory.nats_per_character
+    loss = Curve(f"nats per {symbol}", losses, marked=memory.used)
+    gradient = Curve("gradient at that distance", dict(enumerate(memory.reach.tolist(), 1)), powers=True)
+    return [
+        f"When the network may see only the last {symbol}, its loss is {losses[1]:.2f} nats per {symbol}. "
+        f"When it may see {max(losses):,}, it is {losses[max(losses)]:.2f}. It uses {memory.used:,} {symbol}s: "
+        f"more of them change the loss by less than {NOTICEABLE} nats.",
+        Chart(f"{symbol}s visible", (loss, gradient)),
+        f"Each loss is the mean of the same {memory.positions:,} predictions. The gradient shows how much the loss "
+        f"depends on the {symbol} at that distance: the norm of d loss / d input. Its scale is logarithmic and ends at "
+        f"{readably(SMALLEST_POWER)} of the largest.",
+    ]
+
+
+# JSON
+
+
+def units_json(found: Units) -> dict[str, Any]:
+    """What the units track, as values that JSON can hold."""
+    return {
+        "characters": found.symbols,
+        "units": [_finding_json(each) for each in found.units],
+        "features": [
+            {**_finding_json(each.found), "untrained": _finding_json(each.untrained)} for each in found.features
+        ],
+    }
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "layer": finding.unit.layer,
+        "unit": finding.unit.unit,
+        "feature": finding.feature,
+        "score": finding.score,
+        "measure": "area under the ROC curve" if finding.binary else "rank correlation",
+    }
+
+
+def gates_json(uses: Sequence[GateUse]) -> dict[str, Any]:
+    """How gates are used, as values that JSON can hold; an infinite half-life is null."""
+    entries = []
+    for use in uses:
+        entry: dict[str, Any] = {"layer": use.layer, "gate": use.gate}
+        entry |= {"nearly_open": use.nearly_open, "nearly_shut": use.nearly_shut, "histogram": use.histogram.tolist()}
+        if use.half_life is not None:
+            entry["half_life"] = [value if np.isfinite(value) else None for value in use.half_life.tolist()]
+        entries.append(entry)
+    return {"gates": entries}
+
+
+def memory_json(memory: Memory) -> dict[str, Any]:
+    """How far back a network looks, as values that JSON can hold."""
+    losses = memory.nats_per_character
+    return {
+        "positions": memory.positions,
+        "memory": [{"visible": visible, "nats_per_character": nats} for visible, nats in losses.items()],
+        "memory_reach": memory.used,
+        "reach": [{"back": back, "gradient": float(norm)} for back, norm in enumerate(memory.reach)],
+    }
+
+
+def walk_json(unit: Unit, steps: Sequence[WalkStep]) -> list[dict[str, Any]]:
+    """A walk as values that JSON can hold."""
+    return [
+        {
+            "character": step.character,
+            "layer": unit.layer,
+            "unit": unit.unit,
+            "gates": dict(step.gates),
+            "terms": {gate: dict(terms) for gate, terms in step.terms.items()},
+            "cell_before": step.cell_before,
+            "cell": step.cell,
+            "hidden": step.hidden,
+            **({} if step.attention is None else {"attention": [each._asdict() for each in step.attention]}),
+            "predictions": dict(step.predictions),
+        }
+        for step in steps
+    ]

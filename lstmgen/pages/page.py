@@ -1,0 +1,55 @@
+"""One self-contained file from the parts of a page.
+
+The page loads nothing, and the browser runs no script but these: the page names their hash. Data goes in as JSON.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from lstmgen.printable import printable
+
+
+def fill_page(name: str, title: str, data: Any = None, scripts: Sequence[str] = (), **values: object) -> str:
+    """Return a page.
+
+    Args:
+        name: of the page: its template is NAME.html, its style sheet NAME.css.
+        title: of the page, as text.
+        data: what the scripts find as JSON.
+        scripts: the names of the scripts after base.js, in their order; a page without scripts has no data either.
+        values: what fills the template, as HTML.
+    """
+    style = _read("base.css") + _read(f"{name}.css")
+    policy, content = f"style-src {_hash(style)};", ""
+    if scripts:
+        script = "".join(map(_read, ("base.js", *scripts)))
+        policy = f"script-src {_hash(script)};\n{policy}"
+        content = f'<script type="application/json" id="data">{_json(data)}</script>\n<script>{script}</script>\n'
+    values["title"] = visible(title)
+    body = Template(_read(f"{name}.html")).substitute(values)
+    return Template(_read("base.html")).substitute(values, policy=policy, style=style, body=body, scripts=content)
+
+
+def visible(text: str) -> str:
+    """Return text as HTML in one line, without characters that could hide or move other text."""
+    return escape(printable(text, single_line=True))
+
+
+def _read(file: str) -> str:
+    return files("lstmgen.pages").joinpath(file).read_text(encoding="utf-8")
+
+
+def _hash(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def _json(value: Any) -> str:
+    """Return JSON in ASCII that HTML cannot take for a tag."""
+    text = json.dumps(value, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

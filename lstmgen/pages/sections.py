@@ -1,0 +1,101 @@
+"""Shows a report as a section of a page: paragraphs, tables, and charts in SVG."""
+
+import math
+from collections.abc import Iterable, Mapping
+from html import escape
+
+import numpy as np
+
+from lstmgen.inspection.walk import Unit
+from lstmgen.printable import readably
+from lstmgen.report import SMALLEST_POWER, Chart, Curve, Histogram, Part, Table
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 380, 10, 190  # of a chart's curve, in an SVG of 400 x 232
+_LEAST_RISE = 0.01  # a curve that rises less is drawn as nearly flat
+
+
+def section(title: str, parts: Iterable[Part]) -> str:
+    """Return a section with a title."""
+    return "\n".join(("<section>", f"<h2>{escape(title)}</h2>", *map(_part, parts), "</section>"))
+
+
+def _part(part: Part) -> str:
+    if isinstance(part, str):
+        return f"<p>{escape(part)}</p>"
+    if isinstance(part, list):
+        return f"<p>{'<br>'.join(map(escape, part))}</p>"
+    if isinstance(part, Chart):
+        return f'<div class="charts">{"".join(_figure(curve, part.places) for curve in part.curves)}</div>'
+    return _table(part if isinstance(part, Table) else Table((), [*part.items()]))
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
+    body = "\n".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+
+
+def _cell(cell: object) -> str:
+    if isinstance(cell, Unit):
+        return f'<button type="button" data-unit="{cell}" aria-label="show unit {cell}">{cell}</button>'
+    if isinstance(cell, Histogram):
+        return _histogram(cell)
+    return " ".join(map(_cell, cell)) if isinstance(cell, list) else escape(str(cell))
+
+
+def _histogram(histogram: Histogram) -> str:
+    most, width = max(1, *histogram.counts), 8 * len(histogram.counts)
+    bars = "".join(
+        f'<rect x="{8 * number + 1}" y="{24 - 24 * count / most:.1f}" width="6" height="{24 * count / most:.1f}"/>'
+        for number, count in enumerate(histogram.counts)
+    )
+    return (
+        f'<svg class="histogram" viewBox="0 0 {width} 25" role="img" aria-label="histogram: {escape(histogram.label)}">'
+        f'<path class="grid" d="M0 24.5H{width}"/>{bars}</svg>'
+    )
+
+
+def _figure(curve: Curve, places: str) -> str:
+    """A curve over a logarithmic axis that begins at 1, with lines at some heights."""
+    points, name = curve.points, curve.name
+    if curve.powers:
+        most = max(points.values()) or 1
+        points = {place: math.log10(max(value / most, SMALLEST_POWER)) for place, value in points.items()}
+        powers = range(math.floor(min(points.values())), 1)
+        heights = {float(power): readably(10**power) for power in powers}
+        name += ", as a fraction of the largest"
+    else:
+        values = np.linspace(min(points.values()), max(points.values()), 4).tolist()
+        heights = {value: f"{value:.2f}" for value in values}
+    if curve.marked is not None:
+        name += f"; dashed line at {curve.marked:,}"
+    drawn = _svg(curve, points, heights, escape(places))
+    return f'<figure class="panel"><figcaption>{escape(name)}</figcaption>{drawn}</figure>'
+
+
+def _svg(curve: Curve, points: Mapping[int, float], heights: Mapping[float, str], label: str) -> str:
+    """The values of a curve by their place; the heights at which a line is drawn, as they are written."""
+    last, low, high = max(2, *points), min(heights), max(heights)
+
+    def x(place: float) -> str:
+        return f"{_LEFT + (_RIGHT - _LEFT) * math.log(place, last):.1f}"
+
+    def y(value: float) -> str:
+        return f"{_BOTTOM - (_BOTTOM - _TOP) * (value - low) / max(high - low, _LEAST_RISE):.1f}"
+
+    parts = [
+        f'<text x="{x(place)}" y="{_BOTTOM + 18}" text-anchor="middle">{place:,}</text>'
+        for place in (4**power for power in range(10))
+        if place <= last
+    ]
+    for value, written in heights.items():
+        parts.append(f'<path class="grid" d="M{_LEFT} {y(value)}H{_RIGHT}"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y(value)}" dy="4" text-anchor="end">{written}</text>')
+    if curve.marked is not None:
+        parts.append(f'<path class="mark" d="M{x(curve.marked)} {_TOP}V{_BOTTOM}"/>')
+    drawn = " ".join(f"{x(place)},{y(value)}" for place, value in points.items())
+    return (
+        f'<svg viewBox="0 0 400 232" role="img" aria-label="a curve over 1 to {last:,} {label}">{"".join(parts)}'
+        f'<text x="{(_LEFT + _RIGHT) // 2}" y="{_BOTTOM + 38}" text-anchor="middle">{label}</text>'
+        f'<polyline class="curve" points="{drawn}"/></svg>'
+    )
