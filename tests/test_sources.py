@@ -4,14 +4,12 @@ import gzip
 import hashlib
 import io
 import sys
-from functools import partial
 from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
 
 from lstmgen.errors import TextError
-from lstmgen.text.named import NAMED_CORPORA, shakespeare
 from lstmgen.text.sources import find_sources
 
 
@@ -228,7 +226,7 @@ def test_shakespeare_is_downloaded_once(monkeypatch: pytest.MonkeyPatch) -> None
 
     digest = hashlib.sha256(b"First Citizen").hexdigest()
     monkeypatch.setattr("pooch.retrieve", download)
-    monkeypatch.setitem(NAMED_CORPORA, "shakespeare", partial(shakespeare, sha256=digest))
+    monkeypatch.setattr("lstmgen.text.sources._SHAKESPEARE_SHA256", digest)
     assert contents("shakespeare", "shakespeare") == [("shakespeare", b"First Citizen")] * 2
     (request,) = downloads
     assert request.startswith("https://")
