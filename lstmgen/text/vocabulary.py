@@ -1,8 +1,4 @@
-"""The symbols a model knows, and their ids.
-
-Knows: characters (Unicode code points) and bytes, and the message for a character that a model does not know.
-Does not know: files or networks.
-"""
+"""The tokens a model knows, which are characters (Unicode code points) or bytes, and their ids."""
 
 import codecs
 import difflib
@@ -127,7 +123,7 @@ class Vocabulary:
         Raises UnknownCharacterError for the first such character; the message names it and similar known characters.
         """
         if self.kind is VocabularyKind.BYTES:
-            return np.frombuffer(_to_bytes(text, where), np.uint8)
+            return np.frombuffer(_utf_8(text, where), np.uint8)
         ids = []
         for position, character in enumerate(text):
             number = self._id_of.get(character)
@@ -188,11 +184,9 @@ class Vocabulary:
     def describe_unknown(self, character: str, where: str, remedy: str = _REPLACE) -> str:
         """The error message, one line: the character, its position, similar known characters, and the remedy."""
         similar = ", ".join(describe_character(other) for other in self._similar(character))
-        known = (
-            f"similar characters that it knows: {similar}"
-            if similar
-            else f"none of the {len(self):,} characters that it knows is similar"
-        )
+        known = f"similar characters that it knows: {similar}"
+        if not similar:
+            known = f"none of the {len(self):,} characters that it knows is similar"
         return f"the model has never seen {describe_character(character)}, {where}; {known}; {remedy}"
 
     def _similar(self, character: str) -> list[str]:
@@ -201,8 +195,9 @@ class Vocabulary:
         same = [c for c in self.characters if _base(c) == base]
         same += [c for c in self.characters if _base(c).casefold() == base.casefold()]
         same += [c for group in _LOOK_ALIKES if character in group for c in self.characters if c in group]
-        names = {_unicode_name(c): c for c in self.characters}
-        near = difflib.get_close_matches(_unicode_name(character), list(filter(None, names)), cutoff=0.75)
+        names = {unicodedata.name(c, ""): c for c in self.characters}
+        alphabetic = [name for name in names if name and "IDEOGRAPH" not in name]  # whose names are code points
+        near = difflib.get_close_matches(unicodedata.name(character, ""), alphabetic, cutoff=0.75)
         return list(dict.fromkeys(same or [names[name] for name in near]))[:3]
 
     def to_mapping(self) -> dict[str, str]:
@@ -220,7 +215,7 @@ class Vocabulary:
         return Vocabulary(VocabularyKind(kind), characters)
 
 
-def _to_bytes(text: str, where: str) -> bytes:
+def _utf_8(text: str, where: str) -> bytes:
     """Encode text as UTF-8. Surrogates that Python uses for bytes outside UTF-8 become these bytes again."""
     try:
         return text.encode("utf-8", "surrogateescape")
@@ -233,12 +228,6 @@ def _to_bytes(text: str, where: str) -> bytes:
 
 def _in_words(character: str) -> bool:
     return character in "'\u2019_" or unicodedata.category(character)[0] in "LMN"
-
-
-def _unicode_name(character: str) -> str:
-    """The Unicode name of a character; empty for ideographs, whose names contain only the code point."""
-    name = unicodedata.name(character, "")
-    return "" if "IDEOGRAPH" in name else name
 
 
 def _base(character: str) -> str:
