@@ -1,8 +1,4 @@
-"""How a checkpoint was made, and where its training stands.
-
-Knows: the fields, and that the JSON of a checkpoint holds them as one flat object.
-Does not know: files, networks, or how training works.
-"""
+"""How a checkpoint was made, and how far its training is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -79,9 +75,8 @@ class TrainingRecord:
     @staticmethod
     def from_mapping(values: Mapping[str, Any]) -> "TrainingRecord":
         """Build a record from what `to_mapping` returned; raises CheckpointError."""
-        names = {field.name for field in fields(Position)}
-        position = {name: value for name, value in values.items() if name in names}
-        others = {name: value for name, value in values.items() if name not in names}
+        others = dict(values)
+        position = {field.name: others.pop(field.name) for field in fields(Position) if field.name in others}
         return replace(from_mapping(TrainingRecord, others), position=from_mapping(Position, position))
 
 

@@ -80,9 +80,8 @@ def split_lines(ids: Ids, newline: int, *, fraction: float, seed: int) -> tuple[
     if lines - count < 2:
         count = 0
     is_split_off = scratch_array(lines + 1, np.bool_)  # number -1, of no line, stays false
-    for block in blocks_of(random_order(np.random.default_rng(seed), lines)[:count]):
-        is_split_off[block] = True
-
+    for chosen in blocks_of(random_order(np.random.default_rng(seed), lines)[:count]):
+        is_split_off[chosen] = True
     line = -1  # the last line that has begun
     with Spool() as kept, Spool() as split_off:
         for block in _line_blocks(ids, newline):

@@ -101,12 +101,13 @@ def find_sources(names: Sequence[str], *, zero_bytes: bool = False) -> Found:
             found.sources.extend(_NOT_FILES[name]())
             found.names.append(name)
             continue
-        if not _exists(name):
-            files = [_file(path) for path in _matching(name)]
-        elif Path(name).is_dir():
+        if _exists(name) and Path(name).is_dir():
             files = _texts_below(Path(name), found.notes, zero_bytes=zero_bytes)
         else:
-            files = [_file(Path(name))]
+            files = [_file(path) for path in ([Path(name)] if _exists(name) else matching_files(name))]
+        if not files:
+            shown, known = name[:_SHOWN_CHARACTERS] or "(an empty name)", ", ".join(NAMED_CORPORA)
+            raise TextError(f"{shown}: no such file, folder or pattern; check the path, or name a corpus: {known}")
         found.sources.extend(files)
         found.names.extend(_stored_name(file.name) for file in files)
     if len(found.names) > MAX_SOURCES or len(json.dumps(found.names)) > _MAX_NAMES_BYTES:
@@ -153,16 +154,6 @@ def _stored_name(name: str) -> str:
     """The name of a file, the same on every system, that cannot be taken for another source."""
     name = Path(name).as_posix()
     return f"./{name}" if name in _NOT_FILES else name
-
-
-def _matching(pattern: str) -> list[Path]:
-    """The files that match a pattern; raises TextError if there is none."""
-    files = matching_files(pattern)
-    if not files:
-        known = ", ".join(NAMED_CORPORA)
-        shown = pattern[:_SHOWN_CHARACTERS] or "(an empty name)"
-        raise TextError(f"{shown}: no such file, folder or pattern; check the path, or name a corpus: {known}")
-    return files
 
 
 def _texts_below(folder: Path, notes: list[str], *, zero_bytes: bool) -> list[Source]:
@@ -247,11 +238,9 @@ def _shakespeare() -> list[Source]:
 
 
 def _download(url: str, path: Path, sha256: str) -> None:
-    import logging
-
     import pooch
 
-    pooch.get_logger().setLevel(logging.ERROR)  # otherwise pooch prints its own messages between those of lstmgen
+    pooch.get_logger().setLevel("ERROR")  # otherwise pooch prints its own messages between those of lstmgen
     try:
         pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent)
     except (OSError, ValueError) as error:

@@ -143,7 +143,7 @@ def _load(path: Path, kind: np.dtype[Any]) -> Ids | None:
         content = _map(file, np.dtype(np.uint8), path.stat().st_size)
     ids, checksum = content[:-_CHECKSUM_BYTES], 0
     for block in blocks_of(ids):
-        checksum = zlib.crc32(block, checksum)
+        checksum = zlib.crc32(block.data, checksum)
     if len(ids) % kind.itemsize or content[len(ids) :].tobytes() != _checksum_bytes(checksum):
         return None
     with suppress(OSError):
@@ -160,7 +160,7 @@ def _save(path: Path, encoded: Iterable[bytes]) -> None:
             checksum = 0
             for block in encoded:
                 file.write(block)
-                checksum = zlib.crc32(block, checksum)
+                checksum = zlib.crc32(block.data, checksum)
             file.write(_checksum_bytes(checksum))
         Path(part.name).replace(path)
     finally:
