@@ -149,8 +149,6 @@ def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
         return kind(**{name: _converted(value, kinds[name]) for name, value in values.items()})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"this version cannot use its settings ({error}): written by a newer lstmgen?") from error
-            f"settings that this version cannot use ({error}): written by a newer lstmgen?"
-        ) from error
 
 
 def _converted(value: Any, kind: Any) -> Any:

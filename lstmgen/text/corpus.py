@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lstmgen.config import OnUnknown, TextConfig, VocabularyKind
 from lstmgen.errors import TextError, UnknownCharacterError
@@ -24,10 +23,10 @@ from lstmgen.text.vocabulary import (
     NEWLINE,
     Ids,
     Vocabulary,
-    code_points,
     describe_character,
     has_other_symbols,
     look_up,
+    narrow_code_points,
     symbol_counts,
 )
 
@@ -118,7 +117,7 @@ def read_corpus(
             if max_symbols is not None and length > max_symbols:
                 raise TooLongError(f"the text is longer than {max_symbols:,} {'bytes' if in_bytes else 'characters'}")
             if isinstance(block, str):
-                seen[np.flatnonzero(np.bincount(_narrow_code_points(block)))] = True
+                seen[np.flatnonzero(np.bincount(narrow_code_points(block)))] = True
                 block = block.encode("utf-8", "surrogatepass")
             digest.update(block)
             spool.write(block)
@@ -196,34 +195,15 @@ class Encoder:
         self._on_unknown = on_unknown
         self._position = 0
         self.skipped = 0  # characters so far
-        if vocabulary.kind is VocabularyKind.CHARACTERS:
-            self._id_of = np.full(CODE_POINTS, -1, np.int32)
-            self._id_of[code_points(vocabulary.characters)] = np.arange(len(vocabulary), dtype=np.int32)
 
-    def encode(self, text: str | bytes) -> Ids:
+    def encode(self, part: str | bytes) -> Ids:
         """The ids of the next part of the text, (tokens,); bytes for a vocabulary of bytes."""
-        if isinstance(text, bytes):
-            return np.frombuffer(text, np.uint8)
-        ids = look_up(self._id_of, _narrow_code_points(text))
-        if len(ids) and ids.min() < 0:
-            unknown = ids < 0
-            if self._on_unknown is OnUnknown.ERROR:
-                first = int(unknown.argmax())
-                where = f"position {self._position + first:,} of the text"
-                raise UnknownCharacterError(self._vocabulary.describe_unknown(text[first], where))
-            self.skipped += int(unknown.sum())
-            ids = ids[~unknown]
-        self._position += len(text)
+        if isinstance(part, bytes):
+            return np.frombuffer(part, np.uint8)
+        ids = self._vocabulary.encode(part, on_unknown=self._on_unknown, before=self._position)
+        self._position += len(part)
+        self.skipped += len(part) - len(ids)
         return ids
-
-
-def _narrow_code_points(text: str) -> NDArray[np.unsignedinteger]:
-    """The code points of a text, (characters,), in one or two bytes each if they fit: that is faster than four."""
-    try:
-        return np.frombuffer(text.encode("latin-1"), np.uint8)
-    except UnicodeEncodeError:
-        units = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), "<u2")
-        return units if len(units) == len(text) else code_points(text)
 
 
 def _skipped_note(count: int) -> tuple[str, ...]:

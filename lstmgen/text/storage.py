@@ -160,7 +160,7 @@ def _save(path: Path, encoded: Iterable[bytes]) -> None:
             checksum = 0
             for block in encoded:
                 file.write(block)
-                checksum = zlib.crc32(block.data, checksum)
+                checksum = zlib.crc32(block, checksum)
             file.write(_checksum_bytes(checksum))
         Path(part.name).replace(path)
     finally:
