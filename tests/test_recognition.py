@@ -138,11 +138,6 @@ def test_text_that_begins_like_another_file_is_text(text: str) -> None:
     assert read_corpus(TextConfig(sources=("text",))).ids.tobytes()
 
 
-@pytest.mark.parametrize("name", ["idna", "punycode"])
-def test_encodings_of_single_names_are_not_for_texts(name: str) -> None:
-    assert f"`encoding` {name}" in refusal(b"abc", name)
-
-
 def test_control_characters_are_counted() -> None:
     config = TextConfig(sources=("text",), encoding="latin-1")
     Path("text").write_bytes(b"It\x92s \x93here\x94.\n")

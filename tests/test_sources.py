@@ -87,17 +87,6 @@ def test_a_folder_is_read_in_the_order_of_names_without_hidden_and_binary_files(
     assert "files skipped that are not text: 2" in note
 
 
-def test_folders_within_a_folder_are_read_in_the_order_of_names() -> None:
-    names = [f"texts/{letter}/{number}" for letter in "qhzcmxbk" for number in (3, 1, 2)]
-    write(dict.fromkeys(names, b"text"))
-    assert [name for name, _ in contents("texts")] == sorted(names)
-
-
-def test_a_binary_file_that_is_named_is_read() -> None:
-    write({"photo.jpg": b"\xff\0"})
-    assert contents("photo.jpg", "*.jpg") == [("photo.jpg", b"\xff\0")] * 2
-
-
 @pytest.mark.parametrize("files", [{}, {"texts/.hidden": b"text"}, {"texts/photo.jpg": b"\0"}])
 def test_a_folder_without_text_is_a_problem(files: dict[str, bytes]) -> None:
     Path("texts").mkdir()

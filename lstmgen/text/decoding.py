@@ -12,7 +12,7 @@ from lstmgen.errors import TextError
 _SAMPLE = 1 << 16  # bytes of the beginning of a file, or characters, that are looked at
 _FEWEST_BYTES = 32  # that tell something about zero bytes
 _MAX_CONTROLS = 0.05  # of the characters of a text
-_MAX_ACCENTS = 0.35  # of the letters of a text in a Latin script
+_MAX_ACCENTS = 0.4  # of the letters of a text in a Latin script
 
 _SIGNATURES = (
     (b"%PDF-", "a PDF: save it as plain text"),
