@@ -241,10 +241,10 @@ class TextConfig:
         return f"the last {percent}"
 
 
-MOST_THREADS = 4096
+MAX_THREADS = 4096
 """The largest number of processor threads to compute with."""
 
-MOST_ATTENDED = 1 << 22
+MAX_ATTENDED = 1 << 22
 """The most numbers that attention looks back at in one text: past outputs times units."""
 
 
@@ -279,8 +279,8 @@ class ModelConfig:
         for name, most in (("hidden_size", 65_536), ("num_layers", 1000), ("embedding_size", 65_536)):
             check(self, name, 1 <= getattr(self, name) <= most, f"give 1 to {most:,}")
         check(self, "attention", 0 <= self.attention <= 65_536, "give 0 (none) to 65,536 past outputs")
-        fits = self.attention * self.hidden_size <= MOST_ATTENDED
-        remedy = f"times `hidden_size` {self.hidden_size} it is at most {MOST_ATTENDED:,}; make one of them smaller"
+        fits = self.attention * self.hidden_size <= MAX_ATTENDED
+        remedy = f"times `hidden_size` {self.hidden_size} it is at most {MAX_ATTENDED:,}; make one of them smaller"
         check(self, "attention", fits, remedy)
         if not self.peepholes:
             raise ConfigError("peepholes", "(none)", "name at least one gate, or use `cell` lstm")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from lstmgen.config import MAX_SOURCES, MOST_THREADS, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
+from lstmgen.config import MAX_SOURCES, MAX_THREADS, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
 from lstmgen.errors import CheckpointError
 
 HELD_OUT = "the held-out text"
@@ -56,7 +56,7 @@ class TrainingRecord:
         _check(
             len(self.text.sources) <= MAX_SOURCES
             and 0 <= self.text_symbols < 2**63
-            and 1 <= self.threads <= MOST_THREADS
+            and 1 <= self.threads <= MAX_THREADS
             and 1 <= self.processes < 2**31
             and 0 <= self.seconds < _LARGEST
         )

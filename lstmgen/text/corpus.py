@@ -87,19 +87,19 @@ def read_corpus(
     config: TextConfig,
     vocabulary: Vocabulary | None = None,
     on_unknown: OnUnknown = OnUnknown.ERROR,
-    max_symbols: int | None = None,
+    max_tokens: int | None = None,
     *,
-    careful: bool = False,
+    untrusted: bool = False,
     progress: Progress | None = None,
 ) -> Corpus:
     """Read a text into ids.
 
     Args:
         config: the sources of the text, and how to decode them.
-        vocabulary: the symbols to use; None: those of the text, in the order of their code points.
+        vocabulary: the tokens to use; None: the characters of the text, in the order of their code points.
         on_unknown: what to do with a character that a given vocabulary does not have.
-        max_symbols: the maximum length of the text in symbols; None: no maximum.
-        careful: whether a checkpoint names the sources and not the user; see `recorded_sources`.
+        max_tokens: the maximum length of the text in tokens; None: no maximum.
+        untrusted: whether a checkpoint names the sources and not the user; see `recorded_sources`.
         progress: is told how much of the text has been read.
 
     Raises:
@@ -108,14 +108,14 @@ def read_corpus(
     """
     kind = vocabulary.kind if vocabulary else config.vocabulary
     in_bytes = kind is VocabularyKind.BYTES
-    found = recorded_sources(config.sources) if careful else _find(config, kind)
+    found = recorded_sources(config.sources) if untrusted else _find(config, kind)
     sources = found.sources if progress is None else _reported(found.sources, progress)
     digest, length, seen = hashlib.sha256(), 0, np.zeros(CODE_POINTS, np.bool_)
     with Spool() as spool:
         for block in _blocks(sources, config.encoding, in_bytes=in_bytes, advice="" if vocabulary else _BYTES_ADVICE):
             length += len(block)
-            if max_symbols is not None and length > max_symbols:
-                raise TooLongError(f"the text is longer than {max_symbols:,} {'bytes' if in_bytes else 'characters'}")
+            if max_tokens is not None and length > max_tokens:
+                raise TooLongError(f"the text is longer than {max_tokens:,} {'bytes' if in_bytes else 'characters'}")
             if isinstance(block, str):
                 seen[np.flatnonzero(np.bincount(narrow_code_points(block)))] = True
                 block = block.encode("utf-8", "surrogatepass")
@@ -145,17 +145,17 @@ def read_same_corpus(
     sha256: str,
     symbols: int,
     *,
-    careful: bool = True,
+    untrusted: bool = True,
     progress: Progress | None = None,
 ) -> Corpus | None:
     """Read the text of a checkpoint again; None if it has changed. Raises TextError as `read_corpus` does.
 
     The checkpoint may come from another person and name any file, even one without end. Therefore at most `symbols`
-    symbols are read, the length that the text had before; and if the user has not named the sources, nothing is
-    searched (`careful`).
+    tokens are read, the length that the text had before; and if the user has not named the sources (`untrusted`),
+    nothing is searched.
     """
     try:
-        corpus = read_corpus(config, vocabulary, max_symbols=symbols, careful=careful, progress=progress)
+        corpus = read_corpus(config, vocabulary, max_tokens=symbols, untrusted=untrusted, progress=progress)
     except (UnknownCharacterError, TooLongError):
         return None
     return corpus if corpus.sha256 == sha256 else None

@@ -46,7 +46,7 @@ def narrow_code_points(text: str) -> NDArray[np.unsignedinteger[Any]]:
 
 
 def as_string(ids: Ids) -> str:
-    """Ids, (symbols,), as a string with one character for each id, chr(id).
+    """Ids, (tokens,), as a string with one character for each id, chr(id).
 
     Such a string is fast to search, and it sorts in the same order as the ids.
     """
@@ -56,9 +56,9 @@ def as_string(ids: Ids) -> str:
 
 
 def symbol_counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
-    """Count how often each symbol occurs in a text: (symbols,) -> (vocab,)."""
+    """Count how often each token occurs in a text: (tokens,) -> (vocab,)."""
     counts = np.zeros(vocab_size, np.int64)
-    for start in range(0, len(ids), _BLOCK):  # block by block, because bincount makes a copy of eight bytes per symbol
+    for start in range(0, len(ids), _BLOCK):  # block by block, because bincount makes a copy of eight bytes per token
         counts += np.bincount(ids[start : start + _BLOCK], minlength=vocab_size)
     return counts
 
@@ -72,14 +72,14 @@ def look_up(table: NDArray[Any], indices: Ids) -> NDArray[Any]:
     return found
 
 
-def has_other_symbols(ids: Ids, symbol: int) -> bool:
-    """Whether a text, (symbols,), has a symbol other than this one."""
-    return any((ids[start : start + _BLOCK] != symbol).any() for start in range(0, len(ids), _BLOCK))
+def has_other_symbols(ids: Ids, token: int) -> bool:
+    """Whether a text, (tokens,), has a token other than this one."""
+    return any((ids[start : start + _BLOCK] != token).any() for start in range(0, len(ids), _BLOCK))
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The symbols in the order of their ids: the characters of a text, or all 256 bytes."""
+    """The tokens in the order of their ids: the characters of a text, or all 256 bytes."""
 
     kind: VocabularyKind
     characters: str = ""  # in the order of their ids; empty for bytes
@@ -95,18 +95,18 @@ class Vocabulary:
         return ids
 
     def union(self, other: "Vocabulary") -> "Vocabulary":
-        """The symbols of this vocabulary and of another one of the same kind, in the order of their code points."""
+        """The tokens of this vocabulary and of another one of the same kind, in the order of their code points."""
         return replace(self, characters="".join(sorted({*self.characters, *other.characters})))
 
     def ids_in(self, larger: "Vocabulary") -> Ids:
-        """The id of each of these symbols in a vocabulary that contains them all, (vocab,)."""
+        """The id of each of these tokens in a vocabulary that contains them all, (vocab,)."""
         if self.kind is VocabularyKind.BYTES:
             return np.arange(len(self))
         return larger._id_of[code_points(self.characters)]
 
     @property
     def unit(self) -> str:
-        """What one symbol is called in messages: character or byte."""
+        """What one token is called in messages: character or byte."""
         return "byte" if self.kind is VocabularyKind.BYTES else "character"
 
     @property
@@ -176,7 +176,7 @@ class Vocabulary:
         return [character or f"0x{number:02X}" for number, character in enumerate(self.characters_by_id())]
 
     def word_symbols(self) -> Ids:
-        """The ids of the symbols that belong to words.
+        """The ids of the tokens that belong to words.
 
         These are letters, marks, digits, apostrophes and the underscore; for bytes, also all that are not ASCII.
         """
