@@ -2,9 +2,6 @@
 
 The file describes itself in JSON, in its metadata; nothing in it can run code. Everything that a file claims is checked
 before it is used, because the file may come from a stranger, or be incomplete.
-
-Knows: the file format, and where runs are. Does not know: torch, or what the extra tensors of a resumable checkpoint
-mean (`training.resumption` does).
 """
 
 import hashlib
@@ -42,7 +39,7 @@ _CHECKSUM_DIGITS = 32
 _SHOWN_CHARACTERS = 60
 LONGEST_NAME = 100
 _MAX_DESCRIPTION = 32 << 20  # characters; the names of the text's files have at most half of them
-_LARGEST_WEIGHT = 1e6
+_MAX_WEIGHT = 1e6
 _OTHER_NUMBERS = 1 << 16  # of a run, besides its optimizer and its carried state
 
 FloatArray = NDArray[np.float32]
@@ -129,20 +126,14 @@ def load_checkpoint(path: Path, *, tensors: bool = True) -> Checkpoint:
     try:
         return _load(path, tensors=tensors)
     except CheckpointError as error:
-        if remedy := _other_file(path):
-            raise CheckpointError(f"{error}; {remedy}") from error
-        raise
-
-
-def _other_file(path: Path) -> str:
-    """Name the other checkpoint of a run, in case that it is good; empty if it is not, or is not there."""
-    if path.name not in (BEST, LAST):
-        return ""
-    other = path.with_name(BEST if path.name == LAST else LAST)
-    try:
-        return f"{other} is good, of step {_load(other).record.position.step:,}"
-    except CheckpointError:
-        return ""
+        if path.name not in (BEST, LAST):
+            raise
+        other = path.with_name(BEST if path.name == LAST else LAST)
+        try:
+            step = _load(other).record.position.step
+        except CheckpointError:
+            raise error from None
+        raise CheckpointError(f"{error}; {other} is good, of step {step:,}") from error
 
 
 def _load(path: Path, *, tensors: bool = True) -> Checkpoint:
@@ -224,25 +215,23 @@ def _compare(stored: Any, computed: Mapping[str, str], tensors: Iterable[str]) -
 
 def problem_with(weights: Mapping[str, AnyArray], network: Network) -> str | None:
     """Describe what is wrong with the parameters of this network; None: nothing."""
-    if problem := _problem_with_shapes({name: array.shape for name, array in weights.items()}, network):
-        return problem
     for name, array in weights.items():
         if array.dtype != np.float32:
             return f"weight {name} has the type {array.dtype}, expected float32"
-        if not (np.abs(array) < _LARGEST_WEIGHT).all():
+        if not (np.abs(array) < _MAX_WEIGHT).all():
             return f"weight {name} holds numbers that are not finite, or too large"
-    return None
+    return _problem_with_shapes({name: array.shape for name, array in weights.items()}, network)
 
 
 def _problem_with_shapes(shapes: Mapping[str, tuple[int, ...]], network: Network) -> str | None:
     expected = network.shapes()
-    if missing := sorted(expected.keys() - shapes.keys()):
-        return f"weight {missing[0]} is missing"
-    if unknown := sorted(shapes.keys() - expected.keys()):
-        return f"weight {unknown[0]} does not belong"
-    for name, shape in expected.items():
-        if shapes[name] != shape:
-            return f"weight {name} has shape {str(shapes[name])[:_SHOWN_CHARACTERS]}, expected {shape}"
+    for name in sorted({*expected, *shapes}):
+        if name not in shapes:
+            return f"weight {name} is missing"
+        if name not in expected:
+            return f"weight {name} does not belong"
+        if shapes[name] != expected[name]:
+            return f"weight {name} has shape {str(shapes[name])[:_SHOWN_CHARACTERS]}, expected {expected[name]}"
     return None
 
 
@@ -257,7 +246,7 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
             raise CheckpointError(f"no runs in {RUNS_FOLDER}; train one first: lstmgen train")
         return file_of_run(runs[-1], file)
     try:
-        for candidate in (RUNS_FOLDER / reference, RUNS_FOLDER / composed(reference), Path(reference)):
+        for candidate in _places(reference):
             found = file_of_run(candidate, file) if candidate.is_dir() else candidate
             if found.is_file():
                 return found
@@ -277,12 +266,15 @@ def file_of_run(folder: Path, file: str = BEST) -> Path:
     return folder / LAST if file == BEST and not (folder / BEST).exists() else folder / file
 
 
+def _places(reference: str) -> tuple[Path, ...]:
+    """Where a run or a file of this name may be."""
+    return RUNS_FOLDER / reference, RUNS_FOLDER / composed(reference), Path(reference)
+
+
 def names_checkpoint(word: str) -> bool:
     """Whether a word names a checkpoint and not a text: a safetensors file, a run or a run's folder."""
     try:
-        folders = (
-            (Path(word),) if word.startswith(".") else (RUNS_FOLDER / word, RUNS_FOLDER / composed(word), Path(word))
-        )
+        folders = (Path(word),) if word.startswith(".") else _places(word)
         return word.endswith(".safetensors") or any(file_of_run(folder).is_file() for folder in folders)
     except (OSError, ValueError):  # not a valid file name
         return False

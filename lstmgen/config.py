@@ -1,9 +1,6 @@
-"""Every choice a user can make, with its default and, where it is an option of the command line, its help text.
+"""Every choice a user can make: its name, default and bounds and, if it is an option, its help text."""
 
-Knows: names, defaults, bounds and help texts. This is the only place where a default lives.
-Does not know: NumPy, torch, typer, or what the choices are used for.
-"""
-
+import math
 import posixpath
 import re
 import sys
@@ -94,6 +91,7 @@ class BudgetUnit(StrEnum):
 
 
 Config = TypeVar("Config")
+Value = TypeVar("Value")
 
 _MAX_CHARACTERS = 100_000  # of a string in a checkpoint
 _SHOWN_CHARACTERS = 40
@@ -114,17 +112,18 @@ class Option:
 
 
 def option(
-    help_text: str, *names: str, metavar: str | None = None, shown_default: str | None = None
-) -> dict[str, Option]:
-    """Return the metadata of a field that is also an option of the command line.
+    default: Value, help_text: str, *names: str, metavar: str | None = None, shown_default: str | None = None
+) -> Value:
+    """Return a dataclass field that is also an option of the command line.
 
     Args:
+        default: its default.
         help_text: what `--help` says about the option.
         names: the option's names; none: the field's name, such as `--hidden-size` for `hidden_size`.
         metavar: what stands for the value in the help text; None: what is usual for the field's type.
         shown_default: the default in words, for the help text; None: the field's default itself.
     """
-    return {"option": Option(help_text, names, metavar, shown_default)}
+    return field(default=default, metadata={"option": Option(help_text, names, metavar, shown_default)})
 
 
 def option_names(field: "Field[Any]") -> tuple[str, ...]:
@@ -149,9 +148,7 @@ def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
     try:
         return kind(**{name: _converted(value, kinds[name]) for name, value in values.items()})
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"settings that this version cannot use ({error}): written by a newer lstmgen?"
-        ) from error
+        raise CheckpointError(f"this version cannot use its settings ({error}): written by a newer lstmgen?") from error
 
 
 def _converted(value: Any, kind: Any) -> Any:
@@ -179,13 +176,9 @@ def _checked(text: str) -> str:
 
     Surrogates are allowed where Python uses them for the bytes of a file name that is not UTF-8.
     """
-    shown = ascii(text[:_SHOWN_CHARACTERS])
-    if len(text) > _MAX_CHARACTERS:
-        raise CheckpointError(
-            f"a name of {len(text):,} characters ({shown}...); at most {_MAX_CHARACTERS:,} make sense"
-        )
-    if "\0" in text or re.search("[\ud800-\udc7f\udd00-\udfff]", text):
-        raise CheckpointError(f"{shown} is no name: it has characters that no name can have; the file is damaged")
+    if len(text) > _MAX_CHARACTERS or re.search("[\0\ud800-\udc7f\udd00-\udfff]", text):
+        shown = ascii(text[:_SHOWN_CHARACTERS])
+        raise CheckpointError(f"{shown}: too long for a name, or with characters that none has; the file is damaged")
     return text
 
 
@@ -202,23 +195,17 @@ class TextConfig:
     """How a text is found and read."""
 
     sources: tuple[str, ...] = ("python-docs",)
-    encoding: str = field(default="utf-8", metadata=option("The character encoding of the text.", metavar="NAME"))
-    vocabulary: VocabularyKind = field(
-        default=VocabularyKind.CHARACTERS,
-        metadata=option("What one symbol is. Bytes take any data and give it back unchanged."),
+    encoding: str = option("utf-8", "The character encoding of the text.", metavar="NAME")
+    vocabulary: VocabularyKind = option(
+        VocabularyKind.CHARACTERS, "What one symbol is. Bytes take any data and give it back unchanged."
     )
-    lines: bool = field(
-        default=False,
-        metadata=option(
-            "Each line is one item: the state is reset at its start, items are shuffled, sampling writes whole items.",
-            shown_default="off",
-        ),
+    lines: bool = option(
+        False,
+        "Each line is one item: the state is reset at its start, items are shuffled, sampling writes whole items.",
+        shown_default="off",
     )
-    validation: float = field(
-        default=0.1,
-        metadata=option(
-            "Fraction of the text that is held out for validation: its end, or with --lines random lines; 0: none."
-        ),
+    validation: float = option(
+        0.1, "Fraction of the text that is held out for validation: its end, or with --lines random lines; 0: none."
     )
     held_out_seed: int | None = None  # chooses the lines that are held out; None: the last ones, or the text's end
 
@@ -254,10 +241,10 @@ class TextConfig:
         return f"the last {percent}"
 
 
-MOST_THREADS = 4096
+MAX_THREADS = 4096
 """The largest number of processor threads to compute with."""
 
-MOST_ATTENDED = 1 << 22
+MAX_ATTENDED = 1 << 22
 """The most numbers that attention looks back at in one text: past outputs times units."""
 
 
@@ -265,46 +252,35 @@ MOST_ATTENDED = 1 << 22
 class ModelConfig:
     """The network. With the size of a vocabulary it determines the shape of every weight."""
 
-    cell: CellKind = field(
-        default=CellKind.LSTM, metadata=option(f"The recurrent cell: {', '.join(CellKind)}.", metavar="CELL")
+    cell: CellKind = option(CellKind.LSTM, f"The recurrent cell: {', '.join(CellKind)}.", metavar="CELL")
+    hidden_size: int = option(256, "Units in each layer.", shown_default=_PLANNED)
+    num_layers: int = option(2, "Recurrent layers; from the second on, each adds its output to its input.", "--layers")
+    embedding_size: int = option(
+        64, "Size of the vector that stands for a symbol.", shown_default="64; 128 for large vocabularies"
     )
-    hidden_size: int = field(default=256, metadata=option("Units in each layer.", shown_default=_PLANNED))
-    num_layers: int = field(
-        default=2,
-        metadata=option("Recurrent layers; from the second on, each adds its output to its input.", "--layers"),
+    tied: bool = option(
+        False,
+        "Whether the output layer shares the embedding's vectors.",
+        "--tied/--untied",
+        shown_default="tied for large vocabularies",
     )
-    embedding_size: int = field(
-        default=64,
-        metadata=option("Size of the vector that stands for a symbol.", shown_default="64; 128 for large vocabularies"),
+    peepholes: tuple[Peephole, ...] = option(
+        tuple(Peephole),
+        "For --cell peephole: the gates that see the cell state, with commas between.",
+        metavar="GATES",
+        shown_default=",".join(Peephole),
     )
-    tied: bool = field(
-        default=False,
-        metadata=option(
-            "Whether the output layer shares the embedding's vectors.",
-            "--tied/--untied",
-            shown_default="tied for large vocabularies",
-        ),
+    reset: Reset = option(
+        Reset.AFTER, "For --cell gru: whether the reset gate acts before or after the recurrent product."
     )
-    peepholes: tuple[Peephole, ...] = field(
-        default=tuple(Peephole),
-        metadata=option(
-            "For --cell peephole: the gates that see the cell state, with commas between.",
-            metavar="GATES",
-            shown_default=",".join(Peephole),
-        ),
-    )
-    reset: Reset = field(
-        default=Reset.AFTER,
-        metadata=option("For --cell gru: whether the reset gate acts before or after the recurrent product."),
-    )
-    attention: int = field(default=0, metadata=option("Every step attends to the last N outputs; 0: no attention."))
+    attention: int = option(0, "Every step attends to the last N outputs; 0: no attention.")
 
     def __post_init__(self) -> None:
         for name, most in (("hidden_size", 65_536), ("num_layers", 1000), ("embedding_size", 65_536)):
             check(self, name, 1 <= getattr(self, name) <= most, f"give 1 to {most:,}")
         check(self, "attention", 0 <= self.attention <= 65_536, "give 0 (none) to 65,536 past outputs")
-        fits = self.attention * self.hidden_size <= MOST_ATTENDED
-        remedy = f"times `hidden_size` {self.hidden_size} it is at most {MOST_ATTENDED:,}; make one of them smaller"
+        fits = self.attention * self.hidden_size <= MAX_ATTENDED
+        remedy = f"times `hidden_size` {self.hidden_size} it is at most {MAX_ATTENDED:,}; make one of them smaller"
         check(self, "attention", fits, remedy)
         if not self.peepholes:
             raise ConfigError("peepholes", "(none)", "name at least one gate, or use `cell` lstm")
@@ -335,68 +311,45 @@ class TrainingConfig:
     """How a network is trained."""
 
     budget: Budget = field(default_factory=Budget)
-    batch_size: int = field(
-        default=32,
-        metadata=option(
-            "Parallel streams, or as many lines as hold the same number of symbols; fewer if the text is short. "
-            "With torchrun: in each process."
-        ),
+    batch_size: int = option(
+        32,
+        "Parallel streams, or as many lines as hold the same number of symbols; fewer if the text is short. "
+        "With torchrun: in each process.",
     )
-    chunk_length: int = field(
-        default=32,
-        metadata=option(
-            "Symbols of each stream in one update; the state is carried over to the next.",
-            shown_default="32; 64 in the second half",
-        ),
+    chunk_length: int = option(
+        32,
+        "Symbols of each stream in one update; the state is carried over to the next.",
+        shown_default="32; 64 in the second half",
     )
-    learning_rate: float = field(
-        default=0.012, metadata=option("Peak learning rate: it rises to this, then falls linearly to zero.")
+    learning_rate: float = option(0.012, "Peak learning rate: it rises to this, then falls linearly to zero.")
+    weight_decay: float = option(
+        0.15, "Weight decay: how strongly each update pulls the matrices towards zero.", shown_default=_PLANNED
     )
-    weight_decay: float = field(
-        default=0.15,
-        metadata=option(
-            "Weight decay: how strongly each update pulls the matrices towards zero.", shown_default=_PLANNED
-        ),
+    clip: float = option(1.0, "Largest gradient norm; a larger gradient is scaled down to it.")
+    dropout: float = option(
+        0.1,
+        "Fraction of units dropped between layers and before the output layer, chosen anew for each chunk.",
+        shown_default=_PLANNED,
     )
-    clip: float = field(default=1.0, metadata=option("Largest gradient norm; a larger gradient is scaled down to it."))
-    dropout: float = field(
-        default=0.1,
-        metadata=option(
-            "Fraction of units dropped between layers and before the output layer, chosen anew for each chunk.",
-            shown_default=_PLANNED,
-        ),
+    weight_drop: float = option(
+        0.0, "Fraction of the recurrent weights dropped, chosen anew for each chunk.", shown_default=_PLANNED
     )
-    weight_drop: float = field(
-        default=0.0,
-        metadata=option(
-            "Fraction of the recurrent weights dropped, chosen anew for each chunk.", shown_default=_PLANNED
-        ),
-    )
-    label_smoothing: float = field(
-        default=0.0,
-        metadata=option(
-            "Fraction of each target that is spread over all symbols.",
-            shown_default="planned for large vocabularies",
-        ),
+    label_smoothing: float = option(
+        0.0, "Fraction of each target that is spread over all symbols.", shown_default="planned for large vocabularies"
     )
     chunk_growth: int = 1  # in the second half of the budget a step reads this many chunks as one
     state_reset: float = 0.02  # probability that a stream's state is reset after a chunk
     warm_up: float = 0.02  # fraction of the budget in which the learning rate rises
     most_epochs: float | None = None  # with a budget of time: the most epochs; None: as many as there is time for
-    precision: Precision = field(
-        default=Precision.AUTO,
-        metadata=option("Number format of the matrix products; auto takes the faster one that works here."),
+    precision: Precision = option(
+        Precision.AUTO, "Number format of the matrix products; auto takes the faster one that works here."
     )
-    every: int | None = field(
-        default=None,
-        metadata=option("Evaluate, save and write a preview every N steps.", shown_default="ten times in the budget"),
+    every: int | None = option(
+        None, "Evaluate, save and write a preview every N steps.", shown_default="ten times in the budget"
     )
-    preview: str = field(default="", metadata=option("Text that each preview begins with.", shown_default="nothing"))
-    seed: int = field(
-        default=0,
-        metadata=option(
-            "Seed of the first weights, the dropout, the order of the text and, with --lines, the held-out lines."
-        ),
+    preview: str = option("", "Text that each preview begins with.", shown_default="nothing")
+    seed: int = option(
+        0, "Seed of the first weights, the dropout, the order of the text and, with --lines, the held-out lines."
     )
 
     def __post_init__(self) -> None:
@@ -404,7 +357,7 @@ class TrainingConfig:
             check(self, name, 1 <= getattr(self, name) <= 1_000_000, "give 1 to 1,000,000")
         check(self, "learning_rate", 0 < self.learning_rate < 10, "give a number above 0, such as 0.01")
         check(self, "weight_decay", 0 <= self.weight_decay < 10, "give 0 or more, such as 0.1")
-        check(self, "clip", 0 < self.clip < float("inf"), "give the largest gradient norm allowed, above 0")
+        check(self, "clip", 0 < self.clip < math.inf, "give the largest gradient norm allowed, above 0")
         for name in ("dropout", "weight_drop", "label_smoothing", "state_reset", "warm_up"):
             check(self, name, 0 <= getattr(self, name) < 1, "give a fraction from 0 to below 1")
         check(self, "most_epochs", self.most_epochs is None or self.most_epochs > 0, "give more than 0")
@@ -429,75 +382,45 @@ LINE_SAMPLES = 10
 class SamplingConfig:
     """How text is written. None: the filter is not used."""
 
-    length: int = field(
-        default=500,
-        metadata=option(
-            f"Characters to write; -1: without end. With --interactive the default is {CONVERSATION_LENGTH}.",
-            "--length",
-            "-n",
-        ),
+    length: int = option(
+        500,
+        f"Characters to write; -1: without end. With --interactive the default is {CONVERSATION_LENGTH}.",
+        "--length",
+        "-n",
     )
-    temperature: float = field(
-        default=0.8,
-        metadata=option(
-            "0: always the likeliest character; below 1: safer; above 1: more varied.", "--temp", "--temperature"
-        ),
+    temperature: float = option(
+        0.8, "0: always the likeliest character; below 1: safer; above 1: more varied.", "--temp", "--temperature"
     )
-    word_temperature: float | None = field(
-        default=None,
-        metadata=option(
-            "Another temperature where a word may begin: varied words, spelled well.",
-            "--word-temp",
-            shown_default="as --temp",
-        ),
+    word_temperature: float | None = option(
+        None,
+        "Another temperature where a word may begin: varied words, spelled well.",
+        "--word-temp",
+        shown_default="as --temp",
     )
-    top_k: int | None = field(
-        default=None, metadata=option("Choose among the N likeliest characters.", shown_default="all")
+    top_k: int | None = option(None, "Choose among the N likeliest characters.", shown_default="all")
+    top_p: float | None = option(
+        None, "Choose among the likeliest characters that together have probability X.", shown_default="all"
     )
-    top_p: float | None = field(
-        default=None,
-        metadata=option("Choose among the likeliest characters that together have probability X.", shown_default="all"),
+    min_p: float | None = option(
+        None, "Leave out characters below X times the probability of the likeliest.", shown_default="nothing"
     )
-    min_p: float | None = field(
-        default=None,
-        metadata=option(
-            "Leave out characters below X times the probability of the likeliest.", shown_default="nothing"
-        ),
+    no_repeat: int | None = option(
+        None, "Never write the same N characters in a row twice.", shown_default="anything may be repeated"
     )
-    no_repeat: int | None = field(
-        default=None,
-        metadata=option("Never write the same N characters in a row twice.", shown_default="anything may be repeated"),
+    max_copy: int | None = option(
+        None, "Never copy more than N characters in a row from the training text.", shown_default="any number"
     )
-    max_copy: int | None = field(
-        default=None,
-        metadata=option(
-            "Never copy more than N characters in a row from the training text.", shown_default="any number"
-        ),
+    match: str | None = option(
+        None,
+        "All that is written after the prompt matches this pattern, within --length.",
+        metavar="REGEX",
+        shown_default="anything",
     )
-    match: str | None = field(
-        default=None,
-        metadata=option(
-            "All that is written after the prompt matches this pattern, within --length.",
-            metavar="REGEX",
-            shown_default="anything",
-        ),
-    )
-    stop: tuple[str, ...] = field(
-        default=(), metadata=option("End before this text; may be given several times.", shown_default="none")
-    )
-    samples: int = field(
-        default=1,
-        metadata=option(f"Texts to write, as one batch. For a model of lines the default is {LINE_SAMPLES}."),
-    )
-    best_of: int = field(
-        default=1, metadata=option("Write N candidates for each text and keep the one the model finds likeliest.")
-    )
+    stop: tuple[str, ...] = option((), "End before this text; may be given several times.", shown_default="none")
+    samples: int = option(1, f"Texts to write, as one batch. For a model of lines the default is {LINE_SAMPLES}.")
+    best_of: int = option(1, "Write N candidates for each text and keep the one the model finds likeliest.")
 
     def __post_init__(self) -> None:
-        def between(name: str, low: float, high: float, remedy: str) -> None:
-            value = getattr(self, name)
-            check(self, name, value is None or low <= value <= high, remedy)
-
         given: Any = self.stop
         stops = (given,) if isinstance(given, str) else tuple(given or ())
         object.__setattr__(self, "stop", stops)  # a single text is one stop text, not a sequence of its characters
@@ -505,18 +428,22 @@ class SamplingConfig:
             value = getattr(self, name)
             optional = value is None and name not in ("length", "samples", "best_of")
             check(self, name, optional or isinstance(value, Integral), "give a whole number")
-        check(self, "length", self.length >= -1, "give how many characters to write, or -1 for endless")
-        for temperature in ("temperature", "word_temperature"):
-            between(temperature, 0, 1000, "give 0 (always the likeliest) to 1000")
-        between("top_k", 1, float("inf"), "give how many characters to choose from, at least 1")
-        between("top_p", 0, 1, "give a probability from 0 (the likeliest alone) to 1 (all)")
-        between("min_p", 0, 1, "give a fraction from 0 (all) to 1 (the likeliest alone)")
-        between("no_repeat", 1, 1000, "give 1 to 1,000 characters; 8 to 30 make sense")
-        between("max_copy", 1, 1000, "give 1 to 1,000 characters; 15 to 50 make sense")
+        for name, low, high, remedy in (
+            ("length", -1, math.inf, "give how many characters to write, or -1 for endless"),
+            ("temperature", 0, 1000, "give 0 (always the likeliest) to 1000"),
+            ("word_temperature", 0, 1000, "give 0 (always the likeliest) to 1000"),
+            ("top_k", 1, math.inf, "give how many characters to choose from, at least 1"),
+            ("top_p", 0, 1, "give a probability from 0 (the likeliest alone) to 1 (all)"),
+            ("min_p", 0, 1, "give a fraction from 0 (all) to 1 (the likeliest alone)"),
+            ("no_repeat", 1, 1000, "give 1 to 1,000 characters; 8 to 30 make sense"),
+            ("max_copy", 1, 1000, "give 1 to 1,000 characters; 15 to 50 make sense"),
+            ("samples", 1, 10_000, "give 1 to 10,000"),
+            ("best_of", 1, 10_000, "give 1 to 10,000 candidates"),
+        ):
+            value = getattr(self, name)
+            check(self, name, value is None or low <= value <= high, remedy)
         if "" in self.stop:
             raise ConfigError("stop", "''", "give a text of at least one character")
-        between("samples", 1, 10_000, "give 1 to 10,000")
-        between("best_of", 1, 10_000, "give 1 to 10,000 candidates")
         total = self.samples * self.best_of
         if total > 10_000:
             raise ConfigError("samples", f"times `best_of` {total}", "give at most 10,000 together")
@@ -526,12 +453,10 @@ class SamplingConfig:
 class ServingConfig:
     """How much a server does at once, and how much one request may ask for."""
 
-    rows: int = field(default=64, metadata=option("Texts written at once, in one batch; further texts take turns."))
-    queue: int = field(
-        default=256, metadata=option("Requests that are open at once, waiting ones included; more are refused.")
-    )
-    max_length: int = field(default=4096, metadata=option("Characters that one text may have (max_tokens)."))
-    max_prompt: int = field(default=16_384, metadata=option("Characters that the prompts of a request may have."))
+    rows: int = option(64, "Texts written at once, in one batch; further texts take turns.")
+    queue: int = option(256, "Requests that are open at once, waiting ones included; more are refused.")
+    max_length: int = option(4096, "Characters that one text may have (max_tokens).")
+    max_prompt: int = option(16_384, "Characters that the prompts of a request may have.")
 
     def __post_init__(self) -> None:
         for name, most in (("rows", 1024), ("queue", 10_000), ("max_length", 1_000_000), ("max_prompt", 1_000_000)):

@@ -1,7 +1,4 @@
-"""Write files safely: replace one as a whole, or create one that must not exist yet.
-
-Knows: file systems. Does not know: what is written, or how an error is shown.
-"""
+"""Write files safely: replace one as a whole, or create one that must not exist yet."""
 
 import errno
 import os
@@ -24,10 +21,9 @@ def replace_file(path: Path, content: bytes) -> None:
 def replace_files(contents: Iterable[tuple[Path, bytes]]) -> None:
     """Replace files of one folder, or create them, in the order given.
 
-    At every moment each path holds either the old file or the complete new one. All contents are written to part files
-    beside the paths and flushed to the disk before the first path changes. So a full disk changes no path.
-
-    Raises OSError if they cannot be written. Old files are then still there, and no part file is left.
+    At every moment each path holds either the old file or the complete new one: all contents are written to part files
+    next to the paths and flushed to the disk before the first path changes. Raises OSError if they cannot be written;
+    old files are then still there, and no part file is left.
     """
     parts: dict[Path, Path] = {}
     try:

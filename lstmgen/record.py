@@ -1,14 +1,10 @@
-"""How a checkpoint was made, and where its training stands.
-
-Knows: the fields, and that the JSON of a checkpoint holds them as one flat object.
-Does not know: files, networks, or how training works.
-"""
+"""How a checkpoint was made, and how far its training is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from lstmgen.config import MAX_SOURCES, MOST_THREADS, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
+from lstmgen.config import MAX_SOURCES, MAX_THREADS, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
 from lstmgen.errors import CheckpointError
 
 HELD_OUT = "the held-out text"
@@ -60,7 +56,7 @@ class TrainingRecord:
         _check(
             len(self.text.sources) <= MAX_SOURCES
             and 0 <= self.text_symbols < 2**63
-            and 1 <= self.threads <= MOST_THREADS
+            and 1 <= self.threads <= MAX_THREADS
             and 1 <= self.processes < 2**31
             and 0 <= self.seconds < _LARGEST
         )
@@ -79,9 +75,8 @@ class TrainingRecord:
     @staticmethod
     def from_mapping(values: Mapping[str, Any]) -> "TrainingRecord":
         """Build a record from what `to_mapping` returned; raises CheckpointError."""
-        names = {field.name for field in fields(Position)}
-        position = {name: value for name, value in values.items() if name in names}
-        others = {name: value for name, value in values.items() if name not in names}
+        others = dict(values)
+        position = {field.name: others.pop(field.name) for field in fields(Position) if field.name in others}
         return replace(from_mapping(TrainingRecord, others), position=from_mapping(Position, position))
 
 

@@ -4,14 +4,12 @@ import gzip
 import hashlib
 import io
 import sys
-from functools import partial
 from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
 
 from lstmgen.errors import TextError
-from lstmgen.text.named import NAMED_CORPORA, shakespeare
 from lstmgen.text.sources import find_sources
 
 
@@ -87,17 +85,6 @@ def test_a_folder_is_read_in_the_order_of_names_without_hidden_and_binary_files(
     (note,) = find_sources(["texts"]).notes
     assert "texts" in note
     assert "files skipped that are not text: 2" in note
-
-
-def test_folders_within_a_folder_are_read_in_the_order_of_names() -> None:
-    names = [f"texts/{letter}/{number}" for letter in "qhzcmxbk" for number in (3, 1, 2)]
-    write(dict.fromkeys(names, b"text"))
-    assert [name for name, _ in contents("texts")] == sorted(names)
-
-
-def test_a_binary_file_that_is_named_is_read() -> None:
-    write({"photo.jpg": b"\xff\0"})
-    assert contents("photo.jpg", "*.jpg") == [("photo.jpg", b"\xff\0")] * 2
 
 
 @pytest.mark.parametrize("files", [{}, {"texts/.hidden": b"text"}, {"texts/photo.jpg": b"\0"}])
@@ -228,7 +215,7 @@ def test_shakespeare_is_downloaded_once(monkeypatch: pytest.MonkeyPatch) -> None
 
     digest = hashlib.sha256(b"First Citizen").hexdigest()
     monkeypatch.setattr("pooch.retrieve", download)
-    monkeypatch.setitem(NAMED_CORPORA, "shakespeare", partial(shakespeare, sha256=digest))
+    monkeypatch.setattr("lstmgen.text.sources._SHAKESPEARE_SHA256", digest)
     assert contents("shakespeare", "shakespeare") == [("shakespeare", b"First Citizen")] * 2
     (request,) = downloads
     assert request.startswith("https://")

@@ -61,12 +61,6 @@ def test_a_character_of_several_bytes_is_returned_when_it_is_complete() -> None:
     assert decoder.feed(0xE2) + decoder.finish() == "\ufffd"
 
 
-def test_characters_decoded_one_at_a_time_come_out_at_once() -> None:
-    decoder = characters("a€").decoder()
-    assert [decoder.feed(number) for number in (1, 0)] == ["€", "a"]
-    assert decoder.finish() == ""
-
-
 @pytest.mark.parametrize(
     ("unknown", "code", "similar"),
     [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin,
 
 import typer
 
-from lstmgen.config import MOST_THREADS, Budget, BudgetUnit, Device, OnUnknown, Option, Peephole, option_names
+from lstmgen.config import MAX_THREADS, Budget, BudgetUnit, Device, OnUnknown, Option, Peephole, option_names
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
@@ -39,7 +39,7 @@ Threads = Annotated[
     typer.Option(
         "--threads",
         min=1,
-        max=MOST_THREADS,
+        max=MAX_THREADS,
         metavar="N",
         show_default="automatic",
         help="Number of processor threads.",

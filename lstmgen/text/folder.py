@@ -1,5 +1,6 @@
 """The files of a folder that a user wants: no hidden ones, none that git ignores, and none that programs made."""
 
+import glob
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ _MADE = {"checkpoints", "node_modules", "__pycache__"}
 _MARKERS = {"CACHEDIR.TAG", "comparison.json", "pyvenv.cfg"}  # of caches, of comparisons, of virtual environments
 
 Rules = tuple[tuple[str, "GitIgnoreSpec"], ...]
-"""What `.gitignore` files say, the deepest last; each with the path from there to the folder in question: `a/b/`."""
+"""What `.gitignore` files say, the deepest last; each with the full path of its folder, which ends with a slash."""
 
 
 def files_below(folder: Path) -> tuple[list[Path], list[str]]:
@@ -24,35 +25,63 @@ def files_below(folder: Path) -> tuple[list[Path], list[str]]:
     """
     files: list[Path] = []
     left_out: list[str] = []
+    top = _with_slash(folder.resolve())
+
+    def relative(path: str | Path) -> str:
+        return "" if Path(path) == folder else _with_slash(Path(path).relative_to(folder))
 
     def refuse(error: OSError) -> None:
         if Path(error.filename) == folder:
             raise TextError(f"cannot read {folder}: {error.strerror}; check its permissions") from error
-        left_out.append(Path(error.filename).relative_to(folder).as_posix() + "/")
+        left_out.append(relative(error.filename))
 
-    rules_of: dict[Path, Rules] = {folder: _rules_above(folder)}
+    rules_of = {str(folder): _rules_above(folder.resolve())}
     for parent, folders, names in os.walk(folder, onerror=refuse):
-        relative = Path(parent).relative_to(folder)
-        rules = rules_of.pop(Path(parent))
+        below = relative(parent)
+        rules = rules_of.pop(parent)
         if spec := _spec(Path(parent)):
-            rules = (*rules, ("", spec))
+            rules = (*rules, (top + below, spec))
         kept = []
         for name in sorted(name for name in folders if not name.startswith(".")):
-            if name in _MADE or _is_ignored(name + "/", rules) or _is_made(Path(parent, name)):
-                left_out.append((relative / name).as_posix() + "/")
+            path = os.path.join(parent, name)  # noqa: PTH118  # as `os.walk` names it
+            if name in _MADE or _is_ignored(f"{top}{below}{name}/", rules) or _is_made(path):
+                left_out.append(f"{below}{name}/")
             else:
                 kept.append(name)
-                rules_of[Path(parent, name)] = tuple((f"{path}{name}/", spec) for path, spec in rules)
+                rules_of[path] = rules
         folders[:] = kept
         for name in sorted(name for name in names if not name.startswith(".")):
-            if _is_ignored(name, rules):
-                left_out.append((relative / name).as_posix())
+            if _is_ignored(top + below + name, rules):
+                left_out.append(below + name)
             elif Path(parent, name).is_file():
                 files.append(Path(parent, name))
     return files, left_out
 
 
-def _is_made(folder: Path) -> bool:
+def matching_files(pattern: str) -> list[Path]:
+    """The files that match a pattern, in a fixed order; `**` enters no symbolic link: links can lead in circles."""
+    return [path for path in map(Path, sorted(_expanded(pattern))) if path.is_file()]
+
+
+def _expanded(pattern: str) -> set[str]:
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        return set(glob.glob(pattern))  # noqa: PTH207  # Path.glob refuses absolute patterns
+    stars = parts.index("**")
+    rest = Path(*parts[stars + 1 :]) if parts[stars + 1 :] else Path("*")
+    found = set()
+    for top in glob.glob(str(Path(*parts[:stars]))):  # noqa: PTH207
+        for parent, folders, _ in os.walk(top):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            found |= _expanded(str(Path(glob.escape(parent)) / rest))
+    return found
+
+
+def _with_slash(folder: Path) -> str:
+    return folder.as_posix().rstrip("/") + "/"
+
+
+def _is_made(folder: str) -> bool:
     """Whether a program made a folder: a run, a comparison, a cache or an environment."""
     try:
         names = {entry.name for entry in os.scandir(folder)}
@@ -62,10 +91,10 @@ def _is_made(folder: Path) -> bool:
     return is_run or not names.isdisjoint(_MARKERS)
 
 
-def _is_ignored(name: str, rules: Rules) -> bool:
-    """Whether git ignores an entry of a folder; the name of a subfolder ends with a slash."""
-    for path, spec in reversed(rules):
-        ignored = spec.check_file(path + name).include
+def _is_ignored(path: str, rules: Rules) -> bool:
+    """Whether git ignores a full path; a folder's ends with a slash."""
+    for folder, spec in reversed(rules):
+        ignored = spec.check_file(path.removeprefix(folder)).include
         if ignored is not None:
             return ignored
     return False
@@ -73,20 +102,10 @@ def _is_ignored(name: str, rules: Rules) -> bool:
 
 def _rules_above(folder: Path) -> Rules:
     """What the repository around a folder says of its files, without the rules by which git ignores the folder."""
-    folder = folder.resolve()
-    around: list[Path] = []
-    for above in (folder, *folder.parents):
-        if (above / ".git").exists():
-            break
-        around.append(above.parent)
-    else:
-        return ()
-    rules = []
-    for above in reversed(around):
-        path = folder.relative_to(above).as_posix() + "/"
-        if spec := _spec(above, path):
-            rules.append((path, spec))
-    return tuple(rules)
+    repository = next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
+    around = [above for above in reversed(folder.parents) if above.is_relative_to(repository)]
+    specs = [(_with_slash(above), _spec(above, _with_slash(folder.relative_to(above)))) for above in around]
+    return tuple((above, spec) for above, spec in specs if spec)
 
 
 def _spec(folder: Path, wanted: str = "") -> "GitIgnoreSpec | None":

@@ -7,18 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.text import storage
-from lstmgen.text.storage import blocks_of, release, scratch_array
+from lstmgen.text.storage import Spool, blocks_of, release, scratch_array
 from lstmgen.text.vocabulary import Ids
 
 
 class _LineBlock(NamedTuple):
-    """Some tokens of a text, and the lines among them."""
+    """Some tokens of a text, and masks, (tokens,), that mark the lines among them."""
 
     start: int  # the position of the first token
     ids: Ids  # (tokens,)
-    begins: NDArray[np.bool_]  # (tokens,): the first tokens of lines that are not empty
-    ends: NDArray[np.bool_]  # (tokens,): the line feeds of lines that are not empty
-    empty: NDArray[np.bool_]  # (tokens,): the line feeds of empty lines
+    begins: NDArray[np.bool_]  # the first tokens of lines that are not empty
+    ends: NDArray[np.bool_]  # the line feeds of lines that are not empty
+    empty: NDArray[np.bool_]  # the line feeds of empty lines
 
 
 def _line_blocks(ids: Ids, newline: int) -> Iterator[_LineBlock]:
@@ -80,27 +80,17 @@ def split_lines(ids: Ids, newline: int, *, fraction: float, seed: int) -> tuple[
     if lines - count < 2:
         count = 0
     is_split_off = scratch_array(lines + 1, np.bool_)  # number -1, of no line, stays false
-    for block in blocks_of(random_order(np.random.default_rng(seed), lines)[:count]):
-        is_split_off[block] = True
-
-    def masked() -> Iterator[tuple[Ids, NDArray[np.bool_]]]:
-        """The text, block by block, and which of its tokens are split off."""
-        line = -1  # the last line that has begun
+    for chosen in blocks_of(random_order(np.random.default_rng(seed), lines)[:count]):
+        is_split_off[chosen] = True
+    line = -1  # the last line that has begun
+    with Spool() as kept, Spool() as split_off:
         for block in _line_blocks(ids, newline):
             numbers = line + np.cumsum(block.begins)
-            yield block.ids, is_split_off[numbers] & ~block.empty
+            mask = is_split_off[numbers] & ~block.empty
+            kept.write(block.ids[~mask].tobytes())
+            split_off.write(block.ids[mask].tobytes())
             line = int(numbers[-1])
-
-    size = sum(int(mask.sum()) for _, mask in masked())
-    parts = scratch_array(len(ids) - size, ids.dtype), scratch_array(size, ids.dtype)
-    ends = [0, 0]
-    for block, mask in masked():
-        for number, part in enumerate((block[~mask], block[mask])):
-            filled = parts[number][ends[number] : ends[number] + len(part)]
-            filled[:] = part
-            release(filled)
-            ends[number] += len(part)
-    return parts
+        return kept.array(ids.dtype), split_off.array(ids.dtype)
 
 
 def random_order(generator: np.random.Generator, count: int) -> NDArray[np.integer[Any]]:

@@ -1,4 +1,4 @@
-"""Arrays that may be too large for memory: ids that are kept by the content of their text, and temporary ones.
+"""Arrays that may be too large for memory: temporary ones, and ids that are kept in a cache.
 
 A kept file holds ids and their CRC-32. It gets its name when it is complete and never changes after that, so several
 processes may use the cache at once. A damaged file is replaced, and a cache that cannot be used is like none.
@@ -12,7 +12,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -48,7 +48,7 @@ class Spool:
     """
 
     def __init__(self) -> None:
-        self._places = [_file_in_cache, _file_in_system_folder]  # those not known to be full
+        self._places = list(_PLACES)  # those not known to be full
         self._file: BinaryIO = io.BytesIO()
         self._size = 0
 
@@ -74,14 +74,11 @@ class Spool:
     def _move(self, needed: int) -> None:
         """Copy what was written to the next place that has room for it."""
         while self._places:
-            with suppress(OSError):
-                file = self._places.pop(0)()
-                try:
-                    for block in self.blocks():
-                        write_all(file.write, block)
-                except OSError:
-                    file.close()
-                    raise
+            with suppress(OSError), ExitStack() as opened:
+                file = opened.enter_context(self._places.pop(0)())
+                for block in self.blocks():
+                    write_all(file.write, block)
+                opened.pop_all()
                 self._file.close()
                 self._file = file
                 return
@@ -143,16 +140,15 @@ def cache_folder() -> Path:
 def _load(path: Path, kind: np.dtype[Any]) -> Ids | None:
     """The ids of a kept file; None if it is damaged. Raises OSError."""
     with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END) - _CHECKSUM_BYTES
-        file.seek(0)
-        checksum = 0
-        for start in range(0, size, BLOCK):
-            checksum = zlib.crc32(file.read(min(BLOCK, size - start)), checksum)
-        if size < 0 or size % kind.itemsize or file.read() != _checksum_bytes(checksum):
-            return None
-        with suppress(OSError):
-            os.utime(path)  # it was used now
-        return _map(file, kind, size // kind.itemsize)
+        content = _map(file, np.dtype(np.uint8), path.stat().st_size)
+    ids, checksum = content[:-_CHECKSUM_BYTES], 0
+    for block in blocks_of(ids):
+        checksum = zlib.crc32(block.data, checksum)
+    if len(ids) % kind.itemsize or content[len(ids) :].tobytes() != _checksum_bytes(checksum):
+        return None
+    with suppress(OSError):
+        os.utime(path)  # it was used now
+    return ids.view(kind)
 
 
 def _save(path: Path, encoded: Iterable[bytes]) -> None:
@@ -197,7 +193,7 @@ def scratch_array(count: int, dtype: DTypeLike) -> NDArray[Any]:
     size = count * kind.itemsize
     if size <= IN_MEMORY_BYTES:
         return np.zeros(count, kind)
-    for open_file in (_file_in_cache, _file_in_system_folder):
+    for open_file in _PLACES:
         with suppress(OSError), open_file() as file:
             if hasattr(os, "posix_fallocate"):  # a write to a mapped file cannot report a full disk
                 os.posix_fallocate(file.fileno(), 0, size)
@@ -241,6 +237,9 @@ def _file_in_cache() -> BinaryIO:
 
 def _file_in_system_folder() -> BinaryIO:
     return tempfile.TemporaryFile(buffering=0)
+
+
+_PLACES = (_file_in_cache, _file_in_system_folder)
 
 
 def _no_room(size: int) -> TextError:

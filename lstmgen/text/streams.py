@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,25 +49,6 @@ class Chunk(NamedTuple):
         return Chunk(self.inputs[rows], self.targets[rows], self.positions[rows], self.reset_state)
 
 
-class TrainingText(Protocol):
-    """A text that can be read once per epoch, each epoch in another order."""
-
-    def chunk_count(self, epoch: int) -> int:
-        """The number of chunks of an epoch."""
-        ...
-
-    def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
-        """The chunks of an epoch, beginning with chunk number `start`."""
-        ...
-
-
-def build_text(ids: Ids, newline: int | None, *, batch_size: int, chunk_length: int, seed: int) -> TrainingText:
-    """A text, (tokens,), to learn from: parallel streams, or with the id of the line feed shuffled lines."""
-    if newline is not None:
-        return ShuffledLines(ids, newline, batch_size, chunk_length, seed)
-    return ParallelStreams(ids, batch_size, chunk_length, seed)
-
-
 @dataclass(frozen=True)
 class ParallelStreams:
     """A text cut into parallel contiguous streams, read chunk by chunk with carried state."""
@@ -82,7 +63,7 @@ class ParallelStreams:
         return self._streams(epoch)[2]
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
-        """The chunks of an epoch: all streams advance together; each epoch begins at another offset."""
+        """The chunks of an epoch from number `start` on. All streams advance together; the offset of epochs differs."""
         offset, length, count = self._streams(epoch)
         firsts = offset + length * np.arange(self.batch_size)[:, None]
         for number in range(start, count):
@@ -119,7 +100,7 @@ class ShuffledLines:
         return sum(int(counts.sum()) for _, _, counts in self._pools(epoch))
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
-        """An epoch's chunks; those of one batch of items follow each other with carried state."""
+        """The chunks of an epoch from number `start` on; those of one batch of lines follow each other."""
         skipped = 0
         for pool, starts, counts in self._pools(epoch):
             for first, count in zip(starts, counts.tolist(), strict=True):
@@ -146,6 +127,17 @@ class ShuffledLines:
             last = np.minimum(starts + self.batch_size, len(pool)) - 1  # the longest of each batch
             steps = lengths[by_length[last]] + 1
             yield pool[by_length], starts, -(-steps // self.chunk_length)
+
+
+TrainingText = ParallelStreams | ShuffledLines
+"""A text that is read once per epoch, each epoch in another order; an epoch can begin at any of its chunks."""
+
+
+def build_text(ids: Ids, newline: int | None, *, batch_size: int, chunk_length: int, seed: int) -> TrainingText:
+    """A text, (tokens,), to learn from: parallel streams, or with the id of the line feed shuffled lines."""
+    if newline is not None:
+        return ShuffledLines(ids, newline, batch_size, chunk_length, seed)
+    return ParallelStreams(ids, batch_size, chunk_length, seed)
 
 
 def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: int) -> Iterator[Chunk]:
@@ -225,10 +217,9 @@ def stream_of_blocks(blocks: Iterable[Ids], chunk_length: int = 1024) -> Iterato
 
 
 def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: int = 256) -> Iterator[Chunk]:
-    """The whole text for scoring in parallel streams; each but the first reads `warm_up` tokens before it predicts.
+    """The whole text for scoring in parallel streams: faster than `one_stream`, with nearly the same score.
 
-    Every token but the first is predicted exactly once. The score is nearly that of `one_stream`, and is computed
-    faster.
+    Each stream but the first reads `warm_up` tokens before it predicts.
     """
     predicted = len(ids) - 1
     batch_size = max(1, min(batch_size, predicted // (8 * warm_up + 1)))
@@ -250,10 +241,9 @@ def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: i
 
 
 def cold_windows(ids: Ids, window: int, batch_size: int = 64) -> Iterator[Chunk]:
-    """The text for scoring in windows of `window` predictions, each from the initial state.
+    """The text for scoring in windows of `window` predictions, each from the initial state; they do not overlap.
 
-    Scores of transformers are often reported in this way. Windows do not overlap, and every token but the first is
-    predicted once; the last window may be shorter.
+    Scores of transformers are often reported in this way.
     """
     predicted = len(ids) - 1
     window = min(window, max(1, predicted))

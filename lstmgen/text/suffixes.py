@@ -71,9 +71,9 @@ class SuffixIndex:
             if after == len(self.text):  # the text ends with the run: this suffix sorts first, and no id follows it
                 ranks = ranks[1:]
                 continue
-            symbol = self.text[after]
-            found.append(ord(symbol))
-            ranks = ranks[bisect_right(ranks, symbol, key=lambda rank: self.text[self._order[rank] + length]) :]
+            token = self.text[after]
+            found.append(ord(token))
+            ranks = ranks[bisect_right(ranks, token, key=lambda rank: self.text[self._order[rank] + length]) :]
         return found
 
     def save(self, path: Path, text: str) -> None:

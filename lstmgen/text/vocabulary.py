@@ -1,8 +1,4 @@
-"""The symbols a model knows, and their ids.
-
-Knows: characters (Unicode code points) and bytes, and the message for a character that a model does not know.
-Does not know: files or networks.
-"""
+"""The tokens a model knows, which are characters (Unicode code points) or bytes, and their ids."""
 
 import codecs
 import difflib
@@ -40,8 +36,17 @@ def code_points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
+def narrow_code_points(text: str) -> NDArray[np.unsignedinteger[Any]]:
+    """The code points of a text, (characters,), in one or two bytes each if they fit: that is faster than four."""
+    try:
+        return np.frombuffer(text.encode("latin-1"), np.uint8)
+    except UnicodeEncodeError:
+        units = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), "<u2")
+        return units if len(units) == len(text) else code_points(text)
+
+
 def as_string(ids: Ids) -> str:
-    """Ids, (symbols,), as a string with one character for each id, chr(id).
+    """Ids, (tokens,), as a string with one character for each id, chr(id).
 
     Such a string is fast to search, and it sorts in the same order as the ids.
     """
@@ -51,9 +56,9 @@ def as_string(ids: Ids) -> str:
 
 
 def symbol_counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
-    """Count how often each symbol occurs in a text: (symbols,) -> (vocab,)."""
+    """Count how often each token occurs in a text: (tokens,) -> (vocab,)."""
     counts = np.zeros(vocab_size, np.int64)
-    for start in range(0, len(ids), _BLOCK):  # block by block, because bincount makes a copy of eight bytes per symbol
+    for start in range(0, len(ids), _BLOCK):  # block by block, because bincount makes a copy of eight bytes per token
         counts += np.bincount(ids[start : start + _BLOCK], minlength=vocab_size)
     return counts
 
@@ -67,14 +72,14 @@ def look_up(table: NDArray[Any], indices: Ids) -> NDArray[Any]:
     return found
 
 
-def has_other_symbols(ids: Ids, symbol: int) -> bool:
-    """Whether a text, (symbols,), has a symbol other than this one."""
-    return any((ids[start : start + _BLOCK] != symbol).any() for start in range(0, len(ids), _BLOCK))
+def has_other_symbols(ids: Ids, token: int) -> bool:
+    """Whether a text, (tokens,), has a token other than this one."""
+    return any((ids[start : start + _BLOCK] != token).any() for start in range(0, len(ids), _BLOCK))
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The symbols in the order of their ids: the characters of a text, or all 256 bytes."""
+    """The tokens in the order of their ids: the characters of a text, or all 256 bytes."""
 
     kind: VocabularyKind
     characters: str = ""  # in the order of their ids; empty for bytes
@@ -83,61 +88,71 @@ class Vocabulary:
         return 256 if self.kind is VocabularyKind.BYTES else len(self.characters)
 
     @cached_property
-    def _id_of(self) -> dict[str, int]:
-        return {character: number for number, character in enumerate(self.characters)}
+    def _id_of(self) -> NDArray[np.int32]:
+        """The id of each code point, (code points,); -1: the vocabulary does not have it."""
+        ids = np.full(CODE_POINTS, -1, np.int32)
+        ids[code_points(self.characters)] = np.arange(len(self.characters), dtype=np.int32)
+        return ids
 
     def union(self, other: "Vocabulary") -> "Vocabulary":
-        """The symbols of this vocabulary and of another one of the same kind, in the order of their code points."""
+        """The tokens of this vocabulary and of another one of the same kind, in the order of their code points."""
         return replace(self, characters="".join(sorted({*self.characters, *other.characters})))
 
     def ids_in(self, larger: "Vocabulary") -> Ids:
-        """The id of each of these symbols in a vocabulary that contains them all, (vocab,)."""
+        """The id of each of these tokens in a vocabulary that contains them all, (vocab,)."""
         if self.kind is VocabularyKind.BYTES:
             return np.arange(len(self))
-        return np.array([larger._id_of[character] for character in self.characters], np.int32)
+        return larger._id_of[code_points(self.characters)]
 
     @property
     def unit(self) -> str:
-        """What one symbol is called in messages: character or byte."""
+        """What one token is called in messages: character or byte."""
         return "byte" if self.kind is VocabularyKind.BYTES else "character"
 
     @property
     def newline(self) -> int | None:
         """The id of the line feed, if the model knows it."""
-        return 10 if self.kind is VocabularyKind.BYTES else self._id_of.get(NEWLINE)
+        return 10 if self.kind is VocabularyKind.BYTES else self._known_id(NEWLINE)
 
     @property
     def start(self) -> int:
         """The id that a text without a prompt begins with: the line feed, else the space, else the first id."""
-        if self.newline is not None:
-            return self.newline
-        return self._id_of.get(" ", 0)
+        return self._known_id(" ") or 0 if self.newline is None else self.newline
+
+    def _known_id(self, character: str) -> int | None:
+        number = self.characters.find(character)
+        return number if number >= 0 else None
 
     def encode(
-        self, text: str, *, where: str = "text", on_unknown: OnUnknown = OnUnknown.ERROR, remedy: str = _REPLACE
+        self,
+        text: str,
+        *,
+        where: str = "text",
+        on_unknown: OnUnknown = OnUnknown.ERROR,
+        remedy: str = _REPLACE,
+        before: int = 0,
     ) -> Ids:
-        """Turn text into ids, (symbols,).
+        """Turn text into ids, (tokens,).
 
         Args:
             text: what to encode.
             where: what the text is called in an error message.
             on_unknown: whether a character that the vocabulary does not have is an error or is skipped.
             remedy: what the error message advises.
+            before: the number of characters before this part of a text.
 
         Raises UnknownCharacterError for the first such character; the message names it and similar known characters.
         """
         if self.kind is VocabularyKind.BYTES:
-            return np.frombuffer(_to_bytes(text, where), np.uint8)
-        ids = []
-        for position, character in enumerate(text):
-            number = self._id_of.get(character)
-            if number is not None:
-                ids.append(number)
-            elif on_unknown is OnUnknown.ERROR:
-                raise UnknownCharacterError(
-                    self.describe_unknown(character, f"position {position} of the {where}", remedy)
-                )
-        return np.array(ids, np.int32)
+            return np.frombuffer(_utf_8(text, where), np.uint8)
+        ids = look_up(self._id_of, narrow_code_points(text))
+        if len(ids) == 0 or ids.min() >= 0:
+            return ids
+        if on_unknown is OnUnknown.ERROR:
+            first = int((ids < 0).argmax())
+            where = f"position {before + first:,} of the {where}"
+            raise UnknownCharacterError(self.describe_unknown(text[first], where, remedy))
+        return ids[ids >= 0]
 
     def prompt_ids(self, prompt: str, *, lines: bool, on_unknown: OnUnknown = OnUnknown.ERROR) -> Ids:
         """The ids that a network reads before it generates: the prompt, or `start` if the prompt is empty.
@@ -161,7 +176,7 @@ class Vocabulary:
         return [character or f"0x{number:02X}" for number, character in enumerate(self.characters_by_id())]
 
     def word_symbols(self) -> Ids:
-        """The ids of the symbols that belong to words.
+        """The ids of the tokens that belong to words.
 
         These are letters, marks, digits, apostrophes and the underscore; for bytes, also all that are not ASCII.
         """
@@ -188,11 +203,9 @@ class Vocabulary:
     def describe_unknown(self, character: str, where: str, remedy: str = _REPLACE) -> str:
         """The error message, one line: the character, its position, similar known characters, and the remedy."""
         similar = ", ".join(describe_character(other) for other in self._similar(character))
-        known = (
-            f"similar characters that it knows: {similar}"
-            if similar
-            else f"none of the {len(self):,} characters that it knows is similar"
-        )
+        known = f"similar characters that it knows: {similar}"
+        if not similar:
+            known = f"none of the {len(self):,} characters that it knows is similar"
         return f"the model has never seen {describe_character(character)}, {where}; {known}; {remedy}"
 
     def _similar(self, character: str) -> list[str]:
@@ -201,8 +214,9 @@ class Vocabulary:
         same = [c for c in self.characters if _base(c) == base]
         same += [c for c in self.characters if _base(c).casefold() == base.casefold()]
         same += [c for group in _LOOK_ALIKES if character in group for c in self.characters if c in group]
-        names = {_unicode_name(c): c for c in self.characters}
-        near = difflib.get_close_matches(_unicode_name(character), list(filter(None, names)), cutoff=0.75)
+        names = {unicodedata.name(c, ""): c for c in self.characters}
+        alphabetic = [name for name in names if name and "IDEOGRAPH" not in name]  # whose names are code points
+        near = difflib.get_close_matches(unicodedata.name(character, ""), alphabetic, cutoff=0.75)
         return list(dict.fromkeys(same or [names[name] for name in near]))[:3]
 
     def to_mapping(self) -> dict[str, str]:
@@ -220,7 +234,7 @@ class Vocabulary:
         return Vocabulary(VocabularyKind(kind), characters)
 
 
-def _to_bytes(text: str, where: str) -> bytes:
+def _utf_8(text: str, where: str) -> bytes:
     """Encode text as UTF-8. Surrogates that Python uses for bytes outside UTF-8 become these bytes again."""
     try:
         return text.encode("utf-8", "surrogateescape")
@@ -233,12 +247,6 @@ def _to_bytes(text: str, where: str) -> bytes:
 
 def _in_words(character: str) -> bool:
     return character in "'\u2019_" or unicodedata.category(character)[0] in "LMN"
-
-
-def _unicode_name(character: str) -> str:
-    """The Unicode name of a character; empty for ideographs, whose names contain only the code point."""
-    name = unicodedata.name(character, "")
-    return "" if "IDEOGRAPH" in name else name
 
 
 def _base(character: str) -> str:

@@ -27,7 +27,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from lstmgen.config import MOST_ATTENDED, BudgetUnit, CellKind, ModelConfig, TrainingConfig
+from lstmgen.config import MAX_ATTENDED, BudgetUnit, CellKind, ModelConfig, TrainingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.printable import readably
@@ -245,7 +245,7 @@ def _hidden_size(model: ModelConfig, symbols: int, readable: Callable[[int], flo
     """The largest size for which budget and text are large enough, and why it is not larger."""
     best = _HIDDEN_SIZES[0]
     for size in _HIDDEN_SIZES[1:]:
-        if model.attention * size > MOST_ATTENDED:
+        if model.attention * size > MAX_ATTENDED:
             return best, f"attention looks back at too many outputs of {size} units"
         parameters = layer_parameter_count(model, size)
         with_size = f"with {size} the layers have {readably(parameters / 1e6, 2)} M parameters"
@@ -299,7 +299,7 @@ def hidden_size_for(parameters: int, model: ModelConfig, vocab_size: int) -> int
     fewest = parameter_count(model, vocab_size, 1)
     if parameters < fewest:
         raise ConfigError("parameters", f"{parameters:,}", f"this network has at least {fewest:,}; give more")
-    sizes = [size for size in _SIZES_BY_PARAMETERS if model.attention * size <= MOST_ATTENDED]
+    sizes = [size for size in _SIZES_BY_PARAMETERS if model.attention * size <= MAX_ATTENDED]
     found = bisect_left(sizes, parameters, key=lambda size: parameter_count(model, vocab_size, size))
     nearest = sizes[max(0, found - 1) : found + 1]
     return min(nearest, key=lambda size: abs(parameter_count(model, vocab_size, size) - parameters))

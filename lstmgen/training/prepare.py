@@ -317,11 +317,10 @@ def resume(
         training = replace(record.training, budget=budget, most_epochs=None)
         record = replace(record, training=training, position=replace(record.position, progress=used))
     sha256, symbols = record.text_sha256, record.text_symbols
-    careful = not sources  # the user has not named them
     remedy = f"name the right one: lstmgen train TEXT `resume` {run}"
     try:
         corpus = read_same_corpus(
-            record.text, checkpoint.vocabulary, sha256, symbols, careful=careful, progress=progress
+            record.text, checkpoint.vocabulary, sha256, symbols, untrusted=not sources, progress=progress
         )
     except TextError as error:
         if sources:

@@ -102,10 +102,10 @@ def test_a_huge_file_is_not_read_further_than_the_text_went() -> None:
 
 @posix
 def test_a_file_that_may_not_be_read_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: str, *_: object) -> int:
-        raise PermissionError(13, "Permission denied", path)
+    def refuse(path: Path, *_: object) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("lstmgen.text.sources.os.open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(TextError, match="Permission denied; check the file and its permissions"):
         list(recorded_sources(["fable.txt"]).sources[0].blocks())
 
