@@ -30,6 +30,16 @@ class Running:
     worker: Worker
     reported: list[str]
 
+    @property
+    def open(self) -> int:
+        """The number of open jobs."""
+        return len(self.worker.open_jobs)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of the jobs that are not complete."""
+        return sum(job.max_rows for job in self.worker.open_jobs)
+
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:

@@ -97,7 +97,7 @@ def test_a_page_of_another_site_gets_no_permission(started: Running) -> None:
 def test_a_full_server_asks_to_try_again_later(model: LanguageModel) -> None:
     limits = ServingConfig(rows=1, queue=2, max_length=1_000_000)
     with running(model, limits) as server, server.begin(**LONG), server.begin(**LONG):
-        server.wait_until(lambda: server.worker.open_jobs == 2)
+        server.wait_until(lambda: server.open == 2)
         status, headers, body = server.request("POST", "/v1/completions", b"{}", JSON)
         assert (status, headers["retry-after"]) == (429, "1")
         assert json.loads(body)["error"]["code"] == "rate_limit_exceeded"
@@ -106,9 +106,9 @@ def test_a_full_server_asks_to_try_again_later(model: LanguageModel) -> None:
 def test_a_request_that_fills_the_batch_does_not_hold_up_another_one(model: LanguageModel) -> None:
     limits, long = ServingConfig(rows=2, max_length=100_000), {"prompt": "The fox", "max_tokens": 100_000, "n": 2}
     with running(model, limits) as server, server.begin(**long):
-        server.wait_until(lambda: server.worker.rows == 2)
+        server.wait_until(lambda: server.rows == 2)
         assert server.complete(prompt="The", max_tokens=5)["choices"][0]["finish_reason"] == "length"
-        assert server.worker.open_jobs == 1
+        assert server.open == 1
 
 
 def test_the_answers_that_are_open_together_are_bounded(model: LanguageModel) -> None:
@@ -116,7 +116,7 @@ def test_the_answers_that_are_open_together_are_bounded(model: LanguageModel) ->
     with running(model, LIMITS) as server, ExitStack() as clients:
         for _ in range(8):
             clients.enter_context(server.begin(**wanted))
-        server.wait_until(lambda: server.worker.open_jobs == 8)
+        server.wait_until(lambda: server.open == 8)
         assert error_of(server.request("POST", "/v1/completions", json.dumps(wanted).encode(), JSON))[0] == 429
         assert server.request("POST", "/v1/completions", b"{}", JSON)[0] == 200
 
@@ -125,8 +125,8 @@ def test_the_answers_that_are_open_together_are_bounded(model: LanguageModel) ->
 def test_a_vanished_client_frees_its_places(started: Running, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
     monkeypatch.setattr(server, "PROBE_SECONDS", 0.01)
     with started.begin(prompt="The fox", max_tokens=100_000, n=8, stream=stream):
-        started.wait_until(lambda: started.worker.rows == 8)
-    started.wait_until(lambda: started.worker.rows == started.worker.open_jobs == 0)
+        started.wait_until(lambda: started.rows == 8)
+    started.wait_until(lambda: started.rows == started.open == 0)
 
 
 def test_a_client_that_vanishes_while_others_have_the_places_leaves_nothing(
@@ -134,17 +134,17 @@ def test_a_client_that_vanishes_while_others_have_the_places_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(server, "PROBE_SECONDS", 0.01)
     with running(model, ServingConfig(rows=1, max_length=1_000_000)) as started, started.begin(**LONG):
-        started.wait_until(lambda: started.worker.open_jobs == 1)
+        started.wait_until(lambda: started.open == 1)
         with started.begin(**LONG):
-            started.wait_until(lambda: started.worker.open_jobs == 2)
-        started.wait_until(lambda: started.worker.open_jobs == 1)
+            started.wait_until(lambda: started.open == 2)
+        started.wait_until(lambda: started.open == 1)
 
 
 def test_a_slow_reader_gets_its_whole_text_and_holds_up_nobody(model: LanguageModel) -> None:
     wanted: dict[str, Any] = {"prompt": "The fox", "max_tokens": 4000, "n": 2, "logprobs": 5, "seed": 1}
     with running(model) as server, server.begin(**wanted, stream=True) as slow:
-        server.wait_until(lambda: server.worker.open_jobs == 1)
-        server.wait_until(lambda: server.worker.rows == 0)  # it is complete before it is read
+        server.wait_until(lambda: server.open == 1)
+        server.wait_until(lambda: server.rows == 0)  # it is complete before it is read
         whole = server.complete(**wanted)  # others are served meanwhile
         data = b""
         while b"[DONE]" not in data:
@@ -162,8 +162,8 @@ def test_a_slow_reader_gets_its_whole_text_and_holds_up_nobody(model: LanguageMo
 def test_a_client_that_never_reads_is_cut_off(started: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STALLED_SECONDS", 0.05)
     with started.begin(**LOGPROBS, stream=True):
-        started.wait_until(lambda: started.worker.open_jobs == 1)
-        started.wait_until(lambda: started.worker.open_jobs == 0)
+        started.wait_until(lambda: started.open == 1)
+        started.wait_until(lambda: started.open == 0)
 
 
 def test_a_client_that_never_reads_is_cut_off_even_if_it_sends(
@@ -171,9 +171,9 @@ def test_a_client_that_never_reads_is_cut_off_even_if_it_sends(
 ) -> None:
     monkeypatch.setattr(server, "STALLED_SECONDS", 1)
     with started.begin(**LOGPROBS, stream=True) as client:
-        started.wait_until(lambda: started.worker.open_jobs == 1)
+        started.wait_until(lambda: started.open == 1)
         client.sendall(b"G")
-        started.wait_until(lambda: started.worker.open_jobs == 0)
+        started.wait_until(lambda: started.open == 0)
 
 
 def is_cut_off(client: socket.socket) -> bool:
@@ -336,7 +336,7 @@ def test_at_the_end_running_texts_are_cut_off_after_the_grace(
         with running(model, LIMITS) as started:
             body = json.dumps({**LONG, "stream": stream}).encode()
             answer = pool.submit(started.request, "POST", "/v1/completions", body, JSON)
-            started.wait_until(lambda: started.worker.rows == 1)
+            started.wait_until(lambda: started.rows == 1)
         status, _, data = answer.result()
     assert status == (200 if stream else 503)
     assert b"server_stops" in data and b"[DONE]" not in data
@@ -348,14 +348,14 @@ def test_at_the_end_a_client_that_does_not_read_is_not_waited_for(
     monkeypatch.setattr(server, "GRACE_SECONDS", 1)
     with running(model, LIMITS) as started:
         client = started.begin(**LOGPROBS, stream=True)
-        started.wait_until(lambda: started.worker.open_jobs == 1)
+        started.wait_until(lambda: started.open == 1)
     client.close()
 
 
 def test_at_the_end_a_short_text_is_still_completed(model: LanguageModel) -> None:
     with running(model) as started:
         client = started.begin(prompt="The fox", max_tokens=2000)
-        started.wait_until(lambda: started.worker.open_jobs == 1)
+        started.wait_until(lambda: started.open == 1)
     with client:
         assert client.recv(12) == b"HTTP/1.1 200"
     with pytest.raises(ConnectionRefusedError):
