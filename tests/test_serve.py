@@ -235,7 +235,6 @@ def test_a_model_of_lines_writes_one_line_without_its_end() -> None:
         ({"prompt": [1, 2]}, "prompt"),
         ({"prompt": []}, "prompt"),
         ({"prompt": ["a"] * 65}, "prompt"),
-        ({"prompt": [1] * 50_000}, "prompt"),
         ({"prompt": ["a" * 16_000], "n": 64, "echo": True}, "max_tokens"),
         ({"prompt": "a" * 16_000, "n": 64, "echo": True, "max_tokens": 0, "logprobs": 5}, "max_tokens"),
         ({"n": 33, "max_tokens": 4096, "logprobs": 0, "stream": True}, "max_tokens"),
@@ -290,7 +289,7 @@ def test_the_description_has_the_limits(model: LanguageModel) -> None:
     with running(model, ServingConfig(rows=5, max_length=70, max_prompt=9)) as server:
         described = json.loads(server.request("GET", "/openapi.json")[2])
         fields = described["components"]["schemas"]["CompletionRequest"]["properties"]
-        limits = [fields[name]["anyOf"][0]["maximum"] for name in ("n", "best_of", "max_tokens")]
+        limits = [fields["n"]["maximum"], fields["best_of"]["anyOf"][0]["maximum"], fields["max_tokens"]["maximum"]]
         assert limits == [5, 5, 70] and fields["prompt"]["anyOf"][1]["maxItems"] == 5
         assert "error" in server.complete(prompt="a" * 10) and "choices" in server.complete(prompt="A fox saw")
         assert "error" in server.complete(n=6) and "error" in server.complete(max_tokens=71)

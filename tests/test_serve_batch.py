@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from lstmgen.config import ServingConfig
 from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.generation.filters.temperature import temperature
@@ -37,7 +38,7 @@ async def collected(worker: Worker, wanted: Job) -> list[list[Token]]:
     tokens: list[list[Token]] = [[] for _ in range(len(wanted.prompts) * wanted.copies)]
     async for pieces in worker.write(wanted):
         for piece in pieces:
-            tokens[piece.index] += piece.tokens
+            tokens[piece.text] += piece.tokens
     assert not wanted.rows
     return tokens
 
@@ -46,7 +47,7 @@ def run(engine: NumpyEngine, *jobs: Job, max_rows: int = 64, endless: Job | None
     """The tokens of each text of each job; beside them one that is given up when they are complete."""
 
     async def together() -> list[list[list[Token]]]:
-        worker = Worker(engine, max_rows=max_rows, max_jobs=99, max_size=99, report=print)
+        worker = Worker(engine, ServingConfig(rows=max_rows), 99, print)
         running = asyncio.create_task(worker.run())
         if endless is not None:
             async with aclosing(worker.write(endless)) as pieces:

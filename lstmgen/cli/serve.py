@@ -56,8 +56,7 @@ def serve(
     from lstmgen.language_model import LanguageModel
     from lstmgen.serving.app import build_app
     from lstmgen.serving.completions import Served
-    from lstmgen.serving.server import ip, known_hosts, listen, url
-    from lstmgen.serving.server import serve as serve_until
+    from lstmgen.serving.server import HttpServer, ip, known_hosts, listen, url
 
     path = find_checkpoint(checkpoint)
     model = LanguageModel(load_checkpoint(path), path)
@@ -74,6 +73,6 @@ def serve(
             note(f"{name} at {start}/ (stop with Ctrl-C)", quiet=quiet)
             if json:
                 print_json({"url": start, "model": name})
-            serve_until(app, listening, stop=stop, cut=worker.stop, report=note)
+            HttpServer(app, listening, stop=stop, cut=worker.stop, report=note).run()
     if stop():
         raise typer.Exit(stop.exit_code)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,7 +19,7 @@ from lstmgen.export.page import page, page_data
 from lstmgen.export.rounding import Rounding
 from lstmgen.serving.batch import Piece, Worker
 from lstmgen.serving.completions import Answer, Served, describe, parse
-from lstmgen.serving.messages import RequestError, event, to_json
+from lstmgen.serving.messages import RequestError, event, server_error, to_json
 
 _OPEN_ANSWERS = 8  # as large as one may be; more and smaller ones may be open together
 
@@ -33,9 +33,8 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
             listens only on this machine (DNS rebinding); None: any.
         report: takes one line about an error of the server.
     """
-    limits = served.limits
-    max_size = _OPEN_ANSWERS * served.max_size
-    worker = Worker(served.model.engine, max_rows=limits.rows, max_jobs=limits.queue, max_size=max_size, report=report)
+    worker = Worker(served.model.engine, served.limits, _OPEN_ANSWERS * served.max_size, report)
+    max_body = (1 << 16) + 12 * served.limits.max_prompt  # a character has up to 12 bytes in JSON
     builder = ThreadPoolExecutor(1)  # large answers are built one after another, so that nobody waits for them
     content = page(page_data(served.model.checkpoint, served.name, Rounding.FLOAT16))  # the nearest a page can hold
     description = describe(served)
@@ -61,15 +60,24 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
         return _json(served.listed)
 
     async def complete(request: Request) -> ASGIApp:
-        asked = parse(await _body(request, (1 << 16) + 12 * limits.max_prompt), served)  # a character has up to 12
+        asked = parse(await _body(request, max_body), served)
         answer = await asyncio.to_thread(Answer, asked, served)  # an unknown character takes a search for similar ones
         return partial(_send_answer, answer, worker, builder)
 
-    async def fail(_request: Request, error: Exception) -> Response:
-        report(f"{type(error).__name__}: {error}")
-        return _error(RequestError(f"an error of the server: {type(error).__name__}", status=500))
+    async def show_error(request: Request, error: Exception) -> Response:
+        headers: Mapping[str, str] | None = None
+        if isinstance(error, HTTPException):  # Starlette's own 404 and 405
+            known = "POST /v1/completions, GET /v1/models, GET /openapi.json and GET /"
+            message = f"{error.detail}: {request.method} {request.url.path[:80]}; there are {known}"
+            headers = error.headers
+            error = RequestError(message, status=error.status_code, code="unknown_url")
+        elif not isinstance(error, RequestError):
+            if not isinstance(error, ClientDisconnect):
+                report(f"{type(error).__name__}: {error}")
+            error = server_error(error)
+        return _error(error, headers)
 
-    handlers: Any = {HTTPException: _http_error, RequestError: _request_error, Exception: fail}
+    handlers: Any = dict.fromkeys((HTTPException, RequestError, Exception), show_error)
     routes = [
         Route("/", show_page),
         Route("/openapi.json", show_description),
@@ -80,14 +88,11 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse requests whose Host header does not name this machine."""
         if scope["type"] == "http" and hosts is not None:
             name = re.sub(r":\d*$", "", Request(scope).headers.get("host", ""))
             if name.lower() not in map(str.lower, hosts):
-                error = RequestError(
-                    f"the Host header must be one of {', '.join(hosts)}", status=403, code="unknown_host"
-                )
-                await _error(error)(scope, receive, send)
+                message = f"the Host header must be one of {', '.join(hosts)}"
+                await _error(RequestError(message, status=403, code="unknown_host"))(scope, receive, send)
                 return
         await app(scope, receive, send)
 
@@ -153,22 +158,9 @@ async def _body(request: Request, max_body: int) -> bytes:
     return bytes(body)
 
 
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(to_json(content), status, headers, "application/json")
 
 
-def _error(error: RequestError) -> Response:
-    return _json(error.content, error.status, {"Retry-After": "1"} if error.status in (429, 503) else None)
-
-
-async def _request_error(_request: Request, error: RequestError) -> Response:
-    return _error(error)
-
-
-async def _http_error(request: Request, error: HTTPException) -> Response:
-    """Starlette's own errors, 404 and 405, in OpenAI's form."""
-    known = "POST /v1/completions, GET /v1/models, GET /openapi.json and GET /"
-    message = f"{error.detail}: {request.method} {request.url.path[:80]}; there are {known}"
-    response = _error(RequestError(message, status=error.status_code, code="unknown_url"))
-    response.headers.update(error.headers or {})
-    return response
+def _error(error: RequestError, headers: Mapping[str, str] | None = None) -> Response:
+    return _json(error.content, error.status, {"Retry-After": "1"} if error.status in (429, 503) else headers)

@@ -11,19 +11,19 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.cells.arrays import concatenate
-from lstmgen.config import Finish
+from lstmgen.config import Finish, ServingConfig
 from lstmgen.generation.engine import Engine, FloatArray
 from lstmgen.generation.filters import Filter
 from lstmgen.generation.history import History
 from lstmgen.generation.sampler import Ending, draw, most_likely, negative_log_likelihood, row_generator
 from lstmgen.network.architecture import NetworkState
-from lstmgen.serving.messages import RequestError
+from lstmgen.serving.messages import RequestError, server_error
 from lstmgen.text.vocabulary import Ids
 
 _NO_HISTORY = History(np.zeros(0, np.int64), 0, 0)
@@ -41,7 +41,7 @@ Token: TypeAlias = tuple[int, float | None, Sequence[tuple[int, float]]]
 class Piece(NamedTuple):
     """What one burst added to a text. A stop text may keep tokens back."""
 
-    index: int
+    text: int
     tokens: Sequence[Token]
     finish_reason: Literal["length", "stop"] | None
 
@@ -50,30 +50,18 @@ class Piece(NamedTuple):
 class Job:
     """What one request asks for."""
 
-    prompts: Sequence[Ids]
-    """What the network reads before it writes, (tokens,) each, at least one token."""
-    seeds: Sequence[int]
-    """One for each prompt."""
-    filters: tuple[Filter, ...]
-    """Filters without memory; the texts of jobs with equal filters are filtered together."""
-    length: int
-    """The maximum number of tokens of a text."""
-    copies: int = 1
-    """The texts that continue each prompt; those of the first prompt have the first numbers."""
-    stops: Sequence[str] = ()
-    """Stop texts, as strings of ids."""
-    end: int | None = None
-    """The token with which the model itself ends a text, and which is not part of it; None if it does not."""
-    logprobs: int | None = None
-    """How many of the most likely tokens come with the nats of each token; None: no nats."""
-    echo: Sequence[int] = ()
-    """The number of tokens at the end of each prompt with which its texts begin; () for none."""
-    size: int = 0
-    """The number of values in the answer, at most."""
-    written: list[Piece] = field(default_factory=list)
-    """What was written and not yet taken."""
-    rows: "list[_Prompt | _Text]" = field(init=False)
-    """The prompts that are still read, and the texts that are still written."""
+    prompts: Sequence[Ids]  # what the network reads before it writes, (tokens,) each, at least one token
+    seeds: Sequence[int]  # one for each prompt
+    filters: tuple[Filter, ...]  # without memory; the texts of jobs with equal filters are filtered together
+    length: int  # the maximum number of tokens of a text
+    copies: int = 1  # the texts that continue each prompt; those of the first prompt have the first numbers
+    stops: Sequence[str] = ()  # as strings of ids
+    end: int | None = None  # the token with which the model itself ends a text, and which is not part of it
+    logprobs: int | None = None  # how many of the most likely tokens come with the nats of each; None: no nats
+    echo: Sequence[int] = ()  # the tokens at the end of each prompt with which its texts begin; () for none
+    size: int = 0  # the number of values in the answer, at most
+    written: list[Piece] = field(default_factory=list)  # and not yet taken
+    rows: "list[_Prompt | _Text]" = field(init=False)  # the prompts that are still read, the texts still written
 
     def __post_init__(self) -> None:
         self.rows = [_Prompt(self, number) for number in range(len(self.prompts))]
@@ -87,10 +75,9 @@ class Job:
 class _Prompt:
     """A prompt that is being read."""
 
-    state: NetworkState | None = None
-
     def __init__(self, job: Job, number: int) -> None:
         self.job, self.number = job, number
+        self.state: NetworkState | None = None
         self.left = job.prompts[number]
         self._tokens: list[Token] = [(int(self.left[0]), None, ())]
 
@@ -103,24 +90,22 @@ class _Prompt:
         if len(self.left):
             return
         job.rows.remove(self)
+        echoed = self._tokens[len(self._tokens) - job.echo[self.number] :] if job.echo else []
         for copy in range(job.copies):
-            index = self.number * job.copies + copy
-            if job.echo:
-                echoed = self._tokens[len(self._tokens) - job.echo[self.number] :]
-                job.written.append(Piece(index, echoed, None if job.length else "length"))
-            elif not job.length:
-                job.written.append(Piece(index, (), "length"))
+            text = self.number * job.copies + copy
+            job.written.append(Piece(text, echoed, None if job.length else "length"))
             if job.length:
-                job.rows.append(_Text(self, index, copy, logits[-1:]))
+                job.rows.append(_Text(self, text, copy, logits[-1:]))
 
 
 class _Text:
     """A text that is being written."""
 
-    def __init__(self, prompt: _Prompt, index: int, copy: int, logits: FloatArray) -> None:
-        self.job, self.state, self.logits = prompt.job, prompt.state, logits
+    def __init__(self, prompt: _Prompt, number: int, copy: int, logits: FloatArray) -> None:
+        self.job, self.logits = prompt.job, logits
+        self.state = cast(NetworkState, prompt.state)
         self.left = self.job.length
-        self._index = index
+        self._number = number
         self._ending = Ending[Token](self.job.length, self.job.end, self.job.stops)
         self._generator = row_generator(self.job.seeds[prompt.number], copy)
         self._uniforms = self._generator.random(_UNIFORMS)
@@ -145,7 +130,7 @@ class _Text:
         if finish is Finish.LINE:
             written.pop()
         reason: Literal["length", "stop"] = "length" if finish is Finish.LENGTH else "stop"
-        self.job.written.append(Piece(self._index, written, None if finish is None else reason))
+        self.job.written.append(Piece(self._number, written, None if finish is None else reason))
 
 
 def advance(engine: Engine, jobs: Sequence[Job]) -> None:
@@ -162,7 +147,8 @@ def _read(engine: Engine, prompts: list[_Prompt]) -> None:
     """Read a chunk of each prompt, as much as the shortest has."""
     count = min(_CHUNK, max(1, _CHUNK_TOKENS // len(prompts)), *(len(prompt.left) for prompt in prompts))
     ids = np.stack([prompt.left[:count] for prompt in prompts])
-    logits, state = engine.read(ids, _joined([prompt.state or engine.initial_state(1) for prompt in prompts]))
+    blank = engine.initial_state(1)
+    logits, state = engine.read(ids, _joined([blank if prompt.state is None else prompt.state for prompt in prompts]))
     for row, prompt in enumerate(prompts):
         prompt.state = _row(state, row)
         prompt.read(logits[row])
@@ -233,21 +219,16 @@ def _joined(states: Sequence[NetworkState]) -> NetworkState:
 class Worker:
     """Advances jobs in a thread; between two bursts, jobs join and leave and readers get what was written."""
 
-    def __init__(
-        self, engine: Engine, *, max_rows: int, max_jobs: int, max_size: int, report: Callable[[str], None]
-    ) -> None:
+    def __init__(self, engine: Engine, limits: ServingConfig, max_size: int, report: Callable[[str], None]) -> None:
         """Prepare the worker.
 
         Args:
             engine: the network.
-            max_rows: the size of the batch; no job may have more rows. What does not fit takes turns.
-            max_jobs: the maximum number of open jobs.
-            max_size: the maximum of their sizes together, which bounds the memory for what nobody has read yet.
+            limits: no job may have more than `rows`; jobs that do not fit together take turns.
+            max_size: the sizes of all open jobs together, which bounds the memory for what nobody has read yet.
             report: takes one line about an error of the network.
         """
-        self._engine, self._max_rows = engine, max_rows
-        self._max_jobs, self._max_size = max_jobs, max_size
-        self._report = report
+        self._engine, self._limits, self._max_size, self._report = engine, limits, max_size, report
         self._open: dict[Job, asyncio.Queue[list[Piece] | RequestError]] = {}  # in the order of their turns
         self._wake = asyncio.Event()
         self._stopped = False
@@ -262,12 +243,13 @@ class Worker:
 
         Raises RequestError if too many jobs are open, if the worker stops, or if the network fails.
         """
-        if self._stopped:
-            raise _stopped()
-        if len(self._open) >= self._max_jobs or sum(each.size for each in self._open) + job.size > self._max_size:
+        size = sum(each.size for each in self._open) + job.size
+        if len(self._open) >= self._limits.queue or size > self._max_size:
             raise RequestError("too many requests are open; try again later", status=429, code="rate_limit_exceeded")
         queue = self._open[job] = asyncio.Queue()
         self._wake.set()
+        if self._stopped:
+            self.stop()
         unfinished = len(job.prompts) * job.copies
         try:
             while unfinished:
@@ -283,7 +265,7 @@ class Worker:
         """Refuse new jobs; those that are open end when their readers have taken all that was written."""
         self._stopped = True
         for queue in self._open.values():
-            queue.put_nowait(_stopped())
+            queue.put_nowait(RequestError("the server stops", status=503, code="server_stops"))
         self._wake.set()
 
     async def run(self) -> None:
@@ -301,7 +283,7 @@ class Worker:
                     await loop.run_in_executor(thread, advance, self._engine, jobs)
                 except Exception as error:  # whatever it is, the server continues
                     self._report(f"{type(error).__name__} while writing: {error}")
-                    failed = RequestError(f"an error of the server: {type(error).__name__}", status=500)
+                    failed = server_error(error)
                 for job in jobs:
                     if job not in self._open:
                         continue
@@ -315,13 +297,9 @@ class Worker:
 
     def _next_jobs(self) -> list[Job]:
         """As many jobs as there are rows for; those that have waited longest come first."""
-        jobs, free = [], self._max_rows
+        jobs, free = [], self._limits.rows
         for job in self._open:
             if 0 < job.max_rows <= free:
                 jobs.append(job)
                 free -= job.max_rows
         return jobs
-
-
-def _stopped() -> RequestError:
-    return RequestError("the server stops", status=503, code="server_stops")

@@ -236,7 +236,7 @@ class Answer:
         """The events of a stream for the next pieces: at most one for each text."""
         events = []
         self._count(pieces)
-        for index, group in groupby(sorted(pieces, key=attrgetter("index")), key=attrgetter("index")):
+        for index, group in groupby(sorted(pieces, key=attrgetter("text")), key=attrgetter("text")):
             choice = self._choice(index, index, list(group))
             if choice["text"] or choice["logprobs"] or choice["finish_reason"]:
                 events.append(event({**self._head, "choices": [choice], **({"usage": None} if self._counts else {})}))
@@ -253,7 +253,7 @@ class Answer:
         n, texts = self._asked.n, range(len(self._decoders))
         by_text: list[list[Piece]] = [[] for _ in texts]
         for piece in pieces:
-            by_text[piece.index].append(piece)
+            by_text[piece.text].append(piece)
         kept: list[int] = []
         for candidates in (texts[first : first + self._best_of] for first in texts[:: self._best_of]):
             ranked = sorted(candidates, key=lambda one: _mean_nats(by_text[one], self._echoed[one]))

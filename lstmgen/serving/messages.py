@@ -28,3 +28,8 @@ class RequestError(Exception):
         self.status = status
         kind = {429: "rate_limit_error", 500: "server_error", 503: "server_error"}.get(status, "invalid_request_error")
         self.content = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def server_error(error: Exception) -> RequestError:
+    """What clients are told about an error of the server."""
+    return RequestError(f"an error of the server: {type(error).__name__}", status=500)

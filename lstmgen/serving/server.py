@@ -164,46 +164,41 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError("port", f"{port} of {host}", f"{reason}; give another port, or 0 for a free one") from error
 
 
-def serve(
-    app: ASGIApp,
-    listening: socket.socket,
-    *,
-    stop: Callable[[], bool],
-    cut: Callable[[], None],
-    report: Callable[[str], None],
-) -> None:
-    """Answer requests until `stop` says so; `cut` is called in the event loop.
-
-    Then no connection is accepted. Texts that are being written have a few seconds to become complete; then `cut` must
-    end them. `report` takes one line about connections that cannot be accepted, at most one a minute.
-    """
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)  # its lines repeat what clients send
-    config = Config(
-        app,
-        http=Connection,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=int(REQUEST_SECONDS),
-        timeout_graceful_shutdown=int(GRACE_SECONDS + 1),
-    )
-    asyncio.run(_Server(config, listening, stop, cut, report).serve())
-
-
-class _Server(Server):
+class HttpServer(Server):
     """A server that leaves signals to its caller, and accepts no more connections than there is room for."""
 
     def __init__(
         self,
-        config: Config,
+        app: ASGIApp,
         listening: socket.socket,
+        *,
         stop: Callable[[], bool],
         cut: Callable[[], None],
         report: Callable[[str], None],
     ) -> None:
+        """Prepare the server.
+
+        Args:
+            app: answers requests.
+            listening: the socket; the server closes it.
+            stop: whether to end. Texts that are being written have a few seconds to become complete.
+            cut: ends them then; called in the event loop.
+            report: takes one line about connections that cannot be accepted, at most one a minute.
+        """
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)  # its lines repeat what clients send
+        config = Config(
+            app,
+            http=Connection,
+            loop="asyncio",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=int(REQUEST_SECONDS),
+            timeout_graceful_shutdown=int(GRACE_SECONDS + 1),
+        )
         super().__init__(config)
         self.servers = []
         self._listening, self._stop, self._cut, self._report = listening, stop, cut, report
