@@ -36,8 +36,6 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
     worker = Worker(served.model.engine, served.limits, _OPEN_ANSWERS * served.max_size, report)
     max_body = (1 << 16) + 12 * served.limits.max_prompt  # a character has up to 12 bytes in JSON
     builder = ThreadPoolExecutor(1)  # large answers are built one after another, so that nobody waits for them
-    content = page(page_data(served.model.checkpoint, served.name, Rounding.FLOAT16))  # the nearest a page can hold
-    description = describe(served)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -45,15 +43,6 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
         yield
         worker.stop()
         await running
-
-    async def show_page(_request: Request) -> Response:
-        return HTMLResponse(content)
-
-    async def show_description(_request: Request) -> Response:
-        return _json(description)
-
-    async def list_models(_request: Request) -> Response:
-        return _json({"object": "list", "data": [served.listed]})
 
     async def show_model(request: Request) -> Response:
         served.check_name(request.path_params["model"])
@@ -78,10 +67,11 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
         return _error(error, headers)
 
     handlers: Any = dict.fromkeys((HTTPException, RequestError, Exception), show_error)
+    content = page(page_data(served.model.checkpoint, served.name, Rounding.FLOAT16))  # the nearest a page can hold
     routes = [
-        Route("/", show_page),
-        Route("/openapi.json", show_description),
-        Route("/v1/models", list_models),
+        Route("/", HTMLResponse(content), methods=["GET"]),
+        Route("/openapi.json", _json(describe(served)), methods=["GET"]),
+        Route("/v1/models", _json({"object": "list", "data": [served.listed]}), methods=["GET"]),
         Route("/v1/models/{model:path}", show_model),
         Route("/v1/completions", complete, methods=["POST"]),
     ]
@@ -118,12 +108,11 @@ async def _send_answer(
                 if not answer.stream:
                     written += pieces
                     continue
+                events = await build(answer.events, pieces)
                 if not started:
                     await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
                     started = True
-                await send(
-                    {"type": "http.response.body", "body": await build(answer.events, pieces), "more_body": True}
-                )
+                await send({"type": "http.response.body", "body": events, "more_body": True})
         if answer.stream:
             await send({"type": "http.response.body", "body": answer.last_events()})
         else:

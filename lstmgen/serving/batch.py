@@ -32,7 +32,6 @@ _CHUNK_TOKENS = 512  # of all prompts together
 _BURST_STEPS = 64
 _BURST_SECONDS = 0.01  # of the processor
 _SHORT_BURST = 4  # steps: a text that ends earlier is continued in vain
-_UNIFORMS = 256
 
 Token: TypeAlias = tuple[int, float | None, Sequence[tuple[int, float]]]
 """An id, its nats under the model itself (before any filter), and the most likely ids in its place with their nats."""
@@ -108,12 +107,12 @@ class _Text:
         self._number = number
         self._ending = Ending[Token](self.job.length, self.job.end, self.job.stops)
         self._generator = row_generator(self.job.seeds[prompt.number], copy)
-        self._uniforms = self._generator.random(_UNIFORMS)
+        self._uniforms = np.zeros(0)
 
     def uniforms(self, count: int) -> NDArray[np.float64]:
         """The random numbers for the next draws, (count,)."""
-        if len(self._uniforms) < count:
-            self._uniforms = np.concatenate([self._uniforms, self._generator.random(_UNIFORMS)])
+        missing = max(0, count - len(self._uniforms))
+        self._uniforms = np.concatenate([self._uniforms, self._generator.random(missing)])
         return self._uniforms[:count]
 
     def add(self, tokens: Sequence[Token]) -> None:
@@ -285,15 +284,12 @@ class Worker:
                     self._report(f"{type(error).__name__} while writing: {error}")
                     failed = server_error(error)
                 for job in jobs:
-                    if job not in self._open:
-                        continue
-                    queue = self._open[job] = self._open.pop(job)
+                    if job in self._open:
+                        queue = self._open[job] = self._open.pop(job)  # others have precedence now
+                        queue.put_nowait(failed or job.written)
+                        job.written = []
                     if failed is not None:
                         job.rows.clear()
-                        queue.put_nowait(failed)
-                    elif job.written:
-                        queue.put_nowait(job.written)
-                        job.written = []
 
     def _next_jobs(self) -> list[Job]:
         """As many jobs as there are rows for; those that have waited longest come first."""

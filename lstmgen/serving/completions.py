@@ -109,10 +109,6 @@ def request_type(limits: ServingConfig) -> Any:
         """What to do with characters that the model has never seen. Not in OpenAI's interface."""
         user: Any = None
         """Has no effect."""
-        metadata: Any = None
-        """Has no effect."""
-        store: Any = None
-        """Has no effect."""
         suffix: Annotated[str, Field(max_length=0, description="Not supported.")] | None = None
         logit_bias: Annotated[dict[str, Any], Field(max_length=0, description="Not supported.")] | None = None
         presence_penalty: Unsupported | None = None
@@ -235,9 +231,8 @@ class Answer:
     def events(self, pieces: Sequence[Piece]) -> bytes:
         """The events of a stream for the next pieces: at most one for each text."""
         events = []
-        self._count(pieces)
         for index, group in groupby(sorted(pieces, key=attrgetter("text")), key=attrgetter("text")):
-            choice = self._choice(index, index, list(group))
+            choice = self._choice(index, list(group))
             if choice["text"] or choice["logprobs"] or choice["finish_reason"]:
                 events.append(event({**self._head, "choices": [choice], **({"usage": None} if self._counts else {})}))
         return b"".join(events)
@@ -249,21 +244,22 @@ class Answer:
 
     def response(self, pieces: Sequence[Piece]) -> bytes:
         """The whole response, from all pieces."""
-        self._count(pieces)
-        n, texts = self._asked.n, range(len(self._decoders))
-        by_text: list[list[Piece]] = [[] for _ in texts]
+        n, best_of = self._asked.n, self._best_of
+        by_text: list[list[Piece]] = [[] for _ in self._decoders]
         for piece in pieces:
             by_text[piece.text].append(piece)
-        kept: list[int] = []
-        for candidates in (texts[first : first + self._best_of] for first in texts[:: self._best_of]):
-            ranked = sorted(candidates, key=lambda one: _mean_nats(by_text[one], self._echoed[one]))
-            kept += ranked[:n] if n < self._best_of else candidates
-        choices = [self._choice(index, text, by_text[text]) for index, text in enumerate(kept)]
+        choices = [self._choice(text, one) for text, one in enumerate(by_text)]
+        if n < best_of:
+            costs = list(map(_mean_nats, by_text, self._echoed))
+            groups = (range(first, first + best_of) for first in range(0, len(choices), best_of))
+            kept = [text for group in groups for text in sorted(group, key=costs.__getitem__)[:n]]
+            choices = [{**choices[text], "index": index} for index, text in enumerate(kept)]
         return to_json({**self._head, "choices": choices, "usage": self._usage()}, large=self.large)
 
-    def _choice(self, index: int, text: int, pieces: Sequence[Piece]) -> dict[str, Any]:
+    def _choice(self, text: int, pieces: Sequence[Piece]) -> dict[str, Any]:
         """One choice: all that these pieces add to a text."""
         tokens = [token for piece in pieces for token in piece.tokens]
+        self._written += len(tokens)
         decoder, finish_reason, table = self._decoders[text], pieces[-1].finish_reason, None
         if self._asked.logprobs is None:
             content = decoder.feed(*map(itemgetter(0), tokens))
@@ -274,7 +270,7 @@ class Answer:
             table = {**self._table(tokens), "text_offset": offsets}
         if finish_reason is not None:
             content += decoder.finish()
-        return {"text": content, "index": index, "logprobs": table, "finish_reason": finish_reason}
+        return {"text": content, "index": text, "logprobs": table, "finish_reason": finish_reason}
 
     def _table(self, tokens: Sequence[Token]) -> dict[str, Any]:
         """Log-probabilities of the model itself, before temperature and filters."""
@@ -286,9 +282,6 @@ class Answer:
             "token_logprobs": [None if nats is None else _logprob(nats) for _, nats, _ in tokens],
             "top_logprobs": tops,
         }
-
-    def _count(self, pieces: Sequence[Piece]) -> None:
-        self._written += sum(len(piece.tokens) for piece in pieces)
 
     def _usage(self) -> dict[str, int]:
         prompt, written = sum(self._lengths), self._written

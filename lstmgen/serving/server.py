@@ -38,9 +38,8 @@ def max_connections() -> int:
     except ImportError:  # Windows
         return MAX_CONNECTIONS
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    return max(1, min(MAX_CONNECTIONS, files - min(_RESERVED_FILES, files // 2)))
+    room = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else files - min(_RESERVED_FILES, files // 2)
+    return max(1, min(MAX_CONNECTIONS, room))
 
 
 class Connection(H11Protocol):
@@ -152,11 +151,10 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 is any free one. Raises ConfigError if the address cannot be used."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError) as error:  # the second one for a name that no host can have
+        return socket.create_server(address[:2], family=family, backlog=MAX_CONNECTIONS)
+    except (socket.gaierror, UnicodeError) as error:  # the second one for a name that no host can have
         reason = getattr(error, "strerror", None) or "not the name of a host"
         raise ConfigError("host", repr(host), f"{reason}; give an address of this machine") from error
-    try:
-        return socket.create_server(address[:2], family=family, backlog=MAX_CONNECTIONS)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         if error.errno == errno.EADDRNOTAVAIL:
