@@ -11,10 +11,10 @@ from functools import lru_cache
 from itertools import accumulate, chain, groupby
 from math import inf
 from operator import attrgetter, itemgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lstmgen import __version__
 from lstmgen.config import OnUnknown, SamplingConfig, ServingConfig
@@ -33,45 +33,19 @@ _LOWEST = -9999.0
 _UNSUPPORTED = ("suffix", "logit_bias", "presence_penalty", "frequency_penalty")
 
 
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value  # 5.0 is an integer for JSON
-
-
-def _listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
-
-
-WHOLE = BeforeValidator(_whole)
-LISTED = AfterValidator(_listed)
+LISTED = AfterValidator(lambda value: [value] if isinstance(value, str) else value)
 Fraction = Annotated[float, Field(ge=0, le=1)]
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
 Unsupported = Annotated[float, Field(ge=0, le=0, description="Not supported.")]
 
 
-class _Fields(BaseModel):
-    """Fields without others beside them; null is the same as absent."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-    @field_validator("*", mode="wrap")
-    @classmethod
-    def _null_is_absent(cls, value: Any, validate: Any, info: Any) -> Any:
-        return cls.model_fields[info.field_name].default if value is None else validate(value)
-
-
-class StreamOptions(_Fields):
-    """What a stream has besides its texts."""
-
-    include_usage: bool = False
-    include_obfuscation: bool = False
-    """Has no effect."""
-
-
 def request_type(limits: ServingConfig) -> Any:
     """The pydantic model of a request within these limits."""
 
-    class CompletionRequest(_Fields):
+    class CompletionRequest(BaseModel):
         """What a client asks for; null is the same as absent."""
+
+        model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
         model: str | None = None
         prompt: Annotated[
@@ -79,31 +53,31 @@ def request_type(limits: ServingConfig) -> Any:
             LISTED,
             Field(description=f"{limits.max_prompt} characters together at most."),
         ] = [""]
-        max_tokens: Annotated[int, Field(ge=0, le=limits.max_length), WHOLE] = min(DEFAULT_TOKENS, limits.max_length)
+        max_tokens: Annotated[int, Field(ge=0, le=limits.max_length)] = min(DEFAULT_TOKENS, limits.max_length)
         """The length of a text."""
         temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
         """0: always the most likely token."""
         top_p: Fraction | None = None
         """Choose among the most likely tokens that together have this probability."""
-        top_k: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = None
+        top_k: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
         """Choose among this many of the most likely tokens. Not in OpenAI's interface."""
         min_p: Fraction | None = None
         """Leave out tokens below this fraction of the most likely one's probability. Not in OpenAI's interface."""
-        n: Annotated[int, Field(ge=1, le=limits.rows), WHOLE] = 1
+        n: Annotated[int, Field(ge=1, le=limits.rows)] = 1
         """The number of texts for each prompt."""
-        best_of: Annotated[int, Field(ge=1, le=limits.rows), WHOLE] | None = None
+        best_of: Annotated[int, Field(ge=1, le=limits.rows)] | None = None
         """Write this many, return the n likeliest; not in a stream."""
         stop: Annotated[StopText | Annotated[list[StopText], Field(max_length=4, fail_fast=True)], LISTED] = []
         """The text ends before the first of these."""
-        seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), WHOLE] | None = None
+        seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
         """The same seed and prompt give the same text."""
-        logprobs: Annotated[int, Field(ge=0, le=5), WHOLE] | None = None
+        logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
         """How many of the most likely tokens come with each token."""
         echo: bool = False
         """The text begins with the prompt."""
         stream: bool = False
         """Server-sent events, the last one [DONE]."""
-        stream_options: StreamOptions | None = None
+        stream_options: dict[Literal["include_usage", "include_obfuscation"], bool | None] = {}
         """Only with stream."""
         on_unknown: OnUnknown = OnUnknown.ERROR
         """What to do with characters that the model has never seen. Not in OpenAI's interface."""
@@ -113,6 +87,11 @@ def request_type(limits: ServingConfig) -> Any:
         logit_bias: Annotated[dict[str, Any], Field(max_length=0, description="Not supported.")] | None = None
         presence_penalty: Unsupported | None = None
         frequency_penalty: Unsupported | None = None
+
+        @field_validator("*", mode="wrap")
+        @classmethod
+        def _null_is_absent(cls, value: Any, validate: Any, info: Any) -> Any:
+            return cls.model_fields[info.field_name].default if value is None else validate(value)
 
     return CompletionRequest
 
@@ -226,7 +205,7 @@ class Answer:
         self._offsets = [0 if asked.echo else len(vocabulary.decode(ids)) for ids in prompts for _ in range(best_of)]
         self._decoders = [vocabulary.decoder() for _ in self._offsets]
         self._written = -sum(self._echoed)
-        self._counts = asked.stream_options is not None and asked.stream_options.include_usage
+        self._counts = asked.stream_options.get("include_usage")
 
     def events(self, pieces: Sequence[Piece]) -> bytes:
         """The events of a stream for the next pieces: at most one for each text."""
