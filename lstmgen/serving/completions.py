@@ -32,7 +32,6 @@ _LOWEST = -9999.0
 """Instead of a log-probability that JSON could not hold, as OpenAI does."""
 _UNSUPPORTED = ("suffix", "logit_bias", "presence_penalty", "frequency_penalty")
 
-
 LISTED = AfterValidator(lambda value: [value] if isinstance(value, str) else value)
 Fraction = Annotated[float, Field(ge=0, le=1)]
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
@@ -287,25 +286,18 @@ def _logprob(nats: float) -> float:
 
 
 def describe(served: Served) -> dict[str, Any]:
-    """The OpenAPI description of a served model, with its limits."""
+    """The OpenAPI description of a request, with the limits of this server."""
     schema = served.request.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas = {**schema.pop("$defs"), "CompletionRequest": schema}
     body = {"application/json": {"schema": {"$ref": "#/components/schemas/CompletionRequest"}}}
     responses = {
-        "200": {"description": "The answer, in the form of OpenAI's."},
+        "200": {"description": "The answer, in OpenAI's form: JSON, or server-sent events."},
         "default": {"description": 'Why there is no answer: {"error": {"message", "type", "param", "code"}}.'},
     }
-    model = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
     complete = {"operationId": "createCompletion", "requestBody": {"required": True, "content": body}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "lstmgen serve", "version": __version__},
-        "paths": {
-            "/v1/completions": {"post": {**complete, "responses": responses}},
-            "/v1/models": {"get": {"operationId": "listModels", "responses": responses}},
-            "/v1/models/{model}": {
-                "get": {"operationId": "retrieveModel", "parameters": [model], "responses": responses}
-            },
-        },
+        "paths": {"/v1/completions": {"post": {**complete, "responses": responses}}},
         "components": {"schemas": schemas},
     }
