@@ -168,7 +168,9 @@ def test_a_slow_reader_gets_its_whole_text_and_holds_up_nobody(started: Running)
         whole = started.complete(**wanted)  # others are served meanwhile
         data = b""
         while b"[DONE]" not in data:
-            data += slow.recv(1 << 16)
+            received = slow.recv(1 << 16)
+            assert received
+            data += received
     events = [json.loads(line[6:]) for line in data.decode().splitlines() if line.startswith("data: {")]
     assert "".join(one["choices"][0]["text"] for one in events) == whole["choices"][0]["text"]
 
@@ -186,12 +188,15 @@ def test_a_client_that_never_reads_is_cut_off_even_if_it_sends(
 def test_a_client_that_reads_a_large_answer_slowly_is_not_cut_off(
     started: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "STALLED_SECONDS", 0.05)
-    with started.send(FIRST.replace(b"/v1/models", b"/")) as client:
+    monkeypatch.setattr(server, "STALLED_SECONDS", 0.2)
+    with started.begin(prompt="The fox" * 2000, echo=True, max_tokens=0, n=64) as client:
         data = b""
-        while b"</html>" not in data:
-            data += client.recv(1 << 10)
+        while b'"usage"' not in data[-200:]:
+            received = client.recv(1 << 12)
+            assert received
+            data += received
             started.request("GET", "/v1/models")
+    assert data.count(b"The fox") == 64 * 2000
 
 
 @pytest.mark.parametrize(
