@@ -16,7 +16,7 @@ from lstmgen.language_model import LanguageModel
 from lstmgen.serving.app import build_app
 from lstmgen.serving.batch import Worker
 from lstmgen.serving.completions import Served
-from lstmgen.serving.server import known_hosts, listen, serve
+from lstmgen.serving.server import HttpServer, known_hosts, listen
 
 NAME = "fable"
 HEAD = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -29,6 +29,16 @@ class Running:
     port: int
     worker: Worker
     reported: list[str]
+
+    @property
+    def open(self) -> int:
+        """The number of open jobs."""
+        return len(self.worker.open_jobs)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of the jobs that are not complete."""
+        return sum(job.max_rows for job in self.worker.open_jobs)
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -80,8 +90,8 @@ def running(model: LanguageModel, limits: ServingConfig | None = None) -> Iterat
         served = Served(model, NAME, limits or ServingConfig(), 0)
         app, worker = build_app(served, known_hosts("127.0.0.1", address), reported.append)
         stop = threading.Event()
-        options = {"stop": stop.is_set, "cut": worker.stop, "report": reported.append}
-        thread = threading.Thread(target=serve, args=(app, listening), kwargs=options)
+        http = HttpServer(app, listening, stop=stop.is_set, cut=worker.stop, report=reported.append)
+        thread = threading.Thread(target=http.run)
         thread.start()
         try:
             yield Running(port, worker, reported)

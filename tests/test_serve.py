@@ -39,7 +39,7 @@ def client(server: Running) -> Iterator[OpenAI]:
 
 
 def create(client: OpenAI, prompt: Any = "The fox", **choices: Any) -> Any:
-    return client.completions.create(model=NAME, prompt=prompt, **choices)
+    return client.completions.create(**{"model": NAME, "prompt": prompt, **choices})
 
 
 def refused(client: OpenAI, **choices: Any) -> dict[str, Any]:
@@ -53,10 +53,14 @@ def refused(client: OpenAI, **choices: Any) -> dict[str, Any]:
     return body
 
 
-def test_the_model_is_listed_under_its_name(client: OpenAI) -> None:
+def test_the_model_is_found_under_its_name_alone(client: OpenAI) -> None:
     (listed,) = client.models.list().data
     assert (listed.id, listed.owned_by) == (NAME, "lstmgen")
     assert client.models.retrieve(NAME) == listed
+    for ask in (lambda: create(client, model="gpt-5"), lambda: client.models.retrieve("gpt-5")):
+        with pytest.raises(APIStatusError) as raised:
+            ask()
+        assert (raised.value.status_code, raised.value.code) == (404, "model_not_found")
 
 
 def test_a_completion_is_the_text_that_sample_writes_with_this_seed(client: OpenAI, model: LanguageModel) -> None:
@@ -70,13 +74,14 @@ def test_a_completion_is_the_text_that_sample_writes_with_this_seed(client: Open
 def test_without_choices_it_writes_16_characters_at_temperature_1(client: OpenAI, model: LanguageModel) -> None:
     written = create(client, seed=3).choices[0].text
     assert "The fox" + written == model.sample("The fox", length=16, temperature=1.0, seed=3)
+    neutral: dict[str, Any] = {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "user": "me"}
+    assert create(client, seed=3, **neutral).choices[0].text == written
+    null = dict.fromkeys(("temperature", "max_tokens", "n", "stop", "stream_options", "echo"))
+    assert create(client, seed=3, extra_body=null).choices[0].text == written
 
 
-def test_without_a_seed_texts_differ(client: OpenAI) -> None:
+def test_the_seed_is_random_and_temperature_0_ignores_it(client: OpenAI) -> None:
     assert len({create(client, max_tokens=60).choices[0].text for _ in range(3)}) > 1
-
-
-def test_temperature_0_ignores_the_seed(client: OpenAI) -> None:
     assert len({create(client, max_tokens=40, temperature=0, seed=seed).choices[0].text for seed in range(3)}) == 1
 
 
@@ -98,23 +103,18 @@ def test_each_prompt_of_a_list_is_continued_as_if_it_were_alone(client: OpenAI) 
 
 
 def test_a_stream_brings_the_same_text_piece_by_piece(client: OpenAI) -> None:
-    whole = create(client, max_tokens=3000, seed=2, n=2)
-    texts, finished, chunks = ["", ""], {}, 0
-    stream = create(client, max_tokens=3000, seed=2, n=2, stream=True, stream_options={"include_usage": True})
-    for chunk in stream:
-        chunks += 1
-        for choice in chunk.choices:
-            texts[choice.index] += choice.text
-            if choice.finish_reason:
-                finished[choice.index] = choice.finish_reason
+    choices: dict[str, Any] = {"max_tokens": 1000, "seed": 2, "n": 2}
+    whole = create(client, **choices)
+    *chunks, last = create(client, **choices, stream=True, stream_options={"include_usage": True})
+    parts = [choice for chunk in chunks for choice in chunk.choices]
+    texts = ["".join(part.text for part in parts if part.index == index) for index in (0, 1)]
     assert texts == [choice.text for choice in whole.choices]
-    assert finished == {0: "length", 1: "length"}
-    assert chunk.usage == whole.usage and chunk.choices == []
-    assert chunks > 4
+    assert [part.index for part in parts if part.finish_reason == "length"] == [0, 1] and len(chunks) > 4
+    assert last.usage == whole.usage and last.choices == []
 
 
 def test_a_stream_is_events_that_end_with_done(server: Running) -> None:
-    body = json.dumps({"prompt": "The", "stream": True, "max_tokens": 20}).encode()
+    body = b'{"prompt": "The", "stream": true, "max_tokens": 20}'
     status, headers, data = server.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
     assert status == 200 and headers["content-type"].startswith("text/event-stream")
     *events, end, nothing = data.decode().split("\n\n")
@@ -163,6 +163,13 @@ def test_streamed_logprobs_are_those_of_the_whole(client: OpenAI) -> None:
     assert_allclose(nats[1:], whole.token_logprobs[1:], rtol=1e-3)
 
 
+def test_echo_adds_no_tokens_to_the_usage_and_leaves_the_best_the_best(client: OpenAI) -> None:
+    choices: dict[str, Any] = {"max_tokens": 20, "seed": 8, "n": 2, "best_of": 4, "stop": "e"}
+    plain, echoed = create(client, **choices), create(client, **choices, echo=True)
+    assert [choice.text for choice in echoed.choices] == ["The fox" + choice.text for choice in plain.choices]
+    assert echoed.usage == plain.usage
+
+
 def test_the_best_of_several_is_the_one_that_the_model_finds_likeliest(client: OpenAI) -> None:
     choices: dict[str, Any] = {"max_tokens": 20, "seed": 8, "logprobs": 0}
     every = create(client, **choices, n=6)
@@ -182,13 +189,13 @@ def test_other_filters_are_there_as_extra_fields(client: OpenAI, model: Language
 
 def test_the_same_seeds_write_the_same_texts_beside_many_others(client: OpenAI, model: LanguageModel) -> None:
     def text(seed: int) -> str:
-        return str(create(client, max_tokens=150, seed=seed, temperature=0.8).choices[0].text)
+        return str(create(client, max_tokens=100, seed=seed, temperature=0.8).choices[0].text)
 
-    with ThreadPoolExecutor(32) as pool:
-        together = list(pool.map(text, range(96)))
-    expected = [model.sample("The fox", length=150, seed=seed, temperature=0.8) for seed in range(96)]
+    with ThreadPoolExecutor(16) as pool:
+        together = list(pool.map(text, range(32)))
+    expected = [model.sample("The fox", length=100, seed=seed, temperature=0.8) for seed in range(32)]
     same = sum("The fox" + written == wanted for written, wanted in zip(together, expected, strict=True))
-    assert same >= 95  # the last digit of a product may change one draw in a million
+    assert same >= 31  # the last digit of a product may change one draw in a million
 
 
 def test_bytes_come_as_characters() -> None:
@@ -233,9 +240,9 @@ def test_a_model_of_lines_writes_one_line_without_its_end() -> None:
         ({"stop": ["a"] * 5}, "stop"),
         ({"stop": "a" * 201}, "stop"),
         ({"prompt": [1, 2]}, "prompt"),
+        ({"extra_body": {"stream_options": {"other": True}, "stream": True}}, "stream_options"),
         ({"prompt": []}, "prompt"),
         ({"prompt": ["a"] * 65}, "prompt"),
-        ({"prompt": [1] * 50_000}, "prompt"),
         ({"prompt": ["a" * 16_000], "n": 64, "echo": True}, "max_tokens"),
         ({"prompt": "a" * 16_000, "n": 64, "echo": True, "max_tokens": 0, "logprobs": 5}, "max_tokens"),
         ({"n": 33, "max_tokens": 4096, "logprobs": 0, "stream": True}, "max_tokens"),
@@ -260,20 +267,6 @@ def test_what_cannot_be_answered_is_refused_and_the_field_is_named(
     assert said["param"] == param and param in said["message"]
 
 
-def test_the_penalties_of_zero_and_the_user_have_no_effect(client: OpenAI) -> None:
-    neutral: dict[str, Any] = {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "user": "me"}
-    assert create(client, seed=1, **neutral).choices[0].text == create(client, seed=1).choices[0].text
-
-
-def test_another_model_is_not_found(client: OpenAI) -> None:
-    with pytest.raises(APIStatusError) as raised:
-        client.completions.create(model="gpt-5", prompt="a")
-    assert raised.value.status_code == 404 and raised.value.code == "model_not_found"
-    with pytest.raises(APIStatusError) as raised:
-        client.models.retrieve("gpt-5")
-    assert raised.value.status_code == 404
-
-
 def test_an_unknown_address_or_method_is_an_error_of_the_same_shape(server: Running) -> None:
     for method, path, expected in (("GET", "/v1/chat", 404), ("GET", "/v1/completions", 405)):
         status, _, body = server.request(method, path)
@@ -290,7 +283,7 @@ def test_the_description_has_the_limits(model: LanguageModel) -> None:
     with running(model, ServingConfig(rows=5, max_length=70, max_prompt=9)) as server:
         described = json.loads(server.request("GET", "/openapi.json")[2])
         fields = described["components"]["schemas"]["CompletionRequest"]["properties"]
-        limits = [fields[name]["anyOf"][0]["maximum"] for name in ("n", "best_of", "max_tokens")]
+        limits = [fields["n"]["maximum"], fields["best_of"]["anyOf"][0]["maximum"], fields["max_tokens"]["maximum"]]
         assert limits == [5, 5, 70] and fields["prompt"]["anyOf"][1]["maxItems"] == 5
         assert "error" in server.complete(prompt="a" * 10) and "choices" in server.complete(prompt="A fox saw")
         assert "error" in server.complete(n=6) and "error" in server.complete(max_tokens=71)

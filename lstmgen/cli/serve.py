@@ -56,8 +56,7 @@ def serve(
     from lstmgen.language_model import LanguageModel
     from lstmgen.serving.app import build_app
     from lstmgen.serving.completions import Served
-    from lstmgen.serving.server import is_loopback, is_unspecified, known_hosts, listen, url
-    from lstmgen.serving.server import serve as serve_until
+    from lstmgen.serving.server import HttpServer, ip, known_hosts, listen, url
 
     path = find_checkpoint(checkpoint)
     model = LanguageModel(load_checkpoint(path), path)
@@ -68,12 +67,12 @@ def serve(
         served = Served(model, name, limits, int(path.stat().st_mtime))
         app, worker = build_app(served, known_hosts(host, address), note)
         with StopRequest(lambda: note("stopping; a second time ends at once", quiet=quiet)) as stop:
-            if not is_loopback(address):
-                reached = "this machine" if is_unspecified(address) else host
+            if not ip(address).is_loopback:
+                reached = "this machine" if ip(address).is_unspecified else host
                 note(f"anyone who can reach {reached} can use this server: it asks for no password", quiet=quiet)
             note(f"{name} at {start}/ (stop with Ctrl-C)", quiet=quiet)
             if json:
                 print_json({"url": start, "model": name})
-            serve_until(app, listening, stop=stop, cut=worker.stop, report=note)
+            HttpServer(app, listening, stop=stop, cut=worker.stop, report=note).run()
     if stop():
         raise typer.Exit(stop.exit_code)

@@ -18,17 +18,16 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lstmgen.errors import ConfigError
-from lstmgen.serving.completions import RequestError, to_json
+from lstmgen.serving.messages import RequestError, to_json
 
 MAX_CONNECTIONS = 1000
-REQUEST_SECONDS = 20.0  # from the end of a response, or from the beginning, to the header of the next request
-STALLED_SECONDS = 60.0
+REQUEST_SECONDS = 20.0  # from the end of a response, or from the beginning, to the end of the next request
+STALLED_SECONDS = 60.0  # in which a client reads nothing of what was sent
 GRACE_SECONDS = 3.0
 PROBE_SECONDS = 1.0  # between two signs of life to a client that has ended its side
 IDLE_SECONDS = 1.0  # after which a connection without a request gives its place to another one
 _REPORT_SECONDS = 60.0
 _RESERVED_FILES = 64  # of the limit of open files, for everything but connections
-_BACKLOG = 1024
 _POLL_SECONDS = 0.1
 
 
@@ -39,130 +38,123 @@ def max_connections() -> int:
     except ImportError:  # Windows
         return MAX_CONNECTIONS
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    return max(1, min(MAX_CONNECTIONS, files - min(_RESERVED_FILES, files // 2)))
+    room = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else files - min(_RESERVED_FILES, files // 2)
+    return max(1, min(MAX_CONNECTIONS, room))
 
 
 class Connection(H11Protocol):
     """A connection that is cut if a request does not arrive, or if the client stops reading.
 
-    uvicorn alone waits without end for the rest of a header, and for the rest of a body that it has refused.
+    uvicorn alone waits without end for the rest of a request, and for a client that does not read.
     """
 
-    _deadline: asyncio.TimerHandle | None = None
-    _probe: asyncio.TimerHandle | None = None
-    _ended = False  # whether the client has ended its side
-    _refused = False  # whether what it sent was no HTTP
     idle_since = 0.0
+    _awaited: Callable[[], None] | None = None  # what is done if the client does nothing
+    _timer: asyncio.TimerHandle | None = None
+    _unread = 0  # bytes that the client had not read when the timer was set
+    _ended = False  # whether the client has ended its side
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        # asyncio itself does this only for sockets whose protocol is named; without it each event waits for 40 ms.
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._wait()
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Read; a request whose header is complete is no longer waited for."""
-        if self._refused:
-            return
-        before = self._answering
-        super().data_received(data)
-        if self._answering and not before:
-            self._wait()
+        """Read, unless something came before that was not HTTP."""
+        if self.conn.their_state is not h11.ERROR:
+            super().data_received(data)
+            self._watch()
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next request."""
+        """Wait for the next request, if one can come."""
         super().on_response_complete()
         if self._ended and not self._answering:
             self.transport.close()
-        self._wait()
+        self._watch()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio takes a bool, uvicorn only None
         """Keep the connection for the answer if the client has sent its request, and ends only its own side."""
         self._ended = True
-        if not self._answering or self.conn.their_state not in (h11.DONE, h11.MUST_CLOSE):
-            return False
-        self._probe = self.loop.call_later(PROBE_SECONDS, self._send_probe)
-        return True
+        self._watch()
+        return self._answering
 
-    def _send_probe(self) -> None:
-        """Send an interim response, which clients skip; a client that has gone answers it by a reset."""
-        if self._answering and self.conn.our_state is h11.SEND_RESPONSE and self.conn.their_http_version == b"1.1":
-            self.transport.write(self.conn.send(h11.InformationalResponse(status_code=100, headers=[])))
-            self._probe = self.loop.call_later(PROBE_SECONDS, self._send_probe)
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        super().resume_writing()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        super().connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's message says less
-        """Answer what is no HTTP in JSON; uvicorn calls this while it handles the error of its parser."""
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an earlier request is being answered
-            self.transport.abort()
+        """Answer what is not HTTP in JSON; uvicorn calls this while it handles the error of its parser."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # the answer has begun
             return
-        self._refused = True
         status = getattr(sys.exception(), "error_status_hint", 400)
         reason = "the header of the request is too large" if status == 431 else "this is not a request of HTTP"
         body = to_json(RequestError(reason).content)
         headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
         for sent in (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(sent) or b"")
-        if self.transport.can_write_eof():
-            self.transport.write_eof()  # closing at once could lose the answer while the client still sends
-        else:
-            self.transport.close()
-        self._wait()
-
-    def pause_writing(self) -> None:
-        """Begin to wait for the client to read."""
-        super().pause_writing()
-        self._wait()
-
-    def resume_writing(self) -> None:
-        """The client has read."""
-        super().resume_writing()
-        self._wait()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
-        super().connection_lost(exc)
-        self._cancel()
-        if self._probe is not None:
-            self._probe.cancel()
+        self.transport.write_eof()  # closing at once could lose the answer while the client still sends
 
     @property
     def idle(self) -> bool:
-        """Whether no request is being answered."""
-        return not self._answering
+        """Whether the connection waits for a request."""
+        return self._awaited == self.transport.abort
 
     @property
     def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
-    def _wait(self) -> None:
-        """Wait for the client, if it is its turn: to read what was sent, or to send a request."""
-        self._cancel()
-        self.idle_since = time.monotonic()
-        if self.transport.is_closing():
-            return
+    def _watch(self) -> None:
+        """Give the client a limited time for what it has to do next."""
+        awaited, seconds = None, 0.0
         if self.flow.write_paused:
-            self._deadline = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+            awaited, seconds = self._check_reading, STALLED_SECONDS
         elif not self._answering:
-            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+            awaited, seconds = self.transport.abort, REQUEST_SECONDS
+        elif self._ended:
+            awaited, seconds = self._probe, PROBE_SECONDS
+        if awaited == self._awaited:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._awaited, self.idle_since = awaited, time.monotonic()
+        self._unread = self.transport.get_write_buffer_size()
+        self._timer = None if awaited is None else self.loop.call_later(seconds, awaited)
 
-    def _cancel(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _check_reading(self) -> None:
+        """Cut the connection if the client has read nothing meanwhile."""
+        if self.transport.get_write_buffer_size() >= self._unread:
+            self.transport.abort()
+        self._awaited = None
+        self._watch()
+
+    def _probe(self) -> None:
+        """Send an interim response, which clients skip; a client that has gone answers it by a reset."""
+        if self.conn.our_state is h11.SEND_RESPONSE and self.conn.their_http_version == b"1.1":
+            self.transport.write(self.conn.send(h11.InformationalResponse(status_code=100, headers=[])))
+        self._awaited = None
+        self._watch()
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 is any free one. Raises ConfigError if the address cannot be used."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError) as error:  # the second one for a name that no host can have
+        return socket.create_server(address[:2], family=family, backlog=MAX_CONNECTIONS)
+    except (socket.gaierror, UnicodeError) as error:  # the second one for a name that no host can have
         reason = getattr(error, "strerror", None) or "not the name of a host"
         raise ConfigError("host", repr(host), f"{reason}; give an address of this machine") from error
-    try:
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         if error.errno == errno.EADDRNOTAVAIL:
@@ -170,44 +162,44 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError("port", f"{port} of {host}", f"{reason}; give another port, or 0 for a free one") from error
 
 
-def serve(
-    app: ASGIApp,
-    listening: socket.socket,
-    *,
-    stop: Callable[[], bool],
-    cut: Callable[[], None],
-    report: Callable[[str], None],
-) -> None:
-    """Answer requests until `stop` says so; `cut` is called in the event loop.
-
-    Then no connection is accepted. Texts that are being written have a few seconds to become complete; then `cut` must
-    end them. `report` takes one line about connections that cannot be accepted, at most one a minute.
-    """
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)  # its lines repeat what clients send
-    config = Config(
-        app,
-        http=Connection,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=int(REQUEST_SECONDS),
-        timeout_graceful_shutdown=max(1, int(GRACE_SECONDS + 1)),
-    )
-    asyncio.run(_serve(_Server(config, listening, report), stop, cut))
-
-
-class _Server(Server):
+class HttpServer(Server):
     """A server that leaves signals to its caller, and accepts no more connections than there is room for."""
 
-    def __init__(self, config: Config, listening: socket.socket, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listening: socket.socket,
+        *,
+        stop: Callable[[], bool],
+        cut: Callable[[], None],
+        report: Callable[[str], None],
+    ) -> None:
+        """Prepare the server.
+
+        Args:
+            app: answers requests.
+            listening: the socket; the server closes it.
+            stop: whether to end. Texts that are being written have a few seconds to become complete.
+            cut: ends them then; called in the event loop.
+            report: takes one line about connections that cannot be accepted, at most one a minute.
+        """
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)  # its lines repeat what clients send
+        config = Config(
+            app,
+            http=Connection,
+            loop="asyncio",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=int(REQUEST_SECONDS),
+            timeout_graceful_shutdown=int(GRACE_SECONDS + 1),
+        )
         super().__init__(config)
-        self._listening = listening
-        self._report = report
-        self._reported = -_REPORT_SECONDS
         self.servers = []
+        self._listening, self._stop, self._cut, self._report = listening, stop, cut, report
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -220,35 +212,43 @@ class _Server(Server):
         self._accepting = asyncio.create_task(self._accept(max_connections()))
         self.started = True
 
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end; uvicorn asks ten times a second."""
+        return self._stop() or await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # it has its own
         """End."""
         self._accepting.cancel()
         await asyncio.gather(self._accepting, return_exceptions=True)
         self._listening.close()
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self._cut)
         await super().shutdown()
+        for connection in list(self.server_state.connections):  # whose clients do not read the end
+            connection.transport.abort()
+        await asyncio.sleep(0)  # lets the event loop close them
 
     async def _accept(self, room: int) -> None:
         """Accept connections while there is room; the others wait in the backlog of the socket.
 
         asyncio's own server accepts until the process has no file left, and then reports each failure.
         """
-        loop = asyncio.get_running_loop()
+        loop, reported = asyncio.get_running_loop(), -_REPORT_SECONDS
         self._listening.setblocking(False)
         while True:
-            if len(self.server_state.connections) >= room and not self._close_idle():
-                self._say(f"{room:,} connections are open, as many as there is room for; more have to wait")
-                await asyncio.sleep(_POLL_SECONDS)
-                continue
             try:
-                client, _ = await loop.sock_accept(self._listening)
+                if len(self.server_state.connections) < room or self._close_idle():
+                    client, _ = await loop.sock_accept(self._listening)
+                    # asyncio does this only for sockets with a named protocol; without it each event waits for 40 ms.
+                    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    await loop.connect_accepted_socket(self._connection, client)
+                    continue
+                reason = f"{room:,} connections are open, as many as there is room for; more have to wait"
             except OSError as error:
-                self._say(f"a connection cannot be accepted: {error.strerror}")
-                await asyncio.sleep(_POLL_SECONDS)
-                continue
-            try:
-                await loop.connect_accepted_socket(self._connection, client)
-            except OSError:  # the client has gone
-                client.close()
+                reason = f"a connection cannot be accepted: {error.strerror}"
+            if time.monotonic() - reported >= _REPORT_SECONDS:
+                reported = time.monotonic()
+                self._report(reason)
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _connection(self) -> Connection:
         return Connection(self.config, self.server_state, self.lifespan.state)
@@ -263,56 +263,24 @@ class _Server(Server):
         oldest.transport.abort()
         return True
 
-    def _say(self, line: str) -> None:
-        if time.monotonic() - self._reported >= _REPORT_SECONDS:
-            self._reported = time.monotonic()
-            self._report(line)
 
-
-async def _serve(server: Server, stop: Callable[[], bool], cut: Callable[[], None]) -> None:
-    async def watch() -> None:
-        while not stop():
-            await asyncio.sleep(_POLL_SECONDS)
-        server.should_exit = True
-        await asyncio.sleep(GRACE_SECONDS)
-        cut()
-
-    watching = asyncio.create_task(watch())
-    try:
-        await server.serve()
-    finally:
-        watching.cancel()
-        for connection in list(server.server_state.connections):  # whose clients do not read the end
-            connection.transport.abort()
-        await asyncio.sleep(0)  # lets the event loop close them
+def ip(address: str) -> IPv4Address | IPv6Address:
+    """An address that a socket has, without the zone of a link-local one."""
+    return ip_address(address.partition("%")[0])
 
 
 def known_hosts(host: str, address: str) -> list[str] | None:
     """The names that requests may use for a server that only this machine reaches; None: any, for other servers."""
-    return ["localhost", "127.0.0.1", "[::1]", bracketed(host)] if is_loopback(address) else None
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only programs on this machine reach an address."""
-    return _ip(address).is_loopback
-
-
-def is_unspecified(address: str) -> bool:
-    """Whether an address stands for all addresses of this machine: 0.0.0.0 or ::."""
-    return _ip(address).is_unspecified
+    return ["localhost", "127.0.0.1", "[::1]", bracketed(host)] if ip(address).is_loopback else None
 
 
 def url(host: str, address: str, port: int) -> str:
     """The beginning of the URLs of a server: with the host as the user named it, or one at which it can be opened."""
-    if is_unspecified(address):
-        host = "127.0.0.1" if _ip(address).version == 4 else "::1"
+    if ip(address).is_unspecified:  # 0.0.0.0 or ::
+        host = "127.0.0.1" if ip(address).version == 4 else "::1"
     return f"http://{bracketed(host)}:{port}"
 
 
-def _ip(address: str) -> IPv4Address | IPv6Address:
-    return ip_address(address.partition("%")[0])
-
-
 def bracketed(host: str) -> str:
-    """A host as it stands in a URL: an IPv6 address has brackets."""
+    """A host as it is written in a URL: an IPv6 address has brackets."""
     return f"[{host}]" if ":" in host else host

@@ -152,7 +152,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
     getaddrinfo = socket.getaddrinfo
     monkeypatch.setattr(benchmark, "measure", machine_alone)
     monkeypatch.setattr(onnx_models, "onnx_files", lambda *_: onnx_models.OnnxFiles(b"", b""))  # it takes seconds
-    monkeypatch.setattr(server, "serve", lambda *_, **__: None)  # it would wait for Ctrl-C
+    monkeypatch.setattr(server.HttpServer, "run", lambda *_: None)  # it would wait for Ctrl-C
     monkeypatch.setattr(socket, "getaddrinfo", numeric_addresses)
     yield work
 

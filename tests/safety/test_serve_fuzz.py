@@ -74,7 +74,7 @@ def test_no_request_makes_the_server_fail(trained_folder: Path, trials: Callable
                 assert set(json.loads(data)) & {"error", "choices"}
 
         answer()
-        server.wait_until(lambda: server.worker.rows == server.worker.open_jobs == 0)
+        server.wait_until(lambda: server.rows == server.open == 0)
         assert server.reported == []
 
 
