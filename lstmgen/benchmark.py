@@ -3,8 +3,6 @@
 Each speed is measured in turns with the one that it is compared to, because the speed of a machine drifts. The bare
 loops are what one would write with torch alone. They run in a process of their own, without the settings that this
 package makes for its own process.
-
-Knows: torch, our training step and engine, and the bare loops. Does not know: how results are shown.
 """
 
 import math

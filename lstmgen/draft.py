@@ -2,8 +2,6 @@
 
 The state of the model before each piece is kept; for a recurrent network it has only a few kilobytes. So undoing a
 piece needs no computation, and another try can start at once.
-
-Knows: the pieces, who wrote them, and how to undo them. Does not know: terminals or files.
 """
 
 import re

@@ -4,8 +4,6 @@
     print(model.sample("To be", length=200, temperature=0.8, seed=1))
     print(model.score("To be or not to be").bits_per_character)
     print(model.evaluate().score.bits_per_character)
-
-Knows: how checkpoint, engine, filters, sampler and score work together. Does not know: training, terminals or torch.
 """
 
 import secrets

@@ -1,8 +1,4 @@
-"""The recurrent cells: one file for each, with the equations of one step.
-
-Knows: which class belongs to which cell of a configuration; no other module selects one.
-Does not know: torch, time (`network.unroll`) or depth (`network.architecture`).
-"""
+"""The recurrent cells: one file for each, with the equations of one step."""
 
 from typing import Any
 

@@ -7,8 +7,6 @@ A layer of any cell has these three parameters, in blocks of `hidden_size` rows 
     weight_ih  (gates * hidden, input)     W, applied to all inputs of a chunk at once, before the loop over time
     weight_hh  (gates * hidden, hidden)    R, applied to the previous hidden state, step by step
     bias       (gates * hidden)            b
-
-Knows: the protocol. Does not know: any particular cell, torch, time or depth.
 """
 
 from collections.abc import Mapping

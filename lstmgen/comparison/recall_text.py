@@ -4,8 +4,6 @@
 
 All other letters are distractors. They look like keys, but no ! stands before them. So a network has to store one
 letter, and to ignore the same letters before and after it.
-
-Knows: the text and what guessing reaches on it. Does not know: networks.
 """
 
 from string import ascii_lowercase

@@ -9,8 +9,6 @@ order on an untypical end. The number of bz2 still changes with that order, by 0
 A list may contain a line several times, and one of the copies may be held out. The network and the baselines can know
 such a line by heart alike, so the comparison stays fair, but the numbers then measure memory too. TRIALS.md has the
 measurements.
-
-Knows: ids, bytes, and the compressors of the standard library. Does not know: networks.
 """
 
 import bz2

@@ -1,8 +1,6 @@
 """The surprise of each character of a text, and the symbols that the model expected at its position.
 
 The surprise of a symbol is its negative log-probability under the model.
-
-Knows: ids, and how a vocabulary decodes them to characters. Does not know: files, terminals or pages.
 """
 
 import math

@@ -3,8 +3,6 @@
 Neighbouring characters are not independent: if a word is hard to predict, all its letters are; if a scene is hard, all
 its words are. Therefore whole blocks of the text are drawn with replacement, many times, and each time the score is
 computed again (the block bootstrap: Carlstein 1986, Künsch 1989).
-
-Knows: sums of surprise (negative log-probability) by position in the text. Does not know: networks or ids.
 """
 
 from typing import NamedTuple

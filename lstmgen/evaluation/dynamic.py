@@ -9,8 +9,6 @@ training text:
 
 A weight with small gradients in training therefore moves farther, and a weight with large ones is pulled back more
 strongly to its trained value.
-
-Knows: torch. Does not know: characters, files, or the resulting score.
 """
 
 from collections.abc import Iterator

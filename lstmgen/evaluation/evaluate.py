@@ -1,8 +1,4 @@
-"""All measurements of one model on one text.
-
-Knows: which text each measurement needs, and when baselines of one model hold for another.
-Does not know: how results are shown, or where an adapted copy is saved.
-"""
+"""All measurements of one model on one text."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,4 @@
-"""The score of each line of a text.
-
-Knows: lines of ids, and how well they were predicted. Does not know: characters, files, or how lines are ranked.
-"""
+"""The score of each line of a text."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

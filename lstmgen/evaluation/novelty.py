@@ -2,8 +2,6 @@
 
 Real text also has words and phrases in common with the training text, because every language repeats them. Therefore
 the result for real held-out text is the reference for the result of a model's text.
-
-Knows: ids, an index of the training text, and how a vocabulary decodes the longest run. Does not know: networks.
 """
 
 from dataclasses import dataclass

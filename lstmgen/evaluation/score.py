@@ -2,8 +2,6 @@
 
 The way in which `text.streams` cuts the text into chunks is the evaluation protocol. The exact protocol is one stream
 over the whole text, or each line by itself.
-
-Knows: predictions, and sums of surprise. Does not know: what computes the logits.
 """
 
 import math

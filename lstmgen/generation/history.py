@@ -3,8 +3,6 @@
 The symbols of a row are stored as a string with one character for each id, chr(id): such a string is fast to extend,
 to cut and to search. Only the last `length` symbols are kept, as many as the filters look back at, so that an endless
 text needs no more memory than a short one.
-
-Knows: ids. Does not know: which characters they stand for, or what a filter does.
 """
 
 from lstmgen.text.vocabulary import Ids, as_string

@@ -1,8 +1,6 @@
 """The sampling loop: draw a symbol for each row, read it, and repeat until every sample has ended.
 
 Each row of a batch has its own random generator, so that a sample does not depend on the number of samples beside it.
-
-Knows: ids, logits, random numbers, and why a sample ends. Does not know: characters, files or terminals.
 """
 
 import math

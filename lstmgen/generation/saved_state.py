@@ -1,8 +1,6 @@
 """Save and load a prompt state, so that a long prompt is read once and continued many times.
 
 The file is a safetensors file, so it contains no code. It belongs to the weights of one model.
-
-Knows: states and files. Does not know: characters, or how a text is continued.
 """
 
 import json

@@ -2,8 +2,6 @@
 
 A symbol that may belong to the beginning of a stop text is kept in a buffer until it is clear whether the stop text is
 completed. So no part of a stop text is ever shown.
-
-Knows: strings with one character for each id. Does not know: which characters they stand for.
 """
 
 from collections.abc import Sequence

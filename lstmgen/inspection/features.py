@@ -2,8 +2,6 @@
 
 The value at a character is that right after it was read, and does not depend on what follows: after an opening quote
 the text is inside quotes.
-
-Knows: characters. Does not know: networks.
 """
 
 import re

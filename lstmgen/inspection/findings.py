@@ -1,7 +1,4 @@
-"""Everything that can be found about a network on one text: units, gates and memory.
-
-Knows: which searches there are. Does not know: how their results are shown.
-"""
+"""Everything that can be found about a network on one text: units, gates and memory."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

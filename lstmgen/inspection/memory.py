@@ -3,8 +3,6 @@
 Both are measured at the same positions of a text for every k. A prediction with k visible symbols starts from the
 initial state, k symbols before. The gradient reach at distance k is the norm of d loss_t / d x_(t-k), the gradient by
 the embedding of the symbol k before the last one that was read, mean over the positions t.
-
-Knows: networks, and gradients by torch. Does not know: how the numbers are shown.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

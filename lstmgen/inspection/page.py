@@ -4,8 +4,6 @@ Values are stored as fractions of their range. A gate has 8 bits for 0 to 1, a c
 from the exact value by at most 1/510 of the range. The memory of a unit has 16 bits for its least to its largest value.
 Of all units, the first 8 of these bits are stored. The other 8 bits and the gates take several times as much: they are
 stored for as many units as `BYTES` allows. An output is not stored: it follows from the output gate and the memory.
-
-Knows: traces. Does not know: HTML, or how the values are drawn.
 """
 
 import base64

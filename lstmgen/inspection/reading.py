@@ -1,7 +1,4 @@
-"""Which text an inspection reads, and what its symbols are called.
-
-Knows: checkpoints, and where their held-out text is. Does not know: networks.
-"""
+"""Which text an inspection reads, and what its symbols are called."""
 
 import numpy as np
 

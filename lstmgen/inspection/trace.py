@@ -1,8 +1,6 @@
 """A trace: everything that a network computes while it reads a text, symbol by symbol.
 
 All numbers come from `network.forward.step`, the cells' own equations in NumPy. Nothing is computed a second time here.
-
-Knows: ids, layers, gates, states. Does not know: characters, torch, or how a trace is shown.
 """
 
 from collections.abc import Iterator, Mapping

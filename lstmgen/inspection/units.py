@@ -7,8 +7,6 @@ A unit is its memory: the cell state, or the hidden state of GRU and RNN. Every 
 values. Of a binary feature it is the area under the ROC curve: the probability that the unit is higher at a character
 with the feature than at one without, 0.5 by chance. Of a numeric feature it is the rank correlation (Spearman 1904), 0
 by chance.
-
-Knows: traces, features and their scores. Does not know: how they are shown.
 """
 
 from collections.abc import Iterator, Mapping

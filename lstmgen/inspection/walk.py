@@ -1,7 +1,4 @@
-"""A walk: one unit, symbol by symbol, with every number that made its gates, its memory and its output.
-
-Knows: the sums behind the gates (`terms`), and which unit to choose. Does not know: how a walk is drawn.
-"""
+"""A walk: one unit, symbol by symbol, with every number that made its gates, its memory and its output."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

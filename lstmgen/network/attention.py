@@ -10,8 +10,6 @@ eq. 8 with a local window; scaled as in Vaswani et al. 2017, eq. 1):
     y_t + C r_t                             output
 
 Before a text begins there are N outputs of zeros. To look at one of them adds nothing.
-
-Knows: the equations, for one step and for a whole chunk. Does not know: torch, or what made the outputs.
 """
 
 from collections.abc import Mapping

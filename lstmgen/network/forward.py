@@ -1,9 +1,6 @@
 """The forward pass of the whole network, for one step or for many, for NumPy and torch alike.
 
     embedding -> recurrent layers -> attention -> head
-
-Knows: the order of the parts and how they are joined; see the equations in `architecture`. Nothing else repeats it.
-Does not know: torch, or how a layer is run: a `LayerRunner` takes one step, or a loop over time, or a faster twin.
 """
 
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 A new symbol begins as a mean symbol: its rows of the embedding and of the head, and its bias, are the means over the
 old symbols. So its logit is the mean of theirs, which is far below that of a likely symbol. A little noise makes two
 new symbols differ.
-
-Knows: which parameters have a row for each symbol. Does not know: torch, or training.
 """
 
 from collections.abc import Mapping

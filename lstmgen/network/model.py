@@ -1,7 +1,4 @@
-"""The network in torch: parameters that learn, read over chunks with the fastest kernels.
-
-Knows: torch. Does not know: the equations (`forward`, the cells), text, or how training is scheduled.
-"""
+"""The network in torch: parameters that learn, read over chunks with the fastest kernels."""
 
 from collections.abc import Mapping
 from functools import partial

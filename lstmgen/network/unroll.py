@@ -1,8 +1,6 @@
 """The loop over time: one layer over a chunk, for NumPy and torch alike.
 
 The projection of all inputs is one product, before the loop. Every kernel computes the same as this readable loop.
-
-Knows: time. Does not know: torch, depth, or which cell it runs.
 """
 
 from collections.abc import Callable, Mapping

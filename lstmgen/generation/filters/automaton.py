@@ -2,8 +2,6 @@
 
 A text can be in several places of the expression at once; they are a state. There may be very many states, as many as
 2 to the number of places. So a state is made when a text comes to it, and only the last ones are kept.
-
-Knows: the character of each id. Does not know: the syntax of expressions, or the network.
 """
 
 from collections import deque

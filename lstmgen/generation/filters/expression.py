@@ -2,8 +2,6 @@
 
 From a place, a text goes on with one character of a set, or without a character. Nothing here grows faster than the
 expression does: which places a text can be in is found while it is written (`automaton`).
-
-Knows: the syntax of regular expressions. Does not know: which characters a model has, or texts.
 """
 
 import re

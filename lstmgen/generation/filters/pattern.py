@@ -6,8 +6,6 @@ may cut a match short, so every finished sample is checked as well.
 
 Where the text is already a match but could continue, the model decides: the sample ends with the summed probability of
 all symbols that cannot continue the match. That probability is an extra column of the logits.
-
-Knows: in which state each sample is. Does not know: the network, expressions (`automaton`), or how a sample is ended.
 """
 
 import numpy as np

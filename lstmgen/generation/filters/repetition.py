@@ -1,8 +1,6 @@
 """The filter `no_repeat`: no run of a given length is written twice, so that a sample does not loop.
 
 It compares runs of characters. A penalty on single characters would mainly hit frequent ones such as the space and e.
-
-Knows: the last symbols of each row. Does not know: the training text.
 """
 
 from collections import deque

@@ -1,7 +1,4 @@
-"""Temperature filters: one temperature for all characters, or a second one where a word may begin.
-
-Knows: NumPy, and which symbols belong to words. Does not know: random numbers or the network.
-"""
+"""Temperature filters: one temperature for all characters, or a second one where a word may begin."""
 
 import numpy as np
 

@@ -1,7 +1,4 @@
-"""The GRU with its reset gate before or after the product: loops with a backward pass derived by hand; see `loops`.
-
-Knows: the derivatives of one step. Does not know: the projection's gradient.
-"""
+"""The GRU with its reset gate before or after the product: loops with a backward pass derived by hand; see `loops`."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,8 +1,4 @@
-"""The LSTM and the coupled LSTM: torch's own layer wherever it works.
-
-Knows: that some CPUs cannot run torch's LSTM in bfloat16, and that a coupled LSTM is an LSTM with fewer parameters.
-Does not know: the loops themselves.
-"""
+"""The LSTM and the coupled LSTM: torch's own layer wherever it works."""
 
 from collections.abc import Mapping
 

@@ -3,8 +3,6 @@
 `torch.mm` rearranges the matrix for each product. With 32 rows that can take as long as the product itself. oneDNN can
 rearrange it once for all products. torch offers this only through operations that it made for torch.compile, and they
 are not public. Where they are missing, `torch.addmm` and `@` compute the same.
-
-Knows: torch and oneDNN. Does not know: any cell.
 """
 
 import platform

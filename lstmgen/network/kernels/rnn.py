@@ -1,7 +1,4 @@
-"""The tanh RNN on a CPU: a loop with a backward pass derived by hand; see `loops`.
-
-Knows: the derivative of one step. Does not know: the projection's gradient.
-"""
+"""The tanh RNN on a CPU: a loop with a backward pass derived by hand; see `loops`."""
 
 from collections.abc import Mapping
 from typing import Any
