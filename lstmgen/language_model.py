@@ -4,6 +4,8 @@
     print(model.sample("To be", length=200, temperature=0.8, seed=1))
     print(model.score("To be or not to be").bits_per_character)
     print(model.evaluate().score.bits_per_character)
+
+Nothing here imports torch but `evaluate(dynamic=True)`.
 """
 
 import secrets

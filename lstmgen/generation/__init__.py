@@ -1,1 +1,1 @@
-"""Text generation: the engines that run the network, the filters on its logits, the loop that draws, and saved states."""
+"""Text generation: engines that run the network, filters on its logits, the loop that draws, and saved states."""

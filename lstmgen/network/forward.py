@@ -1,6 +1,8 @@
 """The forward pass of the whole network, for one step or for many, for NumPy and torch alike.
 
     embedding -> recurrent layers -> attention -> head
+
+Nothing else repeats the order of the parts; see the equations in `architecture`.
 """
 
 from collections.abc import Callable
