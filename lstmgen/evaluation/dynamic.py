@@ -40,10 +40,7 @@ Tensors = dict[str, Tensor]
 class AdaptingModel:
     """A copy of a checkpoint's network that learns from the text it reads.
 
-    Args:
-        checkpoint: the trained network.
-        training: the text it was trained on, (symbols,), from which the gradient scales M are computed.
-        config: segment length, learning rate, decay and epsilon of the update.
+    The gradient scales M are computed from `training`, the text it was trained on, (symbols,).
     """
 
     def __init__(self, checkpoint: Checkpoint, training: Ids, config: DynamicConfig) -> None:

@@ -11,11 +11,7 @@ Item = TypeVar("Item")
 
 
 class StopBuffer(Generic[Item]):
-    """The last symbols of one sample, as long as they may be the beginning of a stop text.
-
-    Args:
-        stops: the stop texts; none of them is empty.
-    """
+    """The last symbols of one sample, as long as they may be the beginning of a stop text, none of which is empty."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops

@@ -28,12 +28,10 @@ class Automaton:
     """A regular expression over ids."""
 
     def __init__(self, text: str, characters: Sequence[str], length: int = -1) -> None:
-        r"""Read a regular expression in Python's syntax. It must match the whole text.
+        r"""Read a regular expression in Python's syntax, without group references, look-around and word boundaries.
 
-        Args:
-            text: without group references, look-around and word boundaries.
-            characters: the character of each id; empty for an id that no match may contain.
-            length: the maximum number of symbols of a match; -1: no maximum.
+        It must match the whole text. `characters` are those of the ids, empty for an id that no match may contain.
+        A match has at most `length` symbols; -1: no maximum.
 
         Raises ConfigError if it cannot be read, is too large, or no match can be written with these characters and
         this length.

@@ -19,14 +19,8 @@ from lstmgen.generation.history import History
 def match(automaton: Automaton, length: int, rows: int, end: int | None) -> Filter:
     """Allow only symbols that lead to a match; where the text is a match, allow its end as well.
 
-    Args:
-        automaton: the regular expression.
-        length: the maximum number of symbols of a sample; -1: no maximum.
-        rows: the number of samples.
-        end: the symbol with which the model itself ends a sample; None if it does not.
-
-    Returns:
-        A filter that adds one column to the logits; drawing that column ends the sample.
+    A sample has at most `length` symbols; -1: no maximum. `end` is the symbol with which the model itself ends a
+    sample; None if it does not. The filter adds one column to the logits; drawing that column ends the sample.
     """
     states = [automaton.start] * rows
 
