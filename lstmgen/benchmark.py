@@ -208,10 +208,11 @@ def _training_speed(
     """Measure training steps of one network, in turns with the bare loop over torch's layer."""
     training = replace(training, dropout=0.0, weight_drop=0.0, state_reset=0.0)
     network = build_network(model, VOCAB_SIZE)
-    loops = [partial(_seconds, _our_step(network, training, machine.precision), effort)]
+    precision, step = machine.precision, _our_step(network, training, machine.precision)
+    loops = [lambda: _seconds(step, effort)]
     if layer is not None:
-        arguments = _bare_training_seconds, layer, model, training, machine.precision, effort
-        loops.append(lambda: bare.submit(*arguments).result())
+        bare_loop = partial(_bare_training_seconds, layer, model, training, precision, effort)
+        loops.append(lambda: bare.submit(bare_loop).result())
     ours, *theirs = _in_turns(loops, effort)
     symbols, seconds = training.batch_size * training.chunk_length, statistics.median(ours)
     gigaflops = _FLOPS_PER_WEIGHT * weights_per_symbol(network) * symbols / seconds / 1e9

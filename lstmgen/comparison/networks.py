@@ -184,11 +184,7 @@ def compare_networks(
 
     It ends early after `should_stop`, which is asked after every training step. What was trained is saved.
 
-    Args:
-        comparison: what is compared.
-        folder: the folder of the comparison; it exists.
-        should_stop: whether to stop now.
-        clock: seconds that never go back.
+    The folder of the comparison exists; the clock gives seconds that never go back.
 
     Raises the errors of `training.prepare`, of `training.loop` and of `measure_run`.
     """

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,7 @@ def predict(engine: Engine, chunks: Iterable[Chunk], most_logits: int = _LOGITS)
 
     Where the vocabulary is large, a chunk is read in pieces, so that at most about `most_logits` logits exist at once.
     """
-    state = None
+    state: Any = None  # the first chunk of a text resets it
     for chunk in chunks:
         for piece in chunk.pieces(max(1, most_logits // (len(chunk.inputs) * engine.network.vocab_size))):
             if piece.reset_state:

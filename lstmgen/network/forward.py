@@ -32,13 +32,8 @@ def forward(
 ) -> Outputs:
     """Read symbols, up to the head.
 
-    Args:
-        network: the architecture.
-        weights: its parameters.
-        ids: integers, (batch,) for one step, or (batch, time) for many, at least one.
-        state: the state before the first symbol.
-        run_layer: runs one layer over the same number of steps.
-        dropout: applied to the inputs of every layer but the first, and to those of the head.
+    The ids are (batch,) for one step, or (batch, time) for many, at least one; `run_layer` runs one layer over as many
+    steps. Dropout is applied to the inputs of every layer but the first, and to those of the head.
     """
     outputs: Any = LookUp(weights.embedding, ids)
     states = []

@@ -25,11 +25,7 @@ def grow(
 ) -> dict[str, FloatArray]:
     """The parameters of a network for a larger vocabulary.
 
-    Args:
-        weights: the parameters by name, for the old vocabulary.
-        new_ids: the new id of every old symbol, (old vocabulary,).
-        vocab_size: the size of the new vocabulary.
-        generator: draws the noise of new symbols.
+    `new_ids` are those of the old symbols, (old vocabulary,); the generator draws the noise of new symbols.
     """
     if vocab_size == len(new_ids):
         return dict(weights)
