@@ -25,14 +25,9 @@ class Interval(NamedTuple):
 
 
 class Blocks:
-    """Sums of surprise for each block of the text; a longer text needs no more memory.
+    """Sums of surprise for each block of a text of so many symbols; a longer text needs no more memory.
 
-    Args:
-        symbols: the length of the text in symbols.
-
-    Attributes:
-        nats: the surprise of each block, (blocks,).
-        characters: how many symbols of each block were predicted, (blocks,).
+    `nats` is the surprise of each block, `characters` how many symbols of it were predicted, (blocks,) each.
     """
 
     def __init__(self, symbols: int) -> None:

@@ -120,7 +120,6 @@ def evaluate_model(
     """Measure a model by the exact protocol, and by what else is asked for. The model does not change.
 
     Args:
-        model: the model.
         text: None: what the model's training held out.
         window: also score windows of this many symbols, each from the initial state.
         baselines: also compute the baselines; a note says why, if the training text cannot be read for them.
