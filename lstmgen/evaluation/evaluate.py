@@ -117,9 +117,10 @@ def evaluate_model(
     earlier: Sequence[Evaluation] = (),
     watch: Watch = lambda _protocol, _symbols, predictions: predictions,
 ) -> Evaluation:
-    """Measure a model by the exact protocol, and by what else is asked for. The model does not change.
+    """Measure a model by the exact protocol, and by what else is asked for.
 
     Args:
+        model: what is measured; it does not change.
         text: None: what the model's training held out.
         window: also score windows of this many symbols, each from the initial state.
         baselines: also compute the baselines; a note says why, if the training text cannot be read for them.
