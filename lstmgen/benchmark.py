@@ -1,10 +1,7 @@
 """How fast this machine trains and samples, and how near that is to its limits.
 
 Each speed is measured in turns with the one that it is compared to, because the speed of a machine drifts. The bare
-loops are what one would write with torch alone. They run in a process of their own, without the settings that this
-package makes for its own process.
-
-Knows: torch, our training step and engine, and the bare loops. Does not know: how results are shown.
+loops are what one would write with torch alone. They run in a process of their own, without this package's settings.
 """
 
 import math
@@ -34,7 +31,7 @@ from lstmgen.network.architecture import Network, build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.network.kernels.fused import torch_lstm_runs_in_this_precision
 from lstmgen.network.model import Model
-from lstmgen.text.streams import ParallelStreams
+from lstmgen.text.streams import Chunk, ParallelStreams
 from lstmgen.training.machine import bfloat16_is_fast, require_memory
 from lstmgen.training.trainer import Trainer, mixed
 
@@ -43,7 +40,7 @@ VOCAB_SIZE = 65  # tiny-shakespeare's
 _FEWEST_ROUNDS = 2
 _ROW_SECONDS = 6.0  # no further round begins after this time
 _PEAK_SECONDS = 0.2
-_SYMBOLS = 400_000
+_CHUNKS = 50  # of random text; every loop reads them again and again
 _FLOPS_PER_WEIGHT = 6  # a product and a sum for each weight and symbol, forward once and backward twice
 
 CELLS: tuple[ModelConfig, ...] = (
@@ -129,14 +126,10 @@ def measure(
 ) -> Iterator[Result]:
     """Measure the machine, how fast each network trains, and how fast the LSTMs among them write.
 
-    Args:
-        models: the networks.
-        training: batch size and chunk length; nothing is dropped, since the bare loops drop nothing.
-        precision: of the products in training; auto: the one in which a large product is faster.
-        threads: how many to use; None: as many as torch would use.
-        effort: how often and how long everything is measured.
-        lstm_runs: whether torch's LSTM works in a precision. Where it does not, no bare loop trains with it, and the
-            bare loops sample in float32.
+    `training` gives the batch size and chunk length; nothing is dropped, since the bare loops drop nothing.
+    A precision of auto is the one in which a large product is faster. Threads of None are as many as torch would use.
+    `lstm_runs` tells whether torch's LSTM works in a precision. Where it does not, no bare loop trains with it, and the
+    bare loops sample in float32.
 
     Raises ConfigError for a network that needs more memory than this machine has.
     """
@@ -148,16 +141,18 @@ def measure(
     peaks = {kind: _product_peak(kind, effort) for kind in kinds}
     precision = max(peaks, key=peaks.__getitem__)
     runs = lstm_runs(precision)
-    yield Machine(_processor(), torch.get_num_threads(), precision, fast, peaks[precision])
+    machine = Machine(_processor(), torch.get_num_threads(), precision, fast, peaks[precision])
+    yield machine
     with ProcessPoolExecutor(
         1,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin_bare_loops,
-        initargs=(torch.get_num_threads(),),
+        initargs=(machine.threads,),
     ) as bare:
         for model in models:
-            layer = _bare_layer(model, runs)
-            yield _training_speed(model, layer, training, precision, peaks[precision], bare, effort)
+            comparable = model.reset is not Reset.BEFORE and (runs or model.cell is not CellKind.LSTM)
+            layer = _BARE.get(model.cell) if comparable else None
+            yield _training_speed(model, layer, training, machine, bare, effort)
         for model, samples in _sampled(models):
             yield _sampling_speed(model, samples, precision if runs else Precision.FLOAT32, bare, effort)
 
@@ -202,40 +197,32 @@ def _product_peak(precision: Precision, effort: Effort) -> float:
     return best
 
 
-def _bare_layer(model: ModelConfig, lstm_runs: bool) -> type[nn.RNNBase] | None:
-    """The layer of torch that a network is compared to; None: torch has no such layer that works here."""
-    if model.reset is Reset.BEFORE or (model.cell is CellKind.LSTM and not lstm_runs):
-        return None
-    return _BARE.get(model.cell)
-
-
 def _training_speed(
     model: ModelConfig,
     layer: type[nn.RNNBase] | None,
     training: TrainingConfig,
-    precision: Precision,
-    peak: float,
+    machine: Machine,
     bare: ProcessPoolExecutor,
     effort: Effort,
 ) -> TrainingSpeed:
     """Measure training steps of one network, in turns with the bare loop over torch's layer."""
     training = replace(training, dropout=0.0, weight_drop=0.0, state_reset=0.0)
     network = build_network(model, VOCAB_SIZE)
-    step = _our_step(network, training, precision)
-    ours, theirs = [], []
-    for _ in _rounds(effort.rounds):
-        ours.append(_seconds(step, effort))
-        if layer is not None:
-            theirs.append(bare.submit(_bare_training_seconds, layer, model, training, precision, effort).result())
-    symbols = training.batch_size * training.chunk_length
-    gigaflops = _FLOPS_PER_WEIGHT * weights_per_symbol(network) * symbols / statistics.median(ours) / 1e9
+    precision, step = machine.precision, _our_step(network, training, machine.precision)
+    loops = [lambda: _seconds(step, effort)]
+    if layer is not None:
+        bare_loop = partial(_bare_training_seconds, layer, model, training, precision, effort)
+        loops.append(lambda: bare.submit(bare_loop).result())
+    ours, *theirs = _in_turns(loops, effort)
+    symbols, seconds = training.batch_size * training.chunk_length, statistics.median(ours)
+    gigaflops = _FLOPS_PER_WEIGHT * weights_per_symbol(network) * symbols / seconds / 1e9
     return TrainingSpeed(
         network=str(network),
-        characters_per_second=symbols / statistics.median(ours),
+        characters_per_second=symbols / seconds,
         gigaflops=gigaflops,
-        share_of_peak=gigaflops / peak,
-        bare_characters_per_second=symbols / statistics.median(theirs) if theirs else None,
-        ratio=statistics.median(t / o for o, t in zip(ours, theirs, strict=True)) if theirs else None,
+        share_of_peak=gigaflops / machine.peak_gigaflops,
+        bare_characters_per_second=symbols / statistics.median(theirs[0]) if theirs else None,
+        ratio=statistics.median(t / o for o, t in zip(ours, theirs[0], strict=True)) if theirs else None,
     )
 
 
@@ -248,14 +235,13 @@ def _sampling_speed(
     begun = read_text(engine, np.zeros(1, np.int64), engine.initial_state(1)).repeated(samples)
     history = History(np.zeros(0, np.int64), samples, length=0)
     endless = draw_symbols(engine, begun, history, [temperature(SamplingConfig.temperature)], length=-1, seed=0)
-    ours, whole, cells = [], [], []
-    for _ in _rounds(effort.rounds):
-        ours.append(_seconds(lambda: list(islice(endless, samples)), effort))
-        whole.append(bare.submit(_bare_sampling_seconds, False, model, samples, precision, effort).result())
-        cells.append(bare.submit(_bare_sampling_seconds, True, model, samples, Precision.FLOAT32, effort).result())
-    ours_speed, whole_speed, cell_speed = (samples / statistics.median(seconds) for seconds in (ours, whole, cells))
-    ratio = ours_speed / max(whole_speed, cell_speed)
-    return SamplingSpeed(str(network), samples, ours_speed, whole_speed, cell_speed, ratio)
+    loops = [
+        lambda: _seconds(lambda: list(islice(endless, samples)), effort),
+        lambda: bare.submit(_bare_sampling_seconds, False, model, samples, precision, effort).result(),
+        lambda: bare.submit(_bare_sampling_seconds, True, model, samples, Precision.FLOAT32, effort).result(),
+    ]
+    ours, whole, cells = (samples / statistics.median(seconds) for seconds in _in_turns(loops, effort))
+    return SamplingSpeed(str(network), samples, ours, whole, cells, ratio=ours / max(whole, cells))
 
 
 def weights_per_symbol(network: Network) -> int:
@@ -263,13 +249,14 @@ def weights_per_symbol(network: Network) -> int:
     return sum(math.prod(shape) for name, shape in network.shapes().items() if len(shape) > 1 and name != "embedding")
 
 
-def _rounds(rounds: int) -> Iterator[int]:
-    """The numbers of the rounds of a row: fewer than wanted on a machine where they take long."""
-    begun = time.perf_counter()
-    for number in range(rounds):
-        if number >= _FEWEST_ROUNDS and time.perf_counter() - begun > _ROW_SECONDS:
+def _in_turns(loops: Sequence[Callable[[], float]], effort: Effort) -> list[tuple[float, ...]]:
+    """The seconds of each loop in every round; there are fewer rounds on a machine where they take long."""
+    begun, rounds = time.perf_counter(), list[list[float]]()
+    while len(rounds) < effort.rounds:
+        if len(rounds) >= _FEWEST_ROUNDS and time.perf_counter() - begun > _ROW_SECONDS:
             break
-        yield number
+        rounds.append([loop() for loop in loops])
+    return list(zip(*rounds, strict=True))
 
 
 def _seconds(step: Callable[[], Any], effort: Effort) -> float:
@@ -282,16 +269,18 @@ def _seconds(step: Callable[[], Any], effort: Effort) -> float:
     return (time.perf_counter() - begun) / steps
 
 
-def _text() -> Any:
-    return np.random.default_rng(0).integers(0, VOCAB_SIZE, _SYMBOLS).astype(np.uint8)
+def _chunks(training: TrainingConfig) -> list[Chunk]:
+    """Chunks of random text."""
+    symbols = training.batch_size * training.chunk_length * (_CHUNKS + 1)
+    text = np.random.default_rng(0).integers(0, VOCAB_SIZE, symbols).astype(np.uint8)
+    streams = ParallelStreams(text, training.batch_size, training.chunk_length, seed=0)
+    return list(islice(streams.chunks(0), _CHUNKS))
 
 
 def _our_step(network: Network, training: TrainingConfig, precision: Precision) -> Callable[[], Any]:
     weights = initialize(network, np.random.default_rng(0))
     trainer = Trainer(Model(network, weights, torch.device("cpu")), training, precision)
-    streams = ParallelStreams(_text(), training.batch_size, training.chunk_length, seed=0)
-    chunks = cycle(streams.chunks(0))
-    state = None
+    chunks, state = cycle(_chunks(training)), None
 
     def step() -> None:
         nonlocal state
@@ -321,8 +310,7 @@ def _bare_training_seconds(
     """Seconds that a step of the bare loop takes: carried state, clipped gradients, AdamW."""
     network = _Bare(layer, model)
     optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, fused=True)
-    streams = ParallelStreams(_text(), training.batch_size, training.chunk_length, seed=0)
-    chunks = cycle([(torch.from_numpy(c.inputs), torch.from_numpy(c.targets)) for c in islice(streams.chunks(0), 50)])
+    chunks = cycle([(torch.from_numpy(c.inputs), torch.from_numpy(c.targets)) for c in _chunks(training)])
     state: Any = None
 
     def step() -> None:

@@ -2,8 +2,6 @@
 
 The state of the model before each piece is kept; for a recurrent network it has only a few kilobytes. So undoing a
 piece needs no computation, and another try can start at once.
-
-Knows: the pieces, who wrote them, and how to undo them. Does not know: terminals or files.
 """
 
 import re
@@ -40,14 +38,10 @@ class Draft:
         seed: int,
         on_unknown: OnUnknown = OnUnknown.ERROR,
     ) -> None:
-        """Begin a draft.
+        """Begin a draft with the text of `prompt_state`; `config` may be changed between two pieces.
 
-        Args:
-            model: writes the pieces that the person does not write.
-            prompt_state: the beginning of the text.
-            config: the options for sampling; they may be changed between two pieces.
-            seed: together with the number of the proposal it determines all that the model writes.
-            on_unknown: whether a character of the person that the model has never seen is an error or is skipped.
+        The seed and the number of the proposal determine all that the model writes. `on_unknown` is for characters of
+        the person that the model has never seen.
         """
         self.config = config
         self._model = model

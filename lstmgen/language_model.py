@@ -5,12 +5,11 @@
     print(model.score("To be or not to be").bits_per_character)
     print(model.evaluate().score.bits_per_character)
 
-Knows: how checkpoint, engine, filters, sampler and score work together. Does not know: training, terminals or torch.
+Nothing here imports torch but `evaluate(dynamic=True)`.
 """
 
 import secrets
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
@@ -39,7 +38,7 @@ from lstmgen.generation.sampler import (
 )
 from lstmgen.generation.saved_state import PromptState
 from lstmgen.record import TrainingRecord
-from lstmgen.text.streams import Chunk, first_block, lines_in_order, stream_of_blocks, whole_lines
+from lstmgen.text.streams import first_block, lines_in_order, stream_of_blocks, whole_lines
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
 
@@ -50,12 +49,9 @@ class LanguageModel:
     """A trained network with its vocabulary; no method changes the network."""
 
     def __init__(self, checkpoint: Checkpoint, path: Path | None = None, engine: Engine | None = None) -> None:
-        """Wrap a checkpoint.
+        """Wrap a checkpoint, from the file `path` if there is one; an index of the training text is saved beside it.
 
-        Args:
-            checkpoint: the model.
-            path: the file of the checkpoint; an index of the training text is saved in the same folder. None: no file.
-            engine: runs the network, for example on a GPU; None: NumPy, on the CPU.
+        The engine runs the network, for example on a GPU; None: NumPy, on the CPU.
         """
         self.checkpoint = checkpoint
         self.path = path
@@ -265,7 +261,7 @@ class LanguageModel:
         The text is read as one stream with carried state, and every symbol but the first is predicted once. A model of
         lines reads each line from the initial state, and predicts all its symbols and its line feed once.
         """
-        return score(self.engine, self.exact_protocol(ids))
+        return score(self.engine, exact_protocol(ids, self.item_end))
 
     def evaluate(
         self,
@@ -311,15 +307,13 @@ class LanguageModel:
         writing = NoveltyConfig(length, temperature, seed) if novelty else None
         return evaluate_model(self, given, window=window, baselines=baselines, dynamic=dynamic, novelty=writing)
 
-    def exact_protocol(self, ids: Ids) -> Iterator[Chunk]:
-        """The chunks of a text, (symbols,), for the exact protocol of `score_ids`."""
-        return exact_protocol(ids, self.item_end)
-
     def score_blocks(self, blocks: Iterable[Ids]) -> Score:
         """The score of `score_ids` for a text that comes in blocks, (symbols,); no block is kept in memory."""
-        if self.item_end is None:
+        if (newline := self.item_end) is None:
             return score(self.engine, stream_of_blocks(blocks))
-        return score(self.engine, chain.from_iterable(map(self.exact_protocol, whole_lines(blocks, self.item_end))))
+        return score(
+            self.engine, (chunk for ids in whole_lines(blocks, newline) for chunk in exact_protocol(ids, newline))
+        )
 
     def predict(self, blocks: Iterable[Ids]) -> tuple[Ids, Iterator[Predictions]]:
         """Read a text that comes in blocks, (symbols,), in its order.

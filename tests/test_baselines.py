@@ -15,7 +15,7 @@ from lstmgen.config import VocabularyKind
 from lstmgen.evaluation.baselines import Baseline, BaselineKind, baselines, bz2_added_bytes, in_random_order
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.evaluation.ngram import Alphabet, NgramCounter, NgramModel, fit, models
-from lstmgen.evaluation.score import Score, add_up, predict
+from lstmgen.evaluation.score import Score, add_up, exact_protocol, predict
 from lstmgen.language_model import LanguageModel
 from lstmgen.text.vocabulary import Ids, Vocabulary
 from tests.command_line import untrained_checkpoint
@@ -46,7 +46,7 @@ def random_bytes(count: int, seed: int = 0) -> Ids:
 def networks_score(text: str, *, lines: bool) -> tuple[Score, Blocks]:
     ids, model = LETTERS.encode(text), MODELS[lines]
     blocks = Blocks(len(ids))
-    return add_up(predict(model.engine, model.exact_protocol(ids)), blocks), blocks
+    return add_up(predict(model.engine, exact_protocol(ids, model.item_end)), blocks), blocks
 
 
 def ngram_model(ids: Ids, name: str, newline: int | None) -> NgramModel:

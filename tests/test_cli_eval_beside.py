@@ -14,7 +14,7 @@ from lstmgen.checkpoint import BEST, load_checkpoint, save_checkpoint
 from lstmgen.evaluation.baselines import baselines
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.evaluation.own_text import read_own_text
-from lstmgen.evaluation.score import add_up, predict
+from lstmgen.evaluation.score import add_up, exact_protocol, predict
 from lstmgen.language_model import load
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.sources import Source
@@ -119,7 +119,7 @@ def test_a_score_has_an_interval_where_the_text_is_long_enough() -> None:
     model = load("fable")
     ids = model.vocabulary.encode(LONG)
     blocks = Blocks(len(ids))
-    add_up(predict(model.engine, model.exact_protocol(ids)), blocks)
+    add_up(predict(model.engine, exact_protocol(ids, model.item_end)), blocks)
     interval = blocks.interval()
     assert interval is not None
     found = evaluated("fable", "long.txt", "--window", 50)

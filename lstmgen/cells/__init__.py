@@ -1,10 +1,4 @@
-"""The recurrent cells: one file for each, with the equations of one step.
-
-Knows: which class belongs to which cell of a configuration; no other module selects one.
-Does not know: torch, time (`network.unroll`) or depth (`network.architecture`).
-"""
-
-from typing import Any
+"""The recurrent cells: one file for each, with the equations of one step."""
 
 from lstmgen.cells.arrays import Array
 from lstmgen.cells.base import Cell, State, cell_options, initial_state, parameter_shapes
@@ -26,7 +20,7 @@ __all__ = [
     "parameter_shapes",
 ]
 
-CELLS: dict[CellKind, type[Any]] = {
+CELLS: dict[CellKind, type[Cell]] = {
     CellKind.RNN: RNNCell,
     CellKind.LSTM: LSTMCell,
     CellKind.PEEPHOLE: PeepholeCell,
@@ -39,6 +33,4 @@ CELLS: dict[CellKind, type[Any]] = {
 def build_cell(config: ModelConfig, input_size: int) -> Cell:
     """Build the cell that a configuration selects, with its options, for inputs of the given size."""
     kind = CELLS[config.cell]
-    options = {name: getattr(config, name) for name in cell_options(kind)}
-    cell: Cell = kind(input_size, config.hidden_size, **options)
-    return cell
+    return kind(input_size, config.hidden_size, **{name: getattr(config, name) for name in cell_options(kind)})

@@ -1,7 +1,6 @@
 """The functions that NumPy and torch call differently. With them, an equation is written once for both.
 
-Knows: NumPy arrays; of torch tensors only the names of their methods.
-Does not know: torch itself, until it is given a tensor; generating text on a CPU must not import torch.
+torch is imported only when a function is given a tensor: to generate text on a CPU must not need it.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The protocol of a cell, and the functions that work for every cell.
+"""What a cell is, and the functions that work for every cell.
 
 A cell is one step of one recurrent layer: a dataclass that stores its sizes and options, and nothing that is learned.
 Weights and states are passed to `step`. `str(cell)` describes the cell to a user.
@@ -7,13 +7,12 @@ A layer of any cell has these three parameters, in blocks of `hidden_size` rows 
     weight_ih  (gates * hidden, input)     W, applied to all inputs of a chunk at once, before the loop over time
     weight_hh  (gates * hidden, hidden)    R, applied to the previous hidden state, step by step
     bias       (gates * hidden)            b
-
-Knows: the protocol. Does not know: any particular cell, torch, time or depth.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, ClassVar, Protocol, TypeAlias
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, TypeAlias
 
 from lstmgen.cells.arrays import Array, zeros
 
@@ -24,47 +23,31 @@ Gates: TypeAlias = Any
 """A NamedTuple of (batch, hidden) arrays: the activations of one step, in the order of the rows of W, R and b."""
 
 
-_SIZES = ("input_size", "hidden_size")
+@dataclass(frozen=True)
+class Cell(ABC):
+    """One step of a recurrent layer: its sizes, its state and its equations; a subclass adds fields for its options."""
 
-
-class Cell(Protocol):
-    """One step of a recurrent layer: its sizes, its state and its equations."""
-
+    input_size: int
+    hidden_size: int  # of the hidden state h, and of every gate
     state_type: ClassVar[type]
     gates_type: ClassVar[type]
 
     @property
-    def input_size(self) -> int:
-        """The size of the input x."""
-        ...
-
-    @property
-    def hidden_size(self) -> int:
-        """The size of the hidden state h, and of every gate."""
-        ...
-
-    @property
     def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of this cell's parameters other than W, R and b, by name."""
-        ...
+        """The shapes of the parameters other than W, R and b, by name: none, unless a cell says otherwise."""
+        return {}
 
-    def step(self, projected: Array, state: State, weights: Mapping[str, Array]) -> tuple[State, Gates]:
-        """Advance one step.
+    @abstractmethod
+    def step(self, projected: Array, state: Any, weights: Mapping[str, Array]) -> tuple[State, Gates]:
+        """Advance one step, from W x + b, (batch, gates * hidden), and the layer's parameters by name.
 
-        Args:
-            projected: W x + b, (batch, gates * hidden).
-            state: the state before the step.
-            weights: the layer's parameters by name.
-
-        Returns:
-            The state after the step, and the activated gates from which it was computed.
+        Returns the state after the step, and the activated gates from which it was computed.
         """
-        ...
 
 
 def cell_options(kind: type[Any]) -> tuple[str, ...]:
     """The names of the options of a cell class, besides its sizes; they are fields of `ModelConfig`."""
-    return tuple(field.name for field in fields(kind) if field.name not in _SIZES)
+    return tuple(field.name for field in fields(kind) if field.name not in ("input_size", "hidden_size"))
 
 
 def gate_names(cell: Cell) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ Gate order: forget, candidate, output.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
+from lstmgen.cells.base import Cell
 from lstmgen.cells.lstm import LSTMState
 
 
@@ -27,21 +28,14 @@ class CoupledGates(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CoupledCell:
+class CoupledCell(Cell):
     """One step of an LSTM whose input gate is 1 - f, with f the forget gate."""
 
-    input_size: int
-    hidden_size: int
-    state_type: ClassVar[type] = LSTMState
-    gates_type: ClassVar[type] = CoupledGates
+    state_type = LSTMState
+    gates_type = CoupledGates
 
     def __str__(self) -> str:
         return "coupled"
-
-    @property
-    def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """This cell has no parameters other than W, R and b."""
-        return {}
 
     def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, CoupledGates]:
         """Advance one step; see the equations above."""

@@ -14,9 +14,10 @@ Gate order, as in torch: reset, update, candidate.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
+from lstmgen.cells.base import Cell
 from lstmgen.config import Reset
 
 
@@ -35,14 +36,12 @@ class GRUGates(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GRUCell:
+class GRUCell(Cell):
     """One step of a GRU."""
 
-    input_size: int
-    hidden_size: int
     reset: Reset
-    state_type: ClassVar[type] = GRUState
-    gates_type: ClassVar[type] = GRUGates
+    state_type = GRUState
+    gates_type = GRUGates
 
     def __str__(self) -> str:
         return f"gru, reset {self.reset}"

@@ -10,9 +10,10 @@ Gate order, as in torch: input, forget, candidate, output.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
+from lstmgen.cells.base import Cell
 
 
 class LSTMState(NamedTuple):
@@ -32,21 +33,14 @@ class LSTMGates(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LSTMCell:
+class LSTMCell(Cell):
     """One step of an LSTM."""
 
-    input_size: int
-    hidden_size: int
-    state_type: ClassVar[type] = LSTMState
-    gates_type: ClassVar[type] = LSTMGates
+    state_type = LSTMState
+    gates_type = LSTMGates
 
     def __str__(self) -> str:
         return "lstm"
-
-    @property
-    def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """This cell has no parameters other than W, R and b."""
-        return {}
 
     def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, LSTMGates]:
         """Advance one step; see the equations above."""

@@ -15,22 +15,20 @@ Gate order, as in torch: input, forget, candidate, output.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
+from lstmgen.cells.base import Cell
 from lstmgen.cells.lstm import LSTMGates, LSTMState
 from lstmgen.config import Peephole
 
 
 @dataclass(frozen=True)
-class PeepholeCell:
+class PeepholeCell(Cell):
     """One step of an LSTM whose gates also depend on the cell state."""
 
-    input_size: int
-    hidden_size: int
     peepholes: tuple[Peephole, ...]
-    state_type: ClassVar[type] = LSTMState
-    gates_type: ClassVar[type] = LSTMGates
+    state_type = LSTMState
+    gates_type = LSTMGates
 
     def __str__(self) -> str:
         return "peephole" if set(self.peepholes) == set(Peephole) else f"peephole, {' and '.join(self.peepholes)}"

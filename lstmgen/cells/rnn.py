@@ -7,9 +7,10 @@ Gate order: candidate, which is the new hidden state itself.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, tanh
+from lstmgen.cells.base import Cell
 
 
 class RNNState(NamedTuple):
@@ -25,21 +26,14 @@ class RNNGates(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RNNCell:
+class RNNCell(Cell):
     """One step of a tanh RNN."""
 
-    input_size: int
-    hidden_size: int
-    state_type: ClassVar[type] = RNNState
-    gates_type: ClassVar[type] = RNNGates
+    state_type = RNNState
+    gates_type = RNNGates
 
     def __str__(self) -> str:
         return "rnn"
-
-    @property
-    def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """This cell has no parameters other than W, R and b."""
-        return {}
 
     def step(self, projected: Array, state: RNNState, weights: Mapping[str, Array]) -> tuple[RNNState, RNNGates]:
         """Advance one step; see the equation above."""

@@ -1,7 +1,4 @@
-"""What is measured of each network of a comparison after its training.
-
-Knows: one run. Does not know: the other networks, or how results are shown.
-"""
+"""What is measured of each network of a comparison after its training."""
 
 import time
 from dataclasses import dataclass

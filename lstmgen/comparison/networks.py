@@ -5,8 +5,6 @@ The plan is that of an LSTM. Only the learning rate is planned for each: what su
 The folder of a comparison holds `comparison.json`, with what was asked for and the plan, and one run for each network
 and seed, such as `lstm-1`. A run that is trained and measured has a `result.json`. So a comparison that was interrupted
 goes on where it stopped.
-
-Knows: the plan that all share, and the order of the runs. Does not know: terminals; it yields events.
 """
 
 import json
@@ -186,11 +184,7 @@ def compare_networks(
 
     It ends early after `should_stop`, which is asked after every training step. What was trained is saved.
 
-    Args:
-        comparison: what is compared.
-        folder: the folder of the comparison; it exists.
-        should_stop: whether to stop now.
-        clock: seconds that never go back.
+    The folder of the comparison exists; the clock gives seconds that never go back.
 
     Raises the errors of `training.prepare`, of `training.loop` and of `measure_run`.
     """

@@ -3,8 +3,6 @@
 One network learns all lags. The lag of each batch is drawn from a range. At first the range ends at a few characters.
 Whenever a batch from its longer half is answered well, the range grows. All networks have the same recipe and the same
 budget. Then each is measured at every lag, on fresh text.
-
-Knows: the recipe. Does not know: which cell gains by it, or how results are shown.
 """
 
 import time

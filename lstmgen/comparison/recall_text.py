@@ -4,8 +4,6 @@
 
 All other letters are distractors. They look like keys, but no ! stands before them. So a network has to store one
 letter, and to ignore the same letters before and after it.
-
-Knows: the text and what guessing reaches on it. Does not know: networks.
 """
 
 from string import ascii_lowercase
@@ -26,12 +24,9 @@ MOST_BEFORE = 20
 
 
 def recall_chunk(generator: np.random.Generator, lag: int, questions: int) -> Chunk:
-    """Draw questions, each to be read from the initial state; only the answers are targets.
+    """Draw questions, (questions, time), each to be read from the initial state; only the answers are targets.
 
-    Args:
-        generator: draws the letters, and how many distractors stand before the key, the same number in every row.
-        lag: the number of characters from the key to the answer, at least `SHORTEST_LAG`.
-        questions: the number of rows.
+    From the key to the answer there are `lag` characters. Every row has the same number of distractors before the key.
     """
     mark = int(generator.integers(MOST_BEFORE + 1))
     key, question = mark + 1, mark + lag

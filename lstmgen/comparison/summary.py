@@ -1,7 +1,4 @@
-"""What follows from a comparison: the mean of each network over its seeds, and which differences are real.
-
-Knows: results of runs. Does not know: how they came about, or how they are shown.
-"""
+"""What follows from a comparison: the mean of each network over its seeds, and which differences are real."""
 
 import math
 from collections.abc import Sequence

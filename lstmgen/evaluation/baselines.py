@@ -9,8 +9,6 @@ order on an untypical end. The number of bz2 still changes with that order, by 0
 A list may contain a line several times, and one of the copies may be held out. The network and the baselines can know
 such a line by heart alike, so the comparison stays fair, but the numbers then measure memory too. TRIALS.md has the
 measurements.
-
-Knows: ids, bytes, and the compressors of the standard library. Does not know: networks.
 """
 
 import bz2
@@ -77,13 +75,9 @@ def baselines(
 
     The n-gram model is left out if there is no training text.
 
-    Args:
-        training: the text that the network was trained on, (symbols,).
-        text: the text that it is evaluated on, (symbols,); at least one symbol of it is predicted.
-        vocabulary: what the symbols of both stand for.
-        lines: whether the network reads each line by itself, from its initial state.
-        min_compressed: the number of predicted symbols below which compressors are left out.
-        piece: the number of symbols that are given to a compressor at once.
+    `training` is the network's training text and `text` the one that it is evaluated on, (symbols,) each; of the latter
+    at least one symbol is predicted. With `lines` the network reads each line by itself, from its initial state.
+    With fewer than `min_compressed` predicted symbols compressors are left out; they get `piece` symbols at once.
     """
     newline = vocabulary.newline if lines else None
     learned, read = _as_read(training, newline), _as_read(text, newline)
@@ -136,11 +130,7 @@ def _predicted(ids: Ids, newline: int) -> NDArray[np.bool_]:
 def in_random_order(read: Ids, newline: int, seed: int, at_once: int = _LINES_AT_ONCE) -> Ids:
     """A list as a network reads it, with its lines in an order that depends on the seed and their number alone.
 
-    Args:
-        read: a line feed, then each line with its line feed, (symbols,).
-        newline: the id of the line feed.
-        seed: the seed of the order.
-        at_once: the number of lines that are copied at once.
+    `read` is a line feed, then each line with its line feed, (symbols,); `at_once` lines are copied at once.
     """
     lines = np.random.default_rng(seed).permutation(line_items(read, newline))
     shuffled, end = read.copy(), 1

@@ -60,11 +60,8 @@ def score_characters(
 ) -> Iterator[CharacterScore]:
     """Score the characters of a text; each comes with the `alternatives` most likely symbols at its position.
 
-    Args:
-        vocabulary: decodes the ids.
-        first: the ids at the beginning that are given and not predicted, (symbols,); their surprise is 0.
-        predictions: the predictions of all other symbols, in the order of the text.
-        alternatives: the number of expected symbols for each character.
+    `first` are the ids at the beginning that are given and not predicted, (symbols,); their surprise is 0. The
+    predictions are those of all other symbols, in the order of the text.
     """
     decoder = vocabulary.decoder()
     position, nats, expected, complete = 0, 0.0, tuple[Expected, ...](), True

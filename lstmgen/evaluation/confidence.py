@@ -3,8 +3,6 @@
 Neighbouring characters are not independent: if a word is hard to predict, all its letters are; if a scene is hard, all
 its words are. Therefore whole blocks of the text are drawn with replacement, many times, and each time the score is
 computed again (the block bootstrap: Carlstein 1986, Künsch 1989).
-
-Knows: sums of surprise (negative log-probability) by position in the text. Does not know: networks or ids.
 """
 
 from typing import NamedTuple
@@ -27,14 +25,9 @@ class Interval(NamedTuple):
 
 
 class Blocks:
-    """Sums of surprise for each block of the text; a longer text needs no more memory.
+    """Sums of surprise for each block of a text of so many symbols; a longer text needs no more memory.
 
-    Args:
-        symbols: the length of the text in symbols.
-
-    Attributes:
-        nats: the surprise of each block, (blocks,).
-        characters: how many symbols of each block were predicted, (blocks,).
+    `nats` is the surprise of each block, `characters` how many symbols of it were predicted, (blocks,) each.
     """
 
     def __init__(self, symbols: int) -> None:

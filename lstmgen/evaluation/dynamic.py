@@ -9,8 +9,6 @@ training text:
 
 A weight with small gradients in training therefore moves farther, and a weight with large ones is pulled back more
 strongly to its trained value.
-
-Knows: torch. Does not know: characters, files, or the resulting score.
 """
 
 from collections.abc import Iterator
@@ -42,10 +40,7 @@ Tensors = dict[str, Tensor]
 class AdaptingModel:
     """A copy of a checkpoint's network that learns from the text it reads.
 
-    Args:
-        checkpoint: the trained network.
-        training: the text it was trained on, (symbols,), from which the gradient scales M are computed.
-        config: segment length, learning rate, decay and epsilon of the update.
+    The gradient scales M are computed from `training`, the text it was trained on, (symbols,).
     """
 
     def __init__(self, checkpoint: Checkpoint, training: Ids, config: DynamicConfig) -> None:

@@ -1,8 +1,4 @@
-"""All measurements of one model on one text.
-
-Knows: which text each measurement needs, and when baselines of one model hold for another.
-Does not know: how results are shown, or where an adapted copy is saved.
-"""
+"""All measurements of one model on one text."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +14,8 @@ from lstmgen.evaluation.confidence import Blocks, Interval
 from lstmgen.evaluation.config import DynamicConfig, NoveltyConfig
 from lstmgen.evaluation.novelty import Novelty, compare_copying
 from lstmgen.evaluation.own_text import NAME_A_TEXT, adaptation_notes, read_own_text, require_held_out
-from lstmgen.evaluation.score import Predictions, Reader, Score, add_up, exact_protocol, predict
+from lstmgen.evaluation.score import Predictions, Score, add_up, exact_protocol, predict
+from lstmgen.generation.engine import Engine
 from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import SplitText, read_corpus
 from lstmgen.text.streams import cold_windows
@@ -31,20 +28,9 @@ Watch = Callable[[str, int, Iterator[Predictions]], Iterator[Predictions]]
 class EvaluatedModel(Protocol):
     """What an evaluation needs of a model: a `LanguageModel`."""
 
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The network, its vocabulary and its training record."""
-        ...
-
-    @property
-    def path(self) -> Path | None:
-        """The file of the checkpoint."""
-        ...
-
-    @property
-    def engine(self) -> Reader:
-        """Runs the network."""
-        ...
+    checkpoint: Checkpoint
+    path: Path | None
+    engine: Engine
 
     def write(self, symbols: int, temperature: float, seed: int) -> Ids:
         """A text by the model, (symbols,)."""
@@ -131,11 +117,11 @@ def evaluate_model(
     earlier: Sequence[Evaluation] = (),
     watch: Watch = lambda _protocol, _symbols, predictions: predictions,
 ) -> Evaluation:
-    """Measure a model by the exact protocol, and by what else is asked for. The model does not change.
+    """Measure a model by the exact protocol, and by what else is asked for.
 
     Args:
-        model: the model.
-        text: the text; None: what the model's training held out.
+        model: what is measured; it does not change.
+        text: None: what the model's training held out.
         window: also score windows of this many symbols, each from the initial state.
         baselines: also compute the baselines; a note says why, if the training text cannot be read for them.
         dynamic: also score a copy of the model that goes on learning from the text.

@@ -1,14 +1,12 @@
-"""The score of each line of a text.
-
-Knows: lines of ids, and how well they were predicted. Does not know: characters, files, or how lines are ranked.
-"""
+"""The score of each line of a text."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from lstmgen.evaluation.score import Reader, Score, predict
+from lstmgen.evaluation.score import Score, predict
+from lstmgen.generation.engine import Engine
 from lstmgen.text.lines import line_items
 from lstmgen.text.streams import every_line, first_block, stream_of_blocks, whole_lines
 from lstmgen.text.vocabulary import Ids
@@ -25,13 +23,13 @@ class LineScore:
     score: Score
 
 
-def lines_in_context(reader: Reader, blocks: Iterable[Ids], newline: int | None) -> Iterator[LineScore]:
+def lines_in_context(engine: Engine, blocks: Iterable[Ids], newline: int | None) -> Iterator[LineScore]:
     """Score each line of a text that comes in blocks, (symbols,), given all the text before it."""
     head, blocks = first_block(blocks)
     number, ids, characters, nats, correct = 1, [head[:1]], 0, 0.0, 0
     end = -1 if newline is None else newline
 
-    for part in predict(reader, stream_of_blocks(blocks)):
+    for part in predict(engine, stream_of_blocks(blocks)):
         cuts = np.flatnonzero(part.ids == end) + 1
         for piece in zip(*(np.split(array, cuts) for array in (part.ids, part.nats, part.correct)), strict=True):
             if ids and len(ids[-1]) and ids[-1][-1] == end:  # the line so far is complete
@@ -47,14 +45,14 @@ def lines_in_context(reader: Reader, blocks: Iterable[Ids], newline: int | None)
         yield LineScore(number, line, Score(characters, nats, correct))
 
 
-def separate_lines(reader: Reader, blocks: Iterable[Ids], newline: int) -> Iterator[LineScore]:
+def separate_lines(engine: Engine, blocks: Iterable[Ids], newline: int) -> Iterator[LineScore]:
     """Score each line of a text that comes in blocks, (symbols,), alone: from the initial state, after a line feed."""
     lines_before = 0
     for ids in whole_lines(blocks, newline):
         items = line_items(ids, newline).astype(np.int64)
         count = len(items)
         characters, nats, correct = np.zeros(count, np.int64), np.zeros(count), np.zeros(count, np.int64)
-        for part in predict(reader, every_line(ids, newline, _ROWS)):
+        for part in predict(engine, every_line(ids, newline, _ROWS)):
             item = np.searchsorted(items[:, 1], part.positions)  # (symbols,): the item of each symbol
             characters += np.bincount(item, minlength=count)
             nats += np.bincount(item, part.nats, count)

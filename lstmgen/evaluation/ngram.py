@@ -15,8 +15,6 @@ p(w | h'). The recursion ends with the uniform probability 1 / vocab.
 An n-gram is stored as one 64-bit key with its newest symbol in the lowest bits, so that sorted keys have all
 continuations of a context side by side. Memory holds the distinct n-grams of each order, at most `MAX_NGRAMS` of the
 longest order. If a text has more, the longest order is dropped.
-
-Knows: ids. Does not know: characters, files or networks.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,8 +2,6 @@
 
 Real text also has words and phrases in common with the training text, because every language repeats them. Therefore
 the result for real held-out text is the reference for the result of a model's text.
-
-Knows: ids, an index of the training text, and how a vocabulary decodes the longest run. Does not know: networks.
 """
 
 from dataclasses import dataclass
@@ -60,12 +58,8 @@ class Novelty:
 def compare_copying(training: Ids, written: Ids, real: Ids, vocabulary: Vocabulary, *, lines: bool) -> Novelty:
     """Compare a model's text, and the same number of symbols of held-out text, with the training text.
 
-    Args:
-        training: the training text, (symbols,).
-        written: the model's text, (symbols,).
-        real: held-out text, (symbols,); it may be empty.
-        vocabulary: decodes the ids.
-        lines: whether each line is an item of its own; then whole lines are compared too.
+    All three are (symbols,), and the held-out text `real` may be empty. With `lines` each line is an item of its own,
+    and whole lines are compared too.
     """
     index, newline = SuffixIndex.build(training), vocabulary.newline if lines else None
     real = real[: len(written)] if newline is None else _spread_lines(real, newline, len(written))

@@ -1,7 +1,4 @@
-"""Read the text of a checkpoint again: the part it was trained on, its index, and the part that was held out.
-
-Knows: what a training record stores about its text. Does not know: networks or scores.
-"""
+"""Read the text of a checkpoint again: the part it was trained on, its index, and the part that was held out."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -2,43 +2,27 @@
 
 The way in which `text.streams` cuts the text into chunks is the evaluation protocol. The exact protocol is one stream
 over the whole text, or each line by itself.
-
-Knows: predictions, and sums of surprise. Does not know: what computes the logits.
 """
 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.errors import TextError
 from lstmgen.evaluation.confidence import Blocks
+from lstmgen.generation.engine import Engine
 from lstmgen.generation.sampler import negative_log_likelihood
-from lstmgen.network.architecture import Network
 from lstmgen.text.streams import IGNORED, Chunk, every_line, one_stream
 from lstmgen.text.vocabulary import Ids
 
 _LINES_AT_ONCE = 32
 _LOGITS = 1 << 23
 """How many logits exist at once, in numbers: 32 MB."""
-
-
-class Reader(Protocol):
-    """A network that reads chunks: an `Engine` of `generation`."""
-
-    network: Network
-
-    def initial_state(self, batch_size: int) -> Any:
-        """The state before any text."""
-        ...
-
-    def read(self, ids: Any, state: Any) -> tuple[NDArray[np.float32], Any]:
-        """Logits, (batch, time, vocab), after each symbol, (batch, time), and the state after the last."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -102,17 +86,17 @@ def exact_protocol(ids: Ids, newline: int | None) -> Iterator[Chunk]:
     return one_stream(ids) if newline is None else every_line(ids, newline, _LINES_AT_ONCE)
 
 
-def predict(reader: Reader, chunks: Iterable[Chunk], most_logits: int = _LOGITS) -> Iterator[Predictions]:
+def predict(engine: Engine, chunks: Iterable[Chunk], most_logits: int = _LOGITS) -> Iterator[Predictions]:
     """Read a text chunk by chunk; yields the predictions of each chunk that has targets.
 
     Where the vocabulary is large, a chunk is read in pieces, so that at most about `most_logits` logits exist at once.
     """
-    state = None
+    state: Any = None  # the first chunk of a text resets it
     for chunk in chunks:
-        for piece in chunk.pieces(max(1, most_logits // (len(chunk.inputs) * reader.network.vocab_size))):
+        for piece in chunk.pieces(max(1, most_logits // (len(chunk.inputs) * engine.network.vocab_size))):
             if piece.reset_state:
-                state = reader.initial_state(len(piece.inputs))
-            logits, state = reader.read(piece.inputs, state)
+                state = engine.initial_state(len(piece.inputs))
+            logits, state = engine.read(piece.inputs, state)
             if (predictions := predicted(piece, logits)) is not None:
                 yield predictions
 
@@ -140,6 +124,6 @@ def add_up(predictions: Iterable[Predictions], blocks: Blocks | None = None) -> 
     return Score(characters, nats, correct)
 
 
-def score(reader: Reader, chunks: Iterable[Chunk]) -> Score:
+def score(engine: Engine, chunks: Iterable[Chunk]) -> Score:
     """The score of a text that comes in chunks; raises TextError if there is nothing to predict."""
-    return add_up(predict(reader, chunks))
+    return add_up(predict(engine, chunks))

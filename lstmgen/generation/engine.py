@@ -1,8 +1,6 @@
 """The engine that runs a network for generation and scoring: ids in, logits out, one symbol or many at a time.
 
 `NumpyEngine` is the fastest way to generate one character at a time on a CPU, and it does not import torch.
-
-Knows: ids, logits and states. Does not know: characters, temperature or random numbers.
 """
 
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 The symbols of a row are stored as a string with one character for each id, chr(id): such a string is fast to extend,
 to cut and to search. Only the last `length` symbols are kept, as many as the filters look back at, so that an endless
 text needs no more memory than a short one.
-
-Knows: ids. Does not know: which characters they stand for, or what a filter does.
 """
 
 from lstmgen.text.vocabulary import Ids, as_string
@@ -14,13 +12,7 @@ class History:
     """The last symbols of each row of a batch, the prompt included."""
 
     def __init__(self, prompt: Ids, rows: int, length: int) -> None:
-        """Begin after a prompt.
-
-        Args:
-            prompt: the prompt's ids, (symbols,); it may be empty.
-            rows: the number of samples.
-            length: how many of the last symbols to keep; 0: none.
-        """
+        """Begin after a prompt, (symbols,), for `rows` samples, and keep the last `length` symbols of each."""
         self._length = length
         self.written = 0
         """The number of symbols that each row has drawn."""

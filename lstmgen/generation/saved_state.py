@@ -1,8 +1,6 @@
 """Save and load a prompt state, so that a long prompt is read once and continued many times.
 
 The file is a safetensors file, so it contains no code. It belongs to the weights of one model.
-
-Knows: states and files. Does not know: characters, or how a text is continued.
 """
 
 import json
@@ -37,12 +35,7 @@ class PromptState:
 
 
 def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None:
-    """Write a prompt state to a new file.
-
-    Args:
-        prompt_state: what to write.
-        path: a file that does not exist yet.
-        model: the fingerprint of the model that read the prompt.
+    """Write a prompt state to a new file; `model` is the fingerprint of the model that read the prompt.
 
     Raises CheckpointError if the file exists or cannot be written.
     """
@@ -64,12 +57,7 @@ def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None
 
 
 def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
-    """Read a prompt state for a network.
-
-    Args:
-        path: a file that `save_prompt_state` wrote.
-        network: the network that is to continue from it.
-        model: the fingerprint of that network's model.
+    """Read what `save_prompt_state` wrote, for the network of the model with this fingerprint.
 
     Raises CheckpointError if the file cannot be read, is damaged, or was saved with another model.
     """

@@ -2,8 +2,6 @@
 
 A symbol that may belong to the beginning of a stop text is kept in a buffer until it is clear whether the stop text is
 completed. So no part of a stop text is ever shown.
-
-Knows: strings with one character for each id. Does not know: which characters they stand for.
 """
 
 from collections.abc import Sequence
@@ -13,11 +11,7 @@ Item = TypeVar("Item")
 
 
 class StopBuffer(Generic[Item]):
-    """The last symbols of one sample, as long as they may be the beginning of a stop text.
-
-    Args:
-        stops: the stop texts; none of them is empty.
-    """
+    """The last symbols of one sample, as long as they may be the beginning of a stop text, none of which is empty."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops

@@ -1,7 +1,4 @@
-"""The engine on torch, for a GPU; it computes the same as the NumPy engine.
-
-Knows: torch. Does not know: characters, temperature or random numbers.
-"""
+"""The engine on torch, for a GPU; it computes the same as the NumPy engine."""
 
 from typing import Any, cast
 

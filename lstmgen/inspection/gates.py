@@ -3,8 +3,6 @@
 The fractions are those of Karpathy, Johnson & Li 2015, "Visualizing and understanding recurrent networks".
 A unit keeps the fraction f of its old cell state at each step: the forget gate, or the update gate z of a GRU. From the
 mean of log f follows its half-life: after how many symbols half of what it remembered is left, if nothing is written.
-
-Knows: traces. Does not know: how the numbers are shown.
 """
 
 import math

@@ -69,8 +69,7 @@ class Context(NamedTuple):
 def memory_reach(nats: Mapping[int, float]) -> int:
     """The fewest visible symbols with which the loss is within 0.01 nats of its value with the most.
 
-    Args:
-        nats: the loss by the number of visible symbols, in rising order.
+    The losses come by the number of visible symbols, in rising order.
     """
     *_, last = nats.values()
     return next(visible for visible, loss in nats.items() if loss <= last + NOTICEABLE)
@@ -85,11 +84,8 @@ def measure_memory(
 ) -> Memory:
     """Measure how far back a network looks in a text, (time,).
 
-    Args:
-        checkpoint: the network.
-        ids: the text.
-        watch: is given the numbers of visible symbols, and passes them on: for a progress bar.
-        gradients: also measure the gradient reach.
+    `watch` is given the numbers of visible symbols, and passes them on: for a progress bar. The gradient reach is
+    left out unless `gradients`.
 
     Raises TextError if the text has fewer than 4 symbols.
     """

@@ -32,10 +32,8 @@ _RECALLED, _LEAST_RECALLED = 5, 0.01  # past symbols of each step's attention; t
 def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> dict[str, Any]:
     """Read a text of at least one symbol, (time,), and return what a page of it holds, ready for JSON.
 
-    Args:
-        checkpoint: the network.
-        ids: the text, as `begun` returns it.
-        first: units whose gates are stored before those of others; then come the units that vary most.
+    `ids` is the text as `begun` returns it. The gates of the units in `first` are stored before those of others; then
+    come the units that vary most.
 
     Returns:
         By name:
@@ -57,7 +55,7 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
     """
     read = trace(checkpoint.network, checkpoint.weights, ids, item_end=checkpoint.item_end)
     begins = np.arange(len(ids)) == 0 if checkpoint.item_end is None else np.asarray(ids) == checkpoint.item_end
-    memories = [_Memory(layer.after[layer.memory_name]) for layer in read.layers]
+    memories = [_in_16_bits(layer.after[layer.memory_name]) for layer in read.layers]
     gates = read.layers[0].gates if len(read.layers[0].gates) > 1 else ()  # the candidate of an RNN is its memory
     ranges = {gate: (-1 if gate == "candidate" else 0, 1) for gate in gates}
     room = max(1, (BYTES // len(ids) - sum(layer.activity.shape[1] for layer in read.layers)) // (len(ranges) + 1))
@@ -67,7 +65,7 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
         for layer, unit in ranked[:room]
         for row in (
             *(quantized(read.layers[layer - 1].gates[gate][:, unit - 1], *ends) for gate, ends in ranges.items()),
-            memories[layer - 1].bits[:, unit - 1] & 255,
+            memories[layer - 1][0][:, unit - 1] & 255,
         )
     ]
     likely, probabilities = most_likely(read.logits, PREDICTIONS)
@@ -76,7 +74,7 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
         "text": np.asarray(ids).tolist(),
         "begins": np.flatnonzero(begins).tolist(),
         "memory": read.layers[0].memory_name,
-        "layers": [memory.data() for memory in memories],
+        "layers": [stored for _, stored in memories],
         "unit": ranked[0],
         "units": ranked[:room],
         "ranges": ranges,
@@ -95,20 +93,12 @@ def quantized(values: FloatArray, lowest: Any, highest: Any, largest: int = _LAR
     return np.asarray((values - lowest) / scale * largest).round().clip(0, largest).astype(np.int64)
 
 
-class _Memory:
-    """The memory of a layer, (time, hidden), in 16 bits."""
-
-    def __init__(self, values: FloatArray) -> None:
-        self._lowest, self._highest = values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)
-        self.bits = quantized(values, self._lowest, self._highest, _LARGEST_MEMORY)
-
-    def data(self) -> dict[str, Any]:
-        """The first 8 bits, and the ranges."""
-        return {
-            "lowest": self._lowest.round(6).tolist(),
-            "highest": self._highest.round(6).tolist(),
-            "values": _base64(self.bits.T >> 8),
-        }
+def _in_16_bits(memory: FloatArray) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """The memory of a layer, (time, hidden), in 16 bits, and what is stored of it: the first 8 bits, and its range."""
+    lowest, highest = memory.min(axis=0).astype(np.float64), memory.max(axis=0).astype(np.float64)
+    bits = quantized(memory, lowest, highest, _LARGEST_MEMORY)
+    stored = {"lowest": lowest.round(6).tolist(), "highest": highest.round(6).tolist(), "values": _base64(bits.T >> 8)}
+    return bits, stored
 
 
 def _ranked(read: Trace, first: Sequence[Unit]) -> list[Unit]:

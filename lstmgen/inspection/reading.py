@@ -20,14 +20,7 @@ def text_to_read(
     encoding: str = TextConfig.encoding,
     on_unknown: OnUnknown = OnUnknown.ERROR,
 ) -> NamedText:
-    """The first part of a text.
-
-    Args:
-        checkpoint: the model that will read it.
-        source: the name of the text, as for training; None: what training held out.
-        length: how many symbols to read at most; None: all.
-        encoding: the character encoding of the text.
-        on_unknown: what to do with a character that the model has never seen.
+    """The first `length` symbols of a text; None: all. A source of None is what training held out.
 
     Raises:
         TextError: the text cannot be read, or training held nothing out.

@@ -83,18 +83,12 @@ def trace(
     *,
     item_end: int | None = None,
 ) -> Trace:
-    """Read a text and record every step.
+    """Read a text, (time,), of at least one symbol, and record every step.
 
-    Args:
-        network: the architecture, such as `checkpoint.network`.
-        weights: the parameters by name, such as `checkpoint.weights`.
-        ids: the symbols to read, (time,), at least one.
-        state: the state before the first symbol, of one row; None: the initial state.
-        item_end: the id of the line feed for a model of lines (`checkpoint.item_end`): each line begins with it, from
-            the initial state, as in training. None: one stream of text.
+    Reading starts from `state`, of one row; None: the initial state. `item_end` is the id of the line feed for a model
+    of lines (`checkpoint.item_end`): each line begins with it, from the initial state, as in training.
 
-    Returns:
-        The trace. It has about time * layers * hidden * 8 numbers; see `traces` for a long text.
+    The trace has about time * layers * hidden * 8 numbers; see `traces` for a long text.
     """
     arranged = network.arrange(weights)
     initial = network.initial_state(1, like=weights["embedding"])

@@ -9,9 +9,6 @@
 
 A tied head (Press & Wolf 2017, "Using the output embedding to improve language models") has fewer parameters where the
 vocabulary is large, and a rare symbol's vector learns from both of its uses.
-
-Knows: which parts there are, their shapes and names. A weight's name in a checkpoint is its name here.
-Does not know: torch, how to compute (`forward`) or how to learn.
 """
 
 from collections.abc import Callable, Mapping
@@ -62,7 +59,7 @@ class Network:
         return self.cells[-1].hidden_size
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every parameter by name, in a fixed order."""
+        """The shape of every parameter by name, in a fixed order; a checkpoint uses the same names."""
         shapes: dict[str, tuple[int, ...]] = {"embedding": (self.vocab_size, self.embedding_size)}
         for number, cell in enumerate(self.cells):
             shapes |= {f"layers.{number}.{name}": shape for name, shape in parameter_shapes(cell).items()}

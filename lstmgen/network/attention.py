@@ -10,8 +10,6 @@ eq. 8 with a local window; scaled as in Vaswani et al. 2017, eq. 1):
     y_t + C r_t                             output
 
 Before a text begins there are N outputs of zeros. To look at one of them adds nothing.
-
-Knows: the equations, for one step and for a whole chunk. Does not know: torch, or what made the outputs.
 """
 
 from collections.abc import Mapping
@@ -39,15 +37,9 @@ class Attention:
         return zeros((batch_size, self.window, self.hidden_size), like)  # type: ignore[no-any-return]  # its type is known, but not to mypy
 
     def step(self, output: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
-        """Look back from one step.
+        """Look back from one step with output y_t, (batch, hidden), to the outputs before it, the oldest first.
 
-        Args:
-            output: y_t, (batch, hidden).
-            memory: the outputs before it, (batch, window, hidden), the oldest first.
-            weights: `query` and `combine`.
-
-        Returns:
-            The output, (batch, hidden); the memory for the next step; a_t, (batch, window).
+        Returns the output; the memory for the next step, (batch, window, hidden); a_t, (batch, window).
         """
         query = output @ weights["query"].T * self.hidden_size**-0.5
         attention = softmax(einsum("bh,bjh->bj", query, memory))
@@ -59,16 +51,10 @@ class Attention:
         )
 
     def chunk(self, outputs: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
-        """Look back from every step of a chunk at once.
+        """Look back from every step of a chunk at once, with its outputs y, (batch, time, hidden).
 
-        Args:
-            outputs: y, (batch, time, hidden).
-            memory: the outputs before the chunk, (batch, window, hidden), the oldest first.
-            weights: `query` and `combine`.
-
-        Returns:
-            The outputs, (batch, time, hidden); the memory after the chunk; the weight of each output of the memory and
-            the chunk, (batch, time, window + time), 0 outside the window of a step.
+        Returns the outputs; the memory after the chunk; the weight of each output of the memory and the chunk,
+        (batch, time, window + time), 0 outside the window of a step.
         """
         time = outputs.shape[1]
         past = concatenate([memory, outputs], axis=1)  # (batch, window + time, hidden)

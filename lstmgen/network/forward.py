@@ -2,8 +2,7 @@
 
     embedding -> recurrent layers -> attention -> head
 
-Knows: the order of the parts and how they are joined; see the equations in `architecture`. Nothing else repeats it.
-Does not know: torch, or how a layer is run: a `LayerRunner` takes one step, or a loop over time, or a faster twin.
+Nothing else repeats the order of the parts; see the equations in `architecture`.
 """
 
 from collections.abc import Callable
@@ -33,13 +32,8 @@ def forward(
 ) -> Outputs:
     """Read symbols, up to the head.
 
-    Args:
-        network: the architecture.
-        weights: its parameters.
-        ids: integers, (batch,) for one step, or (batch, time) for many, at least one.
-        state: the state before the first symbol.
-        run_layer: runs one layer over the same number of steps.
-        dropout: applied to the inputs of every layer but the first, and to those of the head.
+    The ids are (batch,) for one step, or (batch, time) for many, at least one; `run_layer` runs one layer over as many
+    steps. Dropout is applied to the inputs of every layer but the first, and to those of the head.
     """
     outputs: Any = LookUp(weights.embedding, ids)
     states = []

@@ -3,8 +3,6 @@
 A new symbol begins as a mean symbol: its rows of the embedding and of the head, and its bias, are the means over the
 old symbols. So its logit is the mean of theirs, which is far below that of a likely symbol. A little noise makes two
 new symbols differ.
-
-Knows: which parameters have a row for each symbol. Does not know: torch, or training.
 """
 
 from collections.abc import Mapping
@@ -27,11 +25,7 @@ def grow(
 ) -> dict[str, FloatArray]:
     """The parameters of a network for a larger vocabulary.
 
-    Args:
-        weights: the parameters by name, for the old vocabulary.
-        new_ids: the new id of every old symbol, (old vocabulary,).
-        vocab_size: the size of the new vocabulary.
-        generator: draws the noise of new symbols.
+    `new_ids` are those of the old symbols, (old vocabulary,); the generator draws the noise of new symbols.
     """
     if vocab_size == len(new_ids):
         return dict(weights)

@@ -1,7 +1,6 @@
 """The value of every parameter before training.
 
-Knows: orthogonal recurrent blocks (Saxe et al. 2014), forget bias 1 (Gers et al. 2000; Jozefowicz et al. 2015).
-Does not know: torch. The numbers depend on the seed alone, not on the device or the library that trains.
+Orthogonal recurrent blocks: Saxe et al. 2014. Forget bias 1: Gers et al. 2000; Jozefowicz et al. 2015.
 """
 
 import numpy as np

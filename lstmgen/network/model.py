@@ -1,7 +1,4 @@
-"""The network in torch: parameters that learn, read over chunks with the fastest kernels.
-
-Knows: torch. Does not know: the equations (`forward`, the cells), text, or how training is scheduled.
-"""
+"""The network in torch: parameters that learn, read over chunks with the fastest kernels."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -35,10 +32,7 @@ class Model:
         return self.network.initial_state(batch_size, like=self.parameters["embedding"].detach())
 
     def read(self, ids: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
-        """Read a chunk, (batch, time) int64.
-
-        Returns logits, (batch, time, vocab), and the state after the chunk.
-        """
+        """Read a chunk, (batch, time) int64: logits, (batch, time, vocab), and the state after the chunk."""
         outputs, after = self.read_outputs(ids, state)
         return cast(Tensor, head(outputs, self.network.arrange(self.parameters))), after
 
@@ -51,17 +45,12 @@ class Model:
         weight_drop: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, NetworkState]:
-        """Read a chunk up to the head.
+        """Read a chunk, (batch, time) int64, up to the head.
 
-        Args:
-            ids: symbols, (batch, time) int64.
-            state: the state before the chunk.
-            dropout: the fraction of units to drop between layers and before the head.
-            weight_drop: the fraction of recurrent weights to drop (Merity et al. 2018).
-            generator: draws which ones; they stay the same over the chunk (Gal & Ghahramani 2016).
+        `dropout` is the fraction of units to drop between layers and before the head, `weight_drop` that of recurrent
+        weights (Merity et al. 2018). What the generator draws stays the same over the chunk (Gal & Ghahramani 2016).
 
-        Returns:
-            The head's inputs, (batch, time, hidden or embedding), and the state after the chunk.
+        Returns the head's inputs, (batch, time, hidden or embedding), and the state after the chunk.
         """
         weights = self.network.arrange(self.parameters)
         if weight_drop > 0:

@@ -1,8 +1,6 @@
 """The loop over time: one layer over a chunk, for NumPy and torch alike.
 
 The projection of all inputs is one product, before the loop. Every kernel computes the same as this readable loop.
-
-Knows: time. Does not know: torch, depth, or which cell it runs.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,16 +31,9 @@ def project(inputs: Any, weights: Mapping[str, Any]) -> Any:
 
 
 def unroll(cell: Cell, weights: Mapping[str, Any], inputs: Array | LookUp, state: State) -> tuple[Array, State]:
-    """Run one layer over a chunk, step by step.
+    """Run one layer over a chunk of at least one step, (batch, time, input), perhaps still to be looked up.
 
-    Args:
-        cell: the cell.
-        weights: the layer's parameters by name.
-        inputs: (batch, time, input), at least one step; perhaps still to be looked up.
-        state: the state before the chunk.
-
-    Returns:
-        The hidden states, (batch, time, hidden), and the state after the last step.
+    Returns the hidden states, (batch, time, hidden), and the state after the last step.
     """
     projected = project(inputs, weights)
     outputs = []

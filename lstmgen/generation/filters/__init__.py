@@ -1,7 +1,4 @@
-"""The filters on the model's logits before a symbol is drawn: one small function each, applied in a fixed order.
-
-Knows: which option of `SamplingConfig` needs which filter, and their order. Does not know: how a filter works.
-"""
+"""The filters on the model's logits before a symbol is drawn: one small function each, applied in a fixed order."""
 
 from collections.abc import Callable
 from typing import Any

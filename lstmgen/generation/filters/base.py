@@ -1,7 +1,4 @@
-"""What a filter is, and what filters are built for.
-
-Knows: types. Does not know: any particular filter.
-"""
+"""What a filter is, and what filters are built for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""The filter `max_copy`: no long run of symbols is copied from the training text.
-
-Knows: the last symbols of each row, and an index of the training text. Does not know: how the index was made.
-"""
+"""The filter `max_copy`: no long run of symbols is copied from the training text."""
 
 import numpy as np
 

@@ -1,9 +1,7 @@
-"""A regular expression as a graph of places, as small as the expression when its repetitions are written out.
+"""A regular expression as a graph of states, as small as the expression when its repetitions are written out.
 
-From a place, a text goes on with one character of a set, or without a character. Nothing here grows faster than the
-expression does: which places a text can be in is found while it is written (`automaton`).
-
-Knows: the syntax of regular expressions. Does not know: which characters a model has, or texts.
+From a state, a text goes on with one character of a set, or without a character. Nothing here grows faster than the
+expression does: which states a text can be in is found while it is written (`automaton`).
 """
 
 import re
@@ -15,7 +13,7 @@ from typing import Any, NamedTuple
 
 from lstmgen.errors import ConfigError
 
-MOST_PLACES = 20_000
+MAX_STATES = 20_000
 LONGEST_EXPRESSION = 10_000
 
 _TEXT_FLAGS = int(re.ASCII | re.UNICODE)
@@ -23,11 +21,11 @@ _BEGINNINGS = (op.AT_BEGINNING, op.AT_BEGINNING_STRING)
 _ENDS = (op.AT_END, op.AT_END_STRING)
 
 
-class Place(NamedTuple):
-    """How a text goes on from a place."""
+class State(NamedTuple):
+    """How a text goes on from a state."""
 
     character_set: int = -1  # its number; -1: the text goes on without a character
-    next: tuple[int, ...] = ()  # the places after it; after a character exactly one
+    next: tuple[int, ...] = ()  # the states after it; after a character exactly one
 
 
 class Expression:
@@ -37,7 +35,7 @@ class Expression:
     """
 
     def __init__(self, text: str) -> None:
-        self.places: list[Place] = [Place()]  # the first one is the end of a match
+        self.states: list[State] = [State()]  # the first one is the end of a match
         self.sets: list[re.Pattern[str]] = []
         """The character sets, each as a regular expression for one or more of its characters."""
         self._set_numbers: dict[tuple[Any, int, int], int] = {}
@@ -58,21 +56,21 @@ class Expression:
     def _refused(self, remedy: str) -> ConfigError:
         return ConfigError("match", repr(self._text), remedy)
 
-    def _add(self, place: Place) -> int:
-        if len(self.places) == MOST_PLACES:
+    def _add(self, state: State) -> int:
+        if len(self.states) == MAX_STATES:
             raise self._too_large()
-        self.places.append(place)
-        return len(self.places) - 1
+        self.states.append(state)
+        return len(self.states) - 1
 
     def _too_large(self) -> ConfigError:
         return self._refused(
-            f"with its repetitions written out it has more than {MOST_PLACES:,} parts; give smaller numbers in {{}}"
+            f"with its repetitions written out it has more than {MAX_STATES:,} parts; give smaller numbers in {{}}"
         )
 
     def _sequence(self, parts: Sequence[tuple[Any, Any]], flags: int, then: int) -> int:
-        """Add parts that follow each other and lead to the place `then`; returns the place where they begin."""
-        self._parts += 1 + len(parts)  # an empty part adds no place, but takes time
-        if self._parts > 10 * MOST_PLACES:
+        """Add parts that follow each other and lead to the state `then`; returns the state where they begin."""
+        self._parts += 1 + len(parts)  # an empty part adds no state, but takes time
+        if self._parts > 10 * MAX_STATES:
             raise self._too_large()
         for kind, value in reversed([*parts]):
             then = self._part(kind, value, flags, then)
@@ -80,9 +78,9 @@ class Expression:
 
     def _part(self, kind: Any, value: Any, flags: int, then: int) -> int:
         if kind in (op.LITERAL, op.NOT_LITERAL, op.ANY, op.IN):
-            return self._add(Place(self._number_of_set(kind, value, flags), (then,)))
+            return self._add(State(self._number_of_set(kind, value, flags), (then,)))
         if kind is op.BRANCH:
-            return self._add(Place(next=tuple(self._sequence(option, flags, then) for option in value[1])))
+            return self._add(State(next=tuple(self._sequence(option, flags, then) for option in value[1])))
         if kind is op.SUBPATTERN:
             _, added, removed, parts = value
             kept = flags & ~_TEXT_FLAGS if added & _TEXT_FLAGS else flags
@@ -112,13 +110,13 @@ class Expression:
 
     def _repeated(self, least: int, most: Any, parts: Sequence[tuple[Any, Any]], flags: int, then: int) -> int:
         if most is op.MAXREPEAT:
-            loop = self._add(Place())
-            self.places[loop] = Place(next=(self._sequence(parts, flags, loop), then))
+            loop = self._add(State())
+            self.states[loop] = State(next=(self._sequence(parts, flags, loop), then))
             then = loop
         else:
             end = then
             for _ in range(most - least):
-                then = self._add(Place(next=(self._sequence(parts, flags, then), end)))
+                then = self._add(State(next=(self._sequence(parts, flags, then), end)))
         for _ in range(least):
             then = self._sequence(parts, flags, then)
         return then

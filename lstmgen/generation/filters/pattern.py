@@ -6,8 +6,6 @@ may cut a match short, so every finished sample is checked as well.
 
 Where the text is already a match but could continue, the model decides: the sample ends with the summed probability of
 all symbols that cannot continue the match. That probability is an extra column of the logits.
-
-Knows: in which state each sample is. Does not know: the network, expressions (`automaton`), or how a sample is ended.
 """
 
 import numpy as np
@@ -21,14 +19,8 @@ from lstmgen.generation.history import History
 def match(automaton: Automaton, length: int, rows: int, end: int | None) -> Filter:
     """Allow only symbols that lead to a match; where the text is a match, allow its end as well.
 
-    Args:
-        automaton: the regular expression.
-        length: the maximum number of symbols of a sample; -1: no maximum.
-        rows: the number of samples.
-        end: the symbol with which the model itself ends a sample; None if it does not.
-
-    Returns:
-        A filter that adds one column to the logits; drawing that column ends the sample.
+    A sample has at most `length` symbols; -1: no maximum. `end` is the symbol with which the model itself ends a
+    sample; None if it does not. The filter adds one column to the logits; drawing that column ends the sample.
     """
     states = [automaton.start] * rows
 

@@ -1,8 +1,6 @@
 """The filter `no_repeat`: no run of a given length is written twice, so that a sample does not loop.
 
 It compares runs of characters. A penalty on single characters would mainly hit frequent ones such as the space and e.
-
-Knows: the last symbols of each row. Does not know: the training text.
 """
 
 from collections import deque
@@ -19,13 +17,7 @@ REMEMBERED = 1_000_000
 
 
 def no_repeat(length: int, prompt: Ids, rows: int) -> Filter:
-    """Exclude each symbol that would complete a run of `length` symbols that the sample or its prompt already has.
-
-    Args:
-        length: the length of a run, in symbols.
-        prompt: ids that count as written, (symbols,).
-        rows: the number of samples.
-    """
+    """Exclude each symbol that would complete a run of `length` symbols that the sample or its prompt already has."""
     in_prompt = _Runs()
     text = as_string(prompt)
     for end in range(length, len(text) + 1):

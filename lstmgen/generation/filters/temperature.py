@@ -1,7 +1,4 @@
-"""Temperature filters: one temperature for all characters, or a second one where a word may begin.
-
-Knows: NumPy, and which symbols belong to words. Does not know: random numbers or the network.
-"""
+"""Temperature filters: one temperature for all characters, or a second one where a word may begin."""
 
 import numpy as np
 
@@ -25,10 +22,7 @@ def temperature(value: float) -> Filter:
 def word_temperature(at_starts: float, inside: float, word_symbols: Ids) -> Filter:
     """Use two temperatures, so that words can be chosen more freely than they are spelled.
 
-    Args:
-        at_starts: the temperature where a word may begin: the last symbol is not part of a word.
-        inside: the temperature everywhere else.
-        word_symbols: the ids of the symbols that belong to words.
+    A word may begin where the last symbol is not one of `word_symbols`, the ids of the symbols that belong to words.
     """
     in_words = frozenset(map(chr, word_symbols.tolist()))
 

@@ -1,8 +1,6 @@
 """Truncation filters: exclude unlikely symbols by rank, by cumulative probability, or relative to the most likely one.
 
 Each keeps at least the most likely symbol. They use the model's own probabilities, before any temperature.
-
-Knows: NumPy. Does not know: the history of a row, which these filters do not need.
 """
 
 import numpy as np

@@ -1,8 +1,6 @@
 """torch's own fused layers, run on our parameters.
 
 torch's layers have two biases where the equations have one; the second is given as zeros.
-
-Knows: torch.nn.LSTM, GRU and RNN, called as functions. Does not know: how to run anything that torch does not have.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,4 @@
-"""The GRU with its reset gate before or after the product: loops with a backward pass derived by hand; see `loops`.
-
-Knows: the derivatives of one step. Does not know: the projection's gradient.
-"""
+"""The GRU with its reset gate before or after the product: loops with a backward pass derived by hand; see `loops`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +21,6 @@ from lstmgen.network.kernels.loops import (
     through_sigmoid,
     through_tanh,
 )
-from lstmgen.network.kernels.products import multiplier
 
 
 def gru(cell: GRUCell, weights: Mapping[str, Tensor], inputs: Inputs, state: GRUState) -> tuple[Tensor, GRUState]:
@@ -53,7 +49,7 @@ class _GRUBefore(torch.autograd.Function):
         """Hidden states, (time, batch, hidden), and the last of them in full precision."""
         R = R.to(projected.dtype)
         rows = [2 * h.shape[-1], h.shape[-1]]
-        times_R_rz_T, times_R_n_T = (multiplier(part.T, len(h)) for part in torch.split(R, rows))
+        R_rz, R_n = torch.split(R, rows)
         activations = h.new_empty(projected.shape)  # r, z and n
         gates, candidates = torch.split(activations, rows, dim=-1)
         hiddens = history(h, len(projected), R.dtype)
@@ -62,9 +58,9 @@ class _GRUBefore(torch.autograd.Function):
             *torch.split(projected, rows, dim=-1),
             *(gates, *gates.chunk(2, dim=-1), candidates, hiddens[:-1], hiddens[1:], resets),
         ):
-            rz.copy_(times_R_rz_T(h_low, x_rz)).sigmoid_()
+            rz.copy_(torch.addmm(x_rz, h_low, R_rz.T)).sigmoid_()
             reset.copy_(r * h)
-            tanh(times_R_n_T(reset, x_n), out=n)
+            tanh(torch.addmm(x_n, reset, R_n.T), out=n)
             h = torch.lerp(n, h, z)
             h_new.copy_(h)
         ctx.save_for_backward(R, activations, hiddens, resets)
@@ -76,7 +72,7 @@ class _GRUBefore(torch.autograd.Function):
         """The deltas D, and what follows from them for every input of `forward`."""
         R, activations, hiddens, resets = ctx.saved_tensors
         rows = [2 * R.shape[1], R.shape[1]]
-        times_R_rz, times_R_n = (multiplier(part, len(d_h)) for part in torch.split(R, rows))
+        R_rz, R_n = torch.split(R, rows)
         deltas = torch.empty_like(activations, dtype=R.dtype)
         deltas_rz, deltas_n = torch.split(deltas, rows, dim=-1)
         d_rz = torch.empty_like(activations[0, :, : rows[0]])  # D of one step, in full precision
@@ -88,10 +84,10 @@ class _GRUBefore(torch.autograd.Function):
             d_n = torch.addcmul(d_h, d_h, z, value=-1)
             D_n.copy_(through_tanh(d_n, n, out=d_n))
             through_sigmoid((h - n).mul_(d_h), z, out=d_z)
-            d_reset = times_R_n(D_n)
+            d_reset = D_n @ R_n
             through_sigmoid(d_reset * h, r, out=d_r)
             D_rz.copy_(d_rz)
-            d_h = torch.addcmul(times_R_rz(D_rz), d_h, z).addcmul_(d_reset, r)
+            d_h = torch.addcmul(D_rz @ R_rz, d_h, z).addcmul_(d_reset, r)
         d_R = torch.cat([over_time(deltas_rz, hiddens[:-1]), over_time(deltas_n, resets)])
         return deltas, d_R, d_h
 
@@ -103,7 +99,6 @@ class _GRUAfter(torch.autograd.Function):
     def forward(ctx: Any, projected: Tensor, R: Tensor, b_n: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states, (time, batch, hidden), and the last of them in full precision."""
         R = R.to(projected.dtype)
-        times_R_T = multiplier(R.T, len(h))
         rows = [2 * len(b_n), len(b_n)]
         x_rz, x_n = torch.split(projected, rows, dim=-1)
         sums = torch.cat([x_rz, b_n.to(R.dtype).expand_as(x_n)], dim=-1)  # what R h is added to: gates, and q
@@ -114,7 +109,7 @@ class _GRUAfter(torch.autograd.Function):
             *(x_n, sums, *torch.split(sums, rows, dim=-1), gates, *gates.chunk(2, dim=-1), candidates),
             *(hiddens[:-1], hiddens[1:]),
         ):
-            a.copy_(times_R_T(h_low, a))
+            a.copy_(torch.addmm(a, h_low, R.T))
             rz.copy_(a_rz).sigmoid_()
             tanh(torch.addcmul(x, r, q, out=n), out=n)
             h = torch.lerp(n, h, z)
@@ -127,7 +122,6 @@ class _GRUAfter(torch.autograd.Function):
     def backward(ctx: Any, d_outputs: Tensor, d_h: Tensor) -> tuple[Tensor, ...]:
         """The deltas D of W x + b and S of R h, and what follows from them for every input of `forward`."""
         R, activations, sums, hiddens = ctx.saved_tensors
-        times_R = multiplier(R, len(d_h))
         size = R.shape[1]
         deltas = activations.new_empty(*activations.shape[:2], 4 * size, dtype=R.dtype)  # of r, z, q and n
         d_a = activations.new_empty(deltas.shape[1:])  # one step, in full precision
@@ -142,7 +136,7 @@ class _GRUAfter(torch.autograd.Function):
             through_sigmoid((h - n).mul_(d_h), z, out=d_z)
             through_sigmoid(d_n * q, r, out=d_r)
             D.copy_(d_a)
-            d_h = torch.addcmul(times_R(S), d_h, z)
+            d_h = torch.addcmul(S @ R, d_h, z)
         d_projected = torch.cat([deltas[..., : 2 * size], deltas[..., 3 * size :]], dim=-1)
         d_b_n = recurrent[..., 2 * size :].sum(dim=(0, 1), dtype=d_h.dtype)
         return d_projected, over_time(recurrent, hiddens[:-1]), d_b_n, d_h

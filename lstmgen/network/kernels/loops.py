@@ -8,8 +8,6 @@ computed for all steps in advance.
 
 Products are in the type of the projection. That is bfloat16 where autocast asks for it; states, gates and sums stay
 float32.
-
-Knows: the projection before a loop, and the parts of its steps. Does not know: any cell.
 """
 
 from collections.abc import Iterator, Mapping

@@ -11,9 +11,6 @@ and about a dozen operations on a few hundred numbers, whose speed is limited by
 `cells.*.step` needs 1.05 to 1.8 times as long for one text, most for the LSTM of 256 units.
 
 States are never changed in place, so that a caller can keep an old state and return to it.
-
-Knows: every cell's equations, a second time; a test compares them with the first implementation in `cells`.
-Does not know: attention or the head.
 """
 
 from abc import abstractmethod

@@ -1,7 +1,4 @@
-"""The peephole LSTM: a loop with a backward pass derived by hand; see `loops`.
-
-Knows: the derivative of one step. Does not know: the projection's gradient.
-"""
+"""The peephole LSTM: a loop with a backward pass derived by hand; see `loops`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +21,6 @@ from lstmgen.network.kernels.loops import (
     through_tanh,
     to_tanh_,
 )
-from lstmgen.network.kernels.products import multiplier
 
 
 def peephole(cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: LSTMState) -> tuple[Tensor, LSTMState]:
@@ -50,7 +46,6 @@ class _Peephole(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Hidden states, (time, batch, hidden), the last of them in full precision, and the last cell state."""
         R = R.to(projected.dtype)
-        times_R_T = multiplier(R.T, len(h))
         size = h.shape[-1]
         gates = h.new_empty(projected.shape)
         gates_if, gates_ifg = gates.view(*gates.shape[:2], 4, size)[:, :, :2], gates[..., : 3 * size]
@@ -60,7 +55,7 @@ class _Peephole(torch.autograd.Function):
             *(projected, gates, gates_if, gates_ifg, *gates.chunk(4, dim=-1)),
             *(hiddens[:-1], hiddens[1:], cells[:-1], cells[1:], tanhs),
         ):
-            a.copy_(times_R_T(h_low, x))
+            a.copy_(torch.addmm(x, h_low, R.T))
             a_if.addcmul_(c[:, None], p_if)
             g.add_(g)
             a_ifg.sigmoid_()
@@ -77,7 +72,6 @@ class _Peephole(torch.autograd.Function):
     def backward(ctx: Any, d_outputs: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
         """The deltas D, and what follows from them for every input of `forward`."""
         R, p_if, p_o, gates, cells, tanhs, hiddens = ctx.saved_tensors
-        times_R = multiplier(R, len(d_h))
         p_i, p_f = p_if
         deltas = torch.empty_like(gates, dtype=R.dtype)
         d_a = torch.empty_like(gates[0])  # D of one step, in full precision
@@ -94,7 +88,7 @@ class _Peephole(torch.autograd.Function):
             through_tanh(d_c * i, g, out=d_g)
             D.copy_(d_a)
             d_c = d_c.mul_(f).addcmul_(d_i, p_i).addcmul_(d_f, p_f)
-            d_h = times_R(D)
+            d_h = D @ R
         D_if, _, D_o = torch.split(deltas, [2 * len(p_o), len(p_o), len(p_o)], dim=-1)
         d_p_if = (D_if.view(*D_if.shape[:2], 2, -1) * cells[:-1, :, None]).sum(dim=(0, 1))
         d_p_o = (D_o * cells[1:]).sum(dim=(0, 1))

@@ -1,7 +1,4 @@
-"""The tanh RNN on a CPU: a loop with a backward pass derived by hand; see `loops`.
-
-Knows: the derivative of one step. Does not know: the projection's gradient.
-"""
+"""The tanh RNN on a CPU: a loop with a backward pass derived by hand; see `loops`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +18,6 @@ from lstmgen.network.kernels.loops import (
     steps_back,
     through_tanh,
 )
-from lstmgen.network.kernels.products import multiplier
 
 
 def rnn(_cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: RNNState) -> tuple[Tensor, RNNState]:
@@ -38,10 +34,9 @@ class _RNN(torch.autograd.Function):
     def forward(ctx: Any, projected: Tensor, R: Tensor, h: Tensor) -> Tensor:
         """Hidden states, (time, batch, hidden)."""
         R = R.to(projected.dtype)
-        times_R_T = multiplier(R.T, len(h))
         hiddens = history(h, len(projected), R.dtype)
         for x, h, h_new in steps(projected, hiddens[:-1], hiddens[1:]):
-            torch.tanh(times_R_T(h, x), out=h_new)
+            torch.tanh(torch.addmm(x, h, R.T), out=h_new)
         ctx.save_for_backward(R, hiddens)
         return hiddens[1:]
 
@@ -50,10 +45,9 @@ class _RNN(torch.autograd.Function):
     def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor, ...]:
         """The deltas D, and what follows from them for every input of `forward`."""
         R, hiddens = ctx.saved_tensors
-        times_R = multiplier(R, hiddens.shape[1])
         deltas = torch.empty_like(hiddens[1:])
         d_h = torch.zeros_like(hiddens[0])
         for d_y, h, D in steps_back(d_outputs, hiddens[1:], deltas):
             through_tanh(d_h + d_y, h, out=D)
-            d_h = times_R(D)
+            d_h = D @ R
         return deltas, over_time(deltas, hiddens[:-1]), d_h
