@@ -118,13 +118,7 @@ def test_the_version_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ["no-such-command"],
-        ["sample", "--no-such-option"],
-        ["info", "a", "b"],
-        ["sample", "-n", "many"],
-    ],
+    "arguments", [["no-such-command"], ["sample", "--no-such-option"], ["info", "a", "b"], ["sample", "-n", "many"]]
 )
 def test_wrong_usage_exits_with_2_and_says_where_help_is(arguments: list[str]) -> None:
     usage_error(*arguments)

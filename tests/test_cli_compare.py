@@ -82,11 +82,7 @@ def test_wrong_usage_is_said_in_one_line(arguments: list[str], said: str) -> Non
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [
-        (["--lags", "1,10"], "--lags"),
-        (["--cells", "rnn,rnn"], "--cells"),
-        (["--layers", "2000"], "--layers 2000"),
-    ],
+    [(["--lags", "1,10"], "--lags"), (["--cells", "rnn,rnn"], "--cells"), (["--layers", "2000"], "--layers 2000")],
 )
 def test_a_value_that_cannot_be_is_a_problem_in_one_line(arguments: list[str], said: str) -> None:
     assert said in problem("compare", "--task", "recall", *arguments)

@@ -75,10 +75,7 @@ def test_a_model_of_lines_and_one_of_bytes_have_baselines() -> None:
     text = replace(checkpoint.record.text, sources=("fable.txt",))
     corpus = read_corpus(text)
     known = replace(checkpoint.record, text=text, text_sha256=corpus.sha256, text_symbols=len(corpus.ids))
-    save_checkpoint(
-        replace(checkpoint, record=known),
-        Path("checkpoints", "octets", BEST),
-    )
+    save_checkpoint(replace(checkpoint, record=known), Path("checkpoints", "octets", BEST))
     assert [each["name"] for each in evaluated("octets")["baselines"]][-1] == "uniform, 256 symbols"
     shown = done("eval", "octets", "--novelty", "-n", 40).text
     assert "character" not in shown

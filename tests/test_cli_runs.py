@@ -217,10 +217,7 @@ def test_a_run_without_losses_cannot_be_drawn() -> None:
 @pytest.mark.parametrize(
     ("events", "numbers"),
     [
-        (
-            [step_event(50, 2.5), evaluation_event(60, 2.25, None)],
-            ("2.2500", "0.60"),
-        ),
+        ([step_event(50, 2.5), evaluation_event(60, 2.25, None)], ("2.2500", "0.60")),
         ([evaluation_event(0, 2.5, 2.25)], ("2.2500", "0.00")),
         ([evaluation_event(60, None, 2.25)], ("2.2500", "0.60")),
     ],

@@ -155,8 +155,7 @@ def test_a_run_name_that_is_no_name_is_a_problem(name: str, folder: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "budgets",
-    [["--time", "3m", "--steps", "5"], ["--time", "3m", "--epochs", "5"], ["--epochs", "1", "--steps", "5"]],
+    "budgets", [["--time", "3m", "--steps", "5"], ["--time", "3m", "--epochs", "5"], ["--epochs", "1", "--steps", "5"]]
 )
 def test_two_budgets_are_wrong_usage(budgets: list[str]) -> None:
     assert "--time" in usage_error("train", "fable.txt", *budgets)

@@ -209,9 +209,7 @@ def test_a_run_that_is_interrupted_while_it_may_be_diverging_saves_the_good_stat
         assert_same_tensors(load_checkpoint(cut / name), load_checkpoint(whole / name))
 
 
-def test_an_interruption_while_diverging_before_the_first_save_saves_the_start(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_interruption_while_diverging_before_the_first_save_saves_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = folder_of(run_to_end(prepare(LONG)))
     let_steps_fail(monkeypatch, range(1, 1 + SUSPECTED))
     cut = folder_of(run_until(prepare(LONG), after(SUSPECTED)))

@@ -18,16 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from lstmgen.checkpoint import (
-    BEST,
-    LAST,
-    LOG,
-    Checkpoint,
-    find_checkpoint,
-    list_runs,
-    load_checkpoint,
-    save_checkpoint,
-)
+from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, find_checkpoint, list_runs, load_checkpoint, save_checkpoint
 from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.errors import CheckpointError, ConfigError, TrainingError
 from lstmgen.language_model import LanguageModel

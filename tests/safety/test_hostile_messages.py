@@ -15,15 +15,7 @@ import lstmgen
 from lstmgen.checkpoint import BEST, load_checkpoint, save_checkpoint
 from lstmgen.errors import CheckpointError, ConfigError, LstmgenError, TextError
 from lstmgen.printable import MESSAGE_LENGTH, message_line
-from tests.command_line import (
-    controls,
-    done,
-    evaluation_event,
-    problem,
-    run,
-    run_of_text,
-    write_log,
-)
+from tests.command_line import controls, done, evaluation_event, problem, run, run_of_text, write_log
 
 HOSTILE = "\x1b[31m\x07\x9b\r\n\u202e\u2028\x7f\udcff"
 DIRECTIONS = {"\u202e", "\u2028", "\u2066"}

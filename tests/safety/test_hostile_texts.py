@@ -54,12 +54,7 @@ def command(generator: random.Random, name: str, text: bytes) -> list[str]:
         [
             ["train", file, *TINY],
             ["train", file, *TINY, generator.choice(["--lines", "--vocabulary=bytes", f"--preview={prompt}"])],
-            [
-                "train",
-                file,
-                *TINY,
-                f"--encoding={generator.choice(ENCODINGS)}",
-            ],
+            ["train", file, *TINY, f"--encoding={generator.choice(ENCODINGS)}"],
             ["eval", model, file, generator.choice(["--no-baselines", "--json", "--quiet"])],
             ["score", model, file],
             ["score", model, file, generator.choice(["--lines", "--characters", "--heatmap", "--html=page.html"])],
