@@ -49,14 +49,12 @@ def test_every_encoding_is_used_or_refused_in_one_line(
     assert used.isdisjoint({*NO_NAMES, "rot_13", "hex_codec", "undefined"})
 
 
-@pytest.mark.parametrize("name", ["idna", "punycode", "hex", "unicode_escape", "rot13", "undefined", "mbcs", *NO_NAMES])
+@pytest.mark.parametrize("name", ["idna", "unicode_escape", "rot13", "undefined", "mbcs", *NO_NAMES])
 def test_an_odd_encoding_is_no_traceback(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run_of_text("fable", "The fox \\ leapt.\nThe fox left.\n" * 9)
     for command in (["train", "fable.txt", "--dry-run", "--steps", "1"], ["score", "fable", "fable.txt"]):
         ran = run(*command, f"--encoding={name}")
-        assert ran.code in (0, 1), ran
-        if ran.code == 1:
-            assert len(ran.err.splitlines()) == 1, ran.err
+        assert ran.code in (0, 1) and (ran.code == 0 or len(ran.err.splitlines()) == 1), ran
     if name in NO_NAMES:
         assert "--encoding" in problem("eval", "fable", "fable.txt", f"--encoding={name}")
