@@ -139,8 +139,6 @@ def test_a_time_budget_is_kept_whatever_becomes_slow(
         assert sums[-1, 1] / sums[-1, 0] == pytest.approx(end.validation_nats), what
 
 
-
-
 @pytest.mark.parametrize(("step_seconds", "fits"), [(0.1, True), (5.0, False)])
 def test_a_step_that_does_not_fit_into_the_rest_is_not_made(step_seconds: float, fits: bool) -> None:
     now = 0.0
@@ -179,8 +177,6 @@ def test_a_counted_budget_cuts_nothing_and_keeps_its_threads(monkeypatch: pytest
     assert chunks[0] == chunks[1] > 10
 
 
-
-
 STEPS = [(0.01, 100)] * 20
 SLOW_STEPS = [(0.1, 100)] * 15
 
@@ -201,8 +197,6 @@ def test_only_a_long_slowdown_is_noticed(threads: int, steps: list[tuple[float, 
     assert slowdown.threads == expected
 
 
-
-
 def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_and_less_often() -> None:
     now, asked = 0.0, []
 
@@ -219,8 +213,6 @@ def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_an
             changes.append((now, slowdown.threads))
     assert changes == [(9.0, 1), (84.0, 4)]
     assert np.diff([9.0, *asked]).tolist() == [5, 10, 20, 40]
-
-
 
 
 def test_a_change_of_threads_and_the_way_back_are_events_and_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,8 +268,6 @@ def test_only_a_gap_in_which_nothing_ran_is_left_out() -> None:
     assert clock() == 101
 
 
-
-
 def test_a_cut_evaluation_compares_with_the_best_weights_on_the_same_part() -> None:
     """The whole is worth what the part and the best weights tell; and no part makes worse weights the best."""
     network = build_network(NETWORK, 2)
@@ -305,9 +295,3 @@ def test_a_cut_evaluation_compares_with_the_best_weights_on_the_same_part() -> N
     for sums in (*no_sense, np.full((3, 2), np.nan)):
         assert evaluated_sums({"evaluated": sums}) is None
     assert evaluated_sums({}) is None
-
-
-
-
-
-

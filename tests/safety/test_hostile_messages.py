@@ -52,10 +52,6 @@ def test_a_short_message_stays_as_it_is_and_a_number_of_too_many_digits_can_be_n
     assert "very large" in str(ConfigError("seed", 10**5000, "give less"))
 
 
-
-
-
-
 def test_a_tensor_with_a_hostile_name_is_named_in_printable_form(folder: Path) -> None:
     with safe_open(folder / "checkpoints" / "fable" / BEST, framework="numpy") as file:
         metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
@@ -90,7 +86,12 @@ def test_a_run_with_a_hostile_name_and_text_is_shown_in_printable_form() -> None
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["\x1b[31mcommand"], ["info", "--\x1b[31moption"], ["--\x1b[31moption"], ["info", "a", "\x1b[31m\u202eextra"]),
+        *(
+            ["\x1b[31mcommand"],
+            ["info", "--\x1b[31moption"],
+            ["--\x1b[31moption"],
+            ["info", "a", "\x1b[31m\u202eextra"],
+        ),
         *(["inspect", "--walk", "a", "--unit=\x1b[31m"], ["compare", "--cells=\x1b[31m"], ["train", "--time=\x1b[31m"]),
         ["train", f"--steps={'9' * 20_000}"],
     ],
