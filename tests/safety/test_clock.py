@@ -193,7 +193,7 @@ SLOW_STEPS = [(0.1, 100)] * 15
 )
 def test_only_a_long_slowdown_is_noticed(threads: int, steps: list[tuple[float, int]], expected: int) -> None:
     slowdown = Slowdown(threads, most_seconds=1.25, cores_are_free=lambda _: False)
-    assert any([slowdown.notice(*step) for step in steps]) == (expected != threads)
+    assert any(slowdown.notice(*step) for step in steps) == (expected != threads)
     assert slowdown.threads == expected
 
 
