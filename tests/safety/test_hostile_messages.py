@@ -90,7 +90,7 @@ def test_a_run_with_a_hostile_name_and_text_is_shown_in_printable_form() -> None
             ["\x1b[31mcommand"],
             ["info", "--\x1b[31moption"],
             ["--\x1b[31moption"],
-            ["info", "a", "\x1b[31m\u202eextra"],
+            ["info", "a", "\x1b\u202eextra"],
         ),
         *(["inspect", "--walk", "a", "--unit=\x1b[31m"], ["compare", "--cells=\x1b[31m"], ["train", "--time=\x1b[31m"]),
         ["train", f"--steps={'9' * 20_000}"],
