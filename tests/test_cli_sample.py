@@ -94,13 +94,9 @@ def test_the_first_of_many_samples_is_the_only_one_of_one(samples: int) -> None:
 @pytest.mark.parametrize(
     ("options", "refused"),
     [
-        *(
-            (f"{option} --seed 1", option.split()[0], problem)
-            for option in ("--length -2", "--temp -0.1", "--temp nan")
-        ),
-        *((f"{option} --seed 1", option.split()[0], problem) for option in ("--temp inf", "--samples 0")),
-        *((f"--length -1 {choice}", "--length", problem) for choice in ("--json", "--samples 2")),  # it never ends
-        *((option, option.split()[0], usage_error) for option in ("--seed -1", "--threads 0", "--on-unknown maybe")),
+        *((option, problem) for option in ("--length -2", "--temp -0.1", "--temp nan", "--temp inf", "--samples 0")),
+        *((option, problem) for option in ("--length -1 --json", "--length -1 --samples 2")),  # it never ends
+        *((option, usage_error) for option in ("--seed -1", "--threads 0", "--on-unknown maybe")),
     ],
 )
 def test_a_value_that_cannot_work_is_named(options: str, refused: Callable[..., str]) -> None:
