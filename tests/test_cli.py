@@ -97,6 +97,7 @@ def test_every_example_works(example: str) -> None:
     if arguments[0] == "bench":
         arguments = [argument.replace("512", "8") for argument in arguments]
         arguments += [] if "8" in arguments else ["--cell", "rnn", "--hidden-size", "8"]
+        arguments += ["--layers", "1", "--batch-size", "2", "--chunk-length", "4"]
     if arguments[0] == "compare":
         arguments = [argument for argument in arguments if argument not in ("--time", "3m")]
         arguments += ["--steps", "1", "--seeds", "1", *(["--lags", "2"] if "recall" in arguments else [])]

@@ -12,7 +12,7 @@ from tests.command_line import controls, done, problem, start, usage_error
 from tests.conftest import FABLE
 
 TINY = ("--layers", "1", "--hidden-size", "6", "--batch-size", "4", "--chunk-length", "16", "--precision", "float32")
-QUICK = (*TINY, "--threads", "1", "--steps", "8")
+QUICK = (*TINY, "--threads", "1", "--steps", "4")
 
 
 @pytest.fixture(autouse=True)

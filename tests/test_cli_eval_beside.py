@@ -60,25 +60,9 @@ def test_the_baselines_know_the_training_text_and_predict_the_same(arguments: tu
 
 
 def test_a_model_of_lines_and_one_of_bytes_have_baselines() -> None:
-    run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
+    path = run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
     found = evaluated("names", "-", stdin=b"abc\n\ncab")
     assert (found["characters"], len(found["baselines"])) == (8, 3)  # too few for compressors
-    untrained_run("octets", None)
-    checkpoint = load_checkpoint(Path("checkpoints", "octets", BEST))
-    text = replace(checkpoint.record.text, sources=("fable.txt",))
-    corpus = read_corpus(text)
-    known = replace(checkpoint.record, text=text, text_sha256=corpus.sha256, text_symbols=len(corpus.ids))
-    save_checkpoint(replace(checkpoint, record=known), Path("checkpoints", "octets", BEST))
-    assert [each["name"] for each in evaluated("octets")["baselines"]][-1] == "uniform, 256 symbols"
-    shown = done("eval", "octets", "--novelty", "-n", 40).text
-    assert "character" not in shown
-    assert "nats per byte" in shown
-    assert "bits per byte" in shown
-    assert "octets wrote 40 bytes" in shown
-
-
-def test_the_held_out_part_of_a_list_is_named() -> None:
-    path = run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
     assert "names.txt: the last 10%, held out" in done("eval", "names").text  # as in old checkpoints
     checkpoint = load_checkpoint(path)
     text = replace(checkpoint.record.text, held_out_seed=1, validation=0.2)
@@ -86,6 +70,17 @@ def test_the_held_out_part_of_a_list_is_named() -> None:
     assert "names.txt: a random 20% of the lines (seed 1), held out" in done("eval", "names").text
     assert evaluated("names")["characters"] == 5 * 4  # whole lines
     assert "a random 20% of the lines" in done("info", "names").text
+
+    path = untrained_run("octets", None)
+    checkpoint = load_checkpoint(path)
+    text = replace(checkpoint.record.text, sources=("fable.txt",))
+    corpus = read_corpus(text)
+    known = replace(checkpoint.record, text=text, text_sha256=corpus.sha256, text_symbols=len(corpus.ids))
+    save_checkpoint(replace(checkpoint, record=known), path)
+    assert [each["name"] for each in evaluated("octets")["baselines"]][-1] == "uniform, 256 symbols"
+    shown = done("eval", "octets", "--novelty", "-n", 40).text
+    assert "character" not in shown
+    assert all(part in shown for part in ("nats per byte", "bits per byte", "octets wrote 40 bytes"))
 
 
 def test_where_the_training_text_is_gone_another_text_is_scored_without_baselines() -> None:
@@ -207,9 +202,6 @@ def test_options_that_would_be_ignored_are_refused() -> None:
         assert "--novelty" in usage_error("eval", "fable", choice)
 
 
-# What goes wrong
-
-
 def test_a_text_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stranger's checkpoint may name any file as its text."""
     run_of_text("stranger", FABLE * 3)
@@ -217,6 +209,9 @@ def test_a_text_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Source, "blocks", lambda _: (FABLE.encode() for _ in blocks))
     problem("eval", "stranger")
     assert next(blocks) < 10
+
+
+# What goes wrong
 
 
 @pytest.mark.parametrize("command", [pytest.param("eval", marks=pytest.mark.long), "score"])

@@ -149,7 +149,7 @@ def test_the_best_weights_are_kept_when_training_goes_back(monkeypatch: pytest.M
 def test_a_few_bad_steps_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is saved meanwhile is not changed."""
     let_steps_fail(monkeypatch, range(31, 31 + CERTAIN - 1))
-    preparation = prepare(replace(LONG, every=1))
+    preparation = prepare(replace(LONG, budget=Budget(60, BudgetUnit.STEPS), every=1))
     with preparation.start(started=0.0) as session:
         for event in session.events():
             if isinstance(event, Stepped) and 31 + SUSPECTED <= event.step < 31 + CERTAIN:

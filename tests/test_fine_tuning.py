@@ -1,6 +1,5 @@
 """`lstmgen train --from`: a trained network learns another text, as a run of its own, with a larger vocabulary."""
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -69,24 +68,26 @@ def test_old_symbols_keep_their_weights_and_logits_and_new_ones_have_some(config
     assert all(same[name].tobytes() == before[name].tobytes() for name in before)
 
 
-def test_new_symbols_begin_as_unlikely_ones() -> None:
-    base, prepared = find_base_model("fable"), fine_tuning("other.txt")
-    assert base.checkpoint.vocabulary.encode("The fox").tolist() != vocabulary(prepared).encode("The fox").tolist()
-    old, new = (nats_of(checkpoint, "The fox leapt") for checkpoint in (base.checkpoint, prepared.checkpoint))
+def nats_of(checkpoint: Checkpoint, text: str) -> float:
+    engine = NumpyEngine(checkpoint.network, checkpoint.weights)
+    ids = checkpoint.vocabulary.encode(text)
+    logits, _ = engine.read(ids[None, :-1], engine.initial_state(1))
+    logarithms = logits[0] - np.log(np.exp(logits[0]).sum(axis=-1, keepdims=True))
+    return float(-logarithms[np.arange(len(ids) - 1), ids[1:]].mean())
+
+
+def test_new_symbols_begin_as_unlikely_ones_and_another_script_with_the_loss_of_its_frequencies() -> None:
+    base, near = find_base_model("fable"), fine_tuning("other.txt")
+    assert base.checkpoint.vocabulary.encode("The fox").tolist() != vocabulary(near).encode("The fox").tolist()
+    old, new = (nats_of(checkpoint, "The fox leapt") for checkpoint in (base.checkpoint, near.checkpoint))
     assert old <= new < old + 0.3
-
-
-def test_a_text_in_another_script_begins_with_the_loss_of_its_frequencies() -> None:
     foreign = "Лиса увидела гроздь винограда. Лиса прыгнула; виноград висел высоко.\n" * 20
     Path("foreign.txt").write_text(foreign, encoding="utf-8")
-    prepared = fine_tuning("foreign.txt")
-    assert any("a new network may learn it better" in note for note in prepared.planned.notes)
-    assert not any("a new network" in note for note in fine_tuning("other.txt").planned.notes)
-    ids = prepared.text.training
-    frequencies = frequency_nats(ids, len(vocabulary(prepared)))
-    assert nats_of(prepared.checkpoint, foreign[:1000]) < frequencies + 1
-    done("train", "--from", "fable", "foreign.txt", "--steps", 60, "--every", 20, "--run", "foreign", *QUICK)
-    events = [json.loads(line) for line in Path("checkpoints/foreign/log.jsonl").read_text().splitlines()]
+    far = fine_tuning("foreign.txt")
+    assert [any("a new network" in note for note in run.planned.notes) for run in (near, far)] == [False, True]
+    frequencies = frequency_nats(far.text.training, len(vocabulary(far)))
+    assert nats_of(far.checkpoint, foreign[:1000]) < frequencies + 1
+    events = events_of("--from", "fable", "foreign.txt", "--steps", 60, "--every", 20)
     assert "rolled_back" not in [event["event"] for event in events]
     losses = [event["validation_nats"] for event in events if event["event"] == "evaluation"]
     assert losses == sorted(losses, reverse=True)
@@ -104,14 +105,6 @@ def test_a_large_vocabulary_is_calibrated_on_fewer_symbols(monkeypatch: pytest.M
     monkeypatch.setattr(NumpyEngine, "read", counted)
     assert np.isfinite(fine_tuning("other.txt").checkpoint.weights["head.bias"]).all()
     assert len(read) == 1 and 4900 < read[0] <= 5000
-
-
-def nats_of(checkpoint: Checkpoint, text: str) -> float:
-    engine = NumpyEngine(checkpoint.network, checkpoint.weights)
-    ids = checkpoint.vocabulary.encode(text)
-    logits, _ = engine.read(ids[None, :-1], engine.initial_state(1))
-    logarithms = logits[0] - np.log(np.exp(logits[0]).sum(axis=-1, keepdims=True))
-    return float(-logarithms[np.arange(len(ids) - 1), ids[1:]].mean())
 
 
 def vocabulary(prepared: Preparation) -> Vocabulary:
@@ -286,17 +279,14 @@ def test_fine_tuning_needs_a_text_and_is_not_resuming() -> None:
     assert "--from" in usage_error("train", "--resume", "fable", "--from", "fable")
 
 
-def test_a_base_that_cannot_be_read_is_a_problem(folder: Path) -> None:
+def test_a_preview_that_neither_text_has_and_a_base_that_cannot_be_read_are_problems(folder: Path) -> None:
+    assert "'中'" in problem("train", "--from", "fable", "other.txt", "--preview", "中", "--steps", 1)
+    assert events_of("--from", "fable", "other.txt", "--preview", "The Füchse", "--steps", 1, "--dry-run")
     problem("train", "--from", "nowhere", "other.txt", "--steps", 1)
     broken = folder / "broken.safetensors"
     broken.write_bytes((folder / "checkpoints" / "fable" / "best.safetensors").read_bytes()[:500])
     assert "broken.safetensors" in problem("train", "--from", broken, "other.txt", "--steps", 1)
     assert not Path("checkpoints/other-lstm").exists()
-
-
-def test_a_text_with_a_preview_that_neither_knows_is_a_problem() -> None:
-    assert "'中'" in problem("train", "--from", "fable", "other.txt", "--preview", "中", "--steps", 1)
-    assert events_of("--from", "fable", "other.txt", "--preview", "The Füchse", "--steps", 1, "--dry-run")
 
 
 # The record

@@ -177,11 +177,8 @@ def test_a_run_that_has_not_saved_yet_is_in_use_or_can_be_made_again() -> None:
     (RUN / LOCK).touch()
     assert "process" not in problem("train", "--resume", "mine")
     done("train", "fable.txt", "--run", "mine", "--steps", 2, "--quiet", *SMALL)
-
-
-def test_a_folder_that_is_no_run_keeps_its_lock_file() -> None:
     Path("project").mkdir()
-    for name in (LOCK, "code.py"):
+    for name in (LOCK, "code.py"):  # a lock of something else
         Path("project", name).touch()
     problem("train", "--resume", "project")
     assert sorted(files_below(Path("project"))) == [LOCK, "code.py"]
