@@ -17,7 +17,7 @@ from lstmgen.record import HELD_OUT, TrainingRecord
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import Vocabulary
 from lstmgen.training.fine_tuning import BaseModel, find_base_model
-from lstmgen.training.plan import MODEL_FIELDS, PLANNED, make_plan
+from lstmgen.training.plan import PLANNED
 from lstmgen.training.prepare import Preparation, prepare
 from lstmgen.training.state import frequency_nats
 from tests.command_line import done, files_below, problem, run_of_text, untrained_checkpoint, untrained_run, usage_error
@@ -242,24 +242,6 @@ def test_a_held_out_text_that_the_base_has_learned_from_is_named() -> None:
 
 
 # The plan
-
-
-def test_the_plan_of_a_trained_network_has_smaller_steps_and_fewer_epochs() -> None:
-    def plan_of(trained: bool) -> TrainingConfig:
-        training = TrainingConfig(Budget(600))
-        planned = PLANNED - MODEL_FIELDS
-        made = make_plan(
-            ModelConfig(), training, planned, symbols=50_000, vocab_size=65, speed=lambda _: 5e4, trained=trained
-        )
-        assert made.model == ModelConfig()
-        assert any("the network is trained" in reason for reason in made.reasons) == trained
-        return made.training
-
-    new, trained = plan_of(False), plan_of(True)
-    assert trained.learning_rate == new.learning_rate / 6
-    assert trained.warm_up < new.warm_up
-    assert new.most_epochs is not None and trained.most_epochs is not None
-    assert trained.most_epochs < new.most_epochs / 5
 
 
 # What is refused

@@ -82,6 +82,11 @@ def test_a_small_text_and_a_long_budget_end_in_dropout_and_an_early_end_a_large_
     new, trained = (plan(300, 50_000, chosen=given, model=size, trained=trained) for trained in (False, True))
     assert new.training.weight_drop > 0.4
     assert trained.training.weight_drop == 0.2
+    assert trained.training.learning_rate == new.training.learning_rate / 6
+    assert trained.training.warm_up < new.training.warm_up
+    assert new.training.most_epochs is not None and trained.training.most_epochs is not None
+    assert trained.training.most_epochs < new.training.most_epochs / 5
+    assert not set(trained.reasons) <= set(new.reasons)
 
 
 @pytest.mark.parametrize("name", sorted(PLANNED - {"most_epochs"}))

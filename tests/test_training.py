@@ -381,9 +381,7 @@ def test_dropped_recurrent_weights_are_the_same_over_a_chunk_and_get_no_gradient
     assert not torch.allclose(outputs, whole)
 
 
-def test_a_step_without_a_finite_loss_leaves_the_weights_alone_and_ends_with_the_remedy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_step_without_a_finite_loss_leaves_the_weights_alone() -> None:
     broken = trainer()
     with torch.no_grad():
         broken.model.parameters["head.bias"][0] = math.inf
@@ -392,9 +390,6 @@ def test_a_step_without_a_finite_loss_leaves_the_weights_alone_and_ends_with_the
     assert math.isnan(nats)
     assert state is None
     assert all((before[name] == after).all() for name, after in broken.model.weights().items())
-    monkeypatch.setattr(Trainer, "step", lambda *_: (math.nan, None))
-    with pytest.raises(TrainingError, match="learning_rate"):
-        run_to_end(prepare(replace(QUICK, budget=Budget(100, BudgetUnit.STEPS))))
 
 
 def test_dropout_and_state_resets_follow_the_generator_and_zero_whole_streams() -> None:
