@@ -80,7 +80,8 @@ def some_expression(generator: random.Random, depth: int = 3) -> str:
     """An expression of the syntax that is supported."""
     kind = generator.randrange(9 if depth else 4)
     if kind < 3:
-        return generator.choice(r"a|b|A|.|ß|[ab]|[^a]|\d|\s|\w|\W|[1-9a]||\n".split("|"))
+        simple: list[str] = [*"abA.ß", "[ab]", "[^a]", r"\d", r"\s", r"\w", r"\W", "[1-9a]", "", r"\n"]
+        return generator.choice(simple)
     if kind == 3:
         return generator.choice("ab.") + generator.choice(["*", "+", "?", "{2}", "{,2}", "{1,}", "{0}", "*?"])
     inner = [some_expression(generator, depth - 1) for _ in range(generator.randrange(1, 4))]
