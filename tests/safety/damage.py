@@ -14,19 +14,8 @@ DTYPES = ("F16", "BF16", "F64", "I8", "I32", "I64", "U8", "BOOL", "F8_E4M3", "C6
 SIZES_CLAIMED: tuple[Any, ...] = (0, 1, 2, 7, 2**31, 2**32, 2**53, 2**62, 2**63, 2**64 - 1, 2**64, 10**30)
 SIZES_CLAIMED += (-1, 0.5, None, "5", [], True)
 NUMBERS = (0, -1, 1, 2, 3, 100, 2**31, 2**53, 2**63 - 1, 2**63, 10**400, 0.5, -0.5, 1e12, 1e308, -1e308)
-WORDS: tuple[str, ...] = (
-    "",
-    "x",
-    "\ud800",
-    "\x1b[31m\n\t\0",
-    "\u202e",
-    "y" * 10_000,
-    "cuda",
-    "mps:7",
-    "float32",
-    "/dev/zero",
-)
-WORDS += ("../..", "utf-16")
+WORDS: tuple[str, ...] = ("", "x", "\ud800", "\x1b[31m\n\t\0", "\u202e", "y" * 10_000, "cuda", "mps:7", "float32")
+WORDS += ("/dev/zero", "../..", "utf-16")
 DEEP = "deeply nested"  # is replaced by a hundred thousand brackets
 OTHERS: tuple[Any, ...] = (None, True, False, [], {}, [[[]]], ["a", "a"], {"a": 1}, [1e400], DEEP)
 VALUES = (*NUMBERS, float("nan"), float("inf"), float("-inf"), *WORDS, *OTHERS)
