@@ -120,7 +120,7 @@ def test_a_write_fault_loses_nothing(trials: Callable[[int, int], int]) -> None:
             shutil.rmtree(made, ignore_errors=True)
 
 
-@pytest.mark.parametrize(("first", "error"), zip((1, 1, 40, 40), ERRORS, strict=True))
+@pytest.mark.parametrize(("first", "error"), list(zip((1, 1, 40, 40), ERRORS, strict=True)))
 def test_a_fault_for_ever_ends_with_one_line(first: int, error: int) -> None:
     """Even the rescue fails. What was saved before is still there."""
     fault = Fault(first, FOR_EVER, error, Path("checkpoints/faulty"))
