@@ -46,7 +46,7 @@ def plan(
 
 
 @given(seconds=st.floats(5, 1e4), more=st.floats(1, 20), symbols=st.integers(2, 10**8))
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_more_time_never_gives_a_smaller_network_and_more_text_never_more_dropout(
     seconds: float, more: float, symbols: int
 ) -> None:
@@ -59,7 +59,7 @@ def test_more_time_never_gives_a_smaller_network_and_more_text_never_more_dropou
 
 
 @given(seconds=st.floats(5, 1e5), symbols=st.integers(2, 10**8))
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_a_network_has_time_and_text_for_its_parameters(seconds: float, symbols: int) -> None:
     planned = plan(seconds, symbols)
     parameters = layer_parameter_count(planned.model, planned.model.hidden_size)
