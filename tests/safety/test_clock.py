@@ -136,7 +136,8 @@ def test_a_time_budget_is_kept_whatever_becomes_slow(
         assert end.validation_nats == load_checkpoint(Path(end.checkpoint)).record.validation_nats == lowest, what
         sums = evaluated_sums((last := load_checkpoint(Path(end.checkpoint).with_name(LAST))).extra)
         assert sums is not None and len(sums) == last.record.validation_chunks, what  # they outlive the session
-        assert sums[-1, 1] / sums[-1, 0] == pytest.approx(end.validation_nats), what
+        if kind not in ("evaluation", "everything"):  # no evaluation was cut
+            assert sums[-1, 1] / sums[-1, 0] == pytest.approx(end.validation_nats), what
 
 
 @pytest.mark.parametrize(("step_seconds", "fits"), [(0.1, True), (5.0, False)])
