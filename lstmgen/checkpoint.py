@@ -252,7 +252,7 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
                 return found
         folder = RUNS_FOLDER / reference
         if folder.is_dir() and folder in RUNS_FOLDER.iterdir() and not file_of_run(folder).exists():
-            raise CheckpointError(f"{reference}: this run ended before its first save; train it again by the same name")
+            raise CheckpointError(f"{reference}: nothing is saved yet; if it no longer trains, train it again")
     except (OSError, ValueError):  # not a valid file name
         reference = reference[:_SHOWN_CHARACTERS]
     if file != BEST and names_checkpoint(reference):

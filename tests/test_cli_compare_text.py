@@ -2,6 +2,7 @@
 
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.command_line import controls, done, problem, start, usage_error
 from tests.conftest import FABLE
 
 TINY = ("--layers", "1", "--hidden-size", "6", "--batch-size", "4", "--chunk-length", "16", "--precision", "float32")
-QUICK = (*TINY, "--threads", "1", "--steps", "8")
+QUICK = (*TINY, "--threads", "1", "--steps", "4")
 
 
 @pytest.fixture(autouse=True)
@@ -25,10 +26,6 @@ def networks(*arguments: object) -> list[dict[str, Any]]:
     return list(found["networks"])
 
 
-def without_speed(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: value for name, value in each.items() if "per_second" not in name} for each in found]
-
-
 def test_json_has_a_network_for_every_combination() -> None:
     found = networks("--cells", "rnn,gru", "--attention", "0,4", "--seeds", "2")
     assert [(each["cell"], each["attention"]) for each in found] == [("rnn", 0), ("rnn", 4), ("gru", 0), ("gru", 4)]
@@ -37,11 +34,20 @@ def test_json_has_a_network_for_every_combination() -> None:
         assert (each["seeds"], each["layers"], each["hidden_size"]) == (2, 1, 6)
         assert sum(each["nats_per_character_by_seed"]) / 2 == pytest.approx(each["nats_per_character"])
     assert min(each["behind_best"]["nats"] for each in found) == 0
+    (alone,) = networks("--cells", "rnn")
+    assert (alone["spread"], alone["seeds"]) == (None, 1)
+    ran = done("compare", "fable.txt", *QUICK, "--cells", "rnn", "--quiet")
+    assert "1 x 6 rnn" in ran.text and "The best" not in ran.text
+    assert ran.err == ""
+    assert not Path("checkpoints").exists()  # without a name nothing is kept
 
 
-def test_one_seed_has_no_spread() -> None:
-    (found,) = networks("--cells", "rnn")
-    assert (found["spread"], found["seeds"]) == (None, 1)
+def test_its_folder_does_not_confuse_runs_and_has_one_set_of_options() -> None:
+    networks("--cells", "rnn", "--run", "cells")
+    assert done("runs").text == ""
+    problem("sample")
+    assert done("sample", "cells/rnn-1", "-n", "5", "--quiet").text
+    assert "--run cells" in problem("compare", "fable.txt", *QUICK, "--cells", "gru", "--run", "cells")
 
 
 def test_the_table_comes_with_a_chart_and_a_conclusion_on_stdout_and_the_rest_on_stderr() -> None:
@@ -57,88 +63,47 @@ def test_the_table_comes_with_a_chart_and_a_conclusion_on_stdout_and_the_rest_on
     assert not controls(ran.text)
 
 
-def test_one_network_alone_is_not_compared() -> None:
-    ran = done("compare", "fable.txt", *QUICK, "--cells", "rnn", "--quiet")
-    assert "1 x 6 rnn" in ran.text and "The best" not in ran.text
-    assert ran.err == ""
-
-
-def test_without_a_name_nothing_is_kept() -> None:
-    networks("--cells", "rnn")
-    assert not Path("checkpoints").exists()
-
-
-def test_its_folder_does_not_confuse_runs() -> None:
-    networks("--cells", "rnn", "--run", "cells")
-    assert done("runs").text == ""
-    problem("sample")
-    assert done("sample", "cells/rnn-1", "-n", "5", "--quiet").text
-
-
-def test_after_ctrl_c_the_same_command_goes_on() -> None:
+@pytest.mark.parametrize(("number", "code", "keep"), [("SIGINT", 130, ["--run", "cells"]), ("SIGTERM", 143, [])])
+def test_after_ctrl_c_the_same_command_goes_on_or_what_is_not_kept_is_shown(
+    number: str, code: int, keep: list[str]
+) -> None:
     command = ("compare", "fable.txt", *TINY, "--threads", "1", "--steps", "100", "--cells", "rnn,gru")
-    process = start(*command, "--run", "cells")
-    assert process.stderr is not None and process.stdout is not None
-    for line in process.stderr:
-        if line.startswith(b"2 of 2"):
-            break
-    process.send_signal(signal.SIGINT)
+    process = start(*command, *keep)
+    assert process.stderr is not None
+    assert any(line.startswith(b"2 of 2") for line in process.stderr)
+    process.send_signal(getattr(signal, number))
     out, err = process.communicate()
-    assert process.returncode == 130
-    assert "stopped: 1 of 2 are trained and measured; the same command goes on from here" in err.decode()
+    assert process.returncode == code
+    if not keep:
+        assert b"1 x 6 rnn" in out and b"gru" not in out and b"--run NAME" in err
+        return
+    assert b"1 of 2" in err
     assert out == b""
-    ((continued,), (whole,)) = (done(*command, *more, "--json").json_lines for more in (("--run", "cells"), ()))
-    assert without_speed(continued["networks"]) == without_speed(whole["networks"])
-
-
-def test_what_is_not_kept_is_shown_after_ctrl_c() -> None:
-    process = start("compare", "fable.txt", *TINY, "--threads", "1", "--steps", "300", "--cells", "rnn,gru")
-    assert process.stderr is not None and process.stdout is not None
-    for line in process.stderr:
-        if line.startswith(b"2 of 2"):
-            break
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate()
-    assert process.returncode == 143
-    assert "1 x 6 rnn" in out.decode() and "gru" not in out.decode()
-    assert "give --run NAME to keep the networks, and to go on" in err.decode()
+    found = [done(*command, *more, "--json").json_lines[0]["networks"] for more in (keep, [])]
+    for network in (*found[0], *found[1]):
+        for name in [name for name in network if "per_second" in name]:
+            del network[name]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "said", "refused"),
     [
-        (("--cells", "rnn,tanh"), "--cells"),
-        (("--layers", "one"), "--layers one"),
-        (("--hidden-size", "8", "--parameters", "9k"), "--hidden-size"),
-        (("--steps", "5", "--time", "1m"), "--time"),
-        (("--lags", "10"), "--lags"),
-        (("--task", "recall", "--run", "a"), "--task"),
-        (("--task", "recall", "--learning-rate", "0.1"), "--learning-rate"),
+        ("--cells rnn,tanh", "--cells", usage_error),
+        ("--layers one", "--layers one", usage_error),
+        ("--hidden-size 8 --parameters 9k", "--hidden-size", usage_error),
+        ("--steps 5 --time 1m", "--time", usage_error),
+        ("--lags 10", "--lags", usage_error),
+        ("--task recall --run a", "--task", usage_error),
+        ("--task recall --learning-rate 0.1", "--learning-rate", usage_error),
+        ("--seeds 2000", "--seeds 2000", problem),
+        ("--cells rnn,rnn", "--cells", problem),
+        ("--layers 0", "--layers 0", problem),
+        ("--parameters 5 --steps 5 --threads 1", "--parameters 5", problem),
+        ("--run a/b", "--run a/b", problem),
+        ("--validation 0 --steps 5 --threads 1", "fable.txt", problem),
     ],
 )
-def test_options_that_do_not_go_together_are_wrong_usage(arguments: tuple[str, ...], message: str) -> None:
-    assert message in usage_error("compare", "fable.txt", *arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--seeds", "2000"), "--seeds 2000"),
-        (("--cells", "rnn,rnn"), "--cells"),
-        (("--layers", "0"), "--layers 0"),
-        (("--parameters", "5", "--steps", "5", "--threads", "1"), "--parameters 5"),
-        (("--run", "a/b"), "--run a/b"),
-        (("--validation", "0", "--steps", "5", "--threads", "1"), "fable.txt"),
-    ],
-)
-def test_choices_that_cannot_work_are_problems_of_one_line(arguments: tuple[str, ...], message: str) -> None:
-    assert message in problem("compare", "fable.txt", *arguments)
-
-
-def test_other_options_on_the_same_name_are_refused() -> None:
-    networks("--cells", "rnn", "--run", "cells")
-    assert "--run cells" in problem("compare", "fable.txt", *QUICK, "--cells", "gru", "--run", "cells")
-
-
-def test_standard_input_is_refused() -> None:
+def test_choices_that_cannot_work_are_refused(arguments: str, said: str, refused: Callable[..., str]) -> None:
+    assert said in refused("compare", "fable.txt", *arguments.split())
     problem("compare", "-", *QUICK)

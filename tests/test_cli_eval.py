@@ -14,18 +14,11 @@ from tests.conftest import FABLE
 FACTS = {"characters", "nats_per_character", "bits_per_character", "perplexity", "accuracy"}
 
 
-@pytest.fixture
-def own(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a copy of the folder with the trained run, which a test may change."""
-    shutil.copytree(trained_folder, tmp_path / "own")
-    monkeypatch.chdir(tmp_path / "own")
-    return tmp_path / "own"
-
-
 # eval
 
 
-def test_own_held_out_text_is_scored_exactly(in_trained_folder: Path) -> None:
+def test_own_held_out_text_is_scored_exactly_and_nothing_is_changed(in_trained_folder: Path) -> None:
+    before = files_below(in_trained_folder)
     text = (in_trained_folder / "fable.txt").read_text(encoding="utf-8")
     held_out = text[int(len(text) * 0.9) :]
     score = load("fable").score(held_out)
@@ -37,18 +30,13 @@ def test_own_held_out_text_is_scored_exactly(in_trained_folder: Path) -> None:
     assert found["perplexity"] == pytest.approx(math.exp(score.nats_per_character))
     assert found["accuracy"] == score.accuracy
     assert Path(found["checkpoint"]) == Path("checkpoints", "fable", "best.safetensors")
-
-
-@pytest.mark.usefixtures("in_trained_folder")
-def test_evaluation_writes_facts_to_stdout_and_changes_nothing() -> None:
-    before = files_below(Path())
     ran = done("eval", "fable")
     assert ran.err == ""
     lines = [line.split() for line in ran.text.splitlines() if line]
     assert [line[0] for line in lines[:4]] == ["checkpoint", "text", "protocol", "characters"]
     assert lines[4] == ["nats", "per", "character", "95%", "interval", "bits", "perplexity", "accuracy"]
     assert lines[5][0] == "fable"
-    assert files_below(Path()) == before
+    assert files_below(in_trained_folder) == before
 
 
 @pytest.mark.usefixtures("in_trained_folder")
@@ -77,32 +65,22 @@ def test_an_unknown_character_of_a_text_is_named_or_skipped_with_a_note(tmp_path
 
 
 @pytest.mark.usefixtures("nowhere")
-@pytest.mark.parametrize("content", [b"", b"a", b"\xff\xfe\xfd"])
-def test_a_text_that_cannot_be_scored_is_a_problem(content: bytes) -> None:
+def test_a_text_that_cannot_be_scored_is_a_problem() -> None:
     untrained_run("plain", "ab\n")
-    Path("other.txt").write_bytes(content)
-    assert "other.txt" in problem("eval", "plain", "other.txt")
+    untrained_run("names", "abc\n", lines=True)
+    unusable = {"plain": (b"", b"a", b"\xff\xfe\xfd"), "names": (b"\n\n\n", b"\n")}
+    for model, content in ((model, content) for model, contents in unusable.items() for content in contents):
+        Path("other.txt").write_bytes(content)
+        assert "other.txt" in problem("eval", model, "other.txt")
     assert "none.txt" in problem("eval", "plain", "none.txt")
 
 
-@pytest.mark.usefixtures("nowhere")
-@pytest.mark.parametrize("content", [b"\n\n\n", b"\n"])
-def test_a_model_of_lines_has_nothing_to_predict_in_empty_lines(content: bytes) -> None:
-    untrained_run("names", "abc\n", lines=True)
-    Path("empty.txt").write_bytes(content)
-    assert "empty.txt" in problem("eval", "names", "empty.txt")
-
-
 @pytest.mark.usefixtures("in_trained_folder")
-@pytest.mark.parametrize("window", [len(FABLE) - 1, 10**3, 10**15])
-def test_a_window_as_long_as_the_text_is_the_exact_protocol(window: int) -> None:
-    found = evaluated("fable", "-", "--window", window, stdin=FABLE.encode())
-    assert found["window"]["characters"] == found["characters"] == len(FABLE) - 1
-    assert found["window"]["nats_per_character"] == pytest.approx(found["nats_per_character"], rel=1e-5)
-
-
-@pytest.mark.usefixtures("in_trained_folder")
-def test_windows_are_scored_from_a_cold_start() -> None:
+def test_windows_are_scored_from_a_cold_start_and_one_as_long_as_the_text_is_the_exact_protocol() -> None:
+    for window in (len(FABLE) - 1, 10**3, 10**15):
+        found = evaluated("fable", "-", "--window", window, stdin=FABLE.encode())
+        assert found["window"]["characters"] == found["characters"] == len(FABLE) - 1
+        assert found["window"]["nats_per_character"] == pytest.approx(found["nats_per_character"], rel=1e-5)
     text = "The fox saw grapes on"
     model = load("fable")
     cold = [model.score(text[start : start + 6]) for start in range(0, len(text) - 1, 5)]
@@ -110,28 +88,22 @@ def test_windows_are_scored_from_a_cold_start() -> None:
     assert found["window"]["characters"] == len(text) - 1
     assert found["window"]["nats_per_character"] == pytest.approx(sum(s.nats for s in cold) / (len(text) - 1), rel=1e-5)
     assert found["nats_per_character"] == model.score(text).nats_per_character
-    shown = done("eval", "fable", "-", "--window", 5, stdin=text.encode()).text
-    assert "cold start" in shown
-
-
-def test_a_window_of_nothing_is_wrong_usage() -> None:
+    assert "cold start" in done("eval", "fable", "-", "--window", 5, stdin=text.encode()).text
     assert "--window" in usage_error("eval", "--window", 0)
 
 
-@pytest.mark.usefixtures("own")
-@pytest.mark.parametrize("change", ["The grapes left. ", "New ones: QZé!", ""])
-def test_a_text_that_changed_since_training_is_said(change: str) -> None:
-    Path("fable.txt").write_text(change + FABLE * 19, encoding="utf-8")
+@pytest.mark.parametrize("change", ["The grapes left. ", "New ones: QZé!", "", None])
+def test_a_text_that_changed_or_is_gone_since_training_is_said(
+    change: str | None, trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained_folder, tmp_path / "own")
+    monkeypatch.chdir(tmp_path / "own")
+    if change is None:
+        Path("fable.txt").unlink()
+    else:
+        Path("fable.txt").write_text(change + FABLE * 19, encoding="utf-8")
     line = problem("eval", "fable")
-    assert "lstmgen eval CHECKPOINT TEXT" in line
-
-
-@pytest.mark.usefixtures("own")
-def test_a_text_that_is_gone_is_said() -> None:
-    Path("fable.txt").unlink()
-    line = problem("eval", "fable")
-    assert "fable.txt" in line
-    assert "lstmgen eval CHECKPOINT TEXT" in line
+    assert "fable.txt" in line and "lstmgen eval CHECKPOINT TEXT" in line
 
 
 # info
@@ -150,10 +122,6 @@ def test_info_says_what_a_checkpoint_is() -> None:
     assert found["weights"] == {name: list(array.shape) for name, array in checkpoint.weights.items()}
     assert found["parameters"] == sum(array.size for array in checkpoint.weights.values())
     assert found["record"]["text_sha256"] == checkpoint.record.text_sha256
-
-
-@pytest.mark.usefixtures("in_trained_folder")
-def test_only_the_last_checkpoint_can_be_resumed() -> None:
     for file, resumable in (("best", False), ("last", True)):
         (found,) = done("info", f"checkpoints/fable/{file}.safetensors", "--json").json_lines
         assert found["resumable"] is resumable

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from lstmgen.checkpoint import BEST, load_checkpoint
 from lstmgen.evaluation.config import DynamicConfig
 from lstmgen.evaluation.dynamic import AdaptingModel
-from lstmgen.evaluation.novelty import Copying, compare_copying
+from lstmgen.evaluation.novelty import compare_copying
 from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.evaluation.score import add_up
 from lstmgen.language_model import LanguageModel, load
@@ -45,21 +44,16 @@ def adapting(name: str) -> AdaptingModel:
 # Going on learning
 
 
-def test_a_copy_that_goes_on_learning_is_scored_beside_the_model() -> None:
+def test_a_copy_that_goes_on_learning_is_scored_beside_the_model_and_nothing_is_saved(folder: Path) -> None:
+    before = files_below(folder)
     found, static = evaluated("fable", "other.txt", "--dynamic"), evaluated("fable", "other.txt")
     score = add_up(adapting("fable").predict(load("fable").vocabulary.encode(OTHER)))
     assert found["dynamic"]["nats_per_character"] == pytest.approx(score.nats_per_character, rel=1e-6)
     assert found["dynamic"]["characters"] == found["characters"] == score.characters
     assert found["dynamic"]["nats_per_character"] < found["nats_per_character"]  # the text repeats itself
     assert {name: value for name, value in found.items() if name != "dynamic"} == static
-    shown = done("eval", "fable", "other.txt", "--dynamic").text
-    assert f"{score.nats_per_character:.4f}" in shown
-    assert "going on learning" in shown
-
-
-def test_evaluating_changes_nothing_that_is_not_to_be_saved(folder: Path) -> None:
-    before = files_below(folder)
-    done("eval", "fable", "--dynamic", "--novelty", "-n", 100)
+    shown = done("eval", "fable", "other.txt", "--dynamic", "--novelty", "-n", 50).text
+    assert f"{score.nats_per_character:.4f}" in shown and "going on learning" in shown
     assert files_below(folder) == before
 
 
@@ -99,24 +93,18 @@ def test_a_model_that_has_read_the_held_out_text_is_not_evaluated_on_it() -> Non
 def test_a_model_that_has_read_another_text_is_evaluated_on_its_own() -> None:
     done("eval", "fable", "other.txt", "--dynamic", "--save-adapted", "adapted", "--quiet")
     assert load_checkpoint(Path("checkpoints", "adapted", BEST)).record.adapted_to == ("other.txt",)
-    adapted = evaluated("adapted")
-    assert adapted["characters"] == evaluated("fable")["characters"]
-    assert (
-        evaluated("adapted", "other.txt")["nats_per_character"] < evaluated("fable", "other.txt")["nats_per_character"]
-    )
+    assert evaluated("adapted")["characters"] == evaluated("fable")["characters"]
+    adapted, before = (evaluated(name, "other.txt")["nats_per_character"] for name in ("adapted", "fable"))
+    assert adapted < before
 
 
-@pytest.mark.parametrize("words", [["fable"], ["fable", "other.txt"], ["fable", "fable", "--dynamic"]])
-def test_saving_needs_one_copy_that_learns(words: list[str]) -> None:
-    assert "--save-adapted" in usage_error("eval", *words, "--save-adapted", "adapted")
-    assert not Path("checkpoints", "adapted").exists()
-
-
-def test_a_problem_leaves_no_run() -> None:
+def test_saving_needs_one_copy_that_learns_and_a_problem_leaves_no_run() -> None:
+    for words in (["fable"], ["fable", "other.txt"], ["fable", "fable", "--dynamic"]):
+        assert "--save-adapted" in usage_error("eval", *words, "--save-adapted", "adapted")
+    Path("empty.txt").touch()
     for words in (["gone"], ["fable", "gone.txt"], ["fable", "empty.txt"]):
-        Path("empty.txt").write_text("", encoding="utf-8")
         problem("eval", *words, "--dynamic", "--save-adapted", "adapted")
-        assert not Path("checkpoints", "adapted").exists()
+    assert not Path("checkpoints", "adapted").exists()
 
 
 # What is copied
@@ -135,25 +123,22 @@ def writing(monkeypatch: pytest.MonkeyPatch, write: Callable[[SplitText, int], I
     monkeypatch.setattr(LanguageModel, "write", written)
 
 
-def as_json(copying: Copying) -> dict[str, Any]:
-    return {
-        "characters": copying.symbols,
-        "longest_run": copying.longest,
-        "found_in_training": {str(n): share for n, share in copying.fractions.items()},
-        "lines_found_in_training": copying.lines,
-    }
-
-
 def test_what_a_model_writes_is_compared_with_its_training_text() -> None:
     model, own = load("fable"), own_text("fable")
     expected = compare_copying(own.training, model.write(150, 0.5, 3), own.held_out, model.vocabulary, lines=False)
-    found = evaluated("fable", "--novelty", "-n", 150, "--temp", 0.5, "--seed", 3)["novelty"]
+    choices = ("eval", "fable", "--novelty", "-n", 150, "--temp", 0.5, "--seed", 3)
+    found = done(*choices, "--json").json_lines[0]["novelty"]
     assert found["how"] == "temperature 0.5, seed 3"
     assert found["longest_run"] == {"text": expected.longest_run, "line": expected.line}
-    assert found["written"] == as_json(expected.written)
     assert expected.real is not None
-    assert found["held_out"] == as_json(expected.real)
-    shown = done("eval", "fable", "--novelty", "-n", 150, "--temp", 0.5, "--seed", 3).text
+    for name, copying in (("written", expected.written), ("held_out", expected.real)):
+        assert found[name] == {
+            "characters": copying.symbols,
+            "longest_run": copying.longest,
+            "found_in_training": {str(n): share for n, share in copying.fractions.items()},
+            "lines_found_in_training": copying.lines,
+        }
+    shown = done(*choices).text
     assert "150 characters" in shown
     assert f"line {expected.line:,} of the training text" in shown
     assert "text of its own" in shown  # the fable comes again and again, held out too
@@ -186,14 +171,11 @@ def test_a_list_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> N
     assert "100% of the lines" not in done("eval", "names", "--novelty", "-n", 70).text
 
 
-@pytest.mark.parametrize("choices", [["-n", "0"], ["-n", "-1"], ["--seed", "-1"]])
-def test_numbers_that_cannot_be_are_wrong_usage(choices: list[str]) -> None:
-    assert choices[0] in usage_error("eval", "fable", "--novelty", *choices)
-
-
-@pytest.mark.parametrize("temperature", ["-1", "nan", "inf"])
-def test_a_temperature_that_cannot_be_is_a_problem(temperature: str) -> None:
-    assert "--temp" in problem("eval", "fable", "--novelty", "--temp", temperature)
+def test_numbers_that_cannot_be_are_refused() -> None:
+    for choices in (["-n", "0"], ["-n", "-1"], ["--seed", "-1"]):
+        assert choices[0] in usage_error("eval", "fable", "--novelty", *choices)
+    for temperature in ("-1", "nan", "inf"):
+        assert "--temp" in problem("eval", "fable", "--novelty", "--temp", temperature)
 
 
 def test_where_nothing_was_held_out_what_was_written_stands_alone() -> None:

@@ -21,7 +21,6 @@ from lstmgen.text.sources import Source
 from tests.command_line import done, evaluated, problem, run_of_text, untrained_run, usage_error
 from tests.conftest import FABLE
 
-COMPRESSORS = ["bz2", "xz", "gzip"]
 LONG = FABLE * 30
 
 
@@ -48,47 +47,22 @@ def test_the_baselines_know_the_training_text_and_predict_the_same(arguments: tu
     ids = own.held_out if arguments == ("fable",) else model.vocabulary.encode(LONG)
     expected = list(baselines(own.training, ids, model.vocabulary, lines=False))
     found = evaluated(*arguments)["baselines"]
-    assert [each["name"] for each in found] == [each.name for each in expected]
-    assert [each["nats_per_character"] for each in found] == [each.nats_per_character for each in expected]
-    assert [each["bits_per_character"] for each in found] == [each.bits_per_character for each in expected]
-
+    for field in ("name", "nats_per_character", "bits_per_character"):
+        assert [each[field] for each in found] == [getattr(each, field) for each in expected]
     shown = flat(done("eval", *arguments).text)
     for baseline in expected:
         assert f" {baseline.name} {baseline.nats_per_character:.4f} " in shown
         assert f" {baseline.bits_per_character:.3f} " in shown
     assert f"a {expected[0].name} {expected[0].bits_per_character:.2f}" in shown
-
-
-@pytest.mark.parametrize("arguments", [("fable",), ("fable", "long.txt")])
-def test_baselines_can_be_left_out(arguments: tuple[str, ...]) -> None:
     assert evaluated(*arguments, "--no-baselines")["baselines"] == []
     shown = done("eval", *arguments, "--no-baselines").text
-    assert not any(name in shown for name in ["gram", "uniform", "frequencies", " bits per ", *COMPRESSORS])
+    assert not any(name in shown for name in ["gram", "uniform", "frequencies", " bits per ", "bz2", "xz", "gzip"])
 
 
 def test_a_model_of_lines_and_one_of_bytes_have_baselines() -> None:
-    run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
+    path = run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
     found = evaluated("names", "-", stdin=b"abc\n\ncab")
     assert (found["characters"], len(found["baselines"])) == (8, 3)  # too few for compressors
-    untrained_run("octets", None)
-    checkpoint = load_checkpoint(Path("checkpoints", "octets", BEST))
-    text = replace(checkpoint.record.text, sources=("fable.txt",))
-    corpus = read_corpus(text)
-    known = replace(checkpoint.record, text=text, text_sha256=corpus.sha256, text_symbols=len(corpus.ids))
-    save_checkpoint(
-        replace(checkpoint, record=known),
-        Path("checkpoints", "octets", BEST),
-    )
-    assert [each["name"] for each in evaluated("octets")["baselines"]][-1] == "uniform, 256 symbols"
-    shown = done("eval", "octets", "--novelty", "-n", 40).text
-    assert "character" not in shown
-    assert "nats per byte" in shown
-    assert "bits per byte" in shown
-    assert "octets wrote 40 bytes" in shown
-
-
-def test_the_held_out_part_of_a_list_is_named() -> None:
-    path = run_of_text("names", "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc"), lines=True)
     assert "names.txt: the last 10%, held out" in done("eval", "names").text  # as in old checkpoints
     checkpoint = load_checkpoint(path)
     text = replace(checkpoint.record.text, held_out_seed=1, validation=0.2)
@@ -96,6 +70,17 @@ def test_the_held_out_part_of_a_list_is_named() -> None:
     assert "names.txt: a random 20% of the lines (seed 1), held out" in done("eval", "names").text
     assert evaluated("names")["characters"] == 5 * 4  # whole lines
     assert "a random 20% of the lines" in done("info", "names").text
+
+    path = untrained_run("octets", None)
+    checkpoint = load_checkpoint(path)
+    text = replace(checkpoint.record.text, sources=("fable.txt",))
+    corpus = read_corpus(text)
+    known = replace(checkpoint.record, text=text, text_sha256=corpus.sha256, text_symbols=len(corpus.ids))
+    save_checkpoint(replace(checkpoint, record=known), path)
+    assert [each["name"] for each in evaluated("octets")["baselines"]][-1] == "uniform, 256 symbols"
+    shown = done("eval", "octets", "--novelty", "-n", 40).text
+    assert "character" not in shown
+    assert all(part in shown for part in ("nats per byte", "bits per byte", "octets wrote 40 bytes"))
 
 
 def test_where_the_training_text_is_gone_another_text_is_scored_without_baselines() -> None:
@@ -146,9 +131,8 @@ def test_models_that_predict_the_same_text_share_a_table_and_a_sentence() -> Non
     ran = done("eval", "noise", "fable", "long.txt", "--json")
     assert "no baselines" in ran.err
     noise, fable = ran.json_lines
-    assert (noise["checkpoint"], fable["checkpoint"]) == tuple(
-        str(Path("checkpoints", name, BEST)) for name in ("noise", "fable")
-    )
+    for name, found in (("noise", noise), ("fable", fable)):
+        assert Path(found["checkpoint"]) == Path("checkpoints", name, BEST)
     shown = done("eval", "noise", "fable", "long.txt").text
     assert shown.count("protocol ") == 1
     assert "checkpoint " not in shown
@@ -164,12 +148,11 @@ def test_models_that_are_alike_have_no_clear_difference() -> None:
     assert one.pop("checkpoint") != other.pop("checkpoint")
     assert one == other
     shown = done("eval", "fable", "twin", "long.txt").text
-    assert (
-        "needs 0.0000 nats per character more than fable (95% interval 0.000 to 0.000). No clear difference." in shown
-    )
+    assert "0.0000 nats per character more than fable (95% interval 0.000 to 0.000). No clear difference." in shown
     assert shown.count("uniform") == 1
     own = done("eval", "fable", "twin").text  # a text too short for an interval
     assert "needs 0.0000 nats per character more than fable.\n" in own
+    problem("eval", "fable", "twin", "-", stdin=FABLE.encode())  # standard input is read only once
 
 
 def test_models_that_predict_different_texts_are_told_apart() -> None:
@@ -186,20 +169,13 @@ def test_models_that_predict_different_texts_are_told_apart() -> None:
 # Which word is which
 
 
-def test_a_single_word_that_is_a_file_is_a_text_for_the_newest_run() -> None:
-    assert evaluated("long.txt") == evaluated("fable", "long.txt")
+def test_a_word_names_a_checkpoint_wherever_it_stands_or_a_text() -> None:
+    assert evaluated("long.txt") == evaluated("fable", "long.txt")  # by the newest run
     assert evaluated("-", stdin=LONG.encode())["nats_per_character"] == evaluated("long.txt")["nats_per_character"]
-
-
-def test_a_single_word_that_is_nothing_is_an_unknown_checkpoint() -> None:
     problem("eval", "fabel")
     assert "fabel.txt" in problem("eval", "fable", "fabel.txt")  # the second is a text that is not there
-
-
-def test_a_word_that_names_a_checkpoint_is_one_wherever_it_stands() -> None:
     shutil.copytree("checkpoints/fable", "checkpoints/long.txt")
-    assert len(done("eval", "fable", "long.txt", "--json").json_lines) == 2
-    for last in ("checkpoints/fable", "checkpoints/fable/best.safetensors"):
+    for last in ("long.txt", "checkpoints/fable", "checkpoints/fable/best.safetensors"):
         assert len(done("eval", "fable", last, "--json").json_lines) == 2
     assert evaluated("fable", Path("long.txt").absolute())["characters"] == len(LONG) - 1
     assert evaluated("checkpoints/fable")["characters"] == evaluated("fable")["characters"]
@@ -220,22 +196,11 @@ def test_numbers_that_are_none_never_reach_json() -> None:
     assert found["window"]["perplexity"] > 1e300
 
 
-# What goes wrong
-
-
-def test_standard_input_is_read_only_once() -> None:
-    shutil.copytree("checkpoints/fable", "checkpoints/again")
-    problem("eval", "fable", "again", "-", stdin=FABLE.encode())
-
-
-def test_windows_are_not_for_a_model_of_lines() -> None:
+def test_options_that_would_be_ignored_are_refused() -> None:
     untrained_run("names", "abc\n", lines=True)
     assert "--window" in problem("eval", "names", "-", "--window", 5, stdin=b"ab\nc\n")
-
-
-@pytest.mark.parametrize("choice", [("--temp", 0.5), ("--length", 100), ("--seed", 1)])
-def test_what_is_for_novelty_alone_is_not_ignored(choice: tuple[object, ...]) -> None:
-    assert "--novelty" in usage_error("eval", "fable", *choice)
+    for choice in ("--temp=0.5", "--length=100", "--seed=1"):
+        assert "--novelty" in usage_error("eval", "fable", choice)
 
 
 def test_a_text_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +210,9 @@ def test_a_text_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Source, "blocks", lambda _: (FABLE.encode() for _ in blocks))
     problem("eval", "stranger")
     assert next(blocks) < 10
+
+
+# What goes wrong
 
 
 @pytest.mark.parametrize("command", [pytest.param("eval", marks=pytest.mark.long), "score"])

@@ -27,20 +27,10 @@ from tests.command_line import (
     write_log,
 )
 
-LEARNS = [
-    step_event(50, 3.5),
-    evaluation_event(100, 2.5, 2.4),
-    step_event(150, 2.0),
-    evaluation_event(200, 1.8, 1.95),
-    evaluation_event(300, 1.6, 1.85),
-]
-OVERFITS = [
-    step_event(50, 3.0),
-    evaluation_event(150, 2.0, 2.1),
-    evaluation_event(250, 1.5, 1.75),
-    evaluation_event(400, 0.9, 1.9),
-    evaluation_event(500, 0.6, 2.0),
-]
+LEARNS = [step_event(50, 3.5), evaluation_event(100, 2.5, 2.4), step_event(150, 2.0)]
+LEARNS += [evaluation_event(200, 1.8, 1.95), evaluation_event(300, 1.6, 1.85)]
+OVERFITS = [step_event(50, 3.0), evaluation_event(150, 2.0, 2.1), evaluation_event(250, 1.5, 1.75)]
+OVERFITS += [evaluation_event(400, 0.9, 1.9), evaluation_event(500, 0.6, 2.0)]
 
 LOSSES = st.lists(st.tuples(st.floats(0, 1e12), st.floats(0, 1000)), max_size=6).map(
     lambda pairs: tuple(Loss(step, epoch, epoch, nats) for step, (epoch, nats) in enumerate(sorted(pairs)))
@@ -56,11 +46,6 @@ def two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = untrained_run(name, "ab\n")
         os.utime(path, (10**9 - age, 10**9 - age))
         write_log(path.parent, *events)
-
-
-def curve(*validation: float) -> LearningCurve:
-    losses = tuple(Loss(step, step / 10, step, nats) for step, nats in enumerate(validation))
-    return LearningCurve(losses, losses)
 
 
 # The list
@@ -99,34 +84,22 @@ def test_runs_are_listed_without_reading_their_weights() -> None:
 
 
 @pytest.mark.usefixtures("in_trained_folder")
-def test_a_run_is_listed_with_what_it_learned() -> None:
+def test_a_run_is_listed_with_what_it_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = done("runs", "--json").json_lines
     assert (found["run"], found["step"], found["text"]) == ("fable", 60, ["fable.txt"])
     assert found["validation_nats"] == load_checkpoint(Path(found["checkpoint"])).record.position.best_nats
     assert found["parameters"] == load("fable").engine.network.parameter_count()
-
-
-@pytest.mark.usefixtures("nowhere")
-def test_without_runs_the_list_is_empty_and_the_remedy_a_note() -> None:
+    monkeypatch.chdir(tmp_path)  # without runs
     ran = done("runs")
-    assert ran.out == b""
+    assert (ran.out, done("runs", "--json").out) == (b"", b"")
     assert "lstmgen train" in ran.err
-    assert done("runs", "--json").out == b""
 
 
 # Learning curves
 
 
 @pytest.mark.usefixtures("two_runs")
-def test_the_list_can_be_of_some_runs_in_their_order() -> None:
-    assert [found["run"] for found in done("runs", "overfits", "learns", "--json").json_lines] == ["overfits", "learns"]
-    assert [found["run"] for found in done("runs", "checkpoints/learns", "--json").json_lines] == ["learns"]
-    assert [line.split()[0] for line in done("runs", "learns").text.splitlines()] == ["run", "learns"]
-    problem("runs", "learns", "none")
-
-
-@pytest.mark.usefixtures("two_runs")
-def test_the_newest_run_is_drawn_in_plain_text_for_a_pipe() -> None:
+def test_the_newest_run_is_drawn_in_plain_text_for_a_pipe_and_several_over_each_other() -> None:
     ran = done("runs", "--plot")
     assert ran.err == ""
     assert ran.text == done("runs", "overfits", "--plot").text
@@ -136,15 +109,15 @@ def test_the_newest_run_is_drawn_in_plain_text_for_a_pipe() -> None:
     *_, words = ran.text.rstrip("\n").split("\n\n")
     assert words.startswith("● overfits: ")
     assert re.findall(r"\d+\.\d+", words) == ["1.7500", "2.50", "0.250", "0.900"]
-
-
-@pytest.mark.usefixtures("two_runs")
-def test_several_runs_are_laid_over_each_other() -> None:
-    chart = done("runs", "learns", "checkpoints/overfits", "--plot").text
-    assert chart.count("●") == 2 + 2  # in the key and below; the evaluations that are not the best
-    assert chart.count("■") == 2 + 3
-    assert "\n● learns: best validation 1.8500" in chart
-    assert "\n■ overfits: best validation 1.7500" in chart
+    both = done("runs", "learns", "checkpoints/overfits", "--plot").text
+    assert both.count("●") == 2 + 2  # in the key and below; the evaluations that are not the best
+    assert both.count("■") == 2 + 3
+    assert "\n● learns: best validation 1.8500" in both and "\n■ overfits: best validation 1.7500" in both
+    for names in (["overfits", "learns"], ["checkpoints/learns"]):
+        found = done("runs", *names, "--json").json_lines
+        assert [each["run"] for each in found] == [Path(name).name for name in names]
+    assert [line.split()[0] for line in done("runs", "learns").text.splitlines()] == ["run", "learns"]
+    problem("runs", "learns", "none")
 
 
 @pytest.mark.usefixtures("two_runs")
@@ -164,28 +137,21 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("two_runs")
-def test_a_picture_is_a_new_file(tmp_path: Path) -> None:
+def test_a_picture_is_a_new_file_with_its_text_the_same_each_time() -> None:
     ran = done("runs", "learns", "overfits", "--plot", "-o", "curves.PNG")
     assert (ran.out, ran.err) == (b"", "the chart is curves.PNG\n")
-    assert (tmp_path / "curves.PNG").read_bytes().startswith(b"\x89PNG")
+    assert Path("curves.PNG").read_bytes().startswith(b"\x89PNG")
     assert "no/folder/a.svg" in problem("runs", "--plot", "-o", "no/folder/a.svg").replace("\\", "/")
     for name in ("curves.pdf", "curves", ".png"):
         problem("runs", "--plot", "-o", name)
         assert not Path(name).exists()
-
-
-@pytest.mark.usefixtures("two_runs")
-def test_a_drawing_holds_its_text_and_is_the_same_each_time() -> None:
     for name in ("a.svg", "b.svg"):
         done("runs", "learns", "overfits", "--plot", "-o", name)
     text = " ".join(ElementTree.parse("a.svg").getroot().itertext())
     assert "learns" in text and "1.8500" in text and "epochs" in text
     assert Path("a.svg").read_bytes() == Path("b.svg").read_bytes()
-
-
-@pytest.mark.parametrize("arguments", [["-o", "a.png"], ["--output", "a.png", "--json"], ["--plot", "--json"]])
-def test_options_that_do_not_go_together_are_wrong_usage(arguments: list[str]) -> None:
-    assert "--plot" in usage_error("runs", *arguments)
+    for options in ("-o a.png", "--output a.png --json", "--plot --json"):
+        assert "--plot" in usage_error("runs", *options.split())
 
 
 @pytest.mark.usefixtures("two_runs")
@@ -215,10 +181,7 @@ def test_a_run_without_losses_cannot_be_drawn() -> None:
 @pytest.mark.parametrize(
     ("events", "numbers"),
     [
-        (
-            [step_event(50, 2.5), evaluation_event(60, 2.25, None)],
-            ("2.2500", "0.60"),
-        ),
+        ([step_event(50, 2.5), evaluation_event(60, 2.25, None)], ("2.2500", "0.60")),
         ([evaluation_event(0, 2.5, 2.25)], ("2.2500", "0.00")),
         ([evaluation_event(60, None, 2.25)], ("2.2500", "0.60")),
     ],
@@ -227,6 +190,11 @@ def test_a_curve_may_lack_much(events: list[dict[str, object]], numbers: tuple[s
     write_log(untrained_run("short", "ab\n").parent, *events)
     assert re.search(rf"short: .*{numbers[0]} .*{numbers[1]}", done("runs", "--plot").text)
     done("runs", "--plot", "-o", "a.png")
+
+
+def curve(*validation: float) -> LearningCurve:
+    losses = tuple(Loss(step, step / 10, step, nats) for step, nats in enumerate(validation))
+    return LearningCurve(losses, losses)
 
 
 @pytest.mark.parametrize("format_", ["png", "svg"])

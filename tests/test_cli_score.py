@@ -26,16 +26,15 @@ def scores(*arguments: object, text: str = TEXT) -> list[dict[str, Any]]:
 def test_the_total_is_the_score() -> None:
     score = load("fable").score(TEXT)
     (found,) = scores("fable")
-    assert found["characters"] == len(TEXT) - 1
-    assert found["nats"] == pytest.approx(score.nats)
-    assert found["bits"] == pytest.approx(score.nats / math.log(2))
-    assert found["bits_per_character"] == pytest.approx(score.bits_per_character)
-    assert found["perplexity"] == pytest.approx(score.perplexity)
+    expected = {"nats": score.nats, "bits": score.nats / math.log(2), "perplexity": score.perplexity}
+    expected |= {"bits_per_character": score.bits_per_character, "characters": len(TEXT) - 1}
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
     assert (found["text"], found["accuracy"]) == ("standard input", score.accuracy)
 
 
 @pytest.mark.usefixtures("in_trained_folder")
-def test_a_text_comes_from_a_file_or_standard_input(tmp_path: Path) -> None:
+def test_a_text_comes_from_a_file_or_standard_input_and_no_file_changes(tmp_path: Path) -> None:
+    before = files_below(Path())
     file = tmp_path / "some.txt"
     file.write_text(TEXT, encoding="utf-8")
     shown = done("score", "fable", file)
@@ -44,33 +43,23 @@ def test_a_text_comes_from_a_file_or_standard_input(tmp_path: Path) -> None:
         ran = done("score", "fable", *arguments, stdin=stdin)
         assert ran.text.splitlines()[2:] == shown.text.splitlines()[2:]
     assert done("score", file).text == shown.text  # a file that is no checkpoint is a text; the newest run reads it
-
-
-@pytest.mark.usefixtures("in_trained_folder")
-def test_scoring_changes_no_file(tmp_path: Path) -> None:
-    before = files_below(Path())
-    for choice in ([], ["--lines"], ["--characters"], ["--heatmap"], ["--html", tmp_path / "page.html"]):
-        done("score", "fable", "fable.txt", *choice)
+    for choice in (["--lines"], ["--characters"], ["--heatmap"], ["--html", tmp_path / "page.html"]):
+        done("score", "fable", file, *choice)
     assert files_below(Path()) == before
 
 
 @pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize("choice", [[], ["--lines"], ["--characters"], ["--heatmap"]])
-def test_an_unknown_character_is_a_problem_or_skipped_with_a_note(choice: list[str]) -> None:
+def test_an_unknown_character_and_nothing_to_predict_are_problems(choice: list[str]) -> None:
     untrained_run("plain", "abc\n")
-    ran = run("score", "plain", *choice, stdin="abcé".encode())
-    assert ran.code == 1
-    assert "'é'" in ran.err
+    assert "'é'" in run("score", "plain", *choice, stdin="abcé".encode()).err
     ran = done("score", "plain", *choice, "--on-unknown", "skip", stdin="abcé".encode())
     assert "1 characters skipped" in ran.err
-
-
-@pytest.mark.usefixtures("nowhere")
-@pytest.mark.parametrize("text", [b"", b"a"])
-def test_a_text_with_nothing_to_predict_is_a_problem(text: bytes) -> None:
-    untrained_run("plain", "abc\n")
-    problem("score", "plain", stdin=text)
-    problem("score", "plain", "--lines", stdin=text)
+    for text in (b"", b"a") if choice in ([], ["--lines"]) else ():
+        problem("score", "plain", *choice, stdin=text)
+    untrained_run("no-lines", "abc")
+    assert "--separate" in problem("score", "no-lines", "--lines", "--separate", stdin=b"abc")
+    assert len(scores("no-lines", "--lines", text="abc")) == 1
 
 
 @pytest.mark.usefixtures("in_trained_folder")
@@ -118,13 +107,6 @@ def test_a_model_of_lines_reads_each_alone() -> None:
     assert total["characters"] == 9
 
 
-@pytest.mark.usefixtures("nowhere")
-def test_lines_cannot_be_separate_without_a_line_feed() -> None:
-    untrained_run("plain", "abc")
-    assert "--separate" in problem("score", "plain", "--lines", "--separate", stdin=b"abc")
-    assert len(scores("plain", "--lines", text="abc")) == 1
-
-
 # By character
 
 
@@ -146,25 +128,19 @@ def test_characters_come_with_what_was_expected() -> None:
 @pytest.mark.usefixtures("nowhere")
 def test_a_model_of_bytes_is_scored_per_byte() -> None:
     untrained_run("octets", None)
-    for choices in ((), ("--lines",)):
+    for choices in (["--lines"], []):
         shown = done("score", "octets", *choices, stdin="é\nab\n".encode()).text
-        assert "bits per byte" in shown
-        assert "character" not in shown
-    shown = done("score", "octets", stdin="é\nab\n".encode()).text
+        assert "bits per byte" in shown and "character" not in shown
     assert "nats per byte" in shown
     assert re.search(r"^bytes +5 predicted$", shown, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("in_trained_folder")
-def test_the_table_of_characters_shows_what_cannot_be_seen() -> None:
+def test_the_table_of_characters_shows_what_cannot_be_seen_and_a_length_cuts_it() -> None:
     lines = done("score", "fable", "--characters", stdin=b"A fox\n").text.splitlines()
     assert lines[1].split() == ["given", "A"]
     assert [line.split()[1] for line in lines[1:]] == ["A", "␣", "f", "o", "x", "↵"]
     assert all("%" in line for line in lines[2:])
-
-
-@pytest.mark.usefixtures("in_trained_folder")
-def test_a_length_cuts_what_is_shown_by_character() -> None:
     assert scores("fable", "--characters", "--length", 7) == scores("fable", "--characters")[:7]
     assert scores("fable", "--characters", "-n", 1000) == scores("fable", "--characters")
     shown = done("score", "fable", "--heatmap", "--length", 7, stdin=TEXT.encode()).text.splitlines()

@@ -59,16 +59,19 @@ sys.exit("torch was imported" if "torch" in sys.modules else 0)
     assert done.stderr  # the note
 
 
-def test_a_port_that_is_taken_is_named() -> None:
+def test_a_port_that_is_taken_an_address_that_is_not_here_and_a_missing_package_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"--port {port} of 127.0.0.1: " in problem("serve", "fable", "--port", port)
-
-
-def test_an_address_that_is_not_here_is_named() -> None:
-    assert "--host" in problem("serve", "fable", "--host", "no.such.host.invalid", "--port", 0)
-    assert "--host '192.0.2.1'" in problem("serve", "fable", "--host", "192.0.2.1", "--port", 0)
-    problem("serve", "fable", "--host", "\u202e", "--port", 0)
+    for host, shown in ("no.such.host.invalid", "--host"), ("192.0.2.1", "--host '192.0.2.1'"), ("\u202e", ""):
+        assert shown in problem("serve", "fable", "--host", host, "--port", 0)
+    assert "--rows 0" in problem("serve", "fable", "--rows", 0)
+    assert "65535" in usage_error("serve", "fable", "--port", 70000)
+    assert "nothing-here" in problem("serve", "nothing-here")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert "pip install 'lstmgen[serve]'" in problem("serve", "fable")
 
 
 def test_the_url_is_one_that_can_be_opened() -> None:
@@ -76,17 +79,3 @@ def test_the_url_is_one_that_can_be_opened() -> None:
     assert url("::1", "::1", 8000) == "http://[::1]:8000"
     assert url("0.0.0.0", "0.0.0.0", 8000) == "http://127.0.0.1:8000"
     assert url("::", "::", 8000) == "http://[::1]:8000"
-
-
-def test_limits_have_bounds() -> None:
-    assert "--rows 0" in problem("serve", "fable", "--rows", 0)
-    assert "65535" in usage_error("serve", "fable", "--port", 70000)
-
-
-def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert "pip install 'lstmgen[serve]'" in problem("serve", "fable")
-
-
-def test_a_model_that_does_not_exist_is_named() -> None:
-    assert "nothing-here" in problem("serve", "nothing-here")

@@ -1,8 +1,6 @@
 """`lstmgen train --from`: a trained network learns another text, as a run of its own, with a larger vocabulary."""
 
-import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmgen.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from lstmgen.checkpoint import Checkpoint, load_checkpoint
 from lstmgen.config import Budget, BudgetUnit, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.language_model import load
@@ -19,11 +17,12 @@ from lstmgen.record import HELD_OUT, TrainingRecord
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import Vocabulary
 from lstmgen.training.fine_tuning import BaseModel, find_base_model
-from lstmgen.training.plan import MODEL_FIELDS, PLANNED, make_plan
+from lstmgen.training.plan import PLANNED
 from lstmgen.training.prepare import Preparation, prepare
 from lstmgen.training.state import frequency_nats
 from tests.command_line import done, files_below, problem, run_of_text, untrained_checkpoint, untrained_run, usage_error
 from tests.conftest import FABLE, NETWORKS, random_weights, single, small_network
+from tests.test_training import assert_same_tensors
 
 OTHER = "Zwölf Füchse sahen Trauben. Die Füchse sprangen; die Trauben hingen höher.\n"
 QUICK = ["--precision", "float32", "--threads", "1"]
@@ -47,7 +46,7 @@ def events_of(*arguments: object) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
-def test_old_symbols_keep_their_weights_and_new_ones_have_some(config: ModelConfig) -> None:
+def test_old_symbols_keep_their_weights_and_logits_and_new_ones_have_some(config: ModelConfig) -> None:
     network = small_network(config, attention=2)
     before = single(random_weights(network))
     new_ids = np.array([0, 2, 3, 5, 6, 8, 9])
@@ -60,45 +59,35 @@ def test_old_symbols_keep_their_weights_and_new_ones_have_some(config: ModelConf
         assert (grown[name][new_ids] if of_symbols else grown[name]).tobytes() == array.tobytes()
     new = np.setdiff1d(np.arange(10), new_ids)
     assert len(np.unique(grown["embedding"][new], axis=0)) == len(new)
-
-
-@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
-def test_a_larger_vocabulary_changes_no_logit_of_an_old_symbol(config: ModelConfig) -> None:
-    network = small_network(config, attention=2)
-    before = single(random_weights(network))
-    new_ids = np.array([1, 2, 3, 4, 5, 6, 9])
-    larger = NumpyEngine(replace(network, vocab_size=10), grow(before, new_ids, 10, np.random.default_rng(0)))
-    engine = NumpyEngine(network, before)
+    engine, grown_engine = NumpyEngine(network, before), NumpyEngine(larger, grown)
     ids = np.array([[0, 3, 6, 1, 1, 5]])
     logits, _ = engine.read(ids, engine.initial_state(1))
-    after, _ = larger.read(new_ids[ids], larger.initial_state(1))
+    after, _ = grown_engine.read(new_ids[ids], grown_engine.initial_state(1))
     assert after[..., new_ids] == pytest.approx(logits, abs=1e-5)
+    same = grow(before, np.arange(7), 7, np.random.default_rng(0))
+    assert all(same[name].tobytes() == before[name].tobytes() for name in before)
 
 
-def test_a_vocabulary_that_does_not_grow_leaves_the_weights_as_they_are() -> None:
-    before = single(random_weights(small_network(ModelConfig())))
-    grown = grow(before, np.arange(7), 7, np.random.default_rng(0))
-    assert all(grown[name].tobytes() == before[name].tobytes() for name in before)
+def nats_of(checkpoint: Checkpoint, text: str) -> float:
+    engine = NumpyEngine(checkpoint.network, checkpoint.weights)
+    ids = checkpoint.vocabulary.encode(text)
+    logits, _ = engine.read(ids[None, :-1], engine.initial_state(1))
+    logarithms = logits[0] - np.log(np.exp(logits[0]).sum(axis=-1, keepdims=True))
+    return float(-logarithms[np.arange(len(ids) - 1), ids[1:]].mean())
 
 
-def test_new_symbols_begin_as_unlikely_ones() -> None:
-    base, prepared = find_base_model("fable"), fine_tuning("other.txt")
-    assert base.checkpoint.vocabulary.encode("The fox").tolist() != vocabulary(prepared).encode("The fox").tolist()
-    old, new = (nats_of(checkpoint, "The fox leapt") for checkpoint in (base.checkpoint, prepared.checkpoint))
+def test_new_symbols_begin_as_unlikely_ones_and_another_script_with_the_loss_of_its_frequencies() -> None:
+    base, near = find_base_model("fable"), fine_tuning("other.txt")
+    assert base.checkpoint.vocabulary.encode("The fox").tolist() != vocabulary(near).encode("The fox").tolist()
+    old, new = (nats_of(checkpoint, "The fox leapt") for checkpoint in (base.checkpoint, near.checkpoint))
     assert old <= new < old + 0.3
-
-
-def test_a_text_in_another_script_begins_with_the_loss_of_its_frequencies() -> None:
     foreign = "Лиса увидела гроздь винограда. Лиса прыгнула; виноград висел высоко.\n" * 20
     Path("foreign.txt").write_text(foreign, encoding="utf-8")
-    prepared = fine_tuning("foreign.txt")
-    assert any("a new network may learn it better" in note for note in prepared.planned.notes)
-    assert not any("a new network" in note for note in fine_tuning("other.txt").planned.notes)
-    ids = prepared.text.training
-    frequencies = frequency_nats(ids, len(vocabulary(prepared)))
-    assert nats_of(prepared.checkpoint, foreign[:1000]) < frequencies + 1
-    done("train", "--from", "fable", "foreign.txt", "--steps", 60, "--every", 20, "--run", "foreign", *QUICK)
-    events = [json.loads(line) for line in Path("checkpoints/foreign/log.jsonl").read_text().splitlines()]
+    far = fine_tuning("foreign.txt")
+    assert [any("a new network" in note for note in run.planned.notes) for run in (near, far)] == [False, True]
+    frequencies = frequency_nats(far.text.training, len(vocabulary(far)))
+    assert nats_of(far.checkpoint, foreign[:1000]) < frequencies + 1
+    events = events_of("--from", "fable", "foreign.txt", "--steps", 60, "--every", 20)
     assert "rolled_back" not in [event["event"] for event in events]
     losses = [event["validation_nats"] for event in events if event["event"] == "evaluation"]
     assert losses == sorted(losses, reverse=True)
@@ -118,14 +107,6 @@ def test_a_large_vocabulary_is_calibrated_on_fewer_symbols(monkeypatch: pytest.M
     assert len(read) == 1 and 4900 < read[0] <= 5000
 
 
-def nats_of(checkpoint: Checkpoint, text: str) -> float:
-    engine = NumpyEngine(checkpoint.network, checkpoint.weights)
-    ids = checkpoint.vocabulary.encode(text)
-    logits, _ = engine.read(ids[None, :-1], engine.initial_state(1))
-    logarithms = logits[0] - np.log(np.exp(logits[0]).sum(axis=-1, keepdims=True))
-    return float(-logarithms[np.arange(len(ids) - 1), ids[1:]].mean())
-
-
 def vocabulary(prepared: Preparation) -> Vocabulary:
     return prepared.checkpoint.vocabulary
 
@@ -140,13 +121,15 @@ def fine_tuning(source: str, base: BaseModel | None = None, **text: Any) -> Prep
 
 
 def test_the_vocabulary_is_that_of_both_texts_in_the_order_of_code_points() -> None:
-    assert vocabulary(fine_tuning("other.txt")).characters == "".join(sorted(set(FABLE + OTHER)))
-    assert vocabulary(fine_tuning("fable.txt")) == find_base_model("fable").checkpoint.vocabulary
-
-
-def test_a_text_that_was_read_for_a_larger_vocabulary_has_its_own_one_again() -> None:
-    fine_tuning("other.txt")
+    both = fine_tuning("other.txt")
+    assert vocabulary(both).characters == "".join(sorted(set(FABLE + OTHER)))
     assert read_corpus(TextConfig(sources=("other.txt",))).vocabulary.characters == "".join(sorted(set(OTHER)))
+    base = find_base_model("fable")
+    assert vocabulary(fine_tuning("fable.txt")) == base.checkpoint.vocabulary
+    record = replace(base.checkpoint.record, adapted_to=("letters.txt", HELD_OUT))
+    adapted = fine_tuning("other.txt", BaseModel(replace(base.checkpoint, record=record), "adapted"))
+    known = adapted.checkpoint.record.adapted_to
+    assert known[0] == "letters.txt" and known[1].startswith("fable.txt: ")
 
 
 def test_a_text_in_a_larger_vocabulary_is_the_same_text() -> None:
@@ -164,13 +147,17 @@ def test_a_text_in_a_larger_vocabulary_is_the_same_text() -> None:
 def test_a_fine_tuned_run_is_a_new_run_that_says_where_it_came_from(folder: Path) -> None:
     before = files_below(folder / "checkpoints" / "fable")
     fingerprint = load("fable").checkpoint.fingerprint()
-    events = events_of("--from", "fable", "other.txt", "--steps", 30)
-    plan = events[0]
+    options = ["--steps", 30, "--learning-rate", 0.005, "--dropout", 0.25, "--seed", 3]
+    plan = events_of("--from", "fable", "other.txt", *options)[0]
     assert Path(plan["run"]) == Path("checkpoints", "other-lstm")
     assert plan["started_from"] == f"fable ({fingerprint[:12]})"
     assert (plan["model"]["hidden_size"], plan["vocab_size"]) == (24, len(set(FABLE + OTHER)))
+    asked = {"learning_rate": 0.005, "dropout": 0.25, "seed": 3, "warm_up": 0.01}
+    assert plan["training"].items() >= asked.items()
     assert any("fable" in note for note in plan["notes"])
-    assert load("other-lstm").record.started_from == plan["started_from"]
+    tuned = load("other-lstm").checkpoint
+    assert tuned.record.started_from == plan["started_from"]
+    assert replace(tuned, record=replace(tuned.record, started_from="")).fingerprint() == tuned.fingerprint()
     assert f"started from     fable ({fingerprint[:12]})\n" in done("info", "other-lstm").text
     assert done("info", "other-lstm", "--json").json_lines[0]["record"]["started_from"] == plan["started_from"]
     assert len(done("sample", "other-lstm", "-p", "The Füchse", "-n", 20, "--seed", 1).text) == 30
@@ -178,16 +165,10 @@ def test_a_fine_tuned_run_is_a_new_run_that_says_where_it_came_from(folder: Path
     assert files_below(folder / "checkpoints" / "fable") == before
 
 
-def test_the_base_may_be_a_file_and_the_run_may_have_a_name(folder: Path) -> None:
+def test_the_base_may_be_a_file_or_a_fine_tuned_run_and_the_run_may_have_a_name(folder: Path) -> None:
     file = folder / "checkpoints" / "fable" / "last.safetensors"
-    ran = done("train", "--from", file, "other.txt", "--steps", 2, "--run", "mine", *QUICK)
-    assert f"from     {file} (" in ran.err
-    assert "exists" in problem("train", "--from", "fable", "other.txt", "--run", "mine", "--steps", 1, *QUICK)
-    assert load("mine").record.position.step == 2
-
-
-def test_a_run_can_start_from_a_fine_tuned_one() -> None:
-    done("train", "--from", "fable", "other.txt", "--steps", 2, "--run", "second", *QUICK)
+    assert str(file) in done("train", "--from", file, "other.txt", "--steps", 2, "--run", "second", *QUICK).err
+    problem("train", "--from", "fable", "other.txt", "--run", "second", "--steps", 1, *QUICK)
     done("train", "--from", "second", "fable.txt", "--steps", 2, "--run", "third", *QUICK)
     third = load("third")
     assert third.vocabulary.characters == "".join(sorted(set(FABLE + OTHER)))
@@ -197,12 +178,9 @@ def test_a_run_can_start_from_a_fine_tuned_one() -> None:
 def test_a_trained_network_learns_a_similar_text_faster() -> None:
     similar = "The vine hung high. Sour grapes, said a fox on a high vine.\nThe grapes said: the fox hung.\n"
     Path("similar.txt").write_text(similar * 20, encoding="utf-8")
-    new = ["--hidden-size", 24, "--layers", 1]
-    tuned, untrained = (
-        events_of("similar.txt", *options, "--steps", 20)[-1]["validation_nats"]
-        for options in (["--from", "fable"], new)
-    )
-    assert tuned < untrained - 0.15
+    starts = (["--from", "fable"], ["--hidden-size", 24, "--layers", 1])
+    tuned, new = (events_of("similar.txt", *start, "--steps", 20)[-1]["validation_nats"] for start in starts)
+    assert tuned < new - 0.15
 
 
 @pytest.mark.parametrize(("steps", "lines"), [(1, False), (4, True)])
@@ -214,28 +192,15 @@ def test_resuming_a_fine_tuned_run_gives_the_same_bytes_as_never_stopping(steps:
     training = TrainingConfig(Budget(10, BudgetUnit.STEPS), precision=Precision.FLOAT32, every=3)
     planned = (PLANNED | {"vocabulary"}) - {"lines"}
     prepared = prepare(text, base.checkpoint.model, training, run="cut", threads=1, planned=planned, base=base)
+    stops = iter([False] * (steps - 1) + [True])
     with prepared.start(0.0) as session:
-        list(session.events(stops_after(steps)))
+        list(session.events(lambda: next(stops)))
     shutil.rmtree("checkpoints/fable")  # the run needs its base no longer
     done("train", "--resume", "cut")
     whole, cut = (load_checkpoint(Path("checkpoints", name, "last.safetensors")) for name in ("whole", "cut"))
-    for ours, theirs in ((whole.weights, cut.weights), (whole.extra, cut.extra)):
-        assert {name: array.tobytes() for name, array in ours.items()} == {
-            name: array.tobytes() for name, array in theirs.items()
-        }
+    assert_same_tensors(cut, whole)
     assert cut.record.started_from == whole.record.started_from
     assert cut.record.training == whole.record.training
-
-
-def stops_after(steps: int) -> Callable[[], bool]:
-    taken = 0
-
-    def should_stop() -> bool:
-        nonlocal taken
-        taken += 1
-        return taken == steps
-
-    return should_stop
 
 
 @pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
@@ -243,9 +208,8 @@ def test_every_network_can_be_fine_tuned(config: ModelConfig) -> None:
     network = {name: getattr(config, name) for name in ("cell", "peepholes", "reset", "tied")}
     untrained_run("any", "".join(sorted(set(FABLE))), attention=2, **network)
     plan, *_, finished = events_of("--from", "any", "other.txt", "--steps", 2, "--run", "tuned")
-    assert finished["step"] == 2
+    assert (finished["step"], plan["model"]["tied"]) == (2, config.tied)
     assert load("tuned").config == load("any").config
-    assert plan["model"]["tied"] == config.tied
 
 
 def test_a_model_of_bytes_learns_bytes() -> None:
@@ -277,66 +241,19 @@ def test_a_held_out_text_that_the_base_has_learned_from_is_named() -> None:
     assert warned == [False, True, False]
 
 
-def test_texts_that_the_base_has_adapted_to_are_remembered_by_name() -> None:
-    base = find_base_model("fable")
-    record = replace(base.checkpoint.record, adapted_to=("letters.txt", HELD_OUT))
-    adapted = BaseModel(replace(base.checkpoint, record=record), "adapted")
-    assert fine_tuning("other.txt", adapted).checkpoint.record.adapted_to == (
-        "letters.txt",
-        "fable.txt: the last 10%, held out",
-    )
-
-
 # The plan
-
-
-def test_the_plan_of_a_trained_network_has_smaller_steps_and_fewer_epochs() -> None:
-    def plan_of(trained: bool) -> TrainingConfig:
-        training = TrainingConfig(Budget(600))
-        planned = PLANNED - MODEL_FIELDS
-        made = make_plan(
-            ModelConfig(), training, planned, symbols=50_000, vocab_size=65, speed=lambda _: 5e4, trained=trained
-        )
-        assert made.model == ModelConfig()
-        assert any("the network is trained" in reason for reason in made.reasons) == trained
-        return made.training
-
-    new, trained = plan_of(False), plan_of(True)
-    assert trained.learning_rate == new.learning_rate / 6
-    assert trained.warm_up < new.warm_up
-    assert new.most_epochs is not None and trained.most_epochs is not None
-    assert trained.most_epochs < new.most_epochs / 5
-
-
-def test_what_is_given_is_not_planned() -> None:
-    plan, *_ = events_of(
-        *("--from", "fable", "other.txt", "--steps", 2, "--learning-rate", 0.005, "--dropout", 0.25, "--seed", 3),
-        "--dry-run",
-    )
-    asked = {"learning_rate": 0.005, "dropout": 0.25, "seed": 3, "warm_up": 0.01}
-    assert plan["training"].items() >= asked.items()
 
 
 # What is refused
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        ["--cell", "lstm"],
-        ["--peepholes", "input"],
-        ["--reset", "after"],
-        ["--hidden-size", "24"],
-        ["--layers", "1"],
-        ["--embedding-size", "64"],
-        ["--attention", "0"],
-        ["--tied"],
-        ["--parameters", "1M"],
-    ],
-)
-def test_an_option_that_would_change_the_network_is_wrong_usage(option: list[str]) -> None:
-    message = usage_error("train", "--from", "fable", "other.txt", "--steps", 1, *option)
-    assert message.split("leave out ")[1].split()[0] in (option[0], "--tied/--untied")
+OF_THE_NETWORK = "--cell lstm|--peepholes input|--reset after|--hidden-size 24|--layers 1|--embedding-size 64"
+
+
+@pytest.mark.parametrize("option", [*OF_THE_NETWORK.split("|"), "--attention 0", "--tied", "--parameters 1M"])
+def test_an_option_that_would_change_the_network_is_wrong_usage(option: str) -> None:
+    message = usage_error("train", "--from", "fable", "other.txt", "--steps", 1, *option.split())
+    assert message.split("leave out ")[1].split("/")[0].split()[0] == option.split()[0]
 
 
 def test_fine_tuning_needs_a_text_and_is_not_resuming() -> None:
@@ -344,17 +261,14 @@ def test_fine_tuning_needs_a_text_and_is_not_resuming() -> None:
     assert "--from" in usage_error("train", "--resume", "fable", "--from", "fable")
 
 
-def test_a_base_that_cannot_be_read_is_a_problem(folder: Path) -> None:
+def test_a_preview_that_neither_text_has_and_a_base_that_cannot_be_read_are_problems(folder: Path) -> None:
+    assert "'中'" in problem("train", "--from", "fable", "other.txt", "--preview", "中", "--steps", 1)
+    assert events_of("--from", "fable", "other.txt", "--preview", "The Füchse", "--steps", 1, "--dry-run")
     problem("train", "--from", "nowhere", "other.txt", "--steps", 1)
     broken = folder / "broken.safetensors"
     broken.write_bytes((folder / "checkpoints" / "fable" / "best.safetensors").read_bytes()[:500])
     assert "broken.safetensors" in problem("train", "--from", broken, "other.txt", "--steps", 1)
     assert not Path("checkpoints/other-lstm").exists()
-
-
-def test_a_text_with_a_preview_that_neither_knows_is_a_problem() -> None:
-    assert "'中'" in problem("train", "--from", "fable", "other.txt", "--preview", "中", "--steps", 1)
-    assert events_of("--from", "fable", "other.txt", "--preview", "The Füchse", "--steps", 1, "--dry-run")
 
 
 # The record
@@ -367,11 +281,3 @@ def test_a_record_without_base_or_other_processes_has_no_field_for_them_and_can_
     assert TrainingRecord.from_mapping(values) == record
     started = replace(record, started_from="fable (0123456789ab)", processes=2)
     assert TrainingRecord.from_mapping(started.to_mapping()) == started
-
-
-def test_where_a_run_started_does_not_change_its_fingerprint() -> None:
-    checkpoint = load("fable").checkpoint
-    other = replace(checkpoint, record=replace(checkpoint.record, started_from="elsewhere"))
-    assert other.fingerprint() == checkpoint.fingerprint()
-    save_checkpoint(other, Path("other.safetensors"))
-    assert load_checkpoint(Path("other.safetensors")).record == other.record

@@ -55,49 +55,33 @@ def chosen(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"),
+    ("seconds", "given", "expected"),
     [
-        ({(HIGH, 1): 5.0, (HIGH, 2): 2.5, (LOW, 2): 1.2}, (LOW, 2)),
-        ({(HIGH, 1): 2.0, (HIGH, 2): 1.2, (LOW, 2): 2.5}, (HIGH, 2)),
-        ({(HIGH, 1): 2.0, (HIGH, 2): 2.2, (LOW, 2): 1.0}, (LOW, 2)),  # that may be noise
-        ({(HIGH, 1): 2.0, (HIGH, 2): 20.0, (LOW, 1): 1.0}, (LOW, 1)),  # that is other work
+        ({(HIGH, 1): 5.0, (HIGH, 2): 2.5, (LOW, 2): 1.2}, {}, (LOW, 2)),
+        ({(HIGH, 1): 2.0, (HIGH, 2): 1.2, (LOW, 2): 2.5}, {}, (HIGH, 2)),
+        ({(HIGH, 1): 2.0, (HIGH, 2): 2.2, (LOW, 2): 1.0}, {}, (LOW, 2)),  # that may be noise
+        ({(HIGH, 1): 2.0, (HIGH, 2): 20.0, (LOW, 1): 1.0}, {}, (LOW, 1)),  # that is other work
+        # A small product shows that bfloat16 is slow: it is not tried.
+        ({(HIGH, 2): 1.2, (HIGH, 1): 2.0}, {"bfloat16": 0.02}, (HIGH, 2)),
+        # What was asked for is kept, and only what is left to choose is tried.
+        *(
+            ({(precision, 2): 1.0, (precision, 1): 2.0}, {"precision": precision, "bfloat16": speed}, (precision, 2))
+            for precision in (LOW, HIGH)
+            for speed in (0.02, 2.0)
+        ),
+        ({(LOW, 1): 2.0, (HIGH, 1): 5.0}, {"threads": 1}, (LOW, 1)),
+        ({}, {"threads": 1, "precision": LOW}, (LOW, 1)),
+        # Where the cores are not free, one thread computes, and nothing is tried.
+        ({}, {"free": False, "bfloat16": 1.5}, (LOW, 1)),
+        ({}, {"free": False, "bfloat16": 0.5}, (HIGH, 1)),
+        ({}, {"free": False, "precision": HIGH}, (HIGH, 1)),
+        ({}, {"free": False, "precision": HIGH, "threads": 2}, (HIGH, 2)),
     ],
 )
 def test_the_fastest_way_is_chosen_and_one_thread_only_if_clearly_faster(
-    seconds: Seconds, expected: tuple[Precision, int]
+    seconds: Seconds, given: dict[str, Any], expected: tuple[Precision, int]
 ) -> None:
-    assert chosen(seconds) == expected
-
-
-def test_bfloat16_is_not_tried_where_a_small_product_shows_that_it_is_slow() -> None:
-    assert chosen({(HIGH, 2): 1.2, (HIGH, 1): 2.0}, bfloat16=0.02) == (HIGH, 2)
-
-
-@pytest.mark.parametrize("bfloat16", [0.02, 2.0])
-@pytest.mark.parametrize("precision", [LOW, HIGH])
-def test_the_precision_that_was_asked_for_is_taken(precision: Precision, bfloat16: float) -> None:
-    seconds = {(precision, 2): 1.0, (precision, 1): 2.0}
-    assert chosen(seconds, precision=precision, bfloat16=bfloat16) == (precision, 2)
-
-
-def test_threads_that_were_asked_for_are_kept() -> None:
-    assert chosen({(LOW, 1): 2.0, (HIGH, 1): 5.0}, threads=1) == (LOW, 1)
-
-
-def test_nothing_is_tried_where_nothing_is_left_to_choose() -> None:
-    assert chosen({}, threads=1, precision=LOW) == (LOW, 1)
-
-
-@pytest.mark.parametrize(("bfloat16", "precision"), [(1.5, LOW), (0.5, HIGH)])
-def test_where_the_cores_are_not_free_one_thread_computes_and_nothing_is_tried(
-    bfloat16: float, precision: Precision
-) -> None:
-    assert chosen({}, free=False, bfloat16=bfloat16) == (precision, 1)
-    assert chosen({}, free=False, precision=HIGH) == (HIGH, 1)
-
-
-def test_threads_that_were_asked_for_are_kept_where_the_cores_are_not_free() -> None:
-    assert chosen({}, free=False, threads=2, precision=HIGH) == (HIGH, 2)
+    assert chosen(seconds, **given) == expected
 
 
 def no_clock(*_: object, **__: object) -> Never:
@@ -163,15 +147,13 @@ def test_cores_are_free_where_threads_compute_most_of_the_time(
     assert cores_are_free(1) == free
 
 
-def test_a_speed_is_symbols_of_whole_steps_in_a_second() -> None:
+def test_a_speed_is_symbols_of_whole_steps_in_a_second_and_a_slow_way_is_given_up_after_a_short_one() -> None:
     trials = Trials(time_step=lambda *_: StepTime(short=9.0, whole=0.5))
-    speed = characters_per_second(NETWORK, TRAINING, Execution(torch.device("cpu"), HIGH, 1), trials)
-    assert 8 <= speed <= 16
-
-
-def test_a_real_step_takes_some_time() -> None:
     execution = Execution(torch.device("cpu"), HIGH, 1)
+    assert 8 <= characters_per_second(NETWORK, TRAINING, execution, trials) <= 16
     assert 0 < characters_per_second(NETWORK, TRAINING, execution) < math.inf
+    assert time_step(NETWORK, TRAINING, execution, beside=StepTime(1e-9, 1e-9)).whole == math.inf
+    assert time_step(NETWORK, TRAINING, execution, beside=StepTime(100.0, 100.0)).whole < math.inf
 
 
 @pytest.mark.parametrize("threads", [None, 1])
@@ -200,12 +182,6 @@ def test_a_short_step_that_was_fast_by_chance_does_not_count_beside_whole_steps(
     execution = Execution(torch.device("cpu"), HIGH, 1)
     timed = time_step(NETWORK, replace(TRAINING, budget=Budget(600)), execution, clock=lambda: now)
     assert timed.whole == pytest.approx(0.1)
-
-
-def test_a_way_that_is_much_slower_is_given_up_after_a_short_step() -> None:
-    execution = Execution(torch.device("cpu"), HIGH, 1)
-    assert time_step(NETWORK, TRAINING, execution, beside=StepTime(1e-9, 1e-9)).whole == math.inf
-    assert time_step(NETWORK, TRAINING, execution, beside=StepTime(100.0, 100.0)).whole < math.inf
 
 
 def lengths_of_steps(hidden_size: int, budget: float, seconds_of: Callable[[int], float]) -> tuple[list[int], float]:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ import torch.distributed as dist
 
 import lstmgen
 from lstmgen.checkpoint import BEST, LAST, load_checkpoint
-from lstmgen.config import Device
-from lstmgen.errors import LstmgenError
+from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig
+from lstmgen.errors import LstmgenError, TextError
+from lstmgen.training.prepare import prepare
 from lstmgen.training.processes import ALONE, Processes, joined_processes
 from tests.command_line import done
 from tests.conftest import FABLE
@@ -96,15 +97,29 @@ def test_one_process_goes_on_with_the_run_of_two() -> None:
     assert (two.processes, two.training.batch_size) == (1, 8)
 
 
+def worker_of(launcher: subprocess.Popen[str], rank: int) -> int:
+    """The process id of a worker."""
+    for children in Path(f"/proc/{launcher.pid}/task").glob("*/children"):
+        for child in children.read_text(encoding="ascii").split():
+            if f"\0RANK={rank}\0".encode() in Path(f"/proc/{child}/environ").read_bytes():
+                return int(child)
+    raise AssertionError(f"no worker {rank}")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_run_goes_on_where_a_process_was_killed() -> None:
     """The launcher starts both processes again. They go on with their run, and begin no other one."""
+
+    def await_events(*names: str) -> None:
+        """When the second evaluation comes, the first one has been saved."""
+        for name in names:
+            next(event for event in events if event["event"] == name)
+
     with launched("--max-restarts", "1", *train("--steps", "3000", "--every", "20", "-o", "killed")) as process:
         events = events_of(process)
-        await_evaluation(events)
+        await_events("evaluation", "evaluation")
         os.kill(worker_of(process, rank=1), signal.SIGKILL)
-        await_event(events, lambda event: event["event"] == "plan")
-        await_evaluation(events)
+        await_events("plan", "evaluation", "evaluation")
         process.send_signal(signal.SIGINT)
         *_, finished = events
     assert finished["event"] == "finished" and finished["interrupted"]
@@ -115,44 +130,20 @@ def test_a_run_goes_on_where_a_process_was_killed() -> None:
     assert load_checkpoint(Path("checkpoints/killed") / LAST).record.position.step == finished["step"]
 
 
-def await_event(events: Iterator[dict[str, Any]], wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    return next(event for event in events if wanted(event))
-
-
-def await_evaluation(events: Iterator[dict[str, Any]]) -> None:
-    """Wait for the second evaluation: when it comes, the first one has been saved."""
-    for _ in range(2):
-        await_event(events, lambda event: event["event"] == "evaluation")
-
-
-def worker_of(launcher: subprocess.Popen[str], rank: int) -> int:
-    """The process id of a worker."""
-    for children in Path(f"/proc/{launcher.pid}/task").glob("*/children"):
-        for child in children.read_text(encoding="ascii").split():
-            if f"\0RANK={rank}\0".encode() in Path(f"/proc/{child}/environ").read_bytes():
-                return int(child)
-    raise AssertionError(f"no worker {rank}")
-
-
-@pytest.mark.long
-def test_standard_input_is_refused() -> None:
-    with launched("-m", "lstmgen", "train", "-") as process:
-        _, err = process.communicate()
-    assert "lstmgen: several processes cannot read standard input; save the text in a file\n" in err
-    assert err.count("lstmgen: ") == 1
-
-
-def test_a_launcher_that_says_nonsense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launcher_that_says_nonsense_is_named_and_without_one_there_is_one_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with joined_processes(Device.AUTO) as processes:
+        assert processes is ALONE
     for name, value in {"RANK": "first", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(LstmgenError, match="RANK"), joined_processes(Device.CPU):
         pass
 
 
-def test_without_a_launcher_there_is_one_process() -> None:
-    with joined_processes(Device.AUTO) as processes:
-        assert processes is ALONE
-    assert processes.rows(7) == slice(0, 7)
+def test_standard_input_is_refused() -> None:
+    with pytest.raises(TextError):
+        prepare(TextConfig(sources=("-",)), ModelConfig(), TrainingConfig(), processes=2)
 
 
 def test_all_rows_are_read_once() -> None:

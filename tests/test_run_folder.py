@@ -18,7 +18,6 @@ from lstmgen.training.storage import (
     OWNER,
     FolderLock,
     first_free,
-    is_free,
     new_run,
     refuse_if_in_use,
     resumed_run,
@@ -51,11 +50,8 @@ def train(*arguments: object) -> subprocess.Popen[bytes]:
 def test_a_second_process_is_refused_until_the_first_one_is_dead() -> None:
     process = train("fable.txt", "--run", "mine", *SMALL)
     try:
-        for command in (("--resume", "mine"), ("fable.txt", "--run", "mine", *SMALL)):
-            line = problem("train", *command, "--steps", 5)
-            assert "mine" in line
-            if "--resume" in command:
-                assert f"process {process.pid} on " in line
+        assert f"process {process.pid} on " in problem("train", "--resume", "mine", "--steps", 5)
+        assert "mine" in problem("train", "fable.txt", "--run", "mine", *SMALL, "--steps", 5)
         assert done("runs").text.count("mine") == 1  # reading is not refused
     finally:
         process.kill()
@@ -67,16 +63,34 @@ def test_a_second_process_is_refused_until_the_first_one_is_dead() -> None:
     assert sorted(files_below(RUN)) == [BEST, LAST, LOG]
 
 
-@pytest.mark.long
-def test_two_resumed_runs_at_once_are_one(folder: Path) -> None:
-    done("train", "fable.txt", "--run", "mine", "--steps", 20, "--quiet", *SMALL)
-    process = train("--resume", "mine")
-    try:
-        assert f"process {process.pid} on " in problem("train", "--resume", "mine", "--steps", 30)
-        assert f"process {process.pid} on " in problem("train", "--resume", folder / RUN / LAST, "--steps", 30)
-    finally:
-        process.kill()
-        process.communicate()
+@pytest.mark.parametrize("content", [b'{"process": "x", "host": 5, "since": null}', b"", b"\xff{", b"[1]", b"{}"])
+def test_what_a_dead_process_left_is_no_obstacle_and_what_a_living_one_wrote_need_not_be_readable(
+    content: bytes,
+) -> None:
+    RUN.mkdir(parents=True)
+    for name in (LOCK, OWNER, LOG, f"{LAST}.1.part"):
+        (RUN / name).write_bytes(content)
+    assert first_free([RUN]) == RUN
+    refuse_if_in_use(RUN)
+    with new_run([RUN]) as run:
+        assert run.path == RUN
+        (RUN / OWNER).write_bytes(content)
+        with pytest.raises(CheckpointError):
+            refuse_if_in_use(RUN)
+    assert not RUN.exists()
+
+
+def test_a_lock_is_lost_with_its_folder() -> None:
+    RUN.mkdir(parents=True)
+    lock = FolderLock(RUN)
+    held = [lock.held]
+    shutil.rmtree(RUN)
+    held.append(lock.held)
+    RUN.mkdir()
+    other = FolderLock(RUN)
+    lock.release()
+    assert [*held, lock.held, other.held] == [True, False, False, True]
+    other.release()
 
 
 def test_of_commands_that_make_the_same_run_at_once_one_does() -> None:
@@ -88,44 +102,6 @@ def test_of_commands_that_make_the_same_run_at_once_one_does() -> None:
     winner = next(seed for seed, process in enumerate(processes) if process.returncode == 0)
     assert load_checkpoint(RUN / LAST).record.training.seed == winner
     assert sorted(files_below(RUN)) == [BEST, LAST, LOG]
-
-
-@pytest.mark.parametrize("content", [b'{"process": 1, "host": "gone", "since": "1970"}', b"", b"\xff{", b"[1]", b"{}"])
-def test_what_a_dead_process_left_is_no_obstacle(content: bytes) -> None:
-    RUN.mkdir(parents=True)
-    for name in (LOCK, OWNER, LOG, f"{LAST}.1.part"):
-        (RUN / name).write_bytes(content)
-    assert is_free(RUN)
-    assert first_free([RUN]) == RUN
-    refuse_if_in_use(RUN)
-    with new_run([RUN]) as run:
-        assert run.path == RUN
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff{", b"[1]", b"{}", b'{"process": "x", "host": 5, "since": null}'])
-def test_an_owner_that_cannot_be_read_is_another_process(content: bytes) -> None:
-    RUN.mkdir(parents=True)
-    lock = FolderLock(RUN)
-    (RUN / OWNER).write_bytes(content)
-    with pytest.raises(CheckpointError):
-        refuse_if_in_use(RUN)
-    lock.release()
-    refuse_if_in_use(RUN)
-    assert list(RUN.iterdir()) == []
-
-
-def test_a_lock_is_lost_with_its_folder() -> None:
-    RUN.mkdir(parents=True)
-    lock = FolderLock(RUN)
-    held = [lock.held]
-    shutil.rmtree(RUN)
-    held.append(lock.held)
-    RUN.mkdir()
-    other = FolderLock(RUN)
-    held += [lock.held, other.held]
-    lock.release()
-    assert [*held, other.held] == [True, False, False, True, True]
-    other.release()
 
 
 def test_folders_that_are_in_use_or_hold_something_are_not_taken() -> None:
@@ -144,25 +120,14 @@ def test_folders_that_are_in_use_or_hold_something_are_not_taken() -> None:
         pass
 
 
-WITHOUT_LOCKS = [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EIO]
-
-
-def without_locks(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
-    """Let the file system refuse every lock."""
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EIO])
+def test_a_file_system_without_locks_can_be_trained_on(error: int, monkeypatch: pytest.MonkeyPatch) -> None:
     fcntl = pytest.importorskip("fcntl")
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object) -> NoReturn:
         raise OSError(error, os.strerror(error))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-
-
-@pytest.mark.parametrize("error", WITHOUT_LOCKS)
-def test_a_file_system_without_locks_can_be_trained_on(error: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_locks(monkeypatch, error)
-    with new_run([RUN]) as run:
-        assert not run.exclusive
-    assert not RUN.parent.exists()
     RUN.mkdir(parents=True)
     lock = FolderLock(RUN)
     refuse_if_in_use(RUN)
@@ -171,17 +136,13 @@ def test_a_file_system_without_locks_can_be_trained_on(error: int, monkeypatch: 
     lock.release()
     assert list(RUN.iterdir()) == []
     (RUN / LOCK).write_text("of a process that crashed", encoding="utf-8")
-    with new_run([RUN]):
-        pass
-    assert not RUN.exists()
-
-
-def test_one_note_says_that_there_are_no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "locks" not in done("train", "fable.txt", "--run", "other", "--steps", 1, *SMALL).err
-    without_locks(monkeypatch, errno.ENOLCK)
-    assert done("train", "fable.txt", "--run", "mine", "--steps", 2, *SMALL).err.count("no locks") == 1
-    assert done("train", "--resume", "mine", "--steps", 3).err.count("no locks") == 1
-    assert sorted(files_below(RUN)) == [BEST, LAST, LOG]
+    with new_run([RUN]) as run:
+        assert not run.exclusive
+    assert not RUN.parent.exists()
+    if error == errno.ENOLCK:  # one note says that there are no locks
+        assert done("train", "fable.txt", "--run", "mine", "--steps", 2, *SMALL).err.count("no locks") == 1
+        assert done("train", "--resume", "mine", "--steps", 3).err.count("no locks") == 1
+        assert sorted(files_below(RUN)) == [BEST, LAST, LOG]
 
 
 def test_a_folder_that_takes_no_file_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,16 +159,26 @@ def test_a_folder_that_takes_no_file_is_not_left_behind(monkeypatch: pytest.Monk
 def test_a_run_that_was_trained_further_meanwhile_is_not_overwritten() -> None:
     done("train", "fable.txt", "--run", "mine", "--steps", 10, "--quiet", *SMALL)
     checkpoint = load_checkpoint(RUN / LAST)
+    with resumed_run(RUN / LAST, checkpoint):
+        assert f"process {os.getpid()} on " in problem("train", "--resume", RUN / LAST, "--steps", 30)
     done("train", "--resume", "mine", "--steps", 20, "--quiet")
-    with pytest.raises(CheckpointError):
-        resumed_run(RUN / LAST, checkpoint).__enter__()
+    with pytest.raises(CheckpointError), resumed_run(RUN / LAST, checkpoint):
+        pass
     refuse_if_in_use(RUN)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rules for names in use")
-def test_a_run_that_ended_before_its_first_save_says_what_to_do() -> None:
+def test_a_run_that_has_not_saved_yet_is_in_use_or_can_be_made_again() -> None:
+    with new_run([RUN]):
+        for name in ("mine", RUN):
+            assert f"process {os.getpid()} on " in problem("train", "--resume", name)
+        problem("info", "mine")
     RUN.mkdir(parents=True)
     (RUN / LOCK).touch()
-    problem("train", "--resume", "mine")
-    problem("info", "mine")
+    assert "process" not in problem("train", "--resume", "mine")
     done("train", "fable.txt", "--run", "mine", "--steps", 2, "--quiet", *SMALL)
+    Path("project").mkdir()
+    for name in (LOCK, "code.py"):  # a lock of something else
+        Path("project", name).touch()
+    problem("train", "--resume", "project")
+    assert sorted(files_below(Path("project"))) == [LOCK, "code.py"]

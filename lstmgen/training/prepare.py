@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,7 +51,7 @@ from lstmgen.training.plan import (
     make_plan,
 )
 from lstmgen.training.processes import ALONE, Processes, remember_run
-from lstmgen.training.storage import Storage, first_free, new_run, refuse_if_in_use, resumed_run
+from lstmgen.training.storage import LOCK, Storage, first_free, is_free, new_run, refuse_if_in_use, resumed_run
 from lstmgen.training.validation import VALIDATION_LIMIT
 
 _MAX_RUNS = 10_000
@@ -281,7 +281,7 @@ def resume(
     Raises CheckpointError if the run cannot be resumed, TextError if its text cannot be read or has changed, and
     ConfigError for a device that this machine does not have.
     """
-    path = find_checkpoint(run, LAST)
+    path = _last_checkpoint(run)
     refuse_if_in_use(path.parent)  # before the text is read
     checkpoint = load_checkpoint(path)
     if not checkpoint.extra:
@@ -333,6 +333,18 @@ def resume(
     return Preparation(
         checkpoint, parts, (), path, _planned(checkpoint, parts, path.parent, (), (*notes, *corpus.notes))
     )
+
+
+def _last_checkpoint(run: str) -> Path:
+    """The file that a run is resumed from; raises CheckpointError, also for a run that has not saved one yet."""
+    try:
+        return find_checkpoint(run, LAST)
+    except CheckpointError:
+        for folder in (RUNS_FOLDER / composed(run), Path(run)):
+            with suppress(ValueError):  # not a valid file name
+                if is_free(folder) and (folder / LOCK).exists():
+                    refuse_if_in_use(folder)
+        raise
 
 
 def prepare_together(processes: Processes, prepare: Callable[[], Preparation]) -> Preparation:

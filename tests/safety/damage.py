@@ -11,56 +11,15 @@ from safetensors.numpy import save as to_safetensors
 from lstmgen.checkpoint import _checksums
 
 DTYPES = ("F16", "BF16", "F64", "I8", "I32", "I64", "U8", "BOOL", "F8_E4M3", "C64", "X", "", "f32", "F32" * 5000)
-SIZES_CLAIMED: tuple[Any, ...] = (
-    0,
-    1,
-    2,
-    7,
-    2**31,
-    2**32,
-    2**53,
-    2**62,
-    2**63,
-    2**64 - 1,
-    2**64,
-    10**30,
-    -1,
-    0.5,
-    None,
-    "5",
-    [],
-    True,
-)
+SIZES_CLAIMED: tuple[Any, ...] = (0, 1, 2, 7, 2**31, 2**32, 2**53, 2**62, 2**63, 2**64 - 1, 2**64, 10**30)
+SIZES_CLAIMED += (-1, 0.5, None, "5", [], True)
 NUMBERS = (0, -1, 1, 2, 3, 100, 2**31, 2**53, 2**63 - 1, 2**63, 10**400, 0.5, -0.5, 1e12, 1e308, -1e308)
-SPECIAL_NUMBERS = (float("nan"), float("inf"), float("-inf"))
-WORDS = (
-    "",
-    "x",
-    "\ud800",
-    "\x1b[31m\n\t\0",
-    "\u202e",
-    "y" * 10_000,
-    "cuda",
-    "mps:7",
-    "float32",
-    "/dev/zero",
-    "../..",
-    "utf-16",
-)
+WORDS: tuple[str, ...] = ("", "x", "\ud800", "\x1b[31m\n\t\0", "\u202e", "y" * 10_000, "cuda", "mps:7", "float32")
+WORDS += ("/dev/zero", "../..", "utf-16")
 DEEP = "deeply nested"  # is replaced by a hundred thousand brackets
 OTHERS: tuple[Any, ...] = (None, True, False, [], {}, [[[]]], ["a", "a"], {"a": 1}, [1e400], DEEP)
-VALUES = (*NUMBERS, *SPECIAL_NUMBERS, *WORDS, *OTHERS)
-NAMES = (
-    "",
-    "embedding",
-    "resume/",
-    "resume/state/9",
-    "resume/optimizer/x/step",
-    "\x1b[2J",
-    "a\nb",
-    "n" * 10_000,
-    "é" * 99,
-)
+VALUES = (*NUMBERS, float("nan"), float("inf"), float("-inf"), *WORDS, *OTHERS)
+NAMES = ("", "embedding", "resume/", "resume/state/9", "resume/optimizer/x/step", "\x1b[2J", "a\nb", "n" * 10_000)
 WEIGHTS = (np.nan, np.inf, -np.inf, 1e30, -1e30, 1e6, 9.9e5, 1e-45, -0.0)
 
 

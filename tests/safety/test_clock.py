@@ -111,6 +111,11 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     torch.set_num_threads(threads)
 
 
+def becomes_slow(slow: str, begins: float, kind: str, now: float) -> bool:
+    """Whether an operation of a kind is slow, where one kind or everything becomes slow at some second."""
+    return slow in (kind, "everything") and now >= begins
+
+
 @pytest.mark.parametrize("kind", ["trials", "step", "evaluation", "save", "preview", "everything"])
 def test_a_time_budget_is_kept_whatever_becomes_slow(
     kind: str, trials: Callable[[int, int], int], monkeypatch: pytest.MonkeyPatch
@@ -122,20 +127,17 @@ def test_a_time_budget_is_kept_whatever_becomes_slow(
         what = f"seed {seed}: {kind} slow from second {begins:.2f} of {budget} on"
         with monkeypatch.context() as patch:
             slow_machine = SlowMachine(patch, partial(becomes_slow, kind, begins))
-            events = slow_machine.train(Budget(budget))
+            *others, end = slow_machine.train(Budget(budget))
             assert slow_machine.now - 100 <= 1.05 * budget + 2, what
-        *others, end = events
         assert isinstance(end, Finished)
         evaluations = [event for event in others if isinstance(event, Evaluated)]
-        losses = [event.validation_nats for event in evaluations if event.validation_nats is not None]
+        lowest = min(event.validation_nats for event in evaluations if event.validation_nats is not None)
         assert evaluations[-1].step == end.step, what
-        assert load_checkpoint(Path(end.checkpoint)).record.validation_nats == min(losses), what
-        assert end.validation_nats == min(losses), what
-
-
-def becomes_slow(slow: str, begins: float, kind: str, now: float) -> bool:
-    """Whether an operation of a kind is slow, where one kind or everything becomes slow at some second."""
-    return slow in (kind, "everything") and now >= begins
+        assert end.validation_nats == load_checkpoint(Path(end.checkpoint)).record.validation_nats == lowest, what
+        sums = evaluated_sums((last := load_checkpoint(Path(end.checkpoint).with_name(LAST))).extra)
+        assert sums is not None and len(sums) == last.record.validation_chunks, what  # they outlive the session
+        if kind not in ("evaluation", "everything"):  # no evaluation was cut
+            assert sums[-1, 1] / sums[-1, 0] == pytest.approx(end.validation_nats), what
 
 
 @pytest.mark.parametrize(("step_seconds", "fits"), [(0.1, True), (5.0, False)])
@@ -147,14 +149,21 @@ def test_a_step_that_does_not_fit_into_the_rest_is_not_made(step_seconds: float,
     assert (meter.progress(step=1, epochs=0) < 1) == fits
 
 
-def test_on_a_slow_machine_there_are_fewer_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = []
-    for kind in ("nothing", "trials"):
+def test_on_a_slow_machine_there_are_fewer_trials_and_between_evaluations_fewer_saves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trial_steps, saves = [], []
+    for kind, others in (("nothing", "step"), ("trials", "everything")):
         with monkeypatch.context() as patch:
             slow_machine = SlowMachine(patch, partial(becomes_slow, kind, 0.0))
             slow_machine.train(Budget(20))
-            steps.append(slow_machine.trial_steps)
-    assert steps[1] < steps[0] / 2
+            trial_steps.append(slow_machine.trial_steps)
+        with monkeypatch.context() as patch:
+            slow_machine = SlowMachine(patch, partial(becomes_slow, others, 0.0))
+            slow_machine.train(Budget(300, BudgetUnit.STEPS), every=1000)
+            saves.append(slow_machine.saves)
+    assert trial_steps[1] < trial_steps[0] / 2
+    assert saves == [10, 4]
 
 
 def test_a_counted_budget_cuts_nothing_and_keeps_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,24 +178,24 @@ def test_a_counted_budget_cuts_nothing_and_keeps_its_threads(monkeypatch: pytest
     assert chunks[0] == chunks[1] > 10
 
 
-def test_where_steps_become_slow_one_thread_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow_machine = SlowMachine(monkeypatch, partial(becomes_slow, "step", 10.0))
-    slow_machine.train(Budget(60), threads=2)
-    assert torch.get_num_threads() == 1
+STEPS = [(0.01, 100)] * 20
+SLOW_STEPS = [(0.1, 100)] * 15
 
 
-@pytest.mark.parametrize(("slow_seconds", "noticed"), [(0.3, False), (1.0, False), (1.5, True)])
-def test_a_short_slowdown_is_not_noticed(slow_seconds: float, noticed: bool) -> None:
-    slowdown = Slowdown(2, most_seconds=1.25, cores_are_free=lambda _: False)
-    steps = [0.01] * 20 + [0.1] * round(10 * slow_seconds) + [0.01] * 20
-    changes = [slowdown.notice(seconds, 100) for seconds in steps]
-    assert (True in changes) == noticed
-    assert slowdown.threads == (1 if noticed else 2)
-
-
-def test_steps_over_more_symbols_are_not_slower() -> None:
-    slowdown = Slowdown(2, most_seconds=0.1, cores_are_free=lambda _: False)
-    assert not any(slowdown.notice(0.001 * symbols, symbols) for symbols in (10, 500, 600, 700))
+@pytest.mark.parametrize(
+    ("threads", "steps", "expected"),
+    [
+        (2, STEPS + SLOW_STEPS[:3] + STEPS, 2),
+        (2, STEPS + SLOW_STEPS[:10] + STEPS, 2),
+        (2, STEPS + SLOW_STEPS + STEPS, 1),
+        (2, [(0.01 * symbols, symbols) for symbols in (10, 500, 600, 700)], 2),  # longer, not slower
+        (1, STEPS + SLOW_STEPS, 1),
+    ],
+)
+def test_only_a_long_slowdown_is_noticed(threads: int, steps: list[tuple[float, int]], expected: int) -> None:
+    slowdown = Slowdown(threads, most_seconds=1.25, cores_are_free=lambda _: False)
+    assert any(slowdown.notice(*step) for step in steps) == (expected != threads)
+    assert slowdown.threads == expected
 
 
 def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_and_less_often() -> None:
@@ -205,12 +214,6 @@ def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_an
             changes.append((now, slowdown.threads))
     assert changes == [(9.0, 1), (84.0, 4)]
     assert np.diff([9.0, *asked]).tolist() == [5, 10, 20, 40]
-
-
-def test_one_thread_stays_one() -> None:
-    slowdown = Slowdown(1, most_seconds=0.1, cores_are_free=lambda _: True)
-    assert not any(slowdown.notice(seconds, 1) for seconds in [0.01, *[10.0] * 100])
-    assert slowdown.threads == 1
 
 
 def test_a_change_of_threads_and_the_way_back_are_events_and_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,20 +269,19 @@ def test_only_a_gap_in_which_nothing_ran_is_left_out() -> None:
     assert clock() == 101
 
 
-def constant_model(odds: float) -> Model:
-    """A model that always expects 1 rather than 0, with these log-odds."""
-    network = build_network(NETWORK, 2)
-    weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
-    weights["head.bias"][1] = odds
-    return Model(network, weights, torch.device("cpu"))
-
-
 def test_a_cut_evaluation_compares_with_the_best_weights_on_the_same_part() -> None:
     """The whole is worth what the part and the best weights tell; and no part makes worse weights the best."""
+    network = build_network(NETWORK, 2)
+
+    def constant_model(odds: float) -> Model:
+        weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
+        weights["head.bias"][1] = odds  # it always expects 1 rather than 0, with these log-odds
+        return Model(network, weights, torch.device("cpu"))
+
     text = np.concatenate([np.ones(2000, np.int64), np.zeros(1000, np.int64), np.ones(3000, np.int64)])
     ticks = count()
     validation = Validation(text, None, Budget(400), lambda: next(ticks), None)
-    best, worse, better = constant_model(1.0), constant_model(0.5), constant_model(1.2)
+    best, worse, better = map(constant_model, (1.0, 0.5, 1.2))
     best_nats = validation.nats(best)
     assert best_nats is not None
     validation.keep_as_best()
@@ -290,32 +292,7 @@ def test_a_cut_evaluation_compares_with_the_best_weights_on_the_same_part() -> N
             assert nats is not None
             assert np.sign(round(nats - best_nats, 9)) == above, (seconds, above)
             assert validation.chunks == chunks
-
-
-def test_what_a_cut_evaluation_is_compared_with_outlives_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow_machine = SlowMachine(monkeypatch, partial(becomes_slow, "nothing", 0.0))
-    *_, end = slow_machine.train(Budget(20))
-    assert isinstance(end, Finished)
-    last = load_checkpoint(Path(end.checkpoint).with_name(LAST))
-    sums = evaluated_sums(last.extra)
-    assert sums is not None
-    assert len(sums) == last.record.validation_chunks
-    assert sums[-1, 1] / sums[-1, 0] == pytest.approx(end.validation_nats)
-
-
-@pytest.mark.parametrize(
-    "sums", [np.ones(2), np.ones((0, 2)), np.ones((3, 2), np.float32), np.zeros((3, 2)), np.full((3, 2), np.nan)]
-)
-def test_sums_that_make_no_sense_are_not_used(sums: Any) -> None:
-    assert evaluated_sums({"evaluated": sums}) is None
+    no_sense: tuple[Any, ...] = (np.ones(2), np.ones((0, 2)), np.ones((3, 2), np.float32), np.zeros((3, 2)))
+    for sums in (*no_sense, np.full((3, 2), np.nan)):
+        assert evaluated_sums({"evaluated": sums}) is None
     assert evaluated_sums({}) is None
-
-
-def test_where_saves_are_slow_there_are_fewer_between_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
-    saves = []
-    for kind in ("step", "everything"):
-        with monkeypatch.context() as patch:
-            slow_machine = SlowMachine(patch, partial(becomes_slow, kind, 0.0))
-            slow_machine.train(Budget(300, BudgetUnit.STEPS), every=1000)
-            saves.append(slow_machine.saves)
-    assert saves == [10, 4]

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lstmgen.training import prepare as training_run
 from tests.command_line import controls, done, run
 from tests.conftest import FABLE
 from tests.safety.damage import CHANGES, File, cut, flipped
+from tests.test_training import assert_same_tensors
 
 KINDS = (
     "--cell lstm --layers 2",
@@ -27,8 +29,16 @@ KINDS = (
 )
 SIZES = "--hidden-size 5 --embedding-size 3 --batch-size 2 --chunk-length 8 --threads 1 --precision float32 --steps 4"
 TARGET = Path("checkpoints/fuzzed", LAST)
-LONGEST_MESSAGE = 1100
 MOST_MEMORY = 300  # MB
+
+
+def memory() -> float:
+    """The most memory that this process has used, in MB."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +48,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[bytes]]:
         patch.chdir(tmp_path_factory.mktemp("fuzzed"))
         Path("fable.txt").write_text(FABLE * 6, encoding="utf-8")
         for number, kind in enumerate(KINDS):
-            done(
-                "train", "fable.txt", "--run", f"kind{number}", "--quiet", "--layers", 1, *SIZES.split(), *kind.split()
-            )
+            command = f"train fable.txt --run kind{number} --quiet --layers 1 {SIZES} {kind}"
+            done(*command.split())
         TARGET.parent.mkdir()
-        yield [
-            Path("checkpoints", f"kind{number}", name).read_bytes()
-            for number in range(len(KINDS))
-            for name in (LAST, BEST)
-        ]
+        folders = [Path("checkpoints", f"kind{number}") for number in range(len(KINDS))]
+        yield [(folder / name).read_bytes() for folder in folders for name in (LAST, BEST)]
 
 
 def assert_one_line(message: str) -> None:
-    assert len(message) < LONGEST_MESSAGE
+    assert len(message) < 1100
     assert "\n" not in message
     assert not controls(message)
 
@@ -63,12 +69,7 @@ def assert_refused_or_usable(content: bytes) -> Checkpoint | None:
     except CheckpointError as error:
         assert_one_line(str(error))
         return None
-    for command in (
-        ("sample", TARGET, "-n", 3, "--seed", 1),
-        ("info", TARGET),
-        ("info", TARGET, "--json"),
-        ("runs", "fuzzed"),
-    ):
+    for command in (["sample", TARGET, "-n", 3, "--seed", 1], ["info", TARGET, "--json"], ["runs", "fuzzed"]):
         ran = run(*command)
         assert ran.code in (0, 1), ran
         if ran.code == 1:
@@ -78,29 +79,21 @@ def assert_refused_or_usable(content: bytes) -> Checkpoint | None:
     return loaded
 
 
-def assert_same(loaded: Checkpoint | None, content: bytes) -> None:
-    TARGET.write_bytes(content)
-    original = load_checkpoint(TARGET)
-    assert loaded is not None
-    assert (loaded.model, loaded.vocabulary, loaded.record) == (original.model, original.vocabulary, original.record)
-    for ours, theirs in ((loaded.weights, original.weights), (loaded.extra, original.extra)):
-        assert {name: array.tobytes() for name, array in ours.items()} == {
-            name: array.tobytes() for name, array in theirs.items()
-        }
-
-
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_file_is_refused_or_usable(
     change: Callable[[bytes, random.Random], bytes], files: list[bytes], trials: Callable[[int, int], int]
 ) -> None:
     before = memory()
-    for seed in range(trials(15, 2500)):
+    for seed in range(trials(10, 2500)):
         content = files[seed % len(files)]
         changed = change(content, random.Random(seed))
         try:
             loaded = assert_refused_or_usable(changed)
             if change is flipped and loaded is not None:
-                assert_same(loaded, content)
+                TARGET.write_bytes(content)
+                original = load_checkpoint(TARGET)
+                assert_same_tensors(loaded, original)
+                assert replace(loaded, weights={}, extra={}) == replace(original, weights={}, extra={})
         except BaseException as error:
             error.add_note(f"{change.__name__}, seed {seed}")
             raise
@@ -118,21 +111,21 @@ def test_a_header_that_is_cut_anywhere_is_refused(files: list[bytes], trials: Ca
             assert_one_line(str(refused.value))
 
 
-@pytest.mark.parametrize("dtype", ["F32", "U8", "F64"])
 @pytest.mark.parametrize("name", ["zero", "resume/generator", "resume/state/9"])
-def test_a_file_that_claims_to_be_huge_costs_no_memory(name: str, dtype: str, files: list[bytes]) -> None:
+def test_a_file_that_claims_to_be_huge_costs_no_memory(name: str, files: list[bytes]) -> None:
     """It has a hole of 4 GB, which takes no room on the disk."""
-    file, size = File(files[0]), 1 << 32
-    count = size // {"F32": 4, "U8": 1, "F64": 8}[dtype]
-    file.header.pop(name, None)
-    file.header[name] = {"dtype": dtype, "shape": [count], "data_offsets": [len(file.data), len(file.data) + size]}
-    with TARGET.open("wb") as target:
-        target.write(file.with_header())
-        target.truncate(target.tell() + size)
-    before = memory()
-    with pytest.raises(CheckpointError):
-        load_checkpoint(TARGET)
-    assert memory() - before < MOST_MEMORY
+    size = 1 << 32
+    for dtype, width in ("F32", 4), ("U8", 1), ("F64", 8):
+        file = File(files[0])
+        offsets = [len(file.data), len(file.data) + size]
+        file.header[name] = {"dtype": dtype, "shape": [size // width], "data_offsets": offsets}
+        with TARGET.open("wb") as target:
+            target.write(file.with_header())
+            target.truncate(target.tell() + size)
+        before = memory()
+        with pytest.raises(CheckpointError):
+            load_checkpoint(TARGET)
+        assert memory() - before < MOST_MEMORY
 
 
 def test_a_vocabulary_that_claims_a_million_characters_is_refused(files: list[bytes]) -> None:
@@ -150,12 +143,3 @@ def test_a_damaged_run_does_not_hide_the_others(files: list[bytes]) -> None:
         assert "fuzzed" in ran.err
     shutil.rmtree(TARGET.parent)
     TARGET.parent.mkdir()
-
-
-def memory() -> float:
-    """The most memory that this process has used, in MB."""
-    if sys.platform == "win32":
-        return 0.0
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -13,7 +13,6 @@ from lstmgen.config import TextConfig
 from lstmgen.errors import TextError
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import code_points
-from tests.command_line import problem, run, run_of_text
 
 NAMES = sorted({*aliases, *aliases.values(), *(module.name for module in pkgutil.iter_modules(encodings_path))})
 NO_NAMES = ["", " ", "no such", "a\0b", "\udcff", "x" * 5000, "../utf-8", "\x1b[31m"]
@@ -47,16 +46,3 @@ def test_every_encoding_is_used_or_refused_in_one_line(
                 assert code_points(corpus.vocabulary.characters).max() > 0
     assert {"utf_8", "cp1252", "koi8_r"} <= used
     assert used.isdisjoint({*NO_NAMES, "rot_13", "hex_codec", "undefined"})
-
-
-@pytest.mark.parametrize("name", ["idna", "punycode", "hex", "unicode_escape", "rot13", "undefined", "mbcs", *NO_NAMES])
-def test_an_odd_encoding_is_no_traceback(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    run_of_text("fable", "The fox \\ leapt.\nThe fox left.\n" * 9)
-    for command in (["train", "fable.txt", "--dry-run", "--steps", "1"], ["score", "fable", "fable.txt"]):
-        ran = run(*command, f"--encoding={name}")
-        assert ran.code in (0, 1), ran
-        if ran.code == 1:
-            assert len(ran.err.splitlines()) == 1, ran.err
-    if name in NO_NAMES:
-        assert "--encoding" in problem("eval", "fable", "fable.txt", f"--encoding={name}")

@@ -41,23 +41,12 @@ def test_an_expression_with_very_many_states_costs_only_those_that_a_text_comes_
         assert state
 
 
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "a{1000000}",
-        "(((a{1,100}){1,100}){1,100})",
-        "(((){1000}){1000}){1000}",
-        "((a{0}){60000}){60000}",
-        "(a*){30000}",
-        ".{0,4000000000}",
-        "a{" + "9" * 30 + "}",
-        "a{" + "9" * 5000 + "}",
-        "(" * 5000 + ")" * 5000,
-        "(" * 900 + "a" + ")*" * 900,
-        "a" * (LONGEST_EXPRESSION + 1),
-        "[" + "ab" * LONGEST_EXPRESSION + "]",
-    ],
-)
+TOO_LARGE = ["a{1000000}", "(((a{1,100}){1,100}){1,100})", "(((){1000}){1000}){1000}", "((a{0}){60000}){60000}"]
+TOO_LARGE += ["(a*){30000}", ".{0,4000000000}", "a{" + "9" * 30 + "}", "a{" + "9" * 5000 + "}", "(" * 5000 + ")" * 5000]
+TOO_LARGE += ["(" * 900 + "a" + ")*" * 900, "a" * (LONGEST_EXPRESSION + 1), "[" + "ab" * LONGEST_EXPRESSION + "]"]
+
+
+@pytest.mark.parametrize("expression", TOO_LARGE, ids=len)
 def test_an_expression_that_is_too_large_is_refused_in_a_line(expression: str) -> None:
     with pytest.raises(ConfigError, match="`match`") as refused:
         Automaton(expression, CHARACTERS)
@@ -75,30 +64,26 @@ def test_a_long_expression_is_no_problem(expression: str) -> None:
     "expression", ["(?#note)a", "(?P<x>a)b", "[[a]", "(?s).", "(?i:A)b", "(?-i:a)", "a??b", r"[^\W\d]", "a(?#"]
 )
 def test_every_part_of_the_syntax_is_read_or_refused(expression: str) -> None:
-    with warnings.catch_warnings(action="ignore"):
-        try:
+    try:
+        with warnings.catch_warnings(action="ignore"):
             expected = re.compile(expression)
-        except re.error:
-            expected = None
-    if expected is None:
+    except re.error:
         with pytest.raises(ConfigError):
             Automaton(expression, CHARACTERS)
         return
     automaton = Automaton(expression, CHARACTERS)
-    for text in ("a", "b", "ab", "Ab", "A", "[", "\n", "1", " ", "aab"):
-        if set(text) <= set(CHARACTERS):
-            assert matches(automaton, text) == bool(expected.fullmatch(text)), text
+    for text in ("a", "b", "ab", "Ab", "A", "\n", "1", " ", "aab"):
+        assert matches(automaton, text) == bool(expected.fullmatch(text)), text
 
 
 def some_expression(generator: random.Random, depth: int = 3) -> str:
     """An expression of the syntax that is supported."""
     kind = generator.randrange(9 if depth else 4)
     if kind < 3:
-        return generator.choice(
-            ["a", "b", "A", ".", "[ab]", "[^a]", r"\d", r"\s", r"\w", r"\W", "[1-9a]", "", "ß", r"\n"]
-        )
+        simple: list[str] = [*"abA.ß", "[ab]", "[^a]", r"\d", r"\s", r"\w", r"\W", "[1-9a]", "", r"\n"]
+        return generator.choice(simple)
     if kind == 3:
-        return generator.choice(["a", "b", "."]) + generator.choice(["*", "+", "?", "{2}", "{,2}", "{1,}", "{0}", "*?"])
+        return generator.choice("ab.") + generator.choice(["*", "+", "?", "{2}", "{,2}", "{1,}", "{0}", "*?"])
     inner = [some_expression(generator, depth - 1) for _ in range(generator.randrange(1, 4))]
     if kind < 6:
         return "".join(inner)
@@ -127,17 +112,7 @@ def test_what_matches_is_what_matches_in_python(trials: Callable[[int, int], int
 
 
 def test_any_text_as_an_expression_is_read_or_refused(trials: Callable[[int, int], int]) -> None:
-    pieces = [
-        *"ab()[]{}|*+?.^$\\-,:!=<>#P0123456789",
-        "(?",
-        "{1,3}",
-        "[^",
-        "\\d",
-        "(?P<a>",
-        "\U0001f600",
-        "\x00",
-        "\udcff",
-    ]
+    pieces = [*"ab()[]{}|*+?.^$\\-,:!=<>#P0123456789", "(?", "{1,3}", "[^", "\\d", "(?P<a>", "😀", "\x00", "\udcff"]
     for seed in range(trials(1500, 50_000)):
         generator = random.Random(seed)
         expression = "".join(generator.choices(pieces, k=generator.randrange(1, 14)))

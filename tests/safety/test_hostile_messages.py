@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -15,15 +15,7 @@ import lstmgen
 from lstmgen.checkpoint import BEST, load_checkpoint, save_checkpoint
 from lstmgen.errors import CheckpointError, ConfigError, LstmgenError, TextError
 from lstmgen.printable import MESSAGE_LENGTH, message_line
-from tests.command_line import (
-    controls,
-    done,
-    evaluation_event,
-    problem,
-    run,
-    run_of_text,
-    write_log,
-)
+from tests.command_line import controls, done, evaluation_event, problem, run, run_of_text, write_log
 
 HOSTILE = "\x1b[31m\x07\x9b\r\n\u202e\u2028\x7f\udcff"
 DIRECTIONS = {"\u202e", "\u2028", "\u2066"}
@@ -43,6 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(categories=None) | st.sampled_from(HOSTILE), max_size=50), st.integers(1, 400))
 def test_every_message_is_a_printable_line_of_bounded_length(text: str, times: int) -> None:
     for error in (TextError(text * times), ConfigError("hidden_size", text * times, "give less")):
@@ -50,16 +43,13 @@ def test_every_message_is_a_printable_line_of_bounded_length(text: str, times: i
         assert len(message) <= MESSAGE_LENGTH
         assert not acts(message)
         assert message.encode("utf-8").decode("utf-8") == message
-    assert str(ConfigError("hidden_size", text * times, "give less")).endswith(": give less")
+    assert message.endswith(": give less")
 
 
-def test_a_short_message_stays_as_it_is() -> None:
+def test_a_short_message_stays_as_it_is_and_a_number_of_too_many_digits_can_be_named() -> None:
     assert str(LstmgenError("fable.txt: ä€𝄞 is 5 > 4; give less")) == "fable.txt: ä€𝄞 is 5 > 4; give less"
     assert message_line("a" * MESSAGE_LENGTH) == "a" * MESSAGE_LENGTH
     assert len(message_line("a" * (MESSAGE_LENGTH + 1))) == MESSAGE_LENGTH
-
-
-def test_a_number_of_too_many_digits_can_be_named() -> None:
     assert "very large" in str(ConfigError("seed", 10**5000, "give less"))
 
 
@@ -89,27 +79,24 @@ def test_a_run_with_a_hostile_name_and_text_is_shown_in_printable_form() -> None
     for command in (["runs"], ["info", name], ["info", name, "--json"], ["runs", "--json"], ["runs", name, "--plot"]):
         shown = done(*command, terminal="--plot" not in command)  # the chart has colours on a terminal
         assert not controls(shown.text + shown.err) | ({*shown.text} & DIRECTIONS), command
-    for command in (
-        ["eval", name],
-        ["eval", name, "\x1b[31m"],
-        ["train", "--resume", name],
-        ["sample", name, "--max-copy=3"],
-    ):
+    more = (["eval", name, "\x1b[31m"], ["train", "--resume", name], ["sample", name, "--max-copy=3"])
+    for command in (["eval", name], *more):
         assert not acts(problem(*command, terminal=True)), command
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["\x1b[31mcommand"],
-        ["info", "--\x1b[31moption"],
-        ["--\x1b[31moption"],
-        ["info", "a", "\x1b[31m\u202eextra"],
-        ["inspect", "--walk", "a", "--unit=\x1b[31m"],
-        ["compare", "--cells=\x1b[31m"],
-        ["train", "--time=\x1b[31m"],
+        *(
+            ["\x1b[31mcommand"],
+            ["info", "--\x1b[31moption"],
+            ["--\x1b[31moption"],
+            ["info", "a", "\x1b\u202eextra"],
+        ),
+        *(["inspect", "--walk", "a", "--unit=\x1b[31m"], ["compare", "--cells=\x1b[31m"], ["train", "--time=\x1b[31m"]),
         ["train", f"--steps={'9' * 20_000}"],
     ],
+    ids=str,
 )
 @pytest.mark.usefixtures("folder")
 def test_wrong_usage_is_told_in_printable_form(arguments: list[str]) -> None:

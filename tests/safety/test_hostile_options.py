@@ -7,10 +7,11 @@ import ctypes
 import gc
 import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
@@ -107,54 +108,38 @@ class Work:
     def __init__(self) -> None:
         self.left = WORK
 
-    def spend(self, symbols: int) -> None:
-        """Interrupt the command if it has worked enough."""
-        if self.left < 0:
-            raise KeyboardInterrupt
-        self.left -= symbols
+    def limit(self, patch: pytest.MonkeyPatch, owner: type, name: str, symbols: Callable[[Any], int]) -> None:
+        """Interrupt a command that has worked enough, when it calls this method, whose first argument has symbols."""
+        method = getattr(owner, name)
+
+        def limited(self_: Any, read: Any, *more: Any, **rest: Any) -> Any:
+            if self.left < 0:
+                raise KeyboardInterrupt
+            self.left -= symbols(read)
+            return method(self_, read, *more, **rest)
+
+        patch.setattr(owner, name, limited)
 
 
 @pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
     """A folder with two tiny runs; a command that works on too many symbols is interrupted."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
     run_of_text("fable", TEXT)
     run_of_text("names", TEXT, lines=True)
-    work, step, read, learn = Work(), NumpyEngine.step, NumpyEngine.read, Trainer.step
-
-    def counted_step(engine: NumpyEngine, ids: Any, state: Any) -> Any:
-        work.spend(len(ids))
-        return step(engine, ids, state)
-
-    def counted_read(engine: NumpyEngine, ids: Any, state: Any) -> Any:
-        work.spend(ids.size)
-        return read(engine, ids, state)
-
-    def counted_learning(trainer: Trainer, chunk: Any, *more: Any, **rest: Any) -> Any:
-        work.spend(chunk.inputs.size)
-        return learn(trainer, chunk, *more, **rest)
-
+    work = Work()
+    work.limit(monkeypatch, NumpyEngine, "step", len)
+    work.limit(monkeypatch, NumpyEngine, "read", lambda ids: int(ids.size))
+    work.limit(monkeypatch, Trainer, "step", lambda chunk: int(chunk.inputs.size))
     measure = partial(benchmark.measure, effort=benchmark.Effort(rounds=1, round_seconds=0.0, peak_sizes=(8,)))
-
-    def machine_alone(*arguments: Any) -> Iterator[benchmark.Result]:
-        results = measure(*arguments)
-        yield next(results)
-        results.close()  # type: ignore[attr-defined]  # it is a generator
-
-    monkeypatch.setattr(NumpyEngine, "step", counted_step)
-    monkeypatch.setattr(NumpyEngine, "read", counted_read)
-    monkeypatch.setattr(Trainer, "step", counted_learning)
-
-    def numeric_addresses(host: str, port: int, **more: Any) -> Any:
-        return getaddrinfo(host, port, **more, flags=socket.AI_NUMERICHOST)  # asks no network for a name
-
-    getaddrinfo = socket.getaddrinfo
-    monkeypatch.setattr(benchmark, "measure", machine_alone)
+    monkeypatch.setattr(benchmark, "measure", lambda *arguments: islice(measure(*arguments), 1))
     monkeypatch.setattr(onnx_models, "onnx_files", lambda *_: onnx_models.OnnxFiles(b"", b""))  # it takes seconds
     monkeypatch.setattr(server.HttpServer, "run", lambda *_: None)  # it would wait for Ctrl-C
+    numeric_addresses = partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST)  # asks no network for a name
     monkeypatch.setattr(socket, "getaddrinfo", numeric_addresses)
-    yield work
+    return work
 
 
 def hostile_command(generator: random.Random) -> list[str]:
@@ -185,23 +170,15 @@ def problem_with(line: list[str], work: Work, *, terminal: bool) -> str | None:
     return "traceback" if "Traceback" in ran.err else None
 
 
-def give_back_freed_memory() -> None:
-    """Let the system have what a command has freed, as at the end of its process; otherwise it adds up here."""
-    gc.collect()
-    with suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def test_no_value_of_an_option_leads_to_a_traceback(
-    work: Work, trials: Callable[[int, int], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TERM", "dumb")
+def test_no_value_of_an_option_leads_to_a_traceback(work: Work, trials: Callable[[int, int], int]) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for seed in range(trials(50, 6000)):
+    for seed in range(trials(30, 6000)):
         generator = random.Random(seed)
         line = hostile_command(generator)
         found = problem_with(line, work, terminal=generator.random() < 0.5)
         assert found is None, f"seed {seed}: lstmgen {line!r:.500}: {found}"
-        give_back_freed_memory()
+        gc.collect()
+        with suppress(OSError, AttributeError):  # another C library than glibc keeps what is freed, and it adds up
+            ctypes.CDLL(None).malloc_trim(0)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 600_000, f"memory grew by {grown:,} kB"

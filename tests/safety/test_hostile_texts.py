@@ -5,10 +5,10 @@ A text that a person gives is data: it may hold any bytes.
 
 import os
 import random
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -54,12 +54,7 @@ def command(generator: random.Random, name: str, text: bytes) -> list[str]:
         [
             ["train", file, *TINY],
             ["train", file, *TINY, generator.choice(["--lines", "--vocabulary=bytes", f"--preview={prompt}"])],
-            [
-                "train",
-                file,
-                *TINY,
-                f"--encoding={generator.choice(ENCODINGS)}",
-            ],
+            ["train", file, *TINY, f"--encoding={generator.choice(ENCODINGS)}"],
             ["eval", model, file, generator.choice(["--no-baselines", "--json", "--quiet"])],
             ["score", model, file],
             ["score", model, file, generator.choice(["--lines", "--characters", "--heatmap", "--html=page.html"])],
@@ -75,19 +70,6 @@ def command(generator: random.Random, name: str, text: bytes) -> list[str]:
     )
     takes_unknown = chosen[0] in ("eval", "score", "sample", "inspect")
     return [*chosen, *(["--on-unknown=skip"] if takes_unknown and generator.random() < 0.6 else [])]
-
-
-class Tags(HTMLParser):
-    """The names of a page's elements."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, _: object) -> None:
-        """Remember an element."""
-        self.names.add(tag)
 
 
 @pytest.fixture
@@ -120,14 +102,15 @@ def problem_with(line: list[str], text: bytes, *, terminal: bool) -> str | None:
     if Path("page.html").exists():
         page = Path("page.html").read_text(encoding="utf-8")
         Path("page.html").unlink()
-        if found := controls(page) | (set(DIRECTIONS) & set(page)) | (Tags(page).names & {"script", "b"}):
+        tags = set(re.findall(r"<(?:script|b)\b", page, re.IGNORECASE))
+        if found := controls(page) | (set(DIRECTIONS) & set(page)) | tags:
             return f"{found} in the page"
     return None
 
 
 @pytest.mark.usefixtures("folder")
 def test_no_text_and_no_name_leads_to_a_traceback_or_acts(trials: Callable[[int, int], int]) -> None:
-    for seed in range(trials(150, 6000)):
+    for seed in range(trials(100, 6000)):
         generator = random.Random(seed)
         text, name = content(generator), generator.choice(NAMES[:1] * 5 + NAMES)
         if sys.platform == "win32" and name not in ("text.txt", "-"):
@@ -144,7 +127,7 @@ def test_no_text_and_no_name_leads_to_a_traceback_or_acts(trials: Callable[[int,
 @pytest.mark.usefixtures("folder")
 def test_no_string_given_to_the_library_leads_to_another_error_than_its_own(trials: Callable[[int, int], int]) -> None:
     models = [lstmgen.load(name) for name in RUNS]
-    for seed in range(trials(150, 6000)):
+    for seed in range(trials(100, 6000)):
         generator = random.Random(seed)
         text = content(generator).decode("utf-8", "surrogateescape")
         model, unknown = generator.choice(models), generator.choice(["error", "skip"])

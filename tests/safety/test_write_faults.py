@@ -87,8 +87,8 @@ def prepare_run(name: str) -> Preparation:
     return training_run.prepare(TEXT, SMALL, TRAINING, run=name, threads=1)
 
 
-def calls_of_a_run() -> int:
-    """Make a run without faults, `whole`; how many system calls its saves make."""
+def test_a_write_fault_loses_nothing(trials: Callable[[int, int], int]) -> None:
+    """Any system call fails, that one alone or with a hundred that follow; or any write is short."""
     calls = 0
 
     def count(number: int, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -99,12 +99,6 @@ def calls_of_a_run() -> int:
 
     with around_system_calls(count):
         run_to_end(prepare_run("whole"))
-    return calls
-
-
-def test_a_write_fault_loses_nothing(trials: Callable[[int, int], int]) -> None:
-    """Any system call fails, that one alone or with a hundred that follow; or any write is short."""
-    calls = calls_of_a_run()
     whole = Path("checkpoints/whole")
     cases = list(product(range(1, calls + 1), (1, 2, 100), (*ERRORS, None)))
     for case in random.Random(0).sample(cases, trials(6, 600)):
@@ -112,8 +106,7 @@ def test_a_write_fault_loses_nothing(trials: Callable[[int, int], int]) -> None:
         events, error = train(fault)
         names = [type(event) for event in events if isinstance(event, SaveFailed | SavedAgain)]
         assert names == [SaveFailed, SavedAgain] * (len(names) // 2) + [SaveFailed] * (len(names) % 2), case
-        assert (error is None) == (len(names) % 2 == 0), case
-        assert (error is None) == isinstance(events[-1], Finished), case
+        assert (error is None) == (len(names) % 2 == 0) == isinstance(events[-1], Finished), case
         saved = fault.folder
         for saved in Path("temporary").glob("faulty-*"):
             assert str(Path.cwd() / saved) in str(error), case
@@ -127,8 +120,7 @@ def test_a_write_fault_loses_nothing(trials: Callable[[int, int], int]) -> None:
             shutil.rmtree(made, ignore_errors=True)
 
 
-@pytest.mark.parametrize("first", [1, 40])
-@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize(("first", "error"), list(zip((1, 1, 40, 40), ERRORS, strict=True)))
 def test_a_fault_for_ever_ends_with_one_line(first: int, error: int) -> None:
     """Even the rescue fails. What was saved before is still there."""
     fault = Fault(first, FOR_EVER, error, Path("checkpoints/faulty"))
@@ -140,13 +132,6 @@ def test_a_fault_for_ever_ends_with_one_line(first: int, error: int) -> None:
     fault.look()
 
 
-def others_run() -> Path:
-    """Another command makes a run by the name of one that trains here."""
-    shutil.rmtree("checkpoints", ignore_errors=True)
-    run_to_end(prepare_run("faulty"))
-    return Path("checkpoints/faulty")
-
-
 def assert_all_is_saved(folder: str, whole: str, more_events: int = 0) -> None:
     """The run is as one without faults, but for some events more in its log."""
     for name in (LAST, BEST):
@@ -155,8 +140,7 @@ def assert_all_is_saved(folder: str, whole: str, more_events: int = 0) -> None:
     assert lines[0] == lines[1] + more_events
 
 
-@pytest.mark.parametrize("deleted", ["checkpoints", "checkpoints/faulty"])
-@pytest.mark.parametrize("at", [0, 3, 9, 20])
+@pytest.mark.parametrize(("deleted", "at"), [("checkpoints", 0), ("checkpoints/faulty", 3), ("checkpoints", 20)])
 def test_a_folder_that_is_deleted_while_it_trains_is_made_again(deleted: str, at: int) -> None:
     run_to_end(prepare_run("whole"))
     Path("checkpoints/whole").rename("whole")
@@ -165,10 +149,10 @@ def test_a_folder_that_is_deleted_while_it_trains_is_made_again(deleted: str, at
             if number == at:
                 shutil.rmtree(deleted)
     assert_all_is_saved("checkpoints/faulty", "whole")
-    assert sorted(file.name for file in Path("checkpoints/faulty").iterdir()) == [BEST, LAST, LOG]
+    assert sorted(files_below(Path("checkpoints/faulty"))) == [BEST, LAST, LOG]
 
 
-@pytest.mark.parametrize("at", [0, 3, 9])
+@pytest.mark.parametrize("at", [0, 9])
 def test_a_folder_that_another_run_has_made_again_is_left_alone(at: int) -> None:
     """Not even its log is written to. The run is saved beside it."""
     run_to_end(prepare_run("whole"))
@@ -176,15 +160,14 @@ def test_a_folder_that_another_run_has_made_again_is_left_alone(at: int) -> None
     with prepare_run("faulty").start(started=0.0) as session:
         for number, _ in enumerate(session.events()):
             if number == at:
-                before = files_below(others_run())
+                shutil.rmtree("checkpoints", ignore_errors=True)
+                run_to_end(prepare_run("faulty"))
+                before = files_below(Path("checkpoints/faulty"))
     assert files_below(Path("checkpoints/faulty")) == before
     assert session.folder == Path("checkpoints/faulty-2")
     assert_all_is_saved("checkpoints/faulty-2", "whole")
-
-
-def test_a_folder_that_another_process_has_just_made_again_is_not_removed() -> None:
-    """The first run ends before a save, when the second one has not saved yet either."""
-    with prepare_run("faulty").start(started=0.0):
+    shutil.rmtree("checkpoints")
+    with prepare_run("faulty").start(started=0.0):  # it ends before a save, when the other one has not saved either
         shutil.rmtree("checkpoints")
         other = storage.new_run([Path("checkpoints/faulty")])
         other.__enter__()
@@ -193,11 +176,11 @@ def test_a_folder_that_another_process_has_just_made_again_is_not_removed() -> N
     assert not Path("checkpoints").exists()
 
 
-@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("error", [errno.EACCES, errno.ESTALE])
 def test_a_folder_that_cannot_be_looked_at_for_a_while_is_not_given_up(
     error: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A network disk is away, or its permissions have changed."""
+    """A network disk is away, or its permissions have changed. A log that cannot be written does not matter either."""
     run_to_end(prepare_run("whole"))
     stat = Path.stat
 
@@ -208,36 +191,16 @@ def test_a_folder_that_cannot_be_looked_at_for_a_while_is_not_given_up(
 
     names = []
     with prepare_run("faulty").start(started=0.0) as session:
+        log = session.folder / LOG
+        log.mkdir()
         for event in session.events():
             names.append(event.event)
             if isinstance(event, Evaluated):
                 monkeypatch.setattr(Path, "stat", away if 4 < event.step < 12 else stat)
+                if event.step == 14:
+                    log.rmdir()
     assert names.count("save_failed") == names.count("saved_again") == 1
     assert_all_is_saved("checkpoints/faulty", "checkpoints/whole", more_events=2)
-
-
-@pytest.mark.skipif(sys.platform == "win32" or os.getuid() == 0, reason="root may write to any folder")
-def test_a_folder_that_becomes_read_only_keeps_what_is_there() -> None:
-    fault = Fault(FOR_EVER, 0, None, Path("checkpoints/faulty"))
-    with pytest.raises(CheckpointError), prepare_run("faulty").start(started=0.0) as session:
-        for event in session.events():
-            if isinstance(event, Evaluated) and event.step == 8:
-                fault.folder.chmod(0o500)
-    fault.folder.chmod(0o700)
-    fault.look()
-
-
-def test_a_log_that_cannot_be_written_does_not_matter() -> None:
-    """It is written as soon as that works."""
-    run_to_end(prepare_run("whole"))
-    with prepare_run("faulty").start(started=0.0) as session:
-        log = session.folder / LOG
-        log.mkdir()
-        for event in session.events():
-            if isinstance(event, Evaluated) and event.step == 8:
-                assert log.is_dir()
-                log.rmdir()
-    assert_all_is_saved("checkpoints/faulty", "checkpoints/whole")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
