@@ -1,11 +1,9 @@
 """Text generation with recurrent networks, one character at a time.
 
-    import lstmgen
-    model = lstmgen.load("checkpoints/my-run")
-    print(model.sample("To be", length=200))
-    print(model.score("To be or not to be").bits_per_character)
-
-Knows: the version and the names of the public API, which is imported at first use. Does not know: torch.
+import lstmgen
+model = lstmgen.load("checkpoints/my-run")
+print(model.sample("To be", length=200))
+print(model.score("To be or not to be").bits_per_character)
 """
 
 from typing import TYPE_CHECKING, Any

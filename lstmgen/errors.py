@@ -2,9 +2,6 @@
 
 A message names a setting by its Python name in backquotes, such as `hidden_size`. The command line shows the option,
 --hidden-size, in its place.
-
-Knows: that each message is one printable line of bounded length that names the thing, the value and the remedy.
-Does not know: how it is shown (`cli` prints it and exits with code 1).
 """
 
 import errno

@@ -1,7 +1,4 @@
 """The command line: the only part of the program that prints.
 
 A command parses its options, builds configs, calls one function of the core and shows the result.
-
-Knows: typer, rich, tqdm, terminals, signals. Does not know: torch or NumPy, which are imported only when a command
-needs them.
 """

@@ -1,8 +1,4 @@
-"""The `lstmgen` command: its subcommands, and how errors are shown.
-
-Knows: the exit codes: 0 done, 1 a problem the user can fix, 2 wrong usage, 130, 143 and 129 interrupted.
-Does not know: what any command does.
-"""
+"""The `lstmgen` command: its subcommands, and how errors are shown."""
 
 import atexit
 import gc

@@ -1,9 +1,6 @@
 """`lstmgen sample --interactive`: the user and the model write a text together.
 
 The conversation is on stderr. The text itself is written to stdout, or to a file, when the conversation ends.
-
-Knows: the commands of the conversation, and how the text is shown. Does not know: how the text is written or undone
-(`draft`).
 """
 
 import sys

@@ -1,8 +1,4 @@
-"""Where results are written: sampled text to a terminal, a pipe or a new file; a picture or a page to a new file.
-
-Knows: a terminal gets text without control characters, each symbol at once; pipes and files get the exact bytes; a new
-file gets its name when it is complete. Does not know: how the text is made.
-"""
+"""Where results are written: sampled text to a terminal, a pipe or a new file; a picture or a page to a new file."""
 
 import sys
 from collections.abc import Iterator

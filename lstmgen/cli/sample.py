@@ -1,8 +1,4 @@
-"""`lstmgen sample`.
-
-Knows: its options, and which way of writing they ask for. Does not know: these ways (`sample_modes`), or how text is
-drawn.
-"""
+"""`lstmgen sample`."""
 
 import secrets
 import sys

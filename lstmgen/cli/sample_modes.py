@@ -1,7 +1,4 @@
-"""The ways in which `lstmgen sample` writes: one text as it comes, a batch, JSON lines, a conversation.
-
-Knows: what stands between samples, and what a sample's JSON object holds. Does not know: options, or how text is drawn.
-"""
+"""The ways in which `lstmgen sample` writes: one text as it comes, a batch, JSON lines, a conversation."""
 
 from collections.abc import Iterable, Sequence
 

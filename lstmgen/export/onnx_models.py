@@ -10,8 +10,6 @@ are int64, everything else is float32. The metadata has one key, `lstmgen`: a JS
 
 Torch's exporter makes the step from the cells' own equations. The chunk repeats the step over time (ONNX's Scan), so
 that both are the same network with the same weights.
-
-Knows: torch's exporter and the ONNX format. Does not know: files.
 """
 
 import json

@@ -6,8 +6,6 @@ A matrix is stored row by row: a row is its scale, a float32, times numbers of 8
     float16    scale = max |w|; the numbers are from -1 to 1, so that none is too large for float16
 
 A vector, such as a bias, stays float32: a network has few of them, and they are short.
-
-Knows: arrays, and how a score is measured. Does not know: files, web pages or JSON.
 """
 
 from collections.abc import Mapping

@@ -9,8 +9,6 @@ The file is read by `torch.load(FILE, weights_only=True)` and holds a mapping:
     state_dict                    embedding.weight, layers.0.weight_ih_l0, ..., head.weight, head.bias
 
 From the second layer on, the output of a layer is added to its input; torch's modules of several layers do not do that.
-
-Knows: which network equals torch's modules. Does not know: files.
 """
 
 import io

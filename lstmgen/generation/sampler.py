@@ -6,7 +6,7 @@ Each row of a batch has its own random generator, so that a sample does not depe
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from lstmgen.generation.engine import Engine, EngineOutput, FloatArray
 from lstmgen.generation.filters import Filter
 from lstmgen.generation.filters.automaton import Automaton
 from lstmgen.generation.history import History
-from lstmgen.generation.stops import StopBuffer
+from lstmgen.generation.stops import Item, StopBuffer
 
 _UNIFORMS_AT_ONCE = 256
 
@@ -51,8 +51,8 @@ def draw_symbols(
     """Draw samples that continue a prompt; yields each symbol when it is drawn, row by row, and the end of each row.
 
     Args:
-        engine: runs the network.
-        prompt_output: its output after the prompt, for each row.
+        engine: the network.
+        prompt_output: the engine's output after the prompt, for each row.
         history: the last symbols of each row, the prompt included.
         filters: applied to the logits, in this order; build new ones for each call, because filters have memory.
         length: the maximum number of symbols of a sample; -1: no maximum.
@@ -63,8 +63,8 @@ def draw_symbols(
     logits, state = prompt_output
     rows, vocab_size = logits.shape
     uniforms = _uniforms(seed, rows)
-    buffers = [StopBuffer[Drawn](stops) for _ in range(rows)]
-    active, left = list(range(rows)), length
+    endings: list[Ending[Drawn]] = [Ending(length, end, stops) for _ in range(rows)]
+    active = list(range(rows))
     if length == 0:
         yield from (Ended(row, Finish.LENGTH) for row in active)
         return
@@ -75,23 +75,18 @@ def draw_symbols(
         drawn, possible = draw(filtered, next(uniforms))
         # The filter `match` adds a column after the vocabulary: to draw it ends the sample without a symbol.
         ids = drawn if filtered.shape[1] == vocab_size else np.minimum(drawn, vocab_size - 1)
-        left -= 1
         numbers, nats = drawn.tolist(), negative_log_likelihood(logits, ids).tolist()
         for row in tuple(active):
-            number, buffer = numbers[row], buffers[row]
-            released: list[Drawn] = []
+            number, ending = numbers[row], endings[row]
             finish: Finish | None
             if not possible[row]:
-                finish = Finish.STUCK
+                released, finish = ending.rest(), Finish.STUCK
             elif number == vocab_size:
-                finish = Finish.MATCH
+                released, finish = ending.rest(), Finish.MATCH
             else:
-                released, stopped = buffer.add(chr(number), Drawn(row, number, nats[row]))
-                ended = Finish.LINE if number == end else Finish.LENGTH if left == 0 else None
-                finish = Finish.STOP if stopped else ended
+                released, finish = ending.add(number, Drawn(row, number, nats[row]))
             yield from released
             if finish is not None:
-                yield from () if finish is Finish.STOP else buffer.rest()
                 yield Ended(row, finish)
                 active.remove(row)
         history.add(ids)
@@ -104,7 +99,11 @@ def check_matches(
 ) -> Iterator[Drawn | Ended]:
     """Yield the same events, but let a sample that does not match end with `Finish.UNMATCHED`.
 
-    `end` is the symbol with which the model itself ends a sample, which is not part of a match; None: it does not.
+    Args:
+        events: of `rows` samples.
+        pattern: the regular expression.
+        rows: the number of samples.
+        end: the symbol with which the model itself ends a sample, which is not part of a match; None: it does not.
     """
     states = [pattern.start] * rows
     for event in events:
@@ -125,6 +124,34 @@ def require_matches(samples: Sequence[Finish], config: SamplingConfig) -> None:
     which = "the text" if len(samples) == 1 else f"{unmatched:,} of {len(samples):,} texts"
     remedy = f"{which} ended before the pattern matched, because of {others}; change one of them, or the `seed`"
     raise ConfigError("match", repr(config.match), remedy)
+
+
+class Ending(Generic[Item]):
+    """Decides why and where one sample ends, and keeps back what may belong to a stop text."""
+
+    def __init__(self, length: int, end: int | None, stops: Sequence[str]) -> None:
+        """Begin a sample; `length`, at least 1 or -1, `end` and `stops` are those of `draw_symbols`."""
+        self._left = length
+        self._end = end
+        self._stops = StopBuffer[Item](stops) if stops else None
+
+    def add(self, number: int, item: Item) -> tuple[list[Item], Finish | None]:
+        """Add a symbol that was drawn, and the item that belongs to it.
+
+        Returns the items that are now part of the sample, and why the sample ends; None: it goes on.
+        """
+        self._left -= 1
+        released = [item]
+        if self._stops is not None:
+            released, stopped = self._stops.add(chr(number), item)
+            if stopped:
+                return released, Finish.STOP
+        finish = Finish.LINE if number == self._end else Finish.LENGTH if self._left == 0 else None
+        return (released if finish is None else released + self.rest()), finish
+
+    def rest(self) -> list[Item]:
+        """The items that were kept back, when no more symbols come."""
+        return [] if self._stops is None else self._stops.rest()
 
 
 @dataclass

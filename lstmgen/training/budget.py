@@ -3,8 +3,6 @@
 A budget counts steps, epochs or seconds. A time budget holds the whole command: loading, evaluating and the end as well
 as the steps, over all sessions of a run. What is done beside the steps may take `seconds_left`, so that the budget is
 kept also where other programs slow this one down.
-
-Knows: budgets and a clock. Does not know: what the time is spent on.
 """
 
 import math

@@ -1,8 +1,6 @@
 """The events that training yields.
 
 `cli.progress` draws them, `training.log` writes them to `log.jsonl`, and `--json` prints them.
-
-Knows: what each event holds. Does not know: what is done with it.
 """
 
 from dataclasses import asdict, dataclass

@@ -7,8 +7,6 @@
 The gradient by z is softmax(z) - (1 - s) onehot(target) - s / V. It is computed together with the logits, for some rows
 at a time, so that the logits of all rows never exist at once: with 6,000 symbols they would be the largest arrays of a
 training step, and with 100,000 they would not fit.
-
-Knows: torch. Does not know: the layers, or what the symbols stand for.
 """
 
 from typing import Any

@@ -14,8 +14,6 @@ The first choice counts the parameters of the recurrent layers alone. The embedd
 vocabulary, and most of their rows belong to rare symbols. The third counts all parameters.
 
 The numbers were found by experiment; TRIALS.md describes them.
-
-Knows: sizes, budgets, and the speed of a network, which it is told. Does not know: torch, the training loop or files.
 """
 
 import math

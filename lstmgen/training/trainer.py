@@ -1,7 +1,4 @@
-"""One training step: read a chunk, compute the gradients, update the weights.
-
-Knows: the loss, truncated backpropagation, precision. Does not know: how long, on what text, or what is saved.
-"""
+"""One training step: read a chunk, compute the gradients, update the weights."""
 
 import math
 from typing import Any, cast

@@ -1,8 +1,6 @@
 """Evaluating on held-out text while a network trains.
 
 All evaluations of a run read the same part of it. One that has no time for that is cut: it reads less.
-
-Knows: how much of the text an evaluation reads, and how long it may take. Does not know: what follows from the score.
 """
 
 import math
