@@ -1,9 +1,11 @@
 """Text generation with recurrent networks, one character at a time.
 
-import lstmgen
-model = lstmgen.load("checkpoints/my-run")
-print(model.sample("To be", length=200))
-print(model.score("To be or not to be").bits_per_character)
+    import lstmgen
+    model = lstmgen.load("checkpoints/my-run")
+    print(model.sample("To be", length=200))
+    print(model.score("To be or not to be").bits_per_character)
+
+The public names are imported at first use, and torch is not.
 """
 
 from typing import TYPE_CHECKING, Any
