@@ -84,6 +84,12 @@ def test_the_fastest_way_is_chosen_and_one_thread_only_if_clearly_faster(
     assert chosen(seconds, **given) == expected
 
 
+def test_where_the_cores_are_not_free_all_threads_may_compute_later() -> None:
+    trials = Trials(no_clock, lambda: 0.5, lambda _: False, lambda _: False, lambda: 4, no_clock)
+    execution = choose_execution(NETWORK, TRAINING, Device.CPU, None, trials)
+    assert (execution.threads, execution.max_threads) == (1, 4)
+
+
 def no_clock(*_: object, **__: object) -> Never:
     """Fail, because a budget that counts must not depend on a clock."""
     raise AssertionError("a clock decides")
@@ -149,7 +155,7 @@ def test_cores_are_free_where_threads_compute_most_of_the_time(
 
 def test_a_speed_is_symbols_of_whole_steps_in_a_second_and_a_slow_way_is_given_up_after_a_short_one() -> None:
     trials = Trials(time_step=lambda *_: StepTime(short=9.0, whole=0.5))
-    execution = Execution(torch.device("cpu"), HIGH, 1)
+    execution = Execution(torch.device("cpu"), HIGH, 1, 1)
     assert 8 <= characters_per_second(NETWORK, TRAINING, execution, trials) <= 16
     assert 0 < characters_per_second(NETWORK, TRAINING, execution) < math.inf
     assert time_step(NETWORK, TRAINING, execution, beside=StepTime(1e-9, 1e-9)).whole == math.inf
@@ -179,7 +185,7 @@ def test_a_short_step_that_was_fast_by_chance_does_not_count_beside_whole_steps(
         now += next(seconds)
 
     monkeypatch.setattr(Trainer, "step", step)
-    execution = Execution(torch.device("cpu"), HIGH, 1)
+    execution = Execution(torch.device("cpu"), HIGH, 1, 1)
     timed = time_step(NETWORK, replace(TRAINING, budget=Budget(600)), execution, clock=lambda: now)
     assert timed.whole == pytest.approx(0.1)
 
@@ -197,7 +203,7 @@ def lengths_of_steps(hidden_size: int, budget: float, seconds_of: Callable[[int]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "step", step)
         network = build_network(ModelConfig(hidden_size=hidden_size), 65)
-        execution = Execution(torch.device("cpu"), HIGH, 1)
+        execution = Execution(torch.device("cpu"), HIGH, 1, 1)
         trials = Trials(time_step=partial(time_step, clock=lambda: now))
         speed = characters_per_second(
             network, TrainingConfig(chunk_length=64, budget=Budget(budget)), execution, trials

@@ -74,6 +74,7 @@ class TrainingRun:
         storage: Storage | None,
         planned: Planned,
         *,
+        max_threads: int,
         started: float,
         clock: Callable[[], float] = time.monotonic,
         processes: Processes = ALONE,
@@ -85,6 +86,7 @@ class TrainingRun:
             text: the text that the checkpoint's record names.
             storage: where the run is saved; only the first process has it.
             planned: the first event.
+            max_threads: how many may compute where the processor's cores are free.
             started: the clock's time when the command began; a time budget counts from there.
             clock: seconds that never go back.
             processes: those that train the network together.
@@ -113,9 +115,9 @@ class TrainingRun:
         budget = record.training.budget
         self._validation = Validation(text.held_out, checkpoint.item_end, budget, clock, chunks, sums, processes)
         adaptable = budget.unit is BudgetUnit.SECONDS and processes.size == 1  # otherwise the bits are promised
-        threads = record.threads if adaptable else 1
+        threads, max_threads = (record.threads, max(record.threads, max_threads)) if adaptable else (1, 1)
         self._stopped = 0.0  # seconds for which the process was stopped, as far as events have told
-        self._slowdown = Slowdown(threads, _SLOW_FRACTION * budget.amount, cores_are_free)
+        self._slowdown = Slowdown(threads, max_threads, _SLOW_FRACTION * budget.amount, cores_are_free)
         torch.set_num_threads(record.threads)
         self.state = RunState(record.training, record.position, save_ended=clock())
         self._restore(checkpoint)

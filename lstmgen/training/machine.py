@@ -72,6 +72,7 @@ class Execution:
     device: torch.device
     precision: Precision
     threads: int
+    max_threads: int  # may compute as soon as other programs leave the processor's cores free
 
 
 def versions() -> dict[str, str]:
@@ -119,21 +120,21 @@ def choose_execution(
     counts = [usual.threads]
     if threads is None and usual.device.type == "cpu" and (most := trials.most_threads()) > 1:
         if not trials.cores_are_free(most):
-            return replace(usual, threads=1)
+            return replace(usual, threads=1, max_threads=most)
         counts = [1, most]
     precisions = [config.precision]
     if config.precision is Precision.AUTO:
         precisions = [Precision.FLOAT32, Precision.BFLOAT16]
         if usual.device.type == "mps" or (usual.device.type == "cpu" and trials.bfloat16_speed() <= _SLOW):
             precisions = [Precision.FLOAT32]
-    best = replace(usual, precision=precisions[0], threads=counts[0])
+    best = replace(usual, precision=precisions[0], threads=counts[0], max_threads=counts[0])
     if len(precisions) == len(counts) == 1:
         return best
     _make_first_step(best.device, trials)
     started, most_seconds = trials.clock(), _most_seconds(config)
     best_time = trials.time_step(network, config, best, most_seconds=most_seconds)
     for count in counts[1:]:
-        other = replace(best, threads=count)
+        other = replace(best, threads=count, max_threads=count)
         other_time = trials.time_step(network, config, other, beside=best_time, most_seconds=most_seconds)
         if best_time.whole >= _CLEARLY_FASTER * other_time.whole:
             best, best_time = other, other_time
@@ -158,7 +159,7 @@ def _usual_execution(
     if threads is None:
         small = device.type == "cpu" and network.parameter_count() * config.batch_size < _SMALL_STEP
         threads = 1 if small else trials.most_threads()
-    return Execution(device, precision, threads)
+    return Execution(device, precision, threads, threads)
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
@@ -193,7 +194,7 @@ def _make_first_step(device: torch.device, trials: "Trials") -> None:
     """Make one step of a tiny network: torch loads parts of itself at the first one, for about a second."""
     tiny = build_network(ModelConfig(hidden_size=1, num_layers=1, embedding_size=1), vocab_size=2)
     config = TrainingConfig(batch_size=1, chunk_length=1, budget=Budget(1, BudgetUnit.STEPS))
-    trials.time_step(tiny, config, Execution(device, Precision.FLOAT32, threads=1))
+    trials.time_step(tiny, config, Execution(device, Precision.FLOAT32, threads=1, max_threads=1))
 
 
 def bfloat16_is_fast() -> bool:

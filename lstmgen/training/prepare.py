@@ -66,6 +66,7 @@ class Preparation:
     folders: tuple[Path, ...]  # those that a new run may have, the best first
     resumed: Path | None  # the file from which a run is resumed, in its folder; None: it is a new run
     planned: Planned  # with the folder; for a new run, the first one that was free
+    max_threads: int = 1  # may compute as soon as the processor's cores are free
 
     @contextmanager
     def start(
@@ -99,6 +100,7 @@ class Preparation:
                 self.text,
                 storage,
                 self.planned,
+                max_threads=self.max_threads,
                 started=started,
                 clock=clock,
                 processes=processes,
@@ -192,7 +194,7 @@ def prepare(
         *_notes(plan.training, parts, execution, processes),
     ]
     planned_run = _planned(checkpoint, parts, first_free(folders), plan.reasons, all_notes)
-    return Preparation(checkpoint, parts, folders, None, planned_run)
+    return Preparation(checkpoint, parts, folders, None, planned_run, execution.max_threads)
 
 
 def _fit_batch(
@@ -253,6 +255,8 @@ def _notes(training: TrainingConfig, parts: SplitText, execution: Execution, pro
         yield f"evaluations in training read {VALIDATION_LIMIT:,} held-out symbols; lstmgen eval reads all"
     if training.precision is Precision.BFLOAT16 and not has_fast_bfloat16(execution.device):
         yield "this processor is slow in bfloat16; leave out `precision` to train faster"
+    if execution.threads < execution.max_threads:
+        yield "other programs use the processor: one thread computes until they leave it free"
     if processes > 1:
         yield f"{processes} processes train together; each reads its part of the {training.batch_size} streams"
 

@@ -15,17 +15,20 @@ _LONGEST_PAUSE = 60.0  # seconds
 class Slowdown:
     """Watches how long steps take."""
 
-    def __init__(self, threads: int, most_seconds: float, cores_are_free: Callable[[int], bool]) -> None:
+    def __init__(
+        self, threads: int, max_threads: int, most_seconds: float, cores_are_free: Callable[[int], bool]
+    ) -> None:
         """Begin to watch.
 
         Args:
-            threads: how many compute; one stays one.
+            threads: how many compute the first step.
+            max_threads: how many compute where the cores are free; one stays one.
             most_seconds: a slowdown that ends within this time changes nothing.
             cores_are_free: whether so many threads can compute at once without waiting for other programs.
         """
         self.threads = threads
         """How many compute the next step."""
-        self._all = threads
+        self._all = max_threads
         self._most_seconds = most_seconds
         self._cores_are_free = cores_are_free
         self._fastest = math.inf  # seconds per symbol, with all threads
