@@ -148,7 +148,7 @@ def compare(
         str | None,
         option(
             None,
-            "Keep the networks in checkpoints/NAME; the same command goes on where it was stopped.",
+            "Keep the networks in checkpoints/NAME; the same command continues where it stopped.",
             "none is kept",
             *("--run", "-o"),
             metavar="NAME",

@@ -82,7 +82,7 @@ class ProgressDisplay:
                 loss = "not a finite number" if math.isnan(event.training_nats) else f"{event.training_nats:.3f}"
                 self.write(
                     f"\nThe loss diverged: at step {event.step:,} it is {loss}. Training goes back to step "
-                    f"{event.to_step:,}, and goes on with learning rate {readably(event.learning_rate)}."
+                    f"{event.to_step:,}, and continues with learning rate {readably(event.learning_rate)}."
                 )
             case ThreadsChanged(threads=1):
                 self.write("\nOther programs slow training down. It continues on 1 thread, which waits for no other.")
@@ -130,7 +130,7 @@ class ProgressDisplay:
             tqdm.write(printable(text), file=sys.stderr)
 
     def _describe(self) -> None:
-        """Set what stands beside the bar; it is drawn later."""
+        """Set the text after the bar; it is drawn later."""
         self._bar.set_description_str(f"{self._loss}{self._validation} · {self._pace}", refresh=False)
 
     def _show_evaluation(self, event: Evaluated) -> None:

@@ -113,7 +113,7 @@ def guarded_streams() -> Iterator[list[Output]]:
 
 
 def outlive_output() -> None:
-    """From now on the command goes on to its end without a standard output that cannot be written."""
+    """From now on, let the command continue to its end when standard output cannot be written."""
     if isinstance(output := getattr(sys.stdout, "buffer", None), Output):
         output.is_vital = False
 

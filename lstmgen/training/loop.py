@@ -375,7 +375,7 @@ class TrainingRun:
     def _save_due(self) -> bool:
         """Whether it is time to save between two evaluations."""
         state = self.state
-        interval = _RETRY_SECONDS if state.save_error else max(_SAVE_SECONDS, state.save_seconds / _SAVE_FRACTION)
+        interval = _RETRY_SECONDS if state.save_error else max(_SAVE_SECONDS, self._meter.save_seconds / _SAVE_FRACTION)
         return bool(self._processes.broadcast(self._clock() - state.save_ended > interval))
 
     def _savable(self, weights: Mapping[str, FloatArray], validation_nats: float | None = None) -> bool:
@@ -406,10 +406,10 @@ class TrainingRun:
         best = best or state.position.best_nats is None
         before = state.save_error
         self.folder, self._saved_step, state.save_error = self._on_storage(
-            lambda storage: (*storage.try_to_save(checkpoint, best=best),)
+            lambda storage: storage.try_to_save(checkpoint, best=best)
         )
         state.save_ended = self._clock()
-        state.save_seconds = self._meter.save_seconds = state.save_ended - begun
+        self._meter.save_seconds = state.save_ended - begun
         step, seconds = state.position.step, record.seconds
         if state.save_error and not before:
             yield SaveFailed(step=step, reason=str(state.save_error), saved_step=self._saved_step, seconds=seconds)

@@ -42,7 +42,6 @@ class RunState:
 
     save_error: CheckpointError | None = None  # of the last attempt to save
     save_ended: float = 0.0  # the clock's time after the last attempt
-    save_seconds: float = 0.0  # how long the last attempt took
 
     @property
     def suspicious(self) -> bool:
