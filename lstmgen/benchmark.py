@@ -26,7 +26,7 @@ from lstmgen.config import CellKind, ModelConfig, Precision, Reset, SamplingConf
 from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.generation.filters.temperature import temperature
 from lstmgen.generation.history import History
-from lstmgen.generation.sampler import draw_symbols
+from lstmgen.generation.sampler import draw_tokens
 from lstmgen.network.architecture import Network, build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.network.kernels.fused import torch_lstm_runs_in_this_precision
@@ -41,7 +41,7 @@ _FEWEST_ROUNDS = 2
 _ROW_SECONDS = 6.0  # no further round begins after this time
 _PEAK_SECONDS = 0.2
 _CHUNKS = 50  # of random text; every loop reads them again and again
-_FLOPS_PER_WEIGHT = 6  # a product and a sum for each weight and symbol, forward once and backward twice
+_FLOPS_PER_WEIGHT = 6  # a product and a sum for each weight and token, forward once and backward twice
 
 CELLS: tuple[ModelConfig, ...] = (
     ModelConfig(cell=CellKind.LSTM),
@@ -214,14 +214,14 @@ def _training_speed(
         bare_loop = partial(_bare_training_seconds, layer, model, training, precision, effort)
         loops.append(lambda: bare.submit(bare_loop).result())
     ours, *theirs = _in_turns(loops, effort)
-    symbols, seconds = training.batch_size * training.chunk_length, statistics.median(ours)
-    gigaflops = _FLOPS_PER_WEIGHT * weights_per_symbol(network) * symbols / seconds / 1e9
+    tokens, seconds = training.batch_size * training.chunk_length, statistics.median(ours)
+    gigaflops = _FLOPS_PER_WEIGHT * weights_per_token(network) * tokens / seconds / 1e9
     return TrainingSpeed(
         network=str(network),
-        characters_per_second=symbols / seconds,
+        characters_per_second=tokens / seconds,
         gigaflops=gigaflops,
         share_of_peak=gigaflops / machine.peak_gigaflops,
-        bare_characters_per_second=symbols / statistics.median(theirs[0]) if theirs else None,
+        bare_characters_per_second=tokens / statistics.median(theirs[0]) if theirs else None,
         ratio=statistics.median(t / o for o, t in zip(ours, theirs[0], strict=True)) if theirs else None,
     )
 
@@ -234,7 +234,7 @@ def _sampling_speed(
     engine = NumpyEngine(network, initialize(network, np.random.default_rng(0)))
     begun = read_text(engine, np.zeros(1, np.int64), engine.initial_state(1)).repeated(samples)
     history = History(np.zeros(0, np.int64), samples, length=0)
-    endless = draw_symbols(engine, begun, history, [temperature(SamplingConfig.temperature)], length=-1, seed=0)
+    endless = draw_tokens(engine, begun, history, [temperature(SamplingConfig.temperature)], length=-1, seed=0)
     loops = [
         lambda: _seconds(lambda: list(islice(endless, samples)), effort),
         lambda: bare.submit(_bare_sampling_seconds, False, model, samples, precision, effort).result(),
@@ -244,8 +244,8 @@ def _sampling_speed(
     return SamplingSpeed(str(network), samples, ours, whole, cells, ratio=ours / max(whole, cells))
 
 
-def weights_per_symbol(network: Network) -> int:
-    """How many weights are multiplied for each symbol: those of all matrices but the embedding, which is looked up."""
+def weights_per_token(network: Network) -> int:
+    """How many weights are multiplied for each token: those of all matrices but the embedding, which is looked up."""
     return sum(math.prod(shape) for name, shape in network.shapes().items() if len(shape) > 1 and name != "embedding")
 
 
@@ -271,8 +271,8 @@ def _seconds(step: Callable[[], Any], effort: Effort) -> float:
 
 def _chunks(training: TrainingConfig) -> list[Chunk]:
     """Chunks of random text."""
-    symbols = training.batch_size * training.chunk_length * (_CHUNKS + 1)
-    text = np.random.default_rng(0).integers(0, VOCAB_SIZE, symbols).astype(np.uint8)
+    tokens = training.batch_size * training.chunk_length * (_CHUNKS + 1)
+    text = np.random.default_rng(0).integers(0, VOCAB_SIZE, tokens).astype(np.uint8)
     streams = ParallelStreams(text, training.batch_size, training.chunk_length, seed=0)
     return list(islice(streams.chunks(0), _CHUNKS))
 

@@ -41,7 +41,7 @@ class Peephole(StrEnum):
 
 
 class VocabularyKind(StrEnum):
-    """What one symbol is: a Unicode code point of the text, or a byte."""
+    """What one token is: a Unicode code point of the text, or a byte."""
 
     CHARACTERS = "characters"
     BYTES = "bytes"
@@ -78,7 +78,7 @@ class Finish(StrEnum):
     LINE = "line"  # a model of lines ended its line
     STOP = "stop"  # one of the stop texts would have followed
     MATCH = "match"  # it matches the whole pattern
-    STUCK = "stuck"  # the filters left no symbol to write
+    STUCK = "stuck"  # the filters left no token to write
     UNMATCHED = "unmatched"  # stuck or stopped before it matched the whole pattern
 
 
@@ -197,7 +197,8 @@ class TextConfig:
     sources: tuple[str, ...] = ("python-docs",)
     encoding: str = option("utf-8", "The character encoding of the text.", metavar="NAME")
     vocabulary: VocabularyKind = option(
-        VocabularyKind.CHARACTERS, "What one symbol is. Bytes take any data and give it back unchanged."
+        VocabularyKind.CHARACTERS,
+        "What is read and written one at a time; bytes take any data and give it back unchanged.",
     )
     lines: bool = option(
         False,
@@ -256,7 +257,7 @@ class ModelConfig:
     hidden_size: int = option(256, "Units in each layer.", shown_default=_PLANNED)
     num_layers: int = option(2, "Recurrent layers; from the second on, each adds its output to its input.", "--layers")
     embedding_size: int = option(
-        64, "Size of the vector that stands for a symbol.", shown_default="64; 128 for large vocabularies"
+        64, "Size of the vector that stands for a character.", shown_default="64; 128 for large vocabularies"
     )
     tied: bool = option(
         False,
@@ -313,12 +314,12 @@ class TrainingConfig:
     budget: Budget = field(default_factory=Budget)
     batch_size: int = option(
         32,
-        "Parallel streams, or as many lines as hold the same number of symbols; fewer if the text is short. "
+        "Parallel streams, or as many lines as hold the same number of characters; fewer if the text is short. "
         "With torchrun: in each process.",
     )
     chunk_length: int = option(
         32,
-        "Symbols of each stream in one update; the state is carried over to the next.",
+        "Characters of each stream in one update; the state is carried over to the next.",
         shown_default="32; 64 in the second half",
     )
     learning_rate: float = option(0.012, "Peak learning rate: it rises to this, then falls linearly to zero.")
@@ -335,7 +336,9 @@ class TrainingConfig:
         0.0, "Fraction of the recurrent weights dropped, chosen anew for each chunk.", shown_default=_PLANNED
     )
     label_smoothing: float = option(
-        0.0, "Fraction of each target that is spread over all symbols.", shown_default="planned for large vocabularies"
+        0.0,
+        "Fraction of each target that is spread over all characters.",
+        shown_default="planned for large vocabularies",
     )
     chunk_growth: int = 1  # in the second half of the budget a step reads this many chunks as one
     state_reset: float = 0.02  # probability that a stream's state is reset after a chunk
@@ -366,7 +369,7 @@ class TrainingConfig:
 
     @property
     def batch(self) -> str:
-        """What a step reads, in words: streams x symbols."""
+        """What a step reads, in words: streams x tokens."""
         first = f"batch {self.batch_size} x {self.chunk_length}"
         return first if self.chunk_growth == 1 else f"{first}, later x {self.chunk_growth * self.chunk_length}"
 

@@ -23,7 +23,7 @@ class Piece:
     """A part of the text, and the state of the model before it."""
 
     before: PromptState
-    ids: Ids  # (symbols,)
+    ids: Ids  # (tokens,)
     by_model: bool
 
 
@@ -54,7 +54,7 @@ class Draft:
 
     @property
     def ids(self) -> Ids:
-        """The whole text, (symbols,)."""
+        """The whole text, (tokens,)."""
         return np.concatenate([self._prompt, *(piece.ids for piece in self._pieces)]).astype(np.int64)
 
     @property
@@ -103,7 +103,7 @@ class Draft:
         self._add(kept, by_model=piece.by_model)
 
     def alternatives(self, count: int) -> list[tuple[int, float]]:
-        """The `count` most likely next symbols and their probabilities under the model itself, before any filter."""
+        """The `count` most likely next tokens and their probabilities under the model itself, before any filter."""
         ids, probabilities = most_likely(self._current.output.logits, count)
         return list(zip(ids[0].tolist(), probabilities[0].tolist(), strict=True))
 

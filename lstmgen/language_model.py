@@ -32,7 +32,7 @@ from lstmgen.generation.sampler import (
     Ended,
     check_matches,
     collect,
-    draw_symbols,
+    draw_tokens,
     keep_best,
     require_matches,
 )
@@ -166,7 +166,7 @@ class LanguageModel:
         return PromptState(EngineOutput(output.logits, self.engine.to_numpy(output.state)), text)
 
     def read_on(self, prompt_state: PromptState, ids: Ids) -> PromptState:
-        """Read more symbols, (symbols,), after a prompt state; returns a new one and leaves the given one unchanged."""
+        """Read more tokens, (tokens,), after a prompt state; returns a new one and leaves the given one unchanged."""
         if len(ids) == 0:
             return prompt_state
         output = read_text(self.engine, ids, self.engine.from_numpy(prompt_state.output.state))
@@ -183,7 +183,7 @@ class LanguageModel:
         batch = Batch(config, self.vocabulary, prompt_state.text, self.item_end, self.training_index)
         filters = build_filters(batch)
         history_length = max(each.history_length for each in filters)
-        events = draw_symbols(
+        events = draw_tokens(
             self.engine,
             output.repeated(batch.rows),
             History(prompt_state.text, batch.rows, history_length),
@@ -205,7 +205,7 @@ class LanguageModel:
     def draw_one(self, prompt_state: PromptState, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
         """Draw one sample, as `draw` does.
 
-        Raises ConfigError if the configuration asks for several samples or candidates, because their symbols would
+        Raises ConfigError if the configuration asks for several samples or candidates, because their tokens would
         come in turns; and at the end of a sample that does not match its expression.
         """
         for name in ("samples", "best_of"):
@@ -228,16 +228,16 @@ class LanguageModel:
         """
         return config.length < 0 and not (self.lines or config.stop)
 
-    def write(self, symbols: int, temperature: float, seed: int) -> Ids:
-        """Generate exactly `symbols` symbols, (symbols,): one text, or lines one after another for a model of lines."""
+    def write(self, tokens: int, temperature: float, seed: int) -> Ids:
+        """Generate exactly `tokens` tokens, (tokens,): one text, or lines one after another for a model of lines."""
         rows = _LINES_AT_ONCE if self.lines else 1
-        config = SamplingConfig(length=symbols, temperature=temperature, samples=rows)
+        config = SamplingConfig(length=tokens, temperature=temperature, samples=rows)
         prompt_state, written = self.read_prompt(""), np.zeros(0, np.int64)
-        while len(written) < symbols:
+        while len(written) < tokens:
             samples = collect(self.draw(prompt_state, config, seed), rows)
             written = np.concatenate([written, *(sample.ids for sample in samples)]).astype(np.int64)
             seed += 1
-        return written[:symbols]
+        return written[:tokens]
 
     def training_index(self) -> SuffixIndex:
         """The index of the training text; it is built at the first call and saved in the checkpoint's folder.
@@ -256,10 +256,10 @@ class LanguageModel:
         return self.score_ids(self.vocabulary.encode(text, on_unknown=OnUnknown(on_unknown)))
 
     def score_ids(self, ids: Ids) -> Score:
-        """How well the model predicts symbols, by the exact protocol.
+        """How well the model predicts tokens, by the exact protocol.
 
-        The text is read as one stream with carried state, and every symbol but the first is predicted once. A model of
-        lines reads each line from the initial state, and predicts all its symbols and its line feed once.
+        The text is read as one stream with carried state, and every token but the first is predicted once. A model of
+        lines reads each line from the initial state, and predicts all its tokens and its line feed once.
         """
         return score(self.engine, exact_protocol(ids, self.item_end))
 
@@ -283,11 +283,11 @@ class LanguageModel:
             text: the text itself, or the path of its file; None: the text that training held out.
             encoding: the character encoding of the file.
             on_unknown: "error", or "skip" to leave out characters of the text that the model has never seen.
-            window: also score windows of this many symbols, each from the initial state.
+            window: also score windows of this many tokens, each from the initial state.
             baselines: also compute the baselines: n-grams, compressors, frequencies, uniform guesses.
             dynamic: also score a copy of the model that goes on learning from the text.
             novelty: also let the model write a text, and measure how much of that is copied from its training text.
-            length: of that text, in symbols.
+            length: of that text, in tokens.
             temperature: at which it is written.
             seed: the same seed gives the same text.
 
@@ -308,7 +308,7 @@ class LanguageModel:
         return evaluate_model(self, given, window=window, baselines=baselines, dynamic=dynamic, novelty=writing)
 
     def score_blocks(self, blocks: Iterable[Ids]) -> Score:
-        """The score of `score_ids` for a text that comes in blocks, (symbols,); no block is kept in memory."""
+        """The score of `score_ids` for a text that comes in blocks, (tokens,); no block is kept in memory."""
         if (newline := self.item_end) is None:
             return score(self.engine, stream_of_blocks(blocks))
         return score(
@@ -316,10 +316,10 @@ class LanguageModel:
         )
 
     def predict(self, blocks: Iterable[Ids]) -> tuple[Ids, Iterator[Predictions]]:
-        """Read a text that comes in blocks, (symbols,), in its order.
+        """Read a text that comes in blocks, (tokens,), in its order.
 
-        Returns the symbols that are given and not predicted, and the predictions of all others. In one stream, the
-        first symbol is given. In lines, no symbol is given: each line starts from the initial state, and its line feed
+        Returns the tokens that are given and not predicted, and the predictions of all others. In one stream, the
+        first token is given. In lines, no token is given: each line starts from the initial state, and its line feed
         is predicted too.
         """
         if (newline := self.item_end) is not None:
@@ -329,14 +329,14 @@ class LanguageModel:
         return head[:1], predict(self.engine, stream_of_blocks(blocks))
 
     def score_characters(self, blocks: Iterable[Ids], alternatives: int = 5) -> Iterator[CharacterScore]:
-        """The surprise of each character of a text that comes in blocks, (symbols,).
+        """The surprise of each character of a text that comes in blocks, (tokens,).
 
-        Each character comes with the `alternatives` most likely symbols at its position.
+        Each character comes with the `alternatives` most likely tokens at its position.
         """
         return score_characters(self.vocabulary, *self.predict(blocks), alternatives)
 
     def score_lines(self, blocks: Iterable[Ids], *, separate: bool = False) -> Iterator[LineScore]:
-        """The score of each line of a text that comes in blocks, (symbols,).
+        """The score of each line of a text that comes in blocks, (tokens,).
 
         A line is scored given all the text before it. With `separate`, and always by a model of lines, it is scored
         alone, from the initial state. Raises ConfigError for separate lines if the model knows no line feed.

@@ -44,13 +44,13 @@ def printable(text: str, *, single_line: bool = False) -> str:
 
 
 def shown(text: str) -> str:
-    """Return a character in visible form; a line feed follows its symbol."""
+    """Return a character in visible form; a line feed follows its token."""
     return printable(text, single_line=True).replace(_LINE_FEED, "\u21b5\n")
 
 
-def name_of(symbol: str) -> str:
-    """Return a single symbol in visible form; a space is visible, too."""
-    return "\u2423" if symbol == " " else printable(symbol, single_line=True).replace(_LINE_FEED, "\u21b5")
+def name_of(token: str) -> str:
+    """Return a single token in visible form; a space is visible, too."""
+    return "\u2423" if token == " " else printable(token, single_line=True).replace(_LINE_FEED, "\u21b5")
 
 
 def count(number: float) -> str:

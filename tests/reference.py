@@ -139,8 +139,8 @@ def read(name: str, weights: Weights, ids: Sequence[int], num_layers: int, windo
     states = [{field: [0.0] * size for field in STATES[name]} for _ in range(num_layers)]
     past = [[0.0] * size for _ in range(window)]
     steps = []
-    for symbol in ids:
-        output = list(weights["embedding"][symbol])
+    for token in ids:
+        output = list(weights["embedding"][token])
         for layer in range(num_layers):
             prefix = f"layers.{layer}."
             own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
@@ -163,5 +163,5 @@ def read(name: str, weights: Weights, ids: Sequence[int], num_layers: int, windo
 
 
 def network(name: str, weights: Weights, ids: Sequence[int], num_layers: int, window: int) -> list[Vector]:
-    """Logits after each symbol of one row, from the initial state."""
+    """Logits after each token of one row, from the initial state."""
     return [step.logits for step in read(name, weights, ids, num_layers, window)]

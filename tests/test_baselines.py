@@ -50,7 +50,7 @@ def networks_score(text: str, *, lines: bool) -> tuple[Score, Blocks]:
 
 
 def ngram_model(ids: Ids, name: str, newline: int | None) -> NgramModel:
-    """The n-gram model of a text, (symbols,), of the order that a baseline's name gives."""
+    """The n-gram model of a text, (tokens,), of the order that a baseline's name gives."""
     counter = NgramCounter(Alphabet(len(LETTERS), newline))
     counter.add(ids, 0, len(ids))
     return next(model for model in models(counter) if name == f"{model.order}-gram model")
@@ -64,7 +64,7 @@ def as_read(text: str) -> str:
 def test_the_best_informed_baselines_come_first() -> None:
     found = all_of(TRAINING, "abcab", min_compressed=0)
     counting = f"{fit(LETTERS.encode(TRAINING), Alphabet(5)).order}-gram model"
-    assert list(found) == [counting, *COMPRESSORS, "character frequencies", "uniform, 5 symbols"]
+    assert list(found) == [counting, *COMPRESSORS, "character frequencies", "uniform, 5 characters"]
     kinds = [BaselineKind.NGRAMS, *[BaselineKind.COMPRESSOR] * 3, BaselineKind.FREQUENCIES, BaselineKind.UNIFORM]
     assert [baseline.kind for baseline in found.values()] == kinds
     assert [name for name, baseline in found.items() if baseline.blocks] == [counting]
@@ -74,7 +74,7 @@ def test_the_best_informed_baselines_come_first() -> None:
 @pytest.mark.parametrize(
     ("text", "lines"), [*((text, True) for text in TEXTS), *((text, False) for text in TEXTS[:-1])]
 )
-def test_each_predicts_the_symbols_that_a_network_predicts(text: str, lines: bool) -> None:
+def test_each_predicts_the_tokens_that_a_network_predicts(text: str, lines: bool) -> None:
     score, _ = networks_score(text, lines=lines)
     assert score.characters == MODELS[lines].score_ids(LETTERS.encode(text)).characters
     found = all_of(TRAINING, text, lines=lines, min_compressed=0)
@@ -93,12 +93,12 @@ def test_each_predicts_the_symbols_that_a_network_predicts(text: str, lines: boo
     counts = np.bincount(learned, minlength=5) + 0.5
     expected = -np.log(counts / counts.sum())[read[1:]].mean()
     assert found["character frequencies"].nats_per_character == pytest.approx(expected)
-    assert found["uniform, 5 symbols"].nats_per_character == math.log(5)
+    assert found["uniform, 5 characters"].nats_per_character == math.log(5)
 
 
 @given(st.text("\nab", min_size=2, max_size=350), st.booleans())
 @settings(deadline=None, max_examples=40)
-def test_counting_knows_where_in_the_text_its_symbols_stand_as_a_network_does(text: str, lines: bool) -> None:
+def test_counting_knows_where_in_the_text_its_tokens_stand_as_a_network_does(text: str, lines: bool) -> None:
     assume(not lines or text.strip("\n"))
     score, blocks = networks_score(text, lines=lines)
     counting = next(baselines(LETTERS.encode(TRAINING), LETTERS.encode(text), LETTERS, lines=lines))
@@ -111,7 +111,7 @@ def test_counting_knows_where_in_the_text_its_symbols_stand_as_a_network_does(te
 def test_counting_gives_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "abcab\ncab\nabc" * 30
     whole = next(iter(all_of(TRAINING, text).values()))
-    monkeypatch.setattr("lstmgen.evaluation.ngram.BLOCK_SYMBOLS", 17)
+    monkeypatch.setattr("lstmgen.evaluation.ngram.BLOCK_TOKENS", 17)
     parts = next(iter(all_of(TRAINING, text).values()))
     assert whole.blocks is not None
     assert parts.blocks is not None
@@ -119,7 +119,7 @@ def test_counting_gives_the_same_in_blocks_of_any_size(monkeypatch: pytest.Monke
 
 
 def test_frequencies_by_hand() -> None:
-    """Of a a b: half a sight more of each of five symbols, so that none is impossible."""
+    """Of a a b: half a sight more of each of five tokens, so that none is impossible."""
     found = all_of("aab", "cabé")  # the first is given
     expected = -sum(math.log(sights / 5.5) for sights in (2.5, 1.5, 0.5)) / 3
     assert found["character frequencies"].nats_per_character == pytest.approx(expected)
@@ -187,8 +187,8 @@ def test_no_baseline_needs_less_than_nothing(training: str) -> None:
 def test_compressors_are_left_out_for_a_short_text() -> None:
     vocabulary = Vocabulary(VocabularyKind.BYTES)
     training = vocabulary.encode("The fox left. " * 200)
-    for symbols, expected in ((1000, 3), (1001, 6)):
-        text = vocabulary.encode(("The grapes hung. " * 100)[:symbols])
+    for tokens, expected in ((1000, 3), (1001, 6)):
+        text = vocabulary.encode(("The grapes hung. " * 100)[:tokens])
         assert len(list(baselines(training, text, vocabulary, lines=False))) == expected
 
 

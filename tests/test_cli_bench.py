@@ -3,7 +3,7 @@
 import pytest
 
 from lstmgen import benchmark
-from lstmgen.benchmark import Machine, SamplingSpeed, TrainingSpeed, weights_per_symbol
+from lstmgen.benchmark import Machine, SamplingSpeed, TrainingSpeed, weights_per_token
 from lstmgen.config import CellKind, ModelConfig, Precision, TrainingConfig
 from lstmgen.network.architecture import build_network
 from tests.command_line import done
@@ -38,7 +38,7 @@ def test_json_has_a_line_for_each_measure_and_the_tables_name_every_network() ->
 def test_operations_are_counted_in_the_products_with_weights() -> None:
     model = ModelConfig(cell=CellKind.LSTM, hidden_size=5, num_layers=2, embedding_size=3)
     first, second, head = 4 * 5 * (3 + 5), 4 * 5 * (5 + 5), 7 * 5
-    assert weights_per_symbol(build_network(model, 7)) == first + second + head
+    assert weights_per_token(build_network(model, 7)) == first + second + head
 
 
 def test_bfloat16_is_measured_where_torch_has_no_such_lstm() -> None:

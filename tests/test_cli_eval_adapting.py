@@ -117,8 +117,8 @@ def random_text(letters: str, count: int, seed: int = 0) -> str:
 def writing(monkeypatch: pytest.MonkeyPatch, write: Callable[[SplitText, int], Ids]) -> None:
     """Let every model write what is made of its own text."""
 
-    def written(model: LanguageModel, symbols: int, temperature: float, seed: int) -> Ids:  # noqa: ARG001  # as `write`
-        return write(read_own_text(model.record, model.vocabulary, remedy=""), symbols).astype(np.int64)
+    def written(model: LanguageModel, tokens: int, temperature: float, seed: int) -> Ids:  # noqa: ARG001  # as `write`
+        return write(read_own_text(model.record, model.vocabulary, remedy=""), tokens).astype(np.int64)
 
     monkeypatch.setattr(LanguageModel, "write", written)
 
@@ -133,7 +133,7 @@ def test_what_a_model_writes_is_compared_with_its_training_text() -> None:
     assert expected.real is not None
     for name, copying in (("written", expected.written), ("held_out", expected.real)):
         assert found[name] == {
-            "characters": copying.symbols,
+            "characters": copying.tokens,
             "longest_run": copying.longest,
             "found_in_training": {str(n): share for n, share in copying.fractions.items()},
             "lines_found_in_training": copying.lines,
@@ -146,7 +146,7 @@ def test_what_a_model_writes_is_compared_with_its_training_text() -> None:
 
 def test_a_text_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     run_of_text("noise", random_text("abcdef \n", 5000))
-    writing(monkeypatch, lambda own, symbols: own.training[700 : 700 + symbols])
+    writing(monkeypatch, lambda own, tokens: own.training[700 : 700 + tokens])
     shown = done("eval", "noise", "--novelty", "-n", 400).text
     assert "100%" in shown and "lstmgen sample --max-copy" in shown
     found = evaluated("noise", "--novelty", "-n", 400)["novelty"]
@@ -155,19 +155,19 @@ def test_a_text_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> N
     text = Path("noise.txt").read_text(encoding="utf-8")
     assert found["longest_run"] == {"text": text[700:1100], "line": 1 + text[:700].count("\n")}
 
-    writing(monkeypatch, lambda _, symbols: np.random.default_rng(5).integers(0, 8, symbols))
+    writing(monkeypatch, lambda _, tokens: np.random.default_rng(5).integers(0, 8, tokens))
     assert "it writes text of its own" in done("eval", "noise", "--novelty", "-n", 400).text
 
 
 def test_a_list_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     names = sorted({random_text("abcdefgh", 6, seed) for seed in range(300)})
     run_of_text("names", "".join(f"{name}\n" for name in names), lines=True)
-    writing(monkeypatch, lambda own, symbols: own.training[:symbols])
+    writing(monkeypatch, lambda own, tokens: own.training[:tokens])
     shown = done("eval", "names", "--novelty", "-n", 350).text
     assert "100% of the lines" in shown
     assert evaluated("names", "--novelty", "-n", 350)["novelty"]["written"]["lines_found_in_training"] == 1
 
-    writing(monkeypatch, lambda own, symbols: own.held_out[:symbols])
+    writing(monkeypatch, lambda own, tokens: own.held_out[:tokens])
     assert "100% of the lines" not in done("eval", "names", "--novelty", "-n", 70).text
 
 

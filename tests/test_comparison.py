@@ -158,7 +158,7 @@ def test_a_comparison_of_an_earlier_version_keeps_its_learning_rate() -> None:
 def test_lines_are_held_out_by_the_first_seed_for_all() -> None:
     config = asked(text=TextConfig(("fable.txt",), lines=True), seeds=2, cells=(CellKind.RNN,))
     first, second = compared(config, "lines")
-    assert (first.result.symbols, first.result.characters) == (second.result.symbols, second.result.characters)
+    assert (first.result.tokens, first.result.characters) == (second.result.tokens, second.result.characters)
     assert first.result.nats != second.result.nats
 
 
@@ -190,7 +190,7 @@ def test_too_few_parameters_and_texts_that_cannot_be_compared_on_are_named() -> 
         plan_comparison(asked(parameters=10))
     with pytest.raises(TextError):
         plan_comparison(asked(text=TextConfig(("-",))))
-    with pytest.raises(TextError, match=r"fable\.txt: only 0 symbols are held out"):
+    with pytest.raises(TextError, match=r"fable\.txt: only 0 characters are held out"):
         plan_comparison(asked(text=TextConfig(("fable.txt",), validation=0.0)))
 
 

@@ -17,7 +17,7 @@ NAMES = {
     "6-gram model": (BaselineKind.NGRAMS, "a 6-gram model"),
     "xz": (BaselineKind.COMPRESSOR, "xz"),
     "character frequencies": (BaselineKind.FREQUENCIES, "character frequencies"),
-    "uniform, 27 symbols": (BaselineKind.UNIFORM, "uniform guessing"),
+    "uniform, 27 characters": (BaselineKind.UNIFORM, "uniform guessing"),
 }
 SPOKEN = [spoken for _, spoken in NAMES.values()]
 

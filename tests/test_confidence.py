@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from lstmgen.evaluation.confidence import LEVEL, Blocks, Interval
 
-SYMBOLS = 6000
+TOKENS = 6000
 
 
-def correlated(seed: int, symbols: int = SYMBOLS, memory: float = 0.9) -> NDArray[np.float64]:
+def correlated(seed: int, tokens: int = TOKENS, memory: float = 0.9) -> NDArray[np.float64]:
     """Autoregressive noise around 2 nats: like a hard word or a hard scene, a high value raises the next ones too."""
-    shocks = np.random.default_rng(seed).normal(0, (1 - memory**2) ** 0.5, symbols + 200)
+    shocks = np.random.default_rng(seed).normal(0, (1 - memory**2) ** 0.5, tokens + 200)
     age = np.arange(200)
-    return 2 + np.convolve(shocks, memory**age, "valid")[:symbols]
+    return 2 + np.convolve(shocks, memory**age, "valid")[:tokens]
 
 
 def blocks_of(nats: NDArray[np.float64]) -> Blocks:
@@ -38,7 +38,7 @@ def width(interval: Interval) -> float:
 
 
 def test_constant_surprise_has_an_interval_of_width_zero() -> None:
-    interval = interval_of(np.full(SYMBOLS, 1.25))
+    interval = interval_of(np.full(TOKENS, 1.25))
     assert interval == pytest.approx((1.25, 1.25), abs=1e-12)
 
 
@@ -62,21 +62,21 @@ def test_the_interval_covers_the_true_mean_as_often_as_its_level_says() -> None:
 def test_resampling_single_characters_would_give_too_narrow_an_interval() -> None:
     """This is why whole blocks are drawn: neighbouring characters are not independent."""
     nats = correlated(0)
-    independent = 2 * 1.96 * nats.std() / SYMBOLS**0.5
+    independent = 2 * 1.96 * nats.std() / TOKENS**0.5
     assert width(interval_of(nats)) > 2 * independent
     shuffled = np.random.default_rng(0).permutation(nats)
     assert width(interval_of(shuffled)) == pytest.approx(independent, rel=0.3)
 
 
 def test_a_longer_text_has_a_narrower_interval() -> None:
-    widths = [width(interval_of(correlated(1, symbols))) for symbols in (4000, 40_000, 400_000)]
+    widths = [width(interval_of(correlated(1, tokens))) for tokens in (4000, 40_000, 400_000)]
     for wide, narrow in pairwise(widths):
         assert narrow == pytest.approx(wide / 10**0.5, rel=0.35)
 
 
 def test_the_difference_of_two_models_on_one_text_has_a_narrower_interval_than_either() -> None:
     one = correlated(2)
-    other = one + 0.05 + np.random.default_rng(0).normal(0, 0.1, SYMBOLS)
+    other = one + 0.05 + np.random.default_rng(0).normal(0, 0.1, TOKENS)
     apart, together = interval_of(other), interval_of(other, reference=one)
     assert apart.low < one.mean()  # the single interval does not show a difference
     assert together.low > 0
@@ -87,9 +87,9 @@ def test_the_difference_of_two_models_on_one_text_has_a_narrower_interval_than_e
     assert interval_of(one, reference=one) == (0, 0)
 
 
-@pytest.mark.parametrize("symbols", [0, 1, 99, 1899])
-def test_a_short_text_has_no_interval(symbols: int) -> None:
-    blocks = blocks_of(correlated(3, max(1, symbols))[:symbols])
+@pytest.mark.parametrize("tokens", [0, 1, 99, 1899])
+def test_a_short_text_has_no_interval(tokens: int) -> None:
+    blocks = blocks_of(correlated(3, max(1, tokens))[:tokens])
     assert blocks.interval() is None
     assert blocks.interval(other=blocks) is None
 
@@ -122,8 +122,8 @@ def test_parts_may_come_in_any_order(cuts: list[int], random: Random) -> None:
     assert blocks.interval() == pytest.approx(expected.interval())
 
 
-@pytest.mark.parametrize("symbols", [1, 99, 100, 101, 9900, 9999, 10_000, 10_001, 1_000_000])
-def test_a_line_may_end_one_position_after_the_text(symbols: int) -> None:
-    blocks = Blocks(symbols)
-    blocks.add(np.array([0, symbols]), np.array([1.0, 2.0]))
+@pytest.mark.parametrize("tokens", [1, 99, 100, 101, 9900, 9999, 10_000, 10_001, 1_000_000])
+def test_a_line_may_end_one_position_after_the_text(tokens: int) -> None:
+    blocks = Blocks(tokens)
+    blocks.add(np.array([0, tokens]), np.array([1.0, 2.0]))
     assert blocks.nats_per_character == 1.5

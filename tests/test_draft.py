@@ -75,7 +75,7 @@ def test_another_try_writes_something_else_and_the_same_seed_writes_the_same(mod
     assert propose(second) == written
 
 
-def test_an_interrupted_proposal_keeps_the_symbols_it_yielded(model: LanguageModel) -> None:
+def test_an_interrupted_proposal_keeps_the_tokens_it_yielded(model: LanguageModel) -> None:
     draft = begin(model)
     proposal = draft.propose()
     shown = [next(proposal) for _ in range(4)]

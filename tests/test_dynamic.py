@@ -1,4 +1,4 @@
-"""Dynamic evaluation: the model learns only from symbols that it has been scored on, by the documented update."""
+"""Dynamic evaluation: the model learns only from tokens that it has been scored on, by the documented update."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -54,7 +54,7 @@ def surprises(predictions: Iterable[Predictions]) -> NDArray[np.float64]:
 
 
 def read(checkpoint: Checkpoint, ids: NDArray[np.int64], config: DynamicConfig = LEARNING) -> NDArray[np.float64]:
-    """The surprise of each symbol, in the order of the text."""
+    """The surprise of each token, in the order of the text."""
     return surprises(AdaptingModel(checkpoint, TRAINING, config).predict(ids))
 
 
@@ -66,18 +66,18 @@ def test_without_learning_the_score_is_unchanged_and_with_learning_the_first_seg
     still, learning = read(checkpoint, IDS, STILL), read(checkpoint, IDS)
     static = score(NumpyEngine(checkpoint.network, checkpoint.weights), one_stream(IDS))
     assert_allclose(still.sum(), static.nats, rtol=1e-5)
-    first = SEGMENT - 1  # the first symbol of a text is given
+    first = SEGMENT - 1  # the first token of a text is given
     assert np.array_equal(learning[:first], still[:first])
     assert np.abs(learning - still)[first:].min() > 0
 
 
 @given(st.integers(1, len(IDS) - 1), st.integers(1, 6), st.sampled_from(["lstm", "gru-after"]))
 @settings(deadline=None, max_examples=30)
-def test_nothing_is_learned_from_a_symbol_before_it_is_scored(position: int, shift: int, name: str) -> None:
-    """A change at a position or after it leaves the surprise of all symbols before it the same, to the last bit."""
+def test_nothing_is_learned_from_a_token_before_it_is_scored(position: int, shift: int, name: str) -> None:
+    """A change at a position or after it leaves the surprise of all tokens before it the same, to the last bit."""
     checkpoint, changed = network(name), IDS.copy()
     changed[position:] = (changed[position:] + shift) % 7
-    before = position - 1  # symbols that were predicted
+    before = position - 1  # tokens that were predicted
     ours, theirs = read(checkpoint, IDS), read(checkpoint, changed)
     assert np.array_equal(ours[:before], theirs[:before])
     assert ours[before] != theirs[before]
@@ -183,17 +183,17 @@ def test_a_repeated_text_is_predicted_better() -> None:
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(1, 12), st.booleans())
 @settings(deadline=None, max_examples=30)
-def test_every_symbol_is_predicted_once_and_in_order(symbols: list[int], segment: int, lines: bool) -> None:
-    ids = np.array(symbols)
+def test_every_token_is_predicted_once_and_in_order(tokens: list[int], segment: int, lines: bool) -> None:
+    ids = np.array(tokens)
     config = replace(LEARNING, segment_length=segment, scale_chunks=2)
     parts = list(AdaptingModel(network(num_layers=1, lines=lines), TRAINING, config).predict(ids))
     positions = [position for part in parts for position in part.positions.tolist()]
-    found = [symbol for part in parts for symbol in part.ids.tolist()]
+    found = [token for part in parts for token in part.ids.tolist()]
     if not lines:
-        assert (positions, found) == (list(range(1, len(ids))), symbols[1:])
+        assert (positions, found) == (list(range(1, len(ids))), tokens[1:])
         return
-    ended, before = [*symbols, 0], [0, *symbols]
-    assert positions == [position for position, symbol in enumerate(ended) if (before[position], symbol) != (0, 0)]
+    ended, before = [*tokens, 0], [0, *tokens]
+    assert positions == [position for position, token in enumerate(ended) if (before[position], token) != (0, 0)]
     assert found == [ended[position] for position in positions]
 
 
@@ -239,7 +239,7 @@ def test_the_adapted_model_has_the_new_weights_and_the_given_one_is_unchanged() 
     assert further.adapted("other.txt").record.adapted_to == (HELD_OUT, "other.txt")
 
 
-@pytest.mark.parametrize("symbols", [2, 3, SEGMENT, SEGMENT + 1])
-def test_a_training_text_of_a_few_symbols_is_enough(symbols: int) -> None:
-    nats = surprises(AdaptingModel(network(), TRAINING[:symbols], LEARNING).predict(IDS))
+@pytest.mark.parametrize("tokens", [2, 3, SEGMENT, SEGMENT + 1])
+def test_a_training_text_of_a_few_tokens_is_enough(tokens: int) -> None:
+    nats = surprises(AdaptingModel(network(), TRAINING[:tokens], LEARNING).predict(IDS))
     assert np.isfinite(nats).all()

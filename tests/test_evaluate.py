@@ -68,7 +68,7 @@ def test_a_string_is_the_text_itself() -> None:
     model = lstmgen.load("fable")
     found = model.evaluate(FABLE)
     assert found.score == found.exact.score == model.score(FABLE)
-    assert [each.name for each in found.baselines][-1] == f"uniform, {len(model.vocabulary)} symbols"
+    assert [each.name for each in found.baselines][-1] == f"uniform, {len(model.vocabulary)} characters"
     assert model.evaluate("A Qfox", on_unknown="skip").score == model.score("A fox")
     assert model.evaluate(Path("fable.txt"), baselines=False).text == "fable.txt"
     for text in ("", "A"):
@@ -161,9 +161,9 @@ def test_baselines_are_computed_once_for_models_of_the_same_text() -> None:
 def test_each_measurement_can_be_watched() -> None:
     watched: dict[str, tuple[int, int]] = {}
 
-    def watch(protocol: str, symbols: int, predictions: Iterator[Predictions]) -> Iterator[Predictions]:
+    def watch(protocol: str, tokens: int, predictions: Iterator[Predictions]) -> Iterator[Predictions]:
         parts = list(predictions)
-        watched[protocol] = symbols, add_up(parts).characters
+        watched[protocol] = tokens, add_up(parts).characters
         return iter(parts)
 
     model = lstmgen.load("fable")

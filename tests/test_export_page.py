@@ -59,7 +59,7 @@ def model(in_trained_folder: Path) -> LanguageModel:
 
 def test_int8_is_chosen_where_it_costs_little(model: LanguageModel) -> None:
     choice = choose_rounding(model.checkpoint, model.vocabulary.encode(FABLE))
-    assert choice.rounding is Rounding.INT8 and choice.symbols == len(FABLE)
+    assert choice.rounding is Rounding.INT8 and choice.tokens == len(FABLE)
     assert choice.nats is not None and choice.nats[Rounding.INT8] <= 1.005 * choice.exact_nats
     assert choice.exact_nats == model.score(FABLE).nats_per_character
 
@@ -67,7 +67,7 @@ def test_int8_is_chosen_where_it_costs_little(model: LanguageModel) -> None:
 def test_float16_is_chosen_where_int8_costs_much_or_nothing_can_be_measured(model: LanguageModel) -> None:
     assert choose_rounding(model.checkpoint, None).rounding is Rounding.FLOAT16
     weights = {name: array.copy() for name, array in model.checkpoint.weights.items()}
-    weights["head.weight"][:, 0] = 400  # the same for each symbol, but the other numbers of a row have few bits left
+    weights["head.weight"][:, 0] = 400  # the same for each token, but the other numbers of a row have few bits left
     choice = choose_rounding(replace(model.checkpoint, weights=weights), model.vocabulary.encode(FABLE))
     assert choice.rounding is Rounding.FLOAT16 and choice.nats is not None
     assert choice.nats[Rounding.FLOAT16] < 1.005 * choice.exact_nats < choice.nats[Rounding.INT8]
@@ -78,10 +78,10 @@ def test_a_text_that_costs_nothing_has_no_loss() -> None:
     assert (choice.loss(Rounding.INT8), choice.loss(Rounding.FLOAT16)) == (np.inf, 0)
 
 
-def test_fewer_symbols_are_scored_by_a_large_network(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_tokens_are_scored_by_a_large_network(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     every = held_out_text(model.checkpoint)
     monkeypatch.setattr("lstmgen.export.rounding._PRODUCTS", 60 * model.checkpoint.network.parameter_count())
-    monkeypatch.setattr("lstmgen.export.rounding._LEAST_SYMBOLS", 50)
+    monkeypatch.setattr("lstmgen.export.rounding._LEAST_TOKENS", 50)
     assert (held_out_text(model.checkpoint) == every[:60]).all() and len(every) > 60
 
 
@@ -130,7 +130,7 @@ def test_without_a_held_out_text_the_weights_are_float16() -> None:
     assert "weights in float16: int8 needs a held-out text to be measured on, and " in err and "nowhere.txt" in err
     assert "lstmgen eval" not in err  # the remedy of another command
     run_of_text("short", "ab\n")
-    assert "training held out only 0 symbols\n" in done("export", "short", "--html", "short.html").err
+    assert "training held out only 0 characters\n" in done("export", "short", "--html", "short.html").err
 
 
 def test_exactly_one_format_is_given() -> None:
@@ -234,7 +234,7 @@ def text_of(window: Browser) -> str:
 
 
 def page_logits(window: Browser, ids: Ids) -> Any:
-    """The logits after each symbol, (symbols, vocab), as the page computes them."""
+    """The logits after each token, (tokens, vocab), as the page computes them."""
     return np.array(
         window.run(
             """
@@ -251,7 +251,7 @@ def page_logits(window: Browser, ids: Ids) -> Any:
 
 
 def exact_logits(model: LanguageModel, ids: Ids) -> Any:
-    """The logits after each symbol, (symbols, vocab), by the cells' own equations in float64, as the page sums."""
+    """The logits after each token, (tokens, vocab), by the cells' own equations in float64, as the page sums."""
     network, checkpoint = model.checkpoint.network, model.checkpoint
     weights = network.arrange({name: array.astype(np.float64) for name, array in checkpoint.weights.items()})
     state, logits = network.initial_state(1, like=weights.embedding), []

@@ -19,7 +19,7 @@ from lstmgen.generation.filters.automaton import Automaton
 from lstmgen.generation.filters.temperature import apply_temperature, word_temperature
 from lstmgen.generation.filters.truncation import min_p, top_k, top_p
 from lstmgen.generation.history import History
-from lstmgen.generation.sampler import Sample, collect, draw_symbols, keep_best
+from lstmgen.generation.sampler import Sample, collect, draw_tokens, keep_best
 from lstmgen.language_model import LanguageModel
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Vocabulary
@@ -53,7 +53,7 @@ def probabilities(logits: Sequence[float]) -> NDArray[np.float64]:
 def test_top_k_keeps_the_most_likely_and_their_ties(logits: list[float], count: int) -> None:
     after = kept(top_k(count).apply(array(logits), NOTHING))
     limit = sorted(logits, reverse=True)[min(count, len(logits)) - 1]
-    assert after == {symbol for symbol, logit in enumerate(logits) if logit >= limit and logit > -math.inf}
+    assert after == {token for token, logit in enumerate(logits) if logit >= limit and logit > -math.inf}
 
 
 @given(logits=some_logits, least=st.floats(0, 1))
@@ -62,10 +62,10 @@ def test_top_p_keeps_the_fewest_that_reach_the_probability(logits: list[float], 
     after = kept(top_p(least).apply(array(logits), NOTHING))
     probability = probabilities(logits)
     assert probability[sorted(after)].sum() >= least - 1e-6
-    smallest = min(probability[symbol] for symbol in after)
-    fewer = [symbol for symbol in after if probability[symbol] > smallest]
+    smallest = min(probability[token] for token in after)
+    fewer = [token for token in after if probability[token] > smallest]
     assert len(fewer) == 0 or probability[fewer].sum() < least + 1e-6
-    assert all(probability[symbol] <= smallest for symbol in set(range(len(logits))) - after)
+    assert all(probability[token] <= smallest for token in set(range(len(logits))) - after)
 
 
 @given(logits=some_logits, fraction=st.floats(0, 1))
@@ -73,17 +73,17 @@ def test_min_p_keeps_what_is_not_too_far_from_the_most_likely(logits: list[float
     assume(max(logits) > -math.inf)
     after = kept(min_p(fraction).apply(array(logits), NOTHING))
     probability = probabilities(logits)
-    for symbol, logit in enumerate(logits):
-        ratio = probability[symbol] / probability.max()
+    for token, logit in enumerate(logits):
+        ratio = probability[token] / probability.max()
         if logit > -math.inf and not math.isclose(ratio, fraction, rel_tol=1e-4, abs_tol=1e-9):
-            assert (symbol in after) == (ratio > fraction)
+            assert (token in after) == (ratio > fraction)
 
 
 @given(logits=some_logits, choice=st.sampled_from([top_k(2), top_p(0.5), min_p(0.2)]))
 def test_truncation_changes_nothing_of_what_it_keeps(logits: list[float], choice: Filter) -> None:
     before = array(logits)
     after = choice.apply(before.copy(), NOTHING)
-    assert all(after[0, symbol] == before[0, symbol] for symbol in kept(after))
+    assert all(after[0, token] == before[0, token] for token in kept(after))
     assert (max(logits) == -math.inf) == (len(kept(after)) == 0)
 
 
@@ -102,7 +102,7 @@ def test_a_word_may_begin_at_another_temperature() -> None:
     logits: NDArray[np.float32] = np.tile(np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], np.float32), (3, 1))
     history = History(np.zeros(0, np.int64), 3, length=1)
     history.tails = [chr(4), chr(1), ""]
-    after = word_temperature(2.0, 0.5, LETTERS.word_symbols()).apply(logits, history)
+    after = word_temperature(2.0, 0.5, LETTERS.word_tokens()).apply(logits, history)
     assert np.ptp(after, axis=-1).tolist() == [12.0, 3.0, 3.0]
 
 
@@ -114,7 +114,7 @@ def written(config: SamplingConfig, prompt: str = "", training: str = "", end: i
     text = LETTERS.encode(prompt)
     batch = Batch(config, LETTERS, text, end, lambda: SuffixIndex.build(LETTERS.encode(training).astype(np.uint8)))
     filters = build_filters(batch)
-    drawn = draw_symbols(
+    drawn = draw_tokens(
         engine,
         read_text(engine, text if prompt else np.array([0]), engine.initial_state(1)).repeated(batch.rows),
         History(text, batch.rows, max(each.history_length for each in filters)),
@@ -145,7 +145,7 @@ def test_no_run_is_written_twice(length: int, prompt: str, heat: float) -> None:
         assert len(set(new)) == len(new)
         assert not set(new) & set(runs[: len(runs) - len(new)])
         if sample.finish is Finish.STUCK:
-            assert all(text[len(text) - length + 1 :] + symbol in runs for symbol in LETTERS.characters)
+            assert all(text[len(text) - length + 1 :] + token in runs for token in LETTERS.characters)
         else:
             assert len(sample.ids) == 120
 
@@ -153,13 +153,13 @@ def test_no_run_is_written_twice(length: int, prompt: str, heat: float) -> None:
 @given(length=st.integers(1, 6), prompt=some_text, training=st.text(LETTERS.characters, max_size=400))
 @settings(max_examples=40, deadline=None)
 def test_nothing_longer_is_copied(length: int, prompt: str, training: str) -> None:
-    """Each run of `length` + 1 symbols that ends in the sample is searched for in the training text."""
+    """Each run of `length` + 1 tokens that ends in the sample is searched for in the training text."""
     for sample in written(SamplingConfig(length=60, max_copy=length, samples=2), prompt, training):
         text = prompt + texts([sample])[0]
         for end in range(max(len(prompt), length) + 1, len(text) + 1):
             assert text[end - length - 1 : end] not in training
         if sample.finish is Finish.STUCK:
-            assert all(text[-length:] + symbol in training for symbol in LETTERS.characters)
+            assert all(text[-length:] + token in training for token in LETTERS.characters)
 
 
 EXPRESSIONS = [
@@ -198,7 +198,7 @@ def test_the_whole_sample_matches_however_long_it_may_be(expression: str, heat: 
             assert len(text) <= length
 
 
-def test_a_match_ends_with_the_probability_of_all_symbols_that_cannot_continue_it() -> None:
+def test_a_match_ends_with_the_probability_of_all_tokens_that_cannot_continue_it() -> None:
     """A network with constant output: seven likelihoods, of which a and b continue. Compared over many samples."""
     network = small_network(CELLS["rnn"], num_layers=1)
     weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
@@ -209,7 +209,7 @@ def test_a_match_ends_with_the_probability_of_all_symbols_that_cannot_continue_i
     nothing = np.zeros(0, np.int64)
     history = History(nothing, config.samples, length=1)
     filters = build_filters(Batch(config, LETTERS, nothing, None, lambda: SuffixIndex.build(nothing)))
-    samples = collect(draw_symbols(engine, prompt_output, history, filters, length=50, seed=1), config.samples)
+    samples = collect(draw_tokens(engine, prompt_output, history, filters, length=50, seed=1), config.samples)
     lengths = np.array([len(sample.ids) for sample in samples])
     assert lengths.mean() == pytest.approx(1.0, abs=4 * math.sqrt(2 / config.samples))  # it ends with 1/2 each time
     drawn = np.concatenate([np.array(sample.ids, np.int64) for sample in samples])
@@ -337,8 +337,8 @@ def test_anchors_at_the_ends_change_nothing(expression: str) -> None:
     automaton = Automaton(expression, "ab$")
     for text in ("", "a", "aa", "ab", "b", "a$"):
         state = automaton.start
-        for symbol in text:
-            state = automaton.after(state, "ab$".index(symbol))
+        for token in text:
+            state = automaton.after(state, "ab$".index(token))
         assert automaton.matches(state) == bool(re.fullmatch(expression, text))
 
 

@@ -46,7 +46,7 @@ def events_of(*arguments: object) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
-def test_old_symbols_keep_their_weights_and_logits_and_new_ones_have_some(config: ModelConfig) -> None:
+def test_old_tokens_keep_their_weights_and_logits_and_new_ones_have_some(config: ModelConfig) -> None:
     network = small_network(config, attention=2)
     before = single(random_weights(network))
     new_ids = np.array([0, 2, 3, 5, 6, 8, 9])
@@ -55,8 +55,8 @@ def test_old_symbols_keep_their_weights_and_logits_and_new_ones_have_some(config
     assert {name: array.shape for name, array in grown.items()} == larger.shapes()
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in grown.values())
     for name, array in before.items():
-        of_symbols = name in ("embedding", "head.weight", "head.bias")
-        assert (grown[name][new_ids] if of_symbols else grown[name]).tobytes() == array.tobytes()
+        of_tokens = name in ("embedding", "head.weight", "head.bias")
+        assert (grown[name][new_ids] if of_tokens else grown[name]).tobytes() == array.tobytes()
     new = np.setdiff1d(np.arange(10), new_ids)
     assert len(np.unique(grown["embedding"][new], axis=0)) == len(new)
     engine, grown_engine = NumpyEngine(network, before), NumpyEngine(larger, grown)
@@ -76,7 +76,7 @@ def nats_of(checkpoint: Checkpoint, text: str) -> float:
     return float(-logarithms[np.arange(len(ids) - 1), ids[1:]].mean())
 
 
-def test_new_symbols_begin_as_unlikely_ones_and_another_script_with_the_loss_of_its_frequencies() -> None:
+def test_new_tokens_begin_as_unlikely_ones_and_another_script_with_the_loss_of_its_frequencies() -> None:
     base, near = find_base_model("fable"), fine_tuning("other.txt")
     assert base.checkpoint.vocabulary.encode("The fox").tolist() != vocabulary(near).encode("The fox").tolist()
     old, new = (nats_of(checkpoint, "The fox leapt") for checkpoint in (base.checkpoint, near.checkpoint))
@@ -93,7 +93,7 @@ def test_new_symbols_begin_as_unlikely_ones_and_another_script_with_the_loss_of_
     assert losses == sorted(losses, reverse=True)
 
 
-def test_a_large_vocabulary_is_calibrated_on_fewer_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_vocabulary_is_calibrated_on_fewer_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lstmgen.training.fine_tuning._CALIBRATION_LOGITS", 5000)
     read: list[int] = []
     engine_read = NumpyEngine.read

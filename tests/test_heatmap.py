@@ -88,7 +88,7 @@ def test_levels_are_bits_rounded_up_to_the_most() -> None:
 
 
 def test_what_is_hardly_possible_is_not_named_unless_it_is_the_likeliest() -> None:
-    expected = tuple(Expected(symbol, probability) for symbol, probability in (("a", 0.9), (" ", 0.006), ("c", 0.004)))
+    expected = tuple(Expected(token, probability) for token, probability in (("a", 0.9), (" ", 0.006), ("c", 0.004)))
     assert CharacterScore(0, "a", 0.1, expected).alternatives == "a 90%  ␣ 1%"
     assert CharacterScore(0, "c", 5.0, expected[2:]).alternatives == "c 0%"
 

@@ -72,7 +72,7 @@ def test_a_page_escapes_everything_and_asks_for_nothing() -> None:
     assert "unsafe" not in page.text
     (policy,) = (attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes)
     assert policy is not None and policy.startswith("default-src 'none'; script-src 'sha256-")
-    shown = "".join(page.data["symbols"][number]["shown"] for number in page.data["text"])
+    shown = "".join(page.data["tokens"][number]["shown"] for number in page.data["text"])
     assert shown == HOSTILE.replace("\x1b", "\u241b").replace("\u202e", "<U+202E>").replace(
         "\u2028", "<U+2028>"
     ).replace("\n", "\u21b5\n")

@@ -87,8 +87,8 @@ def test_a_cell_without_twins_runs_by_its_own_step() -> None:
 
 @pytest.mark.parametrize("vocab_size", [7, 40])
 @pytest.mark.parametrize("name", CELLS)
-def test_a_kernel_looks_symbols_up_as_the_loop_does(name: str, vocab_size: int) -> None:
-    """With fewer symbols than places in the chunk, and with more."""
+def test_a_kernel_looks_tokens_up_as_the_loop_does(name: str, vocab_size: int) -> None:
+    """With fewer tokens than places in the chunk, and with more."""
     cell = build(name)
     weights, _, state = problem(cell)
     generator = torch.Generator().manual_seed(5)

@@ -18,8 +18,8 @@ TEXTS = st.lists(st.integers(0, 2), max_size=40)
 @settings(deadline=None, max_examples=200)
 def test_the_items_of_a_text_are_its_lines_that_are_not_empty(text: list[int], block: int, in_memory: int) -> None:
     expected, begin = [], 0
-    for position, symbol in enumerate([*text, NEWLINE]):
-        if symbol == NEWLINE:
+    for position, token in enumerate([*text, NEWLINE]):
+        if token == NEWLINE:
             expected += [(begin, position)] * (position > begin)
             begin = position + 1
     with pytest.MonkeyPatch.context() as patch:

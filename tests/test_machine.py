@@ -153,7 +153,7 @@ def test_cores_are_free_where_threads_compute_most_of_the_time(
     assert cores_are_free(1) == free
 
 
-def test_a_speed_is_symbols_of_whole_steps_in_a_second_and_a_slow_way_is_given_up_after_a_short_one() -> None:
+def test_a_speed_is_tokens_of_whole_steps_in_a_second_and_a_slow_way_is_given_up_after_a_short_one() -> None:
     trials = Trials(time_step=lambda *_: StepTime(short=9.0, whole=0.5))
     execution = Execution(torch.device("cpu"), HIGH, 1, 1)
     assert 8 <= characters_per_second(NETWORK, TRAINING, execution, trials) <= 16

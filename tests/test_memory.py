@@ -1,4 +1,4 @@
-"""How far back a network looks: losses with few visible symbols, and gradients."""
+"""How far back a network looks: losses with few visible tokens, and gradients."""
 
 import math
 

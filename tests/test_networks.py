@@ -38,7 +38,7 @@ def chunk_logits(network: Network, named: Named, ids: NDArray[np.int64]) -> NDAr
 
 
 def read_chunk(network: Network, weights: Weights, ids: Any, state: NetworkState) -> tuple[Any, NetworkState]:
-    """The logits after each symbol, by the plain loop, and the state after the last."""
+    """The logits after each token, by the plain loop, and the state after the last."""
     outputs = forward(network, weights, ids, state, unroll)
     return head(outputs.head_inputs, weights), outputs.state
 
@@ -68,11 +68,11 @@ def test_numpy_step_equals_torch_step_equals_chunk(name: str, window: int) -> No
     expected = chunk_logits(network, named, ids)
 
     tensors = {key: torch.from_numpy(array) for key, array in named.items()}
-    for library, symbols in ((named, ids), (tensors, torch.from_numpy(ids))):
+    for library, tokens in ((named, ids), (tensors, torch.from_numpy(ids))):
         weights = network.arrange(library)
         state = network.initial_state(len(ids), like=weights.embedding)
         for time in range(TIME):
-            read = step(network, weights, symbols[:, time], state)
+            read = step(network, weights, tokens[:, time], state)
             state = read.state
             assert_allclose(np.asarray(read.logits), expected[:, time], rtol=0, atol=EXACT)
 
@@ -121,7 +121,7 @@ def test_rows_do_not_mix_and_the_future_is_not_seen(name: str, window: int) -> N
 
 
 def test_attention_sees_its_window_and_nothing_before() -> None:
-    """With layers that remember nothing, only attention can carry a symbol on: for as many steps as its window."""
+    """With layers that remember nothing, only attention can carry a token on: for as many steps as its window."""
     network = small_network(CELLS["rnn"], attention=3, num_layers=1)
     named = random_weights(network)
     named["layers.0.weight_hh"][:] = 0

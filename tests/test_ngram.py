@@ -20,8 +20,8 @@ LONG_TEXT = np.random.default_rng(3).geometric(0.4, 600).clip(1, 5) - 1  # count
 Gram = tuple[int, ...]
 
 
-def as_ids(symbols: Sequence[int]) -> NDArray[np.int32]:
-    return np.array(symbols, np.int32)
+def as_ids(tokens: Sequence[int]) -> NDArray[np.int32]:
+    return np.array(tokens, np.int32)
 
 
 def counted(text: Sequence[int], alphabet: Alphabet) -> NgramCounter:
@@ -35,31 +35,31 @@ def model_of(text: Sequence[int], order: int, alphabet: Alphabet) -> NgramModel:
 
 
 def surprises(model: NgramModel, text: Sequence[int]) -> NDArray[np.float64]:
-    """The surprise of each symbol of a text."""
+    """The surprise of each token of a text."""
     return np.concatenate([np.zeros(0), *model.nats(as_ids(text), 0, len(text))])
 
 
 def probabilities_after(model: NgramModel, context: Sequence[int]) -> list[float]:
-    """The probability of every symbol after a context."""
-    return [math.exp(-surprises(model, [*context, symbol])[-1]) for symbol in range(model.alphabet.vocab_size)]
+    """The probability of every token after a context."""
+    return [math.exp(-surprises(model, [*context, token])[-1]) for token in range(model.alphabet.vocab_size)]
 
 
 # The formulas with exact fractions
 
 
 def context_of(text: Sequence[int], position: int, longest: int, boundary: int | None) -> Gram:
-    """The context of a position: the symbols back to the nearest boundary, at most `longest`."""
+    """The context of a position: the tokens back to the nearest boundary, at most `longest`."""
     context: list[int] = []
-    for symbol in reversed(text[max(0, position - longest) : position]):
-        context.insert(0, symbol)
-        if symbol == boundary:
+    for token in reversed(text[max(0, position - longest) : position]):
+        context.insert(0, token)
+        if token == boundary:
             break
     return tuple(context)
 
 
 def slow_counts(text: Sequence[int], order: int, boundary: int | None) -> Iterator[Counter[Gram]]:
-    """The counts of orders 1 to `order`: occurrences at the highest, distinct symbols before each n-gram below it."""
-    whole = [(*context_of(text, position, order - 1, boundary), symbol) for position, symbol in enumerate(text)]
+    """The counts of orders 1 to `order`: occurrences at the highest, distinct tokens before each n-gram below it."""
+    whole = [(*context_of(text, position, order - 1, boundary), token) for position, token in enumerate(text)]
     for length in range(1, order):
         longer = {gram[-length - 1 :] for gram in whole if len(gram) > length}
         initial = [gram for gram in whole if len(gram) == length]
@@ -75,14 +75,14 @@ def slow_discounts(counts: Counter[Gram]) -> dict[int, Fraction]:
     return {c: min(max(c - (c + 1) * y * Fraction(n[c + 1], n[c]), Fraction(1, 20)), Fraction(c)) for c in (1, 2, 3)}
 
 
-def slow_probability(levels: Sequence[Counter[Gram]], vocab_size: int, context: Gram, symbol: int) -> Fraction:
+def slow_probability(levels: Sequence[Counter[Gram]], vocab_size: int, context: Gram, token: int) -> Fraction:
     probability = Fraction(1, vocab_size)
     for counts, length in zip(levels, range(len(context) + 1), strict=False):
         discounts, h = slow_discounts(counts), context[len(context) - length :]
         after = {gram[-1]: count for gram, count in counts.items() if gram[:-1] == h}
         if after:
             discounted = sum((discounts[min(count, 3)] for count in after.values()), Fraction(0))
-            count = after.get(symbol, 0)
+            count = after.get(token, 0)
             kept = count - discounts[min(count, 3)] if count else Fraction(0)
             probability = (kept + discounted * probability) / sum(after.values())
     return probability
@@ -111,7 +111,7 @@ def test_probabilities_worked_out_by_hand() -> None:
         (1, 0): [Fraction(1, 2) + two[0,][0] / 2, two[0,][1] / 2],
         (0, 0): [two[0,][0] / 2, Fraction(1, 2) + two[0,][1] / 2],
         (1, 1): two[1,],  # never seen
-        (1,): two[1,],  # the text's second symbol
+        (1,): two[1,],  # the text's second token
         (): [a, b],
     }
     for order, expected in enumerate((one, two, three), 1):
@@ -128,8 +128,8 @@ def test_every_probability_equals_the_formulas(
 ) -> None:
     levels = list(slow_counts(text, order, boundary))
     expected = [
-        slow_probability(levels, 4, context_of(read, position, order - 1, boundary), symbol)
-        for position, symbol in enumerate(read)
+        slow_probability(levels, 4, context_of(read, position, order - 1, boundary), token)
+        for position, token in enumerate(read)
     ]
     model = model_of(text, order, Alphabet(4, boundary))
     assert_allclose(surprises(model, read), [-math.log(probability) for probability in expected], rtol=1e-9)
@@ -170,7 +170,7 @@ def test_the_text_before_a_boundary_changes_nothing_after_it(
 
 
 def test_no_context_reaches_before_the_beginning() -> None:
-    """The missing context is not taken for symbols with id 0."""
+    """The missing context is not taken for tokens with id 0."""
     text = [0, 0, 0, 1] * 9
     model = model_of(text, 4, Alphabet(2))
     assert surprises(model, [1])[0] > surprises(model, [0, 0, 0, 1])[3]
@@ -189,7 +189,7 @@ def test_parts_and_blocks_of_any_size_give_the_same_counts(
     whole = counted(text, alphabet)
     expected = surprises(list(models(whole))[3], text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ngram, "BLOCK_SYMBOLS", block)
+        patch.setattr(ngram, "BLOCK_TOKENS", block)
         counter, ends = NgramCounter(alphabet), sorted({min(cut, len(text)) for cut in cuts} | {len(text)})
         for start, stop in zip([0, *ends], ends, strict=False):
             counter.add(as_ids(text), start, stop)
@@ -212,7 +212,7 @@ def test_a_dropped_order_leaves_the_counts_of_a_counter_without_it(
     text: list[int], most: int, block: int, boundary: int | None
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ngram, "BLOCK_SYMBOLS", block)
+        patch.setattr(ngram, "BLOCK_TOKENS", block)
         patch.setattr(ngram, "MAX_NGRAMS", most)
         counter = counted(text, Alphabet(4, boundary))
         assert len(counter.ngrams()[-1].keys) <= most or counter.order == 1
@@ -257,7 +257,7 @@ def best_order(text: Sequence[int], alphabet: Alphabet) -> int:
 def test_the_order_is_the_one_that_predicts_the_last_tenth_best(period: int, boundary: int | None) -> None:
     generator, alphabet = np.random.default_rng(period), Alphabet(4, boundary)
     text = generator.integers(0, 4, 2000).tolist()
-    for position in range(period, len(text)):  # mostly the symbol `period` positions before, plus 1
+    for position in range(period, len(text)):  # mostly the token `period` positions before, plus 1
         if generator.random() < 0.8:
             text[position] = (text[position - period] + 1) % 4
     model = fit(as_ids(text), alphabet)
@@ -266,7 +266,7 @@ def test_the_order_is_the_one_that_predicts_the_last_tenth_best(period: int, bou
 
 
 @pytest.mark.parametrize("text", [[], [1], [1, 2], list(range(4)) * 3])
-def test_a_text_of_a_few_symbols_has_a_model(text: list[int]) -> None:
+def test_a_text_of_a_few_tokens_has_a_model(text: list[int]) -> None:
     model = fit(as_ids(text), Alphabet(4))
     assert math.fsum(probabilities_after(model, text)) == pytest.approx(1)
 

@@ -19,8 +19,8 @@ LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\nabcdefghij ")
 """Its line feed has the id 0."""
 
 
-def as_ids(symbols: Sequence[int]) -> NDArray[np.uint8]:
-    return np.array(symbols, np.uint8)
+def as_ids(tokens: Sequence[int]) -> NDArray[np.uint8]:
+    return np.array(tokens, np.uint8)
 
 
 def occurrences(training: Sequence[int], run: Sequence[int]) -> list[int]:
@@ -54,7 +54,7 @@ def test_runs_and_fractions_equal_those_of_an_exhaustive_search(training: list[i
     assert longest_runs(index, as_ids(text)).tolist() == runs
 
     copying = measure_copying(index, as_ids(text))
-    assert (copying.symbols, copying.longest, copying.lines) == (len(text), max(runs, default=0), None)
+    assert (copying.tokens, copying.longest, copying.lines) == (len(text), max(runs, default=0), None)
     assert list(copying.fractions) == [n for n in NGRAM_LENGTHS if n <= len(text)]
     for n, fraction in copying.fractions.items():
         ngrams = [text[position : position + n] for position in range(len(text) - n + 1)]
@@ -105,7 +105,7 @@ def test_what_is_copied_whole_has_all_shares_and_what_is_foreign_none() -> None:
     assert found.real.longest == 0
 
 
-def test_as_many_symbols_of_real_text_are_compared_as_were_written() -> None:
+def test_as_many_tokens_of_real_text_are_compared_as_were_written() -> None:
     training, real = encoded("abc" * 30), encoded("defabcabcabcabcabc")
     found = compare_copying(training, encoded("defab"), real, LETTERS, lines=False)
     assert found.real == found.written

@@ -36,7 +36,7 @@ def form(config: ModelConfig) -> dict[str, Any]:
 def test_a_page_holds_the_trace_within_its_precision(name: str) -> None:
     checkpoint = untrained_checkpoint(LETTERS, **form(CELLS[name]), num_layers=2)
     read, data = trace(checkpoint.network, checkpoint.weights, IDS), page_data(checkpoint, IDS)
-    assert "".join(data["symbols"][number] for number in data["text"]) == LETTERS.decode(IDS)
+    assert "".join(data["tokens"][number] for number in data["text"]) == LETTERS.decode(IDS)
     gates = list(data["ranges"])
     activations = stored(data["activations"], len(data["units"]), len(gates) + 1, len(IDS))
     first_bits = [stored(held["values"], 8, len(IDS)) for held in data["layers"]]
@@ -73,7 +73,7 @@ def test_gates_are_kept_for_the_first_units_if_there_is_no_room_for_all(monkeypa
     assert len(base64.b64decode(data["activations"])) == 3 * 5 * len(IDS)
 
 
-def test_predictions_are_the_likeliest_next_symbols() -> None:
+def test_predictions_are_the_likeliest_next_tokens() -> None:
     checkpoint = untrained_checkpoint(LETTERS)
     read, data = trace(checkpoint.network, checkpoint.weights, IDS), page_data(checkpoint, IDS)
     for probabilities, step in zip(read.probabilities, data["predictions"], strict=True):
@@ -81,7 +81,7 @@ def test_predictions_are_the_likeliest_next_symbols() -> None:
         assert [probability for _, probability in step] == pytest.approx(np.sort(probabilities)[::-1][:5], abs=1e-4)
 
 
-def test_attention_names_past_symbols_and_stays_in_its_line() -> None:
+def test_attention_names_past_tokens_and_stays_in_its_line() -> None:
     checkpoint = untrained_checkpoint(LETTERS, lines=True, attention=4)
     ids = LETTERS.encode("\nab\ncd")
     read, data = trace(checkpoint.network, checkpoint.weights, ids, item_end=0), page_data(checkpoint, ids)

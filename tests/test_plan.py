@@ -25,13 +25,13 @@ MODEL, TRAINING = ModelConfig(), TrainingConfig()
 
 
 def like_a_laptop(model: ModelConfig) -> float:
-    """Symbols a second, as if the products with weights were all the work."""
+    """Tokens a second, as if the products with weights were all the work."""
     return 8e10 / layer_parameter_count(model, model.hidden_size)
 
 
 def plan(
     seconds: float,
-    symbols: int,
+    tokens: int,
     *,
     chosen: frozenset[str] = frozenset(),
     model: ModelConfig = MODEL,
@@ -41,32 +41,32 @@ def plan(
 ) -> Plan:
     training = replace(training, budget=Budget(seconds))
     return make_plan(
-        model, training, PLANNED - chosen, symbols=symbols, vocab_size=VOCAB_SIZE, speed=speed, trained=trained
+        model, training, PLANNED - chosen, tokens=tokens, vocab_size=VOCAB_SIZE, speed=speed, trained=trained
     )
 
 
-@given(seconds=st.floats(5, 1e4), more=st.floats(1, 20), symbols=st.integers(2, 10**8))
+@given(seconds=st.floats(5, 1e4), more=st.floats(1, 20), tokens=st.integers(2, 10**8))
 @settings(max_examples=100, deadline=None)
 def test_more_time_never_gives_a_smaller_network_and_more_text_never_more_dropout(
-    seconds: float, more: float, symbols: int
+    seconds: float, more: float, tokens: int
 ) -> None:
-    assert plan(seconds, symbols).model.hidden_size <= plan(more * seconds, symbols).model.hidden_size
+    assert plan(seconds, tokens).model.hidden_size <= plan(more * seconds, tokens).model.hidden_size
     shared = frozenset({"hidden_size"})
     assert (
-        plan(seconds, symbols, chosen=shared).training.dropout
-        >= plan(seconds, int(more * symbols), chosen=shared).training.dropout
+        plan(seconds, tokens, chosen=shared).training.dropout
+        >= plan(seconds, int(more * tokens), chosen=shared).training.dropout
     )
 
 
-@given(seconds=st.floats(5, 1e5), symbols=st.integers(2, 10**8))
+@given(seconds=st.floats(5, 1e5), tokens=st.integers(2, 10**8))
 @settings(max_examples=100, deadline=None)
-def test_a_network_has_time_and_text_for_its_parameters(seconds: float, symbols: int) -> None:
-    planned = plan(seconds, symbols)
+def test_a_network_has_time_and_text_for_its_parameters(seconds: float, tokens: int) -> None:
+    planned = plan(seconds, tokens)
     parameters = layer_parameter_count(planned.model, planned.model.hidden_size)
     if planned.model.hidden_size > 64:  # the smallest is taken however little there is
         per_parameter = 3 * max(1, planned.model.hidden_size / 384) ** 2  # above 384 units more must be read
         assert like_a_laptop(planned.model) * seconds >= per_parameter * parameters
-        assert parameters <= 10 * symbols
+        assert parameters <= 10 * tokens
     assert 0 <= planned.training.dropout <= planned.training.weight_drop <= 0.6
 
 
@@ -98,7 +98,7 @@ def test_what_is_chosen_stays_as_it_is(name: str) -> None:
     assert (planned.training.chunk_growth > 1) == (name not in ("chunk_length", "chunk_growth"))
 
 
-EVERYWHERE = np.tile(np.arange(5000), 20)  # each tenth of it has all symbols
+EVERYWHERE = np.tile(np.arange(5000), 20)  # each tenth of it has all tokens
 NEW_AT_THE_END = np.concatenate([np.zeros(90_000, np.int64), np.arange(5000), np.arange(5000)])
 
 
@@ -115,7 +115,7 @@ def test_the_head_of_a_large_vocabulary_is_tied_unless_the_user_says_otherwise()
     assert "embedding size" not in reason and "smoothing" not in reason
 
 
-def test_labels_are_smoothed_where_parts_of_the_text_have_symbols_of_their_own() -> None:
+def test_labels_are_smoothed_where_parts_of_the_text_have_tokens_of_their_own() -> None:
     even, uneven = (
         fit_to_vocabulary(MODEL, TRAINING, PLANNED, ids=ids, vocab_size=5000) for ids in (EVERYWHERE, NEW_AT_THE_END)
     )
@@ -125,7 +125,7 @@ def test_labels_are_smoothed_where_parts_of_the_text_have_symbols_of_their_own()
     budget = Budget(0.5, BudgetUnit.EPOCHS)
     for fitted, dropout in ((even, 0), (uneven, 0.15)):
         training = replace(fitted.training, budget=budget)
-        planned = make_plan(fitted.model, training, PLANNED, symbols=10**6, vocab_size=5000, speed=like_a_laptop)
+        planned = make_plan(fitted.model, training, PLANNED, tokens=10**6, vocab_size=5000, speed=like_a_laptop)
         assert planned.training.dropout == dropout
 
 
@@ -141,7 +141,7 @@ def test_a_counted_budget_is_planned_without_trying_the_machine_and_kept_to_the_
         raise AssertionError(f"{model} was tried")
 
     training = TrainingConfig(budget=Budget(10_000, unit))
-    planned = make_plan(ModelConfig(), training, PLANNED, symbols=1000, vocab_size=VOCAB_SIZE, speed=never)
+    planned = make_plan(ModelConfig(), training, PLANNED, tokens=1000, vocab_size=VOCAB_SIZE, speed=never)
     assert planned.training.most_epochs is None
     assert planned.training.budget == training.budget
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.recall import RecallMeasured, RecallStepped, compare_recall, measure_recall
-from lstmgen.comparison.recall_text import CHANCE, MOST_BEFORE, SYMBOLS, example, recall_chunk
+from lstmgen.comparison.recall_text import CHANCE, MOST_BEFORE, TOKENS, example, recall_chunk
 from lstmgen.config import Budget, BudgetUnit, CellKind
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
@@ -19,7 +19,7 @@ from lstmgen.network.model import Model
 from lstmgen.text.streams import IGNORED
 from lstmgen.training.machine import using_threads
 
-LETTERS = SYMBOLS.removesuffix("!?")
+LETTERS = TOKENS.removesuffix("!?")
 LEARNS_LAG_3 = RecallConfig(
     cells=(CellKind.GRU,),
     attention=0,
@@ -42,9 +42,9 @@ def test_the_answer_is_the_letter_after_the_mark_so_many_characters_before(seed:
     assert chunk.reset_state
     assert (chunk.targets[:, :-1] == IGNORED).all()
     for inputs, answer in zip(chunk.inputs, chunk.targets[:, -1], strict=True):
-        text = "".join(SYMBOLS[number] for number in inputs)
+        text = "".join(TOKENS[number] for number in inputs)
         assert text.index("!") <= MOST_BEFORE
-        assert text[-lag] == SYMBOLS[answer]  # the answer would be the character after the text
+        assert text[-lag] == TOKENS[answer]  # the answer would be the character after the text
         assert text[-lag - 1] == "!"
         assert text[-1] == "?"
         assert set(text.replace("!", "", 1)[:-1]) <= set(LETTERS)  # no distractor is marked
@@ -53,7 +53,7 @@ def test_the_answer_is_the_letter_after_the_mark_so_many_characters_before(seed:
 def test_every_letter_is_asked_for_and_every_number_of_distractors_stands_before() -> None:
     generator = np.random.default_rng(0)
     chunks = [recall_chunk(generator, 2, 100) for _ in range(300)]
-    assert {SYMBOLS[key] for chunk in chunks for key in chunk.targets[:, -1]} == set(LETTERS)
+    assert {TOKENS[key] for chunk in chunks for key in chunk.targets[:, -1]} == set(LETTERS)
     assert {chunk.inputs.shape[1] - 3 for chunk in chunks} == set(range(MOST_BEFORE + 1))
     assert pytest.approx(1 / len(LETTERS)) == CHANCE
 
@@ -74,7 +74,7 @@ def test_a_network_learns_a_short_lag() -> None:
 
 def test_an_untrained_network_is_at_chance() -> None:
     (model,) = LEARNS_LAG_3.models()
-    network = build_network(model, len(SYMBOLS))
+    network = build_network(model, len(TOKENS))
     untrained = Model(network, initialize(network, np.random.default_rng(0)), torch.device("cpu"))
     with using_threads(1):
         accuracy = measure_recall(untrained, lag=10, questions=2000, generator=np.random.default_rng(1))

@@ -16,7 +16,7 @@ from lstmgen.generation.engine import Engine, NumpyEngine, read_text
 from lstmgen.generation.filters import Filter
 from lstmgen.generation.filters.temperature import temperature
 from lstmgen.generation.history import History
-from lstmgen.generation.sampler import Drawn, Ended, collect, draw, draw_symbols, keep_best, negative_log_likelihood
+from lstmgen.generation.sampler import Drawn, Ended, collect, draw, draw_tokens, keep_best, negative_log_likelihood
 from lstmgen.text.streams import one_stream
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
@@ -49,7 +49,7 @@ def events(
     """Draw samples after a prompt."""
     prompt_output = read_text(engine, prompt, engine.initial_state(1)).repeated(samples)
     history = History(prompt, samples, length=0)
-    return draw_symbols(engine, prompt_output, history, [temperature(heat)], length=length, seed=seed, **choices)
+    return draw_tokens(engine, prompt_output, history, [temperature(heat)], length=length, seed=seed, **choices)
 
 
 def write(engine: Engine, samples: int = 1, **choices: Any) -> list[list[int]]:
@@ -68,7 +68,7 @@ def test_temperature_zero_ignores_the_seed_and_takes_the_most_likely() -> None:
 
 
 def test_samples_of_a_batch_differ() -> None:
-    """Seven symbols, fifty draws: two rows agree by chance with probability 7^-50."""
+    """Seven tokens, fifty draws: two rows agree by chance with probability 7^-50."""
     texts = write(constant_engine([0.0] * VOCAB_SIZE), samples=8)
     assert len({tuple(text) for text in texts}) == 8
 
@@ -91,7 +91,7 @@ def test_a_length_of_minus_one_has_no_end() -> None:
     assert all(isinstance(next(drawn), Drawn) for _ in range(1000))
 
 
-def test_each_sample_ends_with_the_end_symbol() -> None:
+def test_each_sample_ends_with_the_end_token() -> None:
     texts = write(constant_engine([0.0] * VOCAB_SIZE), end=4, samples=6, length=-1)
     assert all(text[-1] == 4 and 4 not in text[:-1] for text in texts)
     assert len({len(text) for text in texts}) > 1
@@ -121,7 +121,7 @@ def test_nats_while_drawing_equal_the_score_of_the_drawn_text(name: str, attenti
 
 
 def test_a_long_prompt_is_read_like_a_short_one() -> None:
-    """The prompt is longer than what the engine reads at once; its last symbols decide."""
+    """The prompt is longer than what the engine reads at once; its last tokens decide."""
     engine = random_engine()
     prompt = np.arange(2500) % VOCAB_SIZE
     logits, _ = engine.read(prompt[None], engine.initial_state(1))
@@ -130,7 +130,7 @@ def test_a_long_prompt_is_read_like_a_short_one() -> None:
     assert drawn.id == logits[0, -1].argmax()
 
 
-def test_a_symbol_without_probability_is_never_drawn() -> None:
+def test_a_token_without_probability_is_never_drawn() -> None:
     """That holds even if the random number is exactly 0."""
     logits = np.array([[-np.inf, 0.0, -np.inf]], np.float32)
     assert [draw(logits, np.array([chance]))[0][0] for chance in (0.0, 0.5, 1 - 2**-53)] == [1, 1, 1]
@@ -163,25 +163,25 @@ def test_nothing_of_a_stop_text_is_written() -> None:
         assert short.finish is (Finish.STOP if positions else Finish.LENGTH)
 
 
-def test_symbols_left_in_the_buffer_come_out_at_the_end() -> None:
-    """The sample ends with symbols that could have been the beginning of a stop text."""
+def test_tokens_left_in_the_buffer_come_out_at_the_end() -> None:
+    """The sample ends with tokens that could have been the beginning of a stop text."""
     assert write(constant_engine([0, 9, 0, 0, 0, 0, 0]), heat=0.0, length=3, stops=["\x01\x01\x01\x01"]) == [[1, 1, 1]]
 
 
-def test_a_sample_without_an_allowed_symbol_is_stuck_and_the_others_continue() -> None:
+def test_a_sample_without_an_allowed_token_is_stuck_and_the_others_continue() -> None:
     engine = constant_engine([0.0] * VOCAB_SIZE)
     prompt_output = read_text(engine, PROMPT, engine.initial_state(1)).repeated(3)
 
     def nothing_for_row_one(logits: Any, history: History) -> Any:
         return np.where((np.arange(3) == 1)[:, None] & (history.written > 3), -np.inf, logits)
 
-    drawn = draw_symbols(engine, prompt_output, History(PROMPT, 3, 0), [Filter(nothing_for_row_one)], length=9, seed=0)
+    drawn = draw_tokens(engine, prompt_output, History(PROMPT, 3, 0), [Filter(nothing_for_row_one)], length=9, seed=0)
     samples = collect(drawn, 3)
     assert [sample.finish for sample in samples] == [Finish.LENGTH, Finish.STUCK, Finish.LENGTH]
     assert [len(sample.ids) for sample in samples] == [9, 4, 9]
 
 
-def test_the_best_candidate_has_the_least_nats_per_symbol() -> None:
+def test_the_best_candidate_has_the_least_nats_per_token() -> None:
     candidates = collect(events(random_engine(), samples=12), 12)
     best = keep_best(candidates, 4)
     assert [

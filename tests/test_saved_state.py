@@ -16,10 +16,10 @@ from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_netw
 MODEL = "fingerprint"
 
 
-def a_prompt_state(name: str, symbols: int = 30) -> tuple[Network, NumpyEngine, PromptState]:
+def a_prompt_state(name: str, tokens: int = 30) -> tuple[Network, NumpyEngine, PromptState]:
     network = small_network(CELLS[name], attention=3)
     engine = NumpyEngine(network, single(random_weights(network)))
-    ids: NDArray[np.int64] = np.arange(symbols) % VOCAB_SIZE
+    ids: NDArray[np.int64] = np.arange(tokens) % VOCAB_SIZE
     return network, engine, PromptState(read_text(engine, ids, engine.initial_state(1)), ids)
 
 
@@ -34,8 +34,8 @@ def test_a_saved_state_is_loaded_unchanged(name: str, tmp_path: Path) -> None:
     assert (engine.step(ids, loaded.output.state)[0] == engine.step(ids, prompt_state.output.state)[0]).all()
 
 
-def test_only_the_last_symbols_of_a_long_prompt_are_saved(tmp_path: Path) -> None:
-    network, _, prompt_state = a_prompt_state("lstm", symbols=RECENT + 500)
+def test_only_the_last_tokens_of_a_long_prompt_are_saved(tmp_path: Path) -> None:
+    network, _, prompt_state = a_prompt_state("lstm", tokens=RECENT + 500)
     save_prompt_state(prompt_state, tmp_path / "state", MODEL)
     assert (load_prompt_state(tmp_path / "state", network, MODEL).text == prompt_state.text[-RECENT:]).all()
 
@@ -54,7 +54,7 @@ DAMAGE = {
     "missing tensor": lambda tensors: tensors.pop("state.1"),
     "shape": lambda tensors: tensors.update({"logits": np.zeros((1, 2), np.float32)}),
     "not finite": lambda tensors: tensors["state.0"].fill(np.nan),
-    "symbol": lambda tensors: tensors.update({"text": np.array([0, VOCAB_SIZE])}),
+    "token": lambda tensors: tensors.update({"text": np.array([0, VOCAB_SIZE])}),
     "kind": lambda tensors: tensors.update({"text": np.zeros(3, np.float32)}),
 }
 

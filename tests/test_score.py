@@ -131,7 +131,7 @@ def test_cold_windows_begin_from_the_initial_state() -> None:
 
 
 def read_through(chunks: Iterable[Chunk]) -> tuple[list[int], list[int]]:
-    """The positions and the ids of all predicted symbols."""
+    """The positions and the ids of all predicted tokens."""
     positions, ids = list[int](), list[int]()
     for chunk in chunks:
         part = predicted(chunk, np.zeros((*chunk.inputs.shape, VOCAB_SIZE), np.float32))
@@ -150,9 +150,9 @@ def read_through(chunks: Iterable[Chunk]) -> tuple[list[int], list[int]]:
 )
 @settings(deadline=None, max_examples=80)
 def test_of_a_text_each_position_but_the_first_is_predicted_once(
-    symbols: list[int], length: int, batch_size: int, cuts: list[int]
+    tokens: list[int], length: int, batch_size: int, cuts: list[int]
 ) -> None:
-    ids = np.array(symbols, np.uint8)
+    ids = np.array(tokens, np.uint8)
     for chunks in (
         one_stream(ids, length),
         stream_of_blocks(np.split(ids, sorted(cuts)), length),
@@ -167,9 +167,9 @@ def test_of_a_text_each_position_but_the_first_is_predicted_once(
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=80), st.integers(0, 2), st.integers(1, 9), st.integers(1, 5))
 @settings(deadline=None, max_examples=80)
 def test_of_lines_each_position_but_empty_lines_is_predicted_once(
-    symbols: list[int], newline: int, length: int, batch_size: int
+    tokens: list[int], newline: int, length: int, batch_size: int
 ) -> None:
-    ids = np.array(symbols, np.uint8)
+    ids = np.array(tokens, np.uint8)
     ended = np.append(ids, newline)  # the end of a last line without a line feed is predicted after the text
     before = np.concatenate([[newline], ids])
     expected = np.flatnonzero((ended != newline) | (before != newline)).tolist()
@@ -184,7 +184,7 @@ def test_of_lines_each_position_but_empty_lines_is_predicted_once(
     assert read_through(lines_in_order(ids, newline, length))[0] == expected
 
 
-def test_training_chunks_have_the_positions_of_their_symbols_too() -> None:
+def test_training_chunks_have_the_positions_of_their_tokens_too() -> None:
     positions, ids = read_through(ParallelStreams(IDS, batch_size=3, chunk_length=20, seed=1).chunks(2))
     assert len(set(positions)) == len(positions) > 350
     assert ids == IDS[positions].tolist()

@@ -1,4 +1,4 @@
-"""The score of each character: the texts, their surprise, and the expected symbols."""
+"""The score of each character: the texts, their surprise, and the expected tokens."""
 
 import math
 from itertools import pairwise
@@ -44,7 +44,7 @@ def scored(ids: Ids, vocabulary: Vocabulary, alternatives: int = 5, chunk_length
 
 
 def surprises(ids: Ids, vocabulary: Vocabulary) -> list[float]:
-    """The surprise of each symbol; the first symbol is given, so that its surprise is 0."""
+    """The surprise of each token; the first token is given, so that its surprise is 0."""
     parts = predict(ENGINES[vocabulary.kind], one_stream(ids))
     return [0.0, *(nats for part in parts for nats in part.nats.tolist())]
 
@@ -62,13 +62,13 @@ def test_characters_add_up_to_the_text_and_its_surprise(text: str, alternatives:
         probabilities = [expected.probability for expected in character.expected]
         assert len(probabilities) == min(alternatives, len(LETTERS))
         assert probabilities == sorted(probabilities, reverse=True)
-        assert len({expected.symbol for expected in character.expected}) == len(probabilities)
+        assert len({expected.token for expected in character.expected}) == len(probabilities)
         if alternatives >= len(LETTERS):
             assert math.fsum(probabilities) == pytest.approx(1)
-        by_symbol = {expected.symbol: expected.probability for expected in character.expected}
+        by_token = {expected.token: expected.probability for expected in character.expected}
         probability = math.exp(-character.nats)
-        if character.text in by_symbol:
-            assert by_symbol[character.text] == pytest.approx(probability)
+        if character.text in by_token:
+            assert by_token[character.text] == pytest.approx(probability)
         else:
             assert min(probabilities, default=1) >= probability * (1 - 1e-6)
 
@@ -88,14 +88,14 @@ def test_a_character_of_several_bytes_has_the_surprise_of_all_its_bytes(text: st
     assert [len(character.expected) for character in found] == [given] + [5] * (len(text) - 1)
 
 
-def test_the_expected_symbols_of_a_character_of_several_bytes_are_those_of_its_first_byte() -> None:
+def test_the_expected_tokens_of_a_character_of_several_bytes_are_those_of_its_first_byte() -> None:
     found = scored(BYTES.encode("aé"), BYTES, alternatives=256)
-    (first,) = (e.probability for e in found[1].expected if e.symbol == "0xC3")
+    (first,) = (e.probability for e in found[1].expected if e.token == "0xC3")
     assert found[1].text == "é"
     assert first == pytest.approx(math.exp(-surprises(BYTES.encode("aé"), BYTES)[1]), rel=1e-5)
-    symbols = {e.symbol for e in found[1].expected}
-    assert {"a", "\n", "\x00", "0x80", "0xFF"} <= symbols
-    assert len(symbols) == 256
+    tokens = {e.token for e in found[1].expected}
+    assert {"a", "\n", "\x00", "0x80", "0xFF"} <= tokens
+    assert len(tokens) == 256
 
 
 @given(st.binary(min_size=1, max_size=20) | COMPLETE_AND_INCOMPLETE_CHARACTERS | ENCODED_SURROGATES)
@@ -131,7 +131,7 @@ def test_the_rest_of_a_character_whose_first_byte_is_given_has_its_surprise() ->
 
 @pytest.mark.parametrize("vocabulary", [LETTERS, BYTES])
 def test_of_lines_every_character_was_expected(vocabulary: Vocabulary) -> None:
-    """No symbol is given; each line is scored with its line feed, and empty lines are left out."""
+    """No token is given; each line is scored with its line feed, and empty lines are left out."""
     ids, newline = vocabulary.encode("\nab\n\n日c"), vocabulary.newline
     assert newline is not None
     predictions = predict(ENGINES[vocabulary.kind], lines_in_order(ids, newline))

@@ -21,14 +21,14 @@ TEXTS = st.lists(st.sampled_from([0, 1, 2, NEWLINE, NEWLINE]), max_size=70)
 CUTS = st.lists(st.integers(0, 70), max_size=6)
 
 
-def in_blocks(symbols: list[int], cuts: list[int]) -> Iterator[Ids]:
-    return iter(np.split(np.array(symbols, np.uint8), sorted(cuts)))
+def in_blocks(tokens: list[int], cuts: list[int]) -> Iterator[Ids]:
+    return iter(np.split(np.array(tokens, np.uint8), sorted(cuts)))
 
 
-def numbered(symbols: list[int]) -> list[tuple[int, list[int]]]:
+def numbered(tokens: list[int]) -> list[tuple[int, list[int]]]:
     """The lines that are not empty, with their numbers from 1."""
-    text = "".join(map(str, symbols)).split(str(NEWLINE))
-    return [(number, [int(symbol) for symbol in line]) for number, line in enumerate(text, 1) if line]
+    text = "".join(map(str, tokens)).split(str(NEWLINE))
+    return [(number, [int(token) for token in line]) for number, line in enumerate(text, 1) if line]
 
 
 def shown(lines: list[LineScore]) -> list[tuple[int, list[int]]]:
@@ -37,10 +37,10 @@ def shown(lines: list[LineScore]) -> list[tuple[int, list[int]]]:
 
 @given(TEXTS, CUTS)
 @settings(deadline=None, max_examples=100)
-def test_a_line_in_context_is_scored_after_all_the_text_before_it(symbols: list[int], cuts: list[int]) -> None:
-    ids = np.array(symbols, np.uint8)
-    lines = list(lines_in_context(ENGINE, in_blocks(symbols, cuts), NEWLINE))
-    assert shown(lines) == (numbered(symbols) if len(symbols) > 1 else [])  # of one symbol nothing is predicted
+def test_a_line_in_context_is_scored_after_all_the_text_before_it(tokens: list[int], cuts: list[int]) -> None:
+    ids = np.array(tokens, np.uint8)
+    lines = list(lines_in_context(ENGINE, in_blocks(tokens, cuts), NEWLINE))
+    assert shown(lines) == (numbered(tokens) if len(tokens) > 1 else [])  # of one token nothing is predicted
     parts = list(predict(ENGINE, one_stream(ids)))
     position = 0
     for line in lines:
@@ -64,11 +64,11 @@ def sums_within(parts: list[Predictions], begin: int, end: int) -> tuple[float, 
 def test_without_empty_lines_the_lines_add_up_to_the_score_of_the_text(
     lines: list[list[int]], cuts: list[int], final_newline: bool
 ) -> None:
-    symbols = [symbol for line in lines for symbol in (*line, NEWLINE)][: None if final_newline else -1]
-    assume(len(symbols) > 1)
-    ids = np.array(symbols, np.uint8)
-    in_context = list(lines_in_context(ENGINE, in_blocks(symbols, cuts), NEWLINE))
-    alone = list(separate_lines(ENGINE, in_blocks(symbols, cuts), NEWLINE))
+    tokens = [token for line in lines for token in (*line, NEWLINE)][: None if final_newline else -1]
+    assume(len(tokens) > 1)
+    ids = np.array(tokens, np.uint8)
+    in_context = list(lines_in_context(ENGINE, in_blocks(tokens, cuts), NEWLINE))
+    alone = list(separate_lines(ENGINE, in_blocks(tokens, cuts), NEWLINE))
     for found, whole in ((in_context, one_stream(ids)), (alone, every_line(ids, NEWLINE, 4))):
         expected = score(ENGINE, whole)
         assert sum(line.score.characters for line in found) == expected.characters
@@ -78,9 +78,9 @@ def test_without_empty_lines_the_lines_add_up_to_the_score_of_the_text(
 
 @given(TEXTS, CUTS)
 @settings(deadline=None, max_examples=60)
-def test_a_separate_line_is_scored_as_if_it_were_the_whole_text(symbols: list[int], cuts: list[int]) -> None:
-    lines = list(separate_lines(ENGINE, in_blocks(symbols, cuts), NEWLINE))
-    assert shown(lines) == numbered(symbols)
+def test_a_separate_line_is_scored_as_if_it_were_the_whole_text(tokens: list[int], cuts: list[int]) -> None:
+    lines = list(separate_lines(ENGINE, in_blocks(tokens, cuts), NEWLINE))
+    assert shown(lines) == numbered(tokens)
     for line in lines:
         alone = score(ENGINE, one_stream(np.array([NEWLINE, *line.ids, NEWLINE])))
         assert (line.score.characters, line.score.correct) == (alone.characters, alone.correct)
@@ -88,27 +88,27 @@ def test_a_separate_line_is_scored_as_if_it_were_the_whole_text(symbols: list[in
 
 
 def test_lines_that_need_several_batches() -> None:
-    symbols = np.random.default_rng(0).integers(0, 4, 2000).tolist()
-    lines = list(separate_lines(ENGINE, in_blocks(symbols, [700]), NEWLINE))
-    assert shown(lines) == numbered(symbols)
-    ids = np.array(symbols)
+    tokens = np.random.default_rng(0).integers(0, 4, 2000).tolist()
+    lines = list(separate_lines(ENGINE, in_blocks(tokens, [700]), NEWLINE))
+    assert shown(lines) == numbered(tokens)
+    ids = np.array(tokens)
     assert sum(line.score.nats for line in lines) == pytest.approx(score(ENGINE, every_line(ids, NEWLINE, 9)).nats)
 
 
 def test_a_line_longer_than_any_chunk() -> None:
-    symbols = [*np.random.default_rng(0).integers(0, 3, 2600).tolist(), NEWLINE, 1]
-    in_context = next(lines_in_context(ENGINE, in_blocks(symbols, []), NEWLINE))
-    alone = next(separate_lines(ENGINE, in_blocks(symbols, [1300]), NEWLINE))
-    for line, read in ((in_context, symbols[:2601]), (alone, [NEWLINE, *symbols[:2601]])):
-        assert (line.number, line.ids.tolist()) == (1, symbols[:2600])
+    tokens = [*np.random.default_rng(0).integers(0, 3, 2600).tolist(), NEWLINE, 1]
+    in_context = next(lines_in_context(ENGINE, in_blocks(tokens, []), NEWLINE))
+    alone = next(separate_lines(ENGINE, in_blocks(tokens, [1300]), NEWLINE))
+    for line, read in ((in_context, tokens[:2601]), (alone, [NEWLINE, *tokens[:2601]])):
+        assert (line.number, line.ids.tolist()) == (1, tokens[:2600])
         assert line.score.nats == pytest.approx(score(ENGINE, one_stream(np.array(read))).nats, rel=1e-5)
 
 
 def test_without_a_line_feed_in_the_vocabulary_the_text_is_one_line() -> None:
-    symbols = [0, 1, NEWLINE, 2, 1]
-    (line,) = lines_in_context(ENGINE, in_blocks(symbols, [2, 3]), None)
-    assert (line.number, line.ids.tolist(), line.score.characters) == (1, symbols, 4)
-    assert line.score.nats == pytest.approx(score(ENGINE, one_stream(np.array(symbols))).nats, rel=1e-5)
+    tokens = [0, 1, NEWLINE, 2, 1]
+    (line,) = lines_in_context(ENGINE, in_blocks(tokens, [2, 3]), None)
+    assert (line.number, line.ids.tolist(), line.score.characters) == (1, tokens, 4)
+    assert line.score.nats == pytest.approx(score(ENGINE, one_stream(np.array(tokens))).nats, rel=1e-5)
 
 
 def test_lines_come_before_the_text_has_ended() -> None:

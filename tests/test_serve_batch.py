@@ -14,7 +14,7 @@ from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.generation.filters.temperature import temperature
 from lstmgen.generation.filters.truncation import top_p
 from lstmgen.generation.history import History
-from lstmgen.generation.sampler import collect, draw_symbols
+from lstmgen.generation.sampler import collect, draw_tokens
 from lstmgen.serving.batch import Job, Token, Worker
 from lstmgen.text.streams import one_stream
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
@@ -72,7 +72,7 @@ def alone(engine: NumpyEngine, wanted: Job) -> list[list[int]]:
     output = read_text(engine, wanted.prompts[0], engine.initial_state(1)).repeated(wanted.copies)
     history = History(wanted.prompts[0], wanted.copies, 0)
     choices: dict[str, Any] = {"length": wanted.length, "seed": wanted.seeds[0], "stops": wanted.stops}
-    drawn = draw_symbols(engine, output, history, wanted.filters, end=wanted.end, **choices)
+    drawn = draw_tokens(engine, output, history, wanted.filters, end=wanted.end, **choices)
     return [[number for number in one.ids if number != wanted.end] for one in collect(drawn, wanted.copies)]
 
 
@@ -124,7 +124,7 @@ def test_nats_are_those_of_scoring_the_whole_text() -> None:
     assert_allclose(sum(nats or 0 for _, nats, _ in tokens), score(engine, one_stream(whole)).nats, rtol=1e-5)
 
 
-def test_alternatives_are_the_likeliest_symbols_with_their_nats_for_those_who_ask() -> None:
+def test_alternatives_are_the_likeliest_tokens_with_their_nats_for_those_who_ask() -> None:
     (few,), (many,), (none,) = run(engine_of(), job(20, logprobs=2), job(20, logprobs=VOCAB_SIZE), job(20))
     for (_, _, short), (number, own, whole), plain in zip(few, many, none, strict=True):
         assert [other for other, _ in short] == [other for other, _ in whole[:2]] and plain == (number, None, ())

@@ -1,4 +1,4 @@
-"""The buffer keeps symbols that may be the beginning of a stop text, and no others."""
+"""The buffer keeps tokens that may be the beginning of a stop text, and no others."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +9,11 @@ letters = st.text("ab", min_size=1, max_size=5)
 
 
 @given(text=st.text("ab", max_size=40), stops=st.lists(letters, max_size=3))
-def test_all_symbols_before_the_first_stop_text_come_out_and_no_part_of_it(text: str, stops: list[str]) -> None:
+def test_all_tokens_before_the_first_stop_text_come_out_and_no_part_of_it(text: str, stops: list[str]) -> None:
     buffer: StopBuffer[str] = StopBuffer(stops)
     out, stopped = "", False
-    for position, symbol in enumerate(text):
-        released, stopped = buffer.add(symbol, symbol)
+    for position, token in enumerate(text):
+        released, stopped = buffer.add(token, token)
         out += "".join(released)
         if stopped:
             read = text[: position + 1]

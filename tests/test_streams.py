@@ -1,4 +1,4 @@
-"""What a network reads at a time: contiguous streams and shuffled lines for training, every symbol once for scoring."""
+"""What a network reads at a time: contiguous streams and shuffled lines for training, every token once for scoring."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -32,8 +32,8 @@ LINES = st.lists(st.lists(st.integers(1, 9), max_size=12), min_size=1, max_size=
 
 def joined(lines: list[list[int]], final_newline: bool) -> NDArray[np.uint8]:
     """Lines as one text of ids."""
-    symbols = [symbol for line in lines for symbol in (*line, NEWLINE)]
-    return np.array(symbols if final_newline else symbols[:-1], np.uint8)
+    tokens = [token for line in lines for token in (*line, NEWLINE)]
+    return np.array(tokens if final_newline else tokens[:-1], np.uint8)
 
 
 def sequences(chunks: Iterable[Chunk]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -64,14 +64,14 @@ def items(chunks: Iterable[Chunk]) -> list[tuple[int, ...]]:
     return found
 
 
-def assert_every_symbol_is_predicted_once(chunks: Iterable[Chunk], symbols: int) -> None:
-    """The text is 0, 1, 2, ..., so that each symbol is equal to its position."""
+def assert_every_token_is_predicted_once(chunks: Iterable[Chunk], tokens: int) -> None:
+    """The text is 0, 1, 2, ..., so that each token is equal to its position."""
     seen: list[int] = []
     for inputs, targets in sequences(chunks):
         scored = targets != IGNORED
         assert np.array_equal(inputs[scored] + 1, targets[scored])
         seen += targets[scored].tolist()
-    assert sorted(seen) == list(range(1, symbols))
+    assert sorted(seen) == list(range(1, tokens))
 
 
 def assert_resumes_anywhere(text: TrainingText, epoch: int) -> None:
@@ -87,7 +87,7 @@ def assert_resumes_anywhere(text: TrainingText, epoch: int) -> None:
 
 
 @given(
-    symbols=st.integers(2, 150),
+    tokens=st.integers(2, 150),
     batch_size=st.integers(1, 9),
     chunk_length=st.integers(1, 20),
     seed=st.integers(0, 5),
@@ -96,14 +96,14 @@ def assert_resumes_anywhere(text: TrainingText, epoch: int) -> None:
 )
 @settings(deadline=None, max_examples=150)
 def test_parallel_streams_read_one_contiguous_text_however_small(
-    symbols: int, batch_size: int, chunk_length: int, seed: int, epoch: int, fitted: bool
+    tokens: int, batch_size: int, chunk_length: int, seed: int, epoch: int, fitted: bool
 ) -> None:
-    if fitted or symbols <= batch_size:
-        config = fit_to_text(TrainingConfig(batch_size=batch_size, chunk_length=chunk_length), symbols).config
+    if fitted or tokens <= batch_size:
+        config = fit_to_text(TrainingConfig(batch_size=batch_size, chunk_length=chunk_length), tokens).config
         assert config.batch_size <= batch_size
         assert config.chunk_length <= chunk_length
         batch_size, chunk_length = config.batch_size, config.chunk_length
-    text = ParallelStreams(np.arange(symbols, dtype=np.int32), batch_size, chunk_length, seed)
+    text = ParallelStreams(np.arange(tokens, dtype=np.int32), batch_size, chunk_length, seed)
     assert_resumes_anywhere(text, epoch)
 
     chunks = list(text.chunks(epoch))
@@ -120,7 +120,7 @@ def test_parallel_streams_read_one_contiguous_text_however_small(
     assert np.array_equal(inputs.ravel(), np.arange(first, first + inputs.size))  # each row continues in the next
     assert np.array_equal(targets, inputs + 1)
     assert 0 <= first < chunk_length
-    assert 0 <= symbols - 1 - targets[-1, -1] < batch_size  # the rest is too short for one more step
+    assert 0 <= tokens - 1 - targets[-1, -1] < batch_size  # the rest is too short for one more step
 
 
 def test_parallel_streams_begin_at_another_offset_in_each_epoch_and_with_each_seed() -> None:
@@ -171,7 +171,7 @@ def test_lines_of_similar_length_share_a_batch_so_that_there_is_little_padding()
 
 @given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 8))
 @settings(deadline=None, max_examples=100)
-def test_scoring_lines_predicts_every_symbol_and_every_end_once(
+def test_scoring_lines_predicts_every_token_and_every_end_once(
     lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int
 ) -> None:
     ids = joined(lines, final_newline)
@@ -181,45 +181,45 @@ def test_scoring_lines_predicts_every_symbol_and_every_end_once(
 
 
 @given(
-    symbols=st.integers(1, 400),
+    tokens=st.integers(1, 400),
     batch_size=st.integers(1, 9),
     warm_up=st.integers(0, 12),
     chunk_length=st.integers(1, 50),
 )
 @settings(deadline=None, max_examples=150)
-def test_overlapping_streams_predict_every_symbol_but_the_first_once_after_the_whole_warm_up(
-    symbols: int, batch_size: int, warm_up: int, chunk_length: int
+def test_overlapping_streams_predict_every_token_but_the_first_once_after_the_whole_warm_up(
+    tokens: int, batch_size: int, warm_up: int, chunk_length: int
 ) -> None:
-    ids = np.arange(symbols, dtype=np.int32)
+    ids = np.arange(tokens, dtype=np.int32)
     chunks = list(overlapping_streams(ids, batch_size, warm_up, chunk_length))
-    assert_every_symbol_is_predicted_once(chunks, symbols)
+    assert_every_token_is_predicted_once(chunks, tokens)
     assert [chunk.reset_state for chunk in chunks] == [True] * bool(chunks) + [False] * (len(chunks) - 1)
     assert all(len(chunk.inputs) <= batch_size and chunk.inputs.shape[1] <= chunk_length for chunk in chunks)
     for row, (inputs, targets) in enumerate(sequences(chunks)):
         (scored,) = np.nonzero(targets != IGNORED)
-        if len(scored):  # one contiguous text, from the warm-up's first symbol to the last one predicted
+        if len(scored):  # one contiguous text, from the warm-up's first token to the last one predicted
             assert scored[0] == (warm_up if row else 0)
             assert np.array_equal(inputs[: scored[-1] + 1], inputs[0] + np.arange(scored[-1] + 1))
 
 
 @given(st.integers(1, 300), st.integers(1, 50))
 @settings(deadline=None, max_examples=50)
-def test_one_stream_predicts_every_symbol_but_the_first_in_order(symbols: int, chunk_length: int) -> None:
-    chunks = list(one_stream(np.arange(symbols), chunk_length))
-    assert [symbol for chunk in chunks for symbol in chunk.targets.ravel()] == list(range(1, symbols))
-    assert [symbol for chunk in chunks for symbol in chunk.inputs.ravel()] == list(range(symbols - 1))
+def test_one_stream_predicts_every_token_but_the_first_in_order(tokens: int, chunk_length: int) -> None:
+    chunks = list(one_stream(np.arange(tokens), chunk_length))
+    assert [token for chunk in chunks for token in chunk.targets.ravel()] == list(range(1, tokens))
+    assert [token for chunk in chunks for token in chunk.inputs.ravel()] == list(range(tokens - 1))
     assert sum(chunk.reset_state for chunk in chunks) == bool(chunks)
     assert all(chunk.inputs.shape[0] == 1 for chunk in chunks)
 
 
 @given(st.integers(0, 200), st.lists(st.integers(0, 200), max_size=8), st.integers(1, 50))
 @settings(deadline=None, max_examples=100)
-def test_a_text_in_blocks_is_the_same_stream(symbols: int, cuts: list[int], chunk_length: int) -> None:
-    ids = np.arange(symbols, dtype=np.uint8)
+def test_a_text_in_blocks_is_the_same_stream(tokens: int, cuts: list[int], chunk_length: int) -> None:
+    ids = np.arange(tokens, dtype=np.uint8)
     blocks = np.split(ids, sorted(cuts))  # empty ones among them
     chunks = list(stream_of_blocks(iter(blocks), chunk_length))
     expected = list(sequences(one_stream(ids)))
-    assert len(expected) == (symbols > 1)
+    assert len(expected) == (tokens > 1)
     for ours, theirs in zip(sequences(chunks), expected, strict=True):
         assert all(map(np.array_equal, ours, theirs))
     assert [int(chunk.positions[0]) for chunk in chunks] == [int(chunk.targets[0, 0]) for chunk in chunks]
@@ -252,15 +252,15 @@ def test_blocks_of_a_text_become_blocks_of_whole_lines(
 
 @given(st.integers(1, 300), st.integers(1, 50), st.integers(1, 9))
 @settings(deadline=None, max_examples=80)
-def test_cold_windows_predict_every_symbol_but_the_first_once_each_from_the_initial_state(
-    symbols: int, window: int, batch_size: int
+def test_cold_windows_predict_every_token_but_the_first_once_each_from_the_initial_state(
+    tokens: int, window: int, batch_size: int
 ) -> None:
-    chunks = list(cold_windows(np.arange(symbols), window, batch_size))
-    assert_every_symbol_is_predicted_once(chunks, symbols)
+    chunks = list(cold_windows(np.arange(tokens), window, batch_size))
+    assert_every_token_is_predicted_once(chunks, tokens)
     assert all(chunk.reset_state and len(chunk.inputs) <= batch_size for chunk in chunks)
     firsts = [int(inputs[0]) for inputs, _ in sequences(chunks)]
     assert firsts == list(
-        range(0, symbols - 1, window)
+        range(0, tokens - 1, window)
     )  # the beginnings of the windows: so none is longer than `window`
 
 
@@ -276,10 +276,10 @@ def test_the_smallest_type_of_ids_holds_all_that_is_read(cut: Callable[[NDArray[
 @given(st.integers(8, 3000), st.integers(1, 4), st.integers(1, 40), st.integers(0, 3))
 @settings(deadline=None, max_examples=80)
 def test_the_chunks_of_a_stream_are_as_long_as_in_a_linear_division(
-    symbols: int, batch_size: int, chunk_length: int, epoch: int
+    tokens: int, batch_size: int, chunk_length: int, epoch: int
 ) -> None:
     """So a run that is resumed goes on with the chunks that it had, whichever version began it."""
-    text = ParallelStreams(np.zeros(symbols, np.uint8), batch_size, chunk_length, seed=0)
+    text = ParallelStreams(np.zeros(tokens, np.uint8), batch_size, chunk_length, seed=0)
     lengths = [chunk.inputs.shape[1] for chunk in text.chunks(epoch)]
     assert len(lengths) == text.chunk_count(epoch)
     cuts = np.linspace(0, sum(lengths), len(lengths) + 1).round().astype(np.int64)

@@ -1,4 +1,4 @@
-"""Symbols and their ids: round trips, characters that arrive byte by byte, and the message for unknown ones."""
+"""Tokens and their ids: round trips, characters that arrive byte by byte, and the message for unknown ones."""
 
 import json
 from typing import Any

@@ -64,7 +64,7 @@ def test_a_step_is_the_trace_of_its_unit(name: str) -> None:
         assert list(step.predictions.values()) == pytest.approx(read.probabilities[time, likeliest], rel=1e-5)
 
 
-def test_attention_names_the_past_symbols_that_it_picked() -> None:
+def test_attention_names_the_past_tokens_that_it_picked() -> None:
     checkpoint = untrained_checkpoint(LETTERS, attention=3)
     read = trace(checkpoint.network, checkpoint.weights, IDS)
     assert read.attention is not None

@@ -38,7 +38,7 @@ def bench(
     ] = None,
     layers: Annotated[int, typer.Option(min=1, metavar="N", help="Recurrent layers.")] = ModelConfig.num_layers,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Parallel streams.")] = TrainingConfig.batch_size,
-    chunk_length: Annotated[int, typer.Option(min=1, metavar="N", help="Symbols of each stream in a step.")] = 64,
+    chunk_length: Annotated[int, typer.Option(min=1, metavar="N", help="Characters of each stream in a step.")] = 64,
     precision: Annotated[
         Precision, typer.Option(help="Number format of the matrix products; auto takes the faster one.")
     ] = Precision.AUTO,
@@ -49,7 +49,7 @@ def bench(
     """Measure how fast this machine trains and samples, and how near that is to its limits.
 
     It takes less than three minutes.
-    Training: whole steps, from symbols to updated weights, without dropout. "of peak" compares with the speed of a
+    Training: whole steps, from tokens to updated weights, without dropout. "of peak" compares with the speed of a
     large product of matrices in the same precision. The torch.nn loop is what one would write with torch alone. It
     runs in a process of its own, in turns with ours. x is the ratio of the two.
     Sampling: one character after the other at temperature 0.8, beside loops over nn.LSTM and nn.LSTMCell.

@@ -28,7 +28,7 @@ class Limits(NamedTuple):
     """The ranges of a chart's axes; the horizontal one begins at 0."""
 
     last: float  # epoch or second
-    low: float  # nats per symbol
+    low: float  # nats per token
     high: float
 
 

@@ -184,13 +184,13 @@ def _save_new_run(checkpoint: "Checkpoint", folder: Path) -> None:
 
 
 def _with_bar(
-    protocol: str, symbols: int, predictions: "Iterator[Predictions]", *, unit: str, quiet: bool
+    protocol: str, tokens: int, predictions: "Iterator[Predictions]", *, unit: str, quiet: bool
 ) -> "Iterator[Predictions]":
-    """Yield the same predictions, and show how many symbols have been predicted."""
+    """Yield the same predictions, and show how many tokens have been predicted."""
     from tqdm import tqdm
 
     hidden = quiet or not sys.stderr.isatty()
-    with tqdm(total=symbols, desc=protocol, unit=unit, unit_scale=True, leave=False, disable=hidden) as bar:
+    with tqdm(total=tokens, desc=protocol, unit=unit, unit_scale=True, leave=False, disable=hidden) as bar:
         for part in predictions:
             yield part
             bar.update(len(part.ids))

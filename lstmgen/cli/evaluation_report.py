@@ -110,12 +110,12 @@ def _novelty_report(evaluation: Evaluation, novelty: Novelty) -> list[Part]:
             fractions = [copying.fractions.get(length) for length in lengths]
             lines = [copying.lines] if has_lines else []
             rows.append((title, *map(_percent, fractions), copying.longest, *map(_percent, lines)))
-    beside = f" The same is shown for {real.symbols:,} {unit}s of held-out text." if real else ""
+    beside = f" The same is shown for {real.tokens:,} {unit}s of held-out text." if real else ""
     run = novelty.longest_run
     shown = run[:_SHOWN_RUN] + ("..." if len(run) > _SHOWN_RUN else "")
     longest = f"The longest run that was copied, from line {novelty.line:,} of the training text: {shown}"
     return [
-        f"{evaluation.name} wrote {written.symbols:,} {unit}s at {evaluation.writing}. "
+        f"{evaluation.name} wrote {written.tokens:,} {unit}s at {evaluation.writing}. "
         f"For runs of {', '.join(map(str, lengths))} {unit}s, the table shows the fraction that stands in the training "
         f"text.{beside}",
         Table(("", *map(str, lengths), "longest run", *(["whole lines"] if has_lines else [])), rows),

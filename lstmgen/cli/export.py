@@ -121,6 +121,6 @@ def _reason(choice: "Choice", unit: str, problem: str) -> str:
         return f"weights in {choice.rounding}: int8 needs a held-out text to be measured on, and {problem}"
     losses = (f"{rounding} {nats:.4f} ({choice.loss(rounding):+.2%})" for rounding, nats in choice.nats.items())
     return (
-        f"weights in {choice.rounding}; nats per {unit} on {choice.symbols:,} held-out {unit}s: "
+        f"weights in {choice.rounding}; nats per {unit} on {choice.tokens:,} held-out {unit}s: "
         f"float32 {choice.exact_nats:.4f}, {', '.join(losses)}"
     )

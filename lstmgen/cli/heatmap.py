@@ -21,7 +21,7 @@ from lstmgen.printable import shown
 RGB: TypeAlias = tuple[float, float, float]
 """Red, green and blue, 0 to 255."""
 
-_SHOWN_SYMBOLS = 1200  # of a text that is coloured by a unit
+_SHOWN_TOKENS = 1200  # of a text that is coloured by a unit
 _LONGEST_PART = 200  # characters of a line that are shown together
 _PAPER, _HOT, _INK = (22, 23, 26), (214, 62, 8), (236, 233, 227)
 _POSITIVE, _NEGATIVE = (196, 40, 40), (40, 90, 210)
@@ -49,20 +49,20 @@ def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
         yield f"\nBelow each line: bits of surprise, rounded; {MOST_BITS} means {MOST_BITS} or more, a space means 0.\n"
 
 
-def unit_text(units: Units, symbols: Sequence[str], unit: Unit | None) -> Iterator[str]:
+def unit_text(units: Units, tokens: Sequence[str], unit: Unit | None) -> Iterator[str]:
     """Yield the beginning of the second half of a text, coloured by what one unit remembers, and a legend.
 
     Args:
         units: what was found in the text.
-        symbols: the text, (time,); a line feed as itself.
+        tokens: the text, (time,); a line feed as itself.
         unit: the unit; None: the one to which training added most.
     """
     best = units.features[0].found
     found = best if unit in (None, best.unit) else next(each for each in units.units if each.unit == unit)
     yield f"\nUnit {found.unit}, {found.feature}, {found}:\n\n"
-    part = slice(len(symbols) // 2, len(symbols) // 2 + _SHOWN_SYMBOLS)
+    part = slice(len(tokens) // 2, len(tokens) // 2 + _SHOWN_TOKENS)
     activity = units.activity[found.unit.layer - 1][part, found.unit.unit - 1].tolist()
-    yield from _paint(_of_unit(text, value) for text, value in zip(symbols[part], activity, strict=True))
+    yield from _paint(_of_unit(text, value) for text, value in zip(tokens[part], activity, strict=True))
     if _has_colors():
         yield "\n\nwhat the unit remembers "
         yield from _paint(_of_unit(f" {value:+g} ", value) for value in (-1.0, -0.5, 0.0, 0.5, 1.0))

@@ -68,13 +68,13 @@ def info(
         "attention": f"to the last {model.attention} outputs" if model.attention else "none",
         "parameters": f"{network.parameter_count():,} ({count(network.parameter_count() * 4)}B as float32)",
         "vocabulary": vocabulary,
-        "text": f"{text.name}, {record.text_symbols:,} symbols, {text.encoding}"
+        "text": f"{text.name}, {record.text_symbols:,} characters, {text.encoding}"
         + (", each line is one item" if text.lines else ""),
         "text SHA-256": record.text_sha256,
         "held out": text.held_out_part,
         "started from": record.started_from or "an untrained network",
         "budget": str(training.budget),
-        "trained": f"{position.step:,} steps, {position.epoch} whole epochs, {position.symbols_read:,} symbols read, "
+        "trained": f"{position.step:,} steps, {position.epoch} whole epochs, {position.symbols_read:,} characters read, "
         f"{duration(record.seconds)}",
         "training": f"{training.batch}, learning rate {readably(training.learning_rate)}, "
         f"weight decay {readably(training.weight_decay)}, clip {readably(training.clip)}, "

@@ -191,19 +191,19 @@ def _findings(
     from lstmgen.inspection.trace import traces
     from lstmgen.inspection.units import find_units
 
-    symbol = checkpoint.vocabulary.unit
+    token = checkpoint.vocabulary.unit
     coloured: Iterable[str] = ()
     if choice == "units":
         units = find_units(checkpoint, ids)
-        fields, parts = report.units_json(units), report.units_report(units, symbol)
-        names = checkpoint.vocabulary.symbol_names()
+        fields, parts = report.units_json(units), report.units_report(units, token)
+        names = checkpoint.vocabulary.token_names()
         coloured = unit_text(units, [names[number] for number in ids], unit)
     elif choice == "gates":
         uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, item_end=checkpoint.item_end))
-        fields, parts = report.gates_json(uses), report.gates_report(uses, symbol)
+        fields, parts = report.gates_json(uses), report.gates_report(uses, token)
     else:
         memory = measure_memory(checkpoint, ids, _with_bar(quiet))
-        fields, parts = report.memory_json(memory), report.memory_report(memory, symbol)
+        fields, parts = report.memory_json(memory), report.memory_report(memory, token)
     if json:
         print_json({**about, **fields})
         return
@@ -230,7 +230,7 @@ def _page(
     *,
     quiet: bool,
 ) -> None:
-    """Write the page; it shows the first `length` symbols, and the findings are those of all that was read."""
+    """Write the page; it shows the first `length` tokens, and the findings are those of all that was read."""
     from lstmgen.checkpoint import checkpoint_name
     from lstmgen.cli.output import whole_file
     from lstmgen.inspection.findings import find_all

@@ -36,7 +36,7 @@ _COMMANDS = {
     ", or give `on_unknown` skip": "",
 }
 _MODEL_STYLE = "cyan"
-_SHOWN_SYMBOLS = 300  # from the end of the text
+_SHOWN_TOKENS = 300  # from the end of the text
 
 
 class Conversation:
@@ -70,7 +70,7 @@ class Conversation:
     def run(self) -> None:
         """Run until /quit, the end of the input, or Ctrl-C at the prompt."""
         self._console.print(HELP)
-        self._show(_SHOWN_SYMBOLS)
+        self._show(_SHOWN_TOKENS)
         with suppress(KeyboardInterrupt):
             while (line := self._ask()) is not None:
                 word, _, value = line.removeprefix("/").partition(" ")
@@ -90,7 +90,7 @@ class Conversation:
                     self._console.print(f"/{word} needs a number, such as /{word} {_EXAMPLES[word]}", style="red")
 
     def _continue(self) -> None:
-        """Let the model write a piece and show each symbol at once; Ctrl-C ends the piece, which is kept."""
+        """Let the model write a piece and show each token at once; Ctrl-C ends the piece, which is kept."""
         decoder = self._vocabulary.decoder()
         try:
             with suppress(KeyboardInterrupt), closing(self._draft.propose()) as proposal:
@@ -102,7 +102,7 @@ class Conversation:
     def _undo(self, _value: str) -> None:
         if self._draft.undo() is None:
             self._console.print("there is nothing to undo")
-        self._show(_SHOWN_SYMBOLS)
+        self._show(_SHOWN_TOKENS)
 
     def _retry(self, _value: str) -> None:
         if self._draft.last is not None and self._draft.last.by_model:
@@ -111,7 +111,7 @@ class Conversation:
 
     def _keep(self, value: str) -> None:
         self._draft.keep_words(_whole_number(value, at_least=0))
-        self._show(_SHOWN_SYMBOLS)
+        self._show(_SHOWN_TOKENS)
 
     def _top(self, value: str) -> None:
         for number, probability in self._draft.alternatives(_whole_number(value or "10")):
@@ -143,9 +143,9 @@ class Conversation:
             self._saved = path
             self._console.print(f"saved {printable(value, single_line=True)}")
 
-    def _show(self, symbols: int) -> None:
+    def _show(self, tokens: int) -> None:
         """Show the end of the text."""
-        ids = self._draft.ids[-symbols:]
+        ids = self._draft.ids[-tokens:]
         self._console.print(Text(("... " if len(ids) < len(self._draft.ids) else "") + self._spelled(ids)))
 
     def _spelled(self, ids: Ids) -> str:

@@ -35,7 +35,7 @@ def whole_file(path: Path, setting: str = "output") -> Iterator[BinaryIO]:
 
 
 class SampleOutput:
-    """Writes symbols as text to stdout or a new file."""
+    """Writes tokens as text to stdout or a new file."""
 
     def __init__(
         self, vocabulary: Vocabulary, path: Path | None, *, endless: bool = False, keep_on_error: bool = False
@@ -43,7 +43,7 @@ class SampleOutput:
         """Open the output.
 
         Args:
-            vocabulary: what the symbols stand for.
+            vocabulary: what the tokens stand for.
             path: the new file; None: stdout.
             endless: the text has no end, so the file has its name from the start, and what was written stays.
             keep_on_error: the file gets its name also if an error ends the writing.
@@ -53,7 +53,7 @@ class SampleOutput:
         self._vocabulary = vocabulary
         self._decoder = vocabulary.decoder()
         self.terminal = path is None and sys.stdout.isatty()
-        """Whether a person sees each symbol at once."""
+        """Whether a person sees each token at once."""
         self._line_open = False
         self._path = path
         self._keep_on_error = keep_on_error
@@ -85,14 +85,14 @@ class SampleOutput:
             self._write_to_terminal("\n")
 
     def write(self, ids: Ids) -> None:
-        """Write symbols, (symbols,); on a terminal they appear at once."""
+        """Write tokens, (tokens,); on a terminal they appear at once."""
         if self.terminal:
             self._write_to_terminal(printable("".join(self._decoder.feed(int(number)) for number in ids)))
         else:
             self._write(self._vocabulary.to_bytes(ids))
 
     def write_text(self, text: str) -> None:
-        """Write text that is not made of symbols, such as JSON or what stands between samples."""
+        """Write text that is not made of tokens, such as JSON or what stands between samples."""
         if self.terminal:
             self._write_to_terminal(printable(self._decoder.finish() + text))
         else:

@@ -24,7 +24,7 @@ from lstmgen.training.events import (
     ThreadsChanged,
 )
 
-_SYMBOLS = {"character": "chars", "byte": "bytes"}
+_TOKENS = {"character": "chars", "byte": "bytes"}
 _BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}"
 
 
@@ -36,11 +36,11 @@ class ProgressDisplay:
 
         Args:
             quiet: whether to write nothing.
-            unit: what one symbol of the text is, character or byte.
+            unit: what one token of the text is, character or byte.
         """
         self._quiet = quiet
         self._unit = unit
-        self._symbols = _SYMBOLS[unit]
+        self._tokens = _TOKENS[unit]
         self._bar = tqdm(
             total=1.0,
             bar_format=_BAR,
@@ -64,7 +64,7 @@ class ProgressDisplay:
         match event:
             case Stepped():
                 self._loss = f"loss {event.nats:.3f}"
-                self._pace = f"{count(event.characters_per_second)} {self._symbols}/s · epoch {event.epoch:.1f}"
+                self._pace = f"{count(event.characters_per_second)} {self._tokens}/s · epoch {event.epoch:.1f}"
                 self._describe()
                 if self._bar.n == 0:
                     self._bar.initial = self._bar.n = event.progress  # earlier sessions do not count for the speed
@@ -158,7 +158,7 @@ class ProgressDisplay:
         nats = "" if end.validation_nats is None else f", validation {end.validation_nats:.4f} nats per {self._unit}"
         self.write(
             f"\ndone in {duration(end.seconds)}: {end.step:,} steps, {end.epoch:.2f} epochs, "
-            f"{count(end.characters_per_second)} {self._symbols}/s{nats}\n"
+            f"{count(end.characters_per_second)} {self._tokens}/s{nats}\n"
             f"the model is saved in {end.checkpoint}; write text with it: lstmgen sample {run}"
         )
 
@@ -169,7 +169,7 @@ def _plan(plan: Planned) -> str:
 
     training = from_mapping(TrainingConfig, plan.training)
     lines = [
-        f"text     {message_line(TextConfig(tuple(plan.text)).name)}: {plan.training_symbols:,} symbols to learn from, "
+        f"text     {message_line(TextConfig(tuple(plan.text)).name)}: {plan.training_symbols:,} characters to learn from, "
         f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct",
         *([f"from     {plan.started_from}"] if plan.started_from else []),
         f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}",

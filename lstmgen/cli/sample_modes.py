@@ -22,7 +22,7 @@ def stream_text(
     whole: bool,
     quiet: bool,
 ) -> None:
-    """Write the prompt, then each symbol of one text as soon as it is drawn; `whole`: nothing before the text ends."""
+    """Write the prompt, then each token of one text as soon as it is drawn; `whole`: nothing before the text ends."""
     events = list(events) if whole else events
     out.write(prompt)
     for event in events:
@@ -75,7 +75,7 @@ def write_json_lines(
 
 
 def converse(out: SampleOutput, draft: Draft, vocabulary: Vocabulary, *, skip: int) -> None:
-    """Write a text together with the user; it goes to the output at the end, without its first `skip` symbols.
+    """Write a text together with the user; it goes to the output at the end, without its first `skip` tokens.
 
     That is so however the conversation ends.
     """

@@ -52,7 +52,7 @@ lstmgen score --characters --json notes.md
 PAGE_LENGTH = 50_000
 """How many characters a web page has by default: it stays below about 5 MB, which browsers show without delay."""
 
-_BLOCK_LENGTH = 1 << 12  # symbols between two updates of the progress bar
+_BLOCK_LENGTH = 1 << 12  # tokens between two updates of the progress bar
 _SHOW = "What is shown"
 
 
@@ -158,7 +158,7 @@ def score(
 
 
 def _with_progress(blocks: "Iterable[Ids]", unit: str, quiet: bool) -> "Iterator[Ids]":
-    """Yield the same symbols in smaller blocks, with a bar that counts them."""
+    """Yield the same tokens in smaller blocks, with a bar that counts them."""
     from tqdm import tqdm
 
     with tqdm(unit=unit, unit_scale=True, leave=False, disable=quiet or not sys.stderr.isatty()) as bar:
@@ -217,7 +217,7 @@ def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", length: in
     scored = _at_least_one(model.score_characters(blocks))
     for number, character in enumerate(islice(scored, length)):
         if json:
-            expected = [{"character": e.symbol, "probability": e.probability} for e in character.expected]
+            expected = [{"character": e.token, "probability": e.probability} for e in character.expected]
             print_json(
                 {
                     "position": character.position,

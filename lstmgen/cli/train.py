@@ -112,7 +112,7 @@ def train(
         str | None,
         option(
             _RUN,
-            "Fine-tune: a new run that starts with the network of a run, folder or file. Symbols of TEXT are added.",
+            "Fine-tune: a new run that starts with the network of a run, folder or file. Characters of TEXT are added.",
             "none",
             "--from",
             metavar="CHECKPOINT",

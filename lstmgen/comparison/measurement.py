@@ -15,7 +15,7 @@ from lstmgen.inspection.reading import begun
 from lstmgen.language_model import LanguageModel
 
 FEWEST_HELD_OUT = 4
-"""With fewer held-out symbols nothing can be measured."""
+"""With fewer held-out tokens nothing can be measured."""
 
 _SAMPLED = 300  # characters, written to measure the speed
 _ROUNDS = 3  # the fastest counts
@@ -27,17 +27,17 @@ class RunResult:
 
     seed: int
     parameters: int
-    symbols: int  # of the held-out text
+    tokens: int  # of the held-out text
     nats: tuple[float, ...]  # of each block of the held-out text, as `evaluation.confidence.Blocks` cuts it
     characters: tuple[float, ...]  # that were predicted in each block
     training_speed: float  # characters read per second of the run, its start and its evaluations included
     sampling_speed: float  # characters per second, of one text
-    visible_nats: tuple[float, ...]  # per character, if only the last 1, 2, 4 ... symbols are visible
+    visible_nats: tuple[float, ...]  # per character, if only the last 1, 2, 4 ... tokens are visible
 
     @property
     def blocks(self) -> Blocks:
         """The sums of the held-out text, for confidence intervals."""
-        blocks = Blocks(self.symbols)
+        blocks = Blocks(self.tokens)
         blocks.nats += self.nats
         blocks.characters += self.characters
         return blocks
@@ -63,7 +63,7 @@ def measure_run(folder: Path) -> RunResult:
     return RunResult(
         seed=model.record.training.seed,
         parameters=checkpoint.network.parameter_count(),
-        symbols=len(held_out),
+        tokens=len(held_out),
         nats=tuple(blocks.nats.tolist()),
         characters=tuple(blocks.characters.tolist()),
         training_speed=newest.position.symbols_read / newest.seconds,

@@ -129,7 +129,7 @@ def plan_comparison(config: ComparisonConfig) -> Comparison:
     )
     held_out = len(prepared.text.held_out)
     if held_out < FEWEST_HELD_OUT:
-        raise TextError(f"{config.text.name}: only {held_out} symbols are held out; compare on a longer text")
+        raise TextError(f"{config.text.name}: only {held_out} characters are held out; compare on a longer text")
     checkpoint = prepared.checkpoint
     record, vocab_size = checkpoint.record, len(checkpoint.vocabulary)
     parameters = config.parameters or checkpoint.network.parameter_count()

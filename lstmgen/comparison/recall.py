@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from lstmgen.comparison.config import RecallConfig
-from lstmgen.comparison.recall_text import SHORTEST_LAG, SYMBOLS, recall_chunk
+from lstmgen.comparison.recall_text import SHORTEST_LAG, TOKENS, recall_chunk
 from lstmgen.config import ModelConfig, Precision, TrainingConfig
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
@@ -59,7 +59,7 @@ def compare_recall(
     small. Raises ConfigError for a network that needs more memory than this machine has.
     """
     for model in config.models():
-        require_memory(build_network(model, len(SYMBOLS)), TrainingConfig(config.budget, batch_size=config.batch_size))
+        require_memory(build_network(model, len(TOKENS)), TrainingConfig(config.budget, batch_size=config.batch_size))
     with using_threads(threads), RunningClock(clock) as clock:
         for model in config.models():
             for seed in range(config.seeds):
@@ -69,7 +69,7 @@ def compare_recall(
 def _learn(
     config: RecallConfig, model: ModelConfig, seed: int, clock: Callable[[], float]
 ) -> Iterator[RecallStepped | RecallMeasured]:
-    network = build_network(model, len(SYMBOLS))
+    network = build_network(model, len(TOKENS))
     weights = initialize(network, np.random.default_rng(seed))
     training = TrainingConfig(
         config.budget,

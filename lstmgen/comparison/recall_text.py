@@ -12,8 +12,8 @@ import numpy as np
 
 from lstmgen.text.streams import IGNORED, Chunk
 
-SYMBOLS = ascii_lowercase + "!?"
-"""Every symbol; its id is its position."""
+TOKENS = ascii_lowercase + "!?"
+"""Every token; its id is its position."""
 
 CHANCE = 1 / len(ascii_lowercase)
 """The accuracy of guessing."""
@@ -31,8 +31,8 @@ def recall_chunk(generator: np.random.Generator, lag: int, questions: int) -> Ch
     mark = int(generator.integers(MOST_BEFORE + 1))
     key, question = mark + 1, mark + lag
     inputs = generator.integers(len(ascii_lowercase), size=(questions, question + 1))
-    inputs[:, mark] = SYMBOLS.index("!")
-    inputs[:, question] = SYMBOLS.index("?")
+    inputs[:, mark] = TOKENS.index("!")
+    inputs[:, question] = TOKENS.index("?")
     targets = np.full_like(inputs, IGNORED)
     targets[:, question] = inputs[:, key]
     return Chunk(inputs, targets, np.full(questions, 1), reset_state=True)
@@ -41,4 +41,4 @@ def recall_chunk(generator: np.random.Generator, lag: int, questions: int) -> Ch
 def example(lag: int) -> str:
     """One question with its answer, as text."""
     chunk = recall_chunk(np.random.default_rng(0), lag, questions=1)
-    return "".join(SYMBOLS[number] for number in (*chunk.inputs[0], chunk.targets[0, -1]))
+    return "".join(TOKENS[number] for number in (*chunk.inputs[0], chunk.targets[0, -1]))

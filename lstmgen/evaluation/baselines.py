@@ -1,6 +1,6 @@
 """Baselines: how many nats a text costs without a network, by uniform guesses, by counting and by compression.
 
-Every baseline is given the network's training text, and predicts the same symbols of the same text as the network.
+Every baseline is given the network's training text, and predicts the same tokens of the same text as the network.
 
 A network of lines reads each line by itself, so the order of the lines tells it nothing. All baselines are given a
 list's lines in random order: a compressor could use the order of a sorted list, and the n-gram model would choose its
@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.evaluation.ngram import Alphabet, fit
 from lstmgen.text.lines import line_items
-from lstmgen.text.vocabulary import Ids, Vocabulary, symbol_counts
+from lstmgen.text.vocabulary import Ids, Vocabulary, token_counts
 
 _GZIP_WINDOW = 1 << 15
 _BZ2_BLOCK = 900_000  # bytes
-_PIECE = 1 << 20  # symbols
+_PIECE = 1 << 20  # tokens
 _LINES_AT_ONCE = 1 << 13
-_MIN_COMPRESSED = 1000  # symbols; below it the difference of two compressed sizes is too coarse to mean anything
-_XZ_CONTEXT = 1 << 24  # symbols of the training text; xz needs about ten times this memory to look back at them
+_MIN_COMPRESSED = 1000  # tokens; below it the difference of two compressed sizes is too coarse to mean anything
+_XZ_CONTEXT = 1 << 24  # tokens of the training text; xz needs about ten times this memory to look back at them
 _TRAINING_ORDER, _TEXT_ORDER = 0, 1  # seeds; they differ so that a list evaluated on itself is not one long repetition
 
 
@@ -75,13 +75,13 @@ def baselines(
 
     The n-gram model is left out if there is no training text.
 
-    `training` is the network's training text and `text` the one that it is evaluated on, (symbols,) each; of the latter
-    at least one symbol is predicted. With `lines` the network reads each line by itself, from its initial state.
-    With fewer than `min_compressed` predicted symbols compressors are left out; they get `piece` symbols at once.
+    `training` is the network's training text and `text` the one that it is evaluated on, (tokens,) each; of the latter
+    at least one token is predicted. With `lines` the network reads each line by itself, from its initial state.
+    With fewer than `min_compressed` predicted tokens compressors are left out; they get `piece` tokens at once.
     """
     newline = vocabulary.newline if lines else None
     learned, read = _as_read(training, newline), _as_read(text, newline)
-    count = len(read) - 1  # the first symbol is given
+    count = len(read) - 1  # the first token is given
     if newline is not None:
         learned = in_random_order(learned, newline, _TRAINING_ORDER)
 
@@ -101,15 +101,15 @@ def baselines(
             nats_added = added_bytes(known, _pieces(packed, vocabulary, piece)) * 8 * math.log(2)
             yield Baseline(BaselineKind.COMPRESSOR, name, nats_added / count)
 
-    learned_counts = symbol_counts(learned, len(vocabulary)) + 0.5
-    read_counts = symbol_counts(read[1:], len(vocabulary))
+    learned_counts = token_counts(learned, len(vocabulary)) + 0.5
+    read_counts = token_counts(read[1:], len(vocabulary))
     nats_by_frequency = float(-(read_counts * np.log(learned_counts / learned_counts.sum())).sum() / count)
     yield Baseline(BaselineKind.FREQUENCIES, f"{vocabulary.unit} frequencies", nats_by_frequency)
-    yield Baseline(BaselineKind.UNIFORM, f"uniform, {len(vocabulary):,} symbols", math.log(len(vocabulary)))
+    yield Baseline(BaselineKind.UNIFORM, f"uniform, {len(vocabulary):,} characters", math.log(len(vocabulary)))
 
 
 def _as_read(ids: Ids, newline: int | None) -> Ids:
-    """A text as a network reads it: the first symbol is given, every other one is predicted.
+    """A text as a network reads it: the first token is given, every other one is predicted.
 
     A list becomes a line feed, then each line that is not empty with its line feed.
     """
@@ -120,7 +120,7 @@ def _as_read(ids: Ids, newline: int | None) -> Ids:
 
 
 def _predicted(ids: Ids, newline: int) -> NDArray[np.bool_]:
-    """Which symbols are predicted of a list and one more line feed: all but the line feeds of empty lines."""
+    """Which tokens are predicted of a list and one more line feed: all but the line feeds of empty lines."""
     line_feeds = np.append(ids == newline, True)
     empty = line_feeds.copy()
     empty[1:] &= line_feeds[:-1]
@@ -130,7 +130,7 @@ def _predicted(ids: Ids, newline: int) -> NDArray[np.bool_]:
 def in_random_order(read: Ids, newline: int, seed: int, at_once: int = _LINES_AT_ONCE) -> Ids:
     """A list as a network reads it, with its lines in an order that depends on the seed and their number alone.
 
-    `read` is a line feed, then each line with its line feed, (symbols,); `at_once` lines are copied at once.
+    `read` is a line feed, then each line with its line feed, (tokens,); `at_once` lines are copied at once.
     """
     lines = np.random.default_rng(seed).permutation(line_items(read, newline))
     shuffled, end = read.copy(), 1
@@ -144,9 +144,9 @@ def in_random_order(read: Ids, newline: int, seed: int, at_once: int = _LINES_AT
     return shuffled
 
 
-def _pieces(ids: Ids, vocabulary: Vocabulary, symbols: int) -> Iterator[bytes]:
-    """A text as bytes, some symbols at once."""
-    return (vocabulary.to_bytes(ids[start : start + symbols]) for start in range(0, len(ids), symbols))
+def _pieces(ids: Ids, vocabulary: Vocabulary, tokens: int) -> Iterator[bytes]:
+    """A text as bytes, some tokens at once."""
+    return (vocabulary.to_bytes(ids[start : start + tokens]) for start in range(0, len(ids), tokens))
 
 
 class _Compressor(Protocol):

@@ -1,6 +1,6 @@
-"""The surprise of each character of a text, and the symbols that the model expected at its position.
+"""The surprise of each character of a text, and the tokens that the model expected at its position.
 
-The surprise of a symbol is its negative log-probability under the model.
+The surprise of a token is its negative log-probability under the model.
 """
 
 import math
@@ -20,9 +20,9 @@ MOST_BITS = 8
 
 @dataclass(frozen=True)
 class Expected:
-    """One symbol that the model considered possible at a position."""
+    """One token that the model considered possible at a position."""
 
-    symbol: str  # a character; for a byte outside ASCII its number, such as 0xE9
+    token: str  # a character; for a byte outside ASCII its number, such as 0xE9
     probability: float
 
 
@@ -30,10 +30,10 @@ class Expected:
 class CharacterScore:
     """One character of the text."""
 
-    position: int  # of its first symbol in the text, from 0
+    position: int  # of its first token in the text, from 0
     text: str  # for bytes that are not valid UTF-8: U+FFFD, possibly several times
     nats: float  # its surprise; for a model of bytes, the sum over all its bytes
-    expected: tuple[Expected, ...]  # the most likely symbols at its position, or at that of its first byte
+    expected: tuple[Expected, ...]  # the most likely tokens at its position, or at that of its first byte
 
     @property
     def bits(self) -> float:
@@ -47,25 +47,25 @@ class CharacterScore:
 
     @property
     def alternatives(self) -> str:
-        """The expected symbols with their probabilities; of those of 0%, only the likeliest one of all."""
-        named = [f"{name_of(each.symbol)} {each.probability:.0%}" for each in self.expected]
+        """The expected tokens with their probabilities; of those of 0%, only the likeliest one of all."""
+        named = [f"{name_of(each.token)} {each.probability:.0%}" for each in self.expected]
         return "  ".join(text for number, text in enumerate(named) if number == 0 or not text.endswith(" 0%"))
 
 
-_Symbol = tuple[int, int, float, tuple[Expected, ...]]  # position, id, surprise in nats, expected symbols
+_Token = tuple[int, int, float, tuple[Expected, ...]]  # position, id, surprise in nats, expected tokens
 
 
 def score_characters(
     vocabulary: Vocabulary, first: Ids, predictions: Iterable[Predictions], alternatives: int
 ) -> Iterator[CharacterScore]:
-    """Score the characters of a text; each comes with the `alternatives` most likely symbols at its position.
+    """Score the characters of a text; each comes with the `alternatives` most likely tokens at its position.
 
-    `first` are the ids at the beginning that are given and not predicted, (symbols,); their surprise is 0. The
-    predictions are those of all other symbols, in the order of the text.
+    `first` are the ids at the beginning that are given and not predicted, (tokens,); their surprise is 0. The
+    predictions are those of all other tokens, in the order of the text.
     """
     decoder = vocabulary.decoder()
     position, nats, expected, complete = 0, 0.0, tuple[Expected, ...](), True
-    for symbol_position, id_, symbol_nats, likely in chain(
+    for token_position, id_, token_nats, likely in chain(
         _given(first), _predicted(vocabulary, predictions, alternatives)
     ):
         text = decoder.feed(id_)
@@ -74,9 +74,9 @@ def score_characters(
             yield CharacterScore(position, invalid, nats, expected)
             text, complete = text[len(invalid) :], True
         if complete:
-            position, nats, expected = symbol_position, 0.0, likely
+            position, nats, expected = token_position, 0.0, likely
         expected = expected or likely  # where the first byte of a character was given: those of its second byte
-        nats += symbol_nats
+        nats += token_nats
         complete = bool(text)
         if complete:
             yield CharacterScore(position, text, nats, expected)
@@ -84,13 +84,13 @@ def score_characters(
         yield CharacterScore(position, rest, nats, expected)
 
 
-def _given(first: Ids) -> Iterator[_Symbol]:
+def _given(first: Ids) -> Iterator[_Token]:
     for position, id_ in enumerate(first.tolist()):
         yield position, id_, 0.0, ()
 
 
-def _predicted(vocabulary: Vocabulary, predictions: Iterable[Predictions], alternatives: int) -> Iterator[_Symbol]:
-    names = vocabulary.symbol_names()
+def _predicted(vocabulary: Vocabulary, predictions: Iterable[Predictions], alternatives: int) -> Iterator[_Token]:
+    names = vocabulary.token_names()
     for part in predictions:
         likely: Sequence[Any] = [[()] * len(part.ids)] * 2
         if alternatives:  # otherwise skip the sorting, which takes longer than all the rest

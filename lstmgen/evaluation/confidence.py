@@ -25,19 +25,19 @@ class Interval(NamedTuple):
 
 
 class Blocks:
-    """Sums of surprise for each block of a text of so many symbols; a longer text needs no more memory.
+    """Sums of surprise for each block of a text of so many tokens; a longer text needs no more memory.
 
-    `nats` is the surprise of each block, `characters` how many symbols of it were predicted, (blocks,) each.
+    `nats` is the surprise of each block, `characters` how many tokens of it were predicted, (blocks,) each.
     """
 
-    def __init__(self, symbols: int) -> None:
-        self.length = max(_SHORTEST_BLOCK, -(-symbols // _BLOCKS))
-        count = symbols // self.length + 1  # the predicted end of the last line may lie one position after the text
+    def __init__(self, tokens: int) -> None:
+        self.length = max(_SHORTEST_BLOCK, -(-tokens // _BLOCKS))
+        count = tokens // self.length + 1  # the predicted end of the last line may lie one position after the text
         self.nats = np.zeros(count)
         self.characters = np.zeros(count)
 
     def add(self, positions: NDArray[np.int64], nats: NDArray[np.float64]) -> None:
-        """Add the surprise of the symbols at these positions, (symbols,) each."""
+        """Add the surprise of the tokens at these positions, (tokens,) each."""
         numbers = positions // self.length
         self.nats += np.bincount(numbers, nats, len(self.nats))
         self.characters += np.bincount(numbers, minlength=len(self.nats))

@@ -9,7 +9,7 @@ from lstmgen.config import SamplingConfig, check
 class DynamicConfig:
     """How a model learns from a text while it is evaluated on it. TRIALS.md has the experiments behind the values."""
 
-    segment_length: int = 20  # symbols that are predicted, then learned from
+    segment_length: int = 20  # tokens that are predicted, then learned from
     learning_rate: float = 8e-5
     decay: float = 4e-3  # how far each step moves the weights back towards the trained ones
     epsilon: float = 0.1  # fraction of the mean gradient scale; smaller scales count as this
@@ -21,7 +21,7 @@ class DynamicConfig:
 class NoveltyConfig:
     """How a model writes the text of which `eval --novelty` measures how much is copied."""
 
-    length: int = 20_000  # symbols
+    length: int = 20_000  # tokens
     temperature: float = SamplingConfig.temperature
     seed: int = 0
 

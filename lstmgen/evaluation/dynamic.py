@@ -40,7 +40,7 @@ Tensors = dict[str, Tensor]
 class AdaptingModel:
     """A copy of a checkpoint's network that learns from the text it reads.
 
-    The gradient scales M are computed from `training`, the text it was trained on, (symbols,).
+    The gradient scales M are computed from `training`, the text it was trained on, (tokens,).
     """
 
     def __init__(self, checkpoint: Checkpoint, training: Ids, config: DynamicConfig) -> None:
@@ -55,7 +55,7 @@ class AdaptingModel:
         self._rate = {name: -config.learning_rate / (scale + config.epsilon * mean) for name, scale in scales.items()}
 
     def predict(self, ids: Ids) -> Iterator[Predictions]:
-        """Read a text, (symbols,), in its order; yields the predictions of each segment.
+        """Read a text, (tokens,), in its order; yields the predictions of each segment.
 
         The model learns from a segment only after its predictions were yielded, when the next ones are requested.
         """

@@ -22,7 +22,7 @@ from lstmgen.text.streams import cold_windows
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 Watch = Callable[[str, int, Iterator[Predictions]], Iterator[Predictions]]
-"""Passes on the predictions of a measurement, given its protocol and the symbols of the text: for a progress bar."""
+"""Passes on the predictions of a measurement, given its protocol and the tokens of the text: for a progress bar."""
 
 
 class EvaluatedModel(Protocol):
@@ -32,8 +32,8 @@ class EvaluatedModel(Protocol):
     path: Path | None
     engine: Engine
 
-    def write(self, symbols: int, temperature: float, seed: int) -> Ids:
-        """A text by the model, (symbols,)."""
+    def write(self, tokens: int, temperature: float, seed: int) -> Ids:
+        """A text by the model, (tokens,)."""
         ...
 
 
@@ -41,7 +41,7 @@ class NamedText(NamedTuple):
     """A text to evaluate."""
 
     name: str
-    ids: Ids  # (symbols,)
+    ids: Ids  # (tokens,)
     notes: tuple[str, ...] = ()  # for the user
 
 
@@ -115,14 +115,14 @@ def evaluate_model(
     novelty: NoveltyConfig | None = None,
     threads: int = 1,
     earlier: Sequence[Evaluation] = (),
-    watch: Watch = lambda _protocol, _symbols, predictions: predictions,
+    watch: Watch = lambda _protocol, _tokens, predictions: predictions,
 ) -> Evaluation:
     """Measure a model by the exact protocol, and by what else is asked for.
 
     Args:
         model: what is measured; it does not change.
         text: None: what the model's training held out.
-        window: also score windows of this many symbols, each from the initial state.
+        window: also score windows of this many tokens, each from the initial state.
         baselines: also compute the baselines; a note says why, if the training text cannot be read for them.
         dynamic: also score a copy of the model that goes on learning from the text.
         novelty: also let the model write, and measure how much of that is copied.
@@ -138,7 +138,7 @@ def evaluate_model(
     record, vocabulary, lines = checkpoint.record, checkpoint.vocabulary, checkpoint.record.text.lines
     if window is not None:
         if window < 1:
-            raise ConfigError("window", window, "give how many symbols a window has, at least 1")
+            raise ConfigError("window", window, "give how many characters a window has, at least 1")
         if lines:
             raise ConfigError("window", window, "this model reads each line by itself; leave it out")
     adapts_to = HELD_OUT if text is None else text.name

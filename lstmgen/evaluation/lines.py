@@ -19,12 +19,12 @@ class LineScore:
     """One line and its score; the line feed at its end is part of the score."""
 
     number: int  # of the line in the text, from 1; empty lines are counted, but have no score
-    ids: Ids  # (symbols,), without its line feed
+    ids: Ids  # (tokens,), without its line feed
     score: Score
 
 
 def lines_in_context(engine: Engine, blocks: Iterable[Ids], newline: int | None) -> Iterator[LineScore]:
-    """Score each line of a text that comes in blocks, (symbols,), given all the text before it."""
+    """Score each line of a text that comes in blocks, (tokens,), given all the text before it."""
     head, blocks = first_block(blocks)
     number, ids, characters, nats, correct = 1, [head[:1]], 0, 0.0, 0
     end = -1 if newline is None else newline
@@ -46,14 +46,14 @@ def lines_in_context(engine: Engine, blocks: Iterable[Ids], newline: int | None)
 
 
 def separate_lines(engine: Engine, blocks: Iterable[Ids], newline: int) -> Iterator[LineScore]:
-    """Score each line of a text that comes in blocks, (symbols,), alone: from the initial state, after a line feed."""
+    """Score each line of a text that comes in blocks, (tokens,), alone: from the initial state, after a line feed."""
     lines_before = 0
     for ids in whole_lines(blocks, newline):
         items = line_items(ids, newline).astype(np.int64)
         count = len(items)
         characters, nats, correct = np.zeros(count, np.int64), np.zeros(count), np.zeros(count, np.int64)
         for part in predict(engine, every_line(ids, newline, _ROWS)):
-            item = np.searchsorted(items[:, 1], part.positions)  # (symbols,): the item of each symbol
+            item = np.searchsorted(items[:, 1], part.positions)  # (tokens,): the item of each token
             characters += np.bincount(item, minlength=count)
             nats += np.bincount(item, part.nats, count)
             correct += np.bincount(item, part.correct, count).astype(np.int64)

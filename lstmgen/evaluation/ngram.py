@@ -1,18 +1,18 @@
-"""An n-gram model of symbols, the baseline for networks: what can be predicted by counting alone.
+"""An n-gram model of tokens, the baseline for networks: what can be predicted by counting alone.
 
-Interpolated modified Kneser-Ney smoothing (Chen & Goodman 1999, section 3). Let c(h w) be the count of symbol w after
-the context h, h' the context without its oldest symbol, and n1, n2, ... the numbers of distinct n-grams with count 1,
+Interpolated modified Kneser-Ney smoothing (Chen & Goodman 1999, section 3). Let c(h w) be the count of token w after
+the context h, h' the context without its oldest token, and n1, n2, ... the numbers of distinct n-grams with count 1,
 2, ...:
 
     p(w | h) = max(0, c(h w) - D(c(h w))) / c(h) + g(h) p(w | h')
     g(h)     = sum of D(c(h v)) over all v seen after h, / c(h)
     D(c)     = c - (c + 1) Y n(c+1) / n(c) for c = 1, 2, 3;  D(c) = D(3) for c > 3;  Y = n1 / (n1 + 2 n2)
 
-At the highest order, c counts occurrences. At lower orders, c(h w) is the number of distinct symbols seen before h w,
+At the highest order, c counts occurrences. At lower orders, c(h w) is the number of distinct tokens seen before h w,
 because a lower order is used where the longer context is unknown. For a context that was never seen, p(w | h) is
 p(w | h'). The recursion ends with the uniform probability 1 / vocab.
 
-An n-gram is stored as one 64-bit key with its newest symbol in the lowest bits, so that sorted keys have all
+An n-gram is stored as one 64-bit key with its newest token in the lowest bits, so that sorted keys have all
 continuations of a context side by side. Memory holds the distinct n-grams of each order, at most `MAX_NGRAMS` of the
 longest order. If a text has more, the longest order is dropped.
 """
@@ -27,8 +27,8 @@ from lstmgen.text.vocabulary import Ids
 
 MAX_NGRAMS = 1 << 23
 LONGEST_ORDER = 12
-BLOCK_SYMBOLS = 1 << 20
-_TUNING_SYMBOLS = 100_000
+BLOCK_TOKENS = 1 << 20
+_TUNING_TOKENS = 100_000
 _MIN_DISCOUNT, _DEFAULT_DISCOUNT = 0.05, 0.5
 
 Keys = NDArray[np.uint64]
@@ -37,38 +37,38 @@ Floats = NDArray[np.float64]
 
 
 class Alphabet(NamedTuple):
-    """The symbols of a text, and how n-grams of them become keys."""
+    """The tokens of a text, and how n-grams of them become keys."""
 
     vocab_size: int
     boundary: int | None = None  # no context extends beyond it: the line feed, if each line is an item of its own
 
     @property
     def bits(self) -> int:
-        """The number of bits of one symbol in a key."""
+        """The number of bits of one token in a key."""
         return max(1, (self.vocab_size - 1).bit_length())
 
     @property
     def longest_order(self) -> int:
-        """The number of symbols of the longest n-grams: at most `LONGEST_ORDER`, and they must fit in a key."""
+        """The number of tokens of the longest n-grams: at most `LONGEST_ORDER`, and they must fit in a key."""
         return min(LONGEST_ORDER, 64 // self.bits)
 
     def without_oldest(self, keys: Keys, order: int) -> Keys:
-        """Reduce longer n-grams to their last `order` symbols."""
+        """Reduce longer n-grams to their last `order` tokens."""
         return keys & np.uint64((1 << self.bits * order) - 1)
 
     def contexts(self, keys: Keys) -> Keys:
-        """The contexts of n-grams: the n-grams without their newest symbol."""
+        """The contexts of n-grams: the n-grams without their newest token."""
         return keys >> np.uint64(self.bits)
 
     def read(self, ids: Ids, start: int, stop: int, order: int) -> Iterator[tuple[list[Keys], Counts]]:
         """The n-grams of orders 1 to `order` that end at each position within [start, stop), block by block.
 
-        Yields the keys of each order, and for each position the length of its context: at most `order` - 1 symbols,
+        Yields the keys of each order, and for each position the length of its context: at most `order` - 1 tokens,
         fewer near the beginning of the text or after a boundary. An n-gram that is longer than its context plus one
-        symbol is not valid, because it contains symbols from outside the context.
+        token is not valid, because it contains tokens from outside the context.
         """
-        for begin in range(start, stop, BLOCK_SYMBOLS):
-            end = min(begin + BLOCK_SYMBOLS, stop)
+        for begin in range(start, stop, BLOCK_TOKENS):
+            end = min(begin + BLOCK_TOKENS, stop)
             first = max(0, begin - order + 1)
             window = np.concatenate(
                 [np.zeros(order - 1 - (begin - first), np.uint64), ids[first:end].astype(np.uint64)]
@@ -76,11 +76,11 @@ class Alphabet(NamedTuple):
             context_lengths = np.minimum(np.arange(begin, end), order - 1)
             keys: list[Keys] = []
             for age in range(order):
-                symbols = window[order - 1 - age : len(window) - age]
-                key = symbols << np.uint64(self.bits * age)
+                tokens = window[order - 1 - age : len(window) - age]
+                key = tokens << np.uint64(self.bits * age)
                 keys.append(keys[-1] | key if keys else key)
                 if age and self.boundary is not None:
-                    at_boundary = symbols == self.boundary
+                    at_boundary = tokens == self.boundary
                     context_lengths[at_boundary] = np.minimum(context_lengths, age)[at_boundary]
             yield keys, context_lengths
 
@@ -90,7 +90,7 @@ class Ngrams(NamedTuple):
 
     keys: Keys  # (ngrams,)
     occurrences: Counts  # (ngrams,)
-    continuations: Counts  # (ngrams,): the number of distinct symbols before each, plus its occurrences at a beginning
+    continuations: Counts  # (ngrams,): the number of distinct tokens before each, plus its occurrences at a beginning
 
 
 class NgramCounter:
@@ -100,11 +100,11 @@ class NgramCounter:
         self.alphabet = alphabet
         self.order = alphabet.longest_order
         self._longest = _KeyCounter()
-        # Of orders 1, 2, ...: n-grams at the beginning of the text or of a line, which have no symbol before them.
+        # Of orders 1, 2, ...: n-grams at the beginning of the text or of a line, which have no token before them.
         self._initial = [_KeyCounter() for _ in range(self.order - 1)]
 
     def add(self, ids: Ids, start: int, stop: int) -> None:
-        """Count the n-grams that end within [start, stop) of a text, (symbols,)."""
+        """Count the n-grams that end within [start, stop) of a text, (tokens,)."""
         for keys, context_lengths in self.alphabet.read(ids, start, stop, self.order):
             self._longest.add(keys[self.order - 1][context_lengths >= self.order - 1])
             for order, counter in enumerate(self._initial, 1):
@@ -212,7 +212,7 @@ def _discounts(counts: Counts) -> Floats:
 
 
 class NgramModel:
-    """Predicts each symbol from those before it."""
+    """Predicts each token from those before it."""
 
     def __init__(self, alphabet: Alphabet, levels: Sequence[Level]) -> None:
         self.alphabet = alphabet
@@ -220,11 +220,11 @@ class NgramModel:
 
     @property
     def order(self) -> int:
-        """The number of symbols of the longest n-grams."""
+        """The number of tokens of the longest n-grams."""
         return len(self._levels)
 
     def nats(self, ids: Ids, start: int, stop: int) -> Iterator[Floats]:
-        """The surprise, -log p, of each symbol within [start, stop) of a text, (symbols,), block by block."""
+        """The surprise, -log p, of each token within [start, stop) of a text, (tokens,), block by block."""
         for keys, context_lengths in self.alphabet.read(ids, start, stop, self.order):
             probabilities = np.full(len(context_lengths), 1 / self.alphabet.vocab_size)
             for order, level in enumerate(self._levels, 1):
@@ -242,13 +242,13 @@ def models(counter: NgramCounter) -> Iterator[NgramModel]:
 
 
 def fit(ids: Ids, alphabet: Alphabet) -> NgramModel:
-    """Fit a model to a text, (symbols,).
+    """Fit a model to a text, (tokens,).
 
-    Its order is the one that predicts the last tenth of the text (at most `_TUNING_SYMBOLS` symbols) best when the rest
+    Its order is the one that predicts the last tenth of the text (at most `_TUNING_TOKENS` tokens) best when the rest
     has been counted. Then the whole text is counted.
     """
     counter = NgramCounter(alphabet)
-    tuning_start = len(ids) - min(len(ids) // 10, _TUNING_SYMBOLS)
+    tuning_start = len(ids) - min(len(ids) // 10, _TUNING_TOKENS)
     counter.add(ids, 0, tuning_start)
     totals = (
         (sum(float(part.sum()) for part in model.nats(ids, tuning_start, len(ids))), model.order)

@@ -20,7 +20,7 @@ NGRAM_LENGTHS = (5, 10, 15, 20, 25, 30, 40, 50)
 class Copying:
     """What a text has in common with a training text."""
 
-    symbols: int  # of the text
+    tokens: int  # of the text
     longest: int  # the length of its longest run that also occurs in the training text
     position: int  # where that run begins in the text
     training_position: int  # where that run first occurs in the training text
@@ -29,7 +29,7 @@ class Copying:
 
 
 def measure_copying(index: SuffixIndex, ids: Ids, newline: int | None = None) -> Copying:
-    """Compare a text, (symbols,), with an indexed training text; with the id of the line feed, also line by line."""
+    """Compare a text, (tokens,), with an indexed training text; with the id of the line feed, also line by line."""
     runs = longest_runs(index, ids)
     longest = int(runs.max(initial=0))
     position = int(runs.argmax()) if longest else 0
@@ -56,9 +56,9 @@ class Novelty:
 
 
 def compare_copying(training: Ids, written: Ids, real: Ids, vocabulary: Vocabulary, *, lines: bool) -> Novelty:
-    """Compare a model's text, and the same number of symbols of held-out text, with the training text.
+    """Compare a model's text, and the same number of tokens of held-out text, with the training text.
 
-    All three are (symbols,), and the held-out text `real` may be empty. With `lines` each line is an item of its own,
+    All three are (tokens,), and the held-out text `real` may be empty. With `lines` each line is an item of its own,
     and whole lines are compared too.
     """
     index, newline = SuffixIndex.build(training), vocabulary.newline if lines else None
@@ -73,13 +73,13 @@ def compare_copying(training: Ids, written: Ids, real: Ids, vocabulary: Vocabula
     )
 
 
-def _spread_lines(ids: Ids, newline: int, symbols: int) -> Ids:
-    """Lines from all of a list, (symbols,), about `symbols` symbols of it.
+def _spread_lines(ids: Ids, newline: int, tokens: int) -> Ids:
+    """Lines from all of a list, (tokens,), about `tokens` tokens of it.
 
     The first lines of a sorted list are not like the others.
     """
     lines = line_items(ids, newline).astype(np.int64)
-    count = min(len(lines), round(len(lines) * symbols / max(1, len(ids))))
+    count = min(len(lines), round(len(lines) * tokens / max(1, len(ids))))
     chosen = lines[np.linspace(0, len(lines) - 1, count).round().astype(np.int64)] if count else lines[:0]
     return np.concatenate([ids[:0], *(np.append(ids[begin:end], newline) for begin, end in chosen)])
 
@@ -87,7 +87,7 @@ def _spread_lines(ids: Ids, newline: int, symbols: int) -> Ids:
 def longest_runs(index: SuffixIndex, ids: Ids) -> NDArray[np.int64]:
     """The length of the longest run that begins at each position of a text and occurs in the indexed text.
 
-    Shape: (symbols,) -> (symbols,). A run without its first symbol occurs there too. So the search at each position
+    Shape: (tokens,) -> (tokens,). A run without its first token occurs there too. So the search at each position
     continues where the search at the position before it ended.
     """
     text, runs, end = as_string(ids), np.zeros(len(ids), np.int64), 0

@@ -66,6 +66,6 @@ def require_held_out(own: SplitText, record: TrainingRecord) -> Ids:
         raise TextError(f"{names}: the model has adapted to the held-out part of this text; {remedy}")
     if len(own.held_out) < 2:
         raise TextError(
-            f"{names}: training held out only {len(own.held_out):,} symbols, too few for a score; {NAME_A_TEXT}"
+            f"{names}: training held out only {len(own.held_out):,} characters, too few for a score; {NAME_A_TEXT}"
         )
     return own.held_out

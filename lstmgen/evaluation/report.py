@@ -61,7 +61,7 @@ def _result_json(result: EvaluationResult) -> dict[str, Any]:
 
 def _copying_json(copying: Copying) -> dict[str, Any]:
     return {
-        "characters": copying.symbols,
+        "characters": copying.tokens,
         "longest_run": copying.longest,
         "found_in_training": {str(length): fraction for length, fraction in copying.fractions.items()},
         "lines_found_in_training": copying.lines,

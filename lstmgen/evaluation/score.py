@@ -27,30 +27,30 @@ _LOGITS = 1 << 23
 
 @dataclass(frozen=True)
 class Predictions:
-    """Some symbols of a text, and the logits that the model computed for each before it read the symbol."""
+    """Some tokens of a text, and the logits that the model computed for each before it read the token."""
 
-    positions: NDArray[np.int64]  # (symbols,): their positions in the text
-    ids: NDArray[np.int64]  # (symbols,)
-    logits: NDArray[np.float32]  # (symbols, vocab)
+    positions: NDArray[np.int64]  # (tokens,): their positions in the text
+    ids: NDArray[np.int64]  # (tokens,)
+    logits: NDArray[np.float32]  # (tokens, vocab)
 
     @cached_property
     def nats(self) -> NDArray[np.float64]:
-        """The surprise of each symbol, its negative log-probability, in nats, (symbols,)."""
+        """The surprise of each token, its negative log-probability, in nats, (tokens,)."""
         return negative_log_likelihood(self.logits, self.ids)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """Whether each symbol was the model's most likely one, (symbols,)."""
+        """Whether each token was the model's most likely one, (tokens,)."""
         return np.asarray(self.logits.argmax(axis=-1) == self.ids)
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well symbols were predicted; all measures are computed from three sums."""
+    """How well tokens were predicted; all measures are computed from three sums."""
 
-    characters: int  # the number of predicted symbols
+    characters: int  # the number of predicted tokens
     nats: float  # their total surprise, the negative log-probability
-    correct: int  # the number of symbols that were the model's most likely one
+    correct: int  # the number of tokens that were the model's most likely one
 
     @property
     def bits(self) -> float:
@@ -77,12 +77,12 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """The fraction of symbols that were the model's most likely one."""
+        """The fraction of tokens that were the model's most likely one."""
         return self.correct / self.characters
 
 
 def exact_protocol(ids: Ids, newline: int | None) -> Iterator[Chunk]:
-    """The chunks of a text, (symbols,), for the exact protocol; with the id of the line feed, line by line."""
+    """The chunks of a text, (tokens,), for the exact protocol; with the id of the line feed, line by line."""
     return one_stream(ids) if newline is None else every_line(ids, newline, _LINES_AT_ONCE)
 
 

@@ -96,7 +96,7 @@ class _Step(nn.Module):
         return _flat(self._network.initial_state(_EXAMPLE_ROWS, torch.zeros(1)))
 
     def forward(self, ids: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """Read one symbol per row."""
+        """Read one token per row."""
         weights = self._network.arrange({name: getattr(self, buffer) for name, buffer in self._names.items()})
         fields = iter(states)
         state = map_state(lambda _: next(fields), self._network.initial_state(1, torch.zeros(1)))

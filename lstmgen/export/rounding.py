@@ -25,10 +25,10 @@ from lstmgen.text.vocabulary import Ids
 ALLOWED_LOSS = 0.005
 """How much larger the held-out nats may be with rounded weights, as a fraction."""
 
-_MOST_SYMBOLS, _LEAST_SYMBOLS, _PRODUCTS = 20_000, 2_000, 2e10
-"""How many held-out symbols are scored: as many as need this number of products, between the two bounds.
+_MOST_TOKENS, _LEAST_TOKENS, _PRODUCTS = 20_000, 2_000, 2e10
+"""How many held-out tokens are scored: as many as need this number of products, between the two bounds.
 
-The same symbols are scored with all weights, so that few suffice to compare them.
+The same tokens are scored with all weights, so that few suffice to compare them.
 """
 
 
@@ -74,9 +74,9 @@ class Choice:
     """How the weights of a checkpoint are rounded, and why."""
 
     rounding: Rounding
-    symbols: int = 0  # how many held-out symbols were scored; 0: none could be read
-    exact_nats: float = 0.0  # per symbol, with the weights of the checkpoint
-    nats: Mapping[Rounding, float] | None = None  # per symbol, with rounded weights: of each rounding that was tried
+    tokens: int = 0  # how many held-out tokens were scored; 0: none could be read
+    exact_nats: float = 0.0  # per token, with the weights of the checkpoint
+    nats: Mapping[Rounding, float] | None = None  # per token, with rounded weights: of each rounding that was tried
 
     def loss(self, rounding: Rounding) -> float:
         """How much larger the nats are with rounded weights, as a fraction."""
@@ -86,16 +86,16 @@ class Choice:
 
 
 def held_out_text(checkpoint: Checkpoint) -> Ids:
-    """The first symbols of what training held out: at most 20,000, and fewer for a network that takes long to score.
+    """The first tokens of what training held out: at most 20,000, and fewer for a network that takes long to score.
 
     The model may have learned from them since: scores of the same text are compared, and that is no matter then.
     Raises TextError if the text cannot be read, or too little was held out.
     """
     held_out = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy="use float16").held_out
     if len(held_out) < 2:
-        raise TextError(f"training held out only {len(held_out)} symbols")
+        raise TextError(f"training held out only {len(held_out)} characters")
     affordable = int(_PRODUCTS / checkpoint.network.parameter_count())
-    return held_out[: min(_MOST_SYMBOLS, max(_LEAST_SYMBOLS, affordable))]
+    return held_out[: min(_MOST_TOKENS, max(_LEAST_TOKENS, affordable))]
 
 
 def choose_rounding(checkpoint: Checkpoint, ids: Ids | None) -> Choice:

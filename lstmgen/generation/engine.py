@@ -1,4 +1,4 @@
-"""The engine that runs a network for generation and scoring: ids in, logits out, one symbol or many at a time.
+"""The engine that runs a network for generation and scoring: ids in, logits out, one token or many at a time.
 
 `NumpyEngine` is the fastest way to generate one character at a time on a CPU, and it does not import torch.
 """
@@ -30,7 +30,7 @@ The weights themselves are checked when they are loaded.
 
 
 class EngineOutput(NamedTuple):
-    """The network's output after the last symbol it has read: logits for the next symbol, and the state. Immutable."""
+    """The network's output after the last token it has read: logits for the next token, and the state. Immutable."""
 
     logits: FloatArray  # (rows, vocab)
     state: NetworkState
@@ -41,7 +41,7 @@ class EngineOutput(NamedTuple):
 
 
 class Engine(Protocol):
-    """Reads symbols and returns logits for the next one; the state is passed in and returned."""
+    """Reads tokens and returns logits for the next one; the state is passed in and returned."""
 
     network: Network
 
@@ -50,11 +50,11 @@ class Engine(Protocol):
         ...
 
     def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read one symbol per row: ids (batch,) -> logits (batch, vocab) and the next state."""
+        """Read one token per row: ids (batch,) -> logits (batch, vocab) and the next state."""
         ...
 
     def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read many symbols per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
+        """Read many tokens per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
         ...
 
     def to_numpy(self, state: NetworkState) -> NetworkState:
@@ -86,11 +86,11 @@ class NumpyEngine:
         return self.network.initial_state(batch_size, like=self._weights.embedding)
 
     def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read one symbol per row: ids (batch,) -> logits (batch, vocab) and the next state."""
+        """Read one token per row: ids (batch,) -> logits (batch, vocab) and the next state."""
         return self._read(ids, state, run_step)
 
     def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read many symbols per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
+        """Read many tokens per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
         return self._read(ids, state, run_chunk)
 
     @_unchecked
@@ -108,7 +108,7 @@ class NumpyEngine:
 
 
 def read_text(engine: Engine, ids: Ids, state: NetworkState) -> EngineOutput:
-    """Read one text, (symbols,), of at least one symbol, in chunks; returns the output after its last symbol."""
+    """Read one text, (tokens,), of at least one token, in chunks; returns the output after its last token."""
     for start in range(0, len(ids), _CHUNK):
         logits, state = engine.read(ids[None, start : start + _CHUNK], state)
     return EngineOutput(logits[:, -1], state)

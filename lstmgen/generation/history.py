@@ -1,7 +1,7 @@
-"""The last symbols of each row, for filters that look back at them.
+"""The last tokens of each row, for filters that look back at them.
 
-The symbols of a row are stored as a string with one character for each id, chr(id): such a string is fast to extend,
-to cut and to search. Only the last `length` symbols are kept, as many as the filters look back at, so that an endless
+The tokens of a row are stored as a string with one character for each id, chr(id): such a string is fast to extend,
+to cut and to search. Only the last `length` tokens are kept, as many as the filters look back at, so that an endless
 text needs no more memory than a short one.
 """
 
@@ -9,18 +9,18 @@ from lstmgen.text.vocabulary import Ids, as_string
 
 
 class History:
-    """The last symbols of each row of a batch, the prompt included."""
+    """The last tokens of each row of a batch, the prompt included."""
 
     def __init__(self, prompt: Ids, rows: int, length: int) -> None:
-        """Begin after a prompt, (symbols,), for `rows` samples, and keep the last `length` symbols of each."""
+        """Begin after a prompt, (tokens,), for `rows` samples, and keep the last `length` tokens of each."""
         self._length = length
         self.written = 0
-        """The number of symbols that each row has drawn."""
+        """The number of tokens that each row has drawn."""
         self.tails = [as_string(prompt[max(0, len(prompt) - length) :])] * rows
-        """The last symbols of each row."""
+        """The last tokens of each row."""
 
     def add(self, drawn: Ids) -> None:
-        """Add one symbol to each row, (rows,)."""
+        """Add one token to each row, (rows,)."""
         self.written += 1
         if self._length:
             start = -self._length

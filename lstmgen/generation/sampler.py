@@ -1,4 +1,4 @@
-"""The sampling loop: draw a symbol for each row, read it, and repeat until every sample has ended.
+"""The sampling loop: draw a token for each row, read it, and repeat until every sample has ended.
 
 Each row of a batch has its own random generator, so that a sample does not depend on the number of samples beside it.
 """
@@ -23,7 +23,7 @@ _UNIFORMS_AT_ONCE = 256
 
 
 class Drawn(NamedTuple):
-    """One symbol of one sample."""
+    """One token of one sample."""
 
     row: int
     id: int
@@ -37,7 +37,7 @@ class Ended(NamedTuple):
     finish: Finish
 
 
-def draw_symbols(
+def draw_tokens(
     engine: Engine,
     prompt_output: EngineOutput,
     history: History,
@@ -48,16 +48,16 @@ def draw_symbols(
     end: int | None = None,
     stops: Sequence[str] = (),
 ) -> Iterator[Drawn | Ended]:
-    """Draw samples that continue a prompt; yields each symbol when it is drawn, row by row, and the end of each row.
+    """Draw samples that continue a prompt; yields each token when it is drawn, row by row, and the end of each row.
 
     Args:
         engine: the network.
         prompt_output: the engine's output after the prompt, for each row.
-        history: the last symbols of each row, the prompt included.
+        history: the last tokens of each row, the prompt included.
         filters: applied to the logits, in this order; build new ones for each call, because filters have memory.
-        length: the maximum number of symbols of a sample; -1: no maximum.
+        length: the maximum number of tokens of a sample; -1: no maximum.
         seed: together with the row's number it determines all random numbers of a row.
-        end: the symbol that ends a sample; it is part of the sample.
+        end: the token that ends a sample; it is part of the sample.
         stops: stop texts, as strings of ids; a sample ends before the first of them, which is not part of it.
     """
     logits, state = prompt_output
@@ -73,7 +73,7 @@ def draw_symbols(
         for each in filters:
             filtered = each.apply(filtered, history)
         drawn, possible = draw(filtered, next(uniforms))
-        # The filter `match` adds a column after the vocabulary: to draw it ends the sample without a symbol.
+        # The filter `match` adds a column after the vocabulary: to draw it ends the sample without a token.
         ids = drawn if filtered.shape[1] == vocab_size else np.minimum(drawn, vocab_size - 1)
         numbers, nats = drawn.tolist(), negative_log_likelihood(logits, ids).tolist()
         for row in tuple(active):
@@ -103,7 +103,7 @@ def check_matches(
         events: of `rows` samples.
         pattern: the regular expression.
         rows: the number of samples.
-        end: the symbol with which the model itself ends a sample, which is not part of a match; None: it does not.
+        end: the token with which the model itself ends a sample, which is not part of a match; None: it does not.
     """
     states = [pattern.start] * rows
     for event in events:
@@ -130,13 +130,13 @@ class Ending(Generic[Item]):
     """Decides why and where one sample ends, and keeps back what may belong to a stop text."""
 
     def __init__(self, length: int, end: int | None, stops: Sequence[str]) -> None:
-        """Begin a sample; `length`, at least 1 or -1, `end` and `stops` are those of `draw_symbols`."""
+        """Begin a sample; `length`, at least 1 or -1, `end` and `stops` are those of `draw_tokens`."""
         self._left = length
         self._end = end
         self._stops = StopBuffer[Item](stops) if stops else None
 
     def add(self, number: int, item: Item) -> tuple[list[Item], Finish | None]:
-        """Add a symbol that was drawn, and the item that belongs to it.
+        """Add a token that was drawn, and the item that belongs to it.
 
         Returns the items that are now part of the sample, and why the sample ends; None: it goes on.
         """
@@ -150,7 +150,7 @@ class Ending(Generic[Item]):
         return (released if finish is None else released + self.rest()), finish
 
     def rest(self) -> list[Item]:
-        """The items that were kept back, when no more symbols come."""
+        """The items that were kept back, when no more tokens come."""
         return [] if self._stops is None else self._stops.rest()
 
 
@@ -163,7 +163,7 @@ class Sample:
     finish: Finish = Finish.LENGTH
 
     @property
-    def nats_per_symbol(self) -> float:
+    def nats_per_token(self) -> float:
         """The mean negative log-probability; infinite for an empty or stuck sample, so that any other is better."""
         ended_early = self.finish in (Finish.STUCK, Finish.UNMATCHED)
         return self.nats / len(self.ids) if self.ids and not ended_early else math.inf
@@ -183,12 +183,12 @@ def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
 
 
 def keep_best(samples: Sequence[Sample], candidates: int) -> list[Sample]:
-    """Of each group of `candidates` consecutive samples, keep the one with the highest log-probability per symbol.
+    """Of each group of `candidates` consecutive samples, keep the one with the highest log-probability per token.
 
     One that does not match is kept only if none of its group does.
     """
     groups = (samples[start : start + candidates] for start in range(0, len(samples), candidates))
-    return [min(group, key=lambda one: (one.finish is Finish.UNMATCHED, one.nats_per_symbol)) for group in groups]
+    return [min(group, key=lambda one: (one.finish is Finish.UNMATCHED, one.nats_per_token)) for group in groups]
 
 
 def negative_log_likelihood(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
@@ -199,7 +199,7 @@ def negative_log_likelihood(logits: FloatArray, ids: NDArray[np.integer[Any]]) -
 
 
 def most_likely(logits: FloatArray, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The `count` most likely symbols, best first: logits (rows, vocab) -> ids, probabilities, both (rows, count)."""
+    """The `count` most likely tokens, best first: logits (rows, vocab) -> ids, probabilities, both (rows, count)."""
     ids = np.argsort(-logits, axis=-1, kind="stable")[:, :count]
     shifted = logits - logits.max(axis=-1, keepdims=True)
     total = np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64)
@@ -219,9 +219,9 @@ def row_generator(seed: int, row: int) -> np.random.Generator:
 
 
 def draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.int64], list[bool]]:
-    """Draw one symbol per row by inverting the cumulative distribution: (rows, symbols) -> ids (rows,).
+    """Draw one token per row by inverting the cumulative distribution: (rows, tokens) -> ids (rows,).
 
-    Also returns whether each row had a symbol that may be drawn; the id of a row without one has no meaning.
+    Also returns whether each row had a token that may be drawn; the id of a row without one has no meaning.
     """
     best = logits.max(axis=-1, keepdims=True)
     possible = list(map((-math.inf).__lt__, best.ravel().tolist()))
@@ -229,5 +229,5 @@ def draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.i
         logits = np.where(best == -np.inf, np.float32(0), logits)
         best = logits.max(axis=-1, keepdims=True)
     cumulative = np.add.accumulate(np.exp(logits - best), axis=-1, dtype=np.float64)
-    below = cumulative[:, :-1] <= (uniform * cumulative[:, -1])[:, None]  # what is above all others is the last symbol
+    below = cumulative[:, :-1] <= (uniform * cumulative[:, -1])[:, None]  # what is above all others is the last token
     return np.add.reduce(below, axis=-1, dtype=np.int64), possible

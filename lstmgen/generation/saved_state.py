@@ -20,7 +20,7 @@ from lstmgen.network.architecture import Network, map_state
 from lstmgen.text.vocabulary import Ids
 
 RECENT = 1000
-"""The number of last symbols that are saved, for filters that look back at them."""
+"""The number of last tokens that are saved, for filters that look back at them."""
 
 _FORMAT = "lstmgen state 1"
 _LIKE = np.zeros(0, np.float32)
@@ -31,7 +31,7 @@ class PromptState:
     """The network after it has read a prompt: samples continue from here."""
 
     output: EngineOutput  # one row, in NumPy
-    text: Ids  # the prompt, (symbols,); when it was loaded from a file, its last `RECENT` symbols
+    text: Ids  # the prompt, (tokens,); when it was loaded from a file, its last `RECENT` tokens
 
 
 def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None:
@@ -86,7 +86,7 @@ def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
         logits = _checked(tensors["logits"], (1, network.vocab_size), "f")
         text = _checked(tensors["text"], (len(tensors["text"]),), "i")
         if not ((text >= 0) & (text < network.vocab_size)).all():
-            raise ValueError("it holds unknown symbols")
+            raise ValueError("it holds unknown characters")
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"`load_state` {path}: the file is damaged ({error}); save the state again") from error
     return PromptState(EngineOutput(logits, state), text)

@@ -1,6 +1,6 @@
 """Stop texts: a sample ends before the first of them.
 
-A symbol that may belong to the beginning of a stop text is kept in a buffer until it is clear whether the stop text is
+A token that may belong to the beginning of a stop text is kept in a buffer until it is clear whether the stop text is
 completed. So no part of a stop text is ever shown.
 """
 
@@ -11,22 +11,22 @@ Item = TypeVar("Item")
 
 
 class StopBuffer(Generic[Item]):
-    """The last symbols of one sample, as long as they may be the beginning of a stop text, none of which is empty."""
+    """The last tokens of one sample, as long as they may be the beginning of a stop text, none of which is empty."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
-        self._first_symbols = {stop[0] for stop in stops}
+        self._first_tokens = {stop[0] for stop in stops}
         self._text = ""
         self._items: list[Item] = []
 
-    def add(self, symbol: str, item: Item) -> tuple[list[Item], bool]:
-        """Add a symbol and the item that belongs to it.
+    def add(self, token: str, item: Item) -> tuple[list[Item], bool]:
+        """Add a token and the item that belongs to it.
 
         Returns the items that are now released, and whether a stop text is complete.
         """
-        if not self._items and symbol not in self._first_symbols:
+        if not self._items and token not in self._first_tokens:
             return [item], False
-        self._text += symbol
+        self._text += token
         self._items.append(item)
         complete = [len(stop) for stop in self._stops if self._text.endswith(stop)]
         kept = max(complete, default=0) or max(map(self._matched_length, self._stops), default=0)
@@ -35,7 +35,7 @@ class StopBuffer(Generic[Item]):
         return released, bool(complete)
 
     def rest(self) -> list[Item]:
-        """The items still in the buffer, when no more symbols come."""
+        """The items still in the buffer, when no more tokens come."""
         return self._items
 
     def _matched_length(self, stop: str) -> int:

@@ -26,13 +26,13 @@ class TorchEngine:
 
     @torch.no_grad()
     def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read one symbol per row: ids (batch,) -> logits (batch, vocab) and the next state."""
+        """Read one token per row: ids (batch,) -> logits (batch, vocab) and the next state."""
         output = step(self.network, self._weights, self._on_device(ids), state)
         return _to_numpy(output.logits), output.state
 
     @torch.no_grad()
     def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
-        """Read many symbols per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
+        """Read many tokens per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
         logits, after = self._model.read(self._on_device(ids), state)
         return _to_numpy(logits), after
 

@@ -2,7 +2,7 @@
 
 The fractions are those of Karpathy, Johnson & Li 2015, "Visualizing and understanding recurrent networks".
 A unit keeps the fraction f of its old cell state at each step: the forget gate, or the update gate z of a GRU. From the
-mean of log f follows its half-life: after how many symbols half of what it remembered is left, if nothing is written.
+mean of log f follows its half-life: after how many tokens half of what it remembered is left, if nothing is written.
 """
 
 import math
@@ -35,7 +35,7 @@ class GateUse:
     histogram: NDArray[np.int64]
     """How many activations, of all units, lie in each of 20 equal parts from 0 to 1, (bins,)."""
     half_life: NDArray[np.float64] | None
-    """Of each unit's memory, in symbols, (hidden,); None for a gate that does not keep the old state."""
+    """Of each unit's memory, in tokens, (hidden,); None for a gate that does not keep the old state."""
 
     @property
     def nearly_open(self) -> float:
@@ -52,13 +52,13 @@ class _Sums:
     """What is added up of one gate over a text."""
 
     def __init__(self, hidden_size: int) -> None:
-        self.symbols = 0
+        self.tokens = 0
         self.open, self.shut, self.log = np.zeros((3, hidden_size))
         self.histogram = np.zeros(BINS, np.int64)
 
     def add(self, gate: FloatArray) -> None:
         """Add a part of the text, (time, hidden)."""
-        self.symbols += len(gate)
+        self.tokens += len(gate)
         self.open += (gate > NEARLY_OPEN).sum(axis=0)
         self.shut += (gate < NEARLY_SHUT).sum(axis=0)
         self.log += np.log(np.maximum(gate, _LEAST), dtype=np.float64).sum(axis=0)
@@ -77,10 +77,10 @@ def gate_uses(pieces: Iterable[Trace]) -> tuple[GateUse, ...]:
         GateUse(
             layer,
             name,
-            open=each.open / each.symbols,
-            shut=each.shut / each.symbols,
+            open=each.open / each.tokens,
+            shut=each.shut / each.tokens,
             histogram=each.histogram,
-            half_life=half_lives(each.log / each.symbols) if name in _KEEPS else None,
+            half_life=half_lives(each.log / each.tokens) if name in _KEEPS else None,
         )
         for (layer, name), each in sums.items()
     )
@@ -96,5 +96,5 @@ def half_lives(mean_logs: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def half_life_text(half_life: float) -> str:
-    """Return a half-life, in symbols, with fewer digits the longer it is; from a million on it is called endless."""
+    """Return a half-life, in tokens, with fewer digits the longer it is; from a million on it is called endless."""
     return f"{half_life:.1f}" if half_life < 100 else f"{half_life:,.0f}" if half_life < 1e6 else "endless"

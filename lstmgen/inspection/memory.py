@@ -1,8 +1,8 @@
-"""How far back a network looks: its loss when it may see only the last k symbols, and its gradient reach.
+"""How far back a network looks: its loss when it may see only the last k tokens, and its gradient reach.
 
-Both are measured at the same positions of a text for every k. A prediction with k visible symbols starts from the
-initial state, k symbols before. The gradient reach at distance k is the norm of d loss_t / d x_(t-k), the gradient by
-the embedding of the symbol k before the last one that was read, mean over the positions t.
+Both are measured at the same positions of a text for every k. A prediction with k visible tokens starts from the
+initial state, k tokens before. The gradient reach at distance k is the norm of d loss_t / d x_(t-k), the gradient by
+the embedding of the token k before the last one that was read, mean over the positions t.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,9 +40,9 @@ class Memory:
     positions: int
     """How many predictions each loss is the mean of."""
     nats_per_character: dict[int, float]
-    """The loss by the number of visible symbols."""
+    """The loss by the number of visible tokens."""
     reach: NDArray[np.float64]
-    """The mean norm of the gradient by distance, (distances,); distance 0 is the last symbol that was read.
+    """The mean norm of the gradient by distance, (distances,); distance 0 is the last token that was read.
 
     It is empty if it was not asked for.
     """
@@ -54,10 +54,10 @@ class Memory:
 
 
 class Context(NamedTuple):
-    """What a network may see before it predicts each of some symbols."""
+    """What a network may see before it predicts each of some tokens."""
 
-    inputs: Ids  # (positions, time): the last symbols before each, and after them any symbols
-    last: NDArray[np.int64]  # (positions,): the column of the last symbol before each
+    inputs: Ids  # (positions, time): the last tokens before each, and after them any tokens
+    last: NDArray[np.int64]  # (positions,): the column of the last token before each
     targets: Ids  # (positions,)
 
     def rows(self, start: int, count: int) -> "Context":
@@ -67,9 +67,9 @@ class Context(NamedTuple):
 
 
 def memory_reach(nats: Mapping[int, float]) -> int:
-    """The fewest visible symbols with which the loss is within 0.01 nats of its value with the most.
+    """The fewest visible tokens with which the loss is within 0.01 nats of its value with the most.
 
-    The losses come by the number of visible symbols, in rising order.
+    The losses come by the number of visible tokens, in rising order.
     """
     *_, last = nats.values()
     return next(visible for visible, loss in nats.items() if loss <= last + NOTICEABLE)
@@ -84,16 +84,16 @@ def measure_memory(
 ) -> Memory:
     """Measure how far back a network looks in a text, (time,).
 
-    `watch` is given the numbers of visible symbols, and passes them on: for a progress bar. The gradient reach is
+    `watch` is given the numbers of visible tokens, and passes them on: for a progress bar. The gradient reach is
     left out unless `gradients`.
 
-    Raises TextError if the text has fewer than 4 symbols.
+    Raises TextError if the text has fewer than 4 tokens.
     """
     network, begins = checkpoint.network, line_begins(ids, checkpoint.item_end)
     if len(ids) < 4:
         raise TextError("the text is too short to measure memory; give a text with at least 4 characters")
     lengths = np.arange(len(ids)) - begins
-    if checkpoint.item_end is None:  # every prediction has as many symbols before it
+    if checkpoint.item_end is None:  # every prediction has as many tokens before it
         most = min(MOST_VISIBLE, len(ids) // 2)
         visible = [2**power for power in range(most.bit_length())]
         possible = np.flatnonzero(lengths >= visible[-1])
@@ -111,7 +111,7 @@ def measure_memory(
 
 
 def line_begins(ids: Ids, item_end: int | None) -> NDArray[np.int64]:
-    """Where the context of each symbol begins, (time,): at 0, or at the line feed before its line."""
+    """Where the context of each token begins, (time,): at 0, or at the line feed before its line."""
     if item_end is None:
         return np.zeros(len(ids), np.int64)
     line_feeds = np.where(np.asarray(ids) == item_end, np.arange(len(ids)), 0)
@@ -119,7 +119,7 @@ def line_begins(ids: Ids, item_end: int | None) -> NDArray[np.int64]:
 
 
 def context(ids: Ids, positions: NDArray[np.int64], begins: NDArray[np.int64], visible: int) -> Context:
-    """The last `visible` symbols before each position, (positions,), but none before its beginning."""
+    """The last `visible` tokens before each position, (positions,), but none before its beginning."""
     starts = np.maximum(begins[positions], positions - visible)
     lengths = positions - starts
     columns = starts[:, None] + np.arange(lengths.max())
@@ -146,9 +146,9 @@ def _loss(checkpoint: Checkpoint, seen: Context) -> float:
 
 
 def gradient_reach(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64]:
-    """The mean norm of the gradient of a prediction's loss by the embedding of each symbol before it, (distances,).
+    """The mean norm of the gradient of a prediction's loss by the embedding of each token before it, (distances,).
 
-    The first entry is that of the last symbol before the prediction.
+    The first entry is that of the last token before the prediction.
     """
     sums, counts = np.zeros((2, seen.inputs.shape[1]))
     for start in range(0, len(seen.inputs), _ROWS):

@@ -1,4 +1,4 @@
-"""What a page about a reading network holds: one text, and what the units did at each symbol, as JSON.
+"""What a page about a reading network holds: one text, and what the units did at each token, as JSON.
 
 Values are stored as fractions of their range. A gate has 8 bits for 0 to 1, a candidate 8 bits for -1 to 1: both differ
 from the exact value by at most 1/510 of the range. The memory of a unit has 16 bits for its least to its largest value.
@@ -26,11 +26,11 @@ The page then stays below 5 MB, unless the memory of all units takes more."""
 
 _LARGEST, _LARGEST_MEMORY = 2**8 - 1, 2**16 - 1  # the integers that stand for the end of a range
 
-_RECALLED, _LEAST_RECALLED = 5, 0.01  # past symbols of each step's attention; the least weight of one
+_RECALLED, _LEAST_RECALLED = 5, 0.01  # past tokens of each step's attention; the least weight of one
 
 
 def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> dict[str, Any]:
-    """Read a text of at least one symbol, (time,), and return what a page of it holds, ready for JSON.
+    """Read a text of at least one token, (time,), and return what a page of it holds, ready for JSON.
 
     `ids` is the text as `begun` returns it. The gates of the units in `first` are stored before those of others; then
     come the units that vary most.
@@ -38,7 +38,7 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
     Returns:
         By name:
 
-            symbols      the name of each id
+            tokens      the name of each id
             text         ids, (time,)
             begins       the steps that begin from the initial state
             memory       the name of the state that a unit remembers: `cell`, or `hidden` for GRU and RNN
@@ -49,7 +49,7 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
             ranges       the lowest and highest value of each of their gates, by its name
             activations  these gates, and in the last row the last 8 bits of the memory, (units, gates + 1, time)
             predictions  of each step: pairs [id, probability], the likeliest first
-            attention    of each step: pairs [symbols back, weight], the strongest first; null without attention
+            attention    of each step: pairs [tokens back, weight], the strongest first; null without attention
 
         `values` and `activations` are bytes in base64.
     """
@@ -70,7 +70,7 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
     ]
     likely, probabilities = most_likely(read.logits, PREDICTIONS)
     return {
-        "symbols": checkpoint.vocabulary.symbol_names(),
+        "tokens": checkpoint.vocabulary.token_names(),
         "text": np.asarray(ids).tolist(),
         "begins": np.flatnonzero(begins).tolist(),
         "memory": read.layers[0].memory_name,
@@ -115,7 +115,7 @@ def _base64(values: NDArray[np.int64]) -> str:
 
 
 def _recalled(attention: FloatArray, begins: NDArray[np.bool_]) -> list[list[list[float]]]:
-    """The past symbols that each step, (time, window), looked at, no further back than where its reading begins."""
+    """The past tokens that each step, (time, window), looked at, no further back than where its reading begins."""
     since = np.arange(len(begins)) - np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
     steps = []
     for weights, most in zip(attention[:, ::-1], since, strict=True):  # the nearest first

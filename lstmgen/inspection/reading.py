@@ -1,4 +1,4 @@
-"""Which text an inspection reads, and what its symbols are called."""
+"""Which text an inspection reads, and what its tokens are called."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def text_to_read(
     encoding: str = TextConfig.encoding,
     on_unknown: OnUnknown = OnUnknown.ERROR,
 ) -> NamedText:
-    """The first `length` symbols of a text; None: all. A source of None is what training held out.
+    """The first `length` tokens of a text; None: all. A source of None is what training held out.
 
     Raises:
         TextError: the text cannot be read, or training held nothing out.
@@ -38,7 +38,7 @@ def text_to_read(
 
 
 def begun(ids: Ids, item_end: int | None) -> Ids:
-    """The symbols, (time,), as a model reads them: a model of lines reads a line feed before the first line."""
+    """The tokens, (time,), as a model reads them: a model of lines reads a line feed before the first line."""
     if item_end is None or (len(ids) and ids[0] == item_end):
         return np.asarray(ids, np.int64)
     return np.concatenate([[item_end], ids]).astype(np.int64)

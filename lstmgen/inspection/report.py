@@ -14,27 +14,27 @@ from lstmgen.printable import readably
 from lstmgen.report import SMALLEST_POWER, Chart, Curve, Histogram, Part, Table
 
 _LONGEST_SHOWN = 3  # units of each layer that remember longest
-_POWERS = tuple(2**power for power in range(11))  # between two bars of the histogram of half-lives, in symbols
+_POWERS = tuple(2**power for power in range(11))  # between two bars of the histogram of half-lives, in tokens
 
 
-def units_report(units: Units, symbol: str) -> list[Part]:
-    """The unit that tracks each feature, with its score; a symbol is a character or byte."""
-    half = units.symbols // 2
+def units_report(units: Units, token: str) -> list[Part]:
+    """The unit that tracks each feature, with its score; a token is a character or byte."""
+    half = units.tokens // 2
     rows = [(each.found.feature, each.found.unit, each.found, each.untrained) for each in units.features]
     return [
-        f"Some units follow a feature of the text that nobody told them about. The first {half:,} {symbol}s chose the "
-        f"unit of each feature, the other {units.symbols - half:,} gave its score. The last column is the score of the "
+        f"Some units follow a feature of the text that nobody told them about. The first {half:,} {token}s chose the "
+        f"unit of each feature, the other {units.tokens - half:,} gave its score. The last column is the score of the "
         "best unit before training, in the same network.",
         Table(("feature", "unit", "score", "before training"), rows),
-        f"Units are LAYER.UNIT. AUC: how often the unit tells a {symbol} with the feature from one without; "
+        f"Units are LAYER.UNIT. AUC: how often the unit tells a {token} with the feature from one without; "
         "0.50 is chance. r: the rank correlation; 0 is chance.",
     ]
 
 
-def gates_report(uses: Sequence[GateUse], symbol: str) -> list[Part]:
+def gates_report(uses: Sequence[GateUse], token: str) -> list[Part]:
     """How often each gate is nearly open or shut, and how long units remember."""
     if not uses:
-        return [f"This cell has no gates: at every {symbol} it replaces all that it remembers."]
+        return [f"This cell has no gates: at every {token} it replaces all that it remembers."]
     gates = [
         (
             use.layer,
@@ -48,9 +48,9 @@ def gates_report(uses: Sequence[GateUse], symbol: str) -> list[Part]:
     half_lives = [_half_lives(use.layer, use.half_life) for use in uses if use.half_life is not None]
     return [
         f"A gate that is nearly shut, below {NEARLY_SHUT}, lets hardly anything through. One that is nearly open, "
-        f"above {NEARLY_OPEN}, lets nearly all through. The table counts all units and {symbol}s.",
+        f"above {NEARLY_OPEN}, lets nearly all through. The table counts all units and {token}s.",
         Table(("layer", "gate", "nearly shut", "nearly open", "from 0 to 1"), gates, left=("gate", "from 0 to 1")),
-        f"After how many {symbol}s is half of what a unit remembered gone? That is its half-life, "
+        f"After how many {token}s is half of what a unit remembered gone? That is its half-life, "
         "by the mean logarithm of the gate that keeps it.",
         Table(
             ("layer", "median", "below 1, doubling to 1,024 and more", "longest, by unit"),
@@ -68,18 +68,18 @@ def _half_lives(layer: int, half_life: NDArray[np.float64]) -> Sequence[object]:
     return layer, half_life_text(float(np.median(half_life))), distribution, named
 
 
-def memory_report(memory: Memory, symbol: str) -> list[Part]:
+def memory_report(memory: Memory, token: str) -> list[Part]:
     """Loss and gradient by distance."""
     losses = memory.nats_per_character
-    loss = Curve(f"nats per {symbol}", losses, marked=memory.used)
+    loss = Curve(f"nats per {token}", losses, marked=memory.used)
     gradient = Curve("gradient at that distance", dict(enumerate(memory.reach.tolist(), 1)), powers=True)
     return [
-        f"When the network may see only the last {symbol}, its loss is {losses[1]:.2f} nats per {symbol}. "
-        f"When it may see {max(losses):,}, it is {losses[max(losses)]:.2f}. It uses {memory.used:,} {symbol}s: "
+        f"When the network may see only the last {token}, its loss is {losses[1]:.2f} nats per {token}. "
+        f"When it may see {max(losses):,}, it is {losses[max(losses)]:.2f}. It uses {memory.used:,} {token}s: "
         f"more of them change the loss by less than {NOTICEABLE} nats.",
-        Chart(f"{symbol}s visible", (loss, gradient)),
+        Chart(f"{token}s visible", (loss, gradient)),
         f"Each loss is the mean of the same {memory.positions:,} predictions. The gradient shows how much the loss "
-        f"depends on the {symbol} at that distance: the norm of d loss / d input. Its scale is logarithmic and ends at "
+        f"depends on the {token} at that distance: the norm of d loss / d input. Its scale is logarithmic and ends at "
         f"{readably(SMALLEST_POWER)} of the largest.",
     ]
 
@@ -90,7 +90,7 @@ def memory_report(memory: Memory, symbol: str) -> list[Part]:
 def units_json(found: Units) -> dict[str, Any]:
     """What the units track, as values that JSON can hold."""
     return {
-        "characters": found.symbols,
+        "characters": found.tokens,
         "units": [_finding_json(each) for each in found.units],
         "features": [
             {**_finding_json(each.found), "untrained": _finding_json(each.untrained)} for each in found.features

@@ -1,4 +1,4 @@
-"""A trace: everything that a network computes while it reads a text, symbol by symbol.
+"""A trace: everything that a network computes while it reads a text, token by token.
 
 All numbers come from `network.forward.step`, the cells' own equations in NumPy. Nothing is computed a second time here.
 """
@@ -21,20 +21,20 @@ from lstmgen.text.vocabulary import Ids
 FloatArray = NDArray[Any]
 """Of the same type as the weights: float32 for a checkpoint."""
 
-_PIECE = 1024  # symbols
+_PIECE = 1024  # tokens
 
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """What one layer computed at each symbol of a text; every array is (time, hidden)."""
+    """What one layer computed at each token of a text; every array is (time, hidden)."""
 
     cell: Cell
     gates: Mapping[str, FloatArray]
     """The activations by the gate's name, in the cell's order, such as input, forget, candidate, output."""
     before: Mapping[str, FloatArray]
-    """The state before each symbol by the field's name: `hidden`, and for the LSTM family `cell`."""
+    """The state before each token by the field's name: `hidden`, and for the LSTM family `cell`."""
     after: Mapping[str, FloatArray]
-    """The state after each symbol, with the same names."""
+    """The state after each token, with the same names."""
 
     @property
     def memory_name(self) -> str:
@@ -43,35 +43,35 @@ class LayerTrace:
 
     @property
     def activity(self) -> FloatArray:
-        """What each unit remembers after each symbol, between -1 and 1: tanh(c'), or h' for GRU and RNN."""
+        """What each unit remembers after each token, between -1 and 1: tanh(c'), or h' for GRU and RNN."""
         memory = self.after[self.memory_name]
         return np.asarray(tanh(memory) if self.memory_name == "cell" else memory)
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a network computed at each symbol of a text.
+    """What a network computed at each token of a text.
 
-    Entry t of every array belongs to the step that reads symbol t. Its logits predict symbol t + 1.
+    Entry t of every array belongs to the step that reads token t. Its logits predict token t + 1.
     """
 
     ids: Ids
-    """The symbols that were read, (time,)."""
+    """The tokens that were read, (time,)."""
     layers: tuple[LayerTrace, ...]
     """The first layer first."""
     attention: FloatArray | None
-    """The weight of each past output, (time, window): the last column is one symbol back. None without attention.
+    """The weight of each past output, (time, window): the last column is one token back. None without attention.
 
     A column that lies before the beginning of the text belongs to an output of zeros.
     """
     logits: FloatArray
     """(time, vocab)."""
     state: NetworkState
-    """After the last symbol: to read on from here."""
+    """After the last token: to read on from here."""
 
     @cached_property
     def probabilities(self) -> FloatArray:
-        """The probability of each symbol to be the next one, (time, vocab)."""
+        """The probability of each token to be the next one, (time, vocab)."""
         return np.asarray(softmax(self.logits))
 
 
@@ -83,7 +83,7 @@ def trace(
     *,
     item_end: int | None = None,
 ) -> Trace:
-    """Read a text, (time,), of at least one symbol, and record every step.
+    """Read a text, (time,), of at least one token, and record every step.
 
     Reading starts from `state`, of one row; None: the initial state. `item_end` is the id of the line feed for a model
     of lines (`checkpoint.item_end`): each line begins with it, from the initial state, as in training.

@@ -70,7 +70,7 @@ class Units:
     """For each feature that the text has: the best unit; first the one to which training added most."""
     units: tuple[Finding, ...]
     """For each unit: its best feature; the strongest first."""
-    symbols: int
+    tokens: int
     """How many were read."""
     activity: tuple[FloatArray, ...]
     """What each unit of each layer remembers, (time, hidden): tanh(c), or h for GRU and RNN."""
@@ -97,13 +97,13 @@ def find_units(checkpoint: Checkpoint, ids: Ids) -> Units:
     return Units(
         features=tuple(sorted(tracked, key=lambda each: -each.gain)),
         units=tuple(sorted(found.best_features(), key=lambda each: -each.strength)),
-        symbols=len(ids),
+        tokens=len(ids),
         activity=activity,
     )
 
 
 def one_character_each(vocabulary: Vocabulary, ids: Ids) -> str:
-    """A text with exactly one character for each symbol; U+FFFD for a byte outside ASCII."""
+    """A text with exactly one character for each token; U+FFFD for a byte outside ASCII."""
     characters = [character or _OTHER for character in vocabulary.characters_by_id()]
     return "".join(characters[number] for number in ids)
 

@@ -1,4 +1,4 @@
-"""A walk: one unit, symbol by symbol, with every number that made its gates, its memory and its output."""
+"""A walk: one unit, token by token, with every number that made its gates, its memory and its output."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from lstmgen.network.architecture import Network
 from lstmgen.text.vocabulary import Ids
 
 PREDICTIONS = 5
-"""How many of the likeliest next symbols a step has."""
+"""How many of the likeliest next tokens a step has."""
 
 
 class Unit(NamedTuple):
@@ -30,16 +30,16 @@ class Unit(NamedTuple):
 
 
 class Recalled(NamedTuple):
-    """A past symbol that attention looked at."""
+    """A past token that attention looked at."""
 
-    back: int  # how many symbols before this one
+    back: int  # how many tokens before this one
     character: str
     weight: float  # the fraction of the attention that its output got
 
 
 @dataclass(frozen=True)
 class WalkStep:
-    """What one unit did at one symbol."""
+    """What one unit did at one token."""
 
     character: str
     gates: Mapping[str, float]
@@ -53,9 +53,9 @@ class WalkStep:
     hidden: float
     """Its output."""
     attention: tuple[Recalled, ...] | None
-    """The past symbols in the window, the nearest first; None without attention."""
+    """The past tokens in the window, the nearest first; None without attention."""
     predictions: Mapping[str, float]
-    """The likeliest next symbols with their probabilities, the likeliest first."""
+    """The likeliest next tokens with their probabilities, the likeliest first."""
 
 
 class Line(NamedTuple):
@@ -110,7 +110,7 @@ EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
 
 
 def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Unit, list[WalkStep]]:
-    """Walk through a text of at least one symbol, (time,), with one unit; None: the one that varies most.
+    """Walk through a text of at least one token, (time,), with one unit; None: the one that varies most.
 
     Raises ConfigError if there is no such unit.
     """
@@ -123,7 +123,7 @@ def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Un
     layer, number = read.layers[unit.layer - 1], unit.unit - 1
     sums = terms(network, checkpoint.weights, read, unit)
     likely, probabilities = most_likely(read.logits, PREDICTIONS)
-    names = vocabulary.symbol_names()
+    names = vocabulary.token_names()
     steps = []
     for time in range(len(ids)):
         predicted = zip(likely[time].tolist(), probabilities[time].tolist(), strict=True)
@@ -172,7 +172,7 @@ def terms(
 
     Returns, by the gate's name, the terms by their names in the equations, each (time,):
 
-        W x     what the symbol adds
+        W x     what the token adds
         R h     what the outputs of the layer's last step add; R (r h) or r (R h + b) for the candidate of a GRU
         p c     what the peephole adds: p c' for the output gate
         b       the bias
@@ -207,7 +207,7 @@ def terms(
 def _recalled(
     attention: FloatArray, ids: Ids, time: int, names: list[str], item_end: int | None
 ) -> tuple[Recalled, ...]:
-    """The past symbols that one step, (window,), looked at, as far back as the text or the line goes."""
+    """The past tokens that one step, (window,), looked at, as far back as the text or the line goes."""
     recalled: list[Recalled] = []
     for back in range(1, min(len(attention), time) + 1):
         if ids[time - back + 1] == item_end:  # this line begins here

@@ -8,7 +8,7 @@
     logits = E (P a) + b_o                 tied head: it uses the embedding, after a projection to the embedding's size
 
 A tied head (Press & Wolf 2017, "Using the output embedding to improve language models") has fewer parameters where the
-vocabulary is large, and a rare symbol's vector learns from both of its uses.
+vocabulary is large, and a rare token's vector learns from both of its uses.
 """
 
 from collections.abc import Callable, Mapping

@@ -15,10 +15,10 @@ from lstmgen.network.unroll import LayerRunner, LookUp, project
 
 
 class Outputs(NamedTuple):
-    """What the network makes of some symbols, before the head."""
+    """What the network makes of some tokens, before the head."""
 
     head_inputs: Any  # (batch, hidden) or (batch, time, hidden); the embedding's size where the head is tied
-    state: NetworkState  # after the last symbol
+    state: NetworkState  # after the last token
     attention: Any  # the weight of each past output: see `Attention`; None without attention
 
 
@@ -30,7 +30,7 @@ def forward(
     run_layer: LayerRunner,
     dropout: Callable[[Any], Any] | None = None,
 ) -> Outputs:
-    """Read symbols, up to the head.
+    """Read tokens, up to the head.
 
     The ids are (batch,) for one step, or (batch, time) for many, at least one; `run_layer` runs one layer over as many
     steps. Dropout is applied to the inputs of every layer but the first, and to those of the head.
@@ -68,7 +68,7 @@ class Step(NamedTuple):
 
 
 def step(network: Network, weights: Weights, ids: Array, state: NetworkState) -> Step:
-    """Read one symbol per row, (batch,), by the cells' own equations, and predict the next one."""
+    """Read one token per row, (batch,), by the cells' own equations, and predict the next one."""
     gates = []
 
     def run_layer(cell: Cell, layer: Any, inputs: Any, before: State) -> tuple[Any, State]:

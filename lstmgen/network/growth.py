@@ -1,8 +1,8 @@
-"""A trained network for a larger vocabulary: old symbols keep their weights, new ones get a beginning.
+"""A trained network for a larger vocabulary: old tokens keep their weights, new ones get a beginning.
 
-A new symbol begins as a mean symbol: its rows of the embedding and of the head, and its bias, are the means over the
-old symbols. So its logit is the mean of theirs, which is far below that of a likely symbol. A little noise makes two
-new symbols differ.
+A new token begins as a mean token: its rows of the embedding and of the head, and its bias, are the means over the
+old tokens. So its logit is the mean of theirs, which is far below that of a likely token. A little noise makes two
+new tokens differ.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from lstmgen.text.vocabulary import Ids
 
 FloatArray = NDArray[np.float32]
 
-ROWS_OF_SYMBOLS = ("embedding", "head.weight", "head.bias")
-"""The parameters with a row for each symbol; the second one only where the head is not tied."""
+ROWS_OF_TOKENS = ("embedding", "head.weight", "head.bias")
+"""The parameters with a row for each token; the second one only where the head is not tied."""
 
 _NOISE = 0.1  # of the deviation of the old rows
 
@@ -25,12 +25,12 @@ def grow(
 ) -> dict[str, FloatArray]:
     """The parameters of a network for a larger vocabulary.
 
-    `new_ids` are those of the old symbols, (old vocabulary,); the generator draws the noise of new symbols.
+    `new_ids` are those of the old tokens, (old vocabulary,); the generator draws the noise of new tokens.
     """
     if vocab_size == len(new_ids):
         return dict(weights)
     grown = dict(weights)
-    for name in ROWS_OF_SYMBOLS:
+    for name in ROWS_OF_TOKENS:
         if name in weights:
             old = weights[name]
             noise = generator.standard_normal((vocab_size, *old.shape[1:])) if old.ndim > 1 else np.zeros(vocab_size)

@@ -20,7 +20,7 @@ def initialize(network: Network, generator: np.random.Generator) -> dict[str, Fl
     """Draw every parameter by name, float32.
 
     Recurrent blocks are orthogonal, and halved where a cell has gates. The head is uniform in ±3/√inputs, other
-    matrices in ±1/√inputs. The embedding is normal with deviation 1, so that the first layer sees the symbols from the
+    matrices in ±1/√inputs. The embedding is normal with deviation 1, so that the first layer sees the tokens from the
     beginning; a tied one is the head too, and has deviation 3/√size. Biases and peepholes are zero, but the forget
     gate's bias 1.
     """

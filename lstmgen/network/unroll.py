@@ -18,7 +18,7 @@ The weights are the layer's parameters by name, or an object made from them. The
 
 
 class LookUp(NamedTuple):
-    """The first layer's inputs before they are looked up: a runner may project each distinct symbol once."""
+    """The first layer's inputs before they are looked up: a runner may project each distinct token once."""
 
     embedding: Array  # (vocab, input)
     ids: Array  # (batch,) or (batch, time)

@@ -14,7 +14,7 @@ from lstmgen.pages.page import fill_page, visible
 from lstmgen.pages.sections import section
 from lstmgen.printable import count, name_of, shown
 
-_SPEEDS = (2, 5, 10, 25)  # symbols a second
+_SPEEDS = (2, 5, 10, 25)  # tokens a second
 
 
 def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], findings: Findings) -> str:
@@ -26,29 +26,29 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
         data: what `page_data` returned.
         findings: for the sections below the text.
     """
-    network, symbol = checkpoint.network, checkpoint.vocabulary.unit
+    network, token = checkpoint.network, checkpoint.vocabulary.unit
     _, (step,) = walk(checkpoint, np.array(data["text"][:1]))
     lines = [{**line._asdict(), "equation": formula(line, step)} for line in EQUATIONS[tuple(step.gates)]]
     memory_first = sorted(lines, key=lambda line: line["value"] != data["memory"])
-    symbols = [{"name": name_of(name), "shown": _shown(name)} for name in data["symbols"]]
+    tokens = [{"name": name_of(name), "shown": _shown(name)} for name in data["tokens"]]
     stored, units = len(data["units"]), len(network.cells) * network.hidden_size
     units_found, memory = findings.units, findings.memory  # a text instead is the reason why there is nothing
     sections = {
         "Units that track something": [f"Not searched: {units_found}."]
         if isinstance(units_found, str)
-        else units_report(units_found, symbol),
-        "Gates": gates_report(findings.gates, symbol),
+        else units_report(units_found, token),
+        "Gates": gates_report(findings.gates, token),
         "How far back it looks": [f"Not measured: {memory}."]
         if isinstance(memory, str)
-        else memory_report(memory, symbol),
+        else memory_report(memory, token),
     }
     return fill_page(
         "inspect",
         title,
-        {**data, "symbols": symbols, "lines": lines, "symbol": symbol},
+        {**data, "tokens": tokens, "lines": lines, "token": token},
         ("inspect_values.js", "inspect.js"),
         network=visible(f"{network}, {count(network.parameter_count())} parameters"),
-        symbol=symbol,
+        token=token,
         layers=_numbers(range(1, len(network.cells) + 1)),
         hidden_size=network.hidden_size,
         tracked=_tracked(findings),
@@ -63,7 +63,7 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
 
 
 def _shown(name: str) -> str:
-    """Return a symbol as the text shows it: a space is a space."""
+    """Return a token as the text shows it: a space is a space."""
     return shown(name) if len(name) == 1 else f"<{name}>"
 
 

@@ -103,7 +103,7 @@ class Served:
         self.model, self.name, self.limits = model, name, limits
         self.request = request_type(limits)
         self.max_size = max(MAX_ANSWER, limits.max_prompt + limits.max_length)
-        self.names = model.vocabulary.symbol_names()
+        self.names = model.vocabulary.token_names()
         self.listed = {"id": name, "object": "model", "created": created, "owned_by": "lstmgen"}
         self.filters = lru_cache(64)(self._build_filters)
 

@@ -24,10 +24,10 @@ from lstmgen.text.vocabulary import (
     Ids,
     Vocabulary,
     describe_character,
-    has_other_symbols,
+    has_other_tokens,
     look_up,
     narrow_code_points,
-    symbol_counts,
+    token_counts,
 )
 
 _BYTES_ADVICE = "; or give `vocabulary` bytes for any data"
@@ -143,19 +143,19 @@ def read_same_corpus(
     config: TextConfig,
     vocabulary: Vocabulary,
     sha256: str,
-    symbols: int,
+    tokens: int,
     *,
     untrusted: bool = True,
     progress: Progress | None = None,
 ) -> Corpus | None:
     """Read the text of a checkpoint again; None if it has changed. Raises TextError as `read_corpus` does.
 
-    The checkpoint may come from another person and name any file, even one without end. Therefore at most `symbols`
+    The checkpoint may come from another person and name any file, even one without end. Therefore at most `tokens`
     tokens are read, the length that the text had before; and if the user has not named the sources (`untrusted`),
     nothing is searched.
     """
     try:
-        corpus = read_corpus(config, vocabulary, max_tokens=symbols, untrusted=untrusted, progress=progress)
+        corpus = read_corpus(config, vocabulary, max_tokens=tokens, untrusted=untrusted, progress=progress)
     except (UnknownCharacterError, TooLongError):
         return None
     return corpus if corpus.sha256 == sha256 else None
@@ -263,7 +263,7 @@ def control_notes(corpus: Corpus, config: TextConfig) -> list[str]:
     characters = corpus.vocabulary.characters
     if not re.search("[\0\x80-\x9f]", characters):
         return []
-    counts = symbol_counts(corpus.ids, len(characters))
+    counts = token_counts(corpus.ids, len(characters))
     controls = sum(int(counts[found.start()]) for found in re.finditer("[\x80-\x9f]", characters))
     notes = []
     if controls:
@@ -286,7 +286,7 @@ def _require_text(corpus: Corpus, config: TextConfig) -> None:
         problem = f"the text has only the character {character}; give a text with other characters too"
     elif config.lines and known.newline is None:
         problem = "the text is a single line; `lines` needs at least two"
-    elif config.lines and known.newline is not None and not has_other_symbols(corpus.ids, known.newline):
+    elif config.lines and known.newline is not None and not has_other_tokens(corpus.ids, known.newline):
         problem = "every line is empty; give a text with lines that are not empty"
     if problem:
         raise TextError(f"{config.name}: {problem}")

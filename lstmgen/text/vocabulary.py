@@ -55,7 +55,7 @@ def as_string(ids: Ids) -> str:
     return ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
-def symbol_counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
+def token_counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
     """Count how often each token occurs in a text: (tokens,) -> (vocab,)."""
     counts = np.zeros(vocab_size, np.int64)
     for start in range(0, len(ids), _BLOCK):  # block by block, because bincount makes a copy of eight bytes per token
@@ -72,7 +72,7 @@ def look_up(table: NDArray[Any], indices: Ids) -> NDArray[Any]:
     return found
 
 
-def has_other_symbols(ids: Ids, token: int) -> bool:
+def has_other_tokens(ids: Ids, token: int) -> bool:
     """Whether a text, (tokens,), has a token other than this one."""
     return any((ids[start : start + _BLOCK] != token).any() for start in range(0, len(ids), _BLOCK))
 
@@ -171,11 +171,11 @@ class Vocabulary:
         known = [chr(n) if n < 128 else "" for n in range(256)] if not self.characters else list(self.characters)
         return [character if number != exclude else "" for number, character in enumerate(known)]
 
-    def symbol_names(self) -> list[str]:
+    def token_names(self) -> list[str]:
         """What each id is called: its character; for a byte outside ASCII its number, such as 0xE9."""
         return [character or f"0x{number:02X}" for number, character in enumerate(self.characters_by_id())]
 
-    def word_symbols(self) -> Ids:
+    def word_tokens(self) -> Ids:
         """The ids of the tokens that belong to words.
 
         These are letters, marks, digits, apostrophes and the underscore; for bytes, also all that are not ASCII.

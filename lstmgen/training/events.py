@@ -37,7 +37,7 @@ class Stepped:
     step: int
     epoch: float
     progress: float  # fraction of the budget that is used up
-    nats: float  # training loss per symbol, smoothed over about fifty steps
+    nats: float  # training loss per token, smoothed over about fifty steps
     learning_rate: float
     characters_per_second: float
     seconds: float  # since the command began, over all sessions

@@ -13,7 +13,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.network.growth import grow
 from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import Corpus
-from lstmgen.text.vocabulary import Ids, Vocabulary, symbol_counts
+from lstmgen.text.vocabulary import Ids, Vocabulary, token_counts
 
 _FINGERPRINT_DIGITS = 12
 _ANOTHER_SCRIPT = 0.5  # a text with more characters that are new is probably in another script
@@ -56,7 +56,7 @@ class BaseModel:
             engine = NumpyEngine(build_network(self.checkpoint.model, len(vocabulary)), weights)
             count = min(_CALIBRATION_TOKENS, _CALIBRATION_LOGITS // len(vocabulary))
             (logits,), _ = engine.read(text[None, :count], engine.initial_state(1))
-            frequencies = np.maximum(1, symbol_counts(text, len(vocabulary))[new]) / len(text)
+            frequencies = np.maximum(1, token_counts(text, len(vocabulary))[new]) / len(text)
             certain = np.logaddexp.reduce(logits[:, old], axis=1, keepdims=True)  # the logit of probability 1
             weights["head.bias"][new] += (certain - logits[:, new]).mean(axis=0) + np.log(frequencies)
         return weights
@@ -71,7 +71,7 @@ class BaseModel:
         before, record = self.checkpoint.vocabulary, self.checkpoint.record
         notes = []
         if added := len(corpus.vocabulary) - len(before):
-            known = symbol_counts(corpus.ids, len(corpus.vocabulary))[before.ids_in(corpus.vocabulary)].sum()
+            known = token_counts(corpus.ids, len(corpus.vocabulary))[before.ids_in(corpus.vocabulary)].sum()
             unknown = 1 - known / len(corpus.ids)
             characters = before.unit + ("" if added == 1 else "s")
             advice = "; a new network may learn it better" if unknown > _ANOTHER_SCRIPT else ""

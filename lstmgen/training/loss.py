@@ -5,7 +5,7 @@
     loss     = (1 - s) nats + s (log Σ_v exp(z_v) - mean_v z_v)       with label smoothing s (Szegedy et al. 2016)
 
 The gradient by z is softmax(z) - (1 - s) onehot(target) - s / V. It is computed together with the logits, for some rows
-at a time, so that the logits of all rows never exist at once: with 6,000 symbols they would be the largest arrays of a
+at a time, so that the logits of all rows never exist at once: with 6,000 tokens they would be the largest arrays of a
 training step, and with 100,000 they would not fit.
 """
 
@@ -38,7 +38,7 @@ def head_loss(
         most_logits: the largest number of logits that exist at once; one row is always computed as a whole.
 
     Returns:
-        The loss, to go backward from, and the nats per symbol, without a gradient.
+        The loss, to go backward from, and the nats per token, without a gradient.
     """
     rows = inputs.flatten(0, 1)
     loss, nats = _HeadLoss.apply(rows, *head, targets.flatten(), smoothing, most_logits)  # type: ignore[no-untyped-call]  # torch has no types for it

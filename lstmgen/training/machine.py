@@ -221,7 +221,7 @@ def bfloat16_speed() -> float:
 def characters_per_second(
     network: Network, config: TrainingConfig, execution: Execution, trials: "Trials | None" = None
 ) -> float:
-    """How many symbols training will read in a second, found by a few steps."""
+    """How many tokens training will read in a second, found by a few steps."""
     trials = trials or Trials(partial(time_step, most_seconds=2 * _most_seconds(config) / _MOST_TRIALS))
     seconds = trials.time_step(network, config, execution).whole
     return _SUSTAINED * config.batch_size * config.chunk_length / seconds
@@ -240,7 +240,7 @@ def _allowance(config: TrainingConfig) -> float:
 class StepTime(NamedTuple):
     """Seconds that a training step takes."""
 
-    short: float  # a step over a few symbols of each stream
+    short: float  # a step over a few tokens of each stream
     whole: float  # a step of the configured length
 
 
@@ -264,7 +264,7 @@ def time_step(
     most_seconds: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
 ) -> StepTime:
-    """Time training steps on random symbols.
+    """Time training steps on random tokens.
 
     Two short steps of different lengths are timed first. From both follows the time of a whole step, because the
     optimizer takes the same time after a step of any length. Whole steps follow if the allowance has room for them, and
@@ -326,13 +326,13 @@ class Trials:
 def require_memory(network: Network, config: TrainingConfig) -> None:
     """Raise ConfigError if training this network needs more memory than this machine has; call it before any is taken.
 
-    What is counted is the least that a step keeps: four numbers for each parameter, and for each symbol of a chunk the
+    What is counted is the least that a step keeps: four numbers for each parameter, and for each token of a chunk the
     embedding, the outputs of all layers, attention's weights and the logits.
     """
     window = network.attention.window if network.attention else 0
     outputs = len(network.cells) * network.hidden_size
-    per_symbol = network.embedding_size + outputs + window + network.vocab_size
-    activations = 4 * config.batch_size * config.chunk_length * config.chunk_growth * per_symbol
+    per_token = network.embedding_size + outputs + window + network.vocab_size
+    activations = 4 * config.batch_size * config.chunk_length * config.chunk_growth * per_token
     needed = _BYTES_PER_PARAMETER * network.parameter_count() + activations
     if (memory := _machine_memory()) is not None and needed > memory:
         remedy = f"to train {network} takes at least {needed / 1e9:,.0f} GB of memory, and this machine has "

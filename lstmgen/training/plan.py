@@ -1,17 +1,17 @@
 """The plan of a training run: what the user did not choose is chosen here, with its reason.
 
-Three choices follow from the number of symbols that the network can read within the budget:
+Three choices follow from the number of tokens that the network can read within the budget:
 
-1. The network is as large as can still learn from that many symbols.
+1. The network is as large as can still learn from that many tokens.
 2. A text is not read more often than helps.
 3. Regularisation (dropout, weight drop, weight decay) depends on how well the network could learn the text by heart:
 
-       pressure = (epochs - 1) * parameters / symbols of the text
+       pressure = (epochs - 1) * parameters / tokens of the text
 
    A network that reads a text once cannot learn it by heart; one that has few parameters cannot either.
 
 The first choice counts the parameters of the recurrent layers alone. The embedding and the head grow with the
-vocabulary, and most of their rows belong to rare symbols. The third counts all parameters.
+vocabulary, and most of their rows belong to rare tokens. The third counts all parameters.
 
 The numbers were found by experiment; TRIALS.md describes them.
 """
@@ -30,7 +30,7 @@ from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.printable import readably
 from lstmgen.text.lines import line_items, longest_line
-from lstmgen.text.vocabulary import Ids, symbol_counts
+from lstmgen.text.vocabulary import Ids, token_counts
 from lstmgen.training.optimizer import mean_chunk_length
 
 PLANNED = frozenset(
@@ -46,15 +46,15 @@ MODEL_FIELDS = frozenset({"hidden_size", "embedding_size", "tied"})
 """Those of them that a trained network has already."""
 
 _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
-_SYMBOLS_READ_PER_PARAMETER = 3.0  # with fewer, a smaller network becomes better in the same time
-_PARAMETERS_PER_SYMBOL = 6.0  # of the text; more would only help to learn it by heart
+_TOKENS_READ_PER_PARAMETER = 3.0  # with fewer, a smaller network becomes better in the same time
+_PARAMETERS_PER_TOKEN = 6.0  # of the text; more would only help to learn it by heart
 _CHUNK_GROWTH = 2  # many updates help most in the beginning, longer chunks afterwards
 _DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING = 4.0, 0.055  # of units, and of recurrent weights
 _LEAST_DROPOUT, _MOST_DROPOUT, _MOST_WEIGHT_DROP = 0.04, 0.5, 0.6  # less does nothing, but it takes time
 _LEAST_DECAY, _DECAY_PER_DOUBLING, _MOST_DECAY = 0.06, 0.05, 0.2
 _STRONG_PRESSURE = 25.0
 _RATE_WITHOUT_CELL_STATE = 0.008  # the learning rate of the tanh RNN and the GRU
-_LARGE = 384  # above this hidden size the learning rate falls with it, and more symbols must be read
+_LARGE = 384  # above this hidden size the learning rate falls with it, and more tokens must be read
 _MOST_EPOCHS = 120.0
 _TRAINED_RATE = 1 / 6  # the learning rate of a trained network, as a fraction of that of a new one
 _TRAINED_EPOCHS = 12.0  # the most for a trained network: it learns a text by heart sooner than a new one
@@ -62,11 +62,11 @@ _TRAINED_WEIGHT_DROP = 0.2  # the most for a trained network: more would undo to
 _TRAINED_WARM_UP = 0.01  # there is little to warm up: this is half of what a new network has
 _LARGE_VOCABULARY = 1000
 _LARGE_VOCABULARY_EMBEDDINGS = (128, 64, 32)  # the largest that fits
-_DROPOUT_WITH_SMOOTHING = 0.15  # where parts of the text have symbols of their own, its end is unlike the rest too
+_DROPOUT_WITH_SMOOTHING = 0.15  # where parts of the text have tokens of their own, its end is unlike the rest too
 _SMOOTHING_PER_UNSEEN, _LEAST_SMOOTHING, _MOST_SMOOTHING = 3.0, 0.01, 0.05
 
 Speed = Callable[[ModelConfig], float]
-"""How many symbols a network reads per second of training."""
+"""How many tokens a network reads per second of training."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ def fit_to_vocabulary(
     vocab_size: int,
     parameters: int | None = None,
 ) -> Plan:
-    """Choose what depends on the distinct symbols of a text: embedding, head, label smoothing.
+    """Choose what depends on the distinct tokens of a text: embedding, head, label smoothing.
 
     Args and result are those of `make_plan`, and:
-        ids: the training text, (symbols,).
-        vocab_size: the number of distinct symbols.
+        ids: the training text, (tokens,).
+        vocab_size: the number of distinct tokens.
         parameters: the number of parameters that the user asked for, if any. The embedding gets at most half of them.
     """
     if vocab_size <= _LARGE_VOCABULARY:
@@ -115,26 +115,26 @@ def fit_to_vocabulary(
         model = replace(model, tied=True)
         choices.append("output layer tied to the embedding")
     if choices:
-        reasons.append(f"{', '.join(choices)}: the vocabulary is large ({vocab_size:,} symbols), and most are rare")
+        reasons.append(f"{', '.join(choices)}: the vocabulary is large ({vocab_size:,} characters), and most are rare")
     if "label_smoothing" in planned:
         unseen = _unseen_fraction(ids, vocab_size)
         smoothing = round(min(_MOST_SMOOTHING, _SMOOTHING_PER_UNSEEN * unseen), 3)
         if smoothing >= _LEAST_SMOOTHING:
             training = replace(training, label_smoothing=smoothing)
             reasons.append(
-                f"label smoothing {smoothing:g}: on average {unseen:.1%} of a tenth of the text are symbols that the "
+                f"label smoothing {smoothing:g}: on average {unseen:.1%} of a tenth of the text are characters that the "
                 "rest does not have, so the network must expect new ones"
             )
     return Plan(model, training, tuple(reasons))
 
 
 def _unseen_fraction(ids: Ids, vocab_size: int) -> float:
-    """The fraction of a tenth of a text that are symbols which the other nine tenths do not have; the mean of ten."""
+    """The fraction of a tenth of a text that are tokens which the other nine tenths do not have; the mean of ten."""
     bounds = np.linspace(0, len(ids), 11).astype(np.int64)
     counts = np.zeros(vocab_size, np.int64)
-    tenths = np.zeros(vocab_size, np.int8)  # the number of tenths that have the symbol
+    tenths = np.zeros(vocab_size, np.int8)  # the number of tenths that have the token
     for start, stop in pairwise(bounds.tolist()):
-        in_tenth = symbol_counts(ids[start:stop], vocab_size)
+        in_tenth = token_counts(ids[start:stop], vocab_size)
         counts += in_tenth
         tenths += in_tenth > 0
     return float(counts[tenths == 1].sum() / max(1, len(ids)))
@@ -145,7 +145,7 @@ def make_plan(
     training: TrainingConfig,
     planned: Set[str],
     *,
-    symbols: int,
+    tokens: int,
     vocab_size: int,
     speed: Speed,
     trained: bool = False,
@@ -156,8 +156,8 @@ def make_plan(
         model: the network; its fields that are planned have their defaults.
         training: its training, likewise; batch size and chunk length fit the text.
         planned: the fields that may be changed, by name: some of `PLANNED`.
-        symbols: the length of the training text.
-        vocab_size: the number of its distinct symbols.
+        tokens: the length of the training text.
+        vocab_size: the number of its distinct tokens.
         speed: measures a network; it is called only for a time budget.
         trained: whether the network is trained already, on another text.
     """
@@ -165,23 +165,23 @@ def make_plan(
 
     @cache
     def readable(size: int) -> float:
-        """How many symbols a network of this size can read within the budget."""
+        """How many tokens a network of this size can read within the budget."""
         if budget.unit is BudgetUnit.SECONDS:
             return budget.amount * speed(replace(model, hidden_size=size))
-        return budget.amount * (symbols if budget.unit is BudgetUnit.EPOCHS else batch)
+        return budget.amount * (tokens if budget.unit is BudgetUnit.EPOCHS else batch)
 
-    symbols = max(1, symbols)
+    tokens = max(1, tokens)
     if planned >= {"chunk_length", "chunk_growth"}:
         training = replace(training, chunk_growth=_CHUNK_GROWTH)
     batch = training.batch_size * mean_chunk_length(training)
     reasons = []
     if "hidden_size" in planned:
-        size, why = _hidden_size(model, symbols, readable)
+        size, why = _hidden_size(model, tokens, readable)
         model = replace(model, hidden_size=size)
         reasons.append(f"{size} units per layer: {why}")
-    epochs = readable(model.hidden_size) / symbols
+    epochs = readable(model.hidden_size) / tokens
     reasons.append(
-        f"in {budget} it can read about {readably(epochs * symbols, 3)} symbols: the text {readably(epochs, 3)} times"
+        f"in {budget} it can read about {readably(epochs * tokens, 3)} characters: the text {readably(epochs, 3)} times"
     )
     most_epochs = _TRAINED_EPOCHS if trained else _MOST_EPOCHS
     if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > most_epochs:
@@ -194,7 +194,7 @@ def make_plan(
         )
         epochs = most_epochs
     parameters = parameter_count(model, vocab_size, model.hidden_size)
-    pressure = max(0.0, epochs - 1) * parameters / symbols
+    pressure = max(0.0, epochs - 1) * parameters / tokens
     if planned & {"weight_decay", "dropout"}:
         if "weight_decay" in planned:
             training = replace(training, weight_decay=_weight_decay(pressure))
@@ -205,7 +205,7 @@ def make_plan(
         reasons.append(
             f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {how_strong} regularisation, "
             f"because the network reads the text {readably(epochs, 3)} times and has "
-            f"{readably(parameters / symbols, 2)} parameters per symbol of it"
+            f"{readably(parameters / tokens, 2)} parameters per character of it"
         )
     weight_drop = _dropout(pressure, _TRAINED_WEIGHT_DROP if trained else _MOST_WEIGHT_DROP)
     if "weight_drop" in planned and weight_drop:
@@ -239,7 +239,7 @@ def learning_rate_for(model: ModelConfig, usual: float) -> tuple[float, list[str
     return rate, reasons
 
 
-def _hidden_size(model: ModelConfig, symbols: int, readable: Callable[[int], float]) -> tuple[int, str]:
+def _hidden_size(model: ModelConfig, tokens: int, readable: Callable[[int], float]) -> tuple[int, str]:
     """The largest size for which budget and text are large enough, and why it is not larger."""
     best = _HIDDEN_SIZES[0]
     for size in _HIDDEN_SIZES[1:]:
@@ -247,8 +247,8 @@ def _hidden_size(model: ModelConfig, symbols: int, readable: Callable[[int], flo
             return best, f"attention looks back at too many outputs of {size} units"
         parameters = layer_parameter_count(model, size)
         with_size = f"with {size} the layers have {readably(parameters / 1e6, 2)} M parameters"
-        wanted = _SYMBOLS_READ_PER_PARAMETER * max(1, size / _LARGE) ** 2 * parameters
-        if parameters > _PARAMETERS_PER_SYMBOL * symbols:
+        wanted = _TOKENS_READ_PER_PARAMETER * max(1, size / _LARGE) ** 2 * parameters
+        if parameters > _PARAMETERS_PER_TOKEN * tokens:
             return best, f"{with_size}, too many for this text"
         if readable(best) < wanted or readable(size) < wanted:  # a larger one is not tried where this is too slow
             return best, f"{with_size}, too many for this budget"
@@ -303,21 +303,21 @@ def hidden_size_for(parameters: int, model: ModelConfig, vocab_size: int) -> int
     return min(nearest, key=lambda size: abs(parameter_count(model, vocab_size, size) - parameters))
 
 
-def fit_to_text(config: TrainingConfig, symbols: int) -> Fitted:
+def fit_to_text(config: TrainingConfig, tokens: int) -> Fitted:
     """Shrink chunks and batch until a text of this length fills several chunks of every stream."""
-    chunk_length = min(config.chunk_length, max(1, (symbols - 1) // 2))
-    batch_size = min(config.batch_size, max(1, (symbols - 1) // (2 * chunk_length)))
+    chunk_length = min(config.chunk_length, max(1, (tokens - 1) // 2))
+    batch_size = min(config.batch_size, max(1, (tokens - 1) // (2 * chunk_length)))
     changes = []
     if batch_size < config.batch_size:
         changes.append(f"batch size {batch_size} instead of {config.batch_size}")
     if chunk_length < config.chunk_length:
         changes.append(f"chunk length {chunk_length} instead of {config.chunk_length}")
-    notes = (f"the text is short ({symbols:,} symbols): {', '.join(changes)}",) if changes else ()
+    notes = (f"the text is short ({tokens:,} characters): {', '.join(changes)}",) if changes else ()
     return Fitted(replace(config, batch_size=batch_size, chunk_length=chunk_length), notes)
 
 
 def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_given: bool) -> Fitted:
-    """Choose how many lines are in a batch: as many as hold the symbols that a batch of running text holds at the end.
+    """Choose how many lines are in a batch: as many as hold the tokens that a batch of running text holds at the end.
 
     Raises ConfigError if there are fewer than two lines.
     """
@@ -326,8 +326,8 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
         raise ConfigError("lines", True, f"{len(items):,} lines to train on; give at least 2, or leave it out")
     longest = longest_line(items) + 1
     length = min(config.chunk_length, len(ids) / len(items))
-    symbols = config.batch_size * config.chunk_length * _CHUNK_GROWTH
-    wanted = config.batch_size if batch_size_given else math.ceil(symbols / length)
+    tokens = config.batch_size * config.chunk_length * _CHUNK_GROWTH
+    wanted = config.batch_size if batch_size_given else math.ceil(tokens / length)
     batch_size = max(1, min(wanted, len(items) // 4))
     notes = (f"the list is short ({len(items):,} lines): batch size {batch_size} instead of {wanted}",)
     fitted = replace(config, batch_size=batch_size, chunk_length=min(config.chunk_length, longest), chunk_growth=1)

@@ -229,7 +229,7 @@ def _plan(
         fitted.model,
         fitted.training,
         planned,
-        symbols=len(parts.training),
+        tokens=len(parts.training),
         vocab_size=vocab_size,
         speed=lambda model: processes * characters_per_second(build_network(model, vocab_size), own, execution),
         trained=trained,
@@ -252,7 +252,7 @@ def _notes(training: TrainingConfig, parts: SplitText, execution: Execution, pro
     if len(parts.held_out) < 2:
         yield "no text is held out: there is no validation loss, and the last weights are kept"
     if len(parts.held_out) > VALIDATION_LIMIT:
-        yield f"evaluations in training read {VALIDATION_LIMIT:,} held-out symbols; lstmgen eval reads all"
+        yield f"evaluations in training read {VALIDATION_LIMIT:,} held-out characters; lstmgen eval reads all"
     if training.precision is Precision.BFLOAT16 and not has_fast_bfloat16(execution.device):
         yield "this processor is slow in bfloat16; leave out `precision` to train faster"
     if execution.threads < execution.max_threads:
@@ -320,11 +320,11 @@ def resume(
         used = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
         training = replace(record.training, budget=budget, most_epochs=None)
         record = replace(record, training=training, position=replace(record.position, progress=used))
-    sha256, symbols = record.text_sha256, record.text_symbols
+    sha256, tokens = record.text_sha256, record.text_symbols
     remedy = f"name the right one: lstmgen train TEXT `resume` {run}"
     try:
         corpus = read_same_corpus(
-            record.text, checkpoint.vocabulary, sha256, symbols, untrusted=not sources, progress=progress
+            record.text, checkpoint.vocabulary, sha256, tokens, untrusted=not sources, progress=progress
         )
     except TextError as error:
         if sources:

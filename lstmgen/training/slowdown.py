@@ -31,11 +31,11 @@ class Slowdown:
         self._all = max_threads
         self._most_seconds = most_seconds
         self._cores_are_free = cores_are_free
-        self._fastest = math.inf  # seconds per symbol, with all threads
+        self._fastest = math.inf  # seconds per token, with all threads
         self._slow_seconds = 0.0  # of slow steps in a row, or of one thread since the cores were looked at
         self._pause = min(_FIRST_PAUSE * most_seconds, _LONGEST_PAUSE)
 
-    def notice(self, seconds: float, symbols: int) -> bool:
+    def notice(self, seconds: float, tokens: int) -> bool:
         """Take note of a step; returns whether the number of threads changes after it.
 
         One thread computes after steps that are several times as slow as the fastest one, for too long. From then on,
@@ -52,8 +52,8 @@ class Slowdown:
                 return False
             self.threads = self._all
             return True
-        self._fastest = min(self._fastest, seconds / symbols)
-        slow = seconds / symbols > _TIMES_SLOWER * self._fastest
+        self._fastest = min(self._fastest, seconds / tokens)
+        slow = seconds / tokens > _TIMES_SLOWER * self._fastest
         self._slow_seconds = self._slow_seconds + seconds if slow else 0.0
         if self._slow_seconds <= self._most_seconds:
             return False

@@ -12,7 +12,7 @@ from lstmgen.config import TrainingConfig
 from lstmgen.errors import CheckpointError
 from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.record import Position
-from lstmgen.text.vocabulary import Ids, symbol_counts
+from lstmgen.text.vocabulary import Ids, token_counts
 from lstmgen.training.trainer import Trainer
 
 SUSPECTED, CERTAIN = 10, 30
@@ -136,7 +136,7 @@ def frequency_nats(ids: Ids, vocab_size: int) -> float:
     """
     stride = max(_SAMPLE_TOKENS, len(ids) // _SAMPLES)
     samples = [ids[start : start + _SAMPLE_TOKENS] for start in range(0, len(ids), stride)]
-    counts = np.sum([symbol_counts(sample, vocab_size) for sample in samples], axis=0)
+    counts = np.sum([token_counts(sample, vocab_size) for sample in samples], axis=0)
     frequencies = counts[counts > 0] / counts.sum()
     return float(-(frequencies * np.log(frequencies)).sum())
 

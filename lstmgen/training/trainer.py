@@ -125,7 +125,7 @@ class Trainer:
 
 
 def _predicted(chunk: Chunk) -> int:
-    """How many symbols a chunk predicts."""
+    """How many tokens a chunk predicts."""
     return int((chunk.targets != IGNORED).sum())
 
 

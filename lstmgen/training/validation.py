@@ -15,17 +15,17 @@ from lstmgen.evaluation.score import predict
 from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.model import Model
 from lstmgen.text.streams import Chunk, every_line, overlapping_streams
-from lstmgen.text.vocabulary import Ids, has_other_symbols
+from lstmgen.text.vocabulary import Ids, has_other_tokens
 from lstmgen.training.processes import ALONE, Processes
 
 VALIDATION_LIMIT = 200_000
-"""An evaluation in training stops after this many symbols of the held-out text; `lstmgen eval` reads them all."""
+"""An evaluation in training stops after this many tokens of the held-out text; `lstmgen eval` reads them all."""
 
 _FRACTION_OF_BUDGET = 0.015  # of a time budget, for the first evaluation
 _MOST_TIMES_LONGER = 2  # than the first one
 _ROWS = 32
 _LINES = 4 * _ROWS
-_WARM_UP = 100  # symbols that each stream reads before it predicts
+_WARM_UP = 100  # tokens that each stream reads before it predicts
 
 
 Sums = NDArray[np.float64]
@@ -48,7 +48,7 @@ class Validation:
         """Prepare evaluations.
 
         Args:
-            held_out: the held-out text, (symbols,).
+            held_out: the held-out text, (tokens,).
             newline: the line feed, where each line is an item; None for running text.
             budget: a time budget limits how much an evaluation reads.
             clock: seconds that never go back.
@@ -79,7 +79,7 @@ class Validation:
                 return None
             chunks = overlapping_streams(self._held_out, _ROWS, _WARM_UP)
         else:
-            if not has_other_symbols(self._held_out, self._newline):
+            if not has_other_tokens(self._held_out, self._newline):
                 return None
             chunks = every_line(self._held_out, self._newline, _LINES)
         self._sums = self._add_up(model, self._affordable(chunks, seconds))
@@ -115,7 +115,7 @@ class Validation:
         can_be_cut = self._seconds is not None and (self.chunks is None or self.best is not None)
         most_seconds = min(seconds, _MOST_TIMES_LONGER * (self._seconds or 0)) if can_be_cut else math.inf
         most_seconds = self._processes.broadcast(most_seconds)
-        started, count, symbols = self._clock(), 0, 0
+        started, count, tokens = self._clock(), 0, 0
         for chunk in chunks:
             elapsed = self._clock() - started
             if self._seconds is not None:
@@ -124,11 +124,11 @@ class Validation:
                 break
             may_end = count > 0 and (chunk.reset_state or self._newline is None)  # lines are not cut
             late = self._seconds is not None and elapsed > self._seconds
-            if count == self.chunks or (self.chunks is None and may_end and (late or symbols >= VALIDATION_LIMIT)):
+            if count == self.chunks or (self.chunks is None and may_end and (late or tokens >= VALIDATION_LIMIT)):
                 break
             yield chunk
             count += 1
-            symbols += chunk.inputs.size
+            tokens += chunk.inputs.size
         self.chunks = self.chunks or count
 
 

@@ -31,7 +31,7 @@ from lstmgen.training.validation import Validation
 from tests.conftest import FABLE
 
 TRIALS = machine.Trials
-LOADING, SYMBOL, OPERATION = 2.0, 0.002, 0.1  # seconds: to load, to write a symbol, and to do anything else
+LOADING, TOKEN, OPERATION = 2.0, 0.002, 0.1  # seconds: to load, to write a token, and to do anything else
 SLOWER = 20.0
 NETWORK = ModelConfig(hidden_size=4, num_layers=1, embedding_size=3)
 TRAINING = TrainingConfig(batch_size=2, chunk_length=8, precision=Precision.AUTO)
@@ -40,7 +40,7 @@ Slow = Callable[[str, float], bool]
 
 
 class SlowMachine:
-    """A machine with a clock of its own: training steps, evaluated chunks, saves and written symbols move it.
+    """A machine with a clock of its own: training steps, evaluated chunks, saves and written tokens move it.
 
     `slow` says whether an operation of a kind, at a number of seconds since the start, takes 20 times as long.
     """
@@ -60,7 +60,7 @@ class SlowMachine:
 
         def slow_stream(*arguments: Any, **options: Any) -> Iterator[str]:
             for piece in stream(*arguments, **options):
-                self._take("preview", SYMBOL)
+                self._take("preview", TOKEN)
                 yield piece
 
         patch.setattr(LanguageModel, "stream", slow_stream)
@@ -188,7 +188,7 @@ SLOW_STEPS = [(0.1, 100)] * 15
         (2, STEPS + SLOW_STEPS[:3] + STEPS, 2),
         (2, STEPS + SLOW_STEPS[:10] + STEPS, 2),
         (2, STEPS + SLOW_STEPS + STEPS, 1),
-        (2, [(0.01 * symbols, symbols) for symbols in (10, 500, 600, 700)], 2),  # longer, not slower
+        (2, [(0.01 * tokens, tokens) for tokens in (10, 500, 600, 700)], 2),  # longer, not slower
         (1, STEPS + SLOW_STEPS, 1),
     ],
 )

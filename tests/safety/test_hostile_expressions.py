@@ -19,7 +19,7 @@ CHARACTERS = "\n 12abcAß"
 
 
 def matches(automaton: Automaton, text: str) -> bool:
-    """Whether a text matches; each symbol must be allowed exactly if a match can follow it."""
+    """Whether a text matches; each token must be allowed exactly if a match can follow it."""
     state = automaton.start
     for character in text:
         allowed = automaton.allowed(state, UNREACHABLE)[CHARACTERS.index(character)]

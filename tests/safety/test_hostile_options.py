@@ -67,7 +67,7 @@ BASES: dict[str, list[list[str]]] = {
 """For each command, arguments with which it works."""
 
 WORK = 3000
-"""How many symbols a command may read, write or learn from; then it is interrupted as Ctrl-C would."""
+"""How many tokens a command may read, write or learn from; then it is interrupted as Ctrl-C would."""
 
 
 class Option(NamedTuple):
@@ -103,19 +103,19 @@ def values(option: Any) -> list[str]:
 
 
 class Work:
-    """Counts the symbols that a command works on."""
+    """Counts the tokens that a command works on."""
 
     def __init__(self) -> None:
         self.left = WORK
 
-    def limit(self, patch: pytest.MonkeyPatch, owner: type, name: str, symbols: Callable[[Any], int]) -> None:
-        """Interrupt a command that has worked enough, when it calls this method, whose first argument has symbols."""
+    def limit(self, patch: pytest.MonkeyPatch, owner: type, name: str, tokens: Callable[[Any], int]) -> None:
+        """Interrupt a command that has worked enough, when it calls this method, whose first argument has tokens."""
         method = getattr(owner, name)
 
         def limited(self_: Any, read: Any, *more: Any, **rest: Any) -> Any:
             if self.left < 0:
                 raise KeyboardInterrupt
-            self.left -= symbols(read)
+            self.left -= tokens(read)
             return method(self_, read, *more, **rest)
 
         patch.setattr(owner, name, limited)
@@ -123,7 +123,7 @@ class Work:
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
-    """A folder with two tiny runs; a command that works on too many symbols is interrupted."""
+    """A folder with two tiny runs; a command that works on too many tokens is interrupted."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERM", "dumb")

@@ -1,4 +1,4 @@
-"""The filters on the model's logits before a symbol is drawn: one small function each, applied in a fixed order."""
+"""The filters on the model's logits before a token is drawn: one small function each, applied in a fixed order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ __all__ = ["Batch", "Filter", "build_filters"]
 def _temperature(inside: float, batch: Batch) -> Filter:
     if (at_starts := batch.config.word_temperature) is None:
         return temperature(inside)
-    return word_temperature(at_starts, inside, batch.vocabulary.word_symbols())
+    return word_temperature(at_starts, inside, batch.vocabulary.word_tokens())
 
 
 FILTERS: dict[str, Callable[[Any, Batch], Filter]] = {
@@ -28,7 +28,7 @@ FILTERS: dict[str, Callable[[Any, Batch], Filter]] = {
     "top_k": lambda count, _: top_k(count),
     "top_p": lambda probability, _: top_p(probability),
     "min_p": lambda fraction, _: min_p(fraction),
-    # Temperature comes last: it changes the remaining probabilities and never brings back an excluded symbol.
+    # Temperature comes last: it changes the remaining probabilities and never brings back an excluded token.
     "temperature": _temperature,
 }
 """How the filter of each field of `SamplingConfig` is built, in the order in which filters are applied."""

@@ -1,4 +1,4 @@
-"""Which symbols can continue a match of a regular expression, and how far the nearest match is.
+"""Which tokens can continue a match of a regular expression, and how far the nearest match is.
 
 A text can be in several states of the expression at once: a state set. There may be very many sets, as many as 2 to
 the number of states. So a set is made when a text comes to it, and only the last ones are kept.
@@ -16,7 +16,7 @@ from lstmgen.errors import ConfigError
 from lstmgen.generation.filters.expression import Expression
 
 UNREACHABLE = 1 << 30
-"""A distance; also the number of symbols left where a sample has no maximum length."""
+"""A distance; also the number of tokens left where a sample has no maximum length."""
 
 _KEPT_SETS = 512
 
@@ -31,7 +31,7 @@ class Automaton:
         r"""Read a regular expression in Python's syntax, without group references, look-around and word boundaries.
 
         It must match the whole text. `characters` are those of the ids, empty for an id that no match may contain.
-        A match has at most `length` symbols; -1: no maximum.
+        A match has at most `length` tokens; -1: no maximum.
 
         Raises ConfigError if it cannot be read, is too large, or no match can be written with these characters and
         this length.
@@ -48,7 +48,7 @@ class Automaton:
         self._closures = self._follow_without_characters()
         self.start: StateSet = self._closures[expression.start]
         self.shortest = int(self._distance[expression.start])
-        """The length of the shortest match in symbols."""
+        """The length of the shortest match in tokens."""
         if self.shortest >= UNREACHABLE:
             raise ConfigError(
                 "match", repr(text), "the characters that the model knows cannot form a match; give another expression"
@@ -63,21 +63,21 @@ class Automaton:
         self._distance_after = lru_cache(_KEPT_SETS)(self._compute_distance_after)
 
     def allowed(self, state_set: StateSet, left: int) -> NDArray[np.bool_]:
-        """Which symbols, (vocab,), lead to a match within `left` symbols; the symbol itself is counted."""
+        """Which tokens, (vocab,), lead to a match within `left` tokens; the token itself is counted."""
         return self._distance_after(state_set) < left
 
     def matches(self, state_set: StateSet) -> bool:
         """Whether a text that leads to these states is a match."""
         return bool(state_set & 1)
 
-    def _after(self, state_set: StateSet, symbol: int) -> StateSet:
-        """The states after a symbol."""
+    def _after(self, state_set: StateSet, token: int) -> StateSet:
+        """The states after a token."""
         states = self._states_of(state_set)
-        taken = states[self._sets[self._character_set_of[states], symbol]].tolist()
+        taken = states[self._sets[self._character_set_of[states], token]].tolist()
         return reduce(or_, (self._closures[self._states[state].next[0]] for state in taken), 0)
 
     def _compute_distance_after(self, state_set: StateSet) -> NDArray[np.int64]:
-        """The distance to the nearest match after each symbol, (vocab,)."""
+        """The distance to the nearest match after each token, (vocab,)."""
         states = self._states_of(state_set)
         distance = np.full(self._sets.shape[1], UNREACHABLE, np.int64)
         for row in np.unique(self._character_set_of[states]):
@@ -92,7 +92,7 @@ class Automaton:
         return states[states > 0]
 
     def _distances(self) -> NDArray[np.int64]:
-        """The distance of each state, (states,), from the nearest match in symbols."""
+        """The distance of each state, (states,), from the nearest match in tokens."""
         possible = [row < 0 or bool(self._sets[row].any()) for row in self._character_set_of.tolist()]
         before: list[list[int]] = [[] for _ in self._states]
         for number, state in enumerate(self._states):

@@ -14,17 +14,17 @@ from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
 class Filter(NamedTuple):
-    """A change of the logits before a symbol is drawn."""
+    """A change of the logits before a token is drawn."""
 
     apply: Callable[[FloatArray, History], FloatArray]
-    """Takes logits, (rows, symbols), and the history of each row; returns logits, -inf for what must not be drawn.
+    """Takes logits, (rows, tokens), and the history of each row; returns logits, -inf for what must not be drawn.
 
-    It is called once for each symbol of the samples, in order, and may remember earlier calls. It does not change its
+    It is called once for each token of the samples, in order, and may remember earlier calls. It does not change its
     arguments.
     """
 
     history_length: int = 0
-    """The number of last symbols that it looks back at."""
+    """The number of last tokens that it looks back at."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Batch:
 
     config: SamplingConfig
     vocabulary: Vocabulary
-    prompt: Ids  # (symbols,), which the samples continue
-    end: int | None  # the symbol with which the model itself ends a sample; None if it does not
+    prompt: Ids  # (tokens,), which the samples continue
+    end: int | None  # the token with which the model itself ends a sample; None if it does not
     training_index: Callable[[], SuffixIndex]  # of the training text; it may take long, and raise TextError
 
     @property

@@ -1,4 +1,4 @@
-"""The filter `max_copy`: no long run of symbols is copied from the training text."""
+"""The filter `max_copy`: no long run of tokens is copied from the training text."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from lstmgen.text.suffixes import SuffixIndex
 
 
 def max_copy(length: int, training: SuffixIndex) -> Filter:
-    """Exclude each symbol that would complete a run of `length` + 1 symbols that occurs in the training text.
+    """Exclude each token that would complete a run of `length` + 1 tokens that occurs in the training text.
 
-    So at most `length` consecutive symbols are copied. The end of the prompt counts as written.
+    So at most `length` consecutive tokens are copied. The end of the prompt counts as written.
     """
-    safe_until: dict[int, int] = {}  # by row: below this number of written symbols no copied run can be complete
+    safe_until: dict[int, int] = {}  # by row: below this number of written tokens no copied run can be complete
 
     def apply(logits: FloatArray, history: History) -> FloatArray:
         allowed = logits
@@ -22,7 +22,7 @@ def max_copy(length: int, training: SuffixIndex) -> Filter:
                 continue
             context = tail[-length:]
             copied = training.longest_end(context)
-            # The last `copied` + 1 symbols do not occur in the training text, so no run that contains them does.
+            # The last `copied` + 1 tokens do not occur in the training text, so no run that contains them does.
             safe_until[row] = history.written + length - copied
             if copied == length:
                 allowed = allowed.copy() if allowed is logits else allowed

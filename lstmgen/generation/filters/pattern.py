@@ -1,11 +1,11 @@
 """The filter `match`: the whole sample matches a regular expression.
 
-A symbol is allowed only if a match can still be reached with the number of symbols that are left. So this filter alone
-has no dead end: after every symbol a match is still possible. Another filter may leave no such symbol, and a stop text
+A token is allowed only if a match can still be reached with the number of tokens that are left. So this filter alone
+has no dead end: after every token a match is still possible. Another filter may leave no such token, and a stop text
 may cut a match short, so every finished sample is checked as well.
 
 Where the text is already a match but could continue, the model decides: the sample ends with the summed probability of
-all symbols that cannot continue the match. That probability is an extra column of the logits.
+all tokens that cannot continue the match. That probability is an extra column of the logits.
 """
 
 import numpy as np
@@ -17,9 +17,9 @@ from lstmgen.generation.history import History
 
 
 def match(automaton: Automaton, length: int, rows: int, end: int | None) -> Filter:
-    """Allow only symbols that lead to a match; where the text is a match, allow its end as well.
+    """Allow only tokens that lead to a match; where the text is a match, allow its end as well.
 
-    A sample has at most `length` symbols; -1: no maximum. `end` is the symbol with which the model itself ends a
+    A sample has at most `length` tokens; -1: no maximum. `end` is the token with which the model itself ends a
     sample; None if it does not. The filter adds one column to the logits; drawing that column ends the sample.
     """
     states = [automaton.start] * rows

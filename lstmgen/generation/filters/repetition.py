@@ -17,7 +17,7 @@ REMEMBERED = 1_000_000
 
 
 def no_repeat(length: int, prompt: Ids, rows: int) -> Filter:
-    """Exclude each symbol that would complete a run of `length` symbols that the sample or its prompt already has."""
+    """Exclude each token that would complete a run of `length` tokens that the sample or its prompt already has."""
     in_prompt = _Runs()
     text = as_string(prompt)
     for end in range(length, len(text) + 1):
@@ -32,14 +32,14 @@ def no_repeat(length: int, prompt: Ids, rows: int) -> Filter:
             context = tail[len(tail) - length + 1 :] if len(tail) >= length - 1 else None
             if context is not None and (followers := in_prompt.followers(context) + runs.followers(context)):
                 allowed = allowed.copy() if allowed is logits else allowed
-                allowed[row, [ord(symbol) for symbol in followers]] = -np.inf
+                allowed[row, [ord(token) for token in followers]] = -np.inf
         return allowed
 
     return Filter(apply, history_length=length)
 
 
 class _Runs:
-    """The last `REMEMBERED` runs of one length: for all symbols of a run but the last, which symbols followed them."""
+    """The last `REMEMBERED` runs of one length: for all tokens of a run but the last, which tokens followed them."""
 
     def __init__(self) -> None:
         self._followers: dict[str, str] = {}

@@ -11,7 +11,7 @@ from lstmgen.text.vocabulary import Ids
 def temperature(value: float) -> Filter:
     """Divide the logits by a temperature.
 
-    Below 1, likely symbols become more likely; above 1, rare symbols become less rare; 0 keeps the most likely alone.
+    Below 1, likely tokens become more likely; above 1, rare tokens become less rare; 0 keeps the most likely alone.
     """
     if value in (0, 1):
         return Filter(lambda logits, _history: apply_temperature(logits, value))
@@ -19,12 +19,12 @@ def temperature(value: float) -> Filter:
     return Filter(lambda logits, _history: logits / divisor)
 
 
-def word_temperature(at_starts: float, inside: float, word_symbols: Ids) -> Filter:
+def word_temperature(at_starts: float, inside: float, word_tokens: Ids) -> Filter:
     """Use two temperatures, so that words can be chosen more freely than they are spelled.
 
-    A word may begin where the last symbol is not one of `word_symbols`, the ids of the symbols that belong to words.
+    A word may begin where the last token is not one of `word_tokens`, the ids of the tokens that belong to words.
     """
-    in_words = frozenset(map(chr, word_symbols.tolist()))
+    in_words = frozenset(map(chr, word_tokens.tolist()))
 
     def apply(logits: FloatArray, history: History) -> FloatArray:
         is_inside = [tail[-1:] in in_words for tail in history.tails]
@@ -40,9 +40,9 @@ def word_temperature(at_starts: float, inside: float, word_symbols: Ids) -> Filt
 
 
 def apply_temperature(logits: FloatArray, temperature: float) -> FloatArray:
-    """Divide logits by a temperature; 0 keeps only the most likely symbol, the first of them if several are equal.
+    """Divide logits by a temperature; 0 keeps only the most likely token, the first of them if several are equal.
 
-    A row without any allowed symbol is returned as it is.
+    A row without any allowed token is returned as it is.
     """
     if temperature == 1:
         return logits

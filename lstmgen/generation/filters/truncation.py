@@ -1,6 +1,6 @@
-"""Truncation filters: exclude unlikely symbols by rank, by cumulative probability, or relative to the most likely one.
+"""Truncation filters: exclude unlikely tokens by rank, by cumulative probability, or relative to the most likely one.
 
-Each keeps at least the most likely symbol. They use the model's own probabilities, before any temperature.
+Each keeps at least the most likely token. They use the model's own probabilities, before any temperature.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ _LOWEST = np.finfo(np.float32).min  # instead of -inf, because -inf - -inf is no
 
 
 def top_k(count: int) -> Filter:
-    """Keep the `count` most likely symbols, and all that are as likely as the last of them."""
+    """Keep the `count` most likely tokens, and all that are as likely as the last of them."""
 
     def apply(logits: FloatArray, _history: object) -> FloatArray:
         if count >= logits.shape[-1]:
@@ -25,9 +25,9 @@ def top_k(count: int) -> Filter:
 
 
 def top_p(probability: float) -> Filter:
-    """Keep the smallest set of most likely symbols whose probabilities sum to at least `probability`.
+    """Keep the smallest set of most likely tokens whose probabilities sum to at least `probability`.
 
-    Nucleus sampling (Holtzman et al. 2020). All symbols that are as likely as the last of the set are kept too.
+    Nucleus sampling (Holtzman et al. 2020). All tokens that are as likely as the last of the set are kept too.
     """
 
     def apply(logits: FloatArray, _history: object) -> FloatArray:
@@ -44,7 +44,7 @@ def top_p(probability: float) -> Filter:
 
 
 def min_p(fraction: float) -> Filter:
-    """Keep each symbol with at least this fraction of the most likely symbol's probability (Nguyen et al. 2024)."""
+    """Keep each token with at least this fraction of the most likely token's probability (Nguyen et al. 2024)."""
     distance = np.float32(-np.log(fraction)) if fraction > 0 else np.float32(np.inf)
 
     def apply(logits: FloatArray, _history: object) -> FloatArray:

@@ -22,8 +22,8 @@ from lstmgen.network.unroll import LookUp
 
 Inputs: TypeAlias = Tensor | LookUp
 
-_TABLE_SYMBOLS = 256
-"""With more symbols, the products with a table cost more than they save."""
+_TABLE_TOKENS = 256
+"""With more tokens, the products with a table cost more than they save."""
 
 _MINUS_ONE = torch.tensor(-1.0)  # an operation with a number of Python takes a microsecond longer
 _through_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
@@ -42,7 +42,7 @@ def project_over_time(weights: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
     W, b = weights["weight_ih"], weights["bias"]
     if isinstance(inputs, LookUp):
         embedding, ids = cast(Tensor, inputs.embedding), cast(Tensor, inputs.ids)
-        if len(embedding) <= min(_TABLE_SYMBOLS, ids.numel()):  # project each symbol once, and not each position
+        if len(embedding) <= min(_TABLE_TOKENS, ids.numel()):  # project each token once, and not each position
             return _Rows.apply(functional.linear(embedding, W, b), ids.T)  # type: ignore[no-untyped-call,no-any-return]  # torch has no types for it
     return functional.linear(looked_up(inputs).transpose(0, 1), W, b)
 

@@ -201,7 +201,7 @@ def numpy_layer(cell: Cell, weights: Mapping[str, Floats]) -> NumpyLayer:
 def run_step(_cell: Cell, layer: NumpyLayer, inputs: Any, state: State) -> tuple[Floats, State]:
     """Run one layer for one step: (batch, input) -> (batch, hidden) and the next state.
 
-    The `LookUp` of the first layer is one in a table of W x + b, not of x: every symbol is projected only once.
+    The `LookUp` of the first layer is one in a table of W x + b, not of x: every token is projected only once.
     """
     after = layer.advance(inputs.embedding[inputs.ids], state) if type(inputs) is LookUp else layer.step(inputs, state)
     return after.hidden, after
