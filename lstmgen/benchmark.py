@@ -37,7 +37,7 @@ from lstmgen.training.trainer import Trainer, mixed
 
 VOCAB_SIZE = 65  # tiny-shakespeare's
 
-_FEWEST_ROUNDS = 2
+_MIN_ROUNDS = 2
 _ROW_SECONDS = 6.0  # no further round begins after this time
 _PEAK_SECONDS = 0.2
 _CHUNKS = 50  # of random text; every loop reads them again and again
@@ -190,7 +190,7 @@ def _product_peak(precision: Precision, effort: Effort) -> float:
     kind, best = torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32, 0.0
     for size in effort.peak_sizes:
         factor = torch.ones(size, size, dtype=kind)
-        seconds = min(_seconds(partial(torch.mm, factor, factor), effort) for _ in range(_FEWEST_ROUNDS))
+        seconds = min(_seconds(partial(torch.mm, factor, factor), effort) for _ in range(_MIN_ROUNDS))
         best = max(best, 2 * size**3 / seconds / 1e9)
         if seconds > _PEAK_SECONDS:
             break
@@ -253,7 +253,7 @@ def _in_turns(loops: Sequence[Callable[[], float]], effort: Effort) -> list[tupl
     """The seconds of each loop in every round; there are fewer rounds on a machine where they take long."""
     begun, rounds = time.perf_counter(), list[list[float]]()
     while len(rounds) < effort.rounds:
-        if len(rounds) >= _FEWEST_ROUNDS and time.perf_counter() - begun > _ROW_SECONDS:
+        if len(rounds) >= _MIN_ROUNDS and time.perf_counter() - begun > _ROW_SECONDS:
             break
         rounds.append([loop() for loop in loops])
     return list(zip(*rounds, strict=True))

@@ -62,7 +62,7 @@ class Checkpoint:
         return build_network(self.model, len(self.vocabulary))
 
     @property
-    def item_end(self) -> int | None:
+    def end_token(self) -> int | None:
         """The id of the line feed, which ends each item of a list; None for a model of running text."""
         return self.vocabulary.newline if self.record.text.lines else None
 

@@ -71,7 +71,7 @@ class OnUnknown(StrEnum):
     SKIP = "skip"
 
 
-class Finish(StrEnum):
+class FinishReason(StrEnum):
     """Why a sample ended."""
 
     LENGTH = "length"  # it has the requested length
@@ -227,12 +227,12 @@ class TextConfig:
         return f"{len(self.sources):,} files" + (f" in {posixpath.join(folder, '')}" if folder else "")
 
     @property
-    def held_out_name(self) -> str:
+    def validation_name(self) -> str:
         """The name of the text that is held out."""
-        return f"{self.name}: {self.held_out_part}, held out"
+        return f"{self.name}: {self.validation_part}, held out"
 
     @property
-    def held_out_part(self) -> str:
+    def validation_part(self) -> str:
         """The part of the text that is held out, in words."""
         percent = f"{100 * self.validation:g}%"
         if self.validation == 0:
@@ -288,7 +288,7 @@ class ModelConfig:
         object.__setattr__(self, "peepholes", tuple(gate for gate in Peephole if gate in self.peepholes))
 
 
-_LARGEST_BUDGET = 1e12
+_MAX_BUDGET = 1e12
 
 
 @dataclass(frozen=True)
@@ -299,8 +299,8 @@ class Budget:
     unit: BudgetUnit = BudgetUnit.SECONDS
 
     def __post_init__(self) -> None:
-        if not 0 < self.amount <= _LARGEST_BUDGET:
-            remedy = f"give a number above 0, at most {readably(_LARGEST_BUDGET)}"
+        if not 0 < self.amount <= _MAX_BUDGET:
+            remedy = f"give a number above 0, at most {readably(_MAX_BUDGET)}"
             raise ConfigError(str(self.unit), self.amount, remedy)
 
     def __str__(self) -> str:

@@ -58,7 +58,7 @@ class LanguageModel:
         self.vocabulary: Vocabulary = checkpoint.vocabulary
         self.config: ModelConfig = checkpoint.model
         self.record: TrainingRecord = checkpoint.record
-        self.item_end: int | None = checkpoint.item_end
+        self.end_token: int | None = checkpoint.end_token
         self.engine: Engine = engine or NumpyEngine(checkpoint.network, checkpoint.weights)
         self.index_path = None if path is None else path.with_name("training-text.index")
         self._training_index: SuffixIndex | None = None
@@ -121,7 +121,7 @@ class LanguageModel:
         prompt_state = self.read_prompt(prompt, OnUnknown(on_unknown))
         events = self.draw(prompt_state, config, _chosen(seed))
         kept = keep_best(collect(events, config.samples * config.best_of), config.best_of)
-        require_matches([sample.finish for sample in kept], config)
+        require_matches([sample.finish_reason for sample in kept], config)
         decode = self.vocabulary.decode
         texts = [decode(prompt_state.text) + decode(np.array(sample.ids, np.int64)) for sample in kept]
         return texts[0] if samples is None else texts
@@ -180,7 +180,7 @@ class LanguageModel:
         TextError if the training text is needed and cannot be read.
         """
         output = EngineOutput(prompt_state.output.logits, self.engine.from_numpy(prompt_state.output.state))
-        batch = Batch(config, self.vocabulary, prompt_state.text, self.item_end, self.training_index)
+        batch = Batch(config, self.vocabulary, prompt_state.text, self.end_token, self.training_index)
         filters = build_filters(batch)
         history_length = max(each.history_length for each in filters)
         events = draw_tokens(
@@ -190,7 +190,7 @@ class LanguageModel:
             filters,
             length=config.length,
             seed=seed,
-            end=self.item_end,
+            end=self.end_token,
             stops=[
                 as_string(
                     self.vocabulary.encode(stop, where="stop text", remedy="the model never writes it; leave it out")
@@ -200,7 +200,7 @@ class LanguageModel:
         )
         if config.match is None:
             return events
-        return check_matches(events, batch.automaton, batch.rows, self.item_end)
+        return check_matches(events, batch.automaton, batch.rows, self.end_token)
 
     def draw_one(self, prompt_state: PromptState, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
         """Draw one sample, as `draw` does.
@@ -218,7 +218,7 @@ class LanguageModel:
     def _require_match(self, events: Iterator[Drawn | Ended], config: SamplingConfig) -> Iterator[Drawn | Ended]:
         for event in events:
             if isinstance(event, Ended):
-                require_matches([event.finish], config)
+                require_matches([event.finish_reason], config)
             yield event
 
     def never_ends(self, config: SamplingConfig) -> bool:
@@ -261,7 +261,7 @@ class LanguageModel:
         The text is read as one stream with carried state, and every token but the first is predicted once. A model of
         lines reads each line from the initial state, and predicts all its tokens and its line feed once.
         """
-        return score(self.engine, exact_protocol(ids, self.item_end))
+        return score(self.engine, exact_protocol(ids, self.end_token))
 
     def evaluate(
         self,
@@ -309,7 +309,7 @@ class LanguageModel:
 
     def score_blocks(self, blocks: Iterable[Ids]) -> Score:
         """The score of `score_ids` for a text that comes in blocks, (tokens,); no block is kept in memory."""
-        if (newline := self.item_end) is None:
+        if (newline := self.end_token) is None:
             return score(self.engine, stream_of_blocks(blocks))
         return score(
             self.engine, (chunk for ids in whole_lines(blocks, newline) for chunk in exact_protocol(ids, newline))
@@ -322,7 +322,7 @@ class LanguageModel:
         first token is given. In lines, no token is given: each line starts from the initial state, and its line feed
         is predicted too.
         """
-        if (newline := self.item_end) is not None:
+        if (newline := self.end_token) is not None:
             chunks = (chunk for lines in whole_lines(blocks, newline) for chunk in lines_in_order(lines, newline))
             return np.zeros(0, np.int64), predict(self.engine, chunks)
         head, blocks = first_block(blocks)

@@ -48,9 +48,9 @@ def shown(text: str) -> str:
     return printable(text, single_line=True).replace(_LINE_FEED, "\u21b5\n")
 
 
-def name_of(token: str) -> str:
-    """Return a single token in visible form; a space is visible, too."""
-    return "\u2423" if token == " " else printable(token, single_line=True).replace(_LINE_FEED, "\u21b5")
+def name_of(character: str) -> str:
+    """Return a single character in visible form; a space is visible, too."""
+    return "\u2423" if character == " " else printable(character, single_line=True).replace(_LINE_FEED, "\u21b5")
 
 
 def count(number: float) -> str:

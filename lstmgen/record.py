@@ -10,7 +10,7 @@ from lstmgen.errors import CheckpointError
 HELD_OUT = "the held-out text"
 """The name in `TrainingRecord.adapted_to` of the part of the model's own text that was held out from training."""
 
-_LARGEST = 1e12  # seconds, or nats
+_MAX = 1e12  # seconds, or nats
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Position:
     def __post_init__(self) -> None:
         _check(all(0 <= count < 2**63 for count in (self.epoch, self.chunk, self.step, self.symbols_read)))
         _check(0 <= self.progress <= 1 and 0 <= self.best_progress <= 1 and 0 <= self.best_step < 2**63)
-        _check(self.best_nats is None or 0 <= self.best_nats < _LARGEST)
+        _check(self.best_nats is None or 0 <= self.best_nats < _MAX)
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class TrainingRecord:
             and 0 <= self.text_symbols < 2**63
             and 1 <= self.threads <= MAX_THREADS
             and 1 <= self.processes < 2**31
-            and 0 <= self.seconds < _LARGEST
+            and 0 <= self.seconds < _MAX
         )
-        _check(self.validation_nats is None or 0 <= self.validation_nats < _LARGEST)
+        _check(self.validation_nats is None or 0 <= self.validation_nats < _MAX)
         _check(self.validation_chunks is None or 1 <= self.validation_chunks < 2**63)
 
     def to_mapping(self) -> dict[str, Any]:

@@ -58,5 +58,5 @@ Facts: TypeAlias = Mapping[str, str]
 Part: TypeAlias = str | list[str] | Facts | Table | Chart
 """A string is a paragraph in one line, a list of them stands close together."""
 
-SMALLEST_POWER = 1e-6
+MIN_POWER = 1e-6
 """Of the largest value: where a logarithmic scale ends."""

@@ -46,7 +46,7 @@ def random_bytes(count: int, seed: int = 0) -> Ids:
 def networks_score(text: str, *, lines: bool) -> tuple[Score, Blocks]:
     ids, model = LETTERS.encode(text), MODELS[lines]
     blocks = Blocks(len(ids))
-    return add_up(predict(model.engine, exact_protocol(ids, model.item_end)), blocks), blocks
+    return add_up(predict(model.engine, exact_protocol(ids, model.end_token)), blocks), blocks
 
 
 def ngram_model(ids: Ids, name: str, newline: int | None) -> NgramModel:
@@ -210,8 +210,10 @@ def of_list(training: list[str], text: list[str]) -> dict[str, float]:
 
 def test_a_sorted_list_and_the_same_list_shuffled_have_the_same_baselines() -> None:
     every = names(4000)
-    is_held_out = np.random.default_rng(1).random(len(every)) < 0.25
-    parts = [[line for line, out in zip(every, is_held_out, strict=True) if out == held_out] for held_out in (0, 1)]
+    is_validation = np.random.default_rng(1).random(len(every)) < 0.25
+    parts = [
+        [line for line, out in zip(every, is_validation, strict=True) if out == validation] for validation in (0, 1)
+    ]
     shuffled = [list(np.random.default_rng(2).permutation(part)) for part in parts]
     by_alphabet, at_random = of_list(*parts), of_list(*shuffled)
     assert by_alphabet.keys() == at_random.keys()

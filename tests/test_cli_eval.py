@@ -20,11 +20,11 @@ FACTS = {"characters", "nats_per_character", "bits_per_character", "perplexity",
 def test_own_held_out_text_is_scored_exactly_and_nothing_is_changed(in_trained_folder: Path) -> None:
     before = files_below(in_trained_folder)
     text = (in_trained_folder / "fable.txt").read_text(encoding="utf-8")
-    held_out = text[int(len(text) * 0.9) :]
-    score = load("fable").score(held_out)
+    validation = text[int(len(text) * 0.9) :]
+    score = load("fable").score(validation)
     found = evaluated("fable")
     assert FACTS | {"checkpoint", "text", "protocol"} <= found.keys()
-    assert found["characters"] == score.characters == len(held_out) - 1
+    assert found["characters"] == score.characters == len(validation) - 1
     assert found["nats_per_character"] == score.nats_per_character
     assert found["bits_per_character"] == score.nats_per_character / math.log(2)
     assert found["perplexity"] == pytest.approx(math.exp(score.nats_per_character))

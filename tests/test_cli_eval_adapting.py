@@ -65,7 +65,7 @@ def test_what_the_copy_has_become_is_saved_as_a_run(folder: Path) -> None:
     ran = done("eval", "fable", "--dynamic", "--save-adapted", "adapted")
     assert "lstmgen sample adapted" in ran.err
     expected = adapting("fable")
-    add_up(expected.predict(own_text("fable").held_out))
+    add_up(expected.predict(own_text("fable").validation))
     saved = load_checkpoint(Path("checkpoints", "adapted", BEST))
     for name, weight in expected.adapted(HELD_OUT).weights.items():
         np.testing.assert_allclose(saved.weights[name], weight, rtol=1e-5, atol=1e-7)
@@ -125,7 +125,7 @@ def writing(monkeypatch: pytest.MonkeyPatch, write: Callable[[SplitText, int], I
 
 def test_what_a_model_writes_is_compared_with_its_training_text() -> None:
     model, own = load("fable"), own_text("fable")
-    expected = compare_copying(own.training, model.write(150, 0.5, 3), own.held_out, model.vocabulary, lines=False)
+    expected = compare_copying(own.training, model.write(150, 0.5, 3), own.validation, model.vocabulary, lines=False)
     choices = ("eval", "fable", "--novelty", "-n", 150, "--temp", 0.5, "--seed", 3)
     found = done(*choices, "--json").json_lines[0]["novelty"]
     assert found["how"] == "temperature 0.5, seed 3"
@@ -167,7 +167,7 @@ def test_a_list_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> N
     assert "100% of the lines" in shown
     assert evaluated("names", "--novelty", "-n", 350)["novelty"]["written"]["lines_found_in_training"] == 1
 
-    writing(monkeypatch, lambda own, tokens: own.held_out[:tokens])
+    writing(monkeypatch, lambda own, tokens: own.validation[:tokens])
     assert "100% of the lines" not in done("eval", "names", "--novelty", "-n", 70).text
 
 

@@ -44,7 +44,7 @@ def flat(text: str) -> str:
 def test_the_baselines_know_the_training_text_and_predict_the_same(arguments: tuple[str, ...]) -> None:
     model = load("fable")
     own = read_own_text(model.record, model.vocabulary, remedy="")
-    ids = own.held_out if arguments == ("fable",) else model.vocabulary.encode(LONG)
+    ids = own.validation if arguments == ("fable",) else model.vocabulary.encode(LONG)
     expected = list(baselines(own.training, ids, model.vocabulary, lines=False))
     found = evaluated(*arguments)["baselines"]
     for field in ("name", "nats_per_character", "bits_per_character"):
@@ -104,7 +104,7 @@ def test_a_score_has_an_interval_where_the_text_is_long_enough() -> None:
     model = load("fable")
     ids = model.vocabulary.encode(LONG)
     blocks = Blocks(len(ids))
-    add_up(predict(model.engine, exact_protocol(ids, model.item_end)), blocks)
+    add_up(predict(model.engine, exact_protocol(ids, model.end_token)), blocks)
     interval = blocks.interval()
     assert interval is not None
     found = evaluated("fable", "long.txt", "--window", 50)

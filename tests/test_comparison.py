@@ -198,7 +198,7 @@ def test_too_few_parameters_and_texts_that_cannot_be_compared_on_are_named() -> 
 
 
 def test_the_score_is_that_of_the_exact_protocol_on_all_held_out_text() -> None:
-    held_out = read_corpus(TextConfig(("fable.txt",))).split(TextConfig()).held_out
+    validation = read_corpus(TextConfig(("fable.txt",))).split(TextConfig()).validation
     for event in compared(asked(), "two"):
         model = lstmgen.load(f"two/{event.run.folder}")
         score = model.evaluate(baselines=False).score
@@ -207,7 +207,7 @@ def test_the_score_is_that_of_the_exact_protocol_on_all_held_out_text() -> None:
         assert event.result.parameters == model.checkpoint.network.parameter_count()
         assert min(event.result.training_speed, event.result.sampling_speed) > 0
         assert event.curve.validation
-        memory = measure_memory(model.checkpoint, held_out, gradients=False)
+        memory = measure_memory(model.checkpoint, validation, gradients=False)
         assert event.result.visible_nats == tuple(memory.nats_per_character.values())
 
 

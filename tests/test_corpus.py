@@ -234,8 +234,8 @@ def test_characters_outside_a_given_vocabulary_can_be_skipped_and_are_counted(bl
 
 def test_tiny_shakespeare_is_split_as_others_split_it() -> None:
     ids = np.zeros(1_115_394, np.uint8)
-    train, held_out = Corpus(ids, Vocabulary(VocabularyKind.BYTES), "").split(TextConfig())
-    assert (len(train), len(held_out)) == (1_003_854, 111_540)
+    train, validation = Corpus(ids, Vocabulary(VocabularyKind.BYTES), "").split(TextConfig())
+    assert (len(train), len(validation)) == (1_003_854, 111_540)
 
 
 def parts(text: str, fraction: float, lines: bool = False, seed: int | None = None) -> list[str]:
@@ -258,9 +258,9 @@ def test_a_part_is_held_out_only_where_both_parts_have_something_to_predict(
 @given(st.text("ab\n", min_size=8), st.sampled_from([0.25, 0.5, 0.75]))
 @settings(deadline=None, max_examples=80)
 def test_the_end_is_held_out_of_whole_lines_if_asked(text: str, fraction: float) -> None:
-    train, held_out = parts(text, fraction)
-    assert train + held_out == text
-    assert 0 <= len(held_out) - fraction * len(text) < 1
+    train, validation = parts(text, fraction)
+    assert train + validation == text
+    assert 0 <= len(validation) - fraction * len(text) < 1
 
     whole, rest = parts(text, fraction, lines=True)
     assert whole + rest == text
@@ -277,15 +277,15 @@ def test_random_lines_are_held_out_in_the_order_of_the_text(text: str, fraction:
     """Every line is in one part, as often as it stands in the text, however the text is cut into blocks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lstmgen.text.storage.BLOCK", block)
-        train, held_out = (part.splitlines(keepends=True) for part in parts(text, fraction, lines=True, seed=seed))
+        train, validation = (part.splitlines(keepends=True) for part in parts(text, fraction, lines=True, seed=seed))
     lines = text.splitlines(keepends=True)
-    assert sorted(train + held_out) == sorted(lines)
-    for part in (train, held_out):
+    assert sorted(train + validation) == sorted(lines)
+    for part in (train, validation):
         rest = iter(lines)
         assert all(line in rest for line in part)  # `in` moves on: a subsequence
     filled = sum(line != "\n" for line in lines)
-    assert len(held_out) in (0, round(fraction * filled))
-    assert "\n" not in held_out
+    assert len(validation) in (0, round(fraction * filled))
+    assert "\n" not in validation
 
 
 def test_which_lines_are_held_out_follows_the_seed() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from lstmgen.checkpoint import load_checkpoint, public_name
 from lstmgen.evaluation.score import exact_protocol, score
-from lstmgen.export.rounding import Choice, Rounding, choose_rounding, held_out_text, rounded, rounded_weights
+from lstmgen.export.rounding import Choice, Rounding, choose_rounding, rounded, rounded_weights, validation_text
 from lstmgen.generation.filters.temperature import apply_temperature
 from lstmgen.generation.filters.truncation import top_p
 from lstmgen.generation.history import History
@@ -79,10 +79,10 @@ def test_a_text_that_costs_nothing_has_no_loss() -> None:
 
 
 def test_fewer_tokens_are_scored_by_a_large_network(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    every = held_out_text(model.checkpoint)
+    every = validation_text(model.checkpoint)
     monkeypatch.setattr("lstmgen.export.rounding._PRODUCTS", 60 * model.checkpoint.network.parameter_count())
-    monkeypatch.setattr("lstmgen.export.rounding._LEAST_TOKENS", 50)
-    assert (held_out_text(model.checkpoint) == every[:60]).all() and len(every) > 60
+    monkeypatch.setattr("lstmgen.export.rounding._MIN_TOKENS", 50)
+    assert (validation_text(model.checkpoint) == every[:60]).all() and len(every) > 60
 
 
 # The command

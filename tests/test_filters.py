@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lstmgen.config import Finish, SamplingConfig, VocabularyKind
+from lstmgen.config import FinishReason, SamplingConfig, VocabularyKind
 from lstmgen.errors import ConfigError
 from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.generation.filters import Batch, Filter, build_filters
@@ -144,7 +144,7 @@ def test_no_run_is_written_twice(length: int, prompt: str, heat: float) -> None:
         new = runs[max(0, len(prompt) - length + 1) :]
         assert len(set(new)) == len(new)
         assert not set(new) & set(runs[: len(runs) - len(new)])
-        if sample.finish is Finish.STUCK:
+        if sample.finish_reason is FinishReason.STUCK:
             assert all(text[len(text) - length + 1 :] + token in runs for token in LETTERS.characters)
         else:
             assert len(sample.ids) == 120
@@ -158,7 +158,7 @@ def test_nothing_longer_is_copied(length: int, prompt: str, training: str) -> No
         text = prompt + texts([sample])[0]
         for end in range(max(len(prompt), length) + 1, len(text) + 1):
             assert text[end - length - 1 : end] not in training
-        if sample.finish is Finish.STUCK:
+        if sample.finish_reason is FinishReason.STUCK:
             assert all(text[-length:] + token in training for token in LETTERS.characters)
 
 
@@ -194,7 +194,7 @@ def test_the_whole_sample_matches_however_long_it_may_be(expression: str, heat: 
         samples = written(SamplingConfig(length=length, match=expression, temperature=heat, samples=5))
         for sample, text in zip(samples, texts(samples), strict=True):
             assert re.fullmatch(expression, text), text
-            assert sample.finish in (Finish.MATCH, Finish.LENGTH)
+            assert sample.finish_reason in (FinishReason.MATCH, FinishReason.LENGTH)
             assert len(text) <= length
 
 
@@ -223,8 +223,8 @@ def test_a_model_of_lines_ends_a_match_itself() -> None:
         strict=True,
     ):
         assert re.fullmatch("[abc]+2\n?", text)
-        assert text.endswith("\n") == (sample.finish is Finish.LINE)
-    assert {sample.finish for sample in samples} == {Finish.LINE}
+        assert text.endswith("\n") == (sample.finish_reason is FinishReason.LINE)
+    assert {sample.finish_reason for sample in samples} == {FinishReason.LINE}
 
 
 @pytest.mark.parametrize("expression", ["é+", "[d-z]", "a{5}d", "[^\n 12abc]"])
@@ -273,10 +273,10 @@ def test_all_filters_together_keep_their_promises(config: SamplingConfig) -> Non
         if config.max_copy:
             cut = config.max_copy + 1
             assert all(whole[end - cut : end] not in training for end in range(max(3, cut), len(whole) + 1))
-        if config.match and sample.finish not in (Finish.STUCK, Finish.STOP):
+        if config.match and sample.finish_reason not in (FinishReason.STUCK, FinishReason.STOP):
             assert re.fullmatch(config.match, text)
         assert not any(stop in text for stop in config.stop)
-        assert sample.finish is not Finish.LENGTH or len(text) == 40
+        assert sample.finish_reason is not FinishReason.LENGTH or len(text) == 40
 
 
 def cased_characters() -> dict[str, set[str]]:
@@ -416,8 +416,8 @@ def test_a_sample_matches_or_says_that_it_does_not(config: SamplingConfig, promp
     model = UNIFORM[lines]
     drawn = collect(model.draw(model.read_prompt(prompt), config, seed), config.samples * config.best_of)
     for sample, text in zip(drawn, texts(drawn), strict=True):
-        item = text.removesuffix("\n") if sample.finish is Finish.LINE else text
-        assert bool(re.fullmatch(str(config.match), item)) == (sample.finish is not Finish.UNMATCHED)
+        item = text.removesuffix("\n") if sample.finish_reason is FinishReason.LINE else text
+        assert bool(re.fullmatch(str(config.match), item)) == (sample.finish_reason is not FinishReason.UNMATCHED)
         assert len(text) <= config.length
         assert not any(stop in text for stop in config.stop)
         whole = prompt + text
@@ -431,14 +431,14 @@ def test_a_sample_matches_or_says_that_it_does_not(config: SamplingConfig, promp
         if config.max_copy:
             cut = config.max_copy + 1
             assert all(whole[end - cut : end] not in TRAINING for end in ends if end >= cut)
-        if sample.finish is Finish.UNMATCHED:
+        if sample.finish_reason is FinishReason.UNMATCHED:
             assert config.no_repeat or config.max_copy or config.stop
     kept = keep_best(drawn, config.best_of)
     for number, sample in enumerate(kept):
         group = drawn[number * config.best_of :][: config.best_of]
-        if sample.finish is Finish.UNMATCHED:
-            assert all(each.finish is Finish.UNMATCHED for each in group)
-    if any(sample.finish is Finish.UNMATCHED for sample in kept):
+        if sample.finish_reason is FinishReason.UNMATCHED:
+            assert all(each.finish_reason is FinishReason.UNMATCHED for each in group)
+    if any(sample.finish_reason is FinishReason.UNMATCHED for sample in kept):
         with pytest.raises(ConfigError, match=r"`match`.*`(no_repeat|max_copy|stop)`"):
             model.sample(prompt, seed=seed, **vars(config))
     else:

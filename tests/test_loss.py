@@ -28,7 +28,7 @@ def problem() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 @settings(deadline=None)
 def test_loss_and_gradients_equal_those_of_torch(smoothing: float, logits: int) -> None:
     inputs, weight, bias, targets = problem()
-    loss, nats = head_loss(inputs, (weight, bias), targets, smoothing, most_logits=logits)
+    loss, nats = head_loss(inputs, (weight, bias), targets, smoothing, max_logits=logits)
     logits_of_all = (inputs @ weight.T + bias).flatten(0, 1)
     expected, plain = (
         nn.functional.cross_entropy(logits_of_all, targets.flatten(), ignore_index=IGNORED, label_smoothing=amount)

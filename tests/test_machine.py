@@ -48,7 +48,7 @@ def chosen(
         return StepTime(short=taken, whole=taken)
 
     trials = Trials(
-        known_time, lambda: bfloat16, lambda _: bfloat16 > 1, lambda _: free, most_threads=lambda: 2, clock=lambda: 0.0
+        known_time, lambda: bfloat16, lambda _: bfloat16 > 1, lambda _: free, max_threads=lambda: 2, clock=lambda: 0.0
     )
     execution = choose_execution(NETWORK, replace(TRAINING, **config), Device.CPU, threads, trials)
     return execution.precision, execution.threads
@@ -248,7 +248,7 @@ def test_a_small_product_chooses_the_precision_where_trials_take_long(
         return StepTime(seconds, 0.9 * seconds if execution.precision is LOW else seconds)
 
     trials = Trials(
-        known_time, lambda: bfloat16, cores_are_free=lambda _: True, most_threads=lambda: 2, clock=lambda: now
+        known_time, lambda: bfloat16, cores_are_free=lambda _: True, max_threads=lambda: 2, clock=lambda: now
     )
     execution = choose_execution(NETWORK, replace(TRAINING, budget=Budget(30)), Device.CPU, None, trials)
     assert (execution.precision, execution.threads) == expected

@@ -84,7 +84,7 @@ def test_predictions_are_the_likeliest_next_tokens() -> None:
 def test_attention_names_past_tokens_and_stays_in_its_line() -> None:
     checkpoint = untrained_checkpoint(LETTERS, lines=True, attention=4)
     ids = LETTERS.encode("\nab\ncd")
-    read, data = trace(checkpoint.network, checkpoint.weights, ids, item_end=0), page_data(checkpoint, ids)
+    read, data = trace(checkpoint.network, checkpoint.weights, ids, end_token=0), page_data(checkpoint, ids)
     assert read.attention is not None
     assert data["begins"] == [0, 3]
     assert [sorted(back for back, _ in step) for step in data["attention"]] == [[], [1], [1, 2], [], [1], [1, 2]]

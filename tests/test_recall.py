@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.recall import RecallMeasured, RecallStepped, compare_recall, measure_recall
-from lstmgen.comparison.recall_text import CHANCE, MOST_BEFORE, TOKENS, example, recall_chunk
+from lstmgen.comparison.recall_text import CHANCE, MAX_BEFORE, TOKENS, example, recall_chunk
 from lstmgen.config import Budget, BudgetUnit, CellKind
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
@@ -43,7 +43,7 @@ def test_the_answer_is_the_letter_after_the_mark_so_many_characters_before(seed:
     assert (chunk.targets[:, :-1] == IGNORED).all()
     for inputs, answer in zip(chunk.inputs, chunk.targets[:, -1], strict=True):
         text = "".join(TOKENS[number] for number in inputs)
-        assert text.index("!") <= MOST_BEFORE
+        assert text.index("!") <= MAX_BEFORE
         assert text[-lag] == TOKENS[answer]  # the answer would be the character after the text
         assert text[-lag - 1] == "!"
         assert text[-1] == "?"
@@ -54,7 +54,7 @@ def test_every_letter_is_asked_for_and_every_number_of_distractors_stands_before
     generator = np.random.default_rng(0)
     chunks = [recall_chunk(generator, 2, 100) for _ in range(300)]
     assert {TOKENS[key] for chunk in chunks for key in chunk.targets[:, -1]} == set(LETTERS)
-    assert {chunk.inputs.shape[1] - 3 for chunk in chunks} == set(range(MOST_BEFORE + 1))
+    assert {chunk.inputs.shape[1] - 3 for chunk in chunks} == set(range(MAX_BEFORE + 1))
     assert pytest.approx(1 / len(LETTERS)) == CHANCE
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from lstmgen.config import Finish
+from lstmgen.config import FinishReason
 from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import Engine, NumpyEngine, read_text
 from lstmgen.generation.filters import Filter
@@ -144,11 +144,11 @@ def test_negative_log_likelihood_is_finite_for_extreme_logits() -> None:
 
 def test_each_sample_says_why_it_ended() -> None:
     uniform = constant_engine([0.0] * VOCAB_SIZE)
-    assert {sample.finish for sample in collect(events(uniform, samples=9), 9)} == {Finish.LENGTH}
+    assert {sample.finish_reason for sample in collect(events(uniform, samples=9), 9)} == {FinishReason.LENGTH}
     ended = collect(events(uniform, samples=40, end=4, length=5), 40)
     for sample in ended:
-        assert (sample.ids[-1] == 4) == (sample.finish is Finish.LINE)
-    assert {sample.finish for sample in ended} == {Finish.LINE, Finish.LENGTH}
+        assert (sample.ids[-1] == 4) == (sample.finish_reason is FinishReason.LINE)
+    assert {sample.finish_reason for sample in ended} == {FinishReason.LINE, FinishReason.LENGTH}
 
 
 def test_nothing_of_a_stop_text_is_written() -> None:
@@ -160,7 +160,7 @@ def test_nothing_of_a_stop_text_is_written() -> None:
         text = "".join(map(chr, long.ids))
         positions = [position for stop in ("\x01\x02\x01\x03", "\x06\x06") if (position := text.find(stop)) >= 0]
         assert short.ids == long.ids[: min(positions, default=400)]
-        assert short.finish is (Finish.STOP if positions else Finish.LENGTH)
+        assert short.finish_reason is (FinishReason.STOP if positions else FinishReason.LENGTH)
 
 
 def test_tokens_left_in_the_buffer_come_out_at_the_end() -> None:
@@ -177,7 +177,11 @@ def test_a_sample_without_an_allowed_token_is_stuck_and_the_others_continue() ->
 
     drawn = draw_tokens(engine, prompt_output, History(PROMPT, 3, 0), [Filter(nothing_for_row_one)], length=9, seed=0)
     samples = collect(drawn, 3)
-    assert [sample.finish for sample in samples] == [Finish.LENGTH, Finish.STUCK, Finish.LENGTH]
+    assert [sample.finish_reason for sample in samples] == [
+        FinishReason.LENGTH,
+        FinishReason.STUCK,
+        FinishReason.LENGTH,
+    ]
     assert [len(sample.ids) for sample in samples] == [9, 4, 9]
 
 

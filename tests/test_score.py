@@ -72,7 +72,7 @@ def test_a_chunk_whose_logits_are_too_many_is_read_in_pieces(lines: bool, logits
         return every_line(IDS, 0, 4) if lines else overlapping_streams(IDS, 3, 5)
 
     expected = score(engine, chunks())
-    result = add_up(predict(engine, chunks(), most_logits=logits))
+    result = add_up(predict(engine, chunks(), max_logits=logits))
     assert_allclose(result.nats, expected.nats, rtol=1e-5)
     assert (result.characters, result.correct) == (expected.characters, expected.correct)
 

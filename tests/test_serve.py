@@ -210,7 +210,7 @@ def test_bytes_come_as_characters() -> None:
 
 def test_a_model_of_lines_writes_one_line_without_its_end() -> None:
     model = LanguageModel(untrained_checkpoint(Vocabulary(VocabularyKind.CHARACTERS, "\nab"), lines=True))
-    assert model.item_end == 0
+    assert model.end_token == 0
     with running(model) as server, client_of(server) as client:
         made = create(client, "ab", max_tokens=200, seed=1, echo=True, logprobs=1).choices[0]
         assert made.finish_reason == "stop" and "\n" not in made.text

@@ -96,7 +96,7 @@ def test_a_model_of_lines_begins_each_line_from_the_initial_state() -> None:
     named = random_weights(network)
     line_feed, first, second = 0, [3, 2, 5], [1, 4]
     ids = np.array([line_feed, *first, line_feed, *second])
-    found = trace(network, named, ids, item_end=line_feed)
+    found = trace(network, named, ids, end_token=line_feed)
     alone = trace(network, named, np.array([line_feed, *second]))
     assert_array_equal(found.logits[4:], alone.logits)
     assert_array_equal(found.layers[1].before["cell"][4], 0)

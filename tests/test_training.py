@@ -166,7 +166,7 @@ def test_evaluating_leaves_training_as_it_is_and_the_best_weights_score_as_they_
     assert_same_tensors(load_checkpoint(folder_of(often) / LAST), load_checkpoint(folder_of(never) / LAST))
     best = load_checkpoint(folder_of(often) / BEST)
     assert best.record.validation_nats == min(losses)
-    again = LanguageModel(best).score_ids(preparation.text.held_out).nats_per_character
+    again = LanguageModel(best).score_ids(preparation.text.validation).nats_per_character
     assert again == pytest.approx(min(losses), abs=1e-5)
 
 
@@ -174,7 +174,7 @@ def test_a_list_is_validated_to_its_last_line_even_without_a_line_feed(fable: Pa
     fable.write_text("\n".join(["fox", "grapes", "vine"] * 20 + ["a last and longer line"]), encoding="utf-8")
     preparation = prepare(lines=True)
     best = load_checkpoint(folder_of(run_to_end(preparation)) / BEST)
-    again = LanguageModel(best).score_ids(preparation.text.held_out).nats_per_character
+    again = LanguageModel(best).score_ids(preparation.text.validation).nats_per_character
     assert again == pytest.approx(best.record.validation_nats, abs=1e-5)
 
 

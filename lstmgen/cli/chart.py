@@ -20,8 +20,8 @@ Over = Literal["epoch", "seconds"]
 
 _OPENING = 0.1  # first fraction of a run, in which its loss may be too high for the chart
 _MARGIN = 0.05  # fraction of the height that is left free above and below
-_LEAST_NATS = 0.1  # smallest height of the chart, so that small differences look small
-_LEAST_WIDTH = 1e-6
+_MIN_NATS = 0.1  # smallest height of the chart, so that small differences look small
+_MIN_WIDTH = 1e-6
 
 
 class Limits(NamedTuple):
@@ -44,8 +44,8 @@ def limits(curves: Curves, over: Over = "epoch") -> Limits:
         ends.append(max(getattr(loss, over) for loss in losses))
         shown += [loss.nats for loss in losses if getattr(loss, over) >= _OPENING * ends[-1]]
     low, high = min(shown), max(shown)
-    margin = max(_MARGIN * (high - low), (_LEAST_NATS - (high - low)) / 2)
-    return Limits(max(_LEAST_WIDTH, *ends), max(0.0, low - margin), high + margin)
+    margin = max(_MARGIN * (high - low), (_MIN_NATS - (high - low)) / 2)
+    return Limits(max(_MIN_WIDTH, *ends), max(0.0, low - margin), high + margin)
 
 
 def describe(name: str, curve: LearningCurve) -> str:
@@ -145,9 +145,9 @@ def _entering(losses: Iterable[Loss], high: float, over: Over) -> list[tuple[flo
 
 def _ticks(low: float, high: float, most: int) -> Iterator[tuple[float, str]]:
     """Yield round numbers between two limits, each with its label; about `most` at most."""
-    least_step = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(least_step))
-    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= least_step)
+    min_step = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(min_step))
+    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= min_step)
     decimals = max(0, -math.floor(math.log10(step)))
     for number in range(math.ceil(low / step), math.floor(high / step) + 1):
         yield number * step, f"{number * step:,.{decimals}f}"

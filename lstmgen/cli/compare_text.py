@@ -84,7 +84,7 @@ def _plan(comparison: Comparison, run: str | None) -> str:
         for name, rate in zip(comparison.names(), rates, strict=True)
     ]
     return (
-        f"text     {config.text.name}: {config.text.held_out_part} held out\n"
+        f"text     {config.text.name}: {config.text.validation_part} held out\n"
         f"networks {'; '.join(networks)}\n"
         f"training each {budget_in_words(training.budget)}, {plural(config.seeds, 'seed')}, {recipe(training)}\n"
         f"run      {'not kept; --run NAME keeps the networks' if run is None else run}"

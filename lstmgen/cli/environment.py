@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _SIZES = {"COLUMNS": 20, "LINES": 5, "TERMINAL_WIDTH": 20}  # the smallest in which text can be read
-_LARGEST_SIZE = 1000
+_MAX_SIZE = 1000
 _TORCH_BYTES = 1 << 30  # of address space, that torch takes when it is imported and computes a little
 _SPEAKS_OF_MEMORY = re.compile(
     r"memory|allocat|bad_alloc|map segment|create a primitive|start new thread|without (setting an )?exception|"
@@ -57,7 +57,7 @@ def use_readable_size() -> None:
             size = _terminal_columns() if name == "COLUMNS" else 0
             if not 0 < size < least:
                 continue
-        os.environ[name] = str(min(max(size, least), _LARGEST_SIZE))
+        os.environ[name] = str(min(max(size, least), _MAX_SIZE))
 
 
 def _terminal_columns() -> int:

@@ -74,12 +74,12 @@ def _page(checkpoint: "Checkpoint", path: Path, html: Path, *, quiet: bool) -> N
     """Write the page, with the fewest bits that the held-out text allows."""
     from lstmgen.checkpoint import public_name
     from lstmgen.cli.output import whole_file
-    from lstmgen.export.rounding import choose_rounding, held_out_text
+    from lstmgen.export.rounding import choose_rounding, validation_text
     from lstmgen.pages.write import writing_page
 
     with whole_file(html, "html") as file:
         try:
-            ids, problem = held_out_text(checkpoint), ""
+            ids, problem = validation_text(checkpoint), ""
         except TextError as error:
             ids, problem = None, str(error)
         choice = choose_rounding(checkpoint, ids)

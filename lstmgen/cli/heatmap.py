@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lstmgen.cli.render import rendered, text_console
 from lstmgen.cli.report import height
-from lstmgen.evaluation.characters import MOST_BITS, CharacterScore
+from lstmgen.evaluation.characters import MAX_BITS, CharacterScore
 from lstmgen.inspection.units import Units
 from lstmgen.inspection.walk import Unit
 from lstmgen.printable import shown
@@ -41,12 +41,12 @@ def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
     levels = ((character.text, character.level) for character in characters)
     yield from _paint(_Painted(text, _background(number), f"{number or ''}") for text, number in levels)
     if _has_colors():
-        scale = (f" {number}{'+' if number == MOST_BITS else ''} " for number in range(MOST_BITS + 1))
+        scale = (f" {number}{'+' if number == MAX_BITS else ''} " for number in range(MAX_BITS + 1))
         yield "\nbits of surprise "
         yield from _paint(_Painted(text, _background(number), "") for number, text in enumerate(scale))
         yield "\n"
     else:
-        yield f"\nBelow each line: bits of surprise, rounded; {MOST_BITS} means {MOST_BITS} or more, a space means 0.\n"
+        yield f"\nBelow each line: bits of surprise, rounded; {MAX_BITS} means {MAX_BITS} or more, a space means 0.\n"
 
 
 def unit_text(units: Units, tokens: Sequence[str], unit: Unit | None) -> Iterator[str]:
@@ -116,7 +116,7 @@ def _in_colors(line: Iterable[_Painted]) -> str:
 
 
 def _background(number: int) -> RGB:
-    return _mix(_PAPER, _HOT, number / MOST_BITS)
+    return _mix(_PAPER, _HOT, number / MAX_BITS)
 
 
 def _with_marks(line: Iterable[_Painted]) -> str:

@@ -71,11 +71,11 @@ def info(
         "text": f"{text.name}, {record.text_symbols:,} characters, {text.encoding}"
         + (", each line is one item" if text.lines else ""),
         "text SHA-256": record.text_sha256,
-        "held out": text.held_out_part,
+        "held out": text.validation_part,
         "started from": record.started_from or "an untrained network",
         "budget": str(training.budget),
-        "trained": f"{position.step:,} steps, {position.epoch} whole epochs, {position.symbols_read:,} characters read, "
-        f"{duration(record.seconds)}",
+        "trained": f"{position.step:,} steps, {position.epoch} whole epochs, "
+        f"{position.symbols_read:,} characters read, {duration(record.seconds)}",
         "training": f"{training.batch}, learning rate {readably(training.learning_rate)}, "
         f"weight decay {readably(training.weight_decay)}, clip {readably(training.clip)}, "
         f"dropout {readably(training.dropout)}, weight drop {readably(training.weight_drop)}, "

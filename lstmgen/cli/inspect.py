@@ -199,7 +199,7 @@ def _findings(
         names = checkpoint.vocabulary.token_names()
         coloured = unit_text(units, [names[number] for number in ids], unit)
     elif choice == "gates":
-        uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, item_end=checkpoint.item_end))
+        uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token))
         fields, parts = report.gates_json(uses), report.gates_report(uses, token)
     else:
         memory = measure_memory(checkpoint, ids, _with_bar(quiet))
@@ -241,7 +241,7 @@ def _page(
     with whole_file(page, "html") as file:
         findings = find_all(checkpoint, read.ids, _with_bar(quiet))
         first = ([] if unit is None else [unit]) + findings.tracking_units()
-        ids = begun(read.ids[:length], checkpoint.item_end)
+        ids = begun(read.ids[:length], checkpoint.end_token)
         data = page_data(checkpoint, ids, first)
         title = f"{checkpoint_name(path)} reads {read.name}"
         file.write(inspect_page(title, checkpoint, data, findings).encode())

@@ -51,7 +51,7 @@ _UNNAMED_UNITS = {r"^[\d.]+": "s", r"h\s*[0-5]?\d": "m", r"m(?:in)?\s*[0-5]?\d":
 """The unit of a last number without one: seconds where it is alone, otherwise the next smaller unit."""
 
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
-_LARGEST_COUNT = 1e15
+_MAX_COUNT = 1e15
 _METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", list[str]: "TEXT"}
 
 Given = dict[str, Any]
@@ -166,8 +166,8 @@ def parse_count(text: str) -> int:
     if not match:
         raise typer.BadParameter(f"{text!r} is not a number; write 800000, 800k or 1.5M")
     count = float(match["number"]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match["unit"].lower()]
-    if count > _LARGEST_COUNT:
-        raise typer.BadParameter(f"{text!r} is too large; give at most {_LARGEST_COUNT / 1e9:,.0f}G")
+    if count > _MAX_COUNT:
+        raise typer.BadParameter(f"{text!r} is too large; give at most {_MAX_COUNT / 1e9:,.0f}G")
     return round(count)
 
 

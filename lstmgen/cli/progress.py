@@ -169,8 +169,9 @@ def _plan(plan: Planned) -> str:
 
     training = from_mapping(TrainingConfig, plan.training)
     lines = [
-        f"text     {message_line(TextConfig(tuple(plan.text)).name)}: {plan.training_symbols:,} characters to learn from, "
-        f"{plan.validation_symbols:,} held out, {plan.vocab_size:,} distinct",
+        f"text     {message_line(TextConfig(tuple(plan.text)).name)}: "
+        f"{plan.training_symbols:,} characters for training, {plan.validation_symbols:,} for validation, "
+        f"{plan.vocab_size:,} distinct",
         *([f"from     {plan.started_from}"] if plan.started_from else []),
         f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}",
         f"training {budget_in_words(training.budget)}, {recipe(training)}; {plan.precision} on {_processor(plan)}",

@@ -12,13 +12,13 @@ from rich.text import Text
 
 from lstmgen.cli.render import put
 from lstmgen.printable import printable
-from lstmgen.report import SMALLEST_POWER, Chart, Curve, Facts, Histogram, Marked, Part, Table
+from lstmgen.report import MIN_POWER, Chart, Curve, Facts, Histogram, Marked, Part, Table
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 _NARROWEST, _WIDEST = 60, 120  # columns of a chart
 _NUMBERS = 49  # columns of its numbers, and of the space between them
-_LEAST_RISE = 0.01  # a curve that rises less is drawn as nearly flat
+_MIN_RISE = 0.01  # a curve that rises less is drawn as nearly flat
 
 
 def print_report(parts: Iterable[Part]) -> None:
@@ -93,10 +93,10 @@ def _column(curve: Curve, places: Iterable[int], room: int) -> list[str]:
     for place in places:
         value, text = values.get(place), ""
         if value is not None and curve.powers:
-            power = 1 - math.log(value / most) / math.log(SMALLEST_POWER) if value > 0 else 0
+            power = 1 - math.log(value / most) / math.log(MIN_POWER) if value > 0 else 0
             text = f"{value:8.1e} {bar(power, room)}"
         elif value is not None:
-            text = f"{value:.4f} {value - least:+8.4f} {bar((value - least) / max(most - least, _LEAST_RISE), room)}"
+            text = f"{value:.4f} {value - least:+8.4f} {bar((value - least) / max(most - least, _MIN_RISE), room)}"
         shown.append(text)
     width = max(map(len, shown))
     return [f"{text:<{width}}" for text in shown]

@@ -176,7 +176,7 @@ def sample(
         else:
             separator = "" if model.lines or config.match is not None else "\n"
             sample_modes.write_batch(out, echoed, samples, config, separator=separator, quiet=quiet)
-    require_matches([sample.finish for sample in samples], config)  # what matches has been written
+    require_matches([sample.finish_reason for sample in samples], config)  # what matches has been written
 
 
 def _sampling_config(given: Given, *, lines: bool, interactive: bool) -> SamplingConfig:

@@ -6,7 +6,7 @@ import numpy as np
 
 from lstmgen.cli.output import SampleOutput
 from lstmgen.cli.render import note
-from lstmgen.config import Finish, SamplingConfig
+from lstmgen.config import FinishReason, SamplingConfig
 from lstmgen.draft import Draft
 from lstmgen.generation.sampler import Drawn, Ended, Sample, require_matches
 from lstmgen.printable import json_line
@@ -29,7 +29,7 @@ def stream_text(
         if isinstance(event, Drawn):
             out.write(np.array([event.id]))
         else:
-            _note_if_stuck(0, event.finish, config, quiet=quiet)
+            _note_if_stuck(0, event.finish_reason, config, quiet=quiet)
 
 
 def write_batch(
@@ -45,14 +45,16 @@ def write_batch(
 
     A sample that does not match is left out. Raises ConfigError if none matches.
     """
-    matching = [(number, sample) for number, sample in enumerate(samples) if sample.finish is not Finish.UNMATCHED]
+    matching = [
+        (number, sample) for number, sample in enumerate(samples) if sample.finish_reason is not FinishReason.UNMATCHED
+    ]
     if not matching:
-        require_matches([sample.finish for sample in samples], config)
+        require_matches([sample.finish_reason for sample in samples], config)
     for position, (number, sample) in enumerate(matching):
         out.write_text(separator if position else "")
         out.write(_with_prompt(prompt, sample))
-        out.write_text("" if sample.finish is Finish.LINE else "\n")
-        _note_if_stuck(number, sample.finish, config, quiet=quiet)
+        out.write_text("" if sample.finish_reason is FinishReason.LINE else "\n")
+        _note_if_stuck(number, sample.finish_reason, config, quiet=quiet)
 
 
 def write_json_lines(
@@ -68,10 +70,10 @@ def write_json_lines(
     """Write one JSON object a line for each sample, with the facts that all samples have in common."""
     for number, sample in enumerate(samples):
         ids = _with_prompt(prompt, sample)
-        text = vocabulary.decode(ids[:-1] if sample.finish is Finish.LINE else ids)
-        result = {"text": text, **facts, "sample": number, "nats": sample.nats, "finish": sample.finish}
+        text = vocabulary.decode(ids[:-1] if sample.finish_reason is FinishReason.LINE else ids)
+        result = {"text": text, **facts, "sample": number, "nats": sample.nats, "finish": sample.finish_reason}
         out.write_text(json_line(result))
-        _note_if_stuck(number, sample.finish, config, quiet=quiet)
+        _note_if_stuck(number, sample.finish_reason, config, quiet=quiet)
 
 
 def converse(out: SampleOutput, draft: Draft, vocabulary: Vocabulary, *, skip: int) -> None:
@@ -91,7 +93,7 @@ def _with_prompt(prompt: Ids, sample: Sample) -> Ids:
     return np.concatenate([prompt, sample.ids]).astype(np.int64)
 
 
-def _note_if_stuck(number: int, finish: Finish, config: SamplingConfig, *, quiet: bool) -> None:
-    if finish is Finish.STUCK:
+def _note_if_stuck(number: int, finish_reason: FinishReason, config: SamplingConfig, *, quiet: bool) -> None:
+    if finish_reason is FinishReason.STUCK:
         filters = " and ".join(f"`{name}`" for name in ("no_repeat", "max_copy") if getattr(config, name))
         note(f"sample {number} ended early: {filters} left no character to write; give larger numbers", quiet=quiet)

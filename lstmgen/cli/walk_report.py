@@ -13,7 +13,7 @@ from lstmgen.printable import name_of, printable
 
 _NARROWEST, _WIDEST = 70, 120  # columns
 _NAME, _EQUATION = 12, 40  # columns of each line before its bar
-_LEAST_RECALLED, _MOST_RECALLED = 0.05, 5  # fraction of the attention; number of past characters
+_MIN_RECALLED, _MAX_RECALLED = 0.05, 5  # fraction of the attention; number of past characters
 _TEXT_BEFORE = 50  # characters
 _GATE, _POSITIVE, _NEGATIVE, _FAINT = "green", "red", "blue", "dim"
 
@@ -114,7 +114,7 @@ def _kept_and_written(step: WalkStep) -> tuple[float, float]:
 
 def _recalled(step: WalkStep) -> str:
     """The past characters that attention picked, the strongest first."""
-    strongest = sorted(step.attention or (), key=lambda each: -each.weight)[:_MOST_RECALLED]
+    strongest = sorted(step.attention or (), key=lambda each: -each.weight)[:_MAX_RECALLED]
     picked = [f"{name_of(each.character)} ({each.back} back) {each.weight:.0%}" for each in strongest]
-    picked = [text for text, each in zip(picked, strongest, strict=True) if each.weight >= _LEAST_RECALLED]
+    picked = [text for text, each in zip(picked, strongest, strict=True) if each.weight >= _MIN_RECALLED]
     return "   ".join(picked) or "at no character more than at others"

@@ -14,7 +14,7 @@ from lstmgen.inspection.memory import measure_memory
 from lstmgen.inspection.reading import begun
 from lstmgen.language_model import LanguageModel
 
-FEWEST_HELD_OUT = 4
+MIN_VALIDATION = 4
 """With fewer held-out tokens nothing can be measured."""
 
 _SAMPLED = 300  # characters, written to measure the speed
@@ -56,14 +56,14 @@ def measure_run(folder: Path) -> RunResult:
     newest = load_checkpoint(folder / LAST).record
     checkpoint = load_checkpoint(folder / BEST)
     model = LanguageModel(checkpoint, folder / BEST)
-    held_out = read_own_text(model.record, model.vocabulary, remedy="compare with another `run`").held_out
-    read = begun(held_out, model.item_end)
-    blocks = Blocks(len(held_out))
-    add_up(predict(model.engine, exact_protocol(held_out, model.item_end)), blocks)
+    validation = read_own_text(model.record, model.vocabulary, remedy="compare with another `run`").validation
+    read = begun(validation, model.end_token)
+    blocks = Blocks(len(validation))
+    add_up(predict(model.engine, exact_protocol(validation, model.end_token)), blocks)
     return RunResult(
         seed=model.record.training.seed,
         parameters=checkpoint.network.parameter_count(),
-        tokens=len(held_out),
+        tokens=len(validation),
         nats=tuple(blocks.nats.tolist()),
         characters=tuple(blocks.characters.tolist()),
         training_speed=newest.position.symbols_read / newest.seconds,

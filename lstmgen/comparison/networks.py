@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from lstmgen.checkpoint import LAST, LOG, load_checkpoint, run_folder
 from lstmgen.comparison.config import ComparisonConfig
-from lstmgen.comparison.measurement import FEWEST_HELD_OUT, RunResult, measure_run
+from lstmgen.comparison.measurement import MIN_VALIDATION, RunResult, measure_run
 from lstmgen.config import CellKind, ModelConfig, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
 from lstmgen.errors import CheckpointError, ConfigError, TextError, unwritable
 from lstmgen.files import replace_file
@@ -127,9 +127,9 @@ def plan_comparison(config: ComparisonConfig) -> Comparison:
         planned=planned,
         parameters=config.parameters,
     )
-    held_out = len(prepared.text.held_out)
-    if held_out < FEWEST_HELD_OUT:
-        raise TextError(f"{config.text.name}: only {held_out} characters are held out; compare on a longer text")
+    validation = len(prepared.text.validation)
+    if validation < MIN_VALIDATION:
+        raise TextError(f"{config.text.name}: only {validation} characters are held out; compare on a longer text")
     checkpoint = prepared.checkpoint
     record, vocab_size = checkpoint.record, len(checkpoint.vocabulary)
     parameters = config.parameters or checkpoint.network.parameter_count()

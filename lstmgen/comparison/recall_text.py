@@ -19,7 +19,7 @@ CHANCE = 1 / len(ascii_lowercase)
 """The accuracy of guessing."""
 
 SHORTEST_LAG = 2  # !w?w
-MOST_BEFORE = 20
+MAX_BEFORE = 20
 """The largest number of distractors before the key."""
 
 
@@ -28,7 +28,7 @@ def recall_chunk(generator: np.random.Generator, lag: int, questions: int) -> Ch
 
     From the key to the answer there are `lag` characters. Every row has the same number of distractors before the key.
     """
-    mark = int(generator.integers(MOST_BEFORE + 1))
+    mark = int(generator.integers(MAX_BEFORE + 1))
     key, question = mark + 1, mark + lag
     inputs = generator.integers(len(ascii_lowercase), size=(questions, question + 1))
     inputs[:, mark] = TOKENS.index("!")

@@ -14,7 +14,7 @@ from lstmgen.generation.sampler import most_likely
 from lstmgen.printable import name_of
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
-MOST_BITS = 8
+MAX_BITS = 8
 """The highest level of the scale of surprise, for this many bits and more."""
 
 
@@ -42,8 +42,8 @@ class CharacterScore:
 
     @property
     def level(self) -> int:
-        """The level of its colour: its bits, rounded, from 0 to `MOST_BITS`."""
-        return min(MOST_BITS, round(self.bits))
+        """The level of its colour: its bits, rounded, from 0 to `MAX_BITS`."""
+        return min(MAX_BITS, round(self.bits))
 
     @property
     def alternatives(self) -> str:

@@ -14,7 +14,7 @@ LEVEL = 0.95
 RESAMPLES = 2000
 _BLOCKS = 100
 _SHORTEST_BLOCK = 100
-_FEWEST_BLOCKS = 20
+_MIN_BLOCKS = 20
 
 
 class Interval(NamedTuple):
@@ -55,7 +55,7 @@ class Blocks:
         """
         nats = self.nats - other.nats if other else self.nats
         filled = self.characters > 0
-        if filled.sum() < _FEWEST_BLOCKS:
+        if filled.sum() < _MIN_BLOCKS:
             return None
         count = int(filled.sum())
         drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)

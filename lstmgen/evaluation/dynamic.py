@@ -46,7 +46,7 @@ class AdaptingModel:
     def __init__(self, checkpoint: Checkpoint, training: Ids, config: DynamicConfig) -> None:
         self._checkpoint = checkpoint
         self._config = config
-        self._newline = checkpoint.item_end
+        self._newline = checkpoint.end_token
         self._model = Model(checkpoint.network, checkpoint.weights, torch.device("cpu"))
         self._trained = {name: weight.detach().clone() for name, weight in self._model.parameters.items()}
         scales = self._gradient_scales(training)

@@ -13,7 +13,7 @@ from lstmgen.evaluation.baselines import Baseline, baselines
 from lstmgen.evaluation.confidence import Blocks, Interval
 from lstmgen.evaluation.config import DynamicConfig, NoveltyConfig
 from lstmgen.evaluation.novelty import Novelty, compare_copying
-from lstmgen.evaluation.own_text import NAME_A_TEXT, adaptation_notes, read_own_text, require_held_out
+from lstmgen.evaluation.own_text import NAME_A_TEXT, adaptation_notes, read_own_text, require_validation_text
 from lstmgen.evaluation.score import Predictions, Score, add_up, exact_protocol, predict
 from lstmgen.generation.engine import Engine
 from lstmgen.record import HELD_OUT
@@ -155,7 +155,7 @@ def evaluate_model(
         text=text.name,
         unit=vocabulary.unit,
         trained_on=(record.text_sha256, record.text, vocabulary),
-        exact=measure(protocol, predict(model.engine, exact_protocol(ids, checkpoint.item_end))),
+        exact=measure(protocol, predict(model.engine, exact_protocol(ids, checkpoint.end_token))),
         notes=(*adaptation_notes(record), *text.notes),
     )
     if window is not None:
@@ -163,7 +163,7 @@ def evaluate_model(
         evaluation = replace(evaluation, window=measure(protocol, predict(model.engine, cold_windows(ids, window))))
     if own and novelty:
         written = model.write(novelty.length, novelty.temperature, novelty.seed)
-        copying = compare_copying(own.training, written, own.held_out, vocabulary, lines=lines)
+        copying = compare_copying(own.training, written, own.validation, vocabulary, lines=lines)
         evaluation = replace(evaluation, novelty=copying, writing=novelty)
     if own and baselines:
         evaluation = replace(evaluation, baselines=_baselines(evaluation, earlier, own.training, ids))
@@ -187,7 +187,7 @@ def _texts(
     record, vocabulary = checkpoint.record, checkpoint.vocabulary
     if text is None:
         own = read_own_text(record, vocabulary, remedy=NAME_A_TEXT)
-        return NamedText(record.text.held_out_name, require_held_out(own, record)), own
+        return NamedText(record.text.validation_name, require_validation_text(own, record)), own
     if required:
         return text, read_own_text(record, vocabulary, remedy="leave out `dynamic` and `novelty`, which need it")
     if baselines:

@@ -55,7 +55,7 @@ def adaptation_notes(record: TrainingRecord) -> tuple[str, ...]:
     return (f"while it was evaluated, this model learned from {texts}",) if texts else ()
 
 
-def require_held_out(own: SplitText, record: TrainingRecord) -> Ids:
+def require_validation_text(own: SplitText, record: TrainingRecord) -> Ids:
     """The held-out part of a run's text.
 
     Raises TextError if a score on it would mean nothing: the model has adapted to it, or it is too short.
@@ -64,8 +64,8 @@ def require_held_out(own: SplitText, record: TrainingRecord) -> Ids:
     if HELD_OUT in record.adapted_to:
         remedy = "name another run, or a TEXT that the model has not read"
         raise TextError(f"{names}: the model has adapted to the held-out part of this text; {remedy}")
-    if len(own.held_out) < 2:
+    if len(own.validation) < 2:
         raise TextError(
-            f"{names}: training held out only {len(own.held_out):,} characters, too few for a score; {NAME_A_TEXT}"
+            f"{names}: training held out only {len(own.validation):,} characters, too few for a score; {NAME_A_TEXT}"
         )
-    return own.held_out
+    return own.validation

@@ -86,14 +86,14 @@ def exact_protocol(ids: Ids, newline: int | None) -> Iterator[Chunk]:
     return one_stream(ids) if newline is None else every_line(ids, newline, _LINES_AT_ONCE)
 
 
-def predict(engine: Engine, chunks: Iterable[Chunk], most_logits: int = _LOGITS) -> Iterator[Predictions]:
+def predict(engine: Engine, chunks: Iterable[Chunk], max_logits: int = _LOGITS) -> Iterator[Predictions]:
     """Read a text chunk by chunk; yields the predictions of each chunk that has targets.
 
-    Where the vocabulary is large, a chunk is read in pieces, so that at most about `most_logits` logits exist at once.
+    Where the vocabulary is large, a chunk is read in pieces, so that at most about `max_logits` logits exist at once.
     """
     state: Any = None  # the first chunk of a text resets it
     for chunk in chunks:
-        for piece in chunk.pieces(max(1, most_logits // (len(chunk.inputs) * engine.network.vocab_size))):
+        for piece in chunk.pieces(max(1, max_logits // (len(chunk.inputs) * engine.network.vocab_size))):
             if piece.reset_state:
                 state = engine.initial_state(len(piece.inputs))
             logits, state = engine.read(piece.inputs, state)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 _IDS, _LOGITS, _NEXT = "ids", "logits", "next."
-_MOST_BYTES = 2_000_000_000  # a file of protobuf holds no more than 2 GiB
+_MAX_BYTES = 2_000_000_000  # a file of protobuf holds no more than 2 GiB
 _EXAMPLE_ROWS = 2  # the exporter takes a batch of one row for a batch that is always one
 
 
@@ -58,8 +58,8 @@ def onnx_files(checkpoint: Checkpoint, name: str) -> OnnxFiles:
     except ModuleNotFoundError as error:
         raise ConfigError("onnx", True, missing_package(error, "onnx")) from error
     size = 4 * checkpoint.network.parameter_count()
-    if size > _MOST_BYTES:
-        raise ConfigError("onnx", True, f"the weights are {size:,} bytes, and a file holds {_MOST_BYTES:,}")
+    if size > _MAX_BYTES:
+        raise ConfigError("onnx", True, f"the weights are {size:,} bytes, and a file holds {_MAX_BYTES:,}")
     model = _step_model(checkpoint)
     about = {
         "name": name,

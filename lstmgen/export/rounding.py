@@ -25,7 +25,7 @@ from lstmgen.text.vocabulary import Ids
 ALLOWED_LOSS = 0.005
 """How much larger the held-out nats may be with rounded weights, as a fraction."""
 
-_MOST_TOKENS, _LEAST_TOKENS, _PRODUCTS = 20_000, 2_000, 2e10
+_MAX_TOKENS, _MIN_TOKENS, _PRODUCTS = 20_000, 2_000, 2e10
 """How many held-out tokens are scored: as many as need this number of products, between the two bounds.
 
 The same tokens are scored with all weights, so that few suffice to compare them.
@@ -85,17 +85,17 @@ class Choice:
         return self.nats[rounding] / self.exact_nats - 1 if self.exact_nats else inf
 
 
-def held_out_text(checkpoint: Checkpoint) -> Ids:
+def validation_text(checkpoint: Checkpoint) -> Ids:
     """The first tokens of what training held out: at most 20,000, and fewer for a network that takes long to score.
 
     The model may have learned from them since: scores of the same text are compared, and that is no matter then.
     Raises TextError if the text cannot be read, or too little was held out.
     """
-    held_out = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy="use float16").held_out
-    if len(held_out) < 2:
-        raise TextError(f"training held out only {len(held_out)} characters")
+    validation = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy="use float16").validation
+    if len(validation) < 2:
+        raise TextError(f"training held out only {len(validation)} characters")
     affordable = int(_PRODUCTS / checkpoint.network.parameter_count())
-    return held_out[: min(_MOST_TOKENS, max(_LEAST_TOKENS, affordable))]
+    return validation[: min(_MAX_TOKENS, max(_MIN_TOKENS, affordable))]
 
 
 def choose_rounding(checkpoint: Checkpoint, ids: Ids | None) -> Choice:
@@ -113,4 +113,4 @@ def choose_rounding(checkpoint: Checkpoint, ids: Ids | None) -> Choice:
 
 def _nats(checkpoint: Checkpoint, weights: Mapping[str, FloatArray], ids: Ids) -> float:
     engine = NumpyEngine(checkpoint.network, weights)
-    return score(engine, exact_protocol(ids, checkpoint.item_end)).nats_per_character
+    return score(engine, exact_protocol(ids, checkpoint.end_token)).nats_per_character

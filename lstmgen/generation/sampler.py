@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.config import Finish, SamplingConfig
+from lstmgen.config import FinishReason, SamplingConfig
 from lstmgen.errors import ConfigError
 from lstmgen.generation.engine import Engine, EngineOutput, FloatArray
 from lstmgen.generation.filters import Filter
@@ -34,7 +34,7 @@ class Ended(NamedTuple):
     """A sample is complete."""
 
     row: int
-    finish: Finish
+    finish_reason: FinishReason
 
 
 def draw_tokens(
@@ -66,7 +66,7 @@ def draw_tokens(
     endings: list[Ending[Drawn]] = [Ending(length, end, stops) for _ in range(rows)]
     active = list(range(rows))
     if length == 0:
-        yield from (Ended(row, Finish.LENGTH) for row in active)
+        yield from (Ended(row, FinishReason.LENGTH) for row in active)
         return
     while active:
         filtered = logits
@@ -78,16 +78,16 @@ def draw_tokens(
         numbers, nats = drawn.tolist(), negative_log_likelihood(logits, ids).tolist()
         for row in tuple(active):
             number, ending = numbers[row], endings[row]
-            finish: Finish | None
+            finish_reason: FinishReason | None
             if not possible[row]:
-                released, finish = ending.rest(), Finish.STUCK
+                released, finish_reason = ending.rest(), FinishReason.STUCK
             elif number == vocab_size:
-                released, finish = ending.rest(), Finish.MATCH
+                released, finish_reason = ending.rest(), FinishReason.MATCH
             else:
-                released, finish = ending.add(number, Drawn(row, number, nats[row]))
+                released, finish_reason = ending.add(number, Drawn(row, number, nats[row]))
             yield from released
-            if finish is not None:
-                yield Ended(row, finish)
+            if finish_reason is not None:
+                yield Ended(row, finish_reason)
                 active.remove(row)
         history.add(ids)
         if active:
@@ -97,7 +97,7 @@ def draw_tokens(
 def check_matches(
     events: Iterable[Drawn | Ended], pattern: Automaton, rows: int, end: int | None
 ) -> Iterator[Drawn | Ended]:
-    """Yield the same events, but let a sample that does not match end with `Finish.UNMATCHED`.
+    """Yield the same events, but let a sample that does not match end with `FinishReason.UNMATCHED`.
 
     Args:
         events: of `rows` samples.
@@ -112,13 +112,13 @@ def check_matches(
             if event.id != end:
                 states[row] = pattern.after(states[row], event.id)
         elif not pattern.matches(states[row]):
-            event = Ended(row, Finish.UNMATCHED)
+            event = Ended(row, FinishReason.UNMATCHED)
         yield event
 
 
-def require_matches(samples: Sequence[Finish], config: SamplingConfig) -> None:
+def require_matches(samples: Sequence[FinishReason], config: SamplingConfig) -> None:
     """Raise ConfigError, which names the filters, unless all samples kept their promise to match the expression."""
-    if (unmatched := samples.count(Finish.UNMATCHED)) == 0:
+    if (unmatched := samples.count(FinishReason.UNMATCHED)) == 0:
         return
     others = " and ".join(f"`{name}`" for name in ("no_repeat", "max_copy", "stop") if getattr(config, name))
     which = "the text" if len(samples) == 1 else f"{unmatched:,} of {len(samples):,} texts"
@@ -135,7 +135,7 @@ class Ending(Generic[Item]):
         self._end = end
         self._stops = StopBuffer[Item](stops) if stops else None
 
-    def add(self, number: int, item: Item) -> tuple[list[Item], Finish | None]:
+    def add(self, number: int, item: Item) -> tuple[list[Item], FinishReason | None]:
         """Add a token that was drawn, and the item that belongs to it.
 
         Returns the items that are now part of the sample, and why the sample ends; None: it goes on.
@@ -145,9 +145,9 @@ class Ending(Generic[Item]):
         if self._stops is not None:
             released, stopped = self._stops.add(chr(number), item)
             if stopped:
-                return released, Finish.STOP
-        finish = Finish.LINE if number == self._end else Finish.LENGTH if self._left == 0 else None
-        return (released if finish is None else released + self.rest()), finish
+                return released, FinishReason.STOP
+        finish_reason = FinishReason.LINE if number == self._end else FinishReason.LENGTH if self._left == 0 else None
+        return (released if finish_reason is None else released + self.rest()), finish_reason
 
     def rest(self) -> list[Item]:
         """The items that were kept back, when no more tokens come."""
@@ -160,12 +160,12 @@ class Sample:
 
     ids: list[int] = field(default_factory=list)
     nats: float = 0.0  # its negative log-probability under the model itself, before any filter
-    finish: Finish = Finish.LENGTH
+    finish_reason: FinishReason = FinishReason.LENGTH
 
     @property
     def nats_per_token(self) -> float:
         """The mean negative log-probability; infinite for an empty or stuck sample, so that any other is better."""
-        ended_early = self.finish in (Finish.STUCK, Finish.UNMATCHED)
+        ended_early = self.finish_reason in (FinishReason.STUCK, FinishReason.UNMATCHED)
         return self.nats / len(self.ids) if self.ids and not ended_early else math.inf
 
 
@@ -178,7 +178,7 @@ def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
             sample.ids.append(event.id)
             sample.nats += event.nats
         else:
-            sample.finish = event.finish
+            sample.finish_reason = event.finish_reason
     return samples
 
 
@@ -188,7 +188,10 @@ def keep_best(samples: Sequence[Sample], candidates: int) -> list[Sample]:
     One that does not match is kept only if none of its group does.
     """
     groups = (samples[start : start + candidates] for start in range(0, len(samples), candidates))
-    return [min(group, key=lambda one: (one.finish is Finish.UNMATCHED, one.nats_per_token)) for group in groups]
+    return [
+        min(group, key=lambda one: (one.finish_reason is FinishReason.UNMATCHED, one.nats_per_token))
+        for group in groups
+    ]
 
 
 def negative_log_likelihood(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

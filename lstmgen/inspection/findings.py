@@ -42,5 +42,5 @@ def find_all(
         memory = measure_memory(checkpoint, ids, watch)
     except TextError as error:
         memory = str(error)
-    uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, item_end=checkpoint.item_end))
+    uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token))
     return Findings(units, uses, memory)

@@ -19,7 +19,7 @@ BINS = 20
 """Of a histogram from 0 to 1."""
 
 _KEEPS = ("forget", "update")  # the gate by which a unit keeps its old state; a cell has one of them or none
-_LEAST = 1e-12  # of a gate, so that its logarithm is finite
+_MIN = 1e-12  # of a gate, so that its logarithm is finite
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class _Sums:
         self.tokens += len(gate)
         self.open += (gate > NEARLY_OPEN).sum(axis=0)
         self.shut += (gate < NEARLY_SHUT).sum(axis=0)
-        self.log += np.log(np.maximum(gate, _LEAST), dtype=np.float64).sum(axis=0)
+        self.log += np.log(np.maximum(gate, _MIN), dtype=np.float64).sum(axis=0)
         self.histogram += np.histogram(gate, BINS, (0, 1))[0]
 
 

@@ -19,7 +19,7 @@ from lstmgen.generation.sampler import negative_log_likelihood
 from lstmgen.network.forward import forward, head
 from lstmgen.text.vocabulary import Ids
 
-MOST_VISIBLE = 1024
+MAX_VISIBLE = 1024
 REACH = 200
 """The largest distance of the gradient reach."""
 
@@ -27,7 +27,7 @@ NOTICEABLE = 0.01
 """Nats per character; a smaller difference does not count."""
 
 _WORK = 2e11  # multiplications of all predictions together; it decides how many positions are affordable
-_FEWEST, _MOST = 64, 1024  # positions
+_FEWEST, _MAX = 64, 1024  # positions
 _LOGITS = 1 << 20  # how many logits exist at once
 _GRADIENT_POSITIONS = 64
 _ROWS = 64  # whose gradients are computed at once
@@ -89,20 +89,20 @@ def measure_memory(
 
     Raises TextError if the text has fewer than 4 tokens.
     """
-    network, begins = checkpoint.network, line_begins(ids, checkpoint.item_end)
+    network, begins = checkpoint.network, line_begins(ids, checkpoint.end_token)
     if len(ids) < 4:
         raise TextError("the text is too short to measure memory; give a text with at least 4 characters")
     lengths = np.arange(len(ids)) - begins
-    if checkpoint.item_end is None:  # every prediction has as many tokens before it
-        most = min(MOST_VISIBLE, len(ids) // 2)
+    if checkpoint.end_token is None:  # every prediction has as many tokens before it
+        most = min(MAX_VISIBLE, len(ids) // 2)
         visible = [2**power for power in range(most.bit_length())]
         possible = np.flatnonzero(lengths >= visible[-1])
     else:  # every prediction sees at most its line; the last number is as long as the longest
-        most = min(MOST_VISIBLE, int(lengths.max()))
+        most = min(MAX_VISIBLE, int(lengths.max()))
         visible = [2**power for power in range((most - 1).bit_length() + 1)]
         possible = np.flatnonzero(lengths >= 1)
     affordable = _WORK / (network.layer_parameter_count() * sum(visible))
-    positions = _evenly(possible, int(np.clip(affordable, _FEWEST, _MOST)))
+    positions = _evenly(possible, int(np.clip(affordable, _FEWEST, _MAX)))
     losses = {count: _loss(checkpoint, context(ids, positions, begins, count)) for count in watch(visible)}
     if not gradients:
         return Memory(len(positions), losses, np.zeros(0))
@@ -110,11 +110,11 @@ def measure_memory(
     return Memory(len(positions), losses, gradient_reach(checkpoint, far)[: REACH + 1])
 
 
-def line_begins(ids: Ids, item_end: int | None) -> NDArray[np.int64]:
+def line_begins(ids: Ids, end_token: int | None) -> NDArray[np.int64]:
     """Where the context of each token begins, (time,): at 0, or at the line feed before its line."""
-    if item_end is None:
+    if end_token is None:
         return np.zeros(len(ids), np.int64)
-    line_feeds = np.where(np.asarray(ids) == item_end, np.arange(len(ids)), 0)
+    line_feeds = np.where(np.asarray(ids) == end_token, np.arange(len(ids)), 0)
     return np.concatenate([[0], np.maximum.accumulate(line_feeds)[:-1]])  # a line feed is predicted from its own line
 
 

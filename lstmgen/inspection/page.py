@@ -24,9 +24,9 @@ BYTES = 3_500_000
 
 The page then stays below 5 MB, unless the memory of all units takes more."""
 
-_LARGEST, _LARGEST_MEMORY = 2**8 - 1, 2**16 - 1  # the integers that stand for the end of a range
+_MAX, _MAX_MEMORY = 2**8 - 1, 2**16 - 1  # the integers that stand for the end of a range
 
-_RECALLED, _LEAST_RECALLED = 5, 0.01  # past tokens of each step's attention; the least weight of one
+_RECALLED, _MIN_RECALLED = 5, 0.01  # past tokens of each step's attention; the least weight of one
 
 
 def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> dict[str, Any]:
@@ -53,8 +53,8 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
 
         `values` and `activations` are bytes in base64.
     """
-    read = trace(checkpoint.network, checkpoint.weights, ids, item_end=checkpoint.item_end)
-    begins = np.arange(len(ids)) == 0 if checkpoint.item_end is None else np.asarray(ids) == checkpoint.item_end
+    read = trace(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token)
+    begins = np.arange(len(ids)) == 0 if checkpoint.end_token is None else np.asarray(ids) == checkpoint.end_token
     memories = [_in_16_bits(layer.after[layer.memory_name]) for layer in read.layers]
     gates = read.layers[0].gates if len(read.layers[0].gates) > 1 else ()  # the candidate of an RNN is its memory
     ranges = {gate: (-1 if gate == "candidate" else 0, 1) for gate in gates}
@@ -87,7 +87,7 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
     }
 
 
-def quantized(values: FloatArray, lowest: Any, highest: Any, largest: int = _LARGEST) -> NDArray[np.int64]:
+def quantized(values: FloatArray, lowest: Any, highest: Any, largest: int = _MAX) -> NDArray[np.int64]:
     """The nearest integer v with lowest + (highest - lowest) * v / largest for each value."""
     scale = np.where(highest > lowest, np.subtract(highest, lowest, dtype=np.float64), 1)
     return np.asarray((values - lowest) / scale * largest).round().clip(0, largest).astype(np.int64)
@@ -96,7 +96,7 @@ def quantized(values: FloatArray, lowest: Any, highest: Any, largest: int = _LAR
 def _in_16_bits(memory: FloatArray) -> tuple[NDArray[np.int64], dict[str, Any]]:
     """The memory of a layer, (time, hidden), in 16 bits, and what is stored of it: the first 8 bits, and its range."""
     lowest, highest = memory.min(axis=0).astype(np.float64), memory.max(axis=0).astype(np.float64)
-    bits = quantized(memory, lowest, highest, _LARGEST_MEMORY)
+    bits = quantized(memory, lowest, highest, _MAX_MEMORY)
     stored = {"lowest": lowest.round(6).tolist(), "highest": highest.round(6).tolist(), "values": _base64(bits.T >> 8)}
     return bits, stored
 
@@ -121,5 +121,5 @@ def _recalled(attention: FloatArray, begins: NDArray[np.bool_]) -> list[list[lis
     for weights, most in zip(attention[:, ::-1], since, strict=True):  # the nearest first
         strongest = np.argsort(-weights[:most], kind="stable")[:_RECALLED]
         picked = [[int(column) + 1, round(float(weights[column]), 3)] for column in strongest]
-        steps.append([[back, weight] for back, weight in picked if weight >= _LEAST_RECALLED])
+        steps.append([[back, weight] for back, weight in picked if weight >= _MIN_RECALLED])
     return steps

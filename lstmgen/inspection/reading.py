@@ -30,15 +30,15 @@ def text_to_read(
         text = read_named_text(source, checkpoint, encoding=encoding, on_unknown=on_unknown)
     else:
         record = checkpoint.record
-        ids = read_own_text(record, checkpoint.vocabulary, remedy=_REMEDY).held_out
+        ids = read_own_text(record, checkpoint.vocabulary, remedy=_REMEDY).validation
         if len(ids) < 2:
             raise TextError(f"{record.text.name}: training held out nothing; {_REMEDY}")
-        text = NamedText(record.text.held_out_name, ids)
-    return text._replace(ids=begun(text.ids[:length], checkpoint.item_end))
+        text = NamedText(record.text.validation_name, ids)
+    return text._replace(ids=begun(text.ids[:length], checkpoint.end_token))
 
 
-def begun(ids: Ids, item_end: int | None) -> Ids:
+def begun(ids: Ids, end_token: int | None) -> Ids:
     """The tokens, (time,), as a model reads them: a model of lines reads a line feed before the first line."""
-    if item_end is None or (len(ids) and ids[0] == item_end):
+    if end_token is None or (len(ids) and ids[0] == end_token):
         return np.asarray(ids, np.int64)
-    return np.concatenate([[item_end], ids]).astype(np.int64)
+    return np.concatenate([[end_token], ids]).astype(np.int64)

@@ -11,7 +11,7 @@ from lstmgen.inspection.memory import NOTICEABLE, Memory
 from lstmgen.inspection.units import Finding, Units
 from lstmgen.inspection.walk import Unit, WalkStep
 from lstmgen.printable import readably
-from lstmgen.report import SMALLEST_POWER, Chart, Curve, Histogram, Part, Table
+from lstmgen.report import MIN_POWER, Chart, Curve, Histogram, Part, Table
 
 _LONGEST_SHOWN = 3  # units of each layer that remember longest
 _POWERS = tuple(2**power for power in range(11))  # between two bars of the histogram of half-lives, in tokens
@@ -80,7 +80,7 @@ def memory_report(memory: Memory, token: str) -> list[Part]:
         Chart(f"{token}s visible", (loss, gradient)),
         f"Each loss is the mean of the same {memory.positions:,} predictions. The gradient shows how much the loss "
         f"depends on the {token} at that distance: the norm of d loss / d input. Its scale is logarithmic and ends at "
-        f"{readably(SMALLEST_POWER)} of the largest.",
+        f"{readably(MIN_POWER)} of the largest.",
     ]
 
 

@@ -81,12 +81,12 @@ def trace(
     ids: Ids,
     state: NetworkState | None = None,
     *,
-    item_end: int | None = None,
+    end_token: int | None = None,
 ) -> Trace:
     """Read a text, (time,), of at least one token, and record every step.
 
-    Reading starts from `state`, of one row; None: the initial state. `item_end` is the id of the line feed for a model
-    of lines (`checkpoint.item_end`): each line begins with it, from the initial state, as in training.
+    Reading starts from `state`, of one row; None: the initial state. `end_token` is the id of the line feed for a model
+    of lines (`checkpoint.end_token`): each line begins with it, from the initial state, as in training.
 
     The trace has about time * layers * hidden * 8 numbers; see `traces` for a long text.
     """
@@ -95,7 +95,7 @@ def trace(
     state = initial if state is None else state
     gates, before, after, attention, logits = [], [], [], [], []
     for number in np.asarray(ids, np.int64):
-        if number == item_end:
+        if number == end_token:
             state = initial
         before.append(state.layers)
         with np.errstate(invalid="ignore", over="ignore"):  # BLAS also computes on unused lanes of vector registers
@@ -124,12 +124,12 @@ def trace(
 
 
 def traces(
-    network: Network, weights: Mapping[str, FloatArray], ids: Ids, *, item_end: int | None = None
+    network: Network, weights: Mapping[str, FloatArray], ids: Ids, *, end_token: int | None = None
 ) -> Iterator[Trace]:
     """The trace of a long text piece by piece, with carried state, so that memory does not grow with the text."""
     state = None
     for start in range(0, len(ids), _PIECE):
-        piece = trace(network, weights, ids[start : start + _PIECE], state, item_end=item_end)
+        piece = trace(network, weights, ids[start : start + _PIECE], state, end_token=end_token)
         state = piece.state
         yield piece
 

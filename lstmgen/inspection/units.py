@@ -114,7 +114,7 @@ def _read(
     """The memory and the activity of each layer, (time, hidden)."""
     pieces = [
         [(layer.after[layer.memory_name], layer.activity) for layer in piece.layers]
-        for piece in traces(checkpoint.network, weights, ids, item_end=checkpoint.item_end)
+        for piece in traces(checkpoint.network, weights, ids, end_token=checkpoint.end_token)
     ]
     layers = list(zip(*pieces, strict=True))
     memory = [np.concatenate([piece[0] for piece in layer]) for layer in layers]

@@ -117,8 +117,8 @@ def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Un
     network, vocabulary = checkpoint.network, checkpoint.vocabulary
     if unit is not None:
         check_unit(network, unit)
-    ids = begun(ids, checkpoint.item_end)
-    read = trace(network, checkpoint.weights, ids, item_end=checkpoint.item_end)
+    ids = begun(ids, checkpoint.end_token)
+    read = trace(network, checkpoint.weights, ids, end_token=checkpoint.end_token)
     unit = unit or most_varied_unit(read)
     layer, number = read.layers[unit.layer - 1], unit.unit - 1
     sums = terms(network, checkpoint.weights, read, unit)
@@ -137,7 +137,7 @@ def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Un
                 hidden=float(layer.after["hidden"][time, number]),
                 attention=None
                 if read.attention is None
-                else _recalled(read.attention[time], ids, time, names, checkpoint.item_end),
+                else _recalled(read.attention[time], ids, time, names, checkpoint.end_token),
                 predictions={names[id_]: probability for id_, probability in predicted},
             )
         )
@@ -205,12 +205,12 @@ def terms(
 
 
 def _recalled(
-    attention: FloatArray, ids: Ids, time: int, names: list[str], item_end: int | None
+    attention: FloatArray, ids: Ids, time: int, names: list[str], end_token: int | None
 ) -> tuple[Recalled, ...]:
     """The past tokens that one step, (window,), looked at, as far back as the text or the line goes."""
     recalled: list[Recalled] = []
     for back in range(1, min(len(attention), time) + 1):
-        if ids[time - back + 1] == item_end:  # this line begins here
+        if ids[time - back + 1] == end_token:  # this line begins here
             break
         recalled.append(Recalled(back, names[ids[time - back]], float(attention[-back])))
     return tuple(recalled)

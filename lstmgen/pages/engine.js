@@ -1,4 +1,4 @@
-// The network, one step at a time. It reads a symbol and predicts the next one.
+// The network, one step at a time. It reads a token and predicts the next one.
 //
 //     x = E[id]                     embedding
 //     y_1 = cell_1(x)               first layer
@@ -216,7 +216,7 @@ class Network {
     return values.subarray(id * columns, (id + 1) * columns);
   }
 
-  /** Read one symbol: the logits of the next one, a number for each id, and the state after the step. */
+  /** Read one token: the logits of the next one, a number for each id, and the state after the step. */
   step(id, state) {
     let output = null;
     const layers = this.layers.map((layer, number) => {

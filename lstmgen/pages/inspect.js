@@ -5,9 +5,9 @@ let picked = []; // the characters that are marked because attention looked at t
 
 // The text
 
-const characters = data.text.map((symbol, step) => {
+const characters = data.text.map((token, step) => {
   const span = document.createElement("span");
-  span.textContent = data.symbols[symbol].shown;
+  span.textContent = data.tokens[token].shown;
   span.dataset.step = step;
   return span;
 });
@@ -83,14 +83,14 @@ function showWalk() {
   element("without-gates").hidden = hasGates();
 }
 
-/** Show fractions by bars: of each a symbol, the fraction, and a remark. */
+/** Show fractions by bars: of each a token, the fraction, and a remark. */
 function showFractions(list, fractions, color) {
   list.replaceChildren(
     ...fractions.map(([name, fraction, remark]) => {
       const item = create("li", "likely");
       const filled = bar(fraction);
       filled.firstChild.style.background = `rgb(var(${color}))`;
-      item.append(create("span", "symbol", name), filled, create("span", "number", percent(fraction)));
+      item.append(create("span", "token", name), filled, create("span", "number", percent(fraction)));
       item.append(create("span", "came", remark));
       return item;
     }),
@@ -102,7 +102,7 @@ function showPredictions() {
   const likely = data.predictions[position];
   showFractions(
     element("predictions"),
-    likely.map(([symbol, fraction]) => [data.symbols[symbol].name, fraction, symbol === next ? "came next" : ""]),
+    likely.map(([token, fraction]) => [data.tokens[token].name, fraction, token === next ? "came next" : ""]),
     "--gate",
   );
   if (data.attention) {
@@ -111,11 +111,11 @@ function showPredictions() {
   }
 }
 
-const where = () => `${data.symbol} ${position + 1} of ${count(time)}: ${inWords(nameAt(position))}`;
+const where = () => `${data.token} ${position + 1} of ${count(time)}: ${inWords(nameAt(position))}`;
 
 function showStatus() {
   const likely = data.predictions[position].slice(0, 3);
-  const next = likely.map(([symbol, fraction]) => `${inWords(data.symbols[symbol].name)} ${percent(fraction)}`);
+  const next = likely.map(([token, fraction]) => `${inWords(data.tokens[token].name)} ${percent(fraction)}`);
   element("where").textContent = `Unit ${layer}.${unit} at ${where()}`;
   element("does").textContent = sentence(position);
   element("next").textContent = `Likely next: ${next.join(", ")}.`;
@@ -202,7 +202,7 @@ function choose(newLayer, newUnit) {
     option.disabled = value(option.value, 0) === undefined;
   }
   if (element("color").selectedOptions[0].disabled) element("color").value = data.memory;
-  element("map-title").textContent = `Layer ${layer}: what each unit remembers after this ${data.symbol}`;
+  element("map-title").textContent = `Layer ${layer}: what each unit remembers after this ${data.token}`;
   const label = `Layer ${layer}: a square for each unit. Choose a unit by its number above.`;
   element("layer-map").setAttribute("aria-label", label);
   paintText();

@@ -55,9 +55,9 @@ function number(value) {
   const text = value.toFixed(2);
   return (text === "-0.00" ? "0.00" : text).replace("-", "\u2212");
 }
-const nameAt = (step) => data.symbols[data.text[step]].name;
+const nameAt = (step) => data.tokens[data.text[step]].name;
 
-/** The name of a symbol as it is read aloud. */
+/** The name of a token as it is read aloud. */
 function inWords(name) {
   if (name === "\u2423") return "space";
   return name === "\u21b5" ? "line feed" : `\u201c${name}\u201d`;

@@ -1,4 +1,4 @@
-// How a symbol is chosen.
+// How a token is chosen.
 
 /**
  * A random number in [0, 1), the same for the same seed and position on every computer.
@@ -20,11 +20,11 @@ function uniform(seed, position) {
 const ranked = (numbers) => Array.from(numbers.keys()).sort((a, b) => numbers[b] - numbers[a] || a - b);
 
 /**
- * The probabilities from which a symbol is drawn.
+ * The probabilities from which a token is drawn.
  *
- * topP keeps the smallest set of most likely symbols whose probabilities sum to at least topP, and all that are as likely
+ * topP keeps the smallest set of most likely tokens whose probabilities sum to at least topP, and all that are as likely
  * as the last of the set. It uses the model's own probabilities. The temperature divides the logits of what is kept;
- * 0 keeps the most likely symbol alone. Both are as in lstmgen/generation/filters.
+ * 0 keeps the most likely token alone. Both are as in lstmgen/generation/filters.
  */
 function choices(logits, temperature, topP) {
   let kept = logits;
@@ -58,7 +58,7 @@ function draw(probabilities, random) {
   return last; // the sum of all was a little below 1
 }
 
-/** The surprise of a symbol: minus the logarithm of its probability, in nats. */
+/** The surprise of a token: minus the logarithm of its probability, in nats. */
 function surprise(logits, id) {
   let best = -Infinity;
   for (const logit of logits) best = Math.max(best, logit);

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from lstmgen.evaluation.characters import MOST_BITS, CharacterScore
+from lstmgen.evaluation.characters import MAX_BITS, CharacterScore
 from lstmgen.pages.page import fill_page, visible
 from lstmgen.printable import shown
 
@@ -34,7 +34,7 @@ def score_page(title: str, model: str, characters: Beginning) -> Iterator[str]:
         model: the name of the model.
         characters: the text.
     """
-    names = [*map(str, range(MOST_BITS)), f"{MOST_BITS} and more"]
+    names = [*map(str, range(MAX_BITS)), f"{MAX_BITS} and more"]
     legend = "".join(f'<i class="b{number}">{name}</i>' for number, name in enumerate(names))
     page = fill_page("score", title, model=visible(model), legend=legend, text=_TEXT, sums=_SUMS)
     before, rest = page.split(_TEXT)

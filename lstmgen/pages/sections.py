@@ -8,10 +8,10 @@ import numpy as np
 
 from lstmgen.inspection.walk import Unit
 from lstmgen.printable import readably
-from lstmgen.report import SMALLEST_POWER, Chart, Curve, Histogram, Part, Table
+from lstmgen.report import MIN_POWER, Chart, Curve, Histogram, Part, Table
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 380, 10, 190  # of a chart's curve, in an SVG of 400 x 232
-_LEAST_RISE = 0.01  # a curve that rises less is drawn as nearly flat
+_MIN_RISE = 0.01  # a curve that rises less is drawn as nearly flat
 
 
 def section(title: str, parts: Iterable[Part]) -> str:
@@ -60,7 +60,7 @@ def _figure(curve: Curve, places: str) -> str:
     points, name = curve.points, curve.name
     if curve.powers:
         most = max(points.values()) or 1
-        points = {place: math.log10(max(value / most, SMALLEST_POWER)) for place, value in points.items()}
+        points = {place: math.log10(max(value / most, MIN_POWER)) for place, value in points.items()}
         powers = range(math.floor(min(points.values())), 1)
         heights = {float(power): readably(10**power) for power in powers}
         name += ", as a fraction of the largest"
@@ -81,7 +81,7 @@ def _svg(curve: Curve, points: Mapping[int, float], heights: Mapping[float, str]
         return f"{_LEFT + (_RIGHT - _LEFT) * math.log(place, last):.1f}"
 
     def y(value: float) -> str:
-        return f"{_BOTTOM - (_BOTTOM - _TOP) * (value - low) / max(high - low, _LEAST_RISE):.1f}"
+        return f"{_BOTTOM - (_BOTTOM - _TOP) * (value - low) / max(high - low, _MIN_RISE):.1f}"
 
     parts = [
         f'<text x="{x(place)}" y="{_BOTTOM + 18}" text-anchor="middle">{place:,}</text>'

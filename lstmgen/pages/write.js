@@ -2,7 +2,7 @@
 
 const network = new Network(data);
 const writing = new Writing(data, network);
-const lines = data.item_end !== null;
+const lines = data.end_token !== null;
 const unit = data.code_points.length ? "character" : "byte";
 
 const FRAME = 32; // milliseconds of computing before the text is shown again
@@ -115,7 +115,7 @@ function frame() {
 }
 
 function writeNext(chosenSettings) {
-  if (lines && beginning.length && writing.pieces.at(-1)?.ids[0] === data.item_end) {
+  if (lines && beginning.length && writing.pieces.at(-1)?.ids[0] === data.end_token) {
     beginning.forEach((each) => writing.add({ ...each, nats: null }));
     if (writing.unread) return;
   }
@@ -123,7 +123,7 @@ function writeNext(chosenSettings) {
   writing.write(chosenSettings);
   written.characters += writing.pieces.length - before;
   if (!lines) left -= writing.pieces.length - before;
-  else if (writing.pieces.at(-1).ids[0] === data.item_end) left--;
+  else if (writing.pieces.at(-1).ids[0] === data.end_token) left--;
 }
 
 function run() {
@@ -135,7 +135,7 @@ function run() {
   showButton();
 }
 
-/** Let the model continue after all pieces; `first`: the id of the first symbol, if the reader picked it. */
+/** Let the model continue after all pieces; `first`: the id of the first token, if the reader picked it. */
 function write(first = null) {
   if (element("new-seed").checked) element("seed").value = Math.floor(Math.random() * 1e6);
   beginning = lines ? writing.lineBeginning() : [];
@@ -270,7 +270,7 @@ function alternative(id, rank, probabilities, came) {
   button.title = came ? "this one stands there; pick it to continue anew" : "pick it, and continue from there";
   button.append(
     create("span", "key", rank < SHOWN ? rank + 1 : ""),
-    create("span", "symbol", nameOf(id)),
+    create("span", "token", nameOf(id)),
     bar(probability),
     create("span", "number", likelihood(probability)),
   );
@@ -280,7 +280,7 @@ function alternative(id, rank, probabilities, came) {
   return item;
 }
 
-/** Put a symbol in the place of the chosen piece, and continue from there. */
+/** Put a token in the place of the chosen piece, and continue from there. */
 function pick(id) {
   if (chosen === null || running) return;
   const place = chosen;

@@ -29,7 +29,7 @@ def _data(checkpoint: Checkpoint, name: str, rounding: Rounding) -> dict[str, An
             about         its network and how its weights are stored, in words
             code_points   of each id; empty for a model of bytes
             start         the id that a text without a beginning begins with
-            item_end      the id that ends each line; null for a model of running text
+            end_token      the id that ends each line; null for a model of running text
             cell, reset   which equations; `reset` is null but for the GRU
             attention     how many past outputs attention looks at; 0: none
             layers        how many
@@ -49,7 +49,7 @@ def _data(checkpoint: Checkpoint, name: str, rounding: Rounding) -> dict[str, An
         "about": f"{network}, {network.parameter_count():,} weights in {rounding}",
         "code_points": [ord(character) for character in vocabulary.characters],
         "start": vocabulary.start,
-        "item_end": checkpoint.item_end,
+        "end_token": checkpoint.end_token,
         "cell": str(model.cell),
         "reset": str(model.reset) if model.cell is CellKind.GRU else None,
         "attention": model.attention,

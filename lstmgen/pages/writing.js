@@ -3,9 +3,9 @@
 // A text is a list of pieces, one for each character. A piece never changes but for its surprise:
 //
 //     text       what is shown; `raw` is the character itself, which differs for control characters
-//     ids        the symbols: one, or the bytes of the character; none for a character that the model has never seen
+//     ids        the tokens: one, or the bytes of the character; none for a character that the model has never seen
 //     typed      whether the reader typed it; `picked`: whether the reader picked it from the alternatives
-//     nats       the surprise of its symbols; null if it is not read yet, or given and not predicted
+//     nats       the surprise of its tokens; null if it is not read yet, or given and not predicted
 
 const EVERY = 64; // after so many pieces the network's state is kept
 const LONGEST_CHARACTER = 8; // bytes; a model of bytes that needs more for one character writes no UTF-8
@@ -97,13 +97,13 @@ class Writing {
   constructor(data, network) {
     this.network = network;
     this.vocabulary = data.code_points.length ? new Characters(data.code_points) : new Bytes();
-    this.itemEnd = data.item_end;
-    // A text that the model begins, and every line of a model of lines, follows this symbol.
+    this.itemEnd = data.end_token;
+    // A text that the model begins, and every line of a model of lines, follows this token.
     this.begun = network.step(data.start, network.initialState());
     const nothing = { state: network.initialState(), logits: null };
     this.pieces = [];
     this.kept = [this.itemEnd === null ? nothing : this.begun]; // after 0, EVERY, 2 EVERY, ... pieces
-    this.symbols = [0]; // how many there are before each piece, and before the next one
+    this.tokens = [0]; // how many there are before each piece, and before the next one
     this.now = this.kept[0]; // after the pieces that have been read
     this.read = 0; // how many these are
   }
@@ -122,7 +122,7 @@ class Writing {
 
   /** Add a piece to the end; it is read later. */
   add(added) {
-    this.symbols.push(this.symbols.at(-1) + added.ids.length);
+    this.tokens.push(this.tokens.at(-1) + added.ids.length);
     this.pieces.push(added);
   }
 
@@ -169,7 +169,7 @@ class Writing {
       this.kept.length = Math.floor(count / EVERY) + 1;
     }
     this.pieces.length = count;
-    this.symbols.length = count + 1;
+    this.tokens.length = count + 1;
   }
 
   /** Replace the text by what is shown after the reader's change. Pieces at both ends that did not change are kept. */
@@ -201,8 +201,8 @@ class Writing {
   }
 
   /**
-   * Write one character; a model of bytes may need several symbols for it. All pieces must have been read.
-   * @param first the id of its first symbol, if the reader has picked it
+   * Write one character; a model of bytes may need several tokens for it. All pieces must have been read.
+   * @param first the id of its first token, if the reader has picked it
    */
   write({ temperature, topP, seed }, first = null) {
     const decoder = this.vocabulary.decoder();
@@ -210,7 +210,7 @@ class Writing {
     let { now } = this;
     for (let count = 0; count === 0 || decoder.pending.length; count++) {
       if (now.logits === null) now = this.begun;
-      const random = uniform(seed, this.symbols.at(-1) + count);
+      const random = uniform(seed, this.tokens.at(-1) + count);
       const id = count === 0 && first !== null ? first : draw(choices(now.logits, temperature, topP), random);
       complete.push(...decoder.feed(id));
       if (count + 1 === LONGEST_CHARACTER) complete.push(...decoder.finish());

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.cells.arrays import concatenate
-from lstmgen.config import Finish, ServingConfig
+from lstmgen.config import FinishReason, ServingConfig
 from lstmgen.generation.engine import Engine, FloatArray
 from lstmgen.generation.filters import Filter
 from lstmgen.generation.history import History
@@ -119,17 +119,17 @@ class _Text:
         """Add tokens that were drawn; those after the end of the text are dropped."""
         self._uniforms = self._uniforms[len(tokens) :]
         self.left -= len(tokens)
-        written, finish = [], None
+        written, finish_reason = [], None
         for token in tokens:
-            released, finish = self._ending.add(token[0], token)
+            released, finish_reason = self._ending.add(token[0], token)
             written += released
-            if finish is not None:
+            if finish_reason is not None:
                 self.job.rows.remove(self)
                 break
-        if finish is Finish.LINE:
+        if finish_reason is FinishReason.LINE:
             written.pop()
-        reason: Literal["length", "stop"] = "length" if finish is Finish.LENGTH else "stop"
-        self.job.written.append(Piece(self._number, written, None if finish is None else reason))
+        reason: Literal["length", "stop"] = "length" if finish_reason is FinishReason.LENGTH else "stop"
+        self.job.written.append(Piece(self._number, written, None if finish_reason is None else reason))
 
 
 def advance(engine: Engine, jobs: Sequence[Job]) -> None:

@@ -116,7 +116,7 @@ class Served:
     def _build_filters(self, **options: Any) -> tuple[Filter, ...]:
         """The filters of these fields of `SamplingConfig`; kept for further requests, because they have no memory."""
         config, model = SamplingConfig(**options), self.model
-        batch = Batch(config, model.vocabulary, np.zeros(0, np.int64), model.item_end, model.training_index)
+        batch = Batch(config, model.vocabulary, np.zeros(0, np.int64), model.end_token, model.training_index)
         return tuple(build_filters(batch))
 
 
@@ -195,7 +195,7 @@ class Answer:
             length=asked.max_tokens,
             copies=best_of,
             stops=_known_stops(asked.stop, vocabulary),
-            end=model.item_end,
+            end=model.end_token,
             logprobs=0 if asked.logprobs is None and best_of > asked.n else asked.logprobs,
             echo=self._lengths if asked.echo else (),
             size=tokens * columns,

@@ -41,7 +41,7 @@ class SplitText(NamedTuple):
     """The two parts of a text."""
 
     training: Ids  # (tokens,): the part to learn from
-    held_out: Ids  # (tokens,): the part to evaluate on; it may be empty
+    validation: Ids  # (tokens,): the part to evaluate on; it may be empty
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,15 @@ class Corpus:
         """
         newline = self.vocabulary.newline
         if config.lines and newline is not None and config.held_out_seed is not None:
-            training, held_out = split_lines(self.ids, newline, fraction=config.validation, seed=config.held_out_seed)
+            training, validation = split_lines(self.ids, newline, fraction=config.validation, seed=config.held_out_seed)
         else:
             boundary = int(round(len(self.ids) * (1 - config.validation), 6))  # 1 - 0.9 is not quite 0.1
             if config.lines and boundary < len(self.ids):
                 boundary = end_of_last_line(self.ids[:boundary], newline)
-            training, held_out = self.ids[:boundary], self.ids[boundary:]
-        if min(len(training), len(held_out)) < 2:
-            training, held_out = self.ids, self.ids[:0]
-        return SplitText(training, held_out)
+            training, validation = self.ids[:boundary], self.ids[boundary:]
+        if min(len(training), len(validation)) < 2:
+            training, validation = self.ids, self.ids[:0]
+        return SplitText(training, validation)
 
     def extended(self, vocabulary: Vocabulary) -> "Corpus":
         """The same text with the tokens of another vocabulary added to its own; both are of the same kind."""

@@ -10,7 +10,7 @@ from itertools import chain
 from lstmgen.errors import TextError
 
 _SAMPLE = 1 << 16  # bytes of the beginning of a file, or characters, that are looked at
-_FEWEST_BYTES = 32  # that tell something about zero bytes
+_MIN_BYTES = 32  # that tell something about zero bytes
 _MAX_CONTROLS = 0.05  # of the characters of a text
 _MAX_ACCENTS = 0.4  # of the letters of a text in a Latin script
 
@@ -106,7 +106,7 @@ def _unicode_encoding(start: bytes) -> str:
     start = start[: len(start) // 4 * 4]
     for name, width, high in _ZERO_BYTES:
         zeros, others = start[high::width].count(0), start[width - 1 - high :: width].count(0)
-        if len(start) >= _FEWEST_BYTES and zeros >= max(len(start) / width / 100, 10 * others):
+        if len(start) >= _MIN_BYTES and zeros >= max(len(start) / width / 100, 10 * others):
             text = _decoded(start, name)
             if sum(character.isprintable() or character.isspace() for character in text) > 0.95 * len(start) / width:
                 return name

@@ -64,7 +64,7 @@ class BaseModel:
     def adapted_to(self) -> tuple[str, ...]:
         """The texts that it learned from while it was evaluated, by names that another run can use."""
         record = self.checkpoint.record
-        return tuple(record.text.held_out_name if name == HELD_OUT else name for name in record.adapted_to)
+        return tuple(record.text.validation_name if name == HELD_OUT else name for name in record.adapted_to)
 
     def notes(self, text: TextConfig, corpus: Corpus) -> list[str]:
         """What the user should know about this checkpoint and the text."""
@@ -79,7 +79,7 @@ class BaseModel:
         if record.text.lines and not text.lines:
             notes.append(f"{self.name} writes single lines; if each line of this text is an item too, give `lines`")
         same_text = corpus.sha256 == record.text_sha256
-        if same_text and _held_out(text) != _held_out(record.text):
+        if same_text and _validation(text) != _validation(record.text):
             notes.append(f"{self.name} has learned from a part of what is held out now: the loss there says little")
         return notes
 
@@ -90,6 +90,6 @@ def find_base_model(reference: str) -> BaseModel:
     return BaseModel(load_checkpoint(path), checkpoint_name(path))
 
 
-def _held_out(text: TextConfig) -> tuple[float, bool, int | None]:
+def _validation(text: TextConfig) -> tuple[float, bool, int | None]:
     """What decides which part of a text is held out."""
     return text.validation, text.lines, text.held_out_seed

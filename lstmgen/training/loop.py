@@ -105,7 +105,7 @@ class TrainingRun:
         self._planned = replace(planned, run=str(self.folder), notes=notes)
         self._text = build_text(
             text.training,
-            checkpoint.item_end,
+            checkpoint.end_token,
             batch_size=record.training.batch_size,
             chunk_length=record.training.chunk_length,
             seed=record.training.seed,
@@ -113,7 +113,7 @@ class TrainingRun:
         self._frequency_nats = frequency_nats(text.training, len(checkpoint.vocabulary))
         chunks, sums = record.validation_chunks, evaluated_sums(checkpoint.extra)
         budget = record.training.budget
-        self._validation = Validation(text.held_out, checkpoint.item_end, budget, clock, chunks, sums, processes)
+        self._validation = Validation(text.validation, checkpoint.end_token, budget, clock, chunks, sums, processes)
         adaptable = budget.unit is BudgetUnit.SECONDS and processes.size == 1  # otherwise the bits are promised
         threads, max_threads = (record.threads, max(record.threads, max_threads)) if adaptable else (1, 1)
         self._stopped = 0.0  # seconds for which the process was stopped, as far as events have told
@@ -142,7 +142,7 @@ class TrainingRun:
         state.network, state.training_nats, state.lowest_nats, state.bad_steps = None, math.nan, math.inf, 0
         if checkpoint.extra:
             try:
-                rows = state.training.batch_size if checkpoint.item_end is None else None
+                rows = state.training.batch_size if checkpoint.end_token is None else None
                 state.restore(self._trainer, checkpoint.extra, rows)
             except CheckpointError as error:
                 raise CheckpointError(f"{self.folder / LAST}: {error}") from error

@@ -26,7 +26,7 @@ def head_loss(
     head: tuple[Tensor, Tensor],
     targets: Tensor,
     smoothing: float,
-    most_logits: int = _LOGITS,
+    max_logits: int = _LOGITS,
 ) -> tuple[Tensor, Tensor]:
     """Compute the mean loss over all targets that are predicted, and its gradient.
 
@@ -35,13 +35,13 @@ def head_loss(
         head: W, (vocab, size), and b, (vocab,).
         targets: (batch, time); `IGNORED` where nothing is predicted.
         smoothing: s, from 0 to below 1.
-        most_logits: the largest number of logits that exist at once; one row is always computed as a whole.
+        max_logits: the largest number of logits that exist at once; one row is always computed as a whole.
 
     Returns:
         The loss, to go backward from, and the nats per token, without a gradient.
     """
     rows = inputs.flatten(0, 1)
-    loss, nats = _HeadLoss.apply(rows, *head, targets.flatten(), smoothing, most_logits)  # type: ignore[no-untyped-call]  # torch has no types for it
+    loss, nats = _HeadLoss.apply(rows, *head, targets.flatten(), smoothing, max_logits)  # type: ignore[no-untyped-call]  # torch has no types for it
     return loss, nats
 
 
@@ -50,7 +50,7 @@ class _HeadLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, most_logits: int
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, max_logits: int
     ) -> tuple[Tensor, Tensor]:
         """The mean loss and the mean nats, two numbers."""
         W = weight.to(inputs.dtype)
@@ -60,7 +60,7 @@ class _HeadLoss(torch.autograd.Function):
         counted = (targets != IGNORED).to(bias.dtype)
         means = (counted / counted.sum())[:, None]  # the weight of each row: all that are predicted count the same
         targets = targets.clamp(min=0)[:, None]
-        at_once = max(1, most_logits // vocab_size)
+        at_once = max(1, max_logits // vocab_size)
         for start in range(0, len(inputs), at_once):
             rows = slice(start, start + at_once)
             y, target, mean = inputs[rows], targets[rows], means[rows]

@@ -35,9 +35,9 @@ from lstmgen.training.trainer import Trainer
 TRIAL_FRACTION = 0.03
 """The fraction of a time budget that all trials may take together."""
 
-_LEAST_SECONDS = 1.5  # that all trials may take together where the budget is short
+_MIN_SECONDS = 1.5  # that all trials may take together where the budget is short
 _WAYS_TO_COMPUTE = 3  # two numbers of threads, and another precision
-_MOST_TRIALS = _WAYS_TO_COMPUTE + 4  # the plan asks for the speed of some networks, most of them small
+_MAX_TRIALS = _WAYS_TO_COMPUTE + 4  # the plan asks for the speed of some networks, most of them small
 _SHORT_OPERATIONS = 1.5e9  # in the products of a short step: some hundredths of a second on a laptop
 _TIMED_STEPS = 3
 _SUSTAINED = 0.85
@@ -118,7 +118,7 @@ def choose_execution(
     if config.budget.unit is not BudgetUnit.SECONDS:
         return usual
     counts = [usual.threads]
-    if threads is None and usual.device.type == "cpu" and (most := trials.most_threads()) > 1:
+    if threads is None and usual.device.type == "cpu" and (most := trials.max_threads()) > 1:
         if not trials.cores_are_free(most):
             return replace(usual, threads=1, max_threads=most)
         counts = [1, most]
@@ -131,11 +131,11 @@ def choose_execution(
     if len(precisions) == len(counts) == 1:
         return best
     _make_first_step(best.device, trials)
-    started, most_seconds = trials.clock(), _most_seconds(config)
-    best_time = trials.time_step(network, config, best, most_seconds=most_seconds)
+    started, max_seconds = trials.clock(), _max_seconds(config)
+    best_time = trials.time_step(network, config, best, max_seconds=max_seconds)
     for count in counts[1:]:
         other = replace(best, threads=count, max_threads=count)
-        other_time = trials.time_step(network, config, other, beside=best_time, most_seconds=most_seconds)
+        other_time = trials.time_step(network, config, other, beside=best_time, max_seconds=max_seconds)
         if best_time.whole >= _CLEARLY_FASTER * other_time.whole:
             best, best_time = other, other_time
     for precision in precisions[1:]:
@@ -158,7 +158,7 @@ def _usual_execution(
         precision = Precision.BFLOAT16 if fast else Precision.FLOAT32
     if threads is None:
         small = device.type == "cpu" and network.parameter_count() * config.batch_size < _SMALL_STEP
-        threads = 1 if small else trials.most_threads()
+        threads = 1 if small else trials.max_threads()
     return Execution(device, precision, threads, threads)
 
 
@@ -222,19 +222,19 @@ def characters_per_second(
     network: Network, config: TrainingConfig, execution: Execution, trials: "Trials | None" = None
 ) -> float:
     """How many tokens training will read in a second, found by a few steps."""
-    trials = trials or Trials(partial(time_step, most_seconds=2 * _most_seconds(config) / _MOST_TRIALS))
+    trials = trials or Trials(partial(time_step, max_seconds=2 * _max_seconds(config) / _MAX_TRIALS))
     seconds = trials.time_step(network, config, execution).whole
     return _SUSTAINED * config.batch_size * config.chunk_length / seconds
 
 
-def _most_seconds(config: TrainingConfig) -> float:
+def _max_seconds(config: TrainingConfig) -> float:
     """Seconds that all trials may take together."""
-    return max(_LEAST_SECONDS, _MOST_TRIALS * _allowance(config))
+    return max(_MIN_SECONDS, _MAX_TRIALS * _allowance(config))
 
 
 def _allowance(config: TrainingConfig) -> float:
     """Seconds that one trial may take."""
-    return TRIAL_FRACTION * config.budget.amount / _MOST_TRIALS
+    return TRIAL_FRACTION * config.budget.amount / _MAX_TRIALS
 
 
 class StepTime(NamedTuple):
@@ -261,7 +261,7 @@ def time_step(
     execution: Execution,
     *,
     beside: StepTime | None = None,
-    most_seconds: float = math.inf,
+    max_seconds: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
 ) -> StepTime:
     """Time training steps on random tokens.
@@ -275,7 +275,7 @@ def time_step(
         config: how it is trained.
         execution: how to compute.
         beside: the times of another way. If this way is much slower, it is given up, and its whole steps are infinite.
-        most_seconds: if short steps take longer together, there are no others, and the estimate is rough.
+        max_seconds: if short steps take longer together, there are no others, and the estimate is rough.
         clock: gives the time in seconds.
     """
     with using_threads(execution.threads):
@@ -295,11 +295,11 @@ def time_step(
         affordable = _SHORT_OPERATIONS / (6 * network.parameter_count() * config.batch_size)
         length = max(1, min(whole // 2, int(affordable))) if execution.device.type == "cpu" else whole
         short = seconds_of_step(length)  # the first step of a length also prepares
-        if short <= most_seconds:
+        if short <= max_seconds:
             short = seconds_of_step(length)
         if beside and short > _GIVE_UP * beside.short:
             return StepTime(short, math.inf)
-        if clock() - started > most_seconds:
+        if clock() - started > max_seconds:
             return StepTime(short, short * whole / length)
         estimate = short
         if length < whole:
@@ -319,7 +319,7 @@ class Trials:
     bfloat16_speed: Callable[[], float] = bfloat16_speed
     has_fast_bfloat16: Callable[[torch.device], bool] = has_fast_bfloat16
     cores_are_free: Callable[[int], bool] = cores_are_free
-    most_threads: Callable[[], int] = torch.get_num_threads
+    max_threads: Callable[[], int] = torch.get_num_threads
     clock: Callable[[], float] = time.perf_counter
 
 

@@ -50,12 +50,12 @@ _TOKENS_READ_PER_PARAMETER = 3.0  # with fewer, a smaller network becomes better
 _PARAMETERS_PER_TOKEN = 6.0  # of the text; more would only help to learn it by heart
 _CHUNK_GROWTH = 2  # many updates help most in the beginning, longer chunks afterwards
 _DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING = 4.0, 0.055  # of units, and of recurrent weights
-_LEAST_DROPOUT, _MOST_DROPOUT, _MOST_WEIGHT_DROP = 0.04, 0.5, 0.6  # less does nothing, but it takes time
-_LEAST_DECAY, _DECAY_PER_DOUBLING, _MOST_DECAY = 0.06, 0.05, 0.2
+_MIN_DROPOUT, _MAX_DROPOUT, _MAX_WEIGHT_DROP = 0.04, 0.5, 0.6  # less does nothing, but it takes time
+_MIN_DECAY, _DECAY_PER_DOUBLING, _MAX_DECAY = 0.06, 0.05, 0.2
 _STRONG_PRESSURE = 25.0
 _RATE_WITHOUT_CELL_STATE = 0.008  # the learning rate of the tanh RNN and the GRU
 _LARGE = 384  # above this hidden size the learning rate falls with it, and more tokens must be read
-_MOST_EPOCHS = 120.0
+_MAX_EPOCHS = 120.0
 _TRAINED_RATE = 1 / 6  # the learning rate of a trained network, as a fraction of that of a new one
 _TRAINED_EPOCHS = 12.0  # the most for a trained network: it learns a text by heart sooner than a new one
 _TRAINED_WEIGHT_DROP = 0.2  # the most for a trained network: more would undo too much of what it has learned
@@ -63,7 +63,7 @@ _TRAINED_WARM_UP = 0.01  # there is little to warm up: this is half of what a ne
 _LARGE_VOCABULARY = 1000
 _LARGE_VOCABULARY_EMBEDDINGS = (128, 64, 32)  # the largest that fits
 _DROPOUT_WITH_SMOOTHING = 0.15  # where parts of the text have tokens of their own, its end is unlike the rest too
-_SMOOTHING_PER_UNSEEN, _LEAST_SMOOTHING, _MOST_SMOOTHING = 3.0, 0.01, 0.05
+_SMOOTHING_PER_UNSEEN, _MIN_SMOOTHING, _MAX_SMOOTHING = 3.0, 0.01, 0.05
 
 Speed = Callable[[ModelConfig], float]
 """How many tokens a network reads per second of training."""
@@ -118,12 +118,12 @@ def fit_to_vocabulary(
         reasons.append(f"{', '.join(choices)}: the vocabulary is large ({vocab_size:,} characters), and most are rare")
     if "label_smoothing" in planned:
         unseen = _unseen_fraction(ids, vocab_size)
-        smoothing = round(min(_MOST_SMOOTHING, _SMOOTHING_PER_UNSEEN * unseen), 3)
-        if smoothing >= _LEAST_SMOOTHING:
+        smoothing = round(min(_MAX_SMOOTHING, _SMOOTHING_PER_UNSEEN * unseen), 3)
+        if smoothing >= _MIN_SMOOTHING:
             training = replace(training, label_smoothing=smoothing)
             reasons.append(
-                f"label smoothing {smoothing:g}: on average {unseen:.1%} of a tenth of the text are characters that the "
-                "rest does not have, so the network must expect new ones"
+                f"label smoothing {smoothing:g}: about {unseen:.1%} of any tenth of the text is characters found "
+                "nowhere else, so the network must expect new ones"
             )
     return Plan(model, training, tuple(reasons))
 
@@ -183,7 +183,7 @@ def make_plan(
     reasons.append(
         f"in {budget} it can read about {readably(epochs * tokens, 3)} characters: the text {readably(epochs, 3)} times"
     )
-    most_epochs = _TRAINED_EPOCHS if trained else _MOST_EPOCHS
+    most_epochs = _TRAINED_EPOCHS if trained else _MAX_EPOCHS
     if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > most_epochs:
         training = replace(training, most_epochs=most_epochs)
         seconds = budget.amount * most_epochs / epochs
@@ -200,14 +200,14 @@ def make_plan(
             training = replace(training, weight_decay=_weight_decay(pressure))
         if "dropout" in planned:
             least = _DROPOUT_WITH_SMOOTHING if training.label_smoothing else 0.0
-            training = replace(training, dropout=max(least, _dropout(pressure, _MOST_DROPOUT)))
+            training = replace(training, dropout=max(least, _dropout(pressure, _MAX_DROPOUT)))
         how_strong = "strong" if pressure >= _STRONG_PRESSURE else "weak" if pressure < 1 else "medium"
         reasons.append(
             f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {how_strong} regularisation, "
             f"because the network reads the text {readably(epochs, 3)} times and has "
             f"{readably(parameters / tokens, 2)} parameters per character of it"
         )
-    weight_drop = _dropout(pressure, _TRAINED_WEIGHT_DROP if trained else _MOST_WEIGHT_DROP)
+    weight_drop = _dropout(pressure, _TRAINED_WEIGHT_DROP if trained else _MAX_WEIGHT_DROP)
     if "weight_drop" in planned and weight_drop:
         training = replace(training, weight_drop=weight_drop)
         reasons.append(f"weight drop {weight_drop:g}: recurrent weights are dropped too, for the same reason")
@@ -260,11 +260,11 @@ def _dropout(pressure: float, most: float) -> float:
     """The fraction to drop, of units or of recurrent weights."""
     doublings = math.log2(max(pressure, _DROPOUT_FROM_PRESSURE) / _DROPOUT_FROM_PRESSURE)
     dropout = round(min(most, _DROPOUT_PER_DOUBLING * doublings), 2)
-    return dropout if dropout >= _LEAST_DROPOUT else 0.0
+    return dropout if dropout >= _MIN_DROPOUT else 0.0
 
 
 def _weight_decay(pressure: float) -> float:
-    return round(min(_MOST_DECAY, _LEAST_DECAY + _DECAY_PER_DOUBLING * math.log2(1 + pressure)), 2)
+    return round(min(_MAX_DECAY, _MIN_DECAY + _DECAY_PER_DOUBLING * math.log2(1 + pressure)), 2)
 
 
 _SIZES_BY_PARAMETERS: list[int] = [

@@ -249,9 +249,9 @@ def _first_weights(
 
 def _notes(training: TrainingConfig, parts: SplitText, execution: Execution, processes: int) -> Iterator[str]:
     """What the user should know about the text and the machine."""
-    if len(parts.held_out) < 2:
+    if len(parts.validation) < 2:
         yield "no text is held out: there is no validation loss, and the last weights are kept"
-    if len(parts.held_out) > VALIDATION_LIMIT:
+    if len(parts.validation) > VALIDATION_LIMIT:
         yield f"evaluations in training read {VALIDATION_LIMIT:,} held-out characters; lstmgen eval reads all"
     if training.precision is Precision.BFLOAT16 and not has_fast_bfloat16(execution.device):
         yield "this processor is slow in bfloat16; leave out `precision` to train faster"
@@ -305,7 +305,7 @@ def resume(
     if processes > 1:
         _refuse_standard_input(record.text)
     if threads is None:
-        threads = record.threads if processes == record.processes else Trials().most_threads()
+        threads = record.threads if processes == record.processes else Trials().max_threads()
     now = versions() | {"threads": str(threads), "processes": str(processes)}
     before = record.versions | {"threads": str(record.threads), "processes": str(record.processes)}
     differing = [
@@ -389,7 +389,7 @@ def _planned(
         run=str(folder),
         text=list(record.text.sources),
         training_symbols=len(text.training),
-        validation_symbols=len(text.held_out),
+        validation_symbols=len(text.validation),
         vocab_size=len(checkpoint.vocabulary),
         parameters=checkpoint.network.parameter_count(),
         layer_parameters=checkpoint.network.layer_parameter_count(),

@@ -24,7 +24,7 @@ _RANK, _SIZE, _LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
 _LAUNCHED = (_RANK, _SIZE, "MASTER_ADDR", "MASTER_PORT")
 """What a launcher tells each process through its environment."""
 
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 _RUN_KEY = "lstmgen/run"
 
 
@@ -178,7 +178,7 @@ def _is_launched() -> bool:
 def _number(name: str) -> int:
     """A number from the environment; raises LstmgenError if it is none."""
     value = os.environ.get(name, "0")
-    if not value.isdecimal() or len(value) > _MOST_DIGITS:
+    if not value.isdecimal() or len(value) > _MAX_DIGITS:
         raise LstmgenError(f"the environment variable {name} is {value!r}, not a number; start with torchrun")
     return int(value)
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 _TIMES_SLOWER = 4.0
-_FIRST_PAUSE = 5.0  # how long one thread computes before the cores are looked at, in times of `most_seconds`
+_FIRST_PAUSE = 5.0  # how long one thread computes before the cores are looked at, in times of `max_seconds`
 _LONGEST_PAUSE = 60.0  # seconds
 
 
@@ -16,24 +16,24 @@ class Slowdown:
     """Watches how long steps take."""
 
     def __init__(
-        self, threads: int, max_threads: int, most_seconds: float, cores_are_free: Callable[[int], bool]
+        self, threads: int, max_threads: int, max_seconds: float, cores_are_free: Callable[[int], bool]
     ) -> None:
         """Begin to watch.
 
         Args:
             threads: how many compute the first step.
             max_threads: how many compute where the cores are free; one stays one.
-            most_seconds: a slowdown that ends within this time changes nothing.
+            max_seconds: a slowdown that ends within this time changes nothing.
             cores_are_free: whether so many threads can compute at once without waiting for other programs.
         """
         self.threads = threads
         """How many compute the next step."""
         self._all = max_threads
-        self._most_seconds = most_seconds
+        self._max_seconds = max_seconds
         self._cores_are_free = cores_are_free
         self._fastest = math.inf  # seconds per token, with all threads
         self._slow_seconds = 0.0  # of slow steps in a row, or of one thread since the cores were looked at
-        self._pause = min(_FIRST_PAUSE * most_seconds, _LONGEST_PAUSE)
+        self._pause = min(_FIRST_PAUSE * max_seconds, _LONGEST_PAUSE)
 
     def notice(self, seconds: float, tokens: int) -> bool:
         """Take note of a step; returns whether the number of threads changes after it.
@@ -55,7 +55,7 @@ class Slowdown:
         self._fastest = min(self._fastest, seconds / tokens)
         slow = seconds / tokens > _TIMES_SLOWER * self._fastest
         self._slow_seconds = self._slow_seconds + seconds if slow else 0.0
-        if self._slow_seconds <= self._most_seconds:
+        if self._slow_seconds <= self._max_seconds:
             return False
         self.threads, self._slow_seconds = 1, 0.0
         return True

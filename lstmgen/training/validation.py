@@ -22,7 +22,7 @@ VALIDATION_LIMIT = 200_000
 """An evaluation in training stops after this many tokens of the held-out text; `lstmgen eval` reads them all."""
 
 _FRACTION_OF_BUDGET = 0.015  # of a time budget, for the first evaluation
-_MOST_TIMES_LONGER = 2  # than the first one
+_MAX_TIMES_LONGER = 2  # than the first one
 _ROWS = 32
 _LINES = 4 * _ROWS
 _WARM_UP = 100  # tokens that each stream reads before it predicts
@@ -37,7 +37,7 @@ class Validation:
 
     def __init__(
         self,
-        held_out: Ids,
+        validation: Ids,
         newline: int | None,
         budget: Budget,
         clock: Callable[[], float],
@@ -48,7 +48,7 @@ class Validation:
         """Prepare evaluations.
 
         Args:
-            held_out: the held-out text, (tokens,).
+            validation: the held-out text, (tokens,).
             newline: the line feed, where each line is an item; None for running text.
             budget: a time budget limits how much an evaluation reads.
             clock: seconds that never go back.
@@ -60,7 +60,7 @@ class Validation:
         self.best = best if best is not None and len(best) == chunks else None
         """The sums of the best weights of all that were evaluated on all chunks; None: there are none yet."""
         self._sums: Sums | None = None  # of the last evaluation
-        self._held_out = held_out if newline is not None else held_out[:VALIDATION_LIMIT]
+        self._validation = validation if newline is not None else validation[:VALIDATION_LIMIT]
         self._newline = newline
         self._seconds = _FRACTION_OF_BUDGET * budget.amount if budget.unit is BudgetUnit.SECONDS else None
         self._clock = clock
@@ -75,13 +75,13 @@ class Validation:
         is predicted better than by them.
         """
         if self._newline is None:
-            if len(self._held_out) < 2:
+            if len(self._validation) < 2:
                 return None
-            chunks = overlapping_streams(self._held_out, _ROWS, _WARM_UP)
+            chunks = overlapping_streams(self._validation, _ROWS, _WARM_UP)
         else:
-            if not has_other_tokens(self._held_out, self._newline):
+            if not has_other_tokens(self._validation, self._newline):
                 return None
-            chunks = every_line(self._held_out, self._newline, _LINES)
+            chunks = every_line(self._validation, self._newline, _LINES)
         self._sums = self._add_up(model, self._affordable(chunks, seconds))
         nats = _mean(self._sums[-1])
         if self.best is None or len(self._sums) >= len(self.best):
@@ -113,14 +113,14 @@ class Validation:
     def _affordable(self, chunks: Iterator[Chunk], seconds: float) -> Iterator[Chunk]:
         """The chunks that an evaluation reads: the first ones, as many as limit and time allow, at least one."""
         can_be_cut = self._seconds is not None and (self.chunks is None or self.best is not None)
-        most_seconds = min(seconds, _MOST_TIMES_LONGER * (self._seconds or 0)) if can_be_cut else math.inf
-        most_seconds = self._processes.broadcast(most_seconds)
+        max_seconds = min(seconds, _MAX_TIMES_LONGER * (self._seconds or 0)) if can_be_cut else math.inf
+        max_seconds = self._processes.broadcast(max_seconds)
         started, count, tokens = self._clock(), 0, 0
         for chunk in chunks:
             elapsed = self._clock() - started
             if self._seconds is not None:
                 elapsed = self._processes.broadcast(elapsed)
-            if count > 0 and elapsed + elapsed / count > most_seconds:
+            if count > 0 and elapsed + elapsed / count > max_seconds:
                 break
             may_end = count > 0 and (chunk.reset_state or self._newline is None)  # lines are not cut
             late = self._seconds is not None and elapsed > self._seconds

@@ -193,7 +193,7 @@ SLOW_STEPS = [(0.1, 100)] * 15
     ],
 )
 def test_only_a_long_slowdown_is_noticed(threads: int, steps: list[tuple[float, int]], expected: int) -> None:
-    slowdown = Slowdown(threads, threads, most_seconds=1.25, cores_are_free=lambda _: False)
+    slowdown = Slowdown(threads, threads, max_seconds=1.25, cores_are_free=lambda _: False)
     assert any(slowdown.notice(*step) for step in steps) == (expected != threads)
     assert slowdown.threads == expected
 
@@ -206,7 +206,7 @@ def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_an
         asked.append(now)
         return now > 60
 
-    slowdown = Slowdown(4, 4, most_seconds=1.0, cores_are_free=cores_are_free)
+    slowdown = Slowdown(4, 4, max_seconds=1.0, cores_are_free=cores_are_free)
     changes = []
     for seconds in [0.25] * 4 + [8.0] + [0.5] * 200:
         now += seconds
@@ -217,7 +217,7 @@ def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_an
 
 
 def test_a_run_that_begins_next_to_other_programs_gets_all_threads_when_they_end() -> None:
-    slowdown = Slowdown(1, 2, most_seconds=1.0, cores_are_free=lambda threads: threads == 2)
+    slowdown = Slowdown(1, 2, max_seconds=1.0, cores_are_free=lambda threads: threads == 2)
     changed = [slowdown.notice(0.5, 100) for _ in range(30)]
     assert changed.index(True) == 9 and changed.count(True) == 1  # after 5 seconds
     assert slowdown.threads == 2

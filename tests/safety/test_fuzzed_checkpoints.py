@@ -29,7 +29,7 @@ KINDS = (
 )
 SIZES = "--hidden-size 5 --embedding-size 3 --batch-size 2 --chunk-length 8 --threads 1 --precision float32 --steps 4"
 TARGET = Path("checkpoints/fuzzed", LAST)
-MOST_MEMORY = 300  # MB
+MAX_MEMORY = 300  # MB
 
 
 def memory() -> float:
@@ -99,7 +99,7 @@ def test_a_changed_file_is_refused_or_usable(
             raise
         for made in TARGET.parent.iterdir():
             made.unlink()
-    assert memory() - before < MOST_MEMORY
+    assert memory() - before < MAX_MEMORY
 
 
 def test_a_header_that_is_cut_anywhere_is_refused(files: list[bytes], trials: Callable[[int, int], int]) -> None:
@@ -125,7 +125,7 @@ def test_a_file_that_claims_to_be_huge_costs_no_memory(name: str, files: list[by
         before = memory()
         with pytest.raises(CheckpointError):
             load_checkpoint(TARGET)
-        assert memory() - before < MOST_MEMORY
+        assert memory() - before < MAX_MEMORY
 
 
 def test_a_vocabulary_that_claims_a_million_characters_is_refused(files: list[bytes]) -> None:

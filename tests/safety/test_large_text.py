@@ -66,8 +66,8 @@ def test_reading_and_cutting_a_text_needs_memory_for_a_block(lines: bool, kind: 
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         corpus = read_corpus(config)
-        training, held_out = corpus.split(config)
-        assert len(training) + len(held_out) == len(corpus.ids) >= size
+        training, validation = corpus.split(config)
+        assert len(training) + len(validation) == len(corpus.ids) >= size
         newline = corpus.vocabulary.newline if lines else None
         text = build_text(training, newline, batch_size=2, chunk_length=16, seed=0)
         next(text.chunks(0))
