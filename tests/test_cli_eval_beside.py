@@ -77,7 +77,7 @@ def test_a_model_of_lines_and_one_of_bytes_have_baselines() -> None:
     corpus = read_corpus(text)
     known = replace(checkpoint.record, text=text, text_sha256=corpus.sha256, text_symbols=len(corpus.ids))
     save_checkpoint(replace(checkpoint, record=known), path)
-    assert [each["name"] for each in evaluated("octets")["baselines"]][-1] == "uniform, 256 characters"
+    assert [each["name"] for each in evaluated("octets")["baselines"]][-1] == "uniform, 256 bytes"
     shown = done("eval", "octets", "--novelty", "-n", 40).text
     assert "character" not in shown
     assert all(part in shown for part in ("nats per byte", "bits per byte", "octets wrote 40 bytes"))

@@ -105,7 +105,7 @@ def baselines(
     read_counts = token_counts(read[1:], len(vocabulary))
     nats_by_frequency = float(-(read_counts * np.log(learned_counts / learned_counts.sum())).sum() / count)
     yield Baseline(BaselineKind.FREQUENCIES, f"{vocabulary.unit} frequencies", nats_by_frequency)
-    yield Baseline(BaselineKind.UNIFORM, f"uniform, {len(vocabulary):,} characters", math.log(len(vocabulary)))
+    yield Baseline(BaselineKind.UNIFORM, f"uniform, {len(vocabulary):,} {vocabulary.unit}s", math.log(len(vocabulary)))
 
 
 def _as_read(ids: Ids, newline: int | None) -> Ids:

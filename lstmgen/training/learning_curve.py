@@ -60,7 +60,7 @@ def read_log(path: Path) -> LearningCurve:
             for event in map(_event, lines):
                 name = _TRAINING_NATS.get(str(event.get("event")))
                 step, epoch, seconds = (_number(event.get(field)) for field in ("step", "epoch", "seconds"))
-                if name is None or step is None or epoch is None or seconds is None:
+                if name is None or step is None or step % 1 or epoch is None or seconds is None:
                     continue
                 for losses, value in ((training, event.get(name)), (validation, event.get("validation_nats"))):
                     while losses and losses[-1].step >= step:  # a resumed run repeats what was not saved
