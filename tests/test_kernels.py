@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from lstmgen.cells import Cell, build_cell, initial_state, parameter_shapes
+from lstmgen.cells import Cell, build_cell
 from lstmgen.cells.lstm import LSTMCell, LSTMState
+from lstmgen.network.forward import LayerRunner, LookUp, unroll
+from lstmgen.network.kernels.loops import peephole
 from lstmgen.network.kernels.numpy_layers import numpy_layer
-from lstmgen.network.kernels.peephole import peephole
 from lstmgen.network.kernels.torch_layers import layer_runner, run_layer
-from lstmgen.network.unroll import LayerRunner, LookUp, unroll
 from tests.conftest import CELLS
 
 BATCH, TIME, INPUT, HIDDEN = 3, 6, 4, 5
@@ -35,9 +35,9 @@ def problem(cell: Cell) -> Problem:
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
 
-    weights = {name: draw(*shape) for name, shape in parameter_shapes(cell).items()}
+    weights = {name: draw(*shape) for name, shape in cell.shapes().items()}
     inputs = draw(BATCH, TIME, INPUT)
-    zeros = initial_state(cell, BATCH, like=inputs.detach())
+    zeros = cell.initial_state(BATCH, like=inputs.detach())
     return weights, inputs, type(zeros)(*(draw(BATCH, HIDDEN) for _ in zeros))
 
 

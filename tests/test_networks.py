@@ -14,10 +14,9 @@ from lstmgen.config import CellKind, ModelConfig, Peephole
 from lstmgen.generation.engine import Engine, NumpyEngine
 from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.architecture import Network, NetworkState, Weights, build_network
-from lstmgen.network.forward import forward, head, step
+from lstmgen.network.forward import forward, head, step, unroll
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
-from lstmgen.network.unroll import unroll
 from tests import reference
 from tests.conftest import CELLS, NETWORKS, VOCAB_SIZE, random_weights, single, small_network
 
@@ -225,7 +224,7 @@ def test_parameter_count_is_the_number_of_numbers(name: str) -> None:
 
 def test_chosen_peepholes_have_parameters_and_others_none() -> None:
     config = ModelConfig(cell=CellKind.PEEPHOLE, peepholes=(Peephole.OUTPUT, Peephole.INPUT))
-    assert list(build_cell(config, 3).extra_shapes) == ["peephole_input", "peephole_output"]
+    assert list(build_cell(config, 3).shapes())[3:] == ["peephole_input", "peephole_output"]
 
 
 def test_initial_weights_are_orthogonal_and_open_the_forget_gate() -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
 from lstmgen.cells.base import Cell
+from lstmgen.config import CellKind
 
 
 class LSTMState(NamedTuple):
@@ -36,16 +37,15 @@ class LSTMGates(NamedTuple):
 class LSTMCell(Cell):
     """One step of an LSTM."""
 
+    kind = CellKind.LSTM
     state_type = LSTMState
     gates_type = LSTMGates
 
-    def __str__(self) -> str:
-        return "lstm"
-
     def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, LSTMGates]:
         """Advance one step; see the equations above."""
-        i, f, g, o = split(projected + state.hidden @ weights["weight_hh"].T, 4)
+        (h, c), R = state, weights["weight_hh"]
+        i, f, g, o = split(projected + h @ R.T, 4)
         i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
-        c = f * state.cell + i * g
+        c = f * c + i * g
         h = o * tanh(c)
         return LSTMState(h, c), LSTMGates(i, f, g, o)
