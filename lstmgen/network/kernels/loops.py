@@ -11,7 +11,7 @@ float32.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -43,14 +43,14 @@ def looked_up(inputs: Inputs) -> Tensor:
     """Look up the inputs. `functional.embedding` adds up the gradients four times as fast as an index does."""
     if not isinstance(inputs, LookUp):
         return inputs
-    return functional.embedding(cast(Tensor, inputs.ids), cast(Tensor, inputs.embedding))
+    return functional.embedding(inputs.ids, inputs.embedding)
 
 
 def project_over_time(weights: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
     """W x + b for all steps at once, (time, batch, gates * hidden)."""
     W, b = weights["weight_ih"], weights["bias"]
     if isinstance(inputs, LookUp):
-        embedding, ids = cast(Tensor, inputs.embedding), cast(Tensor, inputs.ids)
+        embedding, ids = inputs
         if len(embedding) <= min(_TABLE_TOKENS, ids.numel()):  # project each token once, and not each position
             return _Rows.apply(functional.linear(embedding, W, b), ids.T)  # type: ignore[no-untyped-call,no-any-return]  # torch has no types for it
     return functional.linear(looked_up(inputs).transpose(0, 1), W, b)

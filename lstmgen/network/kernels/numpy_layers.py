@@ -55,7 +55,7 @@ class NumpyLayer:
 
 
 class ScaledLayer(NumpyLayer):
-    """A layer that activates all gates by one tanh: the rows of its sigmoid gates are halved."""
+    """A layer that activates all gates by one tanh, and needs only the sum W x + R h + b, a single product."""
 
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
         self._H = cell.hidden_size
@@ -74,10 +74,6 @@ class ScaledLayer(NumpyLayer):
         sums *= self._scale[gates]
         sums += self._offset[gates]
 
-
-class SummedLayer(ScaledLayer):
-    """A layer whose cell needs only the sum W x + R h + b, which is a single product."""
-
     def step(self, inputs: Floats, state: State) -> State:
         """One step from x, (batch, input)."""
         joined = np.concatenate((inputs, state.hidden), axis=1)
@@ -92,14 +88,14 @@ class SummedLayer(ScaledLayer):
         """Compute the next state from the scaled sums, (batch, gates * hidden); it may overwrite `sums`."""
 
 
-class RNNLayer(SummedLayer):
+class RNNLayer(ScaledLayer):
     """h' = tanh(a)."""
 
     def _next_state(self, sums: Floats, _state: HiddenState) -> HiddenState:
         return HiddenState(np.tanh(sums, out=sums))
 
 
-class LSTMLayer(SummedLayer):
+class LSTMLayer(ScaledLayer):
     """c' = f c + i g, h' = o tanh(c')."""
 
     def _next_state(self, sums: Floats, state: LSTMState) -> LSTMState:
@@ -114,7 +110,7 @@ class LSTMLayer(SummedLayer):
         return LSTMState(h, c)
 
 
-class PeepholeLayer(SummedLayer):
+class PeepholeLayer(ScaledLayer):
     """c' = f c + i g, h' = o tanh(c'); the gates i and f also see c, and the gate o also sees c'."""
 
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
@@ -139,7 +135,7 @@ class PeepholeLayer(SummedLayer):
         return LSTMState(h, c)
 
 
-class CoupledLayer(SummedLayer):
+class CoupledLayer(ScaledLayer):
     """c' = f c + (1 - f) g = g + f (c - g), h' = o tanh(c')."""
 
     def _next_state(self, sums: Floats, state: LSTMState) -> LSTMState:
@@ -156,6 +152,8 @@ class CoupledLayer(SummedLayer):
 
 class GRULayer(ScaledLayer):
     """h' = n + z (h - n); the candidate n needs W x and R h separately, so there is no single sum."""
+
+    step = NumpyLayer.step
 
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
         super().__init__(cell, weights)
