@@ -7,10 +7,10 @@ from dataclasses import fields
 
 from lstmgen.cells import coupled, gru, lstm, peephole, rnn  # noqa: F401  # each defines a cell of `CELLS`
 from lstmgen.cells.arrays import Array
-from lstmgen.cells.base import Cell, Gates, State
+from lstmgen.cells.base import Cell, Gates, Parameters, State
 from lstmgen.config import CellKind, ModelConfig
 
-__all__ = ["CELLS", "Array", "Cell", "Gates", "State", "build_cell", "cell_options"]
+__all__ = ["CELLS", "Array", "Cell", "Gates", "Parameters", "State", "build_cell", "cell_options"]
 
 CELLS: dict[CellKind, type[Cell]] = {cell.kind: cell for cell in Cell.__subclasses__()}
 """The class of each cell."""

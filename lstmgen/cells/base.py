@@ -15,6 +15,9 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 from lstmgen.cells.arrays import Array, zeros
 from lstmgen.config import CellKind
 
+Parameters: TypeAlias = Mapping[str, Array]
+"""The parameters of one layer by name."""
+
 State: TypeAlias = Any
 """A NamedTuple of (batch, hidden) arrays whose first field is `hidden`."""
 
@@ -56,8 +59,8 @@ class Cell(ABC):
         return self.state_type(*(zeros((batch_size, self.hidden_size), like) for _ in self.state_type._fields))
 
     @abstractmethod
-    def step(self, projected: Array, state: Any, weights: Mapping[str, Array]) -> tuple[State, Gates]:
-        """Advance one step, from W x + b, (batch, gates * hidden), and the layer's parameters by name.
+    def step(self, projected: Array, state: Any, weights: Parameters) -> tuple[State, Gates]:
+        """Advance one step, from `projected`, W x + b, (batch, gates * hidden), and the layer's parameters.
 
         Returns the state after the step, and the activated gates from which it was computed.
         """

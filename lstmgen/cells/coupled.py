@@ -10,12 +10,11 @@ The input gate is 1 - f: the cell state forgets only as much as is replaced. So 
 Gate order: forget, candidate, output.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
-from lstmgen.cells.base import Cell
+from lstmgen.cells.base import Cell, Parameters
 from lstmgen.cells.lstm import LSTMState
 from lstmgen.config import CellKind
 
@@ -36,7 +35,7 @@ class CoupledCell(Cell):
     state_type = LSTMState
     gates_type = CoupledGates
 
-    def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, CoupledGates]:
+    def step(self, projected: Array, state: LSTMState, weights: Parameters) -> tuple[LSTMState, CoupledGates]:
         """Advance one step; see the equations above."""
         (h, c), R = state, weights["weight_hh"]
         f, g, o = split(projected + h @ R.T, 3)

@@ -12,12 +12,11 @@ With z = 1 the old state is kept, as in torch and in the paper's eq. 7: h' = z h
 Gate order, as in torch: reset, update, candidate.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
-from lstmgen.cells.base import Cell, HiddenState
+from lstmgen.cells.base import Cell, HiddenState, Parameters
 from lstmgen.config import CellKind, Reset
 
 
@@ -46,7 +45,7 @@ class GRUCell(Cell):
         b_n = {"bias_candidate": (self.hidden_size,)} if self.reset is Reset.AFTER else {}
         return super().shapes() | b_n
 
-    def step(self, projected: Array, state: HiddenState, weights: Mapping[str, Array]) -> tuple[HiddenState, GRUGates]:
+    def step(self, projected: Array, state: HiddenState, weights: Parameters) -> tuple[HiddenState, GRUGates]:
         """Advance one step; see the equations above."""
         h, R = state.hidden, weights["weight_hh"]
         r_in, z_in, n_in = split(projected, 3)

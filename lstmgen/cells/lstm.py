@@ -8,12 +8,11 @@
 Gate order, as in torch: input, forget, candidate, output.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
-from lstmgen.cells.base import Cell
+from lstmgen.cells.base import Cell, Parameters
 from lstmgen.config import CellKind
 
 
@@ -41,7 +40,7 @@ class LSTMCell(Cell):
     state_type = LSTMState
     gates_type = LSTMGates
 
-    def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, LSTMGates]:
+    def step(self, projected: Array, state: LSTMState, weights: Parameters) -> tuple[LSTMState, LSTMGates]:
         """Advance one step; see the equations above."""
         (h, c), R = state, weights["weight_hh"]
         i, f, g, o = split(projected + h @ R.T, 4)

@@ -13,11 +13,10 @@ Each p is a vector: the gate of a unit depends on the cell state of this unit al
 Gate order, as in torch: input, forget, candidate, output.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
-from lstmgen.cells.base import Cell
+from lstmgen.cells.base import Cell, Parameters
 from lstmgen.cells.lstm import LSTMGates, LSTMState
 from lstmgen.config import CellKind, Peephole
 
@@ -38,7 +37,7 @@ class PeepholeCell(Cell):
         """W, R and b, and of `peephole_input`, `peephole_forget` and `peephole_output` those that the cell has."""
         return super().shapes() | {f"peephole_{gate}": (self.hidden_size,) for gate in self.peepholes}
 
-    def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, LSTMGates]:
+    def step(self, projected: Array, state: LSTMState, weights: Parameters) -> tuple[LSTMState, LSTMGates]:
         """Advance one step; see the equations above."""
         (h, c), R = state, weights["weight_hh"]
         p_i, p_f, p_o = (weights.get(f"peephole_{gate}", 0) for gate in ("input", "forget", "output"))

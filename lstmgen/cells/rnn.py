@@ -5,12 +5,11 @@
 Gate order: candidate, which is the new hidden state itself.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, tanh
-from lstmgen.cells.base import Cell, HiddenState
+from lstmgen.cells.base import Cell, HiddenState, Parameters
 from lstmgen.config import CellKind
 
 
@@ -28,7 +27,7 @@ class RNNCell(Cell):
     state_type = HiddenState
     gates_type = RNNGates
 
-    def step(self, projected: Array, state: HiddenState, weights: Mapping[str, Array]) -> tuple[HiddenState, RNNGates]:
+    def step(self, projected: Array, state: HiddenState, weights: Parameters) -> tuple[HiddenState, RNNGates]:
         """Advance one step; see the equation above."""
         h, R = state.hidden, weights["weight_hh"]
         h = tanh(projected + h @ R.T)

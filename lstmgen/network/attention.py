@@ -12,12 +12,12 @@ eq. 8 with a local window; scaled as in Vaswani et al. 2017, eq. 1):
 Before a text begins there are N outputs of zeros. To look at one of them adds nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from lstmgen.cells.arrays import Array, concatenate, softmax
+from lstmgen.cells.base import Parameters
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Attention:
         """`query` Q and `combine` C, both (hidden, hidden)."""
         return dict.fromkeys(("query", "combine"), (self.hidden_size, self.hidden_size))
 
-    def step(self, output: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
+    def step(self, output: Array, memory: Array, weights: Parameters) -> tuple[Array, Array, Array]:
         """Look back from one step with output y_t, (batch, hidden), to the outputs before it, the oldest first.
 
         Returns the output; the memory for the next step, (batch, window, hidden); a_t, (batch, window).
@@ -42,7 +42,7 @@ class Attention:
         memory = concatenate([memory[:, 1:], output[:, None]], axis=1)
         return output + recalled @ weights["combine"].T, memory, attention
 
-    def chunk(self, outputs: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
+    def chunk(self, outputs: Array, memory: Array, weights: Parameters) -> tuple[Array, Array, Array]:
         """Look back from every step of a chunk at once, with its outputs y, (batch, time, hidden).
 
         Returns the outputs; the memory after the chunk; the weight of each output of the memory and the chunk,

@@ -5,10 +5,10 @@
 Nothing else repeats the order of the parts; see the equations in `architecture`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from lstmgen.cells import Array, Cell, Gates, State
+from lstmgen.cells import Array, Cell, Gates, Parameters, State
 from lstmgen.cells.arrays import stack
 from lstmgen.network.architecture import Network, NetworkState, Weights
 
@@ -71,13 +71,13 @@ def head(inputs: Array, weights: Weights) -> Array:
     return inputs @ weights.head_weight.T + weights.head_bias
 
 
-def project(inputs: Array | LookUp, weights: Mapping[str, Array]) -> Array:
+def project(inputs: Array | LookUp, weights: Parameters) -> Array:
     """Compute W x + b, of all time steps in one product: (..., input) -> (..., gates * hidden)."""
     looked_up = inputs.embedding[inputs.ids] if isinstance(inputs, LookUp) else inputs
     return looked_up @ weights["weight_ih"].T + weights["bias"]
 
 
-def unroll(cell: Cell, weights: Mapping[str, Array], inputs: Array | LookUp, state: State) -> tuple[Array, State]:
+def unroll(cell: Cell, weights: Parameters, inputs: Array | LookUp, state: State) -> tuple[Array, State]:
     """Run one layer over a chunk: the loop over time. Every kernel computes the same as this readable loop.
 
     The inputs are (batch, time, input), of at least one step, perhaps still to be looked up.

@@ -1,16 +1,16 @@
 """Loops over time with a hand-derived backward pass: the tanh RNN, the peephole LSTM, and both forms of the GRU.
 
 Each loop goes forward step by step and then back step by step. D, the deltas, are the gradient of the loss with respect
-to W x + b + R h. What need not be in the loop is one product over all steps: D^T X, D W and the sum of D are left to
-autograd, which made the projection; Σ_t D_t^T h_t is computed by `over_time`. A step is up to twenty small operations.
-Fewer operations make it faster, and so do operands that are still in the processor's cache. Therefore nothing is
-computed for all steps in advance.
+to W x + b + R h. `backward` returns them, and what follows from them for every input of `forward`. What need not be in
+the loop is one product over all steps: D^T X, D W and the sum of D are left to autograd, which made the projection;
+Σ_t D_t^T h_t is computed by `over_time`. A step is up to twenty small operations. Fewer operations make it faster, and
+so do operands that are still in the processor's cache. Therefore nothing is computed for all steps in advance.
 
 Products are in the type of the projection. That is bfloat16 where autocast asks for it; states, gates and sums stay
 float32.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from lstmgen.cells import Cell
+from lstmgen.cells import Cell, Parameters
 from lstmgen.cells.base import HiddenState
 from lstmgen.cells.gru import GRUCell
 from lstmgen.cells.lstm import LSTMState
@@ -46,7 +46,7 @@ def looked_up(inputs: Inputs) -> Tensor:
     return functional.embedding(inputs.ids, inputs.embedding)
 
 
-def project_over_time(weights: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
+def project_over_time(weights: Parameters, inputs: Inputs) -> Tensor:
     """W x + b for all steps at once, (time, batch, gates * hidden)."""
     W, b = weights["weight_ih"], weights["bias"]
     if isinstance(inputs, LookUp):
@@ -111,7 +111,7 @@ def over_time(deltas: Tensor, states: Tensor) -> Tensor:
     return deltas.flatten(0, 1).T @ states.flatten(0, 1)
 
 
-def rnn(_cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: HiddenState) -> tuple[Tensor, HiddenState]:
+def rnn(_cell: Cell, weights: Parameters, inputs: Inputs, state: HiddenState) -> tuple[Tensor, HiddenState]:
     """The tanh RNN over a chunk; equal to `unroll`."""
     projected = project_over_time(weights, inputs)
     outputs = _RNN.apply(projected, weights["weight_hh"], state.hidden)  # type: ignore[no-untyped-call]  # torch has no types for it
@@ -134,7 +134,6 @@ class _RNN(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor, ...]:
-        """The deltas D, and what follows from them for every input of `forward`."""
         R, hiddens = ctx.saved_tensors
         deltas = torch.empty_like(hiddens[1:])
         d_h = torch.zeros_like(hiddens[0])
@@ -144,7 +143,7 @@ class _RNN(torch.autograd.Function):
         return deltas, over_time(deltas, hiddens[:-1]), d_h
 
 
-def peephole(cell: Cell, weights: Mapping[str, Tensor], inputs: Inputs, state: LSTMState) -> tuple[Tensor, LSTMState]:
+def peephole(cell: Cell, weights: Parameters, inputs: Inputs, state: LSTMState) -> tuple[Tensor, LSTMState]:
     """The peephole cell over a chunk; equal to `unroll`.
 
     It runs the LSTM cell too, which is a peephole cell without peepholes.
@@ -191,7 +190,6 @@ class _Peephole(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
-        """The deltas D, and what follows from them for every input of `forward`."""
         R, p_if, p_o, gates, cells, tanhs, hiddens = ctx.saved_tensors
         p_i, p_f = p_if
         deltas = torch.empty_like(gates, dtype=R.dtype)
@@ -216,7 +214,7 @@ class _Peephole(torch.autograd.Function):
         return deltas, over_time(deltas, hiddens[:-1]), d_p_if, d_p_o, d_h, d_c
 
 
-def gru(cell: GRUCell, weights: Mapping[str, Tensor], inputs: Inputs, state: HiddenState) -> tuple[Tensor, HiddenState]:
+def gru(cell: GRUCell, weights: Parameters, inputs: Inputs, state: HiddenState) -> tuple[Tensor, HiddenState]:
     """The GRU over a chunk; equal to `unroll`."""
     projected, R = project_over_time(weights, inputs), weights["weight_hh"]
     if cell.reset is Reset.AFTER:
@@ -254,7 +252,6 @@ class _GRUBefore(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_h: Tensor) -> tuple[Tensor, ...]:
-        """The deltas D, and what follows from them for every input of `forward`."""
         R, activations, hiddens, resets = ctx.saved_tensors
         rows = [2 * R.shape[1], R.shape[1]]
         R_rz, R_n = torch.split(R, rows)

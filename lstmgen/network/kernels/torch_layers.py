@@ -1,13 +1,13 @@
 """Which loop over time runs each cell fastest in torch, on the cell's own parameters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lstmgen.cells import Cell, State
+from lstmgen.cells import Cell, Parameters, State
 from lstmgen.cells.coupled import CoupledCell
 from lstmgen.cells.gru import GRUCell
 from lstmgen.cells.lstm import LSTMCell
@@ -17,16 +17,14 @@ from lstmgen.config import Reset
 from lstmgen.network.forward import LayerRunner, unroll
 from lstmgen.network.kernels.loops import Inputs, gru, looked_up, peephole, rnn
 
-Named = Mapping[str, Tensor]
 
-
-def lstm(cell: Cell, weights: Named, inputs: Inputs, state: State) -> tuple[Tensor, State]:
+def lstm(cell: Cell, weights: Parameters, inputs: Inputs, state: State) -> tuple[Tensor, State]:
     """The LSTM: torch's own is faster than our loop on a CPU too, but some CPUs cannot run it in bfloat16."""
     run = fused_lstm if torch_lstm_runs_in_this_precision() else peephole
     return run(cell, weights, inputs, state)
 
 
-def coupled(cell: Cell, weights: Named, inputs: Inputs, state: State) -> tuple[Tensor, State]:
+def coupled(cell: Cell, weights: Parameters, inputs: Inputs, state: State) -> tuple[Tensor, State]:
     """The coupled LSTM, as an LSTM whose rows of the input gate are those of the forget gate, negated.
 
     1 - σ(a) = σ(-a). That is a third more work than the cell's own equations, but a fast LSTM layer makes up for it.
@@ -35,12 +33,12 @@ def coupled(cell: Cell, weights: Named, inputs: Inputs, state: State) -> tuple[T
     return lstm(cell, {name: torch.cat([-tensor[:rows], tensor]) for name, tensor in weights.items()}, inputs, state)
 
 
-def fused_lstm(_cell: Cell, weights: Named, inputs: Inputs, state: State) -> tuple[Tensor, State]:
+def fused_lstm(_cell: Cell, weights: Parameters, inputs: Inputs, state: State) -> tuple[Tensor, State]:
     """The LSTM of torch."""
     return _fused(torch.lstm, weights, torch.zeros_like(weights["bias"]), inputs, state)
 
 
-def fused_gru(cell: GRUCell, weights: Named, inputs: Inputs, state: State) -> tuple[Tensor, State]:
+def fused_gru(cell: GRUCell, weights: Parameters, inputs: Inputs, state: State) -> tuple[Tensor, State]:
     """The GRU of torch, whose reset gate acts after the product; our loop where it acts before."""
     if cell.reset is Reset.BEFORE:
         return gru(cell, weights, inputs, state)
@@ -48,13 +46,13 @@ def fused_gru(cell: GRUCell, weights: Named, inputs: Inputs, state: State) -> tu
     return _fused(torch.gru, weights, second_bias, inputs, state)
 
 
-def fused_rnn(_cell: Cell, weights: Named, inputs: Inputs, state: State) -> tuple[Tensor, State]:
+def fused_rnn(_cell: Cell, weights: Parameters, inputs: Inputs, state: State) -> tuple[Tensor, State]:
     """The tanh RNN of torch."""
     return _fused(torch.rnn_tanh, weights, torch.zeros_like(weights["bias"]), inputs, state)
 
 
 def _fused(
-    layer: Callable[..., Any], weights: Named, second_bias: Tensor, inputs: Inputs, state: State
+    layer: Callable[..., Any], weights: Parameters, second_bias: Tensor, inputs: Inputs, state: State
 ) -> tuple[Tensor, State]:
     """Run the function behind a layer of `torch.nn`; it has two biases where the equations have one."""
     before = [field[None].contiguous() for field in state]
@@ -109,6 +107,6 @@ def layer_runner(cell: Cell, device: str) -> LayerRunner:
     return RUNNERS.get(type(cell), (unroll, unroll))[device != "cpu"]
 
 
-def run_layer(cell: Cell, weights: Mapping[str, Any], inputs: Any, state: State) -> tuple[Tensor, State]:
+def run_layer(cell: Cell, weights: Parameters, inputs: Any, state: State) -> tuple[Tensor, State]:
     """Run one layer over a chunk in torch, in the fastest way; equal to `unroll`."""
     return layer_runner(cell, state.hidden.device.type)(cell, weights, inputs, state)
