@@ -203,15 +203,10 @@ def test_a_state_goes_from_engine_to_engine() -> None:
     assert_allclose(ours, theirs, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_parameter_count_is_the_number_of_numbers(name: str) -> None:
-    network = small_network(NETWORKS[name], attention=2)
-    assert network.parameter_count() == sum(array.size for array in random_weights(network).values())
-
-
 def test_chosen_peepholes_have_parameters_and_others_none() -> None:
     config = ModelConfig(cell=CellKind.PEEPHOLE, peepholes=(Peephole.OUTPUT, Peephole.INPUT))
-    assert list(build_cell(config, 3).shapes())[3:] == ["peephole_input", "peephole_output"]
+    extra = [name for name in build_cell(config, 3).shapes() if name.startswith("peephole_")]
+    assert extra == ["peephole_input", "peephole_output"]
 
 
 def test_initial_weights_are_orthogonal_and_open_the_forget_gate() -> None:
