@@ -29,7 +29,7 @@ from lstmgen.generation.history import History
 from lstmgen.generation.sampler import draw_tokens
 from lstmgen.network.architecture import Network, build_network
 from lstmgen.network.initialization import initialize
-from lstmgen.network.kernels.fused import torch_lstm_runs_in_this_precision
+from lstmgen.network.kernels.torch_layers import torch_lstm_runs_in_this_precision
 from lstmgen.network.model import Model
 from lstmgen.text.streams import Chunk, ParallelStreams
 from lstmgen.training.machine import bfloat16_is_fast, require_memory

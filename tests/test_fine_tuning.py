@@ -12,7 +12,7 @@ from lstmgen.checkpoint import Checkpoint, load_checkpoint
 from lstmgen.config import Budget, BudgetUnit, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.language_model import load
-from lstmgen.network.growth import grow
+from lstmgen.network.initialization import grow
 from lstmgen.record import HELD_OUT, TrainingRecord
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import Vocabulary

@@ -12,8 +12,7 @@ from lstmgen.config import VocabularyKind
 from lstmgen.errors import TextError
 from lstmgen.inspection.memory import Memory, context, gradient_reach, line_begins, measure_memory
 from lstmgen.inspection.trace import trace
-from lstmgen.network.forward import forward, head
-from lstmgen.network.unroll import unroll
+from lstmgen.network.forward import forward, head, unroll
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
 from tests.conftest import NETWORKS

@@ -1,5 +1,6 @@
 """Every network against the plain-Python reference, and all ways to compute it against each other."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -8,22 +9,23 @@ import torch
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
+from lstmgen import cells
 from lstmgen.cells import build_cell
 from lstmgen.cells.arrays import sigmoid, softmax
 from lstmgen.config import CellKind, ModelConfig, Peephole
 from lstmgen.generation.engine import Engine, NumpyEngine
 from lstmgen.generation.torch_engine import TorchEngine
-from lstmgen.network.architecture import Network, NetworkState, Weights, build_network
-from lstmgen.network.forward import forward, head, step
+from lstmgen.network.architecture import Network, NetworkState, Weights, build_network, map_state
+from lstmgen.network.forward import forward, head, step, unroll
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
-from lstmgen.network.unroll import unroll
 from tests import reference
 from tests.conftest import CELLS, NETWORKS, VOCAB_SIZE, random_weights, single, small_network
 
 EXACT = 1e-12
-WINDOWS = [0, 1, 4]
 TIME = 9
+
+every_network = pytest.mark.parametrize(("name", "window"), list(itertools.product(NETWORKS, (0, 1, 4))))
 
 Named = dict[str, NDArray[np.float64]]
 
@@ -44,28 +46,26 @@ def read_chunk(network: Network, weights: Weights, ids: Any, state: NetworkState
 
 
 def flat(state: NetworkState) -> list[NDArray[np.float64]]:
-    arrays = [field for layer in state.layers for field in layer]
-    return [np.asarray(array) for array in arrays + ([] if state.memory is None else [state.memory])]
+    arrays: list[Any] = []
+    map_state(arrays.append, state)
+    return [np.asarray(array) for array in arrays]
 
 
-@pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("name", NETWORKS)
-def test_network_equals_scalar_reference(name: str, window: int) -> None:
+def test_every_cell_is_tested() -> None:
+    assert {config.cell for config in NETWORKS.values()} == set(CellKind) == set(cells.CELLS)
+
+
+@every_network
+def test_chunks_and_steps_in_both_libraries_equal_the_scalar_reference(name: str, window: int) -> None:
     network = small_network(NETWORKS[name], attention=window)
-    named = random_weights(network)
-    ids = some_ids()
+    named, ids = random_weights(network), some_ids()
     lists = {key: array.tolist() for key, array in named.items()}
-    expected = [reference.network(name, lists, row.tolist(), len(network.cells), window) for row in ids]
+    expected = np.array([reference.network(name, lists, row.tolist(), len(network.cells), window) for row in ids])
     assert_allclose(chunk_logits(network, named, ids), expected, rtol=0, atol=EXACT)
 
-
-@pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("name", NETWORKS)
-def test_numpy_step_equals_torch_step_equals_chunk(name: str, window: int) -> None:
-    network = small_network(NETWORKS[name], attention=window)
-    named = random_weights(network)
-    ids = some_ids()
-    expected = chunk_logits(network, named, ids)
+    model = Model(network, named, torch.device("cpu"))
+    logits, _ = model.read(torch.from_numpy(ids), model.initial_state(len(ids)))
+    assert_allclose(logits.detach().numpy(), expected, rtol=0, atol=EXACT)
 
     tensors = {key: torch.from_numpy(array) for key, array in named.items()}
     for library, tokens in ((named, ids), (tensors, torch.from_numpy(ids))):
@@ -77,26 +77,14 @@ def test_numpy_step_equals_torch_step_equals_chunk(name: str, window: int) -> No
             assert_allclose(np.asarray(read.logits), expected[:, time], rtol=0, atol=EXACT)
 
 
-@pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("name", NETWORKS)
-def test_torch_model_equals_numpy_chunk(name: str, window: int) -> None:
-    network = small_network(NETWORKS[name], attention=window)
-    named = random_weights(network)
-    model = Model(network, named, torch.device("cpu"))
-    ids = some_ids()
-    logits, _ = model.read(torch.from_numpy(ids), model.initial_state(len(ids)))
-    assert_allclose(logits.detach().numpy(), chunk_logits(network, named, ids), rtol=0, atol=EXACT)
-
-
-@pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("name", NETWORKS)
+@every_network
 def test_pieces_with_carried_state_equal_the_whole(name: str, window: int) -> None:
     network = small_network(NETWORKS[name], attention=window)
-    named = random_weights(network)
-    weights, ids = network.arrange(named), some_ids()
-    whole, after = read_chunk(network, weights, ids, network.initial_state(len(ids), like=weights.embedding))
-    state = network.initial_state(len(ids), like=weights.embedding)
-    pieces: list[Any] = []
+    named, ids = random_weights(network), some_ids()
+    weights = network.arrange(named)
+    state = initial = network.initial_state(len(ids), like=weights.embedding)
+    whole, after = read_chunk(network, weights, ids, initial)
+    pieces = []
     for begin, end in ((0, 1), (1, 3), (3, TIME)):
         logits, state = read_chunk(network, weights, ids[:, begin:end], state)
         pieces.append(logits)
@@ -105,12 +93,10 @@ def test_pieces_with_carried_state_equal_the_whole(name: str, window: int) -> No
         assert_allclose(ours, theirs, rtol=0, atol=EXACT)
 
 
-@pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("name", NETWORKS)
+@every_network
 def test_rows_do_not_mix_and_the_future_is_not_seen(name: str, window: int) -> None:
     network = small_network(NETWORKS[name], attention=window)
-    named = random_weights(network)
-    ids = some_ids()
+    named, ids = random_weights(network), some_ids()
     before = chunk_logits(network, named, ids)
     changed = ids.copy()
     changed[1, 5] = (changed[1, 5] + 1) % VOCAB_SIZE
@@ -217,15 +203,10 @@ def test_a_state_goes_from_engine_to_engine() -> None:
     assert_allclose(ours, theirs, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_parameter_count_is_the_number_of_numbers(name: str) -> None:
-    network = small_network(NETWORKS[name], attention=2)
-    assert network.parameter_count() == sum(array.size for array in random_weights(network).values())
-
-
 def test_chosen_peepholes_have_parameters_and_others_none() -> None:
     config = ModelConfig(cell=CellKind.PEEPHOLE, peepholes=(Peephole.OUTPUT, Peephole.INPUT))
-    assert list(build_cell(config, 3).extra_shapes) == ["peephole_input", "peephole_output"]
+    extra = [name for name in build_cell(config, 3).shapes() if name.startswith("peephole_")]
+    assert extra == ["peephole_input", "peephole_output"]
 
 
 def test_initial_weights_are_orthogonal_and_open_the_forget_gate() -> None:

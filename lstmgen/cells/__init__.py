@@ -1,36 +1,27 @@
-"""The recurrent cells: one file for each, with the equations of one step."""
+"""The recurrent cells: one file for each, with the equations of one step.
 
+A new cell is a new file, its name in `config.CellKind`, and its module in the import below.
+"""
+
+from dataclasses import fields
+
+from lstmgen.cells import coupled, gru, lstm, peephole, rnn  # noqa: F401  # each defines a cell of `CELLS`
 from lstmgen.cells.arrays import Array
-from lstmgen.cells.base import Cell, State, cell_options, initial_state, parameter_shapes
-from lstmgen.cells.coupled import CoupledCell
-from lstmgen.cells.gru import GRUCell
-from lstmgen.cells.lstm import LSTMCell
-from lstmgen.cells.peephole import PeepholeCell
-from lstmgen.cells.rnn import RNNCell
+from lstmgen.cells.base import Cell, Gates, Parameters, State
 from lstmgen.config import CellKind, ModelConfig
 
-__all__ = [
-    "CELLS",
-    "Array",
-    "Cell",
-    "State",
-    "build_cell",
-    "cell_options",
-    "initial_state",
-    "parameter_shapes",
-]
+__all__ = ["CELLS", "Array", "Cell", "Gates", "Parameters", "State", "build_cell", "cell_options"]
 
-CELLS: dict[CellKind, type[Cell]] = {
-    CellKind.RNN: RNNCell,
-    CellKind.LSTM: LSTMCell,
-    CellKind.PEEPHOLE: PeepholeCell,
-    CellKind.COUPLED: CoupledCell,
-    CellKind.GRU: GRUCell,
-}
+CELLS: dict[CellKind, type[Cell]] = {cell.kind: cell for cell in Cell.__subclasses__()}
 """The class of each cell."""
+
+
+def cell_options(cell: type[Cell]) -> tuple[str, ...]:
+    """The names of a cell's options, besides its sizes; they are fields of `ModelConfig`."""
+    return tuple(field.name for field in fields(cell) if field.name not in ("input_size", "hidden_size"))
 
 
 def build_cell(config: ModelConfig, input_size: int) -> Cell:
     """Build the cell that a configuration selects, with its options, for inputs of the given size."""
-    kind = CELLS[config.cell]
-    return kind(input_size, config.hidden_size, **{name: getattr(config, name) for name in cell_options(kind)})
+    cell = CELLS[config.cell]
+    return cell(input_size, config.hidden_size, **{name: getattr(config, name) for name in cell_options(cell)})

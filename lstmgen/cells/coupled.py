@@ -10,13 +10,13 @@ The input gate is 1 - f: the cell state forgets only as much as is replaced. So 
 Gate order: forget, candidate, output.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
-from lstmgen.cells.base import Cell
+from lstmgen.cells.base import Cell, Parameters
 from lstmgen.cells.lstm import LSTMState
+from lstmgen.config import CellKind
 
 
 class CoupledGates(NamedTuple):
@@ -31,16 +31,15 @@ class CoupledGates(NamedTuple):
 class CoupledCell(Cell):
     """One step of an LSTM whose input gate is 1 - f, with f the forget gate."""
 
+    kind = CellKind.COUPLED
     state_type = LSTMState
     gates_type = CoupledGates
 
-    def __str__(self) -> str:
-        return "coupled"
-
-    def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, CoupledGates]:
+    def step(self, projected: Array, state: LSTMState, weights: Parameters) -> tuple[LSTMState, CoupledGates]:
         """Advance one step; see the equations above."""
-        f, g, o = split(projected + state.hidden @ weights["weight_hh"].T, 3)
+        (h, c), R = state, weights["weight_hh"]
+        f, g, o = split(projected + h @ R.T, 3)
         f, g, o = sigmoid(f), tanh(g), sigmoid(o)
-        c = f * state.cell + (1 - f) * g
+        c = f * c + (1 - f) * g
         h = o * tanh(c)
         return LSTMState(h, c), CoupledGates(f, g, o)

@@ -12,19 +12,12 @@ With z = 1 the old state is kept, as in torch and in the paper's eq. 7: h' = z h
 Gate order, as in torch: reset, update, candidate.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
-from lstmgen.cells.base import Cell
-from lstmgen.config import Reset
-
-
-class GRUState(NamedTuple):
-    """`hidden`: the layer's output at the last step, (batch, hidden); it is also the layer's only memory."""
-
-    hidden: Array
+from lstmgen.cells.base import Cell, HiddenState, Parameters
+from lstmgen.config import CellKind, Reset
 
 
 class GRUGates(NamedTuple):
@@ -40,18 +33,19 @@ class GRUCell(Cell):
     """One step of a GRU."""
 
     reset: Reset
-    state_type = GRUState
+    kind = CellKind.GRU
+    state_type = HiddenState
     gates_type = GRUGates
 
     def __str__(self) -> str:
         return f"gru, reset {self.reset}"
 
-    @property
-    def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """`bias_candidate` b_n, (hidden), which the reset gate multiplies; only with the reset after the product."""
-        return {"bias_candidate": (self.hidden_size,)} if self.reset is Reset.AFTER else {}
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """W, R and b, and with the reset after the product `bias_candidate`, b_n, which the reset gate multiplies."""
+        b_n = {"bias_candidate": (self.hidden_size,)} if self.reset is Reset.AFTER else {}
+        return super().shapes() | b_n
 
-    def step(self, projected: Array, state: GRUState, weights: Mapping[str, Array]) -> tuple[GRUState, GRUGates]:
+    def step(self, projected: Array, state: HiddenState, weights: Parameters) -> tuple[HiddenState, GRUGates]:
         """Advance one step; see the equations above."""
         h, R = state.hidden, weights["weight_hh"]
         r_in, z_in, n_in = split(projected, 3)
@@ -65,4 +59,4 @@ class GRUCell(Cell):
             r, z = sigmoid(r_in + r), sigmoid(z_in + z)
             n = tanh(n_in + (r * h) @ R[gates:].T)
         h = (1 - z) * n + z * h
-        return GRUState(h), GRUGates(r, z, n)
+        return HiddenState(h), GRUGates(r, z, n)

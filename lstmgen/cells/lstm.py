@@ -8,12 +8,12 @@
 Gate order, as in torch: input, forget, candidate, output.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
-from lstmgen.cells.base import Cell
+from lstmgen.cells.base import Cell, Parameters
+from lstmgen.config import CellKind
 
 
 class LSTMState(NamedTuple):
@@ -36,16 +36,15 @@ class LSTMGates(NamedTuple):
 class LSTMCell(Cell):
     """One step of an LSTM."""
 
+    kind = CellKind.LSTM
     state_type = LSTMState
     gates_type = LSTMGates
 
-    def __str__(self) -> str:
-        return "lstm"
-
-    def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, LSTMGates]:
+    def step(self, projected: Array, state: LSTMState, weights: Parameters) -> tuple[LSTMState, LSTMGates]:
         """Advance one step; see the equations above."""
-        i, f, g, o = split(projected + state.hidden @ weights["weight_hh"].T, 4)
+        (h, c), R = state, weights["weight_hh"]
+        i, f, g, o = split(projected + h @ R.T, 4)
         i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
-        c = f * state.cell + i * g
+        c = f * c + i * g
         h = o * tanh(c)
         return LSTMState(h, c), LSTMGates(i, f, g, o)

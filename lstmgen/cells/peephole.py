@@ -13,13 +13,12 @@ Each p is a vector: the gate of a unit depends on the cell state of this unit al
 Gate order, as in torch: input, forget, candidate, output.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lstmgen.cells.arrays import Array, sigmoid, split, tanh
-from lstmgen.cells.base import Cell
+from lstmgen.cells.base import Cell, Parameters
 from lstmgen.cells.lstm import LSTMGates, LSTMState
-from lstmgen.config import Peephole
+from lstmgen.config import CellKind, Peephole
 
 
 @dataclass(frozen=True)
@@ -27,28 +26,24 @@ class PeepholeCell(Cell):
     """One step of an LSTM whose gates also depend on the cell state."""
 
     peepholes: tuple[Peephole, ...]
+    kind = CellKind.PEEPHOLE
     state_type = LSTMState
     gates_type = LSTMGates
 
     def __str__(self) -> str:
         return "peephole" if set(self.peepholes) == set(Peephole) else f"peephole, {' and '.join(self.peepholes)}"
 
-    @property
-    def extra_shapes(self) -> dict[str, tuple[int, ...]]:
-        """`peephole_input`, `peephole_forget` and `peephole_output`, (hidden) each: those that the cell has."""
-        return {f"peephole_{gate}": (self.hidden_size,) for gate in self.peepholes}
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """W, R and b, and of `peephole_input`, `peephole_forget` and `peephole_output` those that the cell has."""
+        return super().shapes() | {f"peephole_{gate}": (self.hidden_size,) for gate in self.peepholes}
 
-    def step(self, projected: Array, state: LSTMState, weights: Mapping[str, Array]) -> tuple[LSTMState, LSTMGates]:
+    def step(self, projected: Array, state: LSTMState, weights: Parameters) -> tuple[LSTMState, LSTMGates]:
         """Advance one step; see the equations above."""
-        i, f, g, o = split(projected + state.hidden @ weights["weight_hh"].T, 4)
-        if Peephole.INPUT in self.peepholes:
-            i = i + weights["peephole_input"] * state.cell
-        if Peephole.FORGET in self.peepholes:
-            f = f + weights["peephole_forget"] * state.cell
-        i, f, g = sigmoid(i), sigmoid(f), tanh(g)
-        c = f * state.cell + i * g
-        if Peephole.OUTPUT in self.peepholes:
-            o = o + weights["peephole_output"] * c
-        o = sigmoid(o)
+        (h, c), R = state, weights["weight_hh"]
+        p_i, p_f, p_o = (weights.get(f"peephole_{gate}", 0) for gate in ("input", "forget", "output"))
+        i, f, g, o = split(projected + h @ R.T, 4)
+        i, f, g = sigmoid(i + p_i * c), sigmoid(f + p_f * c), tanh(g)
+        c = f * c + i * g
+        o = sigmoid(o + p_o * c)
         h = o * tanh(c)
         return LSTMState(h, c), LSTMGates(i, f, g, o)

@@ -5,18 +5,12 @@
 Gate order: candidate, which is the new hidden state itself.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lstmgen.cells.arrays import Array, tanh
-from lstmgen.cells.base import Cell
-
-
-class RNNState(NamedTuple):
-    """`hidden`: the layer's output at the last step, (batch, hidden)."""
-
-    hidden: Array
+from lstmgen.cells.base import Cell, HiddenState, Parameters
+from lstmgen.config import CellKind
 
 
 class RNNGates(NamedTuple):
@@ -29,13 +23,12 @@ class RNNGates(NamedTuple):
 class RNNCell(Cell):
     """One step of a tanh RNN."""
 
-    state_type = RNNState
+    kind = CellKind.RNN
+    state_type = HiddenState
     gates_type = RNNGates
 
-    def __str__(self) -> str:
-        return "rnn"
-
-    def step(self, projected: Array, state: RNNState, weights: Mapping[str, Array]) -> tuple[RNNState, RNNGates]:
+    def step(self, projected: Array, state: HiddenState, weights: Parameters) -> tuple[HiddenState, RNNGates]:
         """Advance one step; see the equation above."""
-        h = tanh(projected + state.hidden @ weights["weight_hh"].T)
-        return RNNState(h), RNNGates(h)
+        h, R = state.hidden, weights["weight_hh"]
+        h = tanh(projected + h @ R.T)
+        return HiddenState(h), RNNGates(h)

@@ -76,7 +76,7 @@ def onnx_files(checkpoint: Checkpoint, name: str) -> OnnxFiles:
 
 def state_names(network: Network) -> list[str]:
     """The names of the states, in the order of a `NetworkState`."""
-    fields = (cell.state_type._fields for cell in network.cells)  # type: ignore[attr-defined]  # NamedTuple classes
+    fields = (cell.state_type._fields for cell in network.cells)
     names = [f"layers.{number}.{field}" for number, layer in enumerate(fields) for field in layer]
     return names + (["memory"] if network.attention else [])
 

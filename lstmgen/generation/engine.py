@@ -9,11 +9,10 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.cells.arrays import repeat
+from lstmgen.cells.arrays import concatenate
 from lstmgen.network.architecture import Network, NetworkState, map_state
-from lstmgen.network.forward import forward, head
+from lstmgen.network.forward import LayerRunner, forward, head
 from lstmgen.network.kernels.numpy_layers import numpy_layer, run_chunk, run_step
-from lstmgen.network.unroll import LayerRunner
 from lstmgen.text.vocabulary import Ids
 
 FloatArray = NDArray[np.float32]
@@ -37,7 +36,8 @@ class EngineOutput(NamedTuple):
 
     def repeated(self, rows: int) -> "EngineOutput":
         """Copy a single row to a batch of `rows` equal rows."""
-        return EngineOutput(self.logits.repeat(rows, axis=0), map_state(lambda field: repeat(field, rows), self.state))
+        state = map_state(lambda field: concatenate([field] * rows, axis=0), self.state)
+        return EngineOutput(self.logits.repeat(rows, axis=0), state)
 
 
 class Engine(Protocol):

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from lstmgen.cells import Cell
 from lstmgen.cells.arrays import softmax, tanh
-from lstmgen.cells.base import gate_names
 from lstmgen.network.architecture import Network, NetworkState
 from lstmgen.network.forward import step
 from lstmgen.text.vocabulary import Ids
@@ -108,7 +107,7 @@ def trace(
     layers = tuple(
         LayerTrace(
             cell,
-            gates=_by_name(gate_names(cell), [each[layer] for each in gates]),
+            gates=_by_name(cell.gate_names, [each[layer] for each in gates]),
             before=_by_name(initial.layers[layer]._fields, [each[layer] for each in before]),
             after=_by_name(initial.layers[layer]._fields, [each[layer] for each in after]),
         )

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
-from lstmgen.cells import Array, Cell, State, build_cell, initial_state, parameter_shapes
+from lstmgen.cells import Array, Cell, State, build_cell
+from lstmgen.cells.arrays import zeros
 from lstmgen.config import ModelConfig
 from lstmgen.network.attention import Attention
 
@@ -62,15 +63,14 @@ class Network:
         """The shape of every parameter by name, in a fixed order; a checkpoint uses the same names."""
         shapes: dict[str, tuple[int, ...]] = {"embedding": (self.vocab_size, self.embedding_size)}
         for number, cell in enumerate(self.cells):
-            shapes |= {f"layers.{number}.{name}": shape for name, shape in parameter_shapes(cell).items()}
+            shapes |= {f"layers.{number}.{name}": shape for name, shape in cell.shapes().items()}
         if self.attention:
             shapes |= {f"attention.{name}": shape for name, shape in self.attention.shapes().items()}
         if self.tied:
             shapes["head.projection"] = (self.embedding_size, self.hidden_size)
         else:
             shapes["head.weight"] = (self.vocab_size, self.hidden_size)
-        shapes["head.bias"] = (self.vocab_size,)
-        return shapes
+        return shapes | {"head.bias": (self.vocab_size,)}
 
     def parameter_count(self) -> int:
         """How many numbers the network learns."""
@@ -95,8 +95,8 @@ class Network:
     def initial_state(self, batch_size: int, like: Array) -> NetworkState:
         """The state before any text: zeros of the library, type and device of another array."""
         return NetworkState(
-            layers=tuple(initial_state(cell, batch_size, like) for cell in self.cells),
-            memory=self.attention.initial_memory(batch_size, like) if self.attention else None,
+            layers=tuple(cell.initial_state(batch_size, like) for cell in self.cells),
+            memory=zeros((batch_size, self.attention.window, self.hidden_size), like) if self.attention else None,
         )
 
 

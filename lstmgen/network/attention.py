@@ -12,13 +12,12 @@ eq. 8 with a local window; scaled as in Vaswani et al. 2017, eq. 1):
 Before a text begins there are N outputs of zeros. To look at one of them adds nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from lstmgen.cells.arrays import Array, concatenate, einsum, softmax, zeros
+from lstmgen.cells.arrays import Array, concatenate, softmax
+from lstmgen.cells.base import Parameters
 
 
 @dataclass(frozen=True)
@@ -32,25 +31,18 @@ class Attention:
         """`query` Q and `combine` C, both (hidden, hidden)."""
         return dict.fromkeys(("query", "combine"), (self.hidden_size, self.hidden_size))
 
-    def initial_memory(self, batch_size: int, like: Array) -> Array:
-        """The outputs before any text: zeros, (batch, window, hidden)."""
-        return zeros((batch_size, self.window, self.hidden_size), like)  # type: ignore[no-any-return]  # its type is known, but not to mypy
-
-    def step(self, output: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
+    def step(self, output: Array, memory: Array, weights: Parameters) -> tuple[Array, Array, Array]:
         """Look back from one step with output y_t, (batch, hidden), to the outputs before it, the oldest first.
 
         Returns the output; the memory for the next step, (batch, window, hidden); a_t, (batch, window).
         """
         query = output @ weights["query"].T * self.hidden_size**-0.5
-        attention = softmax(einsum("bh,bjh->bj", query, memory))
-        recalled = einsum("bj,bjh->bh", attention, memory)
-        return (
-            output + recalled @ weights["combine"].T,
-            concatenate([memory[:, 1:], output[:, None]], axis=1),
-            attention,
-        )
+        attention = softmax((query[:, None] @ memory.swapaxes(1, 2))[:, 0])
+        recalled = (attention[:, None] @ memory)[:, 0]
+        memory = concatenate([memory[:, 1:], output[:, None]], axis=1)
+        return output + recalled @ weights["combine"].T, memory, attention
 
-    def chunk(self, outputs: Array, memory: Array, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
+    def chunk(self, outputs: Array, memory: Array, weights: Parameters) -> tuple[Array, Array, Array]:
         """Look back from every step of a chunk at once, with its outputs y, (batch, time, hidden).
 
         Returns the outputs; the memory after the chunk; the weight of each output of the memory and the chunk,
@@ -59,17 +51,13 @@ class Attention:
         time = outputs.shape[1]
         past = concatenate([memory, outputs], axis=1)  # (batch, window + time, hidden)
         query = outputs @ weights["query"].T * self.hidden_size**-0.5
-        scores = einsum("bth,bjh->btj", query, past)
+        scores = query @ past.swapaxes(1, 2)
         attention = softmax(scores + self._outside_window(time, like=scores))
-        recalled = einsum("btj,bjh->bth", attention, past)
+        recalled = attention @ past
         return outputs + recalled @ weights["combine"].T, past[:, time:], attention
 
-    def _outside_window(self, time: int, like: Any) -> Any:
+    def _outside_window(self, time: int, like: Array) -> Array:
         """What to add to (time, window + time) scores: 0 where step t may look, at t .. t + window - 1, else -inf."""
         ahead = np.arange(self.window + time)[None] - np.arange(time)[:, None]
         mask = np.where((ahead >= 0) & (ahead < self.window), 0.0, -np.inf).astype(np.float32)
-        if isinstance(like, np.ndarray):
-            return mask
-        import torch
-
-        return torch.from_numpy(mask).to(like)
+        return mask if isinstance(like, np.ndarray) else like.new_tensor(mask)

@@ -6,18 +6,31 @@ Nothing else repeats the order of the parts; see the equations in `architecture`
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from lstmgen.cells import Array, Cell, State
-from lstmgen.cells.base import Gates
+from lstmgen.cells import Array, Cell, Gates, Parameters, State
+from lstmgen.cells.arrays import stack
 from lstmgen.network.architecture import Network, NetworkState, Weights
-from lstmgen.network.unroll import LayerRunner, LookUp, project
+
+LayerRunner: TypeAlias = Callable[[Any, Any, Any, Any], tuple[Array, State]]
+"""Runs one layer: `(cell, weights, inputs, state) -> (hidden states, state after the last step)`.
+
+The weights are the layer's parameters by name, or an object made from them. The inputs are (batch, time, input), or
+(batch, input) for a runner of one step; those of the first layer are a `LookUp`.
+"""
+
+
+class LookUp(NamedTuple):
+    """The first layer's inputs before they are looked up: a runner may project each distinct token once."""
+
+    embedding: Array  # (vocab, input)
+    ids: Array  # (batch,) or (batch, time)
 
 
 class Outputs(NamedTuple):
     """What the network makes of some tokens, before the head."""
 
-    head_inputs: Any  # (batch, hidden) or (batch, time, hidden); the embedding's size where the head is tied
+    head_inputs: Array  # (batch, hidden) or (batch, time, hidden); the embedding's size where the head is tied
     state: NetworkState  # after the last token
     attention: Any  # the weight of each past output: see `Attention`; None without attention
 
@@ -28,7 +41,7 @@ def forward(
     ids: Array,
     state: NetworkState,
     run_layer: LayerRunner,
-    dropout: Callable[[Any], Any] | None = None,
+    dropout: Callable[[Array], Array] | None = None,
 ) -> Outputs:
     """Read tokens, up to the head.
 
@@ -53,15 +66,35 @@ def forward(
     return Outputs(outputs, NetworkState(tuple(states), memory), attention)
 
 
-def head(inputs: Any, weights: Weights) -> Any:
+def head(inputs: Array, weights: Weights) -> Array:
     """Turn the head's inputs, (..., hidden) or (..., embedding), into logits, (..., vocab)."""
     return inputs @ weights.head_weight.T + weights.head_bias
+
+
+def project(inputs: Array | LookUp, weights: Parameters) -> Array:
+    """Compute W x + b, of all time steps in one product: (..., input) -> (..., gates * hidden)."""
+    looked_up = inputs.embedding[inputs.ids] if isinstance(inputs, LookUp) else inputs
+    return looked_up @ weights["weight_ih"].T + weights["bias"]
+
+
+def unroll(cell: Cell, weights: Parameters, inputs: Array | LookUp, state: State) -> tuple[Array, State]:
+    """Run one layer over a chunk: the loop over time. Every kernel computes the same as this readable loop.
+
+    The inputs are (batch, time, input), of at least one step, perhaps still to be looked up.
+    Returns the hidden states, (batch, time, hidden), and the state after the last step.
+    """
+    projected = project(inputs, weights)
+    outputs = []
+    for time in range(projected.shape[1]):
+        state, _ = cell.step(projected[:, time], state, weights)
+        outputs.append(state.hidden)
+    return stack(outputs, axis=1), state
 
 
 class Step(NamedTuple):
     """All that one step computes: the logits, the state after it, and what the cells and attention did."""
 
-    logits: Any  # (batch, vocab)
+    logits: Array  # (batch, vocab)
     state: NetworkState
     gates: tuple[Gates, ...]  # of each layer
     attention: Any  # (batch, window): the weight of each past output, the oldest first; None without attention
@@ -71,7 +104,7 @@ def step(network: Network, weights: Weights, ids: Array, state: NetworkState) ->
     """Read one token per row, (batch,), by the cells' own equations, and predict the next one."""
     gates = []
 
-    def run_layer(cell: Cell, layer: Any, inputs: Any, before: State) -> tuple[Any, State]:
+    def run_layer(cell: Cell, layer: Any, inputs: Any, before: State) -> tuple[Array, State]:
         after, activated = cell.step(project(inputs, layer), before, layer)
         gates.append(activated)
         return after.hidden, after

@@ -1,19 +1,21 @@
-"""The value of every parameter before training.
+"""The value of every parameter before training, and of new tokens' parameters before a training on another text.
 
 Orthogonal recurrent blocks: Saxe et al. 2014. Forget bias 1: Gers et al. 2000; Jozefowicz et al. 2015.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.cells import Cell
-from lstmgen.cells.base import gate_names
 from lstmgen.network.architecture import Network
+from lstmgen.text.vocabulary import Ids
 
 FloatArray = NDArray[np.float32]
 
 _GATED = 0.5  # a cell with gates remembers without large recurrent weights, and they cover what it reads
 _HEAD = 3  # the outputs of a new network are small; with a larger head it learns sooner from them
+_NOISE = 0.1  # of the deviation of the old tokens' rows
 
 
 def initialize(network: Network, generator: np.random.Generator) -> dict[str, FloatArray]:
@@ -26,7 +28,7 @@ def initialize(network: Network, generator: np.random.Generator) -> dict[str, Fl
     """
     weights: dict[str, FloatArray] = {}
     for name, shape in network.shapes().items():
-        part, _, parameter = name.rpartition(".")
+        parameter = name.rpartition(".")[2]
         if name == "embedding":
             drawn = generator.standard_normal(shape) * (_HEAD / np.sqrt(shape[1]) if network.tied else 1)
         elif parameter == "weight_hh":
@@ -39,9 +41,11 @@ def initialize(network: Network, generator: np.random.Generator) -> dict[str, Fl
             drawn = generator.uniform(-bound, bound, shape) / np.sqrt(shape[1])
         else:
             drawn = np.zeros(shape)
-            if parameter == "bias" and part.startswith("layers."):
-                _open_forget_gate(drawn, network.cells[int(part.removeprefix("layers."))])
         weights[name] = drawn.astype(np.float32)
+    for number, cell in enumerate(network.cells):
+        if "forget" in cell.gate_names:
+            blocks_of_bias = weights[f"layers.{number}.bias"].reshape(len(cell.gate_names), -1)
+            blocks_of_bias[cell.gate_names.index("forget")] = 1
     return weights
 
 
@@ -51,7 +55,22 @@ def _orthogonal(size: int, generator: np.random.Generator) -> NDArray[np.float64
     return np.asarray(q * np.sign(np.diag(r)))
 
 
-def _open_forget_gate(bias: NDArray[np.float64], cell: Cell) -> None:
-    names = gate_names(cell)
-    if "forget" in names:
-        bias.reshape(len(names), -1)[names.index("forget")] = 1
+def grow(
+    weights: Mapping[str, FloatArray], new_ids: Ids, vocab_size: int, generator: np.random.Generator
+) -> dict[str, FloatArray]:
+    """The parameters of a network for a larger vocabulary: old tokens keep their rows.
+
+    A new token begins as a mean token: its rows of the embedding and of the head, and its bias, are the means over the
+    old tokens. So its logit is the mean of theirs, which is far below that of a likely token. A little noise makes two
+    new tokens differ.
+
+    `new_ids` are those of the old tokens, (old vocabulary,); the generator draws the noise.
+    """
+    grown = dict(weights)
+    for name in ("embedding", "head.weight", "head.bias"):
+        if name in weights:  # a tied head has no weight of its own
+            old = weights[name]
+            noise = generator.standard_normal((vocab_size, *old.shape[1:])) if old.ndim > 1 else np.zeros(vocab_size)
+            grown[name] = (old.mean(axis=0) + _NOISE * old.std(axis=0) * noise).astype(np.float32)
+            grown[name][new_ids] = old
+    return grown

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ class Model:
     def read(self, ids: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
         """Read a chunk, (batch, time) int64: logits, (batch, time, vocab), and the state after the chunk."""
         outputs, after = self.read_outputs(ids, state)
-        return cast(Tensor, head(outputs, self.network.arrange(self.parameters))), after
+        return head(outputs, self.network.arrange(self.parameters)), after
 
     def read_outputs(
         self,
@@ -52,23 +52,19 @@ class Model:
 
         Returns the head's inputs, (batch, time, hidden or embedding), and the state after the chunk.
         """
-        weights = self.network.arrange(self.parameters)
-        if weight_drop > 0:
-            weights = weights._replace(
-                layers=tuple(
-                    {**layer, "weight_hh": drop(cast(Tensor, layer["weight_hh"]), weight_drop, generator)}
-                    for layer in weights.layers
-                )
-            )
+        parameters: dict[str, Tensor] = {
+            name: drop(parameter, weight_drop, generator) if name.endswith(".weight_hh") else parameter
+            for name, parameter in self.parameters.items()
+        }
         dropping = partial(drop_units, rate=dropout, generator=generator)
-        outputs = forward(self.network, weights, ids, state, run_layer, dropping)
-        return cast(Tensor, outputs.head_inputs), outputs.state
+        outputs = forward(self.network, self.network.arrange(parameters), ids, state, run_layer, dropping)
+        return outputs.head_inputs, outputs.state
 
     @property
     def head(self) -> tuple[Tensor, Tensor]:
         """The head's weight, (vocab, hidden or embedding), and its bias, (vocab,)."""
         weights = self.network.arrange(self.parameters)
-        return cast(Tensor, weights.head_weight), cast(Tensor, weights.head_bias)
+        return weights.head_weight, weights.head_bias
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """A copy of the parameters by name, as NumPy arrays."""

@@ -10,7 +10,7 @@ from lstmgen.config import TextConfig
 from lstmgen.errors import ConfigError
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.architecture import build_network
-from lstmgen.network.growth import grow
+from lstmgen.network.initialization import grow
 from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import Corpus
 from lstmgen.text.vocabulary import Ids, Vocabulary, token_counts

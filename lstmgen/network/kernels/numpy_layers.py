@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.cells import Cell, State
-from lstmgen.cells.base import gate_names
+from lstmgen.cells.base import HiddenState
 from lstmgen.cells.coupled import CoupledCell
-from lstmgen.cells.gru import GRUCell, GRUState
+from lstmgen.cells.gru import GRUCell
 from lstmgen.cells.lstm import LSTMCell, LSTMState
 from lstmgen.cells.peephole import PeepholeCell
-from lstmgen.cells.rnn import RNNCell, RNNState
-from lstmgen.network.unroll import LookUp
+from lstmgen.cells.rnn import RNNCell
+from lstmgen.network.forward import LookUp
 
 Floats = NDArray[np.float32]
 
@@ -55,11 +55,11 @@ class NumpyLayer:
 
 
 class ScaledLayer(NumpyLayer):
-    """A layer that activates all gates by one tanh: the rows of its sigmoid gates are halved."""
+    """A layer that activates all gates by one tanh, and needs only the sum W x + R h + b, a single product."""
 
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
         self._H = cell.hidden_size
-        scale = np.array([1.0 if gate == "candidate" else 0.5 for gate in gate_names(cell)], np.float32)
+        scale = np.array([1.0 if gate == "candidate" else 0.5 for gate in cell.gate_names], np.float32)
         self._scale = scale.repeat(cell.hidden_size)
         self._offset = (1 - scale).repeat(cell.hidden_size)  # 1/2 for sigmoid gates, 0 for the others
         joined = np.concatenate([weights["weight_ih"], weights["weight_hh"]], axis=1).T
@@ -73,10 +73,6 @@ class ScaledLayer(NumpyLayer):
         np.tanh(sums, out=sums)
         sums *= self._scale[gates]
         sums += self._offset[gates]
-
-
-class SummedLayer(ScaledLayer):
-    """A layer whose cell needs only the sum W x + R h + b, which is a single product."""
 
     def step(self, inputs: Floats, state: State) -> State:
         """One step from x, (batch, input)."""
@@ -92,14 +88,14 @@ class SummedLayer(ScaledLayer):
         """Compute the next state from the scaled sums, (batch, gates * hidden); it may overwrite `sums`."""
 
 
-class RNNLayer(SummedLayer):
+class RNNLayer(ScaledLayer):
     """h' = tanh(a)."""
 
-    def _next_state(self, sums: Floats, _state: RNNState) -> RNNState:
-        return RNNState(np.tanh(sums, out=sums))
+    def _next_state(self, sums: Floats, _state: HiddenState) -> HiddenState:
+        return HiddenState(np.tanh(sums, out=sums))
 
 
-class LSTMLayer(SummedLayer):
+class LSTMLayer(ScaledLayer):
     """c' = f c + i g, h' = o tanh(c')."""
 
     def _next_state(self, sums: Floats, state: LSTMState) -> LSTMState:
@@ -114,7 +110,7 @@ class LSTMLayer(SummedLayer):
         return LSTMState(h, c)
 
 
-class PeepholeLayer(SummedLayer):
+class PeepholeLayer(ScaledLayer):
     """c' = f c + i g, h' = o tanh(c'); the gates i and f also see c, and the gate o also sees c'."""
 
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
@@ -139,7 +135,7 @@ class PeepholeLayer(SummedLayer):
         return LSTMState(h, c)
 
 
-class CoupledLayer(SummedLayer):
+class CoupledLayer(ScaledLayer):
     """c' = f c + (1 - f) g = g + f (c - g), h' = o tanh(c')."""
 
     def _next_state(self, sums: Floats, state: LSTMState) -> LSTMState:
@@ -157,14 +153,16 @@ class CoupledLayer(SummedLayer):
 class GRULayer(ScaledLayer):
     """h' = n + z (h - n); the candidate n needs W x and R h separately, so there is no single sum."""
 
+    step = NumpyLayer.step
+
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
         super().__init__(cell, weights)
         self._R_rz, self._R_n = (np.ascontiguousarray(R) for R in np.split(self._R, [2 * self._H], axis=1))
         self._b_n = weights.get("bias_candidate")
 
-    def advance(self, projected: Floats, state: GRUState) -> GRUState:
+    def advance(self, projected: Floats, state: HiddenState) -> HiddenState:
         """One step from W x + b, scaled, (batch, gates * hidden)."""
-        h: Floats = state.hidden  # type: ignore[assignment]  # the state holds NumPy arrays here
+        h: Floats = state.hidden
         gates, candidate = slice(2 * self._H), slice(2 * self._H, None)
         product = np.dot(h, self._R if self._b_n is not None else self._R_rz)
         rz = product[:, gates] + projected[:, gates]
@@ -181,7 +179,7 @@ class GRULayer(ScaledLayer):
         after = h - n
         after *= z
         after += n
-        return GRUState(after)
+        return HiddenState(after)
 
 
 LAYERS: dict[type[Cell], type[NumpyLayer]] = {
