@@ -5,6 +5,7 @@
 The output is real. It differs from one machine to the next, because a time budget depends on the speed of the machine.
 """
 
+import io
 import os
 import subprocess
 import sys
@@ -45,8 +46,8 @@ def output_of(command: str, stdin: str, folder: str) -> str:
 
 def main() -> None:
     """Run the commands, one after the other in an empty folder, and write the picture."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, tempfile.TemporaryDirectory() as folder:
-        console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True, color_system="truecolor")
+    with tempfile.TemporaryDirectory() as folder:
+        console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
         for command, stdin in COMMANDS:
             console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
             console.print(Text.from_ansi(output_of(command, stdin, folder).rstrip("\n")))
