@@ -105,8 +105,8 @@ def test_every_line_of_commands_is_tested() -> None:
     installing = [line for line in others if line.startswith("python3 -m venv")]
     saving = [line for line in others if line.startswith("python3 -c")]
     loop = [line for line in others if line.startswith("for cell in ") or line == "done"]
-    assert [len(lines) for lines in (piped, installing, saving, loop)] == [2, 2, 1, 2]
-    assert len(others) == 7 + others.count("")
+    assert [len(lines) for lines in (piped, installing, saving, loop)] == [1, 2, 1, 2]
+    assert len(others) == 6 + others.count("")
 
 
 @pytest.mark.usefixtures("workplace")
