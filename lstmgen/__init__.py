@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lstmgen.errors import LstmgenError
     from lstmgen.language_model import LanguageModel, load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["LanguageModel", "LstmgenError", "__version__", "load"]
 
 

@@ -1,6 +1,7 @@
-"""The README is true: its commands run, its options exist, its links lead somewhere, its tree is the package."""
+"""The documents are true: their commands run, their options exist, their links lead somewhere."""
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -8,41 +9,54 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer
 
 import lstmgen
 from lstmgen.checkpoint import load_checkpoint, save_checkpoint
+from lstmgen.cli.app import app
 from lstmgen.config import TextConfig
 from lstmgen.text.corpus import read_corpus
 from tests.command_line import done, evaluation_event, serve_shortly, untrained_run, write_log
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ("README.md", "RESULTS.md", "TRIALS.md", "data/README.md", "checkpoints/README.md")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for folder in ("", "checkpoints", "data", "docs")
+    for path in sorted((ROOT / folder).glob("*.md"))
+}
+"""Every page of the project, by its path."""
+
+README, REFERENCE = PAGES["README.md"], PAGES["docs/REFERENCE.md"]
 CHARACTERS = "\n !',.:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 VERSES = "The sea is calm.\nMary, Martha and Marcus sail on it.\n" * 40
 MANY_CHARACTERS = "".join(map(chr, range(0x4E00, 0x4E00 + 1100)))
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, *pages: str) -> list[str]:
+    return [
+        block for page in pages or PAGES.values() for block in re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    ]
 
 
 OF_TORCHRUN = {
     *("--standalone", "--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-endpoint", "--max-restarts"),
 }
 
-LINES = [line for block in blocks("sh") for line in block.splitlines()]
+LINES = list(dict.fromkeys(line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()))
+"""Every line of commands, once and without its comment."""
+
 COMMANDS = [line for line in LINES if line.startswith("lstmgen ")]
 
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the texts and runs that the README names."""
+    """A folder with the texts and runs that the pages name."""
     monkeypatch.chdir(tmp_path)
     for name in ("poems.txt", "names.txt", "letters.txt", "more.md"):
         Path(name).write_text(VERSES, encoding="utf-8")
     Path("poems-zh.txt").write_text(2 * MANY_CHARACTERS, encoding="utf-8")
     untrained_run("names", CHARACTERS, lines=True)
+    untrained_run("learn-lstm", CHARACTERS)
     corpus = read_corpus(TextConfig(sources=("poems.txt",)))
     for name in ("poems-gru", "poems-lstm"):
         path = untrained_run(name, CHARACTERS)
@@ -57,7 +71,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("workplace", "short_benchmark")
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_runs(line: str) -> None:
-    command, *arguments = shlex.split(line, comments=True)[1:]
+    command, *arguments = shlex.split(line.replace("$cell", "gru"), comments=True)[1:]
     if command == "train":
         one_thread = ("--threads", "1", "--precision", "float32")
         if "--resume" in arguments:
@@ -65,7 +79,7 @@ def test_every_command_runs(line: str) -> None:
             arguments = ["readme" if argument == "poems-lstm" else argument for argument in arguments]
         else:
             arguments += ["--run", "readme", *one_thread]
-        arguments.append("--dry-run")
+        arguments += [] if "--dry-run" in arguments else ["--dry-run"]
     if command == "bench":
         arguments = ["--cell", "rnn", "--hidden-size", "8", "--threads", "1", "--precision", "float32"]
     if command == "compare":
@@ -81,7 +95,8 @@ def test_every_command_runs(line: str) -> None:
         serve_shortly(*arguments)
         return
     ran = done(command, *arguments, stdin=stdin)
-    assert ran.out or "readme" in ran.err or any(Path(f"poems.{kind}").exists() for kind in ("html", "onnx", "pt"))
+    written = (Path(f"poems.{kind}") for kind in ("html", "onnx", "pt"))
+    assert ran.out or "readme" in ran.err or any(path.exists() for path in (Path("curves.png"), *written))
 
 
 def test_every_line_of_commands_is_tested() -> None:
@@ -89,13 +104,14 @@ def test_every_line_of_commands_is_tested() -> None:
     piped = [line for line in others if "| lstmgen score" in line]
     installing = [line for line in others if line.startswith("python3 -m venv")]
     saving = [line for line in others if line.startswith("python3 -c")]
-    assert (len(piped), len(installing), len(saving)) == (1, 2, 1)
-    assert len(others) == 4 + others.count("")
+    loop = [line for line in others if line.startswith("for cell in ") or line == "done"]
+    assert [len(lines) for lines in (piped, installing, saving, loop)] == [1, 2, 1, 2]
+    assert len(others) == 6 + others.count("")
 
 
 @pytest.mark.usefixtures("workplace")
-def test_a_text_can_be_piped_to_score() -> None:
-    (line,) = (line for line in LINES if "| lstmgen score" in line)
+@pytest.mark.parametrize("line", [line for line in LINES if "| lstmgen score" in line])
+def test_a_text_can_be_piped_to_score(line: str) -> None:
     _, text, _, _, _, *arguments = shlex.split(line, comments=True)
     assert done("score", *arguments, stdin=f"{text}\n".encode()).out
 
@@ -109,22 +125,38 @@ def test_python_docs_can_be_saved_as_a_file(tmp_path: Path, monkeypatch: pytest.
     assert saved.sha256 == named.sha256
 
 
-def test_every_option_exists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    commands = ("train", "sample", "eval", "score", "inspect", "compare", "export", "bench", "runs", "info", "serve")
-    known = set(options("".join(done(command, "--help").text for command in commands)))
-    assert set(options(README)) - known == {"--long", *OF_TORCHRUN}  # --long is an option of the tests
+KNOWN = {
+    name: {
+        option
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("--")
+    }
+    for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]  # a group
+}
+"""The long options of each command."""
 
 
-def options(text: str) -> list[str]:
-    return re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_option_exists(page: str) -> None:
+    of_all = {"--help", "--version", "--install-completion", "--show-completion"}
+    of_tests = {"--long"}
+    known = set().union(of_all, of_tests, OF_TORCHRUN, *KNOWN.values())
+    assert options(PAGES[page]) <= known
+
+
+@pytest.mark.parametrize("command", KNOWN)
+def test_the_reference_names_every_option(command: str) -> None:
+    assert KNOWN[command] <= options(REFERENCE)
+
+
+def options(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files_and_headings(page: str) -> None:
-    for path, _, heading in re.findall(
-        r"\]\((?!https?:)([^)#]*)(#?)([^)]*)\)", (ROOT / page).read_text(encoding="utf-8")
-    ):
+    for path, _, heading in re.findall(r"\]\((?!https?:)([^)#]*)(#?)([^)]*)\)", PAGES[page]):
         target = (ROOT / page).parent / path if path else ROOT / page
         assert target.exists(), path
         assert not heading or heading in headings(target.read_text(encoding="utf-8")), heading
@@ -137,9 +169,9 @@ def headings(text: str) -> set[str]:
 
 
 @pytest.mark.usefixtures("workplace")
-def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = (block for block in blocks("python") if "import lstmgen" in block)
-    exec(compile(example, "README.md", "exec"), {})
+@pytest.mark.parametrize("example", [block for block in blocks("python") if "import lstmgen" in block])
+def test_the_python_examples_run(example: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(example, "example", "exec"), {})
     assert capsys.readouterr().out.startswith("The sea")
 
 
@@ -148,7 +180,7 @@ def test_the_program_on_torch_alone_gives_the_same_number(capsys: pytest.Capture
     (program,) = (block for block in blocks("python") if "import torch" in block)
     assert "lstmgen" not in program
     done("export", "poems-lstm", "--torch", "poems.pt")
-    exec(compile(program, "README.md", "exec"), {})
+    exec(compile(program, "REFERENCE.md", "exec"), {})
     nats, *words = capsys.readouterr().out.split()
     assert " ".join(words) == "nats per character"
     expected = lstmgen.load("poems-lstm").score("The sea is calm.").nats_per_character
@@ -159,16 +191,31 @@ def test_the_program_on_torch_alone_gives_the_same_number(capsys: pytest.Capture
 def test_the_program_on_onnx_alone_writes(capsys: pytest.CaptureFixture[str]) -> None:
     (program,) = (block for block in blocks("python") if "import onnxruntime" in block)
     done("export", "poems-lstm", "--onnx", "poems.onnx")
-    exec(compile(program, "README.md", "exec"), {})
+    exec(compile(program, "REFERENCE.md", "exec"), {})
     written = capsys.readouterr().out.removesuffix("\n")
     assert written.startswith("The sea") and len(written) == 200
     assert set(written) <= set(CHARACTERS)
 
 
 def test_it_opens_with_the_two_commands() -> None:
-    first, second = (block.strip() for block in blocks("sh")[:2])
+    first, second = (block.strip() for block in blocks("sh", README)[:2])
     for command in (first, second):
         assert "\n" not in command
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -c constraints.txt ")
     assert "lstmgen train" in first and "lstmgen sample" in first
     assert second.endswith(".venv/bin/pytest")
+
+
+def test_the_changelog_has_this_version() -> None:
+    versions = re.findall(r"^## \[(.*?)\]", PAGES["CHANGELOG.md"], re.MULTILINE)
+    assert versions[0] == lstmgen.__version__
+
+
+def test_the_picture_can_be_made(tmp_path: Path) -> None:
+    maker = runpy.run_path(str(ROOT / "docs" / "make_terminal.py"))
+    commands = [command for command, _ in maker["COMMANDS"]]
+    assert all(command.partition("lstmgen ")[2].split()[0] in KNOWN for command in commands)
+    namespace = maker["main"].__globals__
+    namespace |= {"COMMANDS": [("lstmgen --version", "")], "PICTURE": tmp_path / "picture.svg"}
+    maker["main"]()
+    assert lstmgen.__version__ in (tmp_path / "picture.svg").read_text(encoding="utf-8")

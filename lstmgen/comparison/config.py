@@ -13,7 +13,7 @@ _RECALL_BUDGET = Budget(300, BudgetUnit.STEPS)
 class RecallConfig:
     """Which networks learn to recall a character, how, and at which lags they are measured.
 
-    TRIALS.md has the experiments behind the values.
+    docs/TRIALS.md has the experiments behind the values.
     """
 
     cells: tuple[CellKind, ...] = tuple(CellKind)

@@ -6,8 +6,8 @@ A network of lines reads each line by itself, so the order of the lines tells it
 list's lines in random order: a compressor could use the order of a sorted list, and the n-gram model would choose its
 order on an untypical end. The number of bz2 still changes with that order, by 0.15 bits in trials.
 
-A list may contain a line several times, and one of the copies may be held out. The network and the baselines can know
-such a line by heart alike, so the comparison stays fair, but the numbers then measure memory too. TRIALS.md has the
+If a list contains a line several times, one of the copies may be held out. The network and the baselines can both
+memorise such a line, so the comparison stays fair, but the numbers then measure memory too. docs/TRIALS.md has the
 measurements.
 """
 

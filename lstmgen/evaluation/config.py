@@ -7,7 +7,7 @@ from lstmgen.config import SamplingConfig, check
 
 @dataclass(frozen=True)
 class DynamicConfig:
-    """How a model learns from a text while it is evaluated on it. TRIALS.md has the experiments behind the values."""
+    """How a model keeps learning as it reads. docs/TRIALS.md has the experiments behind the values."""
 
     segment_length: int = 20  # tokens that are predicted, then learned from
     learning_rate: float = 8e-5

@@ -13,7 +13,7 @@ Three choices follow from the number of tokens that the network can read within 
 The first choice counts the parameters of the recurrent layers alone. The embedding and the head grow with the
 vocabulary, and most of their rows belong to rare tokens. The third counts all parameters.
 
-The numbers were found by experiment; TRIALS.md describes them.
+The numbers were found by experiment; docs/TRIALS.md describes them.
 """
 
 import math
