@@ -4,8 +4,8 @@ import math
 import posixpath
 import re
 import sys
-from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, field, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from numbers import Integral
 from types import UnionType
@@ -103,33 +103,40 @@ MAX_SOURCES = 250_000
 
 @dataclass(frozen=True)
 class Option:
-    """How the command line offers a field of a config dataclass; see `option`."""
+    """How the command line offers a value; see `option`."""
 
     help: str
-    names: tuple[str, ...]
-    metavar: str | None
-    shown_default: str | None
+    names: str = ""
+    shown_default: str | None = None
+    metavar: str | None = None
+    panel: str | None = None
+    min: int | None = None
+    max: int | None = None
+    parser: Callable[[str], Any] | None = None
 
 
-def option(
-    default: Value, help_text: str, *names: str, metavar: str | None = None, shown_default: str | None = None
-) -> Value:
-    """Return a dataclass field that is also an option of the command line.
+def option(default: Value, help_text: str, names: str = "", **more: Any) -> Value:
+    """Return a field of a config dataclass, or the default of a command's parameter, that is an option.
 
     Args:
         default: its default.
         help_text: what `--help` says about the option.
-        names: the option's names; none: the field's name, such as `--hidden-size` for `hidden_size`.
-        metavar: what stands for the value in the help text; None: what is usual for the field's type.
-        shown_default: the default in words, for the help text; None: the field's default itself.
+        names: the option's names, with spaces between; empty: `--hidden-size` for a field `hidden_size`.
+        more: other fields of `Option`: `shown_default`, the default in words; `metavar`, what stands for the value in
+            the help text, if not what is usual for its type; `panel`, the heading above it; `min` and `max`; `parser`,
+            which reads the value.
     """
-    return field(default=default, metadata={"option": Option(help_text, names, metavar, shown_default)})
+    return field(default=default, metadata={"option": Option(help_text, names, **more)})
 
 
-def option_names(field: "Field[Any]") -> tuple[str, ...]:
-    """Return the names of the option of a dataclass field, the first one first; none: it is no option."""
-    described = field.metadata.get("option")
-    return () if described is None else described.names or ("--" + field.name.replace("_", "-"),)
+def options_of(config: Any) -> dict[str, list[str]]:
+    """Return the names of the options of a config dataclass, by the name of their field."""
+    return {each.name: names_of(each.metadata["option"], each.name) for each in fields(config) if each.metadata}
+
+
+def names_of(option: Option, field_name: str) -> list[str]:
+    """Return the names of a field's option."""
+    return option.names.split() or ["--" + field_name.replace("_", "-")]
 
 
 def check(config: Any, name: str, condition: bool, remedy: str) -> None:
@@ -388,11 +395,10 @@ class SamplingConfig:
     length: int = option(
         500,
         f"Characters to write; -1: without end. With --interactive the default is {CONVERSATION_LENGTH}.",
-        "--length",
-        "-n",
+        "--length -n",
     )
     temperature: float = option(
-        0.8, "0: always the likeliest character; below 1: safer; above 1: more varied.", "--temp", "--temperature"
+        0.8, "0: always the likeliest character; below 1: safer; above 1: more varied.", "--temp --temperature"
     )
     word_temperature: float | None = option(
         None,

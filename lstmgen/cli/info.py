@@ -1,12 +1,11 @@
 """`lstmgen info`: everything that a checkpoint says of itself."""
 
 from pathlib import Path
-from typing import Annotated
 
-from lstmgen.cli.options import CheckpointArgument, Json, flag
+from lstmgen.cli.options import JSON, CheckpointArgument
 from lstmgen.cli.render import duration, plural, print_json, put
 from lstmgen.cli.report import print_facts
-from lstmgen.config import to_mapping
+from lstmgen.config import option, to_mapping
 from lstmgen.errors import CheckpointError
 from lstmgen.printable import count, printable, readably
 
@@ -25,10 +24,8 @@ _SHOWN_CHARACTERS = 200  # of the vocabulary
 
 def info(
     checkpoint: CheckpointArgument = None,
-    verify: Annotated[
-        bool, flag(None, "--verify", "Only check by checksums that the files of the run are as they were saved.")
-    ] = False,
-    json: Json = False,
+    verify: bool = option(False, "Only check by checksums that the files of the run are as they were saved."),
+    json: bool = JSON,
 ) -> None:
     """Show everything that a checkpoint contains: network, vocabulary, text and training."""
     from lstmgen.checkpoint import LAST, find_checkpoint, load_checkpoint

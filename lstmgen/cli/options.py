@@ -5,15 +5,28 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import Field, fields
+from dataclasses import Field, field, fields, replace
+from enum import StrEnum
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, signature
+from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-from lstmgen.config import MAX_THREADS, Budget, BudgetUnit, Device, OnUnknown, Option, Peephole, option_names
+from lstmgen.config import (
+    MAX_THREADS,
+    Budget,
+    BudgetUnit,
+    Device,
+    OnUnknown,
+    Option,
+    TextConfig,
+    names_of,
+    option,
+    options_of,
+)
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
@@ -27,24 +40,15 @@ CheckpointArgument = Annotated[
         show_default="the newest run",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write only results and errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
-Encoding = Annotated[str, typer.Option("--encoding", metavar="NAME", help="The character encoding of the text.")]
-OnUnknownCharacter = Annotated[
-    OnUnknown, typer.Option("--on-unknown", help="What to do with a character of TEXT that the model has never seen.")
-]
-ReadingDevice = Annotated[Device, typer.Option("--device", help="Where to compute; auto is the CPU without torch.")]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads",
-        min=1,
-        max=MAX_THREADS,
-        metavar="N",
-        show_default="automatic",
-        help="Number of processor threads.",
-    ),
-]
+BUDGET = "How long to train"
+EPOCHS: float | None = option(None, "Instead of --time: read the text X times.", panel=BUDGET)
+STEPS: int | None = option(None, "Instead of --time: make N updates of the weights.", panel=BUDGET)
+QUIET = option(False, "Write only results and errors.", "--quiet -q")
+JSON = option(False, "Write JSON to stdout.")
+ENCODING = option(TextConfig.encoding, "The character encoding of the text.", metavar="NAME")
+ON_UNKNOWN = option(OnUnknown.ERROR, "What to do with a character of TEXT that the model has never seen.")
+READING_DEVICE = option(Device.AUTO, "Where to compute; auto is the CPU without torch.")
+THREADS: int | None = option(None, "Number of processor threads.", shown_default="automatic", min=1, max=MAX_THREADS)
 
 _DURATION = re.compile(r"(?:(?P<h>[\d.]+)\s*h)?\s*(?:(?P<m>[\d.]+)\s*m(?:in)?)?\s*(?:(?P<s>[\d.]+)\s*s)?")
 _UNNAMED_UNITS = {r"^[\d.]+": "s", r"h\s*[0-5]?\d": "m", r"m(?:in)?\s*[0-5]?\d": "s"}
@@ -52,74 +56,87 @@ _UNNAMED_UNITS = {r"^[\d.]+": "s", r"h\s*[0-5]?\d": "m", r"m(?:in)?\s*[0-5]?\d":
 
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
 _MAX_COUNT = 1e15
-_METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", list[str]: "TEXT"}
+_METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
+_METAVARS |= {list[int]: "N", tuple[str, ...]: "TEXT", tuple[int, ...]: "N,N"}
 
 Given = dict[str, Any]
-"""Field name -> value of an option that `config_options` added; None: the option was not given."""
+"""Field name -> value of an option of the config dataclasses of a command; None: the option was not given."""
 
 Command = Callable[..., None]
 Config = TypeVar("Config")
 
 
-def option(panel: str | None, help: str, default: object = "none", *names: str, **more: Any) -> Any:  # noqa: A002  # typer's name
-    """Return an option whose default is decided later, by a config or a plan; the help text shows it all the same."""
-    return typer.Option(*names, help=help, show_default=str(default), rich_help_panel=panel, **more)
-
-
-def flag(panel: str | None, name: str, help: str) -> Any:  # noqa: A002  # typer's name
-    """Return an option without a value, and without a twin that begins with --no."""
-    return typer.Option(name, help=help, rich_help_panel=panel)
-
-
-def config_options(panels: Mapping[str, type]) -> Callable[[Command], Command]:
-    """Give a command an option for every field of config dataclasses that has one (`config.option`).
-
-    The options take the place of the command's keyword-only parameter `given`, which receives their values.
+def options_from(panels: Mapping[str, type]) -> Given:
+    """Return the default of a command's parameter `given`, which takes the options of config dataclasses.
 
     Args:
-        panels: the config dataclasses, by the title under which the help text shows their options.
+        panels: the config dataclasses, by the heading under which the help text shows their options.
     """
-    added = [
-        _parameter(config, field, panel)
-        for panel, config in panels.items()
-        for field in fields(config)
-        if "option" in field.metadata
-    ]
-
-    def decorate(command: Command) -> Command:
-        @wraps(command)
-        def with_given(**arguments: Any) -> None:
-            command(given={each.name: arguments.pop(each.name) for each in added}, **arguments)
-
-        parameters: list[Parameter] = []
-        for parameter in signature(command).parameters.values():
-            parameters += added if parameter.name == "given" else [parameter]
-        shown_to_typer = signature(command).replace(parameters=parameters)
-        with_given.__signature__ = shown_to_typer  # type: ignore[attr-defined]  # any function may have one
-        return with_given
-
-    return decorate
+    taken: Given = field(metadata={"panels": panels})
+    return taken
 
 
-def _parameter(config: type, field: "Field[Any]", panel: str) -> Parameter:
-    """Return the parameter from which typer makes the option of a config field."""
-    described: Option = field.metadata["option"]
-    kind, more = get_type_hints(config)[field.name], {}
-    if get_origin(kind) is UnionType:  # X | None
-        kind = get_args(kind)[0]
-    if kind == tuple[Peephole, ...]:
-        kind, more = str, {"parser": parse_peepholes}
-    elif kind == tuple[str, ...]:
-        kind = list[str]
-    made = option(
-        panel,
-        described.help,
-        field.default if described.shown_default is None else described.shown_default,
-        *option_names(field),
-        metavar=described.metavar or _METAVARS.get(kind),
-        **more,
+def typer_command(command: Command) -> Command:
+    """Return a command as typer takes it: with typer's options in place of those that `option` declares."""
+    parameters: list[Parameter] = []
+    given: list[str] = []
+    for name, parameter in signature(command).parameters.items():
+        match parameter.default:
+            case Field(metadata={"option": described}, default=default):
+                parameters.append(_parameter(name, parameter.annotation, described, default))
+            case Field(metadata={"panels": panels}):
+                for panel, config in panels.items():
+                    kinds = get_type_hints(config)
+                    for each in fields(config):
+                        if described := each.metadata.get("option"):
+                            shown = replace(
+                                described, panel=panel, shown_default=described.shown_default or str(each.default)
+                            )
+                            parameters.append(_parameter(each.name, kinds[each.name] | None, shown))
+                            given.append(each.name)
+            case _:
+                parameters.append(parameter)
+
+    @wraps(command)
+    def with_given(**arguments: Any) -> None:
+        collected = {"given": {name: arguments.pop(name) for name in given}} if given else {}
+        command(**arguments, **collected)
+
+    with_given.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # any function may have one
+    return with_given
+
+
+def _parameter(name: str, kind: Any, option: Option, default: object = None) -> Parameter:
+    """Return the parameter from which typer makes an option; None tells that the option was not given."""
+    base, parser = get_args(kind)[0] if get_origin(kind) in (UnionType, Union) else kind, option.parser
+    if base == tuple[str, ...]:
+        kind = list[str] | None
+    elif get_origin(base) is tuple:
+        kind, parser = str | None, _comma_separated(get_args(base)[0])
+    made = typer.Option(
+        *names_of(option, name),
+        help=option.help,
+        show_default=option.shown_default or ("none" if default is None else True),
+        metavar=option.metavar or _METAVARS.get(base),
+        rich_help_panel=option.panel,
+        min=option.min,
+        max=option.max,
+        parser=parser,
     )
-    return Parameter(field.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, made])
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, made])
+
+
+def _comma_separated(kind: type) -> Callable[[str], tuple[Any, ...]]:
+    """Return what reads values with commas between, such as input,forget."""
+    expected = f"some of {','.join(kind)}" if issubclass(kind, StrEnum) else "whole numbers"
+
+    def parse(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part.strip()) for part in text.split(","))
+        except ValueError as error:
+            raise typer.BadParameter(f"{text!r}: give {expected}, with commas between") from error
+
+    return parse
 
 
 def config_from(config: type[Config], given: Given, **more: Any) -> Config:
@@ -131,9 +148,7 @@ def config_from(config: type[Config], given: Given, **more: Any) -> Config:
 
 def given_options(given: Given, *configs: type) -> list[str]:
     """Return the names of the options of these config dataclasses that were given."""
-    return [
-        option_names(field)[0] for config in configs for field in fields(config) if given.get(field.name) is not None
-    ]
+    return [names[0] for config in configs for name, names in options_of(config).items() if given.get(name) is not None]
 
 
 def budget_from(seconds: float | None, epochs: float | None, steps: int | None) -> Budget | None:
@@ -169,15 +184,6 @@ def parse_count(text: str) -> int:
     if count > _MAX_COUNT:
         raise typer.BadParameter(f"{text!r} is too large; give at most {_MAX_COUNT / 1e9:,.0f}G")
     return round(count)
-
-
-def parse_peepholes(text: str) -> tuple[Peephole, ...]:
-    """Read gates from their names with commas between, such as input,forget; raises typer.BadParameter."""
-    try:
-        return tuple(Peephole(name.strip()) for name in text.split(","))
-    except ValueError as error:
-        known = ",".join(Peephole)
-        raise typer.BadParameter(f"{text!r}: name some of {known}, with commas between") from error
 
 
 def checkpoints_and_text(command: str, words: list[str]) -> tuple[list[str | None], str | None]:

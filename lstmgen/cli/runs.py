@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from lstmgen.cli.options import Json, flag, option
+from lstmgen.cli.options import JSON
 from lstmgen.cli.render import duration, note, print_json, put
 from lstmgen.cli.report import print_report
+from lstmgen.config import option
 from lstmgen.errors import CheckpointError, ConfigError, missing_package
 from lstmgen.printable import count, message_line
 from lstmgen.report import Table
@@ -39,14 +40,14 @@ def runs(
             show_default="all; with --plot the newest",
         ),
     ] = None,
-    plot: Annotated[bool, flag(None, "--plot", "Draw the training and validation losses in one chart.")] = False,
-    output: Annotated[
-        Path | None,
-        option(
-            None, "With --plot: write a new .png or .svg picture.", "the terminal", *("--output", "-o"), metavar="FILE"
-        ),
-    ] = None,
-    json: Json = False,
+    plot: bool = option(False, "Draw the training and validation losses in one chart."),
+    output: Path | None = option(
+        None,
+        "With --plot: write a new .png or .svg picture.",
+        "--output -o",
+        shown_default="the terminal",
+    ),
+    json: bool = JSON,
 ) -> None:
     """List the runs in checkpoints/, the newest last, or draw their learning curves."""
     if output is not None and not plot:

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from lstmgen.cli.options import (
-    Encoding,
-    Json,
-    OnUnknownCharacter,
-    Quiet,
-    ReadingDevice,
-    Threads,
+    ENCODING,
+    JSON,
+    ON_UNKNOWN,
+    QUIET,
+    READING_DEVICE,
+    THREADS,
     checkpoints_and_text,
     engine_on,
-    flag,
     limit_threads,
-    option,
 )
 from lstmgen.cli.render import note, print_json, put
 from lstmgen.cli.report import print_facts
-from lstmgen.config import Device, OnUnknown, TextConfig
+from lstmgen.config import Device, OnUnknown, TextConfig, option
 from lstmgen.errors import TextError
 from lstmgen.printable import message_line, name_of, printable
 
@@ -65,44 +63,29 @@ def score(
             show_default="the newest run, and standard input",
         ),
     ] = None,
-    lines: Annotated[bool, flag(_SHOW, "--lines", "Score every line that is not empty; the likeliest first.")] = False,
-    separate: Annotated[
-        bool, flag(_SHOW, "--separate", "With --lines: read each line alone, not after the lines before it.")
-    ] = False,
-    unranked: Annotated[
-        bool,
-        flag(
-            _SHOW,
-            "--unranked",
-            "With --lines: keep the order of the text; each line is written as soon as it is scored.",
-        ),
-    ] = False,
-    characters: Annotated[
-        bool, flag(_SHOW, "--characters", "Score every character, and show what was expected.")
-    ] = False,
-    heatmap: Annotated[bool, flag(_SHOW, "--heatmap", "Show the text, coloured by surprise.")] = False,
-    html: Annotated[
-        Path | None,
-        option(_SHOW, "Write that to a new web page, which also shows what was expected.", metavar="FILE"),
-    ] = None,
-    length: Annotated[
-        int | None,
-        option(
-            _SHOW,
-            "With --characters, --heatmap or --html: show only the first N characters.",
-            f"all; for --html {PAGE_LENGTH:,}",
-            *("--length", "-n"),
-            min=1,
-            max=sys.maxsize,
-            metavar="N",
-        ),
-    ] = None,
-    encoding: Encoding = TextConfig.encoding,
-    on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
-    device: ReadingDevice = Device.AUTO,
-    threads: Threads = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    lines: bool = option(False, "Score every line that is not empty; the likeliest first.", panel=_SHOW),
+    separate: bool = option(False, "With --lines: read each line alone, not after the lines before it.", panel=_SHOW),
+    unranked: bool = option(
+        False, "With --lines: keep the order of the text; each line is written as soon as it is scored.", panel=_SHOW
+    ),
+    characters: bool = option(False, "Score every character, and show what was expected.", panel=_SHOW),
+    heatmap: bool = option(False, "Show the text, coloured by surprise.", panel=_SHOW),
+    html: Path | None = option(None, "Write that to a new web page, which also shows what was expected.", panel=_SHOW),
+    length: int | None = option(
+        None,
+        "With --characters, --heatmap or --html: show only the first N characters.",
+        "--length -n",
+        shown_default=f"all; for --html {PAGE_LENGTH:,}",
+        panel=_SHOW,
+        min=1,
+        max=sys.maxsize,
+    ),
+    encoding: str = ENCODING,
+    on_unknown: OnUnknown = ON_UNKNOWN,
+    device: Device = READING_DEVICE,
+    threads: int | None = THREADS,
+    json: bool = JSON,
+    quiet: bool = QUIET,
 ) -> None:
     """How likely is this text? All of it, each line, or each character.
 

@@ -8,15 +8,17 @@ import typer
 
 from lstmgen.cli.interrupt import StopRequest
 from lstmgen.cli.options import (
+    BUDGET,
+    EPOCHS,
+    JSON,
+    QUIET,
+    STEPS,
+    THREADS,
     Given,
-    Json,
-    Quiet,
-    Threads,
     budget_from,
     config_from,
-    config_options,
     given_options,
-    option,
+    options_from,
     parse_count,
     parse_duration,
 )
@@ -24,7 +26,7 @@ from lstmgen.cli.progress import ProgressDisplay
 from lstmgen.cli.reading_bar import reading_bar
 from lstmgen.cli.render import print_json, with_options
 from lstmgen.cli.streams import outlive_output
-from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig
+from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig, option
 from lstmgen.training.events import Finished, is_logged, to_mapping
 
 if TYPE_CHECKING:
@@ -46,11 +48,10 @@ lstmgen train --resume poems-lstm
 lstmgen train --from poems-lstm notes.md --time 1m
 """
 
-_BUDGET, _RUN = "How long to train", "Run"
+_RUN = "Run"
 _STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"
 
 
-@config_options({"Text": TextConfig, "Network": ModelConfig, "Training": TrainingConfig})
 def train(
     text: Annotated[
         list[str] | None,
@@ -61,66 +62,47 @@ def train(
             show_default="python-docs, the reference text inside every Python",
         ),
     ] = None,
-    *,
-    seconds: Annotated[
-        float | None,
-        option(
-            _BUDGET,
-            "Time for everything, start included: 90s, 3m, 1h30m.",
-            "5m",
-            "--time",
-            metavar="TIME",
-            parser=parse_duration,
-        ),
-    ] = None,
-    epochs: Annotated[
-        float | None, option(_BUDGET, "Instead of --time: read the text X times.", "none", metavar="X")
-    ] = None,
-    steps: Annotated[
-        int | None, option(_BUDGET, "Instead of --time: make N updates of the weights.", "none", metavar="N")
-    ] = None,
-    given: Given,
-    parameters: Annotated[
-        int | None,
-        option(
-            "Network",
-            "Instead of --hidden-size: about N parameters in all: 500k, 2M.",
-            "none",
-            metavar="N",
-            parser=parse_count,
-        ),
-    ] = None,
-    device: Annotated[
-        Device,
-        typer.Option(help="Where to compute; auto takes CUDA if there is one.", rich_help_panel="Training"),
-    ] = Device.AUTO,
-    threads: Threads = None,
-    run: Annotated[
-        str | None,
-        option(_RUN, "Name of the run; no run is overwritten.", "from text and cell", "--run", "-o", metavar="NAME"),
-    ] = None,
-    resume: Annotated[
-        str | None,
-        option(
-            _RUN,
-            "Continue a run where it stopped; no other option is needed, a budget may be given.",
-            "none",
-            metavar="RUN",
-        ),
-    ] = None,
-    start: Annotated[
-        str | None,
-        option(
-            _RUN,
-            "Fine-tune: a new run that starts with the network of a run, folder or file. Characters of TEXT are added.",
-            "none",
-            "--from",
-            metavar="CHECKPOINT",
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.", rich_help_panel=_RUN)] = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    seconds: float | None = option(
+        None,
+        "Time for everything, start included: 90s, 3m, 1h30m.",
+        "--time",
+        shown_default="5m",
+        panel=BUDGET,
+        metavar="TIME",
+        parser=parse_duration,
+    ),
+    epochs: float | None = EPOCHS,
+    steps: int | None = STEPS,
+    given: Given = options_from({"Text": TextConfig, "Network": ModelConfig, "Training": TrainingConfig}),
+    parameters: int | None = option(
+        None, "Instead of --hidden-size: about N parameters in all: 500k, 2M.", panel="Network", parser=parse_count
+    ),
+    device: Device = option(Device.AUTO, "Where to compute; auto takes CUDA if there is one.", panel="Training"),
+    threads: int | None = THREADS,
+    run: str | None = option(
+        None,
+        "Name of the run; no run is overwritten.",
+        "--run -o",
+        shown_default="from text and cell",
+        panel=_RUN,
+        metavar="NAME",
+    ),
+    resume: str | None = option(
+        None,
+        "Continue a run where it stopped; no other option is needed, a budget may be given.",
+        panel=_RUN,
+        metavar="RUN",
+    ),
+    start: str | None = option(
+        None,
+        "Fine-tune: a new run that starts with the network of a run, folder or file. Characters of TEXT are added.",
+        "--from",
+        panel=_RUN,
+        metavar="CHECKPOINT",
+    ),
+    dry_run: bool = option(False, "Show the plan and stop.", panel=_RUN),
+    json: bool = JSON,
+    quiet: bool = QUIET,
 ) -> None:
     """Train a network to write like a text."""
     started = time.monotonic()
