@@ -1,11 +1,12 @@
 """`lstmgen info`: everything that a checkpoint says of itself."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from lstmgen.cli.options import JSON, CheckpointArgument
 from lstmgen.cli.render import duration, plural, print_json, put
 from lstmgen.cli.report import print_facts
-from lstmgen.config import option, to_mapping
+from lstmgen.config import option
 from lstmgen.errors import CheckpointError
 from lstmgen.printable import count, printable, readably
 
@@ -42,7 +43,7 @@ def info(
             {
                 "checkpoint": str(path),
                 "parameters": network.parameter_count(),
-                "model": to_mapping(model),
+                "model": asdict(model),
                 "vocabulary": loaded.vocabulary.to_mapping(),
                 "record": record.to_mapping(),
                 "weights": {name: list(shape) for name, shape in network.shapes().items()},

@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import Field, field, fields, replace
+from dataclasses import Field, field, fields
 from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -15,18 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_
 
 import typer
 
-from lstmgen.config import (
-    MAX_THREADS,
-    Budget,
-    BudgetUnit,
-    Device,
-    OnUnknown,
-    Option,
-    TextConfig,
-    names_of,
-    option,
-    options_of,
-)
+from lstmgen.config import MAX_THREADS, Budget, BudgetUnit, Device, OnUnknown, TextConfig, names_of, option, options_of
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
@@ -82,18 +71,15 @@ def typer_command(command: Command) -> Command:
     given: list[str] = []
     for name, parameter in signature(command).parameters.items():
         match parameter.default:
-            case Field(metadata={"option": described}, default=default):
-                parameters.append(_parameter(name, parameter.annotation, described, default))
             case Field(metadata={"panels": panels}):
                 for panel, config in panels.items():
                     kinds = get_type_hints(config)
-                    for each in fields(config):
-                        if described := each.metadata.get("option"):
-                            shown = replace(
-                                described, panel=panel, shown_default=described.shown_default or str(each.default)
-                            )
-                            parameters.append(_parameter(each.name, kinds[each.name] | None, shown))
-                            given.append(each.name)
+                    for each in filter(lambda field: field.metadata, fields(config)):
+                        about = {"shown_default": str(each.default), "panel": panel, **each.metadata}
+                        parameters.append(_parameter(each.name, kinds[each.name] | None, None, **about))
+                        given.append(each.name)
+            case Field(metadata=metadata, default=default):
+                parameters.append(_parameter(name, parameter.annotation, default, **metadata))
             case _:
                 parameters.append(parameter)
 
@@ -106,22 +92,30 @@ def typer_command(command: Command) -> Command:
     return with_given
 
 
-def _parameter(name: str, kind: Any, option: Option, default: object = None) -> Parameter:
-    """Return the parameter from which typer makes an option; None tells that the option was not given."""
-    base, parser = get_args(kind)[0] if get_origin(kind) in (UnionType, Union) else kind, option.parser
+def _parameter(
+    name: str,
+    kind: Any,
+    default: object,
+    *,
+    names: str,
+    shown_default: str | None = None,
+    metavar: str | None = None,
+    panel: str | None = None,
+    **more: Any,
+) -> Parameter:
+    """Return the parameter from which typer makes an option; its default None tells that it was not given."""
+    base = get_args(kind)[0] if get_origin(kind) in (UnionType, Union) else kind
+    metavar = metavar or _METAVARS.get(base)
     if base == tuple[str, ...]:
         kind = list[str] | None
     elif get_origin(base) is tuple:
-        kind, parser = str | None, _comma_separated(get_args(base)[0])
+        kind, more["parser"] = str | None, _comma_separated(get_args(base)[0])
     made = typer.Option(
-        *names_of(option, name),
-        help=option.help,
-        show_default=option.shown_default or ("none" if default is None else True),
-        metavar=option.metavar or _METAVARS.get(base),
-        rich_help_panel=option.panel,
-        min=option.min,
-        max=option.max,
-        parser=parser,
+        *names_of(name, names),
+        show_default=shown_default or ("none" if default is None else True),
+        metavar=metavar,
+        rich_help_panel=panel,
+        **more,
     )
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, made])
 
