@@ -1,7 +1,6 @@
 """`lstmgen train`: its options, and which of them go together."""
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -110,7 +109,6 @@ def train(
     if resume is not None:
         _refuse_with_resume(given, parameters=parameters, run=run, start=start)
     given |= {"sources": text, "budget": budget}
-    prepare_run = _new_run if start is None else partial(_fine_tuned_run, start)
 
     from lstmgen.checkpoint import LAST
     from lstmgen.errors import CheckpointError, TrainingError
@@ -135,79 +133,53 @@ def train(
             earlier = remembered_run()  # the launcher has started this command again
             if earlier is not None and (earlier / LAST).is_file():
                 return resume_run(str(earlier), **machine)
-            return prepare_run(given, parameters, run=run, **machine)
+            return _new_run(given, parameters, start, run=run, **machine)
 
         try:
             with reading_bar(quiet or json) as progress:
                 prepared = prepare_together(processes, prepare)
-            if dry_run:
-                _show_plan(prepared, json=json, quiet=quiet)
-            else:
+            if not dry_run:
                 _train(prepared, processes, started, json=json, quiet=quiet or json)
+            elif json:
+                print_json(to_mapping(prepared.planned))
+            else:
+                with ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit) as display:
+                    display.show(prepared.planned)
         except (CheckpointError, EndedElsewhereError, TrainingError):
             if processes.is_first:
                 raise
             raise typer.Exit(1) from None  # the first process says why
 
 
-def _show_plan(prepared: "Preparation", *, json: bool, quiet: bool) -> None:
-    """Show the plan of a run that is not trained now."""
-    if json:
-        print_json(to_mapping(prepared.planned))
-        return
-    with ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit) as display:
-        display.show(prepared.planned)
-
-
-def _new_run(given: Given, parameters: int | None, *, run: str | None, **machine: Any) -> "Preparation":
-    """Prepare a run with what was given, and with what `prepare` wants to know of the machine; the rest is planned."""
-    if given["hidden_size"] is not None and parameters is not None:
-        raise typer.BadParameter("give one of --hidden-size and --parameters")
-    _refuse_unused(given)
-    configs = config_from(TextConfig, given), config_from(ModelConfig, given), config_from(TrainingConfig, given)
+def _new_run(
+    given: Given, parameters: int | None, start: str | None, *, run: str | None, **machine: Any
+) -> "Preparation":
+    """Prepare a run with what was given; the rest is planned, or with --from that of the checkpoint."""
+    if start is None:
+        if given["hidden_size"] is not None and parameters is not None:
+            raise typer.BadParameter("give one of --hidden-size and --parameters")
+        _refuse_unused(given)
+    else:
+        refused = given_options(given, ModelConfig) + (["--parameters"] if parameters is not None else [])
+        if refused:
+            raise typer.BadParameter(f"--from keeps the network of its checkpoint; leave out {', '.join(refused)}")
+        if not given["sources"]:
+            remedy = f"for more of the same text: lstmgen train --resume {start} --time TIME"
+            raise typer.BadParameter(f"--from needs a TEXT to learn from; {remedy}")
+    text, model, training = (config_from(config, given) for config in (TextConfig, ModelConfig, TrainingConfig))
     chosen = {name for name, value in given.items() if value is not None}
     if parameters is not None:
         chosen.add("hidden_size")
-
-    from lstmgen.training.plan import PLANNED
-    from lstmgen.training.prepare import prepare
-
-    return prepare(
-        *configs,
-        run=run,
-        planned=PLANNED - chosen,
-        parameters=parameters,
-        **machine,
-    )
-
-
-def _fine_tuned_run(
-    start: str, given: Given, parameters: int | None, *, run: str | None, **machine: Any
-) -> "Preparation":
-    """Prepare a run that starts with the network of a checkpoint, else like `_new_run`."""
-    refused = given_options(given, ModelConfig) + (["--parameters"] if parameters is not None else [])
-    if refused:
-        raise typer.BadParameter(f"--from keeps the network of its checkpoint; leave out {', '.join(refused)}")
-    if not given["sources"]:
-        raise typer.BadParameter(
-            f"--from needs a TEXT to learn from; for more of the same text: lstmgen train --resume {start} --time TIME"
-        )
 
     from lstmgen.training.fine_tuning import find_base_model
     from lstmgen.training.plan import PLANNED
     from lstmgen.training.prepare import prepare
 
+    if start is None:
+        return prepare(text, model, training, run=run, planned=PLANNED - chosen, parameters=parameters, **machine)
     base = find_base_model(start)
-    chosen = {name for name, value in given.items() if value is not None}
-    return prepare(
-        config_from(TextConfig, given),
-        base.checkpoint.model,
-        config_from(TrainingConfig, given),
-        run=run,
-        planned=(PLANNED | {"vocabulary"}) - chosen,
-        base=base,
-        **machine,
-    )
+    planned = (PLANNED | {"vocabulary"}) - chosen
+    return prepare(text, base.checkpoint.model, training, run=run, planned=planned, base=base, **machine)
 
 
 def _train(prepared: "Preparation", processes: "Processes", started: float, *, json: bool, quiet: bool) -> None:
