@@ -32,12 +32,7 @@ class ProgressDisplay:
     """Writes the events of training to stderr; on a terminal with a progress bar."""
 
     def __init__(self, quiet: bool, unit: str) -> None:
-        """Begin to show.
-
-        Args:
-            quiet: whether to write nothing.
-            unit: what one token of the text is, character or byte.
-        """
+        """Begin to show, or write nothing; `unit` is what one token of the text is, character or byte."""
         self._quiet = quiet
         self._unit = unit
         self._tokens = _TOKENS[unit]
