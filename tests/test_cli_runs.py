@@ -221,9 +221,9 @@ def test_any_curves_can_be_drawn(curves: list[LearningCurve], columns: int, line
 
 
 def test_the_opening_of_a_run_does_not_flatten_the_rest() -> None:
-    shown = limits({"long": curve(9, 4, *[2 - 0.01 * step for step in range(50)]), "short": curve(8, *[1.9] * 20)})
-    assert shown.last == 5.1
-    assert shown.low < 1.51 < 1.9 < shown.high < 3
+    last, low, high = limits({"long": curve(9, 4, *[2 - 0.01 * step for step in range(50)]), "short": curve(8, *[1.9] * 20)})
+    assert last == 5.1
+    assert low < 1.51 < 1.9 < high < 3
 
 
 def test_verifying_tells_which_file_is_as_it_was_saved(trained_folder: Path, tmp_path: Path) -> None:
