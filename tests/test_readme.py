@@ -84,15 +84,6 @@ def test_every_command_runs(line: str) -> None:
     assert ran.out or "readme" in ran.err or any(Path(f"poems.{kind}").exists() for kind in ("html", "onnx", "pt"))
 
 
-def test_every_line_of_commands_is_tested() -> None:
-    others = [line for line in LINES if line not in COMMANDS]
-    piped = [line for line in others if "| lstmgen score" in line]
-    installing = [line for line in others if line.startswith("python3 -m venv")]
-    saving = [line for line in others if line.startswith("python3 -c")]
-    assert (len(piped), len(installing), len(saving)) == (1, 2, 1)
-    assert len(others) == 4 + others.count("")
-
-
 @pytest.mark.usefixtures("workplace")
 def test_a_text_can_be_piped_to_score() -> None:
     (line,) = (line for line in LINES if "| lstmgen score" in line)
@@ -163,12 +154,3 @@ def test_the_program_on_onnx_alone_writes(capsys: pytest.CaptureFixture[str]) ->
     written = capsys.readouterr().out.removesuffix("\n")
     assert written.startswith("The sea") and len(written) == 200
     assert set(written) <= set(CHARACTERS)
-
-
-def test_it_opens_with_the_two_commands() -> None:
-    first, second = (block.strip() for block in blocks("sh")[:2])
-    for command in (first, second):
-        assert "\n" not in command
-        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -c constraints.txt ")
-    assert "lstmgen train" in first and "lstmgen sample" in first
-    assert second.endswith(".venv/bin/pytest")
