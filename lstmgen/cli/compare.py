@@ -2,7 +2,7 @@
 
 import sys
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -14,6 +14,7 @@ from lstmgen.cli.options import (
     STEPS,
     THREADS,
     Given,
+    argument,
     budget_from,
     config_from,
     given_options,
@@ -50,14 +51,11 @@ class Task(StrEnum):
 
 
 def compare(
-    text: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TEXT",
-            help="Files, folders, patterns, .gz files; or a named corpus: python-docs, python-source, shakespeare.",
-            show_default="python-docs, the reference text inside every Python",
-        ),
-    ] = None,
+    text: list[str] | None = argument(
+        "TEXT",
+        "Files, folders, patterns, .gz files; or a named corpus: python-docs, python-source, shakespeare.",
+        "python-docs, the reference text inside every Python",
+    ),
     task: Task | None = option(
         None, "Instead of TEXT: recall, to repeat a letter that was shown --lags characters before."
     ),

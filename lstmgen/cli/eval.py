@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,6 +15,7 @@ from lstmgen.cli.options import (
     QUIET,
     READING_DEVICE,
     THREADS,
+    argument,
     checkpoints_and_text,
     config_from,
     engine_on,
@@ -50,14 +51,11 @@ _NOVELTY = "What is copied"
 
 
 def evaluate(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CHECKPOINT]... [TEXT]",
-            help="Names, folders or files of runs; then a text, as for train.",
-            show_default="the newest run, and the text that its training held out",
-        ),
-    ] = None,
+    words: list[str] | None = argument(
+        "[CHECKPOINT]... [TEXT]",
+        "Names, folders or files of runs; then a text, as for train.",
+        "the newest run, and the text that its training held out",
+    ),
     window: int | None = option(
         None, "Also score windows of N characters, each from the initial state; not for a model of lines.", min=1
     ),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lstmgen.cli.options import QUIET, THREADS, CheckpointArgument, limit_threads
+from lstmgen.cli.options import CHECKPOINT, QUIET, THREADS, limit_threads
 from lstmgen.cli.render import note
 from lstmgen.config import option
 from lstmgen.errors import TextError
@@ -28,7 +28,7 @@ _FORMAT = "Format"
 
 
 def export(
-    checkpoint: CheckpointArgument = None,
+    checkpoint: str | None = CHECKPOINT,
     html: Path | None = option(
         None,
         "Write a web page that writes: the model and all that it needs, in one file.",

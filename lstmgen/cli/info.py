@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from lstmgen.cli.options import JSON, CheckpointArgument
+from lstmgen.cli.options import CHECKPOINT, JSON
 from lstmgen.cli.render import duration, plural, print_json, put, recipe
 from lstmgen.cli.report import print_facts
 from lstmgen.config import option
@@ -23,7 +23,7 @@ lstmgen info poems-lstm --verify
 
 
 def info(
-    checkpoint: CheckpointArgument = None,
+    checkpoint: str | None = CHECKPOINT,
     verify: bool = option(False, "Only check by checksums that the files of the run are as they were saved."),
     json: bool = JSON,
 ) -> None:

@@ -4,11 +4,20 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from lstmgen.cli.options import ENCODING, JSON, ON_UNKNOWN, QUIET, THREADS, checkpoints_and_text, limit_threads
+from lstmgen.cli.options import (
+    ENCODING,
+    JSON,
+    ON_UNKNOWN,
+    QUIET,
+    THREADS,
+    argument,
+    checkpoints_and_text,
+    limit_threads,
+)
 from lstmgen.cli.render import note, print_json, put
 from lstmgen.config import OnUnknown, option
 from lstmgen.errors import ConfigError
@@ -43,14 +52,11 @@ _PAGE_LENGTH = 2000  # characters that --html shows
 
 
 def inspect(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CHECKPOINT] [TEXT]",
-            help="The name or the folder of a run, or a checkpoint file; and a text, as for train.",
-            show_default="the newest run, and the text that its training held out",
-        ),
-    ] = None,
+    words: list[str] | None = argument(
+        "[CHECKPOINT] [TEXT]",
+        "The name or the folder of a run, or a checkpoint file; and a text, as for train.",
+        "the newest run, and the text that its training held out",
+    ),
     walk: str | None = option(None, "Walk through these characters with one unit, gate by gate.", panel=_SHOW),
     units: bool = option(False, "Find units that track something: quotes, lines, words.", panel=_SHOW),
     gates: bool = option(False, "How often each gate is nearly open or shut; half-lives.", panel=_SHOW),

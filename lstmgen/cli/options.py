@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
     from lstmgen.generation.engine import Engine
 
-CheckpointArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="CHECKPOINT",
-        help="The name or the folder of a run, or a checkpoint file.",
-        show_default="the newest run",
-    ),
-]
+
+def argument(metavar: str, help_text: str, default: str) -> Any:
+    """Return the default of a command's parameter that is an argument; None tells that it was not given."""
+    return field(default=None, metadata={"metavar": metavar, "help": help_text, "show_default": default})
+
+
+CHECKPOINT: str | None = argument(
+    "CHECKPOINT", "The name or the folder of a run, or a checkpoint file.", "the newest run"
+)
 BUDGET = "How long to train"
 EPOCHS: float | None = option(None, "Instead of --time: read the text X times.", panel=BUDGET)
 STEPS: int | None = option(None, "Instead of --time: make N updates of the weights.", panel=BUDGET)
@@ -78,8 +79,11 @@ def typer_command(command: Command) -> Command:
                         about = {"shown_default": str(each.default), "panel": panel, **each.metadata}
                         parameters.append(_parameter(each.name, kinds[each.name] | None, None, **about))
                         given.append(each.name)
-            case Field(metadata=metadata, default=default):
+            case Field(metadata={"names": _} as metadata, default=default):
                 parameters.append(_parameter(name, parameter.annotation, default, **metadata))
+            case Field(metadata=metadata):
+                made = Annotated[parameter.annotation, typer.Argument(**metadata)]
+                parameters.append(parameter.replace(default=None, annotation=made))
             case _:
                 parameters.append(parameter)
 

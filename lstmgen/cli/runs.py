@@ -5,11 +5,10 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from lstmgen.cli.options import JSON
+from lstmgen.cli.options import JSON, argument
 from lstmgen.cli.render import duration, note, print_json, put
 from lstmgen.cli.report import print_report
 from lstmgen.config import option
@@ -32,14 +31,7 @@ _SIZE_IN_PIPE = (100, 30)  # columns and lines of a chart that is not written to
 
 
 def runs(
-    run: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="RUN",
-            help="Names or folders of runs.",
-            show_default="all; with --plot the newest",
-        ),
-    ] = None,
+    run: list[str] | None = argument("RUN", "Names or folders of runs.", "all; with --plot the newest"),
     plot: bool = option(False, "Draw the training and validation losses in one chart."),
     output: Path | None = option(
         None,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from lstmgen.cli.options import (
+    CHECKPOINT,
     QUIET,
     READING_DEVICE,
     THREADS,
-    CheckpointArgument,
     Given,
     config_from,
     engine_on,
@@ -49,7 +49,7 @@ _OUTPUT = "Where it goes"
 
 
 def sample(
-    checkpoint: CheckpointArgument = None,
+    checkpoint: str | None = CHECKPOINT,
     prompt: str = option("", "What the text begins with.", "--prompt -p", shown_default="nothing"),
     prompt_file: str | None = option(
         None,

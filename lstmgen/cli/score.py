@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -15,6 +15,7 @@ from lstmgen.cli.options import (
     QUIET,
     READING_DEVICE,
     THREADS,
+    argument,
     checkpoints_and_text,
     engine_on,
     limit_threads,
@@ -55,14 +56,11 @@ _SHOW = "What is shown"
 
 
 def score(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CHECKPOINT] [TEXT]",
-            help="The name or the folder of a run, or a checkpoint file; and a text, as for train.",
-            show_default="the newest run, and standard input",
-        ),
-    ] = None,
+    words: list[str] | None = argument(
+        "[CHECKPOINT] [TEXT]",
+        "The name or the folder of a run, or a checkpoint file; and a text, as for train.",
+        "the newest run, and standard input",
+    ),
     lines: bool = option(False, "Score every line that is not empty; the likeliest first.", panel=_SHOW),
     separate: bool = option(False, "With --lines: read each line alone, not after the lines before it.", panel=_SHOW),
     unranked: bool = option(

@@ -3,7 +3,7 @@
 import typer
 
 from lstmgen.cli.interrupt import StopRequest
-from lstmgen.cli.options import QUIET, THREADS, CheckpointArgument, Given, config_from, limit_threads, options_from
+from lstmgen.cli.options import CHECKPOINT, QUIET, THREADS, Given, config_from, limit_threads, options_from
 from lstmgen.cli.render import note, print_json
 from lstmgen.config import ServingConfig, option
 from lstmgen.errors import LstmgenError, missing_package
@@ -19,7 +19,7 @@ lstmgen serve poems-lstm --rows 16 --max-length 1000
 
 
 def serve(
-    checkpoint: CheckpointArgument = None,
+    checkpoint: str | None = CHECKPOINT,
     host: str = option(
         "127.0.0.1", "Where to listen; the default is reached from this machine only.", metavar="ADDRESS"
     ),

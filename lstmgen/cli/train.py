@@ -1,7 +1,7 @@
 """`lstmgen train`: its options, and which of them go together."""
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from lstmgen.cli.options import (
     STEPS,
     THREADS,
     Given,
+    argument,
     budget_from,
     config_from,
     given_options,
@@ -52,15 +53,12 @@ _STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at 
 
 
 def train(
-    text: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TEXT",
-            help="Files, folders, patterns, .gz files, - for standard input; or a named corpus: python-docs, "
-            "python-source, shakespeare.",
-            show_default="python-docs, the reference text inside every Python",
-        ),
-    ] = None,
+    text: list[str] | None = argument(
+        "TEXT",
+        "Files, folders, patterns, .gz files, - for standard input; or a named corpus: "
+        "python-docs, python-source, shakespeare.",
+        "python-docs, the reference text inside every Python",
+    ),
     seconds: float | None = option(
         None,
         "Time for everything, start included: 90s, 3m, 1h30m.",
