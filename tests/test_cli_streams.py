@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from lstmgen.cli import streams
 from lstmgen.cli.app import main
 from lstmgen.cli.interrupt import StopRequest
 from lstmgen.cli.render import note, put
-from lstmgen.cli.streams import Output, OutputLostError, guarded_streams, outlive_output
+from lstmgen.cli.streams import Output, OutputLostError, guarded_streams
 from tests.command_line import done, start, untrained_run
 from tests.conftest import FABLE
 
@@ -179,21 +179,16 @@ def test_a_lost_stream_is_quiet_ever_after(monkeypatch: pytest.MonkeyPatch) -> N
     raw = Failing(errno.ENOSPC, room=3)
     original = stream_on(raw)
     monkeypatch.setattr(sys, "stdout", original)
-    with guarded_streams() as (out, _):
+    with guarded_streams():
         with pytest.raises(OutputLostError):
             put("abcdef")
         raw.times = 0
         put("gh")
         sys.stdout.buffer.write(b"ij")
-    assert (out.is_product, raw.content) == (True, b"abc")
+    assert raw.content == b"abc"
     assert sys.stdout is original and not original.closed
     put("again\n")
     assert raw.content == b"abcagain\n"
-    monkeypatch.setattr(sys, "stdout", stream_on(Failing(errno.EPIPE)))
-    with guarded_streams() as (out, _):
-        outlive_output()
-        put("abc")  # raises nothing
-        assert out.is_missed
 
 
 def test_a_signal_handler_may_write_in_the_middle_of_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,22 +228,14 @@ def test_without_buffers_every_byte_appears_at_once_and_streams_without_bytes_ar
 # With real pipes, devices, terminals and signals
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_a_real_full_disk_and_a_real_reader_that_leaves(full: bool) -> None:
-    device = Path("/dev/full")
-    if full and not device.exists():
-        pytest.skip("this system has no device that is always full")
-    with device.open("wb") if full else nullcontext(subprocess.PIPE) as stdout:
-        process = start(*TRAIN, "--json", stdout=stdout)
-    if not full:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["event"] == "plan"
-        process.stdout.close()
-    assert process.stderr is not None
+def test_a_real_reader_that_leaves() -> None:
+    process = start(*TRAIN, "--json")
+    assert process.stdout is not None and process.stderr is not None
+    assert json.loads(process.stdout.readline())["event"] == "plan"
+    process.stdout.close()
     err = process.stderr.read().decode()
     process.stderr.close()
     assert (process.wait(60), step(), len(err.splitlines())) == (1, 60, 1)
-    assert not full or os.strerror(errno.ENOSPC) in err
 
 
 @posix

@@ -82,8 +82,10 @@ def typer_command(command: Command) -> Command:
             case Field(metadata={"names": _} as metadata, default=default):
                 parameters.append(_parameter(name, parameter.annotation, default, **metadata))
             case Field(metadata=metadata):
-                made = Annotated[parameter.annotation, typer.Argument(**metadata)]
-                parameters.append(parameter.replace(default=None, annotation=made))
+                kind = parameter.annotation
+                parameters.append(
+                    parameter.replace(default=None, annotation=Annotated[kind, typer.Argument(**metadata)])
+                )
             case _:
                 parameters.append(parameter)
 

@@ -164,7 +164,7 @@ def _new_run(
         if not given["sources"]:
             remedy = f"for more of the same text: lstmgen train --resume {start} --time TIME"
             raise typer.BadParameter(f"--from needs a TEXT to learn from; {remedy}")
-    text, model, training = (config_from(config, given) for config in (TextConfig, ModelConfig, TrainingConfig))
+    text, training = config_from(TextConfig, given), config_from(TrainingConfig, given)
     chosen = {name for name, value in given.items() if value is not None}
     if parameters is not None:
         chosen.add("hidden_size")
@@ -174,6 +174,7 @@ def _new_run(
     from lstmgen.training.prepare import prepare
 
     if start is None:
+        model = config_from(ModelConfig, given)
         return prepare(text, model, training, run=run, planned=PLANNED - chosen, parameters=parameters, **machine)
     base = find_base_model(start)
     planned = (PLANNED | {"vocabulary"}) - chosen
