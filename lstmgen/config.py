@@ -5,7 +5,7 @@ import posixpath
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from enum import StrEnum
 from numbers import Integral
 from types import UnionType
@@ -111,16 +111,6 @@ def option(default: Value, help_text: str, names: str = "", **more: Any) -> Valu
             stands for a value, if not what is usual for its type; `parser`, which reads it; `min` and `max`.
     """
     return field(default=default, metadata={"help": help_text, "names": names, **more})
-
-
-def options_of(config: Any) -> dict[str, list[str]]:
-    """Return the names of the options of a config dataclass, by the name of their field."""
-    return {field.name: names_of(field.name, field.metadata["names"]) for field in fields(config) if field.metadata}
-
-
-def names_of(name: str, names: str) -> list[str]:
-    """Return the names of the option of a field that has this name."""
-    return names.split() or [f"--{name.replace('_', '-')}"]
 
 
 def check(config: Any, name: str, condition: bool, remedy: str) -> None:

@@ -1,4 +1,4 @@
-"""The options that commands share, and how their values are read."""
+"""How what `option` declares becomes an option of typer; the options that commands share; how values are read."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_
 
 import typer
 
-from lstmgen.config import MAX_THREADS, Budget, BudgetUnit, Device, OnUnknown, TextConfig, names_of, option, options_of
+from lstmgen.config import MAX_THREADS, Budget, BudgetUnit, Device, OnUnknown, TextConfig, option
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
@@ -57,11 +57,7 @@ Config = TypeVar("Config")
 
 
 def options_from(panels: Mapping[str, type]) -> Given:
-    """Return the default of a command's parameter `given`, which takes the options of config dataclasses.
-
-    Args:
-        panels: the config dataclasses, by the heading under which the help text shows their options.
-    """
+    """Return the default of the parameter `given`: the options of config dataclasses, each under its heading."""
     taken: Given = field(metadata={"panels": panels})
     return taken
 
@@ -117,7 +113,7 @@ def _parameter(
     elif get_origin(base) is tuple:
         kind, more["parser"] = str | None, _comma_separated(get_args(base)[0])
     made = typer.Option(
-        *names_of(name, names),
+        *_names(name, names),
         show_default=shown_default or ("none" if default is None else True),
         metavar=metavar,
         rich_help_panel=panel,
@@ -139,6 +135,16 @@ def _comma_separated(kind: type) -> Callable[[str], tuple[Any, ...]]:
     return parse
 
 
+def _names(name: str, names: str) -> list[str]:
+    """Return the names of the option of a field or parameter."""
+    return names.split() or [f"--{name.replace('_', '-')}"]
+
+
+def options_of(config: Any) -> dict[str, str]:
+    """Return the first name of each option of a config dataclass, by the name of its field."""
+    return {field.name: _names(field.name, field.metadata["names"])[0] for field in fields(config) if field.metadata}
+
+
 def config_from(config: type[Config], given: Given, **more: Any) -> Config:
     """Build a config dataclass from the options that were given and `more`; other fields have their defaults."""
     names = {field.name for field in fields(config)}  # type: ignore[arg-type]  # any dataclass
@@ -148,7 +154,7 @@ def config_from(config: type[Config], given: Given, **more: Any) -> Config:
 
 def given_options(given: Given, *configs: type) -> list[str]:
     """Return the names of the options of these config dataclasses that were given."""
-    return [names[0] for config in configs for name, names in options_of(config).items() if given.get(name) is not None]
+    return [option for config in configs for name, option in options_of(config).items() if given.get(name) is not None]
 
 
 def budget_from(seconds: float | None, epochs: float | None, steps: int | None) -> Budget | None:

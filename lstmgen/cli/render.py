@@ -8,11 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from lstmgen.config import Budget, BudgetUnit, ModelConfig, SamplingConfig, TextConfig, TrainingConfig, options_of
+from lstmgen.cli.options import options_of
+from lstmgen.config import Budget, BudgetUnit, ModelConfig, SamplingConfig, TextConfig, TrainingConfig
 from lstmgen.printable import json_line, printable, readably
 
 _CONFIGS = (TextConfig, ModelConfig, TrainingConfig, SamplingConfig)
-_OPTIONS = {name: names[0] for config in _CONFIGS for name, names in options_of(config).items()}
+_OPTIONS = {name: option for config in _CONFIGS for name, option in options_of(config).items()}
 _OPTIONS["seconds"] = "--time"
 
 
