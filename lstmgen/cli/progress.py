@@ -3,7 +3,6 @@
 import math
 import sys
 from pathlib import Path
-from types import TracebackType
 
 from tqdm import tqdm
 
@@ -49,9 +48,7 @@ class ProgressDisplay:
     def __enter__(self) -> "ProgressDisplay":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._bar.close()
 
     def show(self, event: Event) -> None:
