@@ -85,7 +85,8 @@ for _name, _command, _examples in (
     ("serve", serve.serve, serve.EXAMPLES),
     ("info", info.info, info.EXAMPLES),
 ):
-    app.command(_name, epilog=_examples)(typer_command(_command))
+    _paragraphs = "Examples:\n" + _examples.replace("\n", "\n\n")
+    app.command(_name, epilog=_paragraphs)(typer_command(_command))
 
 
 def _show_version(wanted: bool) -> None:

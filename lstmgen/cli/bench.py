@@ -13,12 +13,9 @@ from lstmgen.report import Table
 if TYPE_CHECKING:
     from lstmgen.benchmark import Machine, SamplingSpeed, TrainingSpeed
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen bench
-
 lstmgen bench --cell lstm --hidden-size 512 --precision float32
-
 lstmgen bench --json
 """
 

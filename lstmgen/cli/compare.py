@@ -28,16 +28,11 @@ from lstmgen.cli.streams import outlive_output
 from lstmgen.comparison.config import ComparisonConfig, RecallConfig
 from lstmgen.config import CellKind, Device, TextConfig, TrainingConfig, option
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen compare poems.txt
-
 lstmgen compare poems.txt --cells rnn,lstm,gru --time 3m --seeds 3 --run cells
-
 lstmgen compare poems.txt --cells lstm --attention 0,64 --parameters 500k
-
 lstmgen compare --task recall
-
 lstmgen compare --task recall --cells rnn,gru --lags 10,100 --seeds 1
 """
 

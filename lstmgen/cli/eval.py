@@ -31,18 +31,12 @@ if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
     from lstmgen.evaluation.score import Predictions
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen eval
-
 lstmgen eval poems-lstm other-poems.txt
-
 lstmgen eval poems-lstm poems-gru
-
 lstmgen eval --window 256 --json
-
 lstmgen eval poems-lstm --dynamic --save-adapted poems-adapted
-
 lstmgen eval --novelty --temp 0.5
 """
 

@@ -15,12 +15,9 @@ if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
     from lstmgen.export.rounding import Choice
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen export poems-lstm --html poems.html
-
 lstmgen export poems-lstm --onnx poems.onnx
-
 lstmgen export poems-lstm --torch poems.pt
 """
 

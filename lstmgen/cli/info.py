@@ -12,12 +12,9 @@ from lstmgen.printable import count, printable, readably
 
 _SHOWN_CHARACTERS = 200  # of the vocabulary
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen info
-
 lstmgen info checkpoints/poems-lstm/last.safetensors --json
-
 lstmgen info poems-lstm --verify
 """
 

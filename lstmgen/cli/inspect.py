@@ -29,18 +29,12 @@ if TYPE_CHECKING:
     from lstmgen.inspection.walk import Unit
     from lstmgen.text.vocabulary import Ids
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen inspect --walk "The sea"
-
 lstmgen inspect poems-gru --walk "The sea" --unit 1.17
-
 lstmgen inspect poems-lstm --units
-
 lstmgen inspect poems-lstm notes.md --gates --json
-
 lstmgen inspect --memory
-
 lstmgen inspect poems-lstm --html poems.html
 """
 

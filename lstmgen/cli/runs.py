@@ -16,14 +16,10 @@ from lstmgen.errors import CheckpointError, ConfigError, missing_package
 from lstmgen.printable import count, message_line
 from lstmgen.report import Table
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen runs
-
 lstmgen runs --json
-
 lstmgen runs --plot
-
 lstmgen runs poems-lstm poems-gru --plot -o curves.png
 """
 

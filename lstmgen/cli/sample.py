@@ -26,22 +26,14 @@ from lstmgen.errors import ConfigError, TextError
 if TYPE_CHECKING:
     from lstmgen.language_model import LanguageModel
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen sample --temp 0.8
-
 lstmgen sample poems-lstm --prompt 'The sea' --length 300 --seed 7
-
 lstmgen sample --temp 0.6 --word-temp 1.1 --no-repeat 20 --max-copy 30
-
 lstmgen sample names --samples 20
-
 lstmgen sample --match '(.+ ){4,6}.+' --samples 10
-
 lstmgen sample --prompt-file notes.md --stop . --no-prompt-echo
-
 lstmgen sample --interactive --length 80
-
 lstmgen sample -n -1 | head -c 10000
 """
 

@@ -33,18 +33,12 @@ if TYPE_CHECKING:
 
 Scored = TypeVar("Scored")
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen score poems-lstm other-poems.txt
-
 echo 'To be or not to be' | lstmgen score
-
 lstmgen score --lines names.txt --separate
-
 lstmgen score --heatmap notes.md
-
 lstmgen score notes.md --html notes.html --length 10000
-
 lstmgen score --characters --json notes.md
 """
 

@@ -8,12 +8,9 @@ from lstmgen.cli.render import note, print_json
 from lstmgen.config import ServingConfig, option
 from lstmgen.errors import LstmgenError, missing_package
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen serve
-
 lstmgen serve poems-lstm --port 8080
-
 lstmgen serve poems-lstm --rows 16 --max-length 1000
 """
 

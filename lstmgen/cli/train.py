@@ -33,18 +33,12 @@ if TYPE_CHECKING:
     from lstmgen.training.prepare import Preparation
     from lstmgen.training.processes import Processes
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen train poems.txt --time 3m
-
 lstmgen train src/ '*.md' --cell gru --layers 3 --epochs 20
-
 lstmgen train names.txt --lines --run names
-
 cat log.txt | lstmgen train - --vocabulary bytes
-
 lstmgen train --resume poems-lstm
-
 lstmgen train --from poems-lstm notes.md --time 1m
 """
 
