@@ -85,7 +85,7 @@ for _name, _command, _examples in (
     ("serve", serve.serve, serve.EXAMPLES),
     ("info", info.info, info.EXAMPLES),
 ):
-    _paragraphs = "Examples:\n" + _examples.replace("\n", "\n\n")
+    _paragraphs = "Examples:\n\n" + _examples.strip().replace("\n", "\n\n")
     app.command(_name, epilog=_paragraphs)(typer_command(_command))
 
 
