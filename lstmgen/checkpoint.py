@@ -10,7 +10,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from lstmgen.config import ModelConfig, from_mapping, to_mapping
+from lstmgen.config import ModelConfig, from_mapping
 from lstmgen.errors import CheckpointError, ConfigError, unwritable
 from lstmgen.files import replace_file
 from lstmgen.network.architecture import Network, build_network
@@ -68,7 +68,7 @@ class Checkpoint:
 
     def fingerprint(self) -> str:
         """A digest of everything that decides the model's output: configuration, vocabulary and weights."""
-        model = to_mapping(self.model)
+        model = asdict(self.model)
         if not self.model.tied:
             del model["tied"]  # older versions do not know this field, and their fingerprints stay valid
         about = json.dumps([model, self.vocabulary.to_mapping()], sort_keys=True)
@@ -96,7 +96,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     about = {
         "format": FORMAT,
-        "model": to_mapping(checkpoint.model),
+        "model": asdict(checkpoint.model),
         "vocabulary": checkpoint.vocabulary.to_mapping(),
         "record": checkpoint.record.to_mapping(),
     }

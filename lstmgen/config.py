@@ -5,7 +5,7 @@ import posixpath
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from enum import StrEnum
 from numbers import Integral
 from types import UnionType
@@ -94,42 +94,23 @@ Config = TypeVar("Config")
 Value = TypeVar("Value")
 
 _MAX_CHARACTERS = 100_000  # of a string in a checkpoint
-_SHOWN_CHARACTERS = 40
-_LISTED_SOURCES = 3
+_IN_NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # other surrogates stand for bytes that are not UTF-8
 
 MAX_SOURCES = 250_000
 """The largest number of files that a text may have."""
 
 
-@dataclass(frozen=True)
-class Option:
-    """How the command line offers a field of a config dataclass; see `option`."""
-
-    help: str
-    names: tuple[str, ...]
-    metavar: str | None
-    shown_default: str | None
-
-
-def option(
-    default: Value, help_text: str, *names: str, metavar: str | None = None, shown_default: str | None = None
-) -> Value:
-    """Return a dataclass field that is also an option of the command line.
+def option(default: Value, help_text: str, names: str = "", **more: Any) -> Value:
+    """Return a field of a config dataclass, or the default of a command's parameter, that is an option.
 
     Args:
         default: its default.
         help_text: what `--help` says about the option.
-        names: the option's names; none: the field's name, such as `--hidden-size` for `hidden_size`.
-        metavar: what stands for the value in the help text; None: what is usual for the field's type.
-        shown_default: the default in words, for the help text; None: the field's default itself.
+        names: the option's names, with spaces between; empty: the field's name, such as `--hidden-size`.
+        more: `shown_default`, the default in words; `panel`, the heading above it in the help text; `metavar`, what
+            stands for a value, if not what is usual for its type; `parser`, which reads it; `min` and `max`.
     """
-    return field(default=default, metadata={"option": Option(help_text, names, metavar, shown_default)})
-
-
-def option_names(field: "Field[Any]") -> tuple[str, ...]:
-    """Return the names of the option of a dataclass field, the first one first; none: it is no option."""
-    described = field.metadata.get("option")
-    return () if described is None else described.names or ("--" + field.name.replace("_", "-"),)
+    return field(default=default, metadata={"help": help_text, "names": names, **more})
 
 
 def check(config: Any, name: str, condition: bool, remedy: str) -> None:
@@ -139,10 +120,10 @@ def check(config: Any, name: str, condition: bool, remedy: str) -> None:
 
 
 def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """Build a config dataclass from JSON values; missing names take their defaults.
+    """Build a config dataclass from JSON values, as `asdict` makes them; missing names take their defaults.
 
-    Raises CheckpointError for names and types that this version does not know, and ConfigError for values that it does
-    not take; the file may come from anywhere.
+    The file may come from anywhere. Raises CheckpointError for names and types that this version does not know, and
+    ConfigError for values that it does not take.
     """
     kinds = get_type_hints(kind)
     try:
@@ -160,31 +141,15 @@ def _converted(value: Any, kind: Any) -> Any:
         return tuple(_converted(item, arguments[0]) for item in value)
     if origin is dict and isinstance(value, dict):
         return {_converted(name, arguments[0]): _converted(item, arguments[1]) for name, item in value.items()}
-    if origin is None and is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
-        return from_mapping(kind, value)
-    if origin is None and issubclass(kind, StrEnum) and isinstance(value, str):
+    if is_dataclass(kind) and isinstance(value, Mapping):
+        return from_mapping(kind, value)  # type: ignore[arg-type]  # it is a class, no instance
+    if origin is None and issubclass(kind, StrEnum):
         return kind(value)
-    if kind is str and isinstance(value, str):
-        return _checked(value)
+    if kind is str and isinstance(value, str) and (len(value) > _MAX_CHARACTERS or _IN_NO_NAME.search(value)):
+        raise ValueError(f"{value[:40]!a}: too long for a name, or with characters that none has; the file is damaged")
     if type(value) is kind or (kind is float and type(value) is int and abs(value) <= sys.float_info.max):
         return value
     raise TypeError(f"{value!r:.40} is not of the type {getattr(kind, '__name__', kind)}")
-
-
-def _checked(text: str) -> str:
-    """Return a string that may name a file; raise CheckpointError for one that nothing of a training run can have.
-
-    Surrogates are allowed where Python uses them for the bytes of a file name that is not UTF-8.
-    """
-    if len(text) > _MAX_CHARACTERS or re.search("[\0\ud800-\udc7f\udd00-\udfff]", text):
-        shown = ascii(text[:_SHOWN_CHARACTERS])
-        raise CheckpointError(f"{shown}: too long for a name, or with characters that none has; the file is damaged")
-    return text
-
-
-def to_mapping(config: Any) -> dict[str, Any]:
-    """Turn a config dataclass into values that JSON can hold; `from_mapping` is its inverse."""
-    return asdict(config)
 
 
 _PLANNED = "planned from text, budget and speed"
@@ -218,7 +183,7 @@ class TextConfig:
     @property
     def name(self) -> str:
         """What to call the text: its sources, or where many files are, such as `84 files in poems/`."""
-        if len(self.sources) <= _LISTED_SOURCES:
+        if len(self.sources) <= 3:
             return ", ".join("standard input" if source == "-" else source for source in self.sources)
         try:
             folder = posixpath.commonpath(map(posixpath.dirname, self.sources))
@@ -388,11 +353,10 @@ class SamplingConfig:
     length: int = option(
         500,
         f"Characters to write; -1: without end. With --interactive the default is {CONVERSATION_LENGTH}.",
-        "--length",
-        "-n",
+        "--length -n",
     )
     temperature: float = option(
-        0.8, "0: always the likeliest character; below 1: safer; above 1: more varied.", "--temp", "--temperature"
+        0.8, "0: always the likeliest character; below 1: safer; above 1: more varied.", "--temp --temperature"
     )
     word_temperature: float | None = option(
         None,

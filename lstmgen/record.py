@@ -1,10 +1,10 @@
 """How a checkpoint was made, and how far its training is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from lstmgen.config import MAX_SOURCES, MAX_THREADS, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
+from lstmgen.config import MAX_SOURCES, MAX_THREADS, Precision, TextConfig, TrainingConfig, from_mapping
 from lstmgen.errors import CheckpointError
 
 HELD_OUT = "the held-out text"
@@ -65,7 +65,7 @@ class TrainingRecord:
 
     def to_mapping(self) -> dict[str, Any]:
         """Turn the record into values that JSON can hold, the position's among the others."""
-        values = to_mapping(self)
+        values = asdict(self)
         position: dict[str, Any] = values.pop("position")
         for name, usual in (("processes", 1), ("started_from", None)):  # older versions do not know these fields
             if values[name] == usual:

@@ -56,7 +56,7 @@ Facts: TypeAlias = Mapping[str, str]
 """Names and values, shown as two columns."""
 
 Part: TypeAlias = str | list[str] | Facts | Table | Chart
-"""A string is a paragraph in one line, a list of them stands close together."""
+"""A string is a paragraph, a list of strings is several without empty lines between them."""
 
 MIN_POWER = 1e-6
 """Of the largest value: where a logarithmic scale ends."""

@@ -152,10 +152,7 @@ def untrained_checkpoint(vocabulary: Vocabulary, *, lines: bool = False, **model
 def untrained_run(name: str, characters: str | None, *, lines: bool = False, **model: Any) -> Path:
     """A run in `checkpoints/` with random weights, over characters or, for None, bytes; its checkpoint."""
     kind = VocabularyKind.BYTES if characters is None else VocabularyKind.CHARACTERS
-    path = Path("checkpoints", name, BEST)
-    path.parent.mkdir(parents=True)
-    save_checkpoint(untrained_checkpoint(Vocabulary(kind, characters or ""), lines=lines, **model), path)
-    return path
+    return _saved(name, untrained_checkpoint(Vocabulary(kind, characters or ""), lines=lines, **model))
 
 
 def run_of_text(name: str, text: str, *, lines: bool = False, **model: Any) -> Path:
@@ -165,9 +162,13 @@ def run_of_text(name: str, text: str, *, lines: bool = False, **model: Any) -> P
     corpus = read_corpus(config)
     checkpoint = untrained_checkpoint(corpus.vocabulary, lines=lines, **model)
     record = replace(checkpoint.record, text=config, text_sha256=corpus.sha256, text_symbols=len(corpus.ids))
+    return _saved(name, replace(checkpoint, record=record))
+
+
+def _saved(name: str, checkpoint: Checkpoint) -> Path:
     path = Path("checkpoints", name, BEST)
     path.parent.mkdir(parents=True)
-    save_checkpoint(replace(checkpoint, record=record), path)
+    save_checkpoint(checkpoint, path)
     return path
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ from lstmgen.config import (
     TextConfig,
     TrainingConfig,
     VocabularyKind,
-    to_mapping,
 )
 from lstmgen.errors import CheckpointError
 from lstmgen.network.architecture import build_network
@@ -121,7 +121,7 @@ OLDER_RECORD = {
     },
     "text_sha256": "0" * 64,
     "text_symbols": 123,
-    "training": to_mapping(TrainingConfig()),
+    "training": asdict(TrainingConfig()),
     "precision": "float32",
     "device": "cpu",
     "threads": 2,
@@ -146,7 +146,7 @@ def test_a_checkpoint_of_an_older_version_is_read_and_written_with_the_same_desc
     checkpoint = some_checkpoint()
     about = {
         "format": 1,
-        "model": to_mapping(checkpoint.model),
+        "model": asdict(checkpoint.model),
         "vocabulary": checkpoint.vocabulary.to_mapping(),
         "record": OLDER_RECORD,
     }
@@ -217,8 +217,8 @@ def test_a_record_that_training_cannot_have_written_is_refused(change: dict[str,
 
 def test_the_fingerprint_of_a_network_that_older_versions_know_stays_the_same() -> None:
     checkpoint = untrained_checkpoint(Vocabulary(VocabularyKind.CHARACTERS, "ab"))
-    assert "tied" in to_mapping(checkpoint.model)
-    older = {name: value for name, value in to_mapping(checkpoint.model).items() if name != "tied"}
+    assert "tied" in asdict(checkpoint.model)
+    older = {name: value for name, value in asdict(checkpoint.model).items() if name != "tied"}
     described = json.dumps([older, checkpoint.vocabulary.to_mapping()], sort_keys=True)
     digest = hashlib.sha256(described.encode())
     for name, array in sorted(checkpoint.weights.items()):

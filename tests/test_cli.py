@@ -28,7 +28,6 @@ def examples_of(command: str) -> list[str]:
     return [line for line in lines[lines.index("Examples:") + 1 :] if line]
 
 
-EXAMPLES = [(command, example) for command in COMMANDS for example in examples_of(command)]
 COSTLY = ("bench --json", "--onnx", "compare poems.txt --cells")  # the README's are tried too
 
 
@@ -52,11 +51,9 @@ def folder_of_the_examples(trained_folder: Path, tmp_path: Path, monkeypatch: py
     os.utime(untrained_run("names", "\nabc", lines=True), (0, 0))  # older than the others
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], *([name, "--help"] for name in COMMANDS)])
-def test_help_is_a_product(arguments: list[str]) -> None:
-    ran = done(*arguments)
-    assert ran.err == ""
-    assert "Usage:" in ran.text
+def test_help_and_version_are_products() -> None:
+    assert done("-h").out == done("--help").out
+    assert done("--help").err == done("train", "--help").err == ""
     assert done("--version").text == f"lstmgen {lstmgen.__version__}\n"
 
 
@@ -74,26 +71,22 @@ def test_every_command_and_option_says_what_it_does_and_every_value_has_a_defaul
             assert "[default: " in line, line
 
 
-@pytest.mark.parametrize(("command", "example"), EXAMPLES)
-def test_every_example_is_one_line_that_can_be_pasted(command: str, example: str) -> None:
-    assert example.startswith("lstmgen ") or "| lstmgen " in example
-    name, *arguments = arguments_of(example)
-    assert name == command
-    assert COMMANDS[command].make_context(command, arguments).params
-
-
 @pytest.mark.usefixtures("folder_of_the_examples", "short_benchmark")
 @pytest.mark.parametrize(
-    "example",
+    ("command", "example"),
     [
-        pytest.param(example, marks=[pytest.mark.long] if any(part in example for part in COSTLY) else [])
-        for _, example in EXAMPLES
-        if "-n -1" not in example
+        pytest.param(name, example, marks=[pytest.mark.long] if any(part in example for part in COSTLY) else [])
+        for name in COMMANDS
+        for example in examples_of(name)
     ],
 )
-def test_every_example_works(example: str) -> None:
-    """Only the endless one is left to the tests of closed pipes; nothing is trained, and little is measured."""
+def test_every_example_is_one_line_that_works(command: str, example: str) -> None:
+    """The endless one is parsed only, and ends in the tests of closed pipes; nothing is trained, little is measured."""
     arguments = arguments_of(example)
+    assert arguments[0] == command
+    if "-n -1" in example:
+        assert COMMANDS[command].make_context(command, arguments[1:]).params
+        return
     if arguments[0] == "bench":
         arguments = [argument.replace("512", "8") for argument in arguments]
         arguments += [] if "8" in arguments else ["--cell", "rnn", "--hidden-size", "8"]
@@ -142,14 +135,6 @@ def test_what_is_long_or_endless_ends_quietly_with_its_reader(command: str, tmp_
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(60) == 0
-
-
-@pytest.mark.usefixtures("in_trained_folder")
-def test_the_module_is_the_command() -> None:
-    process = start("sample", "fable", "-n", "20", "--seed", "1")
-    out, complaints = process.communicate(timeout=60)
-    assert (process.returncode, complaints) == (0, b"")
-    assert out == done("sample", "fable", "-n", "20", "--seed", "1").out
 
 
 @pytest.mark.usefixtures("in_trained_folder")

@@ -90,7 +90,7 @@ def test_after_ctrl_c_the_same_command_goes_on_or_what_is_not_kept_is_shown(
     ("arguments", "said", "refused"),
     [
         ("--cells rnn,tanh", "--cells", usage_error),
-        ("--layers one", "--layers one", usage_error),
+        ("--layers one", "--layers", usage_error),
         ("--hidden-size 8 --parameters 9k", "--hidden-size", usage_error),
         ("--steps 5 --time 1m", "--time", usage_error),
         ("--lags 10", "--lags", usage_error),

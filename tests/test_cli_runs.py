@@ -197,16 +197,12 @@ def curve(*validation: float) -> LearningCurve:
     return LearningCurve(losses, losses)
 
 
-@pytest.mark.parametrize("format_", ["png", "svg"])
-@pytest.mark.parametrize(
-    "name", ["🙂 日本語", "$x_1$ \\frac{", "_hidden", "a\x1b[31m\x07\nb\x85", "x" * 300, "<&>", ""]
-)
-def test_any_name_can_be_drawn(name: str, format_: str) -> None:
+@pytest.mark.parametrize("name", ["🙂 日本語", "$x_1$ \\frac{", "_hidden", "a\x1b[31m\x07\nb\x85", "x" * 300, ""])
+def test_any_name_can_be_drawn(name: str) -> None:
     curves = {name: curve(3, 2, 2.5), "other": curve(3, 2)}
-    content = picture(curves, "character", format_)
-    if format_ == "svg":
-        text = " ".join(ElementTree.fromstring(content).itertext())
-        assert describe(name, curves[name])[:40] in text
+    assert picture(curves, "character", "png")
+    text = " ".join(ElementTree.fromstring(picture(curves, "character", "svg")).itertext())
+    assert describe(name, curves[name])[:40] in text
     chart = terminal_chart(curves, "character", 80, 24)
     assert controls(chart) == set()
     assert describe(name, curves[name])[:20] in chart
@@ -221,9 +217,10 @@ def test_any_curves_can_be_drawn(curves: list[LearningCurve], columns: int, line
 
 
 def test_the_opening_of_a_run_does_not_flatten_the_rest() -> None:
-    shown = limits({"long": curve(9, 4, *[2 - 0.01 * step for step in range(50)]), "short": curve(8, *[1.9] * 20)})
-    assert shown.last == 5.1
-    assert shown.low < 1.51 < 1.9 < shown.high < 3
+    curves = {"long": curve(9, 4, *[2 - 0.01 * step for step in range(50)]), "short": curve(8, *[1.9] * 20)}
+    last, low, high = limits(curves)
+    assert last == 5.1
+    assert low < 1.51 < 1.9 < high < 3
 
 
 def test_verifying_tells_which_file_is_as_it_was_saved(trained_folder: Path, tmp_path: Path) -> None:

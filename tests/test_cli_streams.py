@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,16 @@ from lstmgen.cli import streams
 from lstmgen.cli.app import main
 from lstmgen.cli.interrupt import StopRequest
 from lstmgen.cli.render import note, put
-from lstmgen.cli.streams import Output, OutputLostError, guarded_streams, outlive_output
-from tests.command_line import done, run, start, untrained_run
+from lstmgen.cli.streams import Output, OutputLostError, guarded_streams
+from tests.command_line import done, start, untrained_run
 from tests.conftest import FABLE
 
 SMALL = ["--hidden-size", "8", "--layers", "1", "--embedding-size", "4", "--precision", "float32", "--batch-size", "4"]
 TRAIN = ["train", "fable.txt", "--run", "r", "--steps", "60", "--every", "10", "--threads", "1", *SMALL]
 COMPARE = ["compare", "fable.txt", "--steps", "4", "--cells", "rnn", "--threads", "1", "--layers", "1"]
+RECALL = ["compare", "--task", "recall", "--lags", "2", "--steps", "2", "--cells", "rnn", "--seeds", "1"]
 COMPARE += ["--hidden-size", "8", "--batch-size", "4", "--precision", "float32"]
-FULL = [errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EBADF, errno.EFBIG]
-GONE = [errno.EPIPE, errno.ECONNRESET]
+FULL = [errno.ENOSPC, errno.EAGAIN, errno.EBADF]
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals and terminals")
 
@@ -92,7 +92,7 @@ def step() -> int:
     return load_checkpoint(Path("checkpoints/r/last.safetensors")).record.position.step
 
 
-@pytest.mark.parametrize("error", [*FULL, *GONE, errno.EIO])
+@pytest.mark.parametrize("error", [*FULL, errno.EPIPE, errno.EIO])
 def test_training_outlives_its_events_and_says_so(error: int, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = ended(monkeypatch, *TRAIN, "--json", "-q", out=Failing(error, room=700))
     assert (code, step(), len(out)) == (1, 60, 700)
@@ -116,17 +116,9 @@ def test_training_outlives_its_messages_and_says_so_unless_their_reader_is_gone(
     assert ("standard error" in out and reason(error) in out and out.count("\n") <= 1) if expected else out == ""
 
 
-def test_one_full_disk_for_both_streams_is_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    full = Failing(errno.ENOSPC, room=700)
-    code, out, _ = ended(monkeypatch, *TRAIN, "--json", out=full, err=full)
-    assert (code, len(out), step()) == (1, 700, 60)
-
-
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EPIPE])
-@pytest.mark.parametrize("command", [COMPARE, ["compare", "--task", "recall", "--lags", "2", "--steps", "2"]])
-def test_a_comparison_is_missed_by_everybody(command: list[str], error: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    more = ["--cells", "rnn", "--seeds", "1"] if "recall" in command else []
-    code, _, err = ended(monkeypatch, *command, *more, "-q", out=Failing(error))
+@pytest.mark.parametrize("command", [COMPARE, RECALL])
+def test_a_comparison_is_missed_by_everybody(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    code, _, err = ended(monkeypatch, *command, "-q", out=Failing(errno.EPIPE))
     assert code == 1
     assert "standard output" in err
 
@@ -135,14 +127,14 @@ def test_a_comparison_is_missed_by_everybody(command: list[str], error: int, mon
     ("error", "terminal", "expected"),
     [
         *((error, False, 1) for error in (*FULL, errno.EIO)),
-        *((errno.EPIPE, False, 0), (errno.ECONNRESET, False, 0), (errno.EIO, True, 0)),
+        *((errno.EPIPE, False, 0), (errno.EIO, True, 0)),
     ],
 )
 def test_other_commands_end_at_a_full_disk_and_quietly_with_their_reader(
     error: int, terminal: bool, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     untrained_run("x", "ab\n")
-    for command in ("sample x -n -1 --seed 1", "info x --json", "info --help"):
+    for command in ("sample x -n -1 --seed 1", "info --help"):
         failing = Failing(error, room=50, terminal=terminal)
         code, _, err = ended(monkeypatch, *command.split(), out=failing)
         assert code == expected
@@ -187,21 +179,16 @@ def test_a_lost_stream_is_quiet_ever_after(monkeypatch: pytest.MonkeyPatch) -> N
     raw = Failing(errno.ENOSPC, room=3)
     original = stream_on(raw)
     monkeypatch.setattr(sys, "stdout", original)
-    with guarded_streams() as (out, _):
+    with guarded_streams():
         with pytest.raises(OutputLostError):
             put("abcdef")
         raw.times = 0
         put("gh")
         sys.stdout.buffer.write(b"ij")
-    assert (out.is_product, raw.content) == (True, b"abc")
+    assert raw.content == b"abc"
     assert sys.stdout is original and not original.closed
     put("again\n")
     assert raw.content == b"abcagain\n"
-    monkeypatch.setattr(sys, "stdout", stream_on(Failing(errno.EPIPE)))
-    with guarded_streams() as (out, _):
-        outlive_output()
-        put("abc")  # raises nothing
-        assert out.is_missed
 
 
 def test_a_signal_handler_may_write_in_the_middle_of_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,22 +228,14 @@ def test_without_buffers_every_byte_appears_at_once_and_streams_without_bytes_ar
 # With real pipes, devices, terminals and signals
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_a_real_full_disk_and_a_real_reader_that_leaves(full: bool) -> None:
-    device = Path("/dev/full")
-    if full and not device.exists():
-        pytest.skip("this system has no device that is always full")
-    with device.open("wb") if full else nullcontext(subprocess.PIPE) as stdout:
-        process = start(*TRAIN, "--json", stdout=stdout)
-    if not full:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["event"] == "plan"
-        process.stdout.close()
-    assert process.stderr is not None
+def test_a_real_reader_that_leaves() -> None:
+    process = start(*TRAIN, "--json")
+    assert process.stdout is not None and process.stderr is not None
+    assert json.loads(process.stdout.readline())["event"] == "plan"
+    process.stdout.close()
     err = process.stderr.read().decode()
     process.stderr.close()
     assert (process.wait(60), step(), len(err.splitlines())) == (1, 60, 1)
-    assert not full or os.strerror(errno.ENOSPC) in err
 
 
 @posix
@@ -313,16 +292,6 @@ def test_a_signal_that_is_ignored_stays_ignored_and_a_second_hangup_ends_nothing
 # What is shown at the end
 
 
-def test_the_end_of_training_shows_the_last_validation_and_no_bar() -> None:
-    err = run(*TRAIN, terminal=True).err
-    (last,) = [line for line in err.splitlines() if " step 60 · " in line]
-    nats = last.split("validation ")[1].split(",")[0].split()[0]
-    bars = [piece for piece in err.split("\r") if "loss " in piece and "<" in piece]
-    assert f"validation {nats} " in bars[-1] + " "
-    after = err[err.index("done in") :]
-    assert "\r" not in after and "%" not in after
-
-
 @pytest.mark.parametrize(
     ("budget", "remedy"),
     [(["--steps", "10"], "--steps 20"), (["--epochs", "1"], "--epochs 2"), (["--time", "4s"], "--time 1m")],
@@ -333,20 +302,3 @@ def test_a_complete_run_is_continued_with_the_same_kind_of_budget(budget: list[s
     line = err.splitlines()[-1]
     assert line.endswith(f"lstmgen train --resume r {remedy}")
     assert "%" not in err.splitlines()[-2].split("\r")[-1]
-
-
-# JSON
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-@pytest.mark.parametrize("command", [["sample", "x", "-n", "400", "--seed", "1"], ["score", "x", "x.txt", "--lines"]])
-def test_json_has_no_control_character_of_any_kind(command: list[str], terminal: bool) -> None:
-    hostile = "\x85\x9b\u2028\u2029\u202e\u2066\u200f\u061c\x7fabé"
-    untrained_run("x", hostile + "\n")
-    Path("x.txt").write_text((hostile + "\n") * 3, encoding="utf-8")
-    ran = done(*command, "--json", terminal=terminal)
-    lines = ran.text.removesuffix("\n").split("\n")
-    assert all(isinstance(json.loads(line), dict) for line in lines)
-    assert not set(hostile) - set("abé") & set(ran.text)
-    assert "é" in ran.text
-    assert set(hostile) <= set("".join(str(json.loads(line).get("text")) for line in lines))

@@ -1,7 +1,6 @@
 """`lstmgen train`: what it writes and never overwrites, what it refuses, and how it goes on after an interruption."""
 
 import contextlib
-import gzip
 import json
 import re
 import shutil
@@ -56,9 +55,8 @@ def test_training_writes_to_stderr_and_makes_a_run() -> None:
     assert set(files_below(Path("checkpoints/small"))) == {"best.safetensors", "last.safetensors", "log.jsonl"}
     assert load_checkpoint(Path("checkpoints/small/last.safetensors")).record.position.step == 12
     assert len(done("sample", "small", "-n", 20, "--seed", 1).text) == 20
-    for quiet in ("-q", "--quiet"):
-        ran = done("train", "fable.txt", "--steps", 2, *SMALL, quiet)
-        assert (ran.out, ran.err) == (b"", "")
+    ran = done("train", "fable.txt", "--steps", 2, *SMALL, "-q")
+    assert (ran.out, ran.err) == (b"", "")
 
 
 def test_json_is_an_event_a_line_and_the_log_holds_the_same() -> None:
@@ -97,20 +95,8 @@ def test_the_plan_holds_what_was_asked_for() -> None:
     assert plan["training"].items() >= (numbers | asked).items()
     assert Path(plan["run"]) == Path("checkpoints", "mine")
     assert (plan["training_symbols"], plan["validation_symbols"]) == (len(FABLE) * 4, len(FABLE))
-
-
-def test_the_plan_gives_reasons_for_what_it_chose_and_changes_with_the_budget() -> None:
-    (short,), (long,) = (events_of("fable.txt", "--epochs", epochs, "--dry-run") for epochs in (1, 100))
-    assert short["training"]["dropout"] < long["training"]["dropout"]
-    assert all(f"{plan['model']['hidden_size']} units" in " ".join(plan["reasons"]) for plan in (short, long))
-    err = done("train", "fable.txt", "--epochs", 100, "--dry-run").err
-    assert all(f"reason   {reason}" in err for reason in long["reasons"])
-
-
-@pytest.mark.parametrize(("asked", "number"), [("20k", 20_000), ("0.1M", 100_000), ("5000", 5000)])
-def test_a_number_of_parameters_gives_the_hidden_size(asked: str, number: int) -> None:
-    (plan,) = events_of("fable.txt", "--parameters", asked, "--steps", 1, "--dry-run")
-    assert plan["parameters"] == pytest.approx(number, rel=0.05)
+    (plan,) = events_of("fable.txt", "--parameters", "20k", "--steps", 1, "--dry-run")
+    assert plan["parameters"] == pytest.approx(20_000, rel=0.05)
 
 
 def test_a_second_run_gets_a_name_of_its_own_and_leaves_the_first_alone() -> None:
@@ -132,22 +118,18 @@ def test_a_run_name_that_is_no_name_is_a_problem(name: str, folder: Path) -> Non
 
 
 BUDGETS = ("--time 3m --steps 5", "--time 3m --epochs 5", "--epochs 1 --steps 5")
-NO_TIMES = ("", "soon", "3 minutes", "-3m", "3x", "1.2.3s", "m", "3m1h", "1h-5m", "nan", "inf", ".")
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
         *((budgets.split(), "--time") for budgets in BUDGETS),
-        *(([f"--time={time}"], "--time") for time in NO_TIMES),
+        (["--time=soon"], "--time"),
         (["--parameters", "1M", "--hidden-size", "8"], "--parameters"),
         (["--parameters", "many"], "'many'"),
         (["--reset", "before"], "--reset"),
-        (["--reset", "after", "--cell", "peephole"], "--reset"),
-        (["--peepholes", "input"], "--peepholes"),
         (["--peepholes", "input", "--cell", "gru"], "--peepholes"),
         (["--peepholes", "input,door", "--cell", "peephole"], "input,forget,output"),
-        (["--peepholes", "", "--cell", "peephole"], "input,forget,output"),
     ],
 )
 def test_options_that_make_no_sense_or_would_be_ignored_are_wrong_usage(options: list[str], named: str) -> None:
@@ -166,10 +148,10 @@ def test_resuming_with_an_option_that_would_change_the_run_is_wrong_usage(option
     assert message.split("leave out ")[1].split()[0] == option.split()[0]
 
 
-IMPOSSIBLE = f"""hidden-size 0, embedding-size -1, attention -1, validation 1, validation -0.1, validation nan,
-time 0s, steps 0, epochs 0, epochs nan, epochs inf, batch-size 0, chunk-length 0, learning-rate 0, learning-rate nan,
-layers 0, weight-decay -1, clip 0, clip nan, dropout 1, every 0, seed -1, seed {2**70}, preview é, encoding no-such,
-encoding base64, encoding rot13, encoding undefined, encoding punycode, encoding uu"""
+IMPOSSIBLE = f"""hidden-size 0, hidden-size {10**15}, embedding-size -1, attention -1, validation 1, validation -0.1,
+validation nan, time 0s, steps 0, epochs nan, batch-size 0, chunk-length 0, learning-rate 0, learning-rate nan,
+layers 0, weight-decay -1, clip 0, clip nan, dropout 1, every 0, seed -1, seed {2**70}, preview é,
+encoding no-such"""
 
 
 @pytest.mark.parametrize("choice", IMPOSSIBLE.split(","))
@@ -182,49 +164,32 @@ def test_a_value_that_cannot_work_is_a_problem_that_names_it(choice: str) -> Non
     assert not Path("checkpoints").exists()
 
 
-def test_a_network_that_no_memory_can_hold_and_lines_of_a_single_one_are_problems() -> None:
-    for size in ("--hidden-size", "--embedding-size"):
-        problem("train", "fable.txt", "--steps", 1, *SMALL, size, 10**15)
-    Path("one.txt").write_text("a single line", encoding="utf-8")
-    assert "--lines" in problem("train", "one.txt", "--lines", "--steps", 1, *SMALL)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"A", b"\n", b"aaaaaaaa", b"\xef\xbb\xbf", b"\x89PNG\r\n\x1a\n\0\0\0\xff", "Größe".encode("latin-1") * 9],
-)
-def test_a_text_that_cannot_be_learned_is_a_problem(content: bytes) -> None:
-    Path("text.txt").write_bytes(content)
-    problem("train", "text.txt", "--steps", 1, *SMALL)
-    assert not Path("checkpoints").exists()
-
-
-def test_a_text_that_is_not_there_is_a_problem() -> None:
+def test_a_text_that_is_not_there_or_cannot_be_learned_is_a_problem() -> None:
     assert "missing.txt" in problem("train", "missing.txt")
     Path("empty").mkdir()
     assert "empty" in problem("train", "fable.txt", "empty")
-    Path("cut.gz").write_bytes(gzip.compress(FABLE.encode())[:-9])
-    assert "cut.gz" in problem("train", "cut.gz", "--steps", 1, *SMALL)
+    Path("one.txt").write_text("a single line", encoding="utf-8")
+    assert "--lines" in problem("train", "one.txt", "--lines", "--steps", 1, *SMALL)
+    for content in (b"", b"aaaaaaaa", b"\x89PNG\r\n\x1a\n\0\0\0\xff", "Größe".encode("latin-1") * 9):
+        Path("text.txt").write_bytes(content)
+        assert "text.txt" in problem("train", "text.txt", "--steps", 1, *SMALL)
     assert not Path("checkpoints").exists()
 
 
 # Texts of every kind
 
 
-@pytest.mark.parametrize("terminal", [False, True])
-def test_a_model_of_bytes_is_trained_and_listed_per_byte(terminal: bool) -> None:
+def test_a_model_of_bytes_is_trained_and_listed_per_byte() -> None:
     byte_run = ("--vocabulary", "bytes", "--run", "octets", "--steps", 3)
-    shown = done("train", "fable.txt", *byte_run, *SMALL, terminal=terminal).err
+    shown = done("train", "fable.txt", *byte_run, *SMALL).err
     assert re.search(r" bytes/s, validation \d\.\d{4} nats per byte\n", shown)
-    assert "char" not in shown
+    assert "char" not in shown.split("\nrun ")[1]
     best = f"{load('octets').record.position.best_nats:.4f}"
     assert done("info", "octets").text.count(f"  {best} nats per byte\n") == 2
     assert f" {best} per byte " in done("runs").text
     done("train", "fable.txt", "--run", "letters", "--steps", 3, *SMALL)
-    for names, unit in (["octets"], "byte"), (["letters"], "character"), (["letters", "octets"], "byte or character"):
+    for names, unit in (["octets"], "byte"), (["letters", "octets"], "byte or character"):
         assert done("runs", *names, "--plot").text.startswith(f"nats per {unit} over epochs ")
-    done("runs", "octets", "--plot", "-o", "curves.svg")
-    assert "nats per byte" in Path("curves.svg").read_text(encoding="utf-8")
 
 
 def test_any_bytes_can_be_learned_and_come_out_as_bytes() -> None:
@@ -273,15 +238,14 @@ def test_an_interrupted_run_is_saved_and_goes_on(number: signal.Signals, code: i
 
 def test_a_run_that_used_up_its_budget_is_left_alone_until_it_gets_a_larger_one(fable_run: Path) -> None:
     before = files_below(fable_run)
-    for budget in ([], ["--steps", 60], ["--steps", 30]):
+    for budget in ([], ["--steps", 30]):
         assert "60" in done("train", "--resume", "fable", *budget).err
         events = events_of("--resume", "fable", *budget)
         assert [(event["event"], event.get("step")) for event in events] == [("plan", None), ("finished", 60)]
     assert "step 60" in done("train", "--resume", "fable", "--steps", 70, "--dry-run").err
     assert files_below(fable_run) == before
-    for run, steps in (("fable", 64), (fable_run, 66)):
-        assert events_of("--resume", run, "--steps", steps)[-1]["step"] == steps
-        assert load_checkpoint(fable_run / "last.safetensors").record.position.step == steps
+    assert events_of("--resume", fable_run, "--steps", 64)[-1]["step"] == 64
+    assert load_checkpoint(fable_run / "last.safetensors").record.position.step == 64
 
 
 def test_a_run_whose_text_is_gone_can_be_told_where_it_is(fable_run: Path) -> None:
@@ -306,27 +270,20 @@ def test_a_record_names_files_and_the_run_is_named_by_what_was_typed() -> None:
     Path("poems").mkdir()
     for name in ("a", "b", "c", "d", "-"):
         Path("poems", name).write_text(FABLE * 5, encoding="utf-8")
-    Path("more.txt.gz").write_bytes(gzip.compress(b"one\r\ntwo"))
     ran = done("train", "poems", "--steps", 1, "--hidden-size", 8, "--threads", 1)
     record = load_checkpoint(Path("checkpoints", "poems-lstm", "last.safetensors")).record
     assert record.text.sources == tuple(f"poems/{name}" for name in "-abcd")
     shown = "5 files in poems/"
     assert shown in ran.err and shown in done("info", "poems-lstm").text and "5 files" in done("runs").text
     assert shown in done("eval", "poems-lstm", "--no-baselines").text
-    (plan,) = events_of("poems", "m*.gz", "fable.txt", "--validation", 0, "--dry-run", *SMALL)
-    assert plan["training_symbols"] == len(FABLE * 30 + "one\ntwo\n")
     with contextlib.chdir("poems"):
         assert find_sources(["."]).names[0] == "./-"
 
 
-@pytest.mark.usefixtures("fable_run")
-@pytest.mark.parametrize("change", ["The grapes left. ", "New ones: QZé!", ""])
-def test_a_run_does_not_go_on_with_another_text(change: str) -> None:
-    Path("fable.txt").write_text(change + FABLE * 19, encoding="utf-8")
-    assert "lstmgen train TEXT --resume fable" in problem("train", "--resume", "fable", "--steps", 70)
-
-
 def test_what_cannot_be_resumed_is_a_problem(fable_run: Path) -> None:
+    for change in ("New ones: QZé!", ""):
+        Path("fable.txt").write_text(change + FABLE * 19, encoding="utf-8")
+        assert "lstmgen train TEXT --resume fable" in problem("train", "--resume", "fable", "--steps", 70)
     problem("train", "--resume", "other")
     assert "resume" in problem("train", "--resume", fable_run / "best.safetensors")
     last = fable_run / "last.safetensors"

@@ -2,7 +2,6 @@
 
 import math
 import re
-from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -72,18 +71,7 @@ def test_a_conclusion_follows_from_the_numbers(
     for spoken in lower | equal | set(SPOKEN[:2]) & numbers.keys():
         assert f"{spoken} {numbers[spoken]:.2f}" in sentence
     assert sentence.startswith(f"The model needs {model:.2f} bits per character, ")
-    assert sentence.endswith(".")
-
-
-@pytest.mark.parametrize("order", list(permutations(range(5))))
-def test_in_every_order_the_model_is_better_only_if_its_number_is_the_lowest(order: tuple[int, ...]) -> None:
-    model, ngrams, xz, frequencies, uniform = (1.0 + rank for rank in order)
-    difference = CLEARLY_MORE if ngrams > model else CLEARLY_LESS
-    sentence = conclusion(model, ngrams, xz, frequencies, uniform, difference)
-    assert ("better than a 6-gram model" in sentence or "better than xz" in sentence) == (model == 1)
-    assert ("worse than" in sentence) == (model > 1)
-    assert ("lstmgen sample" in sentence) == (model == 1)
-    assert ("text like its training text" in sentence) == (model > min(frequencies, uniform))
+    assert ("lstmgen sample" in sentence) == (difference is not None and not lower and not equal)
 
 
 def test_of_the_compressors_only_the_best_is_compared() -> None:

@@ -39,32 +39,16 @@ def test_a_terminal_gets_no_control_characters(name: str, choices: list[str]) ->
     assert ran.text.endswith("\n")  # the prompt of the shell begins on a line of its own
 
 
-def test_a_pipe_gets_the_exact_bytes() -> None:
+def test_a_pipe_and_a_file_get_the_exact_bytes() -> None:
     text = done("sample", "hostile", "-n", 500, "--seed", 1).out.decode("utf-8")
-    assert len(text) == 500
-    assert set(text) == set(HOSTILE)
-
-
-def test_a_model_of_bytes_writes_so_many_bytes_to_a_pipe() -> None:
+    assert (len(text), set(text)) == (500, set(HOSTILE))
     written = done("sample", "octets", "-n", 4000, "--seed", 1).out
-    assert len(written) == 4000
-    assert len(set(written)) > 100
-    assert written != written.decode("utf-8", "replace").encode("utf-8")
-
-
-def test_a_model_of_bytes_takes_a_prompt_that_is_not_utf_8() -> None:
+    assert (len(written), len(set(written)) > 100) == (4000, True)
+    ran = done("sample", "octets", "-n", 4000, "--seed", 1, "-o", "text.out", terminal=True)
+    assert (ran.out, ran.err, Path("text.out").read_bytes()) == (b"", "", written)
     assert done("sample", "octets", "-p", "\udcff", "-n", 0, "--seed", 1).out == b"\xff"
     (sample,) = done("sample", "octets", "-p", "\udcff", "-n", 3, "--seed", 1, "--json").json_lines
     assert sample["text"].startswith("\ufffd")
-
-
-@pytest.mark.parametrize("name", ["hostile", "octets"])
-@pytest.mark.parametrize("choices", [[], ["--json"], ["--samples", "3"]])
-def test_a_file_gets_what_a_pipe_would(name: str, choices: list[str]) -> None:
-    wanted = done("sample", name, "-n", 200, "--seed", 1, *choices)
-    ran = done("sample", name, "-n", 200, "--seed", 1, *choices, "-o", "text.out", terminal=True)
-    assert (ran.out, ran.err) == (b"", "")
-    assert Path("text.out").read_bytes() == wanted.out
 
 
 @pytest.mark.parametrize(

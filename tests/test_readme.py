@@ -5,18 +5,16 @@ import runpy
 import shlex
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
 
 import lstmgen
-from lstmgen.checkpoint import load_checkpoint, save_checkpoint
 from lstmgen.cli.app import app
 from lstmgen.config import TextConfig
 from lstmgen.text.corpus import read_corpus
-from tests.command_line import done, evaluation_event, serve_shortly, untrained_run, write_log
+from tests.command_line import done, evaluation_event, run_of_text, serve_shortly, untrained_run, write_log
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -57,14 +55,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("poems-zh.txt").write_text(2 * MANY_CHARACTERS, encoding="utf-8")
     untrained_run("names", CHARACTERS, lines=True)
     untrained_run("learn-lstm", CHARACTERS)
-    corpus = read_corpus(TextConfig(sources=("poems.txt",)))
     for name in ("poems-gru", "poems-lstm"):
-        path = untrained_run(name, CHARACTERS)
-        checkpoint = load_checkpoint(path)
-        text = TextConfig(sources=("poems.txt",))
-        record = replace(checkpoint.record, text=text, text_sha256=corpus.sha256, text_symbols=len(corpus.ids))
-        save_checkpoint(replace(checkpoint, record=record), path)
-        write_log(path.parent, evaluation_event(60, 1.5, 1.6))
+        write_log(run_of_text(name, CHARACTERS + VERSES).parent, evaluation_event(60, 1.5, 1.6))
     return tmp_path
 
 

@@ -29,13 +29,10 @@ def test_nothing_in_a_report_drives_a_terminal_or_becomes_html(capsys: pytest.Ca
     assert "<img" not in page and page.count("&lt;img") >= 10
 
 
-def test_parts_are_apart_and_lines_of_one_part_are_not(capsys: pytest.CaptureFixture[str]) -> None:
-    assert shown(capsys, "one", ["two", "three"], {"a": "b"}) == "one\n\ntwo\nthree\n\na  b\n"
-
-
 def test_a_paragraph_is_a_line_in_a_pipe_and_wrapped_in_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert shown(capsys, "one", ["two", "three"], {"a": "b"}) == "one\n\ntwo\nthree\n\na  b\n"
     words = "held-out text " * 30
     assert shown(capsys, words).count("\n") == 1
     monkeypatch.setenv("COLUMNS", "40")

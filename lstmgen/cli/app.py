@@ -22,6 +22,7 @@ from lstmgen.cli.environment import (
     use_readable_size,
 )
 from lstmgen.cli.interrupt import exit_on_signals
+from lstmgen.cli.options import typer_command
 from lstmgen.cli.render import with_options
 from lstmgen.cli.streams import OutputLostError, exit_code_for, guarded_streams
 from lstmgen.errors import LstmgenError
@@ -71,17 +72,21 @@ app = typer.Typer(
     epilog="Every command has examples: lstmgen train --help",
 )
 
-app.command("train", epilog=train.EXAMPLES)(train.train)
-app.command("sample", epilog=sample.EXAMPLES)(sample.sample)
-app.command("eval", epilog=eval_command.EXAMPLES)(eval_command.evaluate)
-app.command("score", epilog=score.EXAMPLES)(score.score)
-app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
-app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
-app.command("export", epilog=export.EXAMPLES)(export.export)
-app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
-app.command("runs", epilog=runs.EXAMPLES)(runs.runs)
-app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
-app.command("info", epilog=info.EXAMPLES)(info.info)
+for _name, _command, _examples in (
+    ("train", train.train, train.EXAMPLES),
+    ("sample", sample.sample, sample.EXAMPLES),
+    ("eval", eval_command.evaluate, eval_command.EXAMPLES),
+    ("score", score.score, score.EXAMPLES),
+    ("inspect", inspect.inspect, inspect.EXAMPLES),
+    ("compare", compare.compare, compare.EXAMPLES),
+    ("export", export.export, export.EXAMPLES),
+    ("bench", bench.bench, bench.EXAMPLES),
+    ("runs", runs.runs, runs.EXAMPLES),
+    ("serve", serve.serve, serve.EXAMPLES),
+    ("info", info.info, info.EXAMPLES),
+):
+    _paragraphs = "Examples:\n\n" + _examples.strip().replace("\n", "\n\n")
+    app.command(_name, epilog=_paragraphs)(typer_command(_command))
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,49 +2,40 @@
 
 import sys
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from lstmgen.cli.options import Json, Quiet, Threads
+from lstmgen.cli.options import JSON, QUIET, THREADS
 from lstmgen.cli.render import print_json
-from lstmgen.config import CellKind, ModelConfig, Precision, TrainingConfig
+from lstmgen.config import CellKind, ModelConfig, Precision, TrainingConfig, option
 from lstmgen.printable import count
 from lstmgen.report import Table
 
 if TYPE_CHECKING:
     from lstmgen.benchmark import Machine, SamplingSpeed, TrainingSpeed
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen bench
-
 lstmgen bench --cell lstm --hidden-size 512 --precision float32
-
 lstmgen bench --json
 """
 
+_CELLS = ", ".join(CellKind)
+
 
 def bench(
-    cell: Annotated[
-        list[CellKind] | None,
-        typer.Option(
-            metavar="CELL", show_default="all", help=f"Of the cells {', '.join(CellKind)}; can be given again."
-        ),
-    ] = None,
-    hidden_size: Annotated[
-        list[int] | None,
-        typer.Option(min=1, metavar="N", show_default="256 and 512", help="Units in each layer; can be given again."),
-    ] = None,
-    layers: Annotated[int, typer.Option(min=1, metavar="N", help="Recurrent layers.")] = ModelConfig.num_layers,
-    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Parallel streams.")] = TrainingConfig.batch_size,
-    chunk_length: Annotated[int, typer.Option(min=1, metavar="N", help="Characters of each stream in a step.")] = 64,
-    precision: Annotated[
-        Precision, typer.Option(help="Number format of the matrix products; auto takes the faster one.")
-    ] = Precision.AUTO,
-    threads: Threads = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    cell: list[CellKind] | None = option(
+        None, f"Of the cells {_CELLS}; can be given again.", shown_default="all", metavar="CELL"
+    ),
+    hidden_size: list[int] | None = option(
+        None, "Units in each layer; can be given again.", shown_default="256 and 512", min=1
+    ),
+    layers: int = option(ModelConfig.num_layers, "Recurrent layers.", min=1),
+    batch_size: int = option(TrainingConfig.batch_size, "Parallel streams.", min=1),
+    chunk_length: int = option(64, "Characters of each stream in a step.", min=1),
+    precision: Precision = option(Precision.AUTO, "Number format of the matrix products; auto takes the faster one."),
+    threads: int | None = THREADS,
+    json: bool = JSON,
+    quiet: bool = QUIET,
 ) -> None:
     """Measure how fast this machine trains and samples, and how near that is to its limits.
 

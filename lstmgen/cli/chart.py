@@ -6,7 +6,7 @@ import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import cycle, dropwhile, pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from lstmgen.cli.render import duration
 from lstmgen.printable import printable
@@ -24,16 +24,8 @@ _MIN_NATS = 0.1  # smallest height of the chart, so that small differences look 
 _MIN_WIDTH = 1e-6
 
 
-class Limits(NamedTuple):
-    """The ranges of a chart's axes; the horizontal one begins at 0."""
-
-    last: float  # epoch or second
-    low: float  # nats per token
-    high: float
-
-
-def limits(curves: Curves, over: Over = "epoch") -> Limits:
-    """Return the limits of a chart of these curves.
+def limits(curves: Curves, over: Over = "epoch") -> tuple[float, float, float]:
+    """Return where a chart of these curves ends on the right, and its lowest and highest nats.
 
     The beginning of a run does not count: there the loss falls from that of a random guess, and a chart with room for
     it would show all later losses as a flat line.
@@ -45,24 +37,20 @@ def limits(curves: Curves, over: Over = "epoch") -> Limits:
         shown += [loss.nats for loss in losses if getattr(loss, over) >= _OPENING * ends[-1]]
     low, high = min(shown), max(shown)
     margin = max(_MARGIN * (high - low), (_MIN_NATS - (high - low)) / 2)
-    return Limits(max(_MIN_WIDTH, *ends), max(0.0, low - margin), high + margin)
+    return max(_MIN_WIDTH, *ends), max(0.0, low - margin), high + margin
 
 
 def describe(name: str, curve: LearningCurve) -> str:
     """Describe a run in one line: its best validation loss, at which step, and whether it overfitted."""
-    name, best = printable(name, single_line=True), curve.best
+    name, best, kind = printable(name, single_line=True), curve.best, "best validation"
     if best is None:
-        last = curve.training[-1]
-        return f"{name}: no validation loss; training loss {last.nats:.4f} {_when(last)}"
-    line = f"{name}: best validation {best.nats:.4f} {_when(best)}"
+        best, kind = curve.training[-1], "no validation loss; training loss"
+    when = f"at epoch {best.epoch:.2f} (step {best.step:,}, {duration(best.seconds)})"
+    line = f"{name}: {kind} {best.nats:.4f} {when}"
     if curve.overfitted:
         rise, fall = curve.overfitted
         line += f"; then it overfitted: validation rose by {rise:.3f}, training fell by {fall:.3f}"
     return line
-
-
-def _when(loss: Loss) -> str:
-    return f"at epoch {loss.epoch:.2f} (step {loss.step:,}, {duration(loss.seconds)})"
 
 
 # In a terminal
@@ -83,15 +71,7 @@ _TICK_COLUMNS, _TICK_ROWS = 12, 3  # smallest distance between two labels
 
 
 def terminal_chart(curves: Curves, unit: str, columns: int, lines: int, over: Over = "epoch") -> str:
-    """Draw curves with a description of each below them; in colours if stdout is a terminal with colours.
-
-    Args:
-        curves: the curves.
-        unit: what the losses are measured per, such as character.
-        columns: the width of the terminal.
-        lines: the height of the terminal.
-        over: what the horizontal axis shows.
-    """
+    """Draw losses per unit with a description of each curve below them; in colours if stdout has them."""
     from plotille import Canvas, color
 
     columns = min(max(columns, _NARROWEST), _WIDEST)
@@ -175,16 +155,7 @@ _SETTINGS: dict[Any, Any] = {  # matplotlib types the names as a long list of li
 
 
 def picture(curves: Curves, unit: str, format: str) -> bytes:  # noqa: A002  # matplotlib's name
-    """Draw curves with a description of each below them.
-
-    Args:
-        curves: the curves.
-        unit: what the losses are measured per, such as character.
-        format: one of `FORMATS`.
-
-    Returns:
-        The content of the picture's file.
-    """
+    """Draw losses per unit with a description of each curve below them; the content of a picture's file."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -2,45 +2,41 @@
 
 import sys
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import typer
 
 from lstmgen.cli.options import (
+    BUDGET,
+    EPOCHS,
+    JSON,
+    QUIET,
+    STEPS,
+    THREADS,
     Given,
-    Json,
-    Quiet,
-    Threads,
+    argument,
     budget_from,
     config_from,
-    config_options,
     given_options,
     limit_threads,
-    option,
+    options_from,
     parse_count,
     parse_duration,
 )
 from lstmgen.cli.render import print_json, with_options
 from lstmgen.cli.streams import outlive_output
 from lstmgen.comparison.config import ComparisonConfig, RecallConfig
-from lstmgen.config import CellKind, Device, TextConfig, TrainingConfig
+from lstmgen.config import CellKind, Device, TextConfig, TrainingConfig, option
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen compare poems.txt
-
 lstmgen compare poems.txt --cells rnn,lstm,gru --time 3m --seeds 3 --run cells
-
 lstmgen compare poems.txt --cells lstm --attention 0,64 --parameters 500k
-
 lstmgen compare --task recall
-
 lstmgen compare --task recall --cells rnn,gru --lags 10,100 --seeds 1
 """
 
-Value = TypeVar("Value", int, CellKind)
-
-_COMPARED, _BUDGET = "What is compared", "How long"
+_COMPARED = "What is compared"
 
 
 class Task(StrEnum):
@@ -49,113 +45,79 @@ class Task(StrEnum):
     RECALL = "recall"
 
 
-@config_options({"Text": TextConfig, "Training, the same for all": TrainingConfig})
 def compare(
-    text: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TEXT",
-            help="Files, folders, patterns, .gz files; or a named corpus: python-docs, python-source, shakespeare.",
-            show_default="python-docs, the reference text inside every Python",
-        ),
-    ] = None,
-    *,
-    task: Annotated[
-        Task | None,
-        option(None, "Instead of TEXT: recall, to repeat a letter that was shown --lags characters before."),
-    ] = None,
-    lags: Annotated[
-        str | None,
-        option(
-            _COMPARED,
-            "For --task recall: how far back the letter is, with commas between.",
-            ",".join(map(str, RecallConfig.lags)),
-            metavar="N,N",
-        ),
-    ] = None,
-    cells: Annotated[
-        str | None,
-        option(_COMPARED, "The cells, with commas between.", ",".join(CellKind), metavar="CELL,CELL"),
-    ] = None,
-    attention: Annotated[
-        str | None,
-        option(
-            _COMPARED,
-            "Attention to the last N outputs; 0: none. For --task recall: of one more network, with the first cell.",
-            "0; for --task recall longer than each lag",
-            metavar="N,N",
-        ),
-    ] = None,
-    layers: Annotated[
-        str | None,
-        option(
-            _COMPARED,
-            "Recurrent layers.",
-            f"{ComparisonConfig.num_layers[0]}; {RecallConfig.num_layers} for --task recall",
-            metavar="N,N",
-        ),
-    ] = None,
-    hidden_size: Annotated[
-        str | None,
-        option(
-            _COMPARED,
-            "Units in each layer, the same for all.",
-            f"by --parameters; {RecallConfig.hidden_size} for --task recall",
-            metavar="N,N",
-        ),
-    ] = None,
-    parameters: Annotated[
-        int | None,
-        option(
-            _COMPARED,
-            "About N parameters in each network: 500k, 2M.",
-            "those of the LSTM that is planned for text and budget",
-            metavar="N",
-            parser=parse_count,
-        ),
-    ] = None,
-    seeds: Annotated[
-        int | None,
-        option(
-            _COMPARED,
-            "Train each network with N seeds.",
-            f"{ComparisonConfig.seeds}; {RecallConfig.seeds} for --task recall",
-            min=1,
-            metavar="N",
-        ),
-    ] = None,
-    seconds: Annotated[
-        float | None,
-        option(
-            _BUDGET,
-            "Time for each network and seed: 90s, 3m, 1h30m.",
-            f"1m; {RecallConfig.budget} for --task recall",
-            "--time",
-            metavar="TIME",
-            parser=parse_duration,
-        ),
-    ] = None,
-    epochs: Annotated[
-        float | None, option(_BUDGET, "Instead of --time: read the text X times.", "none", metavar="X")
-    ] = None,
-    steps: Annotated[
-        int | None, option(_BUDGET, "Instead of --time: make N updates of the weights.", "none", min=1, metavar="N")
-    ] = None,
-    given: Given,
-    device: Annotated[Device | None, option(None, "Where to compute; auto takes CUDA if there is one.", "auto")] = None,
-    threads: Threads = None,
-    run: Annotated[
-        str | None,
-        option(
-            None,
-            "Keep the networks in checkpoints/NAME; the same command continues where it stopped.",
-            "none is kept",
-            *("--run", "-o"),
-            metavar="NAME",
-        ),
-    ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    text: list[str] | None = argument(
+        "TEXT",
+        "Files, folders, patterns, .gz files; or a named corpus: python-docs, python-source, shakespeare.",
+        "python-docs, the reference text inside every Python",
+    ),
+    task: Task | None = option(
+        None, "Instead of TEXT: recall, to repeat a letter that was shown --lags characters before."
+    ),
+    lags: tuple[int, ...] | None = option(
+        None,
+        "For --task recall: how far back the letter is, with commas between.",
+        shown_default=",".join(map(str, RecallConfig.lags)),
+        panel=_COMPARED,
+    ),
+    cells: tuple[CellKind, ...] | None = option(
+        None, "The cells, with commas between.", shown_default=",".join(CellKind), panel=_COMPARED, metavar="CELL,CELL"
+    ),
+    attention: tuple[int, ...] | None = option(
+        None,
+        "Attention to the last N outputs; 0: none. For --task recall: of one more network, with the first cell.",
+        shown_default="0; for --task recall longer than each lag",
+        panel=_COMPARED,
+    ),
+    layers: tuple[int, ...] | None = option(
+        None,
+        "Recurrent layers.",
+        shown_default=f"{ComparisonConfig.num_layers[0]}; {RecallConfig.num_layers} for --task recall",
+        panel=_COMPARED,
+    ),
+    hidden_size: tuple[int, ...] | None = option(
+        None,
+        "Units in each layer, the same for all.",
+        shown_default=f"by --parameters; {RecallConfig.hidden_size} for --task recall",
+        panel=_COMPARED,
+    ),
+    parameters: int | None = option(
+        None,
+        "About N parameters in each network: 500k, 2M.",
+        shown_default="those of the LSTM that is planned for text and budget",
+        panel=_COMPARED,
+        parser=parse_count,
+    ),
+    seeds: int | None = option(
+        None,
+        "Train each network with N seeds.",
+        shown_default=f"{ComparisonConfig.seeds}; {RecallConfig.seeds} for --task recall",
+        panel=_COMPARED,
+        min=1,
+    ),
+    seconds: float | None = option(
+        None,
+        "Time for each network and seed: 90s, 3m, 1h30m.",
+        "--time",
+        shown_default=f"1m; {RecallConfig.budget} for --task recall",
+        panel=BUDGET,
+        metavar="TIME",
+        parser=parse_duration,
+    ),
+    epochs: float | None = EPOCHS,
+    steps: int | None = STEPS,
+    given: Given = options_from({"Text": TextConfig, "Training, the same for all": TrainingConfig}),
+    device: Device | None = option(None, "Where to compute; auto takes CUDA if there is one.", shown_default="auto"),
+    threads: int | None = THREADS,
+    run: str | None = option(
+        None,
+        "Keep the networks in checkpoints/NAME; the same command continues where it stopped.",
+        "--run -o",
+        shown_default="none is kept",
+        metavar="NAME",
+    ),
+    json: bool = JSON,
+    quiet: bool = QUIET,
 ) -> None:
     """Train several networks under the same budget, and show them in one table.
 
@@ -169,10 +131,10 @@ def compare(
     limit_threads(threads)
     budget = budget_from(seconds, epochs, steps)
     asked: dict[str, Any] = {
-        "cells": _split("--cells", cells, CellKind, f"some of {','.join(CellKind)}"),
-        "attention": _split("--attention", attention, int, "numbers of outputs, such as 0,64"),
-        "num_layers": _split("--layers", layers, int, "numbers of layers, such as 1,2"),
-        "hidden_size": _split("--hidden-size", hidden_size, int, "numbers of units, such as 64,128"),
+        "cells": cells,
+        "attention": attention,
+        "num_layers": layers,
+        "hidden_size": hidden_size,
         "seeds": seeds,
     }
     if task is not None:
@@ -182,8 +144,7 @@ def compare(
         if refused:
             raise typer.BadParameter(f"--task recall has its own text and recipe; leave out {', '.join(refused)}")
         single = {name: _single(name, asked[name]) for name in ("attention", "num_layers", "hidden_size")}
-        lag_list = _split("--lags", lags, int, "numbers of characters, such as 10,100")
-        config = config_from(RecallConfig, {**asked, **single, "lags": lag_list, "budget": budget})
+        config = config_from(RecallConfig, {**asked, **single, "lags": lags, "budget": budget})
         _recall(config, threads or 1, json=json, quiet=quiet)
         return
     if lags is not None:
@@ -243,15 +204,7 @@ def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> N
         print_report(recall_report(config, measured))
 
 
-def _split(name: str, text: str | None, kind: type[Value], expected: str) -> list[Value] | None:
-    """Read values with commas between; raises BadParameter."""
-    try:
-        return None if text is None else [kind(part.strip()) for part in text.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter(f"{name} {text}: give {expected}") from error
-
-
-def _single(field: str, values: list[int] | None) -> int | None:
+def _single(field: str, values: tuple[int, ...] | None) -> int | None:
     """The only value of an option; raises BadParameter if there are more."""
     if values is not None and len(values) > 1:
         raise typer.BadParameter(with_options(f"--task recall takes one `{field}`, not {len(values)}"))

@@ -20,22 +20,23 @@ def conclude(
     name: str = "The model",
     unit: str = "character",
 ) -> str:
-    """Compare a model with its baselines, and name what a user can do next.
+    """Compare a model, by its bits per unit, with its baselines, and name what a user can do next.
 
-    Args:
-        bits: what the model needs per character or byte.
-        baselines: what else predicted the same text, an n-gram model among them.
-        difference: confidence interval of how much more the n-gram model needs than the model; None: the text is too
-            short for one.
-        name: what the model is called.
-        unit: character or byte.
+    `difference` is the confidence interval of how much more the n-gram model needs than the model; None: the text is
+    too short for one.
     """
-    groups: dict[int, list[Baseline]] = {-1: [], 0: [], 1: []}
-    for baseline in _with_one_compressor(baselines):
-        groups[_comparison(bits, baseline, difference)].append(baseline)
-    better, equal, worse = groups[1], groups[0], groups[-1]  # than the model
-    named = [*better, *equal, *(baseline for baseline in worse if baseline.kind not in _WITHOUT_CONTEXT)]
-    named.sort(key=baselines.index)
+    compressors = [baseline for baseline in baselines if baseline.kind is BaselineKind.COMPRESSOR]
+    best = min(compressors, key=_nats, default=None)
+    compared = [each for each in baselines if each is best or each.kind is not BaselineKind.COMPRESSOR]
+    unclear = difference is not None and difference.low <= 0 <= difference.high
+    shown = {each.name: round(each.bits_per_character, 2) for each in compared}
+    equal = [
+        each
+        for each in compared
+        if shown[each.name] == round(bits, 2) or (unclear and each.kind is BaselineKind.NGRAMS)
+    ]
+    better = [each for each in compared if each not in equal and shown[each.name] < round(bits, 2)]
+    named = [each for each in compared if each in better + equal or each.kind not in _WITHOUT_CONTEXT]
     numbers = [f"{_phrase(baseline)} {baseline.bits_per_character:.2f}" for baseline in named]
     facts = f"{name} needs {bits:.2f} bits per {unit}, {', '.join(numbers)}."
 
@@ -59,20 +60,8 @@ def conclude(
     return f"{facts} {result}{advice}."
 
 
-def _with_one_compressor(baselines: Sequence[Baseline]) -> list[Baseline]:
-    """The baselines without all compressors but the best."""
-    compressors = [baseline for baseline in baselines if baseline.kind is BaselineKind.COMPRESSOR]
-    best = min(compressors, key=lambda baseline: baseline.nats_per_character, default=None)
-    return [baseline for baseline in baselines if baseline is best or baseline.kind is not BaselineKind.COMPRESSOR]
-
-
-def _comparison(bits: float, baseline: Baseline, difference: Interval | None) -> int:
-    """1: the baseline is better than the model; 0: equal, or the difference is not clear; -1: it is worse."""
-    model, other = round(bits, 2), round(baseline.bits_per_character, 2)
-    unclear = difference is not None and difference.low <= 0 <= difference.high
-    if model == other or (baseline.kind is BaselineKind.NGRAMS and unclear):
-        return 0
-    return 1 if other < model else -1
+def _nats(baseline: Baseline) -> float:
+    return baseline.nats_per_character
 
 
 def _phrase(baseline: Baseline) -> str:
@@ -84,5 +73,5 @@ def _phrase(baseline: Baseline) -> str:
 
 def _listed(baselines: Sequence[Baseline]) -> str:
     """The baselines in one phrase, the best first."""
-    *others, last = [_phrase(each) for each in sorted(baselines, key=lambda each: each.nats_per_character)]
+    *others, last = [_phrase(each) for each in sorted(baselines, key=_nats)]
     return f"{', '.join(others)} and {last}" if others else last

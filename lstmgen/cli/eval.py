@@ -4,26 +4,25 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from lstmgen.cli.options import (
-    Encoding,
-    Json,
-    OnUnknownCharacter,
-    Quiet,
-    ReadingDevice,
-    Threads,
+    ENCODING,
+    JSON,
+    ON_UNKNOWN,
+    QUIET,
+    READING_DEVICE,
+    THREADS,
+    argument,
     checkpoints_and_text,
     config_from,
     engine_on,
-    flag,
     limit_threads,
-    option,
 )
 from lstmgen.cli.render import note, print_json
-from lstmgen.config import Device, OnUnknown, TextConfig
+from lstmgen.config import Device, OnUnknown, option
 from lstmgen.errors import ConfigError, TextError, unwritable
 from lstmgen.evaluation.config import NoveltyConfig
 from lstmgen.printable import message_line
@@ -32,18 +31,12 @@ if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
     from lstmgen.evaluation.score import Predictions
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen eval
-
 lstmgen eval poems-lstm other-poems.txt
-
 lstmgen eval poems-lstm poems-gru
-
 lstmgen eval --window 256 --json
-
 lstmgen eval poems-lstm --dynamic --save-adapted poems-adapted
-
 lstmgen eval --novelty --temp 0.5
 """
 
@@ -52,71 +45,50 @@ _NOVELTY = "What is copied"
 
 
 def evaluate(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CHECKPOINT]... [TEXT]",
-            help="Names, folders or files of runs; then a text, as for train.",
-            show_default="the newest run, and the text that its training held out",
-        ),
-    ] = None,
-    window: Annotated[
-        int | None,
-        option(
-            None,
-            "Also score windows of N characters, each from the initial state; not for a model of lines.",
-            min=1,
-            metavar="N",
-        ),
-    ] = None,
-    no_baselines: Annotated[
-        bool, flag(None, "--no-baselines", "Leave out the baselines: n-grams, compressors, frequencies.")
-    ] = False,
-    dynamic: Annotated[
-        bool,
-        flag(
-            _DYNAMIC,
-            "--dynamic",
-            "Also score a copy that goes on learning: it learns from each piece of the text after its score.",
-        ),
-    ] = False,
-    save_adapted: Annotated[
-        str | None, option(_DYNAMIC, "Save that copy as a new run after the text.", "not saved", metavar="NAME")
-    ] = None,
-    novelty: Annotated[
-        bool,
-        flag(_NOVELTY, "--novelty", "Let the model write, and measure how much of that stands in its training text."),
-    ] = False,
-    length: Annotated[
-        int | None,
-        option(
-            _NOVELTY,
-            "How many characters the model writes.",
-            f"{NoveltyConfig.length:,}",
-            *("--length", "-n"),
-            min=1,
-            metavar="N",
-        ),
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        option(
-            _NOVELTY,
-            "Temperature at which it writes.",
-            NoveltyConfig.temperature,
-            *("--temp", "--temperature"),
-            metavar="X",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, option(_NOVELTY, "The same seed writes the same text.", NoveltyConfig.seed, min=0, metavar="N")
-    ] = None,
-    encoding: Encoding = TextConfig.encoding,
-    on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
-    device: ReadingDevice = Device.AUTO,
-    threads: Threads = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    words: list[str] | None = argument(
+        "[CHECKPOINT]... [TEXT]",
+        "Names, folders or files of runs; then a text, as for train.",
+        "the newest run, and the text that its training held out",
+    ),
+    window: int | None = option(
+        None, "Also score windows of N characters, each from the initial state; not for a model of lines.", min=1
+    ),
+    no_baselines: bool = option(False, "Leave out the baselines: n-grams, compressors, frequencies."),
+    dynamic: bool = option(
+        False,
+        "Also score a copy that goes on learning: it learns from each piece of the text after its score.",
+        panel=_DYNAMIC,
+    ),
+    save_adapted: str | None = option(
+        None, "Save that copy as a new run after the text.", shown_default="not saved", panel=_DYNAMIC, metavar="NAME"
+    ),
+    novelty: bool = option(
+        False, "Let the model write, and measure how much of that stands in its training text.", panel=_NOVELTY
+    ),
+    length: int | None = option(
+        None,
+        "How many characters the model writes.",
+        "--length -n",
+        shown_default=f"{NoveltyConfig.length:,}",
+        panel=_NOVELTY,
+        min=1,
+    ),
+    temperature: float | None = option(
+        None,
+        "Temperature at which it writes.",
+        "--temp --temperature",
+        shown_default=str(NoveltyConfig.temperature),
+        panel=_NOVELTY,
+    ),
+    seed: int | None = option(
+        None, "The same seed writes the same text.", shown_default=str(NoveltyConfig.seed), panel=_NOVELTY, min=0
+    ),
+    encoding: str = ENCODING,
+    on_unknown: OnUnknown = ON_UNKNOWN,
+    device: Device = READING_DEVICE,
+    threads: int | None = THREADS,
+    json: bool = JSON,
+    quiet: bool = QUIET,
 ) -> None:
     """Measure how well a network predicts text: its own held-out text, or any TEXT.
 

@@ -1,12 +1,13 @@
 """`lstmgen export`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from lstmgen.cli.options import CheckpointArgument, Quiet, Threads, limit_threads, option
+from lstmgen.cli.options import CHECKPOINT, QUIET, THREADS, limit_threads
 from lstmgen.cli.render import note
+from lstmgen.config import option
 from lstmgen.errors import TextError
 from lstmgen.printable import count
 
@@ -14,12 +15,9 @@ if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
     from lstmgen.export.rounding import Choice
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen export poems-lstm --html poems.html
-
 lstmgen export poems-lstm --onnx poems.onnx
-
 lstmgen export poems-lstm --torch poems.pt
 """
 
@@ -27,25 +25,24 @@ _FORMAT = "Format"
 
 
 def export(
-    checkpoint: CheckpointArgument = None,
-    html: Annotated[
-        Path | None,
-        option(_FORMAT, "Write a web page that writes: the model and all that it needs, in one file.", metavar="FILE"),
-    ] = None,
-    onnx: Annotated[
-        Path | None,
-        option(
-            _FORMAT,
-            "Write the network for ONNX runtimes: one step as FILE, and a chunk beside it; for a.onnx as a-chunk.onnx.",
-            metavar="FILE",
-        ),
-    ] = None,
-    torch: Annotated[
-        Path | None,
-        option(_FORMAT, "Write the weights for torch.nn.LSTM, GRU or RNN, to be read by torch.load.", metavar="FILE"),
-    ] = None,
-    threads: Threads = None,
-    quiet: Quiet = False,
+    checkpoint: str | None = CHECKPOINT,
+    html: Path | None = option(
+        None,
+        "Write a web page that writes: the model and all that it needs, in one file.",
+        panel=_FORMAT,
+    ),
+    onnx: Path | None = option(
+        None,
+        "Write the network for ONNX runtimes: one step as FILE, and a chunk beside it; for a.onnx as a-chunk.onnx.",
+        panel=_FORMAT,
+    ),
+    torch: Path | None = option(
+        None,
+        "Write the weights for torch.nn.LSTM, GRU or RNN, to be read by torch.load.",
+        panel=_FORMAT,
+    ),
+    threads: int | None = THREADS,
+    quiet: bool = QUIET,
 ) -> None:
     """Save a model for other programs, as a new file.
 

@@ -52,10 +52,7 @@ def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
 def unit_text(units: Units, tokens: Sequence[str], unit: Unit | None) -> Iterator[str]:
     """Yield the beginning of the second half of a text, coloured by what one unit remembers, and a legend.
 
-    Args:
-        units: what was found in the text.
-        tokens: the text, (time,); a line feed as itself.
-        unit: the unit; None: the one to which training added most.
+    None is the unit to which training added most.
     """
     best = units.features[0].found
     found = best if unit in (None, best.unit) else next(each for each in units.units if each.unit == unit)
@@ -86,25 +83,20 @@ def _has_colors() -> bool:
 def _paint(characters: Iterable[_Painted]) -> Iterator[str]:
     """Yield a text, line by line, in its colours or with its marks below each line."""
     show = _in_colors if _has_colors() else _with_marks
-    return map(show, _lines(characters))
+    line: list[_Painted] = []
+    for character in characters:
+        line.append(character)
+        if character.text == "\n" or len(line) == _LONGEST_PART:
+            yield show(line)
+            line = []
+    if line:
+        yield show(line)
 
 
 def _mix(from_: RGB, to: RGB, fraction: float) -> RGB:
     """Return the colour between two, at this fraction of the way from the first to the second."""
     red, green, blue = (start + fraction * (end - start) for start, end in zip(from_, to, strict=True))
     return red, green, blue
-
-
-def _lines(characters: Iterable[_Painted]) -> Iterator[list[_Painted]]:
-    """Split a text into lines, and long lines into parts."""
-    line: list[_Painted] = []
-    for character in characters:
-        line.append(character)
-        if character.text == "\n" or len(line) == _LONGEST_PART:
-            yield line
-            line = []
-    if line:
-        yield line
 
 
 def _in_colors(line: Iterable[_Painted]) -> str:

@@ -1,34 +1,28 @@
 """`lstmgen info`: everything that a checkpoint says of itself."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
-from lstmgen.cli.options import CheckpointArgument, Json, flag
-from lstmgen.cli.render import duration, plural, print_json, put
+from lstmgen.cli.options import CHECKPOINT, JSON
+from lstmgen.cli.render import duration, plural, print_json, put, recipe
 from lstmgen.cli.report import print_facts
-from lstmgen.config import to_mapping
+from lstmgen.config import option
 from lstmgen.errors import CheckpointError
 from lstmgen.printable import count, printable, readably
 
-EXAMPLES = """Examples:
+_SHOWN_CHARACTERS = 200  # of the vocabulary
 
+EXAMPLES = """
 lstmgen info
-
 lstmgen info checkpoints/poems-lstm/last.safetensors --json
-
 lstmgen info poems-lstm --verify
 """
 
 
-_SHOWN_CHARACTERS = 200  # of the vocabulary
-
-
 def info(
-    checkpoint: CheckpointArgument = None,
-    verify: Annotated[
-        bool, flag(None, "--verify", "Only check by checksums that the files of the run are as they were saved.")
-    ] = False,
-    json: Json = False,
+    checkpoint: str | None = CHECKPOINT,
+    verify: bool = option(False, "Only check by checksums that the files of the run are as they were saved."),
+    json: bool = JSON,
 ) -> None:
     """Show everything that a checkpoint contains: network, vocabulary, text and training."""
     from lstmgen.checkpoint import LAST, find_checkpoint, load_checkpoint
@@ -45,7 +39,7 @@ def info(
             {
                 "checkpoint": str(path),
                 "parameters": network.parameter_count(),
-                "model": to_mapping(model),
+                "model": asdict(model),
                 "vocabulary": loaded.vocabulary.to_mapping(),
                 "record": record.to_mapping(),
                 "weights": {name: list(shape) for name, shape in network.shapes().items()},
@@ -60,6 +54,7 @@ def info(
         vocabulary += f": {repr(characters[:_SHOWN_CHARACTERS])[1:-1]}"
     if len(characters) > _SHOWN_CHARACTERS:
         vocabulary += " ... (--json shows all)"
+    per = f"nats per {loaded.vocabulary.unit}"
     facts = {
         "checkpoint": str(path),
         "cell": str(network.cells[0]),
@@ -76,14 +71,11 @@ def info(
         "budget": str(training.budget),
         "trained": f"{position.step:,} steps, {position.epoch} whole epochs, "
         f"{position.symbols_read:,} characters read, {duration(record.seconds)}",
-        "training": f"{training.batch}, learning rate {readably(training.learning_rate)}, "
-        f"weight decay {readably(training.weight_decay)}, clip {readably(training.clip)}, "
-        f"dropout {readably(training.dropout)}, weight drop {readably(training.weight_drop)}, "
-        f"label smoothing {readably(training.label_smoothing)}, seed {training.seed}",
+        "training": f"{recipe(training)}, clip {readably(training.clip)}, seed {training.seed}",
         "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}"
         + (f" in each of {record.processes} processes" if record.processes > 1 else ""),
-        "validation": _nats(record.validation_nats, loaded.vocabulary.unit),
-        "best of the run": _nats(position.best_nats, loaded.vocabulary.unit),
+        "validation": "none" if record.validation_nats is None else f"{record.validation_nats:.4f} {per}",
+        "best of the run": "none" if position.best_nats is None else f"{position.best_nats:.4f} {per}",
         "adapted to": ", ".join(record.adapted_to) or "no text",
         "written by": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
         "can be resumed": "yes" if loaded.extra else f"not this file; the run, from its {LAST}" if resumable else "no",
@@ -110,7 +102,3 @@ def _verify(path: Path, json: bool) -> None:
             put(f"{printable(str(file), single_line=True)}: step {step:,}, {how}\n")
     if damage:
         raise damage[0]
-
-
-def _nats(nats: float | None, unit: str) -> str:
-    return "none" if nats is None else f"{nats:.4f} nats per {unit}"

@@ -4,23 +4,22 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from lstmgen.cli.options import (
-    Encoding,
-    Json,
-    OnUnknownCharacter,
-    Quiet,
-    Threads,
+    ENCODING,
+    JSON,
+    ON_UNKNOWN,
+    QUIET,
+    THREADS,
+    argument,
     checkpoints_and_text,
-    flag,
     limit_threads,
-    option,
 )
 from lstmgen.cli.render import note, print_json, put
-from lstmgen.config import OnUnknown, TextConfig
+from lstmgen.config import OnUnknown, option
 from lstmgen.errors import ConfigError
 from lstmgen.printable import message_line
 
@@ -30,18 +29,12 @@ if TYPE_CHECKING:
     from lstmgen.inspection.walk import Unit
     from lstmgen.text.vocabulary import Ids
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen inspect --walk "The sea"
-
 lstmgen inspect poems-gru --walk "The sea" --unit 1.17
-
 lstmgen inspect poems-lstm --units
-
 lstmgen inspect poems-lstm notes.md --gates --json
-
 lstmgen inspect --memory
-
 lstmgen inspect poems-lstm --html poems.html
 """
 
@@ -53,49 +46,36 @@ _PAGE_LENGTH = 2000  # characters that --html shows
 
 
 def inspect(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CHECKPOINT] [TEXT]",
-            help="The name or the folder of a run, or a checkpoint file; and a text, as for train.",
-            show_default="the newest run, and the text that its training held out",
-        ),
-    ] = None,
-    walk: Annotated[
-        str | None, option(_SHOW, "Walk through these characters with one unit, gate by gate.", metavar="TEXT")
-    ] = None,
-    units: Annotated[bool, flag(_SHOW, "--units", "Find units that track something: quotes, lines, words.")] = False,
-    gates: Annotated[bool, flag(_SHOW, "--gates", "How often each gate is nearly open or shut; half-lives.")] = False,
-    memory: Annotated[bool, flag(_SHOW, "--memory", "How far back it looks: loss and gradient by distance.")] = False,
-    html: Annotated[
-        Path | None, option(_SHOW, "Write all of it to a new web page, which plays through the text.", metavar="FILE")
-    ] = None,
-    unit: Annotated[
-        str | None,
-        option(
-            _SHOW,
-            "With --walk, --units or --html: the unit to show, both numbers from 1.",
-            "the one that varies most; for --units and --html the one that training changed most",
-            metavar="LAYER.UNIT",
-        ),
-    ] = None,
-    length: Annotated[
-        int | None,
-        option(
-            _SHOW,
-            "How many characters of TEXT to read.",
-            f"20,000; for --gates 10,000; --html shows {_PAGE_LENGTH:,}",
-            "--length",
-            "-n",
-            min=1,
-            metavar="N",
-        ),
-    ] = None,
-    encoding: Encoding = TextConfig.encoding,
-    on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
-    threads: Threads = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    words: list[str] | None = argument(
+        "[CHECKPOINT] [TEXT]",
+        "The name or the folder of a run, or a checkpoint file; and a text, as for train.",
+        "the newest run, and the text that its training held out",
+    ),
+    walk: str | None = option(None, "Walk through these characters with one unit, gate by gate.", panel=_SHOW),
+    units: bool = option(False, "Find units that track something: quotes, lines, words.", panel=_SHOW),
+    gates: bool = option(False, "How often each gate is nearly open or shut; half-lives.", panel=_SHOW),
+    memory: bool = option(False, "How far back it looks: loss and gradient by distance.", panel=_SHOW),
+    html: Path | None = option(None, "Write all of it to a new web page, which plays through the text.", panel=_SHOW),
+    unit: str | None = option(
+        None,
+        "With --walk, --units or --html: the unit to show, both numbers from 1.",
+        shown_default="the one that varies most; for --units and --html the one that training changed most",
+        panel=_SHOW,
+        metavar="LAYER.UNIT",
+    ),
+    length: int | None = option(
+        None,
+        "How many characters of TEXT to read.",
+        "--length -n",
+        shown_default=f"20,000; for --gates 10,000; --html shows {_PAGE_LENGTH:,}",
+        panel=_SHOW,
+        min=1,
+    ),
+    encoding: str = ENCODING,
+    on_unknown: OnUnknown = ON_UNKNOWN,
+    threads: int | None = THREADS,
+    json: bool = JSON,
+    quiet: bool = QUIET,
 ) -> None:
     """See what the gates, cell states and attention do while a network reads.
 

@@ -1,50 +1,44 @@
-"""The options that commands share, and how their values are read."""
+"""How what `option` declares becomes an option of typer; the options that commands share; how values are read."""
 
 import os
 import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import Field, fields
+from dataclasses import Field, field, fields
+from enum import StrEnum
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, signature
+from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-from lstmgen.config import MAX_THREADS, Budget, BudgetUnit, Device, OnUnknown, Option, Peephole, option_names
+from lstmgen.config import MAX_THREADS, Budget, BudgetUnit, Device, OnUnknown, TextConfig, option
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
     from lstmgen.generation.engine import Engine
 
-CheckpointArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="CHECKPOINT",
-        help="The name or the folder of a run, or a checkpoint file.",
-        show_default="the newest run",
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write only results and errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
-Encoding = Annotated[str, typer.Option("--encoding", metavar="NAME", help="The character encoding of the text.")]
-OnUnknownCharacter = Annotated[
-    OnUnknown, typer.Option("--on-unknown", help="What to do with a character of TEXT that the model has never seen.")
-]
-ReadingDevice = Annotated[Device, typer.Option("--device", help="Where to compute; auto is the CPU without torch.")]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads",
-        min=1,
-        max=MAX_THREADS,
-        metavar="N",
-        show_default="automatic",
-        help="Number of processor threads.",
-    ),
-]
+
+def argument(metavar: str, help_text: str, default: str) -> Any:
+    """Return the default of a command's parameter that is an argument; None tells that it was not given."""
+    return field(default=None, metadata={"metavar": metavar, "help": help_text, "show_default": default})
+
+
+CHECKPOINT: str | None = argument(
+    "CHECKPOINT", "The name or the folder of a run, or a checkpoint file.", "the newest run"
+)
+BUDGET = "How long to train"
+EPOCHS: float | None = option(None, "Instead of --time: read the text X times.", panel=BUDGET)
+STEPS: int | None = option(None, "Instead of --time: make N updates of the weights.", panel=BUDGET)
+QUIET = option(False, "Write only results and errors.", "--quiet -q")
+JSON = option(False, "Write JSON to stdout.")
+ENCODING = option(TextConfig.encoding, "The character encoding of the text.", metavar="NAME")
+ON_UNKNOWN = option(OnUnknown.ERROR, "What to do with a character of TEXT that the model has never seen.")
+READING_DEVICE = option(Device.AUTO, "Where to compute; auto is the CPU without torch.")
+THREADS: int | None = option(None, "Number of processor threads.", shown_default="automatic", min=1, max=MAX_THREADS)
 
 _DURATION = re.compile(r"(?:(?P<h>[\d.]+)\s*h)?\s*(?:(?P<m>[\d.]+)\s*m(?:in)?)?\s*(?:(?P<s>[\d.]+)\s*s)?")
 _UNNAMED_UNITS = {r"^[\d.]+": "s", r"h\s*[0-5]?\d": "m", r"m(?:in)?\s*[0-5]?\d": "s"}
@@ -52,74 +46,103 @@ _UNNAMED_UNITS = {r"^[\d.]+": "s", r"h\s*[0-5]?\d": "m", r"m(?:in)?\s*[0-5]?\d":
 
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
 _MAX_COUNT = 1e15
-_METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", list[str]: "TEXT"}
+_METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
+_METAVARS |= {list[int]: "N", tuple[str, ...]: "TEXT", tuple[int, ...]: "N,N"}
 
 Given = dict[str, Any]
-"""Field name -> value of an option that `config_options` added; None: the option was not given."""
+"""Field name -> value of an option of the config dataclasses of a command; None: the option was not given."""
 
 Command = Callable[..., None]
 Config = TypeVar("Config")
 
 
-def option(panel: str | None, help: str, default: object = "none", *names: str, **more: Any) -> Any:  # noqa: A002  # typer's name
-    """Return an option whose default is decided later, by a config or a plan; the help text shows it all the same."""
-    return typer.Option(*names, help=help, show_default=str(default), rich_help_panel=panel, **more)
+def options_from(panels: Mapping[str, type]) -> Given:
+    """Return the default of the parameter `given`: the options of config dataclasses, each under its heading."""
+    taken: Given = field(metadata={"panels": panels})
+    return taken
 
 
-def flag(panel: str | None, name: str, help: str) -> Any:  # noqa: A002  # typer's name
-    """Return an option without a value, and without a twin that begins with --no."""
-    return typer.Option(name, help=help, rich_help_panel=panel)
+def typer_command(command: Command) -> Command:
+    """Return a command as typer takes it: with typer's options in place of those that `option` declares."""
+    parameters: list[Parameter] = []
+    given: list[str] = []
+    for name, parameter in signature(command).parameters.items():
+        match parameter.default:
+            case Field(metadata={"panels": panels}):
+                for panel, config in panels.items():
+                    kinds = get_type_hints(config)
+                    for each in filter(lambda field: field.metadata, fields(config)):
+                        about = {"shown_default": str(each.default), "panel": panel, **each.metadata}
+                        parameters.append(_parameter(each.name, kinds[each.name] | None, None, **about))
+                        given.append(each.name)
+            case Field(metadata={"names": _} as metadata, default=default):
+                parameters.append(_parameter(name, parameter.annotation, default, **metadata))
+            case Field(metadata=metadata):
+                kind = parameter.annotation
+                parameters.append(
+                    parameter.replace(default=None, annotation=Annotated[kind, typer.Argument(**metadata)])
+                )
+            case _:
+                parameters.append(parameter)
+
+    @wraps(command)
+    def with_given(**arguments: Any) -> None:
+        collected = {"given": {name: arguments.pop(name) for name in given}} if given else {}
+        command(**arguments, **collected)
+
+    with_given.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # any function may have one
+    return with_given
 
 
-def config_options(panels: Mapping[str, type]) -> Callable[[Command], Command]:
-    """Give a command an option for every field of config dataclasses that has one (`config.option`).
-
-    The options take the place of the command's keyword-only parameter `given`, which receives their values.
-
-    Args:
-        panels: the config dataclasses, by the title under which the help text shows their options.
-    """
-    added = [
-        _parameter(config, field, panel)
-        for panel, config in panels.items()
-        for field in fields(config)
-        if "option" in field.metadata
-    ]
-
-    def decorate(command: Command) -> Command:
-        @wraps(command)
-        def with_given(**arguments: Any) -> None:
-            command(given={each.name: arguments.pop(each.name) for each in added}, **arguments)
-
-        parameters: list[Parameter] = []
-        for parameter in signature(command).parameters.values():
-            parameters += added if parameter.name == "given" else [parameter]
-        shown_to_typer = signature(command).replace(parameters=parameters)
-        with_given.__signature__ = shown_to_typer  # type: ignore[attr-defined]  # any function may have one
-        return with_given
-
-    return decorate
-
-
-def _parameter(config: type, field: "Field[Any]", panel: str) -> Parameter:
-    """Return the parameter from which typer makes the option of a config field."""
-    described: Option = field.metadata["option"]
-    kind, more = get_type_hints(config)[field.name], {}
-    if get_origin(kind) is UnionType:  # X | None
-        kind = get_args(kind)[0]
-    if kind == tuple[Peephole, ...]:
-        kind, more = str, {"parser": parse_peepholes}
-    elif kind == tuple[str, ...]:
-        kind = list[str]
-    made = option(
-        panel,
-        described.help,
-        field.default if described.shown_default is None else described.shown_default,
-        *option_names(field),
-        metavar=described.metavar or _METAVARS.get(kind),
+def _parameter(
+    name: str,
+    kind: Any,
+    default: object,
+    *,
+    names: str,
+    shown_default: str | None = None,
+    metavar: str | None = None,
+    panel: str | None = None,
+    **more: Any,
+) -> Parameter:
+    """Return the parameter from which typer makes an option; its default None tells that it was not given."""
+    base = get_args(kind)[0] if get_origin(kind) in (UnionType, Union) else kind
+    metavar = metavar or _METAVARS.get(base)
+    if base == tuple[str, ...]:
+        kind = list[str] | None
+    elif get_origin(base) is tuple:
+        kind, more["parser"] = str | None, _comma_separated(get_args(base)[0])
+    made = typer.Option(
+        *_names(name, names),
+        show_default=shown_default or ("none" if default is None else True),
+        metavar=metavar,
+        rich_help_panel=panel,
         **more,
     )
-    return Parameter(field.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, made])
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, made])
+
+
+def _comma_separated(kind: type) -> Callable[[str], tuple[Any, ...]]:
+    """Return what reads values with commas between, such as input,forget."""
+    expected = f"some of {','.join(kind)}" if issubclass(kind, StrEnum) else "whole numbers"
+
+    def parse(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part.strip()) for part in text.split(","))
+        except ValueError as error:
+            raise typer.BadParameter(f"{text!r}: give {expected}, with commas between") from error
+
+    return parse
+
+
+def _names(name: str, names: str) -> list[str]:
+    """Return the names of the option of a field or parameter."""
+    return names.split() or [f"--{name.replace('_', '-')}"]
+
+
+def options_of(config: Any) -> dict[str, str]:
+    """Return the first name of each option of a config dataclass, by the name of its field."""
+    return {field.name: _names(field.name, field.metadata["names"])[0] for field in fields(config) if field.metadata}
 
 
 def config_from(config: type[Config], given: Given, **more: Any) -> Config:
@@ -131,9 +154,7 @@ def config_from(config: type[Config], given: Given, **more: Any) -> Config:
 
 def given_options(given: Given, *configs: type) -> list[str]:
     """Return the names of the options of these config dataclasses that were given."""
-    return [
-        option_names(field)[0] for config in configs for field in fields(config) if given.get(field.name) is not None
-    ]
+    return [option for config in configs for name, option in options_of(config).items() if given.get(name) is not None]
 
 
 def budget_from(seconds: float | None, epochs: float | None, steps: int | None) -> Budget | None:
@@ -169,15 +190,6 @@ def parse_count(text: str) -> int:
     if count > _MAX_COUNT:
         raise typer.BadParameter(f"{text!r} is too large; give at most {_MAX_COUNT / 1e9:,.0f}G")
     return round(count)
-
-
-def parse_peepholes(text: str) -> tuple[Peephole, ...]:
-    """Read gates from their names with commas between, such as input,forget; raises typer.BadParameter."""
-    try:
-        return tuple(Peephole(name.strip()) for name in text.split(","))
-    except ValueError as error:
-        known = ",".join(Peephole)
-        raise typer.BadParameter(f"{text!r}: name some of {known}, with commas between") from error
 
 
 def checkpoints_and_text(command: str, words: list[str]) -> tuple[list[str | None], str | None]:

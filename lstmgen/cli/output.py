@@ -40,15 +40,10 @@ class SampleOutput:
     def __init__(
         self, vocabulary: Vocabulary, path: Path | None, *, endless: bool = False, keep_on_error: bool = False
     ) -> None:
-        """Open the output.
+        """Open a new file, or stdout for None; raises ConfigError if the file exists or cannot be created.
 
-        Args:
-            vocabulary: what the tokens stand for.
-            path: the new file; None: stdout.
-            endless: the text has no end, so the file has its name from the start, and what was written stays.
-            keep_on_error: the file gets its name also if an error ends the writing.
-
-        Raises ConfigError if the file exists or cannot be created.
+        The file of an endless text has its name from the start, and what was written stays; with `keep_on_error`
+        another one gets its name also if an error ends the writing.
         """
         self._vocabulary = vocabulary
         self._decoder = vocabulary.decoder()

@@ -3,7 +3,6 @@
 import math
 import sys
 from pathlib import Path
-from types import TracebackType
 
 from tqdm import tqdm
 
@@ -32,12 +31,7 @@ class ProgressDisplay:
     """Writes the events of training to stderr; on a terminal with a progress bar."""
 
     def __init__(self, quiet: bool, unit: str) -> None:
-        """Begin to show.
-
-        Args:
-            quiet: whether to write nothing.
-            unit: what one token of the text is, character or byte.
-        """
+        """Begin to show, or write nothing; `unit` is what one token of the text is, character or byte."""
         self._quiet = quiet
         self._unit = unit
         self._tokens = _TOKENS[unit]
@@ -54,9 +48,7 @@ class ProgressDisplay:
     def __enter__(self) -> "ProgressDisplay":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._bar.close()
 
     def show(self, event: Event) -> None:
@@ -96,7 +88,7 @@ class ProgressDisplay:
             case SavedAgain():
                 self.write(f"\nStep {event.step:,} is saved.")
             case Planned():
-                self.write(with_options(_plan(event)))
+                self.write(with_options(_plan(event, self._unit)))
             case Finished():
                 self._show_end(event)
 
@@ -163,18 +155,24 @@ class ProgressDisplay:
         )
 
 
-def _plan(plan: Planned) -> str:
+def _plan(plan: Planned, unit: str) -> str:
     """The plan in a few lines."""
     from lstmgen.network.architecture import build_network
 
     training = from_mapping(TrainingConfig, plan.training)
+    network = build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)
+    of_vocabulary = plan.parameters - plan.layer_parameters
+    parameters = f"{count(plan.parameters)} parameters"
+    if of_vocabulary > 0.1 * plan.parameters:
+        parameters += f", {count(of_vocabulary)} of them in the embedding and the output layer"
+    processor = plural(plan.threads, "thread") if plan.device == "cpu" else plan.device
     lines = [
         f"text     {message_line(TextConfig(tuple(plan.text)).name)}: "
-        f"{plan.training_symbols:,} characters for training, {plan.validation_symbols:,} for validation, "
+        f"{plan.training_symbols:,} {unit}s for training, {plan.validation_symbols:,} for validation, "
         f"{plan.vocab_size:,} distinct",
         *([f"from     {plan.started_from}"] if plan.started_from else []),
-        f"network  {build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)}, {_parameters(plan)}",
-        f"training {budget_in_words(training.budget)}, {recipe(training)}; {plan.precision} on {_processor(plan)}",
+        f"network  {network}, {parameters}",
+        f"training {budget_in_words(training.budget)}, {recipe(training)}; {plan.precision} on {processor}",
         *(f"reason   {line}" for line in plan.reasons),
         f"run      {message_line(plan.run)}",
         *(f"note     {message_line(line)}" for line in plan.notes),
@@ -182,23 +180,8 @@ def _plan(plan: Planned) -> str:
     return "\n".join(lines)
 
 
-def _parameters(plan: Planned) -> str:
-    """The number of parameters, and how many belong to the vocabulary if that is a large part."""
-    of_vocabulary = plan.parameters - plan.layer_parameters
-    part = (
-        f", {count(of_vocabulary)} of them in the embedding and the output layer"
-        if of_vocabulary > 0.1 * plan.parameters
-        else ""
-    )
-    return f"{count(plan.parameters)} parameters{part}"
-
-
 def _run_of(end: Finished) -> str:
     """What the run is called on the command line."""
     from lstmgen.checkpoint import run_name
 
     return run_name(Path(end.checkpoint).parent)
-
-
-def _processor(plan: Planned) -> str:
-    return plural(plan.threads, "thread") if plan.device == "cpu" else plan.device

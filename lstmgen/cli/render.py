@@ -3,17 +3,17 @@
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from lstmgen.config import Budget, BudgetUnit, ModelConfig, SamplingConfig, TextConfig, TrainingConfig, option_names
+from lstmgen.cli.options import options_of
+from lstmgen.config import Budget, BudgetUnit, ModelConfig, SamplingConfig, TextConfig, TrainingConfig
 from lstmgen.printable import json_line, printable, readably
 
 _CONFIGS = (TextConfig, ModelConfig, TrainingConfig, SamplingConfig)
-_OPTIONS = {field.name: names[0] for config in _CONFIGS for field in fields(config) if (names := option_names(field))}
+_OPTIONS = {name: option for config in _CONFIGS for name, option in options_of(config).items()}
 _OPTIONS["seconds"] = "--time"
 
 

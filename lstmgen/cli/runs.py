@@ -5,25 +5,21 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from lstmgen.cli.options import Json, flag, option
+from lstmgen.cli.options import JSON, argument
 from lstmgen.cli.render import duration, note, print_json, put
 from lstmgen.cli.report import print_report
+from lstmgen.config import option
 from lstmgen.errors import CheckpointError, ConfigError, missing_package
 from lstmgen.printable import count, message_line
 from lstmgen.report import Table
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen runs
-
 lstmgen runs --json
-
 lstmgen runs --plot
-
 lstmgen runs poems-lstm poems-gru --plot -o curves.png
 """
 
@@ -31,22 +27,15 @@ _SIZE_IN_PIPE = (100, 30)  # columns and lines of a chart that is not written to
 
 
 def runs(
-    run: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="RUN",
-            help="Names or folders of runs.",
-            show_default="all; with --plot the newest",
-        ),
-    ] = None,
-    plot: Annotated[bool, flag(None, "--plot", "Draw the training and validation losses in one chart.")] = False,
-    output: Annotated[
-        Path | None,
-        option(
-            None, "With --plot: write a new .png or .svg picture.", "the terminal", *("--output", "-o"), metavar="FILE"
-        ),
-    ] = None,
-    json: Json = False,
+    run: list[str] | None = argument("RUN", "Names or folders of runs.", "all; with --plot the newest"),
+    plot: bool = option(False, "Draw the training and validation losses in one chart."),
+    output: Path | None = option(
+        None,
+        "With --plot: write a new .png or .svg picture.",
+        "--output -o",
+        shown_default="the terminal",
+    ),
+    json: bool = JSON,
 ) -> None:
     """List the runs in checkpoints/, the newest last, or draw their learning curves."""
     if output is not None and not plot:

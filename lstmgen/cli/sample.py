@@ -4,124 +4,80 @@ import secrets
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from lstmgen.cli.options import (
-    CheckpointArgument,
+    CHECKPOINT,
+    QUIET,
+    READING_DEVICE,
+    THREADS,
     Given,
-    Quiet,
-    ReadingDevice,
-    Threads,
     config_from,
-    config_options,
     engine_on,
     limit_threads,
-    option,
+    options_from,
 )
 from lstmgen.cli.render import note
-from lstmgen.config import CONVERSATION_LENGTH, LINE_SAMPLES, Device, OnUnknown, SamplingConfig
+from lstmgen.config import CONVERSATION_LENGTH, LINE_SAMPLES, Device, OnUnknown, SamplingConfig, option
 from lstmgen.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
     from lstmgen.language_model import LanguageModel
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen sample --temp 0.8
-
 lstmgen sample poems-lstm --prompt 'The sea' --length 300 --seed 7
-
 lstmgen sample --temp 0.6 --word-temp 1.1 --no-repeat 20 --max-copy 30
-
 lstmgen sample names --samples 20
-
 lstmgen sample --match '(.+ ){4,6}.+' --samples 10
-
 lstmgen sample --prompt-file notes.md --stop . --no-prompt-echo
-
 lstmgen sample --interactive --length 80
-
 lstmgen sample -n -1 | head -c 10000
 """
 
 _OUTPUT = "Where it goes"
 
 
-@config_options({"What is written": SamplingConfig})
 def sample(
-    checkpoint: CheckpointArgument = None,
-    *,
-    prompt: Annotated[
-        str,
-        typer.Option("--prompt", "-p", metavar="TEXT", help="What the text begins with.", show_default="nothing"),
-    ] = "",
-    prompt_file: Annotated[
-        str | None,
-        typer.Option(
-            "--prompt-file",
-            "-f",
-            metavar="FILE",
-            help="Read what the text begins with from a file, or from standard input (-).",
-            show_default="none",
-        ),
-    ] = None,
-    on_unknown: Annotated[
-        OnUnknown, typer.Option(help="What to do with a character of the prompt that the model has never seen.")
-    ] = OnUnknown.ERROR,
-    interactive: Annotated[
-        bool,
-        typer.Option(
-            "--interactive", "-i", help="Write together: you a line, the model a piece; pieces can be undone."
-        ),
-    ] = False,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            min=0, metavar="N", help="The same seed writes the same text.", show_default="random, shown on stderr"
-        ),
-    ] = None,
-    given: Given,
-    no_prompt_echo: Annotated[
-        bool,
-        typer.Option("--no-prompt-echo", help="Write only what follows the prompt.", rich_help_panel=_OUTPUT),
-    ] = False,
-    output: Annotated[
-        Path | None,
-        option(
-            _OUTPUT,
-            "Write to a new file. It appears when it is complete; with --length -1 at once, and what is written stays.",
-            "standard output",
-            "--output",
-            "-o",
-            metavar="FILE",
-        ),
-    ] = None,
-    json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Write one JSON object a sample: text, prompt, seed, nats, finish.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = False,
-    save_state: Annotated[
-        Path | None,
-        option(
-            _OUTPUT,
-            "Save the network's state after the prompt, to continue from it later.",
-            "not saved",
-            metavar="FILE",
-        ),
-    ] = None,
-    load_state: Annotated[
-        Path | None,
-        option(_OUTPUT, "Continue from a saved state; its prompt is not read again.", "none", metavar="FILE"),
-    ] = None,
-    device: ReadingDevice = Device.AUTO,
-    threads: Threads = None,
-    quiet: Quiet = False,
+    checkpoint: str | None = CHECKPOINT,
+    prompt: str = option("", "What the text begins with.", "--prompt -p", shown_default="nothing"),
+    prompt_file: str | None = option(
+        None,
+        "Read what the text begins with from a file, or from standard input (-).",
+        "--prompt-file -f",
+        metavar="FILE",
+    ),
+    on_unknown: OnUnknown = option(
+        OnUnknown.ERROR, "What to do with a character of the prompt that the model has never seen."
+    ),
+    interactive: bool = option(
+        False, "Write together: you a line, the model a piece; pieces can be undone.", "--interactive -i"
+    ),
+    seed: int | None = option(
+        None, "The same seed writes the same text.", shown_default="random, shown on stderr", min=0
+    ),
+    given: Given = options_from({"What is written": SamplingConfig}),
+    no_prompt_echo: bool = option(False, "Write only what follows the prompt.", panel=_OUTPUT),
+    output: Path | None = option(
+        None,
+        "Write to a new file. It appears when it is complete; with --length -1 at once, and what is written stays.",
+        "--output -o",
+        shown_default="standard output",
+        panel=_OUTPUT,
+    ),
+    json: bool = option(False, "Write one JSON object a sample: text, prompt, seed, nats, finish.", panel=_OUTPUT),
+    save_state: Path | None = option(
+        None,
+        "Save the network's state after the prompt, to continue from it later.",
+        shown_default="not saved",
+        panel=_OUTPUT,
+    ),
+    load_state: Path | None = option(None, "Continue from a saved state; its prompt is not read again.", panel=_OUTPUT),
+    device: Device = READING_DEVICE,
+    threads: int | None = THREADS,
+    quiet: bool = QUIET,
 ) -> None:
     """Write text with a trained network."""
     limit_threads(threads)

@@ -4,26 +4,25 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from lstmgen.cli.options import (
-    Encoding,
-    Json,
-    OnUnknownCharacter,
-    Quiet,
-    ReadingDevice,
-    Threads,
+    ENCODING,
+    JSON,
+    ON_UNKNOWN,
+    QUIET,
+    READING_DEVICE,
+    THREADS,
+    argument,
     checkpoints_and_text,
     engine_on,
-    flag,
     limit_threads,
-    option,
 )
 from lstmgen.cli.render import note, print_json, put
 from lstmgen.cli.report import print_facts
-from lstmgen.config import Device, OnUnknown, TextConfig
+from lstmgen.config import Device, OnUnknown, TextConfig, option
 from lstmgen.errors import TextError
 from lstmgen.printable import message_line, name_of, printable
 
@@ -34,18 +33,12 @@ if TYPE_CHECKING:
 
 Scored = TypeVar("Scored")
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen score poems-lstm other-poems.txt
-
 echo 'To be or not to be' | lstmgen score
-
 lstmgen score --lines names.txt --separate
-
 lstmgen score --heatmap notes.md
-
 lstmgen score notes.md --html notes.html --length 10000
-
 lstmgen score --characters --json notes.md
 """
 
@@ -57,52 +50,34 @@ _SHOW = "What is shown"
 
 
 def score(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CHECKPOINT] [TEXT]",
-            help="The name or the folder of a run, or a checkpoint file; and a text, as for train.",
-            show_default="the newest run, and standard input",
-        ),
-    ] = None,
-    lines: Annotated[bool, flag(_SHOW, "--lines", "Score every line that is not empty; the likeliest first.")] = False,
-    separate: Annotated[
-        bool, flag(_SHOW, "--separate", "With --lines: read each line alone, not after the lines before it.")
-    ] = False,
-    unranked: Annotated[
-        bool,
-        flag(
-            _SHOW,
-            "--unranked",
-            "With --lines: keep the order of the text; each line is written as soon as it is scored.",
-        ),
-    ] = False,
-    characters: Annotated[
-        bool, flag(_SHOW, "--characters", "Score every character, and show what was expected.")
-    ] = False,
-    heatmap: Annotated[bool, flag(_SHOW, "--heatmap", "Show the text, coloured by surprise.")] = False,
-    html: Annotated[
-        Path | None,
-        option(_SHOW, "Write that to a new web page, which also shows what was expected.", metavar="FILE"),
-    ] = None,
-    length: Annotated[
-        int | None,
-        option(
-            _SHOW,
-            "With --characters, --heatmap or --html: show only the first N characters.",
-            f"all; for --html {PAGE_LENGTH:,}",
-            *("--length", "-n"),
-            min=1,
-            max=sys.maxsize,
-            metavar="N",
-        ),
-    ] = None,
-    encoding: Encoding = TextConfig.encoding,
-    on_unknown: OnUnknownCharacter = OnUnknown.ERROR,
-    device: ReadingDevice = Device.AUTO,
-    threads: Threads = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    words: list[str] | None = argument(
+        "[CHECKPOINT] [TEXT]",
+        "The name or the folder of a run, or a checkpoint file; and a text, as for train.",
+        "the newest run, and standard input",
+    ),
+    lines: bool = option(False, "Score every line that is not empty; the likeliest first.", panel=_SHOW),
+    separate: bool = option(False, "With --lines: read each line alone, not after the lines before it.", panel=_SHOW),
+    unranked: bool = option(
+        False, "With --lines: keep the order of the text; each line is written as soon as it is scored.", panel=_SHOW
+    ),
+    characters: bool = option(False, "Score every character, and show what was expected.", panel=_SHOW),
+    heatmap: bool = option(False, "Show the text, coloured by surprise.", panel=_SHOW),
+    html: Path | None = option(None, "Write that to a new web page, which also shows what was expected.", panel=_SHOW),
+    length: int | None = option(
+        None,
+        "With --characters, --heatmap or --html: show only the first N characters.",
+        "--length -n",
+        shown_default=f"all; for --html {PAGE_LENGTH:,}",
+        panel=_SHOW,
+        min=1,
+        max=sys.maxsize,
+    ),
+    encoding: str = ENCODING,
+    on_unknown: OnUnknown = ON_UNKNOWN,
+    device: Device = READING_DEVICE,
+    threads: int | None = THREADS,
+    json: bool = JSON,
+    quiet: bool = QUIET,
 ) -> None:
     """How likely is this text? All of it, each line, or each character.
 

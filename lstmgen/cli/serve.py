@@ -1,47 +1,30 @@
 """`lstmgen serve`."""
 
-from typing import Annotated
-
 import typer
 
 from lstmgen.cli.interrupt import StopRequest
-from lstmgen.cli.options import (
-    CheckpointArgument,
-    Given,
-    Quiet,
-    Threads,
-    config_from,
-    config_options,
-    limit_threads,
-)
+from lstmgen.cli.options import CHECKPOINT, QUIET, THREADS, Given, config_from, limit_threads, options_from
 from lstmgen.cli.render import note, print_json
-from lstmgen.config import ServingConfig
+from lstmgen.config import ServingConfig, option
 from lstmgen.errors import LstmgenError, missing_package
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 lstmgen serve
-
 lstmgen serve poems-lstm --port 8080
-
 lstmgen serve poems-lstm --rows 16 --max-length 1000
 """
 
 
-@config_options({"Limits": ServingConfig})
 def serve(
-    checkpoint: CheckpointArgument = None,
-    *,
-    host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to listen; the default is reached from this machine only.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="The port; 0: any free one.")] = 8000,
-    given: Given,
-    threads: Threads = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON object to stdout when the server is ready: url, model.")
-    ] = False,
-    quiet: Quiet = False,
+    checkpoint: str | None = CHECKPOINT,
+    host: str = option(
+        "127.0.0.1", "Where to listen; the default is reached from this machine only.", metavar="ADDRESS"
+    ),
+    port: int = option(8000, "The port; 0: any free one.", min=0, max=65535),
+    given: Given = options_from({"Limits": ServingConfig}),
+    threads: int | None = THREADS,
+    json: bool = option(False, "Write one JSON object to stdout when the server is ready: url, model."),
+    quiet: bool = QUIET,
 ) -> None:
     """Serve a model over HTTP until Ctrl-C: a page to write with, and OpenAI's interface for completions."""
     limit_threads(threads)

@@ -11,14 +11,14 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lstmgen.checkpoint import LAST, LOG, load_checkpoint, run_folder
 from lstmgen.comparison.config import ComparisonConfig
 from lstmgen.comparison.measurement import MIN_VALIDATION, RunResult, measure_run
-from lstmgen.config import CellKind, ModelConfig, Precision, TextConfig, TrainingConfig, from_mapping, to_mapping
+from lstmgen.config import CellKind, ModelConfig, Precision, TextConfig, TrainingConfig, from_mapping
 from lstmgen.errors import CheckpointError, ConfigError, TextError, unwritable
 from lstmgen.files import replace_file
 from lstmgen.network.architecture import build_network
@@ -225,7 +225,7 @@ def _write(value: Any, path: Path) -> None:
     """Write a file, and make its folder. Raises CheckpointError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json.dumps(to_mapping(value), indent=1).encode())
+        replace_file(path, json.dumps(asdict(value), indent=1).encode())
     except OSError as error:
         with suppress(OSError):  # it holds something
             path.parent.rmdir()

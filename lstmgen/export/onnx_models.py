@@ -17,13 +17,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lstmgen.checkpoint import Checkpoint
-from lstmgen.config import to_mapping
 from lstmgen.errors import ConfigError, missing_package
 from lstmgen.network.architecture import Network, NetworkState, map_state
 from lstmgen.network.forward import step
@@ -65,7 +65,7 @@ def onnx_files(checkpoint: Checkpoint, name: str) -> OnnxFiles:
         "name": name,
         "characters": checkpoint.vocabulary.characters,
         "lines": checkpoint.record.text.lines,
-        "model": to_mapping(checkpoint.model),
+        "model": asdict(checkpoint.model),
     }
     models = model, _chunk_model(model, state_names(checkpoint.network))
     for each in models:

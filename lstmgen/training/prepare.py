@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from lstmgen.checkpoint import (
     load_checkpoint,
     run_folder,
 )
-from lstmgen.config import Budget, Device, ModelConfig, Precision, TextConfig, TrainingConfig, to_mapping
+from lstmgen.config import Budget, Device, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownCharacterError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
@@ -393,8 +393,8 @@ def _planned(
         vocab_size=len(checkpoint.vocabulary),
         parameters=checkpoint.network.parameter_count(),
         layer_parameters=checkpoint.network.layer_parameter_count(),
-        model=to_mapping(checkpoint.model),
-        training=to_mapping(record.training),
+        model=asdict(checkpoint.model),
+        training=asdict(record.training),
         precision=record.precision,
         threads=record.threads,
         device=record.device,

@@ -87,16 +87,11 @@ def test_a_run_with_a_hostile_name_and_text_is_shown_in_printable_form() -> None
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(
-            ["\x1b[31mcommand"],
-            ["info", "--\x1b[31moption"],
-            ["--\x1b[31moption"],
-            ["info", "a", "\x1b\u202eextra"],
-        ),
+        *(["\x1b[31mcommand"], ["info", "--\x1b[31moption"], ["info", "a", "\x1b\u202eextra"]),
         *(["inspect", "--walk", "a", "--unit=\x1b[31m"], ["compare", "--cells=\x1b[31m"], ["train", "--time=\x1b[31m"]),
         ["train", f"--steps={'9' * 20_000}"],
     ],
-    ids=str,
+    ids=lambda arguments: arguments[-1][:20].encode("unicode_escape").decode(),
 )
 @pytest.mark.usefixtures("folder")
 def test_wrong_usage_is_told_in_printable_form(arguments: list[str]) -> None:
