@@ -29,7 +29,7 @@ from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision,
 from lstmgen.errors import CheckpointError, ConfigError, TextError
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.inspection.memory import measure_memory
-from lstmgen.inspection.reading import text_to_read
+from lstmgen.inspection.trace import text_to_read
 from lstmgen.network.architecture import build_network
 from lstmgen.text.corpus import read_corpus
 from lstmgen.training.events import Event, Stepped

@@ -11,8 +11,8 @@ import lstmgen
 from lstmgen.checkpoint import load_checkpoint
 from lstmgen.errors import ConfigError, TextError, UnknownCharacterError
 from lstmgen.evaluation.config import NoveltyConfig
-from lstmgen.evaluation.evaluate import NamedText, evaluate_model
-from lstmgen.evaluation.report import evaluation_json
+from lstmgen.evaluation.evaluate import evaluate_model, evaluation_json
+from lstmgen.evaluation.own_text import NamedText
 from lstmgen.evaluation.score import Predictions, add_up
 from lstmgen.language_model import LanguageModel
 from lstmgen.record import HELD_OUT

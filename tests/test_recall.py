@@ -15,9 +15,8 @@ from lstmgen.config import Budget, BudgetUnit, CellKind
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
-from lstmgen.network.model import Model
+from lstmgen.network.model import Model, using_threads
 from lstmgen.text.streams import IGNORED
-from lstmgen.training.machine import using_threads
 
 LETTERS = TOKENS.removesuffix("!?")
 LEARNS_LAG_3 = RecallConfig(

@@ -8,7 +8,7 @@ from lstmgen.cells.arrays import sigmoid
 from lstmgen.config import VocabularyKind
 from lstmgen.errors import ConfigError
 from lstmgen.inspection.trace import trace
-from lstmgen.inspection.walk import Unit, most_varied_unit, terms, walk
+from lstmgen.inspection.walk import Unit, most_varied_units, terms, walk
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
 from tests.conftest import CELLS, NETWORKS, random_weights, small_network
@@ -96,7 +96,7 @@ def test_a_line_is_read_after_a_line_feed_and_attention_stays_in_it() -> None:
 def test_without_a_choice_the_unit_that_varies_most_is_shown(name: str) -> None:
     network = small_network(NETWORKS[name])
     weights = random_weights(network)
-    layer, unit = most_varied_unit(read := trace(network, weights, IDS))
+    layer, unit = most_varied_units(read := trace(network, weights, IDS))[0]
     largest = max(each.activity.std(axis=0).max() for each in read.layers)
     assert read.layers[layer - 1].activity[:, unit - 1].std() == pytest.approx(largest)
 

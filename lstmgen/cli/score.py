@@ -170,11 +170,9 @@ def _with_progress(blocks: "Iterable[Ids]", unit: str, quiet: bool) -> "Iterator
 
 
 def _show_total(model: "LanguageModel", blocks: "Iterable[Ids]", about: dict[str, str], *, json: bool) -> None:
-    from lstmgen.evaluation.report import score_json
-
     score, unit = model.score_blocks(blocks), model.vocabulary.unit
     if json:
-        print_json(about | {"nats": score.nats, "bits": score.bits} | score_json(score))
+        print_json(about | {"nats": score.nats, "bits": score.bits} | score.to_mapping())
         return
     print_facts(
         {

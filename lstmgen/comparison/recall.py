@@ -17,9 +17,9 @@ from lstmgen.comparison.recall_text import SHORTEST_LAG, TOKENS, recall_chunk
 from lstmgen.config import ModelConfig, Precision, TrainingConfig
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
-from lstmgen.network.model import Model
+from lstmgen.network.model import Model, using_threads
 from lstmgen.training.budget import BudgetMeter, RunningClock
-from lstmgen.training.machine import require_memory, using_threads
+from lstmgen.training.machine import require_memory
 from lstmgen.training.optimizer import learning_rate
 from lstmgen.training.trainer import Trainer
 

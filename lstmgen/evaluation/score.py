@@ -20,7 +20,6 @@ from lstmgen.generation.sampler import negative_log_likelihood
 from lstmgen.text.streams import IGNORED, Chunk, every_line, one_stream
 from lstmgen.text.vocabulary import Ids
 
-_LINES_AT_ONCE = 32
 _LOGITS = 1 << 23
 """How many logits exist at once, in numbers: 32 MB."""
 
@@ -80,10 +79,15 @@ class Score:
         """The fraction of tokens that were the model's most likely one."""
         return self.correct / self.characters
 
+    def to_mapping(self) -> dict[str, float]:
+        """The score as values that JSON can hold."""
+        names = ("characters", "nats_per_character", "bits_per_character", "perplexity", "accuracy")
+        return {name: getattr(self, name) for name in names}
+
 
 def exact_protocol(ids: Ids, newline: int | None) -> Iterator[Chunk]:
     """The chunks of a text, (tokens,), for the exact protocol; with the id of the line feed, line by line."""
-    return one_stream(ids) if newline is None else every_line(ids, newline, _LINES_AT_ONCE)
+    return one_stream(ids) if newline is None else every_line(ids, newline, batch_size=32)
 
 
 def predict(engine: Engine, chunks: Iterable[Chunk], max_logits: int = _LOGITS) -> Iterator[Predictions]:

@@ -30,21 +30,18 @@ _WORK = 2e11  # multiplications of all predictions together; it decides how many
 _FEWEST, _MAX = 64, 1024  # positions
 _LOGITS = 1 << 20  # how many logits exist at once
 _GRADIENT_POSITIONS = 64
-_ROWS = 64  # whose gradients are computed at once
 
 
 @dataclass(frozen=True)
 class Memory:
     """How far back a network looks."""
 
-    positions: int
-    """How many predictions each loss is the mean of."""
-    nats_per_character: dict[int, float]
-    """The loss by the number of visible tokens."""
+    positions: int  # how many predictions each loss is the mean of
+    nats_per_character: dict[int, float]  # the loss by the number of visible tokens
     reach: NDArray[np.float64]
-    """The mean norm of the gradient by distance, (distances,); distance 0 is the last token that was read.
+    """The mean norm of the gradient by distance, (distances,), empty if it was not asked for.
 
-    It is empty if it was not asked for.
+    Distance 0 is the last token that was read.
     """
 
     @property
@@ -59,11 +56,6 @@ class Context(NamedTuple):
     inputs: Ids  # (positions, time): the last tokens before each, and after them any tokens
     last: NDArray[np.int64]  # (positions,): the column of the last token before each
     targets: Ids  # (positions,)
-
-    def rows(self, start: int, count: int) -> "Context":
-        """The same for some of the positions."""
-        rows = slice(start, start + count)
-        return Context(self.inputs[rows], self.last[rows], self.targets[rows])
 
 
 def memory_reach(nats: Mapping[int, float]) -> int:
@@ -150,17 +142,6 @@ def gradient_reach(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64]
 
     The first entry is that of the last token before the prediction.
     """
-    sums, counts = np.zeros((2, seen.inputs.shape[1]))
-    for start in range(0, len(seen.inputs), _ROWS):
-        part = seen.rows(start, _ROWS)
-        for row, column in zip(_gradient_norms(checkpoint, part), part.last, strict=True):
-            sums[: column + 1] += row[column::-1]
-            counts[: column + 1] += 1
-    return sums / np.maximum(counts, 1)
-
-
-def _gradient_norms(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64]:
-    """The norm of the gradient of each prediction's loss by each of its embedded inputs, (positions, time)."""
     import torch
 
     from lstmgen.network.kernels.torch_layers import run_layer
@@ -175,4 +156,9 @@ def _gradient_norms(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64
     outputs = forward(network, weights._replace(embedding=embedded), numbers, state, run_layer)
     logits = head(outputs.head_inputs[torch.arange(rows), torch.from_numpy(seen.last)], weights)
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(seen.targets), reduction="sum").backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-    return embedded.grad.reshape(rows, time, -1).norm(dim=-1).double().numpy()  # type: ignore[no-any-return]  # its type is known, but not to mypy
+    norms = embedded.grad.reshape(rows, time, -1).norm(dim=-1).double().numpy()
+    sums, counts = np.zeros((2, time))
+    for row, column in zip(norms, seen.last, strict=True):
+        sums[: column + 1] += row[column::-1]
+        counts[: column + 1] += 1
+    return sums / np.maximum(counts, 1)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.generation.sampler import most_likely
-from lstmgen.inspection.trace import FloatArray, Trace, trace
-from lstmgen.inspection.walk import PREDICTIONS, Unit
+from lstmgen.inspection.trace import FloatArray, trace
+from lstmgen.inspection.walk import PREDICTIONS, Unit, most_varied_units
 from lstmgen.text.vocabulary import Ids
 
 BYTES = 3_500_000
@@ -25,7 +25,6 @@ BYTES = 3_500_000
 The page then stays below 5 MB, unless the memory of all units takes more."""
 
 _MAX, _MAX_MEMORY = 2**8 - 1, 2**16 - 1  # the integers that stand for the end of a range
-
 _RECALLED, _MIN_RECALLED = 5, 0.01  # past tokens of each step's attention; the least weight of one
 
 
@@ -59,7 +58,7 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
     gates = read.layers[0].gates if len(read.layers[0].gates) > 1 else ()  # the candidate of an RNN is its memory
     ranges = {gate: (-1 if gate == "candidate" else 0, 1) for gate in gates}
     room = max(1, (BYTES // len(ids) - sum(layer.activity.shape[1] for layer in read.layers)) // (len(ranges) + 1))
-    ranked = _ranked(read, first)
+    ranked = list(dict.fromkeys([*first, *most_varied_units(read)]))
     activations = [
         row
         for layer, unit in ranked[:room]
@@ -99,14 +98,6 @@ def _in_16_bits(memory: FloatArray) -> tuple[NDArray[np.int64], dict[str, Any]]:
     bits = quantized(memory, lowest, highest, _MAX_MEMORY)
     stored = {"lowest": lowest.round(6).tolist(), "highest": highest.round(6).tolist(), "values": _base64(bits.T >> 8)}
     return bits, stored
-
-
-def _ranked(read: Trace, first: Sequence[Unit]) -> list[Unit]:
-    """All units: those in `first`, then the others, the one whose activity varies most first."""
-    deviations = np.concatenate([layer.activity.std(axis=0) for layer in read.layers])
-    hidden_size = read.layers[0].activity.shape[1]
-    places = (divmod(int(number), hidden_size) for number in np.argsort(-deviations, kind="stable"))
-    return list(dict.fromkeys([*first, *(Unit(layer + 1, unit + 1) for layer, unit in places)]))
 
 
 def _base64(values: NDArray[np.int64]) -> str:

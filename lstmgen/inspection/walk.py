@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.errors import ConfigError
 from lstmgen.generation.sampler import most_likely
-from lstmgen.inspection.reading import begun
-from lstmgen.inspection.trace import FloatArray, Trace, trace
+from lstmgen.inspection.trace import FloatArray, Trace, begun, trace
 from lstmgen.network.architecture import Network
 from lstmgen.text.vocabulary import Ids
 
@@ -42,20 +41,13 @@ class WalkStep:
     """What one unit did at one token."""
 
     character: str
-    gates: Mapping[str, float]
-    """The activation by the gate's name, in the cell's order."""
-    terms: Mapping[str, Mapping[str, float]]
-    """By the gate's name: the terms of the sum inside its σ or tanh, see `terms`."""
-    cell_before: float
-    """What the unit remembered before: its cell state, or for GRU and RNN its hidden state."""
-    cell: float
-    """What it remembers now."""
-    hidden: float
-    """Its output."""
-    attention: tuple[Recalled, ...] | None
-    """The past tokens in the window, the nearest first; None without attention."""
-    predictions: Mapping[str, float]
-    """The likeliest next tokens with their probabilities, the likeliest first."""
+    gates: Mapping[str, float]  # the activation by the gate's name, in the cell's order
+    terms: Mapping[str, Mapping[str, float]]  # by the gate's name: the terms of the sum inside its σ or tanh
+    cell_before: float  # what the unit remembered before: its cell state, or for GRU and RNN its hidden state
+    cell: float  # what it remembers now
+    hidden: float  # its output
+    attention: tuple[Recalled, ...] | None  # the past tokens in the window, the nearest first; None without attention
+    predictions: Mapping[str, float]  # the likeliest next tokens with their probabilities, the likeliest first
 
 
 class Line(NamedTuple):
@@ -68,6 +60,7 @@ class Line(NamedTuple):
     meaning: str
 
 
+_MEMORY_IS_OUTPUT = "what it remembers, which is also its output"
 _FORGET = Line("forget", "forget gate", "f", "σ", "the fraction of the old cell state c that it keeps; at 0 it forgets")
 _CANDIDATE = Line("candidate", "candidate", "g", "tanh", "what it could write")
 _OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of tanh(c') that it puts out")
@@ -98,13 +91,9 @@ EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
         Line("reset", "reset gate", "r", "σ", "the fraction of the past that the candidate sees"),
         Line("update", "update gate", "z", "σ", "the fraction of the old state h that it keeps; at 0 it forgets"),
         Line("candidate", "candidate", "n", "tanh", "what it could write"),
-        Line("hidden", "output", "h'", "z h + (1 - z) n", "what it remembers, which is also its output"),
+        Line("hidden", "output", "h'", "z h + (1 - z) n", _MEMORY_IS_OUTPUT),
     ),
-    ("candidate",): (
-        Line(
-            "candidate", "output", "h'", "tanh", "what it remembers, which is also its output; no gate keeps the old h"
-        ),
-    ),
+    ("candidate",): (Line("candidate", "output", "h'", "tanh", f"{_MEMORY_IS_OUTPUT}; no gate keeps the old h"),),
 }
 """The lines of each cell, by the names of its gates."""
 
@@ -114,16 +103,15 @@ def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Un
 
     Raises ConfigError if there is no such unit.
     """
-    network, vocabulary = checkpoint.network, checkpoint.vocabulary
+    network, names = checkpoint.network, checkpoint.vocabulary.token_names()
     if unit is not None:
         check_unit(network, unit)
     ids = begun(ids, checkpoint.end_token)
     read = trace(network, checkpoint.weights, ids, end_token=checkpoint.end_token)
-    unit = unit or most_varied_unit(read)
+    unit = unit or most_varied_units(read)[0]
     layer, number = read.layers[unit.layer - 1], unit.unit - 1
     sums = terms(network, checkpoint.weights, read, unit)
     likely, probabilities = most_likely(read.logits, PREDICTIONS)
-    names = vocabulary.token_names()
     steps = []
     for time in range(len(ids)):
         predicted = zip(likely[time].tolist(), probabilities[time].tolist(), strict=True)
@@ -158,11 +146,11 @@ def check_unit(network: Network, unit: Unit) -> None:
         )
 
 
-def most_varied_unit(read: Trace) -> Unit:
-    """The unit whose activity, tanh(c) or h, has the largest standard deviation over the text."""
+def most_varied_units(read: Trace) -> list[Unit]:
+    """All units, first the one whose activity, tanh(c) or h, has the largest standard deviation over the text."""
     deviations = np.stack([layer.activity.std(axis=0) for layer in read.layers])
-    layer, unit = np.unravel_index(deviations.argmax(), deviations.shape)
-    return Unit(int(layer) + 1, int(unit) + 1)
+    ranked = np.argsort(-deviations, axis=None, kind="stable").tolist()
+    return [Unit(number // deviations.shape[1] + 1, number % deviations.shape[1] + 1) for number in ranked]
 
 
 def terms(
