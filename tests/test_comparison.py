@@ -17,14 +17,14 @@ from lstmgen.comparison.measurement import RunResult
 from lstmgen.comparison.networks import (
     COMPARISON,
     RESULT,
-    Begun,
+    ComparedRun,
     Comparison,
     Measured,
     compare_networks,
     open_comparison,
     plan_comparison,
 )
-from lstmgen.comparison.summary import NetworkResult, best_of, difference
+from lstmgen.comparison.report import NetworkResult, difference
 from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.errors import CheckpointError, ConfigError, TextError
 from lstmgen.evaluation.confidence import Blocks
@@ -68,11 +68,11 @@ def compared(config: ComparisonConfig, run: str) -> list[Measured]:
 
 def events_of(
     config: ComparisonConfig, run: str, should_stop: Callable[[], bool] = lambda: False
-) -> list[Begun | Event | Measured]:
+) -> list[ComparedRun | Event | Measured]:
     return list(compare_networks(*open_comparison(config, run), should_stop))
 
 
-def measured(events: list[Begun | Event | Measured]) -> list[Measured]:
+def measured(events: list[ComparedRun | Event | Measured]) -> list[Measured]:
     return [event for event in events if isinstance(event, Measured)]
 
 
@@ -222,18 +222,13 @@ def test_interrupted_and_continued_it_equals_an_uninterrupted_one(steps: int) ->
         assert all((weights[name] == others[name]).all() for name in weights)
 
 
-def test_what_is_finished_is_not_done_again() -> None:
-    first = compared(asked(), "two")
-    again = events_of(asked(), "two")
-    assert again == first
-
-
 def test_a_run_that_was_trained_but_not_measured_is_only_measured() -> None:
     first = compared(asked(), "two")
     (RUNS_FOLDER / "two" / "lstm-1" / RESULT).unlink()
     again = events_of(asked(), "two")
     assert not any(isinstance(event, Stepped) for event in again)
     assert numbers(measured(again)) == numbers(first)
+    assert events_of(asked(), "two") == measured(again)  # nothing is done twice
 
 
 def test_a_run_that_was_killed_before_it_saved_begins_again() -> None:
@@ -313,10 +308,3 @@ def test_with_one_seed_the_text_decides() -> None:
 def test_a_text_that_is_too_short_decides_nothing() -> None:
     short = RunResult(0, 1000, 100, (150.0, 0.0), (100.0, 0.0), 1e4, 1e3, (1.5,))
     assert difference(network("a", short), network("b", short)) is None
-
-
-def test_the_best_has_the_lowest_mean() -> None:
-    networks = [network("a", result(1.4), result(1.7)), network("b", result(1.5), result(1.5))]
-    assert best_of(networks).name == "b"
-    assert networks[0].nats_per_character == pytest.approx(1.55)
-    assert networks[0].memory_reach == 2

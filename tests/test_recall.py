@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmgen.comparison.config import RecallConfig
-from lstmgen.comparison.recall import RecallMeasured, RecallStepped, compare_recall, measure_recall
-from lstmgen.comparison.recall_text import CHANCE, MAX_BEFORE, TOKENS, example, recall_chunk
+from lstmgen.comparison.recall import (
+    CHANCE,
+    MAX_BEFORE,
+    TOKENS,
+    RecallMeasured,
+    RecallStepped,
+    compare_recall,
+    example,
+    measure_recall,
+    recall_chunk,
+)
 from lstmgen.config import Budget, BudgetUnit, CellKind
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network

@@ -112,13 +112,6 @@ def test_bytes_that_are_not_text_come_out_once_with_their_surprise(content: byte
     assert_allclose([character.nats for character in found], sums, rtol=1e-5, atol=1e-6)
 
 
-@given(COMPLETE_AND_INCOMPLETE_CHARACTERS)
-@settings(deadline=None, max_examples=40)
-def test_an_incomplete_character_is_a_character_of_its_own(content: bytes) -> None:
-    found = scored(np.frombuffer(content, np.uint8), BYTES)
-    assert [character.text for character in found] == list(content.decode("utf-8", "replace"))
-
-
 def test_the_rest_of_a_character_whose_first_byte_is_given_has_its_surprise() -> None:
     ids = BYTES.encode("éa")
     first, second = scored(ids, BYTES)

@@ -1,16 +1,89 @@
-"""The fields of the JSON of comparisons, on a text and by recall."""
+"""What follows from a comparison: means over the seeds, which differences are real, and the fields of JSON."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from statistics import mean
+from statistics import fmean, mean
 from typing import Any
 
+import numpy as np
+
 from lstmgen.comparison.config import RecallConfig
+from lstmgen.comparison.measurement import RunResult
 from lstmgen.comparison.networks import Comparison, Measured
-from lstmgen.comparison.recall import RecallMeasured
-from lstmgen.comparison.recall_text import CHANCE
-from lstmgen.comparison.summary import Difference, NetworkResult, best_of, difference
+from lstmgen.comparison.recall import CHANCE, RecallMeasured
 from lstmgen.config import ModelConfig
+from lstmgen.inspection.memory import memory_reach
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """One network with the results of its seeds."""
+
+    name: str
+    model: ModelConfig
+    runs: tuple[RunResult, ...]
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters."""
+        return self.runs[0].parameters
+
+    @property
+    def nats_per_character(self) -> float:
+        """The mean over the seeds."""
+        return fmean(run.nats_per_character for run in self.runs)
+
+    @property
+    def spread(self) -> float | None:
+        """The standard deviation over the seeds, in nats per character; None: there is only one."""
+        return float(np.std([run.nats_per_character for run in self.runs], ddof=1)) if len(self.runs) > 1 else None
+
+    @property
+    def training_speed(self) -> float:
+        """Characters per second, mean over the seeds."""
+        return fmean(run.training_speed for run in self.runs)
+
+    @property
+    def sampling_speed(self) -> float:
+        """Characters per second of one text, mean over the seeds."""
+        return fmean(run.sampling_speed for run in self.runs)
+
+    @property
+    def memory_reach(self) -> int:
+        """How many tokens the network uses, by its mean loss over the seeds."""
+        means = np.mean([run.visible_nats for run in self.runs], axis=0)
+        return memory_reach({2**power: float(nats) for power, nats in enumerate(means)})
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much worse a network is than the best one."""
+
+    nats: float  # per character
+    low: float  # the range in which the difference lies, given the chance that could be measured
+    high: float
+    over_seeds: bool  # whether the range is that of chance over the seeds; if not, over parts of the text
+
+    @property
+    def real(self) -> bool:
+        """Whether it is larger than what chance explains."""
+        return self.low > 0 or self.high < 0
+
+
+def difference(network: NetworkResult, best: NetworkResult) -> Difference | None:
+    """Compare a network with the best one; None: there is too little to tell what is chance.
+
+    With several seeds of both, a difference of less than two standard errors is noise. With one seed, it is noise if
+    the confidence interval by the block bootstrap contains 0; this interval covers the text, and not the seed.
+    """
+    nats = network.nats_per_character - best.nats_per_character
+    if network.spread is not None and best.spread is not None:
+        error = math.hypot(network.spread / math.sqrt(len(network.runs)), best.spread / math.sqrt(len(best.runs)))
+        return Difference(nats, nats - 2 * error, nats + 2 * error, over_seeds=True)
+    interval = network.runs[0].blocks.interval(best.runs[0].blocks)
+    return None if interval is None else Difference(nats, interval.low, interval.high, over_seeds=False)
 
 
 def network_results(measured: Sequence[Measured]) -> list[NetworkResult]:
@@ -25,7 +98,7 @@ def network_results(measured: Sequence[Measured]) -> list[NetworkResult]:
 def comparison_json(comparison: Comparison, measured: Sequence[Measured]) -> dict[str, Any]:
     """The comparison as values that JSON can hold."""
     networks = network_results(measured)
-    best = best_of(networks)
+    best = min(networks, key=lambda network: network.nats_per_character)
     return {
         "text": list(comparison.config.text.sources),
         "budget": {"amount": comparison.training.budget.amount, "unit": str(comparison.training.budget.unit)},
