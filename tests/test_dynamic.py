@@ -158,22 +158,6 @@ def test_a_repeated_text_is_predicted_better() -> None:
 # The order of reading, and the adapted model
 
 
-@given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(1, 12), st.booleans())
-@settings(deadline=None, max_examples=30)
-def test_every_token_is_predicted_once_and_in_order(tokens: list[int], segment: int, lines: bool) -> None:
-    ids = np.array(tokens)
-    config = replace(LEARNING, segment_length=segment, scale_chunks=2)
-    parts = list(AdaptingModel(network(num_layers=1, lines=lines), TRAINING, config).predict(ids))
-    positions = [position for part in parts for position in part.positions.tolist()]
-    found = [token for part in parts for token in part.ids.tolist()]
-    if not lines:
-        assert (positions, found) == (list(range(1, len(ids))), tokens[1:])
-        return
-    ended, before = [*tokens, 0], [0, *tokens]
-    assert positions == [position for position, token in enumerate(ended) if (before[position], token) != (0, 0)]
-    assert found == [ended[position] for position in positions]
-
-
 def test_a_model_of_lines_begins_each_from_the_initial_state() -> None:
     checkpoint = network("gru-before", lines=True)
     engine = NumpyEngine(checkpoint.network, checkpoint.weights)

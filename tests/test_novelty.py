@@ -87,18 +87,6 @@ def test_bytes_are_shown_as_text() -> None:
     assert (found.longest_run, found.line, found.written.longest) == ("schöne", 3, len("schöne".encode()))
 
 
-def test_what_is_copied_whole_has_all_shares_and_what_is_foreign_none() -> None:
-    generator = np.random.default_rng(0)
-    training = generator.integers(0, 9, 500)
-    copied, foreign = training[100:300], np.full(200, 11)
-    found = compare_copying(training.astype(np.uint8), copied, foreign, LETTERS, lines=False)
-    assert found.written.fractions == dict.fromkeys(NGRAM_LENGTHS, 1.0)
-    assert (found.written.longest, found.written.position, found.written.training_position) == (200, 0, 100)
-    assert found.real is not None
-    assert found.real.fractions == dict.fromkeys(NGRAM_LENGTHS, 0.0)
-    assert found.real.longest == 0
-
-
 def test_as_many_tokens_of_real_text_are_compared_as_were_written() -> None:
     training, real = encoded("abc" * 30), encoded("defabcabcabcabcabc")
     found = compare_copying(training, encoded("defab"), real, LETTERS, lines=False)

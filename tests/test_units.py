@@ -30,11 +30,6 @@ def some_units() -> tuple[np.ndarray, np.ndarray]:
     return generator.normal(size=(60, 4)).round(1), generator.integers(0, 2, (60, 3)).astype(float)
 
 
-def test_equal_values_share_their_mean_rank() -> None:
-    columns = np.array([[3.0, 1.0], [1.0, 1.0], [3.0, 1.0], [2.0, 1.0]])
-    assert ranks(columns).T.tolist() == [[3.5, 1, 3.5, 2], [2.5, 2.5, 2.5, 2.5]]
-
-
 def test_the_strength_for_a_binary_feature_is_that_of_the_area_under_the_curve() -> None:
     units, features = some_units()
     found = strengths(units, features, np.ones(3, bool))

@@ -27,7 +27,7 @@ def comparison_report(comparison: Comparison, measured: Sequence[Measured]) -> l
     rows = [
         (
             network.name,
-            count(network.parameters),
+            count(network.runs[0].parameters),
             f"{network.nats_per_character:.4f}" + ("" if network.spread is None else f" ± {network.spread:.4f}"),
             count(network.training_speed),
             f"{network.memory_reach:,}",

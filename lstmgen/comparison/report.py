@@ -19,42 +19,32 @@ from lstmgen.inspection.memory import memory_reach
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """One network with the results of its seeds."""
+    """One network: means over its seeds."""
 
     name: str
     model: ModelConfig
-    runs: tuple[RunResult, ...]
+    runs: tuple[RunResult, ...]  # one for each seed
+    nats_per_character: float
+    spread: float | None  # the standard deviation of the nats over the seeds; None: there is only one
+    training_speed: float  # characters per second
+    sampling_speed: float  # characters per second, of one text
+    memory_reach: int  # how many tokens the network uses, by its mean loss
 
-    @property
-    def parameters(self) -> int:
-        """The number of parameters."""
-        return self.runs[0].parameters
 
-    @property
-    def nats_per_character(self) -> float:
-        """The mean over the seeds."""
-        return fmean(run.nats_per_character for run in self.runs)
-
-    @property
-    def spread(self) -> float | None:
-        """The standard deviation over the seeds, in nats per character; None: there is only one."""
-        return float(np.std([run.nats_per_character for run in self.runs], ddof=1)) if len(self.runs) > 1 else None
-
-    @property
-    def training_speed(self) -> float:
-        """Characters per second, mean over the seeds."""
-        return fmean(run.training_speed for run in self.runs)
-
-    @property
-    def sampling_speed(self) -> float:
-        """Characters per second of one text, mean over the seeds."""
-        return fmean(run.sampling_speed for run in self.runs)
-
-    @property
-    def memory_reach(self) -> int:
-        """How many tokens the network uses, by its mean loss over the seeds."""
-        means = np.mean([run.visible_nats for run in self.runs], axis=0)
-        return memory_reach({2**power: float(nats) for power, nats in enumerate(means)})
+def network_result(name: str, model: ModelConfig, runs: Sequence[RunResult]) -> NetworkResult:
+    """The means of one network over the runs of its seeds."""
+    nats = [run.nats_per_character for run in runs]
+    visible_nats = np.mean([run.visible_nats for run in runs], axis=0)
+    return NetworkResult(
+        name,
+        model,
+        tuple(runs),
+        nats_per_character=fmean(nats),
+        spread=float(np.std(nats, ddof=1)) if len(runs) > 1 else None,
+        training_speed=fmean(run.training_speed for run in runs),
+        sampling_speed=fmean(run.sampling_speed for run in runs),
+        memory_reach=memory_reach({2**power: float(loss) for power, loss in enumerate(visible_nats)}),
+    )
 
 
 @dataclass(frozen=True)
@@ -75,8 +65,8 @@ class Difference:
 def difference(network: NetworkResult, best: NetworkResult) -> Difference | None:
     """Compare a network with the best one; None: there is too little to tell what is chance.
 
-    With several seeds of both, a difference of less than two standard errors is noise. With one seed, it is noise if
-    the confidence interval by the block bootstrap contains 0; this interval covers the text, and not the seed.
+    With several seeds of both, a difference of less than two standard errors is noise. With one seed, the interval of
+    the block bootstrap decides; it covers the text, and not the seed.
     """
     nats = network.nats_per_character - best.nats_per_character
     if network.spread is not None and best.spread is not None:
@@ -90,7 +80,7 @@ def network_results(measured: Sequence[Measured]) -> list[NetworkResult]:
     """The networks that have been measured, in the order of the comparison."""
     models = {event.run.name: event.run.model for event in measured}
     return [
-        NetworkResult(name, model, tuple(event.result for event in measured if event.run.name == name))
+        network_result(name, model, [event.result for event in measured if event.run.name == name])
         for name, model in models.items()
     ]
 
@@ -112,12 +102,12 @@ def _network_json(network: NetworkResult, behind: Difference | None) -> dict[str
         "attention": network.model.attention,
         "layers": network.model.num_layers,
         "hidden_size": network.model.hidden_size,
-        "parameters": network.parameters,
+        "parameters": network.runs[0].parameters,
         "seeds": len(network.runs),
         "nats_per_character": network.nats_per_character,
         "nats_per_character_by_seed": [run.nats_per_character for run in network.runs],
         "spread": network.spread,
-        "behind_best": None if behind is None else {"nats": behind.nats, "low": behind.low, "high": behind.high},
+        "behind_best": behind and {"nats": behind.nats, "low": behind.low, "high": behind.high},
         "characters_per_second": network.training_speed,
         "sampling_characters_per_second": network.sampling_speed,
         "memory_reach": network.memory_reach,

@@ -58,7 +58,7 @@ class Score:
 
     @property
     def nats_per_character(self) -> float:
-        """The mean surprise: the cross-entropy in nats."""
+        """The mean surprise, which is the cross-entropy."""
         return self.nats / self.characters
 
     @property
@@ -68,10 +68,7 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """The exponential of the nats per character.
-
-        The model is as uncertain as if it chose among this number of equally likely characters.
-        """
+        """The model is as uncertain as if it chose among this number of equally likely characters."""
         return math.exp(min(self.nats_per_character, 700.0))  # a larger exponent overflows
 
     @property
