@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+from lstmgen.cells.arrays import softmax
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.config import VocabularyKind
 from lstmgen.errors import TextError
@@ -29,7 +30,7 @@ def some_checkpoint(name: str, **more: int) -> Checkpoint:
 
 def loss(checkpoint: Checkpoint, seen: np.ndarray, target: int) -> float:
     """The loss of one prediction after a text that is read from the initial state."""
-    return -math.log(trace(checkpoint.network, checkpoint.weights, seen).probabilities[-1, target])
+    return -math.log(softmax(trace(checkpoint.network, checkpoint.weights, seen).logits)[-1, target])
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
+from lstmgen.cells.arrays import softmax
 from lstmgen.config import ModelConfig, VocabularyKind
 from lstmgen.inspection import page
 from lstmgen.inspection.page import page_data, quantized
@@ -76,7 +77,7 @@ def test_gates_are_kept_for_the_first_units_if_there_is_no_room_for_all(monkeypa
 def test_predictions_are_the_likeliest_next_tokens() -> None:
     checkpoint = untrained_checkpoint(LETTERS)
     read, data = trace(checkpoint.network, checkpoint.weights, IDS), page_data(checkpoint, IDS)
-    for probabilities, step in zip(read.probabilities, data["predictions"], strict=True):
+    for probabilities, step in zip(softmax(read.logits), data["predictions"], strict=True):
         assert [number for number, _ in step] == probabilities.argsort()[::-1][:5].tolist()
         assert [probability for _, probability in step] == pytest.approx(np.sort(probabilities)[::-1][:5], abs=1e-4)
 

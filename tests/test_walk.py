@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from lstmgen.cells.arrays import sigmoid
+from lstmgen.cells.arrays import sigmoid, softmax
 from lstmgen.config import VocabularyKind
 from lstmgen.errors import ConfigError
 from lstmgen.inspection.trace import trace
@@ -61,7 +61,7 @@ def test_a_step_is_the_trace_of_its_unit(name: str) -> None:
         assert step.hidden == layer.after["hidden"][time, 2]
         likeliest = read.logits[time].argsort()[::-1][:5]
         assert list(step.predictions) == [LETTERS.characters[number] for number in likeliest]
-        assert list(step.predictions.values()) == pytest.approx(read.probabilities[time, likeliest], rel=1e-5)
+        assert list(step.predictions.values()) == pytest.approx(softmax(read.logits)[time, likeliest], rel=1e-5)
 
 
 def test_attention_names_the_past_tokens_that_it_picked() -> None:

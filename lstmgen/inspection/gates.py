@@ -30,20 +30,10 @@ class GateUse:
 
     layer: int  # from 1
     gate: str
-    open: NDArray[np.float64]  # (hidden,): the fraction of time in which each unit's gate is above 0.9
-    shut: NDArray[np.float64]  # (hidden,): the fraction of time in which it is below 0.1
+    nearly_open: float  # the fraction of time in which it is above 0.9, mean over the units
+    nearly_shut: float  # the fraction of time in which it is below 0.1, mean over the units
     histogram: NDArray[np.int64]  # (bins,): the activations, of all units, in each of 20 equal parts from 0 to 1
     half_life: NDArray[np.float64] | None  # (hidden,), in tokens; None for a gate that does not keep the old state
-
-    @property
-    def nearly_open(self) -> float:
-        """The fraction of time in which the gate is nearly open, mean over the units."""
-        return float(self.open.mean())
-
-    @property
-    def nearly_shut(self) -> float:
-        """The fraction of time in which the gate is nearly shut, mean over the units."""
-        return float(self.shut.mean())
 
 
 def gate_uses(pieces: Iterable[Trace]) -> tuple[GateUse, ...]:
@@ -59,9 +49,12 @@ def gate_uses(pieces: Iterable[Trace]) -> tuple[GateUse, ...]:
                     sums[number, name] += np.stack(parts)
                     histograms[number, name] += np.histogram(gate, BINS, (0, 1))[0]
     uses = []
-    for (number, name), (opened, shut, log) in sums.items():
-        half_life = half_lives(log / tokens) if name in _KEEPS else None
-        uses.append(GateUse(number, name, opened / tokens, shut / tokens, histograms[number, name], half_life))
+    for (number, name), sums_of_units in sums.items():
+        opened, shut, log = sums_of_units / tokens  # (hidden,) each
+        half_life = half_lives(log) if name in _KEEPS else None
+        uses.append(
+            GateUse(number, name, float(opened.mean()), float(shut.mean()), histograms[number, name], half_life)
+        )
     return tuple(uses)
 
 

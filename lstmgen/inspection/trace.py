@@ -5,14 +5,12 @@ All numbers come from `network.forward.step`, the cells' own equations in NumPy.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.cells import Cell
-from lstmgen.cells.arrays import softmax, tanh
+from lstmgen.cells.arrays import tanh
 from lstmgen.cells.base import gate_names
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.config import OnUnknown, TextConfig
@@ -59,7 +57,6 @@ def begun(ids: Ids, end_token: int | None) -> Ids:
 class LayerTrace:
     """What one layer computed at each token of a text; every array is (time, hidden)."""
 
-    cell: Cell
     gates: Mapping[str, FloatArray]  # by name, in the cell's order, such as input, forget, candidate, output
     before: Mapping[str, FloatArray]  # the state before each token: `hidden`, and for the LSTM family `cell`
     after: Mapping[str, FloatArray]  # the state after each token, with the same names
@@ -92,11 +89,6 @@ class Trace:
     """
     logits: FloatArray  # (time, vocab)
     state: NetworkState  # after the last token: to read on from here
-
-    @cached_property
-    def probabilities(self) -> FloatArray:
-        """The probability of each token to be the next one, (time, vocab)."""
-        return np.asarray(softmax(self.logits))
 
 
 def trace(
@@ -131,7 +123,6 @@ def trace(
         logits.append(done.logits[0])
     layers = tuple(
         LayerTrace(
-            cell,
             gates=_by_name(gate_names(cell), [each[layer] for each in gates]),
             before=_by_name(initial.layers[layer]._fields, [each[layer] for each in before]),
             after=_by_name(initial.layers[layer]._fields, [each[layer] for each in after]),

@@ -175,7 +175,7 @@ def terms(
     hidden = layer.before["hidden"]
     found = {}
     for block, gate in enumerate(layer.gates):
-        row = block * layer.cell.hidden_size + number
+        row = block * network.hidden_size + number
         sums = {"W x": inputs @ own["weight_ih"][row]}
         if gate == "candidate" and "bias_candidate" in own:
             recurrent = hidden @ own["weight_hh"][row] + own["bias_candidate"][number]
