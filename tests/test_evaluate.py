@@ -41,7 +41,6 @@ def folder(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             {"novelty": True, "length": 90, "temperature": 0.5, "seed": 3},
             ("--novelty", "-n", 90, "--temp", 0.5, "--seed", 3),
         ),
-        ({"novelty": True}, ("--novelty",)),
     ],
 )
 def test_it_is_what_the_command_says_of_the_held_out_text(choices: dict[str, Any], options: tuple[object, ...]) -> None:

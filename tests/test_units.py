@@ -72,7 +72,7 @@ def test_the_first_half_chooses_and_the_second_half_gives_the_score(name: str) -
             assert best.score == pytest.approx(later if scores[row] > 0.5 else 1 - later, abs=1e-6)
     assert len(found.units) == 16
     assert {each.unit for each in found.units} == {(layer, unit) for layer in (1, 2) for unit in range(1, 9)}
-    np.testing.assert_array_equal(np.stack(found.activity), np.stack([layer.activity for layer in read.layers]))
+    np.testing.assert_array_equal(found.activity, np.stack([layer.activity for layer in read.layers]))
 
 
 def test_the_control_is_the_network_as_training_began() -> None:

@@ -68,7 +68,7 @@ class ComparisonConfig:
     num_layers: tuple[int, ...] = (ModelConfig.num_layers,)
     attention: tuple[int, ...] = (ModelConfig.attention,)
     hidden_size: tuple[int, ...] = ()  # empty: for each network the one that gives it the same number of parameters
-    parameters: int | None = None  # this number; None: that of the LSTM which the plan chooses
+    parameters: int | None = None  # this number; None: as many as the LSTM that the plan chooses
     seeds: int = 1
     device: Device = Device.AUTO
     threads: int | None = None
@@ -81,7 +81,7 @@ class ComparisonConfig:
         self.models(ModelConfig())  # raises ConfigError for a value that is out of bounds
 
     def models(self, base: ModelConfig) -> tuple[ModelConfig, ...]:
-        """The networks; what is not compared is that of `base`."""
+        """The networks; what is not compared is as in `base`."""
         axes = product(self.cells, self.num_layers, self.attention, self.hidden_size or (base.hidden_size,))
         return tuple(
             replace(base, cell=cell, num_layers=layers, attention=attention, hidden_size=size)

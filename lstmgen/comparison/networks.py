@@ -98,7 +98,7 @@ class Measured:
 def plan_comparison(config: ComparisonConfig) -> Comparison:
     """Make the plan of an LSTM with the first layers, attention and hidden size, and take it for all networks.
 
-    The learning rate is planned for each network, unless it was asked for.
+    The learning rate is planned for each network, unless it was asked for: what suits one cell can harm another.
     Unless hidden sizes were asked for, each network has the size that gives it about as many parameters as that LSTM.
 
     Raises TextError for a text that cannot be compared on, and ConfigError for choices that cannot work.
@@ -147,7 +147,7 @@ def plan_comparison(config: ComparisonConfig) -> Comparison:
 
 
 def open_comparison(config: ComparisonConfig, run: str) -> tuple[Comparison, Path]:
-    """A comparison that is kept, and its folder: plan a new one, or go on with the one of this name.
+    """A comparison that is kept, and its folder: plan a new one, or continue the one of this name.
 
     Raises ConfigError if the name is not valid or belongs to something else, and the errors of `plan_comparison`.
     """

@@ -71,7 +71,7 @@ def compare_recall(
     """Train and measure each network with each seed, one after the other, on the CPU.
 
     With a budget of steps the results follow from the config alone. More threads than one hardly help: the networks are
-    small. Raises ConfigError for a network that needs more memory than this machine has.
+    small. Raises ConfigError for a network that needs more RAM than this machine has.
     """
     for model in config.models():
         require_memory(build_network(model, len(TOKENS)), TrainingConfig(config.budget, batch_size=config.batch_size))

@@ -146,10 +146,7 @@ def _gzip(known: bytes, unknown: Iterable[bytes]) -> int:
 
 
 def bz2_added_bytes(known: bytes, unknown: Iterable[bytes], block: int = _BZ2_BLOCK) -> int:
-    """Bytes that the unknown text adds to the known text.
-
-    bz2 sorts blocks. Of the known text it is given the end that fits into one block beside the unknown text.
-    """
+    """Bytes that the unknown text adds to the end of the known text that fits with it into one block, which bz2 sorts."""
     first = next(iter(unknown), b"")
     known = known[max(0, len(known) + len(first) - block) :]
     both = _compressed_size(bz2.BZ2Compressor(), chain([known, first], unknown))

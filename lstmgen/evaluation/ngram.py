@@ -13,7 +13,7 @@ because a lower order is used where the longer context is unknown. For a context
 p(w | h'). The recursion ends with the uniform probability 1 / vocab.
 
 An n-gram is stored as one 64-bit key with its newest token in the lowest bits, so that sorted keys have all
-continuations of a context side by side. Memory holds the distinct n-grams of each order, at most `MAX_NGRAMS` of the
+continuations of a context next to each other. RAM holds the distinct n-grams of each order, at most `MAX_NGRAMS` of the
 longest order. If a text has more, the longest order is dropped.
 """
 

@@ -16,6 +16,7 @@ from lstmgen.checkpoint import Checkpoint
 from lstmgen.errors import TextError
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.generation.sampler import negative_log_likelihood
+from lstmgen.inspection.trace import line_starts
 from lstmgen.network.forward import forward, head
 from lstmgen.text.vocabulary import Ids
 
@@ -43,11 +44,6 @@ class Memory:
 
     Distance 0 is the last token that was read.
     """
-
-    @property
-    def used(self) -> int:
-        """The memory reach."""
-        return memory_reach(self.nats_per_character)
 
 
 class Context(NamedTuple):
@@ -81,7 +77,7 @@ def measure_memory(
 
     Raises TextError if the text has fewer than 4 tokens.
     """
-    network, begins = checkpoint.network, line_begins(ids, checkpoint.end_token)
+    network, begins = checkpoint.network, context_begins(ids, checkpoint.end_token)
     if len(ids) < 4:
         raise TextError("the text is too short to measure memory; give a text with at least 4 characters")
     lengths = np.arange(len(ids)) - begins
@@ -102,12 +98,9 @@ def measure_memory(
     return Memory(len(positions), losses, gradient_reach(checkpoint, far)[: REACH + 1])
 
 
-def line_begins(ids: Ids, end_token: int | None) -> NDArray[np.int64]:
-    """Where the context of each token begins, (time,): at 0, or at the line feed before its line."""
-    if end_token is None:
-        return np.zeros(len(ids), np.int64)
-    line_feeds = np.where(np.asarray(ids) == end_token, np.arange(len(ids)), 0)
-    return np.concatenate([[0], np.maximum.accumulate(line_feeds)[:-1]])  # a line feed is predicted from its own line
+def context_begins(ids: Ids, end_token: int | None) -> NDArray[np.int64]:
+    """Where the context of each token begins, (time,); a line feed is predicted from its own line."""
+    return np.concatenate([[0], line_starts(ids, end_token)[:-1]])
 
 
 def context(ids: Ids, positions: NDArray[np.int64], begins: NDArray[np.int64], visible: int) -> Context:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.errors import TextError
 from lstmgen.inspection.gates import NEARLY_OPEN, NEARLY_SHUT, GateUse, gate_uses, half_life_text
-from lstmgen.inspection.memory import NOTICEABLE, Memory, measure_memory
+from lstmgen.inspection.memory import NOTICEABLE, Memory, measure_memory, memory_reach
 from lstmgen.inspection.trace import traces
 from lstmgen.inspection.units import Finding, Units, find_units
 from lstmgen.inspection.walk import Unit, WalkStep
@@ -110,12 +110,12 @@ def _half_lives(layer: int, half_life: NDArray[np.float64]) -> Sequence[object]:
 
 def memory_report(memory: Memory, token: str) -> list[Part]:
     """Loss and gradient by distance."""
-    losses = memory.nats_per_character
-    loss = Curve(f"nats per {token}", losses, marked=memory.used)
+    losses, used = memory.nats_per_character, memory_reach(memory.nats_per_character)
+    loss = Curve(f"nats per {token}", losses, marked=used)
     gradient = Curve("gradient at that distance", dict(enumerate(memory.reach.tolist(), 1)), powers=True)
     return [
         f"When the network may see only the last {token}, its loss is {losses[1]:.2f} nats per {token}. "
-        f"When it may see {max(losses):,}, it is {losses[max(losses)]:.2f}. It uses {memory.used:,} {token}s: "
+        f"When it may see {max(losses):,}, it is {losses[max(losses)]:.2f}. It uses {used:,} {token}s: "
         f"more of them change the loss by less than {NOTICEABLE} nats.",
         Chart(f"{token}s visible", (loss, gradient)),
         f"Each loss is the mean of the same {memory.positions:,} predictions. The gradient shows how much the loss "
@@ -166,7 +166,7 @@ def memory_json(memory: Memory) -> dict[str, Any]:
     return {
         "positions": memory.positions,
         "memory": [{"visible": visible, "nats_per_character": nats} for visible, nats in losses.items()],
-        "memory_reach": memory.used,
+        "memory_reach": memory_reach(losses),
         "reach": [{"back": back, "gradient": float(norm)} for back, norm in enumerate(memory.reach)],
     }
 

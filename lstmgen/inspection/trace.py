@@ -53,6 +53,11 @@ def begun(ids: Ids, end_token: int | None) -> Ids:
     return np.concatenate([[end_token], ids]).astype(np.int64)
 
 
+def line_starts(ids: Ids, end_token: int | None) -> NDArray[np.int64]:
+    """Where the reading of each token began, (time,): at the line feed before its line, or at 0 without lines."""
+    return np.maximum.accumulate(np.where(np.asarray(ids) == end_token, np.arange(len(ids)), 0))
+
+
 @dataclass(frozen=True)
 class LayerTrace:
     """What one layer computed at each token of a text; every array is (time, hidden)."""

@@ -1,12 +1,9 @@
-"""Units that mean something: which unit tracks which feature of the text, beside the same network before training.
+"""Which unit tracks which feature of a text, compared with the same network before training.
 
-The first half of the text finds: the unit of each feature, the feature of each unit, and whether the unit rises or
-falls with it. The second half gives the score. So a score is that of text which chose nothing.
-
-A unit is its memory: the cell state, or the hidden state of GRU and RNN. Every score depends only on the order of its
-values. Of a binary feature it is the area under the ROC curve: the probability that the unit is higher at a character
-with the feature than at one without, 0.5 by chance. Of a numeric feature it is the rank correlation (Spearman 1904), 0
-by chance.
+The first half of the text chooses the unit of each feature, the feature of each unit, and whether the unit rises or
+falls with it. The second half gives the score, from the order of the values that the unit remembers: for a binary
+feature the area under the ROC curve, the probability that the unit is higher at a character with the feature than at
+one without, 0.5 by chance; for a numeric feature the rank correlation (Spearman 1904), 0 by chance.
 """
 
 from collections.abc import Mapping
@@ -26,8 +23,6 @@ from lstmgen.text.vocabulary import Ids, Vocabulary
 
 CHANGES = 20
 """A feature counts if it changes, or a position begins again, at least this many times in either half of the text."""
-
-_OTHER = "\ufffd"  # stands for a byte outside ASCII
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ class Units:
 
 
 def find_units(checkpoint: Checkpoint, ids: Ids) -> Units:
-    """Search all units of a network for features of a text, (time,), beside the network before training.
+    """Search all units of a network for features of a text, (time,), and the same network before training.
 
     Raises TextError if the text has no feature that varies enough.
     """
@@ -98,7 +93,7 @@ def find_units(checkpoint: Checkpoint, ids: Ids) -> Units:
 
 def one_character_each(vocabulary: Vocabulary, ids: Ids) -> str:
     """A text with exactly one character for each token; U+FFFD for a byte outside ASCII."""
-    characters = [character or _OTHER for character in vocabulary.characters_by_id()]
+    characters = [character or "\ufffd" for character in vocabulary.characters_by_id()]
     return "".join(characters[number] for number in ids)
 
 

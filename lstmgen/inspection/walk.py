@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.errors import ConfigError
 from lstmgen.generation.sampler import most_likely
-from lstmgen.inspection.trace import FloatArray, Trace, begun, trace
+from lstmgen.inspection.trace import FloatArray, Trace, begun, line_starts, trace
 from lstmgen.network.architecture import Network
 from lstmgen.text.vocabulary import Ids
 
@@ -112,8 +112,13 @@ def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Un
     layer, number = read.layers[unit.layer - 1], unit.unit - 1
     sums = terms(network, checkpoint.weights, read, unit)
     likely, probabilities = most_likely(read.logits, PREDICTIONS)
+    starts = line_starts(ids, checkpoint.end_token)
     steps = []
     for time in range(len(ids)):
+        recalled = None
+        if read.attention is not None:
+            backs = range(1, min(read.attention.shape[1], time - starts[time]) + 1)
+            recalled = tuple(Recalled(n, names[ids[time - n]], float(read.attention[time, -n])) for n in backs)
         predicted = zip(likely[time].tolist(), probabilities[time].tolist(), strict=True)
         steps.append(
             WalkStep(
@@ -123,9 +128,7 @@ def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Un
                 cell_before=float(layer.before[layer.memory_name][time, number]),
                 cell=float(layer.after[layer.memory_name][time, number]),
                 hidden=float(layer.after["hidden"][time, number]),
-                attention=None
-                if read.attention is None
-                else _recalled(read.attention[time], ids, time, names, checkpoint.end_token),
+                attention=recalled,
                 predictions={names[id_]: probability for id_, probability in predicted},
             )
         )
@@ -190,15 +193,3 @@ def terms(
         sums["b"] = np.full(len(read.ids), own["bias"][row])
         found[gate] = sums
     return found
-
-
-def _recalled(
-    attention: FloatArray, ids: Ids, time: int, names: list[str], end_token: int | None
-) -> tuple[Recalled, ...]:
-    """The past tokens that one step, (window,), looked at, as far back as the text or the line goes."""
-    recalled: list[Recalled] = []
-    for back in range(1, min(len(attention), time) + 1):
-        if ids[time - back + 1] == end_token:  # this line begins here
-            break
-        recalled.append(Recalled(back, names[ids[time - back]], float(attention[-back])))
-    return tuple(recalled)
