@@ -147,14 +147,6 @@ def test_weights_move_as_the_equation_says(decay: float) -> None:
         assert_allclose(weight, expected[name].detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_repeated_text_is_predicted_better() -> None:
-    again = read(network(), np.tile(IDS, 12)).tolist()
-    first, last = np.mean(again[: len(IDS)]), np.mean(again[-len(IDS) :])
-    assert last < 0.85 * first
-    still = read(network(), np.tile(IDS, 12), STILL).tolist()
-    assert np.mean(still[-len(IDS) :]) == pytest.approx(np.mean(still[: len(IDS)]), rel=0.05)
-
-
 # The order of reading, and the adapted model
 
 

@@ -60,7 +60,7 @@ class Alphabet(NamedTuple):
         for begin in range(start, stop, BLOCK_TOKENS):
             end = min(begin + BLOCK_TOKENS, stop)
             before = ids[max(0, begin - order + 1) : begin]
-            padding = np.zeros(order - 1 - len(before), np.uint64)
+            padding = np.zeros(order - 1 - len(before), ids.dtype)
             window = np.concatenate([padding, before, ids[begin:end]]).astype(np.uint64)
             context_lengths = np.minimum(np.arange(begin, end), order - 1)
             keys: list[Keys] = []
