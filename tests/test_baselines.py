@@ -178,6 +178,14 @@ def test_a_list_in_random_order_has_the_same_lines(pieces: list[str], seed: int)
     assert len(shuffled) == len(read)
 
 
+def test_a_list_of_many_lines_is_shuffled_in_parts() -> None:
+    lines = [f"{number:b}" for number in range(9000)]
+    read = np.array([0, *(1 + int(digit) if digit != "\n" else 0 for line in lines for digit in line + "\n")])
+    shuffled = in_random_order(read, 0, seed=1)
+    found = "".join("\n01"[token] for token in shuffled).split("\n")
+    assert sorted(found[1:-1]) == sorted(lines) != found[1:-1]
+
+
 def test_a_list_that_is_evaluated_on_itself_is_not_one_long_repetition() -> None:
     every = names(2000)
     lines_alone = math.log2(len(every)) * len(every) / sum(len(line) + 1 for line in every)

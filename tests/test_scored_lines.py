@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmgen.evaluation.lines import LineScore, lines_in_context, separate_lines
-from lstmgen.evaluation.score import Predictions, predict, score
+from lstmgen.evaluation.score import LineScore, Predictions, lines_in_context, predict, score, separate_lines
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.text.streams import every_line, one_stream
 from lstmgen.text.vocabulary import Ids

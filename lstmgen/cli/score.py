@@ -28,7 +28,7 @@ from lstmgen.errors import TextError
 from lstmgen.printable import message_line, name_of, printable
 
 if TYPE_CHECKING:
-    from lstmgen.evaluation.lines import LineScore
+    from lstmgen.evaluation.score import LineScore
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.vocabulary import Ids
 

@@ -28,6 +28,7 @@ from lstmgen.text.vocabulary import Ids, Vocabulary, token_counts
 
 _GZIP_WINDOW = 1 << 15
 _BZ2_BLOCK = 900_000  # bytes
+_LINES_AT_ONCE = 1 << 13
 _XZ_CONTEXT = 1 << 24  # tokens of the training text; xz needs about ten times as many bytes of RAM to look back at them
 _TRAINING_ORDER, _TEXT_ORDER = 0, 1  # seeds; they differ so that a list evaluated on itself is not one long repetition
 
@@ -128,11 +129,14 @@ def in_random_order(read: Ids, newline: int, seed: int) -> Ids:
     `read` is a line feed, then each line with its line feed, (tokens,).
     """
     lines = np.random.default_rng(seed).permutation(line_items(read, newline))
-    shuffled, position = read.copy(), 1
-    for begin, end in chain.from_iterable(block.tolist() for block in blocks_of(lines)):
-        after = position + end - begin + 1  # with the line feed
-        shuffled[position:after] = read[begin : end + 1]
-        position = after
+    shuffled, end = read.copy(), 1
+    for first in range(0, len(lines), _LINES_AT_ONCE):
+        begins, ends = lines[first : first + _LINES_AT_ONCE].astype(np.int64).T
+        lengths = ends - begins + 1  # with the line feed
+        shifts = begins - (lengths.cumsum() - lengths)
+        positions = np.arange(lengths.sum()) + np.repeat(shifts, lengths)
+        shuffled[end : end + len(positions)] = read[positions]
+        end += len(positions)
     return shuffled
 
 
