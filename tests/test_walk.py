@@ -8,7 +8,7 @@ from lstmgen.cells.arrays import sigmoid, softmax
 from lstmgen.config import VocabularyKind
 from lstmgen.errors import ConfigError
 from lstmgen.inspection.trace import trace
-from lstmgen.inspection.walk import Unit, most_varied_units, terms, walk
+from lstmgen.inspection.walk import Unit, check_unit, most_varied_units, terms, walk
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
 from tests.conftest import CELLS, NETWORKS, random_weights, small_network
@@ -104,7 +104,7 @@ def test_without_a_choice_the_unit_that_varies_most_is_shown(name: str) -> None:
 @pytest.mark.parametrize("unit", [Unit(0, 1), Unit(2, 1), Unit(1, 0), Unit(1, 9)])
 def test_a_unit_that_does_not_exist_is_refused(unit: Unit) -> None:
     with pytest.raises(ConfigError, match=rf"^`unit` {unit}: give LAYER.UNIT, .* from 1 to 1 .* from 1 to 8$"):
-        walk(untrained_checkpoint(LETTERS), IDS, unit)
+        check_unit(untrained_checkpoint(LETTERS).network, unit)
 
 
 def test_a_byte_outside_ascii_is_called_by_its_number() -> None:

@@ -75,7 +75,7 @@ def _spread_lines(ids: Ids, newline: int, tokens: int) -> Ids:
     """Lines from all of a list, (tokens,), about `tokens` tokens: the first lines of a sorted list are alike."""
     lines = line_items(ids, newline).astype(np.int64)
     count = min(len(lines), round(len(lines) * tokens / max(1, len(ids))))
-    chosen = lines[np.linspace(0, len(lines) - 1, count).round().astype(np.int64)] if count else lines[:0]
+    chosen = lines[np.linspace(0, len(lines) - 1, count).round().astype(np.int64)]
     return np.concatenate([ids[:0], *(np.append(ids[begin:end], newline) for begin, end in chosen)])
 
 

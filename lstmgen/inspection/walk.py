@@ -99,13 +99,8 @@ EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
 
 
 def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Unit, list[WalkStep]]:
-    """Walk through a text of at least one token, (time,), with one unit; None: the one that varies most.
-
-    Raises ConfigError if there is no such unit.
-    """
+    """Walk through a text of at least one token, (time,), with one unit; None: the one that varies most."""
     network, names = checkpoint.network, checkpoint.vocabulary.token_names()
-    if unit is not None:
-        check_unit(network, unit)
     ids = begun(ids, checkpoint.end_token)
     read = trace(network, checkpoint.weights, ids, end_token=checkpoint.end_token)
     unit = unit or most_varied_units(read)[0]
