@@ -20,10 +20,18 @@ from lstmgen.config import ModelConfig, OnUnknown, SamplingConfig, TextConfig
 from lstmgen.errors import ConfigError
 from lstmgen.evaluation.characters import CharacterScore, score_characters
 from lstmgen.evaluation.config import NoveltyConfig
-from lstmgen.evaluation.evaluate import Evaluation, NamedText, evaluate_model, read_named_text
-from lstmgen.evaluation.lines import LineScore, lines_in_context, separate_lines
-from lstmgen.evaluation.own_text import index_training_text
-from lstmgen.evaluation.score import Predictions, Score, exact_protocol, predict, score
+from lstmgen.evaluation.evaluate import Evaluation, evaluate_model
+from lstmgen.evaluation.own_text import NamedText, index_training_text, read_named_text
+from lstmgen.evaluation.score import (
+    LineScore,
+    Predictions,
+    Score,
+    exact_protocol,
+    lines_in_context,
+    predict,
+    score,
+    separate_lines,
+)
 from lstmgen.generation.engine import Engine, EngineOutput, NumpyEngine, read_text
 from lstmgen.generation.filters import Batch, build_filters
 from lstmgen.generation.history import History

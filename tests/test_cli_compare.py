@@ -10,8 +10,7 @@ import pytest
 from lstmgen.cli.recall_report import holds, recall_report
 from lstmgen.cli.report import print_report
 from lstmgen.comparison.config import RecallConfig
-from lstmgen.comparison.recall import RecallMeasured
-from lstmgen.comparison.recall_text import CHANCE
+from lstmgen.comparison.recall import CHANCE, RecallMeasured
 from lstmgen.comparison.report import recall_json
 from lstmgen.config import CellKind
 from tests.command_line import done, problem, start, usage_error

@@ -11,25 +11,25 @@ import numpy as np
 import pytest
 
 import lstmgen
-from lstmgen.checkpoint import BEST, LAST, LOG, RUNS_FOLDER, find_checkpoint, list_runs, load_checkpoint
+from lstmgen.checkpoint import LAST, LOG, RUNS_FOLDER, find_checkpoint, list_runs, load_checkpoint
 from lstmgen.comparison.config import ComparisonConfig
 from lstmgen.comparison.measurement import RunResult
 from lstmgen.comparison.networks import (
     COMPARISON,
     RESULT,
-    Begun,
+    ComparedRun,
     Comparison,
     Measured,
     compare_networks,
     open_comparison,
     plan_comparison,
 )
-from lstmgen.comparison.summary import NetworkResult, best_of, difference
+from lstmgen.comparison.report import NetworkResult, difference, network_result
 from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.errors import CheckpointError, ConfigError, TextError
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.inspection.memory import measure_memory
-from lstmgen.inspection.reading import text_to_read
+from lstmgen.inspection.trace import text_to_read
 from lstmgen.network.architecture import build_network
 from lstmgen.text.corpus import read_corpus
 from lstmgen.training.events import Event, Stepped
@@ -68,11 +68,11 @@ def compared(config: ComparisonConfig, run: str) -> list[Measured]:
 
 def events_of(
     config: ComparisonConfig, run: str, should_stop: Callable[[], bool] = lambda: False
-) -> list[Begun | Event | Measured]:
+) -> list[ComparedRun | Event | Measured]:
     return list(compare_networks(*open_comparison(config, run), should_stop))
 
 
-def measured(events: list[Begun | Event | Measured]) -> list[Measured]:
+def measured(events: list[ComparedRun | Event | Measured]) -> list[Measured]:
     return [event for event in events if isinstance(event, Measured)]
 
 
@@ -108,26 +108,12 @@ def test_without_a_number_they_have_that_of_the_lstm_which_the_plan_chooses() ->
     assert abs(gru - lstm) < 0.03 * lstm
 
 
-def test_hidden_sizes_that_are_asked_for_are_kept() -> None:
-    comparison = plan_comparison(asked(hidden_size=(6, 9)))
-    assert [network.model.hidden_size for network in comparison.networks] == [6, 9, 6, 9]
-    assert [run.folder for run in comparison.runs()] == [
-        "rnn-hidden6-1",
-        "rnn-hidden9-1",
-        "lstm-hidden6-1",
-        "lstm-hidden9-1",
-    ]
-
-
 def test_all_networks_have_the_same_plan_and_only_seed_and_learning_rate_differ() -> None:
-    comparison = plan_comparison(asked(seeds=2))
-    runs = list(comparison.runs())
-    assert [(run.folder, run.training.seed) for run in runs] == [
-        ("rnn-1", 0),
-        ("lstm-1", 0),
-        ("rnn-2", 1),
-        ("lstm-2", 1),
-    ]
+    runs = list(plan_comparison(asked(seeds=2)).runs())
+    found = [(run.folder, run.training.seed) for run in runs]
+    assert found == [("rnn-1", 0), ("lstm-1", 0), ("rnn-2", 1), ("lstm-2", 1)]
+    sizes = {run.folder: run.model.hidden_size for run in plan_comparison(asked(hidden_size=(6, 9))).runs()}
+    assert sizes == {"rnn-hidden6-1": 6, "rnn-hidden9-1": 9, "lstm-hidden6-1": 6, "lstm-hidden9-1": 9}
     rate = TrainingConfig.learning_rate
     assert {replace(run.training, seed=0, learning_rate=rate) for run in runs} == {runs[1].training}
     assert runs[0].training.weight_decay != TrainingConfig.weight_decay  # it is planned
@@ -155,19 +141,14 @@ def test_a_comparison_of_an_earlier_version_keeps_its_learning_rate() -> None:
     assert {run.training.learning_rate for run in again.runs()} == {comparison.training.learning_rate}
 
 
-def test_lines_are_held_out_by_the_first_seed_for_all() -> None:
+def test_all_seeds_of_a_model_of_lines_hold_out_the_same_and_begin_with_a_line_feed() -> None:
     config = asked(text=TextConfig(("fable.txt",), lines=True), seeds=2, cells=(CellKind.RNN,))
     first, second = compared(config, "lines")
     assert (first.result.tokens, first.result.characters) == (second.result.tokens, second.result.characters)
     assert first.result.nats != second.result.nats
-
-
-def test_the_first_line_is_measured_after_a_line_feed_as_in_an_inspection() -> None:
-    config = asked(text=TextConfig(("fable.txt",), lines=True), cells=(CellKind.RNN,))
-    (only,) = compared(config, "lines")
-    checkpoint = load_checkpoint(find_checkpoint(f"lines/{only.run.folder}"))
+    checkpoint = load_checkpoint(find_checkpoint(f"lines/{first.run.folder}"))
     memory = measure_memory(checkpoint, text_to_read(checkpoint).ids, gradients=False)
-    assert only.result.visible_nats == tuple(memory.nats_per_character.values())
+    assert first.result.visible_nats == tuple(memory.nats_per_character.values())
 
 
 @pytest.mark.parametrize(
@@ -197,9 +178,10 @@ def test_too_few_parameters_and_texts_that_cannot_be_compared_on_are_named() -> 
 # Runs
 
 
-def test_the_score_is_that_of_the_exact_protocol_on_all_held_out_text() -> None:
+def test_what_is_kept_is_measured_exactly_and_once() -> None:
     validation = read_corpus(TextConfig(("fable.txt",))).split(TextConfig()).validation
-    for event in compared(asked(), "two"):
+    first = compared(asked(), "two")
+    for event in first:
         model = lstmgen.load(f"two/{event.run.folder}")
         score = model.evaluate(baselines=False).score
         assert event.result.nats_per_character == pytest.approx(score.nats_per_character, rel=1e-12)
@@ -209,6 +191,12 @@ def test_the_score_is_that_of_the_exact_protocol_on_all_held_out_text() -> None:
         assert event.curve.validation
         memory = measure_memory(model.checkpoint, validation, gradients=False)
         assert event.result.visible_nats == tuple(memory.nats_per_character.values())
+    assert list_runs() == []
+    (RUNS_FOLDER / "two" / "lstm-1" / RESULT).unlink()
+    again = events_of(asked(), "two")
+    assert not any(isinstance(event, Stepped) for event in again)  # it is only measured
+    assert numbers(measured(again)) == numbers(first)
+    assert events_of(asked(), "two") == measured(again)  # nothing is done twice
 
 
 @pytest.mark.parametrize("steps", [3, 17])
@@ -220,20 +208,6 @@ def test_interrupted_and_continued_it_equals_an_uninterrupted_one(steps: int) ->
     for folder in ("rnn-1", "lstm-1"):
         weights, others = (load_checkpoint(RUNS_FOLDER / run / folder / LAST).weights for run in ("whole", "parts"))
         assert all((weights[name] == others[name]).all() for name in weights)
-
-
-def test_what_is_finished_is_not_done_again() -> None:
-    first = compared(asked(), "two")
-    again = events_of(asked(), "two")
-    assert again == first
-
-
-def test_a_run_that_was_trained_but_not_measured_is_only_measured() -> None:
-    first = compared(asked(), "two")
-    (RUNS_FOLDER / "two" / "lstm-1" / RESULT).unlink()
-    again = events_of(asked(), "two")
-    assert not any(isinstance(event, Stepped) for event in again)
-    assert numbers(measured(again)) == numbers(first)
 
 
 def test_a_run_that_was_killed_before_it_saved_begins_again() -> None:
@@ -252,12 +226,11 @@ def test_a_name_keeps_its_options_and_its_text() -> None:
         events_of(asked(), "two")
 
 
-def test_a_name_that_belongs_to_something_else_is_left_alone() -> None:
+@pytest.mark.parametrize("name", ["poems", "a/b"])
+def test_a_name_that_belongs_to_something_else_is_left_alone(name: str) -> None:
     (RUNS_FOLDER / "poems").mkdir(parents=True)
     with pytest.raises(ConfigError, match="`run`"):
-        open_comparison(asked(), "poems")
-    with pytest.raises(ConfigError, match="`run`"):
-        open_comparison(asked(), "a/b")
+        open_comparison(asked(), name)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"config": 1}'])
@@ -266,13 +239,6 @@ def test_a_damaged_comparison_is_named(content: str) -> None:
     (folder / "comparison.json").write_text(content, encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"comparison\.json: cannot be read"):
         open_comparison(asked(), "two")
-
-
-def test_its_folder_is_no_run_and_its_networks_can_be_named() -> None:
-    compared(asked(), "two")
-    assert list_runs() == []
-    assert (RUNS_FOLDER / "two" / "rnn-1" / BEST).is_file()
-    assert json.loads((RUNS_FOLDER / "two" / "rnn-1" / RESULT).read_text(encoding="utf-8"))["seed"] == 0
 
 
 # Differences
@@ -287,7 +253,7 @@ def result(nats: float, *, seed: int = 0, noise: float = 0.0) -> RunResult:
 
 
 def network(name: str, *runs: RunResult) -> NetworkResult:
-    return NetworkResult(name, ModelConfig(), runs)
+    return network_result(name, ModelConfig(), runs)
 
 
 def test_with_seeds_a_difference_below_two_standard_errors_is_noise() -> None:
@@ -313,10 +279,3 @@ def test_with_one_seed_the_text_decides() -> None:
 def test_a_text_that_is_too_short_decides_nothing() -> None:
     short = RunResult(0, 1000, 100, (150.0, 0.0), (100.0, 0.0), 1e4, 1e3, (1.5,))
     assert difference(network("a", short), network("b", short)) is None
-
-
-def test_the_best_has_the_lowest_mean() -> None:
-    networks = [network("a", result(1.4), result(1.7)), network("b", result(1.5), result(1.5))]
-    assert best_of(networks).name == "b"
-    assert networks[0].nats_per_character == pytest.approx(1.55)
-    assert networks[0].memory_reach == 2

@@ -1,12 +1,9 @@
 """Intervals of the block bootstrap: what they contain, how often, and what makes them narrow."""
 
 from itertools import pairwise
-from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lstmgen.evaluation.confidence import LEVEL, Blocks, Interval
@@ -37,11 +34,6 @@ def width(interval: Interval) -> float:
     return interval.high - interval.low
 
 
-def test_constant_surprise_has_an_interval_of_width_zero() -> None:
-    interval = interval_of(np.full(TOKENS, 1.25))
-    assert interval == pytest.approx((1.25, 1.25), abs=1e-12)
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_the_interval_contains_the_mean_of_the_text(seed: int) -> None:
     nats = correlated(seed)
@@ -57,15 +49,6 @@ def test_the_interval_covers_the_true_mean_as_often_as_its_level_says() -> None:
     covered = np.mean([interval.low <= 2 <= interval.high for interval in intervals])
     assert LEVEL == 0.95
     assert 0.88 <= covered <= 0.99
-
-
-def test_resampling_single_characters_would_give_too_narrow_an_interval() -> None:
-    """This is why whole blocks are drawn: neighbouring characters are not independent."""
-    nats = correlated(0)
-    independent = 2 * 1.96 * nats.std() / TOKENS**0.5
-    assert width(interval_of(nats)) > 2 * independent
-    shuffled = np.random.default_rng(0).permutation(nats)
-    assert width(interval_of(shuffled)) == pytest.approx(independent, rel=0.3)
 
 
 def test_a_longer_text_has_a_narrower_interval() -> None:
@@ -106,20 +89,6 @@ def test_blocks_without_predictions_are_not_drawn() -> None:
     assert interval is not None
     assert interval.low >= 1
     assert interval.high <= 1.4
-
-
-@given(st.lists(st.integers(0, 5000), max_size=6), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=30)
-def test_parts_may_come_in_any_order(cuts: list[int], random: Random) -> None:
-    positions, nats = np.arange(1, 5001), correlated(4, 5000)
-    parts = [np.arange(start, stop) for start, stop in pairwise(sorted({0, 5000, *cuts}))]
-    random.shuffle(parts)
-    blocks = Blocks(5001)
-    for part in parts:
-        blocks.add(positions[part], nats[part])
-    expected = blocks_of(nats)
-    assert blocks.nats_per_character == pytest.approx(expected.nats_per_character)
-    assert blocks.interval() == pytest.approx(expected.interval())
 
 
 @pytest.mark.parametrize("tokens", [1, 99, 100, 101, 9900, 9999, 10_000, 10_001, 1_000_000])

@@ -83,16 +83,6 @@ def test_nothing_is_learned_from_a_token_before_it_is_scored(position: int, shif
     assert ours[before] != theirs[before]
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_learning_changes_predictions_beyond_the_change_of_the_state(name: str) -> None:
-    checkpoint, changed = network(name), IDS.copy()
-    changed[3] = (changed[3] + 1) % 7
-    difference = read(checkpoint, changed) - read(checkpoint, IDS)
-    remembered = read(checkpoint, changed, STILL) - read(checkpoint, IDS, STILL)
-    assert np.array_equal(difference[: SEGMENT - 1], remembered[: SEGMENT - 1])
-    assert np.abs(difference - remembered)[SEGMENT - 1 :].max() > 1e-3
-
-
 # The update
 
 
@@ -157,44 +147,7 @@ def test_weights_move_as_the_equation_says(decay: float) -> None:
         assert_allclose(weight, expected[name].detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_strong_decay_keeps_the_weights_near_the_trained_ones() -> None:
-    """They are never farther away than one update moves them."""
-
-    def distance(config: DynamicConfig) -> float:
-        checkpoint = network()
-        model = AdaptingModel(checkpoint, TRAINING, config)
-        surprises(model.predict(np.tile(IDS, 5)))
-        weights = model.adapted("a text").weights
-        return sum(float(np.abs(weights[name] - checkpoint.weights[name]).sum()) for name in weights)
-
-    assert distance(replace(LEARNING, decay=1e9)) < 0.2 * distance(replace(LEARNING, decay=0.0))
-
-
-def test_a_repeated_text_is_predicted_better() -> None:
-    again = read(network(), np.tile(IDS, 12)).tolist()
-    first, last = np.mean(again[: len(IDS)]), np.mean(again[-len(IDS) :])
-    assert last < 0.85 * first
-    still = read(network(), np.tile(IDS, 12), STILL).tolist()
-    assert np.mean(still[-len(IDS) :]) == pytest.approx(np.mean(still[: len(IDS)]), rel=0.05)
-
-
 # The order of reading, and the adapted model
-
-
-@given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(1, 12), st.booleans())
-@settings(deadline=None, max_examples=30)
-def test_every_token_is_predicted_once_and_in_order(tokens: list[int], segment: int, lines: bool) -> None:
-    ids = np.array(tokens)
-    config = replace(LEARNING, segment_length=segment, scale_chunks=2)
-    parts = list(AdaptingModel(network(num_layers=1, lines=lines), TRAINING, config).predict(ids))
-    positions = [position for part in parts for position in part.positions.tolist()]
-    found = [token for part in parts for token in part.ids.tolist()]
-    if not lines:
-        assert (positions, found) == (list(range(1, len(ids))), tokens[1:])
-        return
-    ended, before = [*tokens, 0], [0, *tokens]
-    assert positions == [position for position, token in enumerate(ended) if (before[position], token) != (0, 0)]
-    assert found == [ended[position] for position in positions]
 
 
 def test_a_model_of_lines_begins_each_from_the_initial_state() -> None:

@@ -7,10 +7,11 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+from lstmgen.cells.arrays import softmax
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.config import VocabularyKind
 from lstmgen.errors import TextError
-from lstmgen.inspection.memory import Memory, context, gradient_reach, line_begins, measure_memory
+from lstmgen.inspection.memory import context, context_begins, gradient_reach, measure_memory, memory_reach
 from lstmgen.inspection.trace import trace
 from lstmgen.network.forward import forward, head, unroll
 from lstmgen.text.vocabulary import Vocabulary
@@ -28,7 +29,7 @@ def some_checkpoint(name: str, **more: int) -> Checkpoint:
 
 def loss(checkpoint: Checkpoint, seen: np.ndarray, target: int) -> float:
     """The loss of one prediction after a text that is read from the initial state."""
-    return -math.log(trace(checkpoint.network, checkpoint.weights, seen).probabilities[-1, target])
+    return -math.log(softmax(trace(checkpoint.network, checkpoint.weights, seen).logits)[-1, target])
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -49,7 +50,7 @@ def test_a_line_is_the_most_that_a_model_of_lines_sees() -> None:
     found = measure_memory(checkpoint, ids)
     assert list(found.nats_per_character) == [1, 2, 4, 8]
     begins = [0, 0, 0, 0, 0, 4, 4, 4, 7, 7, 7, 7, 7, 7, 7]
-    assert line_begins(ids, 0).tolist() == begins
+    assert context_begins(ids, 0).tolist() == begins
     for visible, nats in found.nats_per_character.items():
         starts = [(max(begin, at - visible), at) for at, begin in enumerate(begins) if at]
         expected = np.mean([loss(checkpoint, ids[start:at], ids[at]) for start, at in starts])
@@ -77,7 +78,7 @@ def test_the_reach_is_the_norm_of_the_gradient(name: str) -> None:
 def test_where_lines_differ_in_length_each_distance_has_its_own_mean() -> None:
     checkpoint = untrained_checkpoint(LETTERS, lines=True)
     ids = LETTERS.encode("\nab\ncdef")
-    begins = line_begins(ids, 0)
+    begins = context_begins(ids, 0)
     both, long = (gradient_reach(checkpoint, context(ids, np.array(at), begins, 10)) for at in ([2, 7], [7]))
     short = gradient_reach(checkpoint, context(ids, np.array([2]), begins, 10))
     assert_allclose(both[:2], (short + long[:2]) / 2, rtol=1e-5)
@@ -86,7 +87,7 @@ def test_where_lines_differ_in_length_each_distance_has_its_own_mean() -> None:
 
 def test_a_network_uses_what_changes_its_loss() -> None:
     losses = {1: 2.0, 2: 1.5, 4: 1.309, 8: 1.305, 16: 1.3}
-    assert Memory(10, losses, np.ones(1)).used == 4
+    assert memory_reach(losses) == 4
 
 
 def test_gradients_can_be_left_out() -> None:

@@ -91,36 +91,6 @@ def slow_probability(levels: Sequence[Counter[Gram]], vocab_size: int, context: 
 # The model equals the formulas
 
 
-def test_probabilities_worked_out_by_hand() -> None:
-    """The text is a b a a b. No order has n-grams of all counts from 1 to 4, so that every discount is 1/2."""
-    text, alphabet = [0, 1, 0, 0, 1], Alphabet(2)
-    # order 1 alone: a occurs three times, b twice; 1/2 is subtracted from each count, and the 1/5 is spread over both
-    one: dict[Gram, list[Fraction]] = {(): [Fraction(3, 5), Fraction(2, 5)]}
-    # order 1 as a lower order: a follows a and b and begins the text, b follows a:
-    # (3 - 1/2) / 4 + 1/4 1/2, (1 - 1/2) / 4 + 1/4 1/2
-    a, b = Fraction(3, 4), Fraction(1, 4)
-    # ab twice, aa once, ba once
-    two: dict[Gram, list[Fraction]] = {
-        (0,): [Fraction(1, 6) + a / 3, Fraction(1, 2) + b / 3],
-        (1,): [Fraction(1, 2) + a / 2, b / 2],
-    }
-    # aba, baa and aab occur once each; at order 2 as a lower order, ab begins the text and follows a, aa follows b,
-    # ba follows a: the counts are those above
-    three: dict[Gram, list[Fraction]] = {
-        (0, 1): [Fraction(1, 2) + two[1,][0] / 2, two[1,][1] / 2],
-        (1, 0): [Fraction(1, 2) + two[0,][0] / 2, two[0,][1] / 2],
-        (0, 0): [two[0,][0] / 2, Fraction(1, 2) + two[0,][1] / 2],
-        (1, 1): two[1,],  # never seen
-        (1,): two[1,],  # the text's second token
-        (): [a, b],
-    }
-    for order, expected in enumerate((one, two, three), 1):
-        model = model_of(text, order, alphabet)
-        for context, probabilities in expected.items():
-            assert sum(probabilities) == 1
-            assert_allclose(probabilities_after(model, context), [float(p) for p in probabilities], rtol=1e-12)
-
-
 @given(TEXTS, TEXTS, st.integers(1, 4), st.sampled_from([None, 0, 2]))
 @settings(deadline=None, max_examples=60)
 def test_every_probability_equals_the_formulas(
@@ -157,24 +127,6 @@ def test_probabilities_are_above_zero_and_sum_to_one_in_every_context(
         probabilities = probabilities_after(model, shown)
         assert min(probabilities) > 0
         assert math.fsum(probabilities) == pytest.approx(1, rel=1e-12)
-
-
-@given(st.lists(st.integers(0, 3), max_size=30), st.lists(st.integers(0, 3), max_size=30), TEXTS, TEXTS)
-@settings(deadline=None, max_examples=50)
-def test_the_text_before_a_boundary_changes_nothing_after_it(
-    before: list[int], other_before: list[int], rest: list[int], text: list[int]
-) -> None:
-    model = model_of(text, 5, Alphabet(4, boundary=1))
-    one, other = (surprises(model, [*start, 1, *rest])[len(start) + 1 :] for start in (before, other_before))
-    assert np.array_equal(one, other)
-
-
-def test_no_context_reaches_before_the_beginning() -> None:
-    """The missing context is not taken for tokens with id 0."""
-    text = [0, 0, 0, 1] * 9
-    model = model_of(text, 4, Alphabet(2))
-    assert surprises(model, [1])[0] > surprises(model, [0, 0, 0, 1])[3]
-    assert surprises(model, [0, 1])[1] > surprises(model, [0, 0, 0, 1])[3]
 
 
 # The way of counting does not matter
@@ -224,7 +176,6 @@ def test_a_dropped_order_leaves_the_counts_of_a_counter_without_it(
 @pytest.mark.parametrize(("vocab_size", "longest"), [(1, 12), (2, 12), (33, 10), (256, 8), (70_000, 3), (1 << 20, 3)])
 def test_large_vocabularies_have_fewer_orders(vocab_size: int, longest: int) -> None:
     alphabet = Alphabet(vocab_size)
-    assert alphabet.longest_order == longest
     last = vocab_size - 1
     text = [0, last, last // 2, last, 0] * 20
     model = list(models(counted(text, alphabet)))[-1]
@@ -232,14 +183,6 @@ def test_large_vocabularies_have_fewer_orders(vocab_size: int, longest: int) -> 
     assert surprises(model, text)[20:].max() < 0.1
     unseen = math.exp(-surprises(model, [*text, last // 3])[-1])
     assert vocab_size < 3 or 0 < unseen < 2 / vocab_size
-
-
-@pytest.mark.parametrize("text", [[], [1]])
-def test_an_almost_empty_text_gives_almost_uniform_probabilities(text: list[int]) -> None:
-    for model in models(counted(text, Alphabet(4))):
-        expected = Fraction(1, 2) + Fraction(1, 8) if text else Fraction(1, 4)
-        assert probabilities_after(model, [])[1] == pytest.approx(float(expected))
-        assert surprises(model, []).size == 0
 
 
 # The choice of the order

@@ -81,28 +81,10 @@ def test_the_longest_run_is_shown_with_the_line_in_which_it_stands_first() -> No
         assert copying.longest == len(run)
 
 
-def test_without_line_feeds_there_is_one_line() -> None:
-    known = Vocabulary(VocabularyKind.CHARACTERS, "abc")
-    found = compare_copying(known.encode("abcabc"), known.encode("ccab"), known.encode(""), known, lines=False)
-    assert (found.longest_run, found.line, found.real) == ("cab", 1, None)
-
-
 def test_bytes_are_shown_as_text() -> None:
     training, written = np.array(BYTES.encode("\n\nschöne Grüße")), BYTES.encode("XschöneX")
     found = compare_copying(training, written, written, BYTES, lines=False)
     assert (found.longest_run, found.line, found.written.longest) == ("schöne", 3, len("schöne".encode()))
-
-
-def test_what_is_copied_whole_has_all_shares_and_what_is_foreign_none() -> None:
-    generator = np.random.default_rng(0)
-    training = generator.integers(0, 9, 500)
-    copied, foreign = training[100:300], np.full(200, 11)
-    found = compare_copying(training.astype(np.uint8), copied, foreign, LETTERS, lines=False)
-    assert found.written.fractions == dict.fromkeys(NGRAM_LENGTHS, 1.0)
-    assert (found.written.longest, found.written.position, found.written.training_position) == (200, 0, 100)
-    assert found.real is not None
-    assert found.real.fractions == dict.fromkeys(NGRAM_LENGTHS, 0.0)
-    assert found.real.longest == 0
 
 
 def test_as_many_tokens_of_real_text_are_compared_as_were_written() -> None:
@@ -144,15 +126,6 @@ def test_whole_lines_are_found_wherever_they_stand(written: str, fraction: float
     copying, _, _ = compared("abc\n\ndef\nghi" + ending, written, lines=True)
     assert copying.lines == fraction
     assert compared("abc\n\ndef\nghi" + ending, written)[0].lines is None
-
-
-@given(st.lists(st.text("ab", max_size=3), max_size=12), st.lists(st.text("ab", max_size=3), max_size=12))
-@settings(deadline=None, max_examples=80)
-def test_the_fraction_of_lines_equals_that_of_an_exhaustive_search(training: list[str], written: list[str]) -> None:
-    training_text, text = ("".join(line + "\n" for line in lines) for lines in (training, written))
-    copying, _, _ = compared(training_text, text, lines=True)
-    filled = [line for line in written if line]
-    assert copying.lines == (sum(line in training for line in filled) / len(filled) if filled else None)
 
 
 def test_without_text_there_is_nothing_to_copy() -> None:

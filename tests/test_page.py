@@ -8,12 +8,13 @@ import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
+from lstmgen.cells.arrays import softmax
 from lstmgen.config import ModelConfig, VocabularyKind
 from lstmgen.inspection import page
-from lstmgen.inspection.findings import Findings, find_all
 from lstmgen.inspection.page import page_data, quantized
+from lstmgen.inspection.report import Findings, find_all
 from lstmgen.inspection.trace import trace
-from lstmgen.inspection.walk import Unit, most_varied_unit
+from lstmgen.inspection.walk import Unit, most_varied_units
 from lstmgen.pages.inspect import inspect_page
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
@@ -53,7 +54,7 @@ def test_a_page_holds_the_trace_within_its_precision(name: str) -> None:
         exact, first = layer.after[data["memory"]][:, unit - 1], 256 * first_bits[number - 1][unit - 1]
         assert_allclose(lowest + spread * (first + 127.5) / 65535, exact, rtol=0, atol=spread / 510 + 2e-6)
         assert_allclose(lowest + spread * (first + rows[-1]) / 65535, exact, rtol=0, atol=spread / 131070 + 2e-6)
-    assert data["unit"] == most_varied_unit(read)
+    assert data["unit"] == most_varied_units(read)[0]
 
 
 def test_integers_keep_the_ends_and_a_constant() -> None:
@@ -76,7 +77,7 @@ def test_gates_are_kept_for_the_first_units_if_there_is_no_room_for_all(monkeypa
 def test_predictions_are_the_likeliest_next_tokens() -> None:
     checkpoint = untrained_checkpoint(LETTERS)
     read, data = trace(checkpoint.network, checkpoint.weights, IDS), page_data(checkpoint, IDS)
-    for probabilities, step in zip(read.probabilities, data["predictions"], strict=True):
+    for probabilities, step in zip(softmax(read.logits), data["predictions"], strict=True):
         assert [number for number, _ in step] == probabilities.argsort()[::-1][:5].tolist()
         assert [probability for _, probability in step] == pytest.approx(np.sort(probabilities)[::-1][:5], abs=1e-4)
 

@@ -9,15 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmgen.comparison.config import RecallConfig
-from lstmgen.comparison.recall import RecallMeasured, RecallStepped, compare_recall, measure_recall
-from lstmgen.comparison.recall_text import CHANCE, MAX_BEFORE, TOKENS, example, recall_chunk
+from lstmgen.comparison.recall import (
+    CHANCE,
+    MAX_BEFORE,
+    TOKENS,
+    RecallMeasured,
+    RecallStepped,
+    compare_recall,
+    example,
+    measure_recall,
+    recall_chunk,
+)
 from lstmgen.config import Budget, BudgetUnit, CellKind
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
-from lstmgen.network.model import Model
+from lstmgen.network.model import Model, using_threads
 from lstmgen.text.streams import IGNORED
-from lstmgen.training.machine import using_threads
 
 LETTERS = TOKENS.removesuffix("!?")
 LEARNS_LAG_3 = RecallConfig(

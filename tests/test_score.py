@@ -15,9 +15,7 @@ from lstmgen.config import CellKind, ModelConfig
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.evaluation.score import Score, add_up, predict, predicted, score
 from lstmgen.generation.engine import NumpyEngine
-from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.architecture import build_network
-from lstmgen.network.model import Model
 from lstmgen.text.streams import (
     Chunk,
     ParallelStreams,
@@ -41,14 +39,6 @@ def test_numbers_follow_from_the_sums() -> None:
     assert result.bits_per_character == pytest.approx(3)
     assert result.perplexity == pytest.approx(8)
     assert result.accuracy == 0.25
-
-
-def test_a_uniform_model_needs_the_logarithm_of_the_vocabulary() -> None:
-    network = small_network(CELLS["lstm"])
-    engine = NumpyEngine(network, {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()})
-    result = score(engine, one_stream(IDS))
-    assert result.characters == len(IDS) - 1
-    assert result.nats_per_character == pytest.approx(math.log(VOCAB_SIZE))
 
 
 @pytest.mark.parametrize("chunk_length", [1, 7, 399, 4096])
@@ -107,16 +97,6 @@ def test_score_equals_an_independent_computation_by_torch(num_layers: int) -> No
             )  # residual connections: every further layer adds to its input
         expected = nn.functional.cross_entropy(head(outputs)[0], ids[1:])
     assert score(engine, one_stream(IDS)).nats_per_character == pytest.approx(float(expected), abs=1e-6)
-
-
-def test_torch_and_numpy_give_the_same_score() -> None:
-    network = small_network(CELLS["peephole"], attention=2)
-    weights = single(random_weights(network))
-    reader = TorchEngine(Model(network, weights, torch.device("cpu")))
-    chunks = list(overlapping_streams(IDS, batch_size=3, warm_up=10))
-    ours, theirs = score(NumpyEngine(network, weights), chunks), score(reader, chunks)
-    assert ours.correct == theirs.correct
-    assert_allclose(ours.nats, theirs.nats, rtol=1e-5)
 
 
 def test_cold_windows_begin_from_the_initial_state() -> None:

@@ -112,23 +112,6 @@ def test_bytes_that_are_not_text_come_out_once_with_their_surprise(content: byte
     assert_allclose([character.nats for character in found], sums, rtol=1e-5, atol=1e-6)
 
 
-@given(COMPLETE_AND_INCOMPLETE_CHARACTERS)
-@settings(deadline=None, max_examples=40)
-def test_an_incomplete_character_is_a_character_of_its_own(content: bytes) -> None:
-    found = scored(np.frombuffer(content, np.uint8), BYTES)
-    assert [character.text for character in found] == list(content.decode("utf-8", "replace"))
-
-
-def test_the_rest_of_a_character_whose_first_byte_is_given_has_its_surprise() -> None:
-    ids = BYTES.encode("éa")
-    first, second = scored(ids, BYTES)
-    nats = surprises(ids, BYTES)
-    assert (first.position, first.text, len(first.expected)) == (0, "é", 5)
-    assert first.nats == pytest.approx(nats[1], rel=1e-5)
-    assert (second.position, second.text, len(second.expected)) == (2, "a", 5)
-    assert second.nats == pytest.approx(nats[2], rel=1e-5)
-
-
 @pytest.mark.parametrize("vocabulary", [LETTERS, BYTES])
 def test_of_lines_every_character_was_expected(vocabulary: Vocabulary) -> None:
     """No token is given; each line is scored with its line feed, and empty lines are left out."""

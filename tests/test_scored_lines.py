@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmgen.evaluation.lines import LineScore, lines_in_context, separate_lines
-from lstmgen.evaluation.score import Predictions, predict, score
+from lstmgen.evaluation.score import LineScore, Predictions, lines_in_context, predict, score, separate_lines
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.text.streams import every_line, one_stream
 from lstmgen.text.vocabulary import Ids
@@ -57,23 +56,6 @@ def sums_within(parts: list[Predictions], begin: int, end: int) -> tuple[float, 
     chosen = [(part, (part.positions >= begin) & (part.positions < end)) for part in parts]
     nats = sum(float(part.nats[within].sum()) for part, within in chosen)
     return nats, sum(int(part.correct[within].sum()) for part, within in chosen)
-
-
-@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=12), CUTS, st.booleans())
-@settings(deadline=None, max_examples=50)
-def test_without_empty_lines_the_lines_add_up_to_the_score_of_the_text(
-    lines: list[list[int]], cuts: list[int], final_newline: bool
-) -> None:
-    tokens = [token for line in lines for token in (*line, NEWLINE)][: None if final_newline else -1]
-    assume(len(tokens) > 1)
-    ids = np.array(tokens, np.uint8)
-    in_context = list(lines_in_context(ENGINE, in_blocks(tokens, cuts), NEWLINE))
-    alone = list(separate_lines(ENGINE, in_blocks(tokens, cuts), NEWLINE))
-    for found, whole in ((in_context, one_stream(ids)), (alone, every_line(ids, NEWLINE, 4))):
-        expected = score(ENGINE, whole)
-        assert sum(line.score.characters for line in found) == expected.characters
-        assert sum(line.score.nats for line in found) == pytest.approx(expected.nats, rel=1e-5)
-        assert sum(line.score.correct for line in found) == expected.correct
 
 
 @given(TEXTS, CUTS)

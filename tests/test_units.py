@@ -30,11 +30,6 @@ def some_units() -> tuple[np.ndarray, np.ndarray]:
     return generator.normal(size=(60, 4)).round(1), generator.integers(0, 2, (60, 3)).astype(float)
 
 
-def test_equal_values_share_their_mean_rank() -> None:
-    columns = np.array([[3.0, 1.0], [1.0, 1.0], [3.0, 1.0], [2.0, 1.0]])
-    assert ranks(columns).T.tolist() == [[3.5, 1, 3.5, 2], [2.5, 2.5, 2.5, 2.5]]
-
-
 def test_the_strength_for_a_binary_feature_is_that_of_the_area_under_the_curve() -> None:
     units, features = some_units()
     found = strengths(units, features, np.ones(3, bool))
@@ -77,7 +72,7 @@ def test_the_first_half_chooses_and_the_second_half_gives_the_score(name: str) -
             assert best.score == pytest.approx(later if scores[row] > 0.5 else 1 - later, abs=1e-6)
     assert len(found.units) == 16
     assert {each.unit for each in found.units} == {(layer, unit) for layer in (1, 2) for unit in range(1, 9)}
-    np.testing.assert_array_equal(np.stack(found.activity), np.stack([layer.activity for layer in read.layers]))
+    np.testing.assert_array_equal(found.activity, np.stack([layer.activity for layer in read.layers]))
 
 
 def test_the_control_is_the_network_as_training_began() -> None:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from lstmgen.cells.arrays import sigmoid
+from lstmgen.cells.arrays import sigmoid, softmax
 from lstmgen.config import VocabularyKind
 from lstmgen.errors import ConfigError
 from lstmgen.inspection.trace import trace
-from lstmgen.inspection.walk import Unit, most_varied_unit, terms, walk
+from lstmgen.inspection.walk import Unit, check_unit, most_varied_units, terms, walk
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
 from tests.conftest import CELLS, NETWORKS, random_weights, small_network
@@ -61,7 +61,7 @@ def test_a_step_is_the_trace_of_its_unit(name: str) -> None:
         assert step.hidden == layer.after["hidden"][time, 2]
         likeliest = read.logits[time].argsort()[::-1][:5]
         assert list(step.predictions) == [LETTERS.characters[number] for number in likeliest]
-        assert list(step.predictions.values()) == pytest.approx(read.probabilities[time, likeliest], rel=1e-5)
+        assert list(step.predictions.values()) == pytest.approx(softmax(read.logits)[time, likeliest], rel=1e-5)
 
 
 def test_attention_names_the_past_tokens_that_it_picked() -> None:
@@ -96,7 +96,7 @@ def test_a_line_is_read_after_a_line_feed_and_attention_stays_in_it() -> None:
 def test_without_a_choice_the_unit_that_varies_most_is_shown(name: str) -> None:
     network = small_network(NETWORKS[name])
     weights = random_weights(network)
-    layer, unit = most_varied_unit(read := trace(network, weights, IDS))
+    layer, unit = most_varied_units(read := trace(network, weights, IDS))[0]
     largest = max(each.activity.std(axis=0).max() for each in read.layers)
     assert read.layers[layer - 1].activity[:, unit - 1].std() == pytest.approx(largest)
 
@@ -104,7 +104,7 @@ def test_without_a_choice_the_unit_that_varies_most_is_shown(name: str) -> None:
 @pytest.mark.parametrize("unit", [Unit(0, 1), Unit(2, 1), Unit(1, 0), Unit(1, 9)])
 def test_a_unit_that_does_not_exist_is_refused(unit: Unit) -> None:
     with pytest.raises(ConfigError, match=rf"^`unit` {unit}: give LAYER.UNIT, .* from 1 to 1 .* from 1 to 8$"):
-        walk(untrained_checkpoint(LETTERS), IDS, unit)
+        check_unit(untrained_checkpoint(LETTERS).network, unit)
 
 
 def test_a_byte_outside_ascii_is_called_by_its_number() -> None:

@@ -8,8 +8,7 @@ from dataclasses import replace
 from lstmgen.cli.render import note, put
 from lstmgen.cli.report import print_report
 from lstmgen.comparison.networks import Comparison, Measured
-from lstmgen.comparison.report import network_results
-from lstmgen.comparison.summary import NetworkResult, difference
+from lstmgen.comparison.report import NetworkResult, difference, network_results
 from lstmgen.config import BudgetUnit
 from lstmgen.errors import missing_package
 from lstmgen.inspection.memory import NOTICEABLE
@@ -28,7 +27,7 @@ def comparison_report(comparison: Comparison, measured: Sequence[Measured]) -> l
     rows = [
         (
             network.name,
-            count(network.parameters),
+            count(network.runs[0].parameters),
             f"{network.nats_per_character:.4f}" + ("" if network.spread is None else f" ± {network.spread:.4f}"),
             count(network.training_speed),
             f"{network.memory_reach:,}",

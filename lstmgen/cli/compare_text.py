@@ -14,7 +14,7 @@ from lstmgen.cli.render import budget_in_words, note, plural, print_json, recipe
 from lstmgen.cli.streams import outlive_output
 from lstmgen.comparison.config import ComparisonConfig
 from lstmgen.comparison.networks import (
-    Begun,
+    ComparedRun,
     Comparison,
     Measured,
     compare_networks,
@@ -43,13 +43,13 @@ def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, qu
             StopRequest(lambda: display.write(_STOPPING)) as stop,
         ):
             for event in compare_networks(comparison, folder, stop):
-                if isinstance(event, Begun):
+                if isinstance(event, ComparedRun):
                     display.restart()
                     display.write(f"\n{len(measured) + 1} of {total}: {_named(event)}")
                 elif isinstance(event, Measured):
                     measured.append(event)
                     nats = event.result.nats_per_character
-                    display.write(f"{_named(event)}: {nats:.4f} nats per {comparison.unit}")
+                    display.write(f"{_named(event.run)}: {nats:.4f} nats per {comparison.unit}")
                 elif isinstance(event, Stepped):
                     display.show(event)
     stopped = len(measured) < total
@@ -91,5 +91,5 @@ def _plan(comparison: Comparison, run: str | None) -> str:
     )
 
 
-def _named(event: Begun | Measured) -> str:
-    return f"{event.run.name}, seed {event.run.training.seed}"
+def _named(run: ComparedRun) -> str:
+    return f"{run.name}, seed {run.training.seed}"

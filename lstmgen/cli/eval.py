@@ -107,8 +107,8 @@ def evaluate(
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint, new_run_folder, run_name
     from lstmgen.cli.evaluation_report import evaluations_report
     from lstmgen.cli.report import print_report
-    from lstmgen.evaluation.evaluate import Evaluation, evaluate_model, read_named_text
-    from lstmgen.evaluation.report import evaluation_json
+    from lstmgen.evaluation.evaluate import Evaluation, evaluate_model, evaluation_json
+    from lstmgen.evaluation.own_text import read_named_text
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.sources import STANDARD_INPUT
 

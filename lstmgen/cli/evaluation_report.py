@@ -50,7 +50,7 @@ def _table(group: Sequence[Evaluation], best: Evaluation) -> Table:
         for name, result in results.items():
             score = result.score
             more = (f"{score.perplexity:.3f}", f"{score.accuracy:.1%}")
-            rows.append((name, *_nats(score, result.interval), *more))
+            rows.append((name, *_nats(score, result.blocks.interval()), *more))
     rows += [(each.name, *_nats(each, each.blocks.interval() if each.blocks else None)) for each in best.baselines]
     return Table(("", f"nats per {best.unit}", f"{LEVEL:.0%} interval", "bits", "perplexity", "accuracy"), rows)
 

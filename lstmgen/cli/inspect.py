@@ -25,7 +25,7 @@ from lstmgen.printable import message_line
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
-    from lstmgen.evaluation.evaluate import NamedText
+    from lstmgen.evaluation.own_text import NamedText
     from lstmgen.inspection.walk import Unit
     from lstmgen.text.vocabulary import Ids
 
@@ -98,7 +98,7 @@ def inspect(
     if json and html is not None:
         raise typer.BadParameter("--json is for numbers; leave out --html")
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint
-    from lstmgen.inspection.reading import text_to_read
+    from lstmgen.inspection.trace import text_to_read
 
     path = find_checkpoint(checkpoints[0])
     checkpoint = load_checkpoint(path)
@@ -213,9 +213,9 @@ def _page(
     """Write the page; it shows the first `length` tokens, and the findings are those of all that was read."""
     from lstmgen.checkpoint import checkpoint_name
     from lstmgen.cli.output import whole_file
-    from lstmgen.inspection.findings import find_all
     from lstmgen.inspection.page import page_data
-    from lstmgen.inspection.reading import begun
+    from lstmgen.inspection.report import find_all
+    from lstmgen.inspection.trace import begun
     from lstmgen.pages.inspect import inspect_page
 
     with whole_file(page, "html") as file:

@@ -6,8 +6,7 @@ from statistics import mean
 
 from lstmgen.cli.render import budget_in_words, plural
 from lstmgen.comparison.config import RecallConfig
-from lstmgen.comparison.recall import RecallMeasured
-from lstmgen.comparison.recall_text import CHANCE, example
+from lstmgen.comparison.recall import CHANCE, RecallMeasured, example
 from lstmgen.comparison.report import by_network
 from lstmgen.config import ModelConfig
 from lstmgen.report import Marked, Part, Table

@@ -27,7 +27,7 @@ from lstmgen.errors import TextError
 from lstmgen.printable import message_line, name_of, printable
 
 if TYPE_CHECKING:
-    from lstmgen.evaluation.lines import LineScore
+    from lstmgen.evaluation.score import LineScore
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.vocabulary import Ids
 
@@ -145,11 +145,9 @@ def _with_progress(blocks: "Iterable[Ids]", unit: str, quiet: bool) -> "Iterator
 
 
 def _show_total(model: "LanguageModel", blocks: "Iterable[Ids]", about: dict[str, str], *, json: bool) -> None:
-    from lstmgen.evaluation.report import score_json
-
     score, unit = model.score_blocks(blocks), model.vocabulary.unit
     if json:
-        print_json(about | {"nats": score.nats, "bits": score.bits} | score_json(score))
+        print_json(about | {"nats": score.nats, "bits": score.bits} | score.to_mapping())
         return
     print_facts(
         {

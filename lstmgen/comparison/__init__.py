@@ -1,4 +1,1 @@
-"""Networks beside each other: the same text and the same budget for each.
-
-`networks` trains them on a text; `recall` teaches them a made text that asks for what was shown before.
-"""
+"""Comparing networks with the same text and budget: `networks` on any text, `recall` on a synthetic task."""

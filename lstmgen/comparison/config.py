@@ -1,5 +1,6 @@
 """Which networks are compared, and how."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -32,12 +33,9 @@ class RecallConfig:
     questions: int = 1000  # fresh ones for each lag and seed
 
     def __post_init__(self) -> None:
-        for name, values in (("cells", self.cells), ("lags", self.lags)):
-            if not values or len(set(values)) < len(values):
-                raise ConfigError(name, ",".join(map(str, values)) or "(none)", "name at least one, and each once")
-        lags = ",".join(map(str, self.lags))
+        _check_each_once(self, "cells", "lags")
         if not all(2 <= lag <= 10_000 for lag in self.lags):
-            raise ConfigError("lags", lags, "give 2 to 10,000 characters from the key to the answer")
+            raise ConfigError("lags", _listed(self.lags), "give 2 to 10,000 characters from the key to the answer")
         check(self, "seeds", 1 <= self.seeds <= 1000, "give 1 to 1,000")
         if self.budget.unit is BudgetUnit.EPOCHS:
             raise ConfigError("epochs", self.budget.amount, "a made text has no end; give `steps` or `seconds`")
@@ -70,27 +68,34 @@ class ComparisonConfig:
     num_layers: tuple[int, ...] = (ModelConfig.num_layers,)
     attention: tuple[int, ...] = (ModelConfig.attention,)
     hidden_size: tuple[int, ...] = ()  # empty: for each network the one that gives it the same number of parameters
-    parameters: int | None = None  # this number; None: that of the LSTM which the plan chooses
+    parameters: int | None = None  # this number; None: as many as the LSTM that the plan chooses
     seeds: int = 1
     device: Device = Device.AUTO
     threads: int | None = None
 
     def __post_init__(self) -> None:
         check(self, "seeds", 1 <= self.seeds <= 1000, "give 1 to 1,000")
-        for name in ("cells", "num_layers", "attention", "hidden_size"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ConfigError(name, ",".join(map(str, values)), "name each once")
-            if not values and name != "hidden_size":
-                raise ConfigError(name, "(none)", "name at least one")
+        _check_each_once(self, "cells", "num_layers", "attention", *(["hidden_size"] if self.hidden_size else []))
         if self.hidden_size and self.parameters is not None:
             raise ConfigError("parameters", f"{self.parameters:,}", "it decides the hidden size; leave out one of them")
         self.models(ModelConfig())  # raises ConfigError for a value that is out of bounds
 
     def models(self, base: ModelConfig) -> tuple[ModelConfig, ...]:
-        """The networks; what is not compared is that of `base`."""
+        """The networks; what is not compared is as in `base`."""
         axes = product(self.cells, self.num_layers, self.attention, self.hidden_size or (base.hidden_size,))
         return tuple(
             replace(base, cell=cell, num_layers=layers, attention=attention, hidden_size=size)
             for cell, layers, attention, size in axes
         )
+
+
+def _check_each_once(config: object, *names: str) -> None:
+    """Raise ConfigError unless each of these lists names at least one value, and none twice."""
+    for name in names:
+        values = getattr(config, name)
+        if not values or len(set(values)) < len(values):
+            raise ConfigError(name, _listed(values), "name at least one, and each once")
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ",".join(map(str, values)) or "(none)"

@@ -11,7 +11,7 @@ from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.evaluation.score import add_up, exact_protocol, predict
 from lstmgen.generation.sampler import Drawn
 from lstmgen.inspection.memory import measure_memory
-from lstmgen.inspection.reading import begun
+from lstmgen.inspection.trace import begun
 from lstmgen.language_model import LanguageModel
 
 MIN_VALIDATION = 4

@@ -1,10 +1,8 @@
 """Train several networks on the same text, under the same budget and plan, one after the other.
 
-The plan is that of an LSTM. Only the learning rate is planned for each: what suits one cell can harm another.
-
 The folder of a comparison holds `comparison.json`, with what was asked for and the plan, and one run for each network
 and seed, such as `lstm-1`. A run that is trained and measured has a `result.json`. So a comparison that was interrupted
-goes on where it stopped.
+continues where it stopped.
 """
 
 import json
@@ -89,13 +87,6 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Begun:
-    """A run begins, or goes on."""
-
-    run: ComparedRun
-
-
-@dataclass(frozen=True)
 class Measured:
     """A run is trained and measured, now or by an earlier command."""
 
@@ -107,7 +98,7 @@ class Measured:
 def plan_comparison(config: ComparisonConfig) -> Comparison:
     """Make the plan of an LSTM with the first layers, attention and hidden size, and take it for all networks.
 
-    The learning rate is planned for each network, unless it was asked for.
+    The learning rate is planned for each network, unless it was asked for: what suits one cell can harm another.
     Unless hidden sizes were asked for, each network has the size that gives it about as many parameters as that LSTM.
 
     Raises TextError for a text that cannot be compared on, and ConfigError for choices that cannot work.
@@ -156,7 +147,7 @@ def plan_comparison(config: ComparisonConfig) -> Comparison:
 
 
 def open_comparison(config: ComparisonConfig, run: str) -> tuple[Comparison, Path]:
-    """A comparison that is kept, and its folder: plan a new one, or go on with the one of this name.
+    """A comparison that is kept, and its folder: plan a new one, or continue the one of this name.
 
     Raises ConfigError if the name is not valid or belongs to something else, and the errors of `plan_comparison`.
     """
@@ -178,13 +169,11 @@ def compare_networks(
     comparison: Comparison,
     folder: Path,
     should_stop: Callable[[], bool] = lambda: False,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Begun | Event | Measured]:
+) -> Iterator[ComparedRun | Event | Measured]:
     """Train and measure every network and seed that has no result yet; yields the results of all, in their order.
 
-    It ends early after `should_stop`, which is asked after every training step. What was trained is saved.
-
-    The folder of the comparison exists; the clock gives seconds that never go back.
+    A run that begins or continues is yielded, then the events of its training. After `should_stop`, which is asked
+    after every training step, the comparison ends early. What was trained is saved.
 
     Raises the errors of `training.prepare`, of `training.loop` and of `measure_run`.
     """
@@ -193,20 +182,16 @@ def compare_networks(
         if not (path / RESULT).is_file():
             if should_stop():
                 return
-            yield Begun(run)
-            if not _is_trained(path):
-                started = clock()
-                with _prepare(comparison, run, path).start(started, clock) as session:
+            yield run
+            if not (path / LAST).is_file() or load_checkpoint(path / LAST).record.position.progress < 1:
+                started = time.monotonic()
+                with _prepare(comparison, run, path).start(started) as session:
                     for event in session.events(should_stop):
                         yield event
                 if isinstance(event, Finished) and event.interrupted:
                     return
             _write(measure_run(path), path / RESULT)
         yield Measured(run, _read(RunResult, path / RESULT), read_log(path / LOG))
-
-
-def _is_trained(path: Path) -> bool:
-    return (path / LAST).is_file() and load_checkpoint(path / LAST).record.position.progress >= 1
 
 
 def _prepare(comparison: Comparison, run: ComparedRun, path: Path) -> Preparation:

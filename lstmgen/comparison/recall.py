@@ -1,28 +1,43 @@
-"""How far back networks can be taught to remember: their accuracy on `recall_text`, lag by lag.
+"""How far back networks can be taught to remember: their accuracy on a synthetic text, lag by lag.
 
-One network learns all lags. The lag of each batch is drawn from a range. At first the range ends at a few characters.
-Whenever a batch from its longer half is answered well, the range grows. All networks have the same recipe and the same
-budget. Then each is measured at every lag, on fresh text.
+    kq!wvbzx?w      the letter after ! is the key; the answer after ? repeats it; here the lag is 7
+
+All other letters are distractors: they look like keys, but no ! precedes them. So a network has to store one letter,
+and to ignore the same letters before and after it.
+
+One network learns all lags. The lag of each batch is drawn from a range, which at first ends at a few characters and
+grows whenever a batch from its longer half is answered well. Then the network is measured at every lag, on fresh text.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 import numpy as np
 import torch
 
 from lstmgen.comparison.config import RecallConfig
-from lstmgen.comparison.recall_text import SHORTEST_LAG, TOKENS, recall_chunk
 from lstmgen.config import ModelConfig, Precision, TrainingConfig
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
-from lstmgen.network.model import Model
+from lstmgen.network.model import Model, using_threads
+from lstmgen.text.streams import IGNORED, Chunk
 from lstmgen.training.budget import BudgetMeter, RunningClock
-from lstmgen.training.machine import require_memory, using_threads
+from lstmgen.training.machine import require_memory
 from lstmgen.training.optimizer import learning_rate
 from lstmgen.training.trainer import Trainer
 
+TOKENS = ascii_lowercase + "!?"
+"""Every token; its id is its position."""
+
+CHANCE = 1 / len(ascii_lowercase)
+"""The accuracy of guessing."""
+
+MAX_BEFORE = 20
+"""The largest number of distractors before the key."""
+
+_MIN_LAG = 2  # !w?w
 _MEASURED_AT_ONCE = 100  # questions
 
 
@@ -56,7 +71,7 @@ def compare_recall(
     """Train and measure each network with each seed, one after the other, on the CPU.
 
     With a budget of steps the results follow from the config alone. More threads than one hardly help: the networks are
-    small. Raises ConfigError for a network that needs more memory than this machine has.
+    small. Raises ConfigError for a network that needs more RAM than this machine has.
     """
     for model in config.models():
         require_memory(build_network(model, len(TOKENS)), TrainingConfig(config.budget, batch_size=config.batch_size))
@@ -87,7 +102,7 @@ def _learn(
     meter = BudgetMeter(config.budget, None, seconds_before=0, progress_before=0, started=started, clock=clock)
     step, progress = 0, 0.0
     while progress < 1:
-        lag = int(learned_text.integers(SHORTEST_LAG, int(longest) + 1))
+        lag = int(learned_text.integers(_MIN_LAG, int(longest) + 1))
         chunk = recall_chunk(learned_text, lag, config.batch_size)
         nats, _ = trainer.step(chunk, None, learning_rate(training, progress))
         if 2 * lag > longest and nats < config.learned_nats:
@@ -109,3 +124,24 @@ def measure_recall(model: Model, lag: int, questions: int, generator: np.random.
         logits, _ = model.read(torch.from_numpy(chunk.inputs), model.initial_state(len(chunk.inputs)))
         correct += int((logits[:, -1].argmax(dim=-1).numpy() == chunk.targets[:, -1]).sum())
     return correct / questions
+
+
+def recall_chunk(generator: np.random.Generator, lag: int, questions: int) -> Chunk:
+    """Draw questions, (questions, time), each to be read from the initial state; only the answers are targets.
+
+    From the key to the answer there are `lag` characters. Every row has the same number of distractors before the key.
+    """
+    mark = int(generator.integers(MAX_BEFORE + 1))
+    key, question = mark + 1, mark + lag
+    inputs = generator.integers(len(ascii_lowercase), size=(questions, question + 1))
+    inputs[:, mark] = TOKENS.index("!")
+    inputs[:, question] = TOKENS.index("?")
+    targets = np.full_like(inputs, IGNORED)
+    targets[:, question] = inputs[:, key]
+    return Chunk(inputs, targets, np.full(questions, 1), reset_state=True)
+
+
+def example(lag: int) -> str:
+    """One question with its answer, as text."""
+    chunk = recall_chunk(np.random.default_rng(0), lag, questions=1)
+    return "".join(TOKENS[number] for number in (*chunk.inputs[0], chunk.targets[0, -1]))

@@ -4,11 +4,7 @@ Every baseline is given the network's training text, and predicts the same token
 
 A network of lines reads each line by itself, so the order of the lines tells it nothing. All baselines are given a
 list's lines in random order: a compressor could use the order of a sorted list, and the n-gram model would choose its
-order on an untypical end. The number of bz2 still changes with that order, by 0.15 bits in trials.
-
-If a list contains a line several times, one of the copies may be held out. The network and the baselines can both
-memorise such a line, so the comparison stays fair, but the numbers then measure memory too. docs/TRIALS.md has the
-measurements.
+order on an untypical end. The number of bz2 still changes with that order, by 0.15 bits in trials (docs/TRIALS.md).
 """
 
 import bz2
@@ -19,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +23,13 @@ from numpy.typing import NDArray
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.evaluation.ngram import Alphabet, fit
 from lstmgen.text.lines import line_items
+from lstmgen.text.storage import blocks_of
 from lstmgen.text.vocabulary import Ids, Vocabulary, token_counts
 
 _GZIP_WINDOW = 1 << 15
 _BZ2_BLOCK = 900_000  # bytes
-_PIECE = 1 << 20  # tokens
 _LINES_AT_ONCE = 1 << 13
-_MIN_COMPRESSED = 1000  # tokens; below it the difference of two compressed sizes is too coarse to mean anything
-_XZ_CONTEXT = 1 << 24  # tokens of the training text; xz needs about ten times this memory to look back at them
+_XZ_CONTEXT = 1 << 24  # tokens of the training text; xz needs about ten times as many bytes of RAM to look back at them
 _TRAINING_ORDER, _TEXT_ORDER = 0, 1  # seeds; they differ so that a list evaluated on itself is not one long repetition
 
 
@@ -68,16 +63,15 @@ def baselines(
     vocabulary: Vocabulary,
     *,
     lines: bool,
-    min_compressed: int = _MIN_COMPRESSED,
-    piece: int = _PIECE,
+    min_compressed: int = 1000,
 ) -> Iterator[Baseline]:
     """The baselines of a text: n-grams, compressors, frequencies, uniform guesses.
 
-    The n-gram model is left out if there is no training text.
-
     `training` is the network's training text and `text` the one that it is evaluated on, (tokens,) each; of the latter
     at least one token is predicted. With `lines` the network reads each line by itself, from its initial state.
-    With fewer than `min_compressed` predicted tokens compressors are left out; they get `piece` tokens at once.
+
+    The n-gram model is left out if there is no training text, compressors with fewer than `min_compressed` predicted
+    tokens: the difference of two compressed sizes is then too coarse to mean anything.
     """
     newline = vocabulary.newline if lines else None
     learned, read = _as_read(training, newline), _as_read(text, newline)
@@ -95,10 +89,12 @@ def baselines(
         yield Baseline(BaselineKind.NGRAMS, f"{model.order}-gram model", blocks.nats_per_character, blocks)
 
     if count >= min_compressed:
-        known = b"".join(_pieces(learned[-_XZ_CONTEXT:], vocabulary, piece))
+        known = b"".join(map(vocabulary.to_bytes, blocks_of(learned[-_XZ_CONTEXT:])))
         packed = read if newline is None else in_random_order(read, newline, _TEXT_ORDER)[1:]
-        for name, added_bytes in COMPRESSORS.items():
-            nats_added = added_bytes(known, _pieces(packed, vocabulary, piece)) * 8 * math.log(2)
+        compressors: dict[str, Callable[[bytes, Iterable[bytes]], int]]
+        compressors = {"bz2": bz2_added_bytes, "xz": _xz, "gzip": _gzip}
+        for name, added_bytes in compressors.items():
+            nats_added = added_bytes(known, map(vocabulary.to_bytes, blocks_of(packed))) * 8 * math.log(2)
             yield Baseline(BaselineKind.COMPRESSOR, name, nats_added / count)
 
     learned_counts = token_counts(learned, len(vocabulary)) + 0.5
@@ -127,15 +123,15 @@ def _predicted(ids: Ids, newline: int) -> NDArray[np.bool_]:
     return ~empty
 
 
-def in_random_order(read: Ids, newline: int, seed: int, at_once: int = _LINES_AT_ONCE) -> Ids:
+def in_random_order(read: Ids, newline: int, seed: int) -> Ids:
     """A list as a network reads it, with its lines in an order that depends on the seed and their number alone.
 
-    `read` is a line feed, then each line with its line feed, (tokens,); `at_once` lines are copied at once.
+    `read` is a line feed, then each line with its line feed, (tokens,).
     """
     lines = np.random.default_rng(seed).permutation(line_items(read, newline))
     shuffled, end = read.copy(), 1
-    for first in range(0, len(lines), at_once):
-        begins, ends = lines[first : first + at_once].astype(np.int64).T
+    for first in range(0, len(lines), _LINES_AT_ONCE):
+        begins, ends = lines[first : first + _LINES_AT_ONCE].astype(np.int64).T
         lengths = ends - begins + 1  # with the line feed
         shifts = begins - (lengths.cumsum() - lengths)
         positions = np.arange(lengths.sum()) + np.repeat(shifts, lengths)
@@ -144,18 +140,7 @@ def in_random_order(read: Ids, newline: int, seed: int, at_once: int = _LINES_AT
     return shuffled
 
 
-def _pieces(ids: Ids, vocabulary: Vocabulary, tokens: int) -> Iterator[bytes]:
-    """A text as bytes, some tokens at once."""
-    return (vocabulary.to_bytes(ids[start : start + tokens]) for start in range(0, len(ids), tokens))
-
-
-class _Compressor(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
-
-    def flush(self) -> bytes: ...
-
-
-def _compressed_size(compressor: _Compressor, pieces: Iterable[bytes]) -> int:
+def _compressed_size(compressor: Any, pieces: Iterable[bytes]) -> int:
     return sum(len(compressor.compress(piece)) for piece in pieces) + len(compressor.flush())
 
 
@@ -165,10 +150,7 @@ def _gzip(known: bytes, unknown: Iterable[bytes]) -> int:
 
 
 def bz2_added_bytes(known: bytes, unknown: Iterable[bytes], block: int = _BZ2_BLOCK) -> int:
-    """Bytes that the unknown text adds to the known text.
-
-    bz2 sorts blocks. Of the known text it is given the end that fits into one block beside the unknown text.
-    """
+    """Bytes that the unknown text adds to the known text, of which one block of bz2 has room for the end."""
     first = next(iter(unknown), b"")
     known = known[max(0, len(known) + len(first) - block) :]
     both = _compressed_size(bz2.BZ2Compressor(), chain([known, first], unknown))
@@ -180,6 +162,3 @@ def _xz(known: bytes, unknown: Iterable[bytes]) -> int:
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 2 * _XZ_CONTEXT}]
     both, alone = (lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters) for _ in range(2))
     return _compressed_size(both, chain([known], unknown)) - _compressed_size(alone, [known])
-
-
-COMPRESSORS: dict[str, Callable[[bytes, Iterable[bytes]], int]] = {"bz2": bz2_added_bytes, "xz": _xz, "gzip": _gzip}

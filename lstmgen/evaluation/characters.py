@@ -52,9 +52,6 @@ class CharacterScore:
         return "  ".join(text for number, text in enumerate(named) if number == 0 or not text.endswith(" 0%"))
 
 
-_Token = tuple[int, int, float, tuple[Expected, ...]]  # position, id, surprise in nats, expected tokens
-
-
 def score_characters(
     vocabulary: Vocabulary, first: Ids, predictions: Iterable[Predictions], alternatives: int
 ) -> Iterator[CharacterScore]:
@@ -65,9 +62,9 @@ def score_characters(
     """
     decoder = vocabulary.decoder()
     position, nats, expected, complete = 0, 0.0, tuple[Expected, ...](), True
-    for token_position, id_, token_nats, likely in chain(
-        _given(first), _predicted(vocabulary, predictions, alternatives)
-    ):
+    given = ((position, id_, 0.0, ()) for position, id_ in enumerate(first.tolist()))
+    tokens = chain(given, _predicted(vocabulary, predictions, alternatives))
+    for token_position, id_, token_nats, likely in tokens:
         text = decoder.feed(id_)
         # The bytes before this one began a character, but this byte does not continue it: they are invalid UTF-8.
         if not complete and (invalid := text[: len(text) - (not decoder.pending)]):
@@ -84,12 +81,10 @@ def score_characters(
         yield CharacterScore(position, rest, nats, expected)
 
 
-def _given(first: Ids) -> Iterator[_Token]:
-    for position, id_ in enumerate(first.tolist()):
-        yield position, id_, 0.0, ()
-
-
-def _predicted(vocabulary: Vocabulary, predictions: Iterable[Predictions], alternatives: int) -> Iterator[_Token]:
+def _predicted(
+    vocabulary: Vocabulary, predictions: Iterable[Predictions], alternatives: int
+) -> Iterator[tuple[int, int, float, tuple[Expected, ...]]]:
+    """The position, id, surprise and expected tokens of each predicted token."""
     names = vocabulary.token_names()
     for part in predictions:
         likely: Sequence[Any] = [[()] * len(part.ids)] * 2

@@ -25,7 +25,7 @@ class Interval(NamedTuple):
 
 
 class Blocks:
-    """Sums of surprise for each block of a text of so many tokens; a longer text needs no more memory.
+    """Sums of surprise for each block of a text of so many tokens; a longer text needs no more bytes.
 
     `nats` is the surprise of each block, `characters` how many tokens of it were predicted, (blocks,) each.
     """
@@ -55,9 +55,9 @@ class Blocks:
         """
         nats = self.nats - other.nats if other else self.nats
         filled = self.characters > 0
-        if filled.sum() < _MIN_BLOCKS:
-            return None
         count = int(filled.sum())
+        if count < _MIN_BLOCKS:
+            return None
         drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
         means = drawn @ nats[filled] / (drawn @ self.characters[filled])
         low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -23,15 +23,7 @@ from lstmgen.evaluation.config import DynamicConfig
 from lstmgen.evaluation.score import Predictions, predicted
 from lstmgen.network.architecture import NetworkState
 from lstmgen.network.model import Model, detach
-from lstmgen.text.streams import (
-    IGNORED,
-    Chunk,
-    ParallelStreams,
-    ShuffledLines,
-    TrainingText,
-    lines_in_order,
-    one_stream,
-)
+from lstmgen.text.streams import IGNORED, Chunk, build_text, lines_in_order, one_stream
 from lstmgen.text.vocabulary import Ids
 
 Tensors = dict[str, Tensor]
@@ -46,7 +38,6 @@ class AdaptingModel:
     def __init__(self, checkpoint: Checkpoint, training: Ids, config: DynamicConfig) -> None:
         self._checkpoint = checkpoint
         self._config = config
-        self._newline = checkpoint.end_token
         self._model = Model(checkpoint.network, checkpoint.weights, torch.device("cpu"))
         self._trained = {name: weight.detach().clone() for name, weight in self._model.parameters.items()}
         scales = self._gradient_scales(training)
@@ -59,8 +50,8 @@ class AdaptingModel:
 
         The model learns from a segment only after its predictions were yielded, when the next ones are requested.
         """
-        length = self._config.segment_length
-        segments = one_stream(ids, length) if self._newline is None else lines_in_order(ids, self._newline, length)
+        length, newline = self._config.segment_length, self._checkpoint.end_token
+        segments = one_stream(ids, length) if newline is None else lines_in_order(ids, newline, length)
         state = None
         for chunk in segments:
             logits, state = self._read(chunk, state)
@@ -78,12 +69,10 @@ class AdaptingModel:
 
     def _gradient_scales(self, training: Ids) -> Tensors:
         """Compute M: the root mean square of each weight's gradient over chunks of the training text."""
-        rows, length = self._config.scale_batch_size, self._config.segment_length
-        text: TrainingText
-        if self._newline is None:
-            text = ParallelStreams(training, max(1, min(rows, (len(training) - 1) // length)), length, seed=0)
-        else:
-            text = ShuffledLines(training, self._newline, rows, length, seed=0)
+        rows, length, newline = self._config.scale_batch_size, self._config.segment_length, self._checkpoint.end_token
+        if newline is None:
+            rows = max(1, min(rows, (len(training) - 1) // length))
+        text = build_text(training, newline, batch_size=rows, chunk_length=length, seed=0)
         squares = {name: torch.zeros_like(weight) for name, weight in self._trained.items()}
         state, count = None, 0
         for chunk in islice(text.chunks(0), self._config.scale_chunks):

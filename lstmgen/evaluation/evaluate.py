@@ -1,25 +1,27 @@
-"""All measurements of one model on one text."""
+"""All measurements of one model on one text, and the fields of their JSON."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
 from lstmgen.checkpoint import Checkpoint, checkpoint_name
-from lstmgen.config import OnUnknown, TextConfig
+from lstmgen.config import TextConfig
 from lstmgen.errors import ConfigError, TextError
 from lstmgen.evaluation.baselines import Baseline, baselines
-from lstmgen.evaluation.confidence import Blocks, Interval
+from lstmgen.evaluation.confidence import LEVEL, RESAMPLES, Blocks
 from lstmgen.evaluation.config import DynamicConfig, NoveltyConfig
-from lstmgen.evaluation.novelty import Novelty, compare_copying
-from lstmgen.evaluation.own_text import NAME_A_TEXT, adaptation_notes, read_own_text, require_validation_text
+from lstmgen.evaluation.novelty import Copying, Novelty, compare_copying
+from lstmgen.evaluation.own_text import NamedText, adaptation_notes, held_out_text, read_own_text
 from lstmgen.evaluation.score import Predictions, Score, add_up, exact_protocol, predict
 from lstmgen.generation.engine import Engine
 from lstmgen.record import HELD_OUT
-from lstmgen.text.corpus import SplitText, read_corpus
+from lstmgen.text.corpus import SplitText
 from lstmgen.text.streams import cold_windows
 from lstmgen.text.vocabulary import Ids, Vocabulary
+
+_NAME_A_TEXT = "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
 
 Watch = Callable[[str, int, Iterator[Predictions]], Iterator[Predictions]]
 """Passes on the predictions of a measurement, given its protocol and the tokens of the text: for a progress bar."""
@@ -37,14 +39,6 @@ class EvaluatedModel(Protocol):
         ...
 
 
-class NamedText(NamedTuple):
-    """A text to evaluate."""
-
-    name: str
-    ids: Ids  # (tokens,)
-    notes: tuple[str, ...] = ()  # for the user
-
-
 @dataclass(frozen=True)
 class EvaluationResult:
     """The score of a text that was read by one protocol."""
@@ -52,11 +46,6 @@ class EvaluationResult:
     protocol: str
     score: Score
     blocks: Blocks = field(repr=False)
-
-    @property
-    def interval(self) -> Interval | None:
-        """The confidence interval of the nats per character; None: the text is too short for one."""
-        return self.blocks.interval()
 
 
 @dataclass(frozen=True)
@@ -70,7 +59,7 @@ class Evaluation:
     exact: EvaluationResult
     window: EvaluationResult | None = None
     dynamic: EvaluationResult | None = None
-    adapted: Checkpoint | None = field(default=None, repr=False)  # the copy that went on learning for `dynamic`
+    adapted: Checkpoint | None = field(default=None, repr=False)  # the copy that kept learning for `dynamic`
     novelty: Novelty | None = None
     writing: NoveltyConfig | None = None  # how the model wrote the text for `novelty`
     baselines: Sequence[Baseline] = ()
@@ -98,13 +87,6 @@ class Evaluation:
         return self.text, self.exact.protocol, self.score.characters
 
 
-def read_named_text(source: str, checkpoint: Checkpoint, *, encoding: str, on_unknown: OnUnknown) -> NamedText:
-    """Read a text that is not the model's own; raises the errors of `read_corpus`."""
-    config = TextConfig(sources=(source,), encoding=encoding, lines=checkpoint.record.text.lines)
-    corpus = read_corpus(config, checkpoint.vocabulary, on_unknown)
-    return NamedText(config.name, corpus.ids, corpus.notes)
-
-
 def evaluate_model(
     model: EvaluatedModel,
     text: NamedText | None = None,
@@ -117,22 +99,11 @@ def evaluate_model(
     earlier: Sequence[Evaluation] = (),
     watch: Watch = lambda _protocol, _tokens, predictions: predictions,
 ) -> Evaluation:
-    """Measure a model by the exact protocol, and by what else is asked for.
+    """Measure a model by the exact protocol, and by what else is asked for, as `LanguageModel.evaluate` describes.
 
-    Args:
-        model: what is measured; it does not change.
-        text: None: what the model's training held out.
-        window: also score windows of this many tokens, each from the initial state.
-        baselines: also compute the baselines; a note says why, if the training text cannot be read for them.
-        dynamic: also score a copy of the model that goes on learning from the text.
-        novelty: also let the model write, and measure how much of that is copied.
-        threads: processor threads for `dynamic`; the products of a single stream are too small for several.
-        earlier: other evaluations; their baselines are used again where they are the same.
-        watch: is given the predictions of each measurement.
-
-    Raises:
-        ConfigError: the window is not a positive number, or the model reads each line by itself.
-        TextError: there is nothing to predict, or the model's own text is needed and cannot be read.
+    `dynamic` computes with this number of `threads`: the products of a single stream are too small for several. The
+    baselines of `earlier` evaluations are used again where they are the same. `watch` is given the predictions of each
+    measurement.
     """
     checkpoint = model.checkpoint
     record, vocabulary, lines = checkpoint.record, checkpoint.vocabulary, checkpoint.record.text.lines
@@ -169,8 +140,9 @@ def evaluate_model(
         evaluation = replace(evaluation, baselines=_baselines(evaluation, earlier, own.training, ids))
     if own and dynamic:  # the last measurement, so that an interruption of another one does not lose the adapted copy
         from lstmgen.evaluation.dynamic import AdaptingModel
+        from lstmgen.network.model import using_threads
 
-        with _torch_threads(threads):
+        with using_threads(threads):
             adapting = AdaptingModel(checkpoint, own.training, DynamicConfig())
             learned = measure("going on learning", adapting.predict(ids))
         evaluation = replace(evaluation, dynamic=learned, adapted=adapting.adapted(adapts_to))
@@ -186,8 +158,11 @@ def _texts(
     """
     record, vocabulary = checkpoint.record, checkpoint.vocabulary
     if text is None:
-        own = read_own_text(record, vocabulary, remedy=NAME_A_TEXT)
-        return NamedText(record.text.validation_name, require_validation_text(own, record)), own
+        own = read_own_text(record, vocabulary, remedy=_NAME_A_TEXT)
+        if HELD_OUT in record.adapted_to:
+            remedy = "name another run, or a TEXT that the model has not read"
+            raise TextError(f"{record.text.name}: the model has adapted to the held-out part of this text; {remedy}")
+        return held_out_text(own, record, remedy=_NAME_A_TEXT), own
     if required:
         return text, read_own_text(record, vocabulary, remedy="leave out `dynamic` and `novelty`, which need it")
     if baselines:
@@ -200,22 +175,51 @@ def _texts(
 
 def _baselines(evaluation: Evaluation, earlier: Sequence[Evaluation], training: Ids, ids: Ids) -> Sequence[Baseline]:
     """The baselines of an earlier evaluation if they are the same; otherwise they are computed."""
-    _, config, vocabulary = evaluation.trained_on
     for other in earlier:
         same = (other.trained_on, other.predicted) == (evaluation.trained_on, evaluation.predicted)
         if other.baselines and same:
             return other.baselines
+    _, config, vocabulary = evaluation.trained_on
     return tuple(baselines(training, ids, vocabulary, lines=config.lines))
 
 
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    """Let torch compute with this many threads, and afterwards with as many as before."""
-    import torch
+def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation as values that JSON can hold."""
+    found = {"checkpoint": str(evaluation.checkpoint), "text": evaluation.text, **_result_json(evaluation.exact)}
+    names = ("name", "nats_per_character", "bits_per_character")
+    found["baselines"] = [{name: getattr(baseline, name) for name in names} for baseline in evaluation.baselines]
+    found |= {name: _result_json(result) for name, result in evaluation.others.items()}
+    if (novelty := evaluation.novelty) is not None:
+        found["novelty"] = {
+            "how": str(evaluation.writing),
+            "longest_run": {"text": novelty.longest_run, "line": novelty.line},
+            "written": _copying_json(novelty.written),
+            "held_out": novelty.real and _copying_json(novelty.real),
+        }
+    return found
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+
+def _result_json(result: EvaluationResult) -> dict[str, Any]:
+    interval = result.blocks.interval()
+    return {
+        "protocol": result.protocol,
+        **result.score.to_mapping(),
+        "confidence": interval
+        and {
+            "level": LEVEL,
+            "nats_per_character": list(interval),
+            "bits_per_character": [nats / math.log(2) for nats in interval],
+            "method": "block bootstrap",
+            "block_length": result.blocks.length,
+            "resamples": RESAMPLES,
+        },
+    }
+
+
+def _copying_json(copying: Copying) -> dict[str, Any]:
+    return {
+        "characters": copying.tokens,
+        "longest_run": copying.longest,
+        "found_in_training": {str(length): fraction for length, fraction in copying.fractions.items()},
+        "lines_found_in_training": copying.lines,
+    }

@@ -13,7 +13,7 @@ because a lower order is used where the longer context is unknown. For a context
 p(w | h'). The recursion ends with the uniform probability 1 / vocab.
 
 An n-gram is stored as one 64-bit key with its newest token in the lowest bits, so that sorted keys have all
-continuations of a context side by side. Memory holds the distinct n-grams of each order, at most `MAX_NGRAMS` of the
+continuations of a context next to each other. RAM holds the distinct n-grams of each order, at most `MAX_NGRAMS` of the
 longest order. If a text has more, the longest order is dropped.
 """
 
@@ -47,32 +47,21 @@ class Alphabet(NamedTuple):
         """The number of bits of one token in a key."""
         return max(1, (self.vocab_size - 1).bit_length())
 
-    @property
-    def longest_order(self) -> int:
-        """The number of tokens of the longest n-grams: at most `LONGEST_ORDER`, and they must fit in a key."""
-        return min(LONGEST_ORDER, 64 // self.bits)
-
     def without_oldest(self, keys: Keys, order: int) -> Keys:
         """Reduce longer n-grams to their last `order` tokens."""
         return keys & np.uint64((1 << self.bits * order) - 1)
-
-    def contexts(self, keys: Keys) -> Keys:
-        """The contexts of n-grams: the n-grams without their newest token."""
-        return keys >> np.uint64(self.bits)
 
     def read(self, ids: Ids, start: int, stop: int, order: int) -> Iterator[tuple[list[Keys], Counts]]:
         """The n-grams of orders 1 to `order` that end at each position within [start, stop), block by block.
 
         Yields the keys of each order, and for each position the length of its context: at most `order` - 1 tokens,
-        fewer near the beginning of the text or after a boundary. An n-gram that is longer than its context plus one
-        token is not valid, because it contains tokens from outside the context.
+        fewer near the beginning of the text or after a boundary. Longer n-grams contain tokens from outside it.
         """
         for begin in range(start, stop, BLOCK_TOKENS):
             end = min(begin + BLOCK_TOKENS, stop)
-            first = max(0, begin - order + 1)
-            window = np.concatenate(
-                [np.zeros(order - 1 - (begin - first), np.uint64), ids[first:end].astype(np.uint64)]
-            )
+            before = ids[max(0, begin - order + 1) : begin]
+            padding = np.zeros(order - 1 - len(before), ids.dtype)
+            window = np.concatenate([padding, before, ids[begin:end]]).astype(np.uint64)
             context_lengths = np.minimum(np.arange(begin, end), order - 1)
             keys: list[Keys] = []
             for age in range(order):
@@ -98,7 +87,7 @@ class NgramCounter:
 
     def __init__(self, alphabet: Alphabet) -> None:
         self.alphabet = alphabet
-        self.order = alphabet.longest_order
+        self.order = min(LONGEST_ORDER, 64 // alphabet.bits)  # an n-gram must fit in a key
         self._longest = _KeyCounter()
         # Of orders 1, 2, ...: n-grams at the beginning of the text or of a line, which have no token before them.
         self._initial = [_KeyCounter() for _ in range(self.order - 1)]
@@ -110,13 +99,10 @@ class NgramCounter:
             for order, counter in enumerate(self._initial, 1):
                 counter.add(keys[order - 1][context_lengths == order - 1])
             while len(self._longest.merged()[0]) > MAX_NGRAMS and self.order > 1:
-                self._drop_longest_order()
-
-    def _drop_longest_order(self) -> None:
-        longest, occurrences = self._longest.merged()
-        self.order -= 1
-        self._longest = self._initial.pop()
-        self._longest.add(self.alphabet.without_oldest(longest, self.order), occurrences)
+                longest, occurrences = self._longest.merged()
+                self.order -= 1
+                self._longest = self._initial.pop()
+                self._longest.add(self.alphabet.without_oldest(longest, self.order), occurrences)
 
     def ngrams(self) -> list[Ngrams]:
         """The n-grams of each order, the shortest order first; at the longest order all counts are of occurrences."""
@@ -132,56 +118,48 @@ class NgramCounter:
 
 
 class _KeyCounter:
-    """Distinct keys and their counts. New parts are merged when they are together as large as the first part."""
+    """Distinct keys and their counts. New parts are merged when they are together larger than the first part."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[Keys, Counts]] = []
-        self._new = 0
+        self._parts: list[tuple[Keys, Counts]] = [(np.zeros(0, np.uint64), np.zeros(0, np.int64))]
 
-    def add(self, keys: Keys, counts: Counts | None = None) -> None:
-        """Add keys, each with its count; without counts, each key counts once."""
-        if len(keys) == 0:
-            return
-        part = _sum_counts([(keys, np.ones(len(keys), np.int64) if counts is None else counts)])
-        self._parts.append(part)
-        if len(self._parts) > 1:
-            self._new += len(part[0])
-            if self._new > len(self._parts[0][0]):
-                self.merged()
+    def add(self, keys: Keys, counts: Counts | int = 1) -> None:
+        """Add keys, each with its count."""
+        self._parts.append(_sum_counts([(keys, np.broadcast_to(counts, keys.shape))]))
+        first, *new = (len(part) for part, _ in self._parts)
+        if sum(new) > first:
+            self.merged()
 
     def merged(self) -> tuple[Keys, Counts]:
         """All keys, sorted, and their counts."""
-        if len(self._parts) != 1:
-            self._parts, self._new = [_sum_counts(self._parts)], 0
+        if len(self._parts) > 1:
+            self._parts = [_sum_counts(self._parts)]
         return self._parts[0]
 
 
 def _sum_counts(parts: Sequence[tuple[Keys, Counts]]) -> tuple[Keys, Counts]:
     """The distinct keys of all parts, sorted, and the sums of their counts."""
-    if not parts:
-        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
     keys, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    if len(keys) == 0:
-        return keys, counts
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    begins = _begins(keys)
     return keys[begins], np.add.reduceat(counts[order], begins)
+
+
+def _begins(keys: Keys) -> NDArray[np.intp]:
+    """Where each run of equal keys begins."""
+    return np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
 
 
 class Level:
     """One order of the model: the discounted probabilities of its n-grams, and the weight g(h) of each context."""
 
     def __init__(self, alphabet: Alphabet, keys: Keys, counts: Counts) -> None:
-        self._alphabet = alphabet
+        self._bits = np.uint64(alphabet.bits)
         self._keys = keys
-        contexts = alphabet.contexts(keys)
-        begins = (
-            np.flatnonzero(np.concatenate([[True], contexts[1:] != contexts[:-1]])) if len(keys) else np.zeros(0, int)
-        )
+        contexts = keys >> self._bits
+        begins = _begins(contexts)
         self._contexts = contexts[begins]
-        if len(keys) == 0:
-            return
         discounts = _discounts(counts)[np.minimum(counts, 3)]
         totals = np.add.reduceat(counts, begins).astype(float)
         self._lower_weights = np.add.reduceat(discounts, begins) / totals
@@ -191,7 +169,7 @@ class Level:
         """p(w | h) of n-grams h w, (ngrams,), given `lower`, their p(w | h') by the order below, (ngrams,)."""
         if len(self._keys) == 0:
             return lower
-        weights = _look_up(self._contexts, self._lower_weights, self._alphabet.contexts(keys), missing=1.0)
+        weights = _look_up(self._contexts, self._lower_weights, keys >> self._bits, missing=1.0)
         return _look_up(self._keys, self._discounted, keys, missing=0.0) + weights * lower
 
 
@@ -211,23 +189,22 @@ def _discounts(counts: Counts) -> Floats:
     return np.array([0, *(min(max(value, _MIN_DISCOUNT), c) for c, value in enumerate(estimates, 1))])
 
 
-class NgramModel:
+class NgramModel(NamedTuple):
     """Predicts each token from those before it."""
 
-    def __init__(self, alphabet: Alphabet, levels: Sequence[Level]) -> None:
-        self.alphabet = alphabet
-        self._levels = levels
+    alphabet: Alphabet
+    levels: Sequence[Level]
 
     @property
     def order(self) -> int:
         """The number of tokens of the longest n-grams."""
-        return len(self._levels)
+        return len(self.levels)
 
     def nats(self, ids: Ids, start: int, stop: int) -> Iterator[Floats]:
         """The surprise, -log p, of each token within [start, stop) of a text, (tokens,), block by block."""
         for keys, context_lengths in self.alphabet.read(ids, start, stop, self.order):
             probabilities = np.full(len(context_lengths), 1 / self.alphabet.vocab_size)
-            for order, level in enumerate(self._levels, 1):
+            for order, level in enumerate(self.levels, 1):
                 valid = context_lengths >= order - 1
                 probabilities[valid] = level.interpolate(keys[order - 1][valid], probabilities[valid])
             yield -np.log(probabilities)
@@ -250,10 +227,7 @@ def fit(ids: Ids, alphabet: Alphabet) -> NgramModel:
     counter = NgramCounter(alphabet)
     tuning_start = len(ids) - min(len(ids) // 10, _TUNING_TOKENS)
     counter.add(ids, 0, tuning_start)
-    totals = (
-        (sum(float(part.sum()) for part in model.nats(ids, tuning_start, len(ids))), model.order)
-        for model in models(counter)
-    )
-    _, best_order = min(totals)
+    totals = [sum(float(part.sum()) for part in model.nats(ids, tuning_start, len(ids))) for model in models(counter)]
+    best_order = 1 + totals.index(min(totals))
     counter.add(ids, tuning_start, len(ids))  # this may drop the best order, if it now has too many n-grams
     return next(model for model in models(counter) if model.order == min(best_order, counter.order))

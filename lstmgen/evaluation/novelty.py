@@ -30,19 +30,17 @@ class Copying:
 
 def measure_copying(index: SuffixIndex, ids: Ids, newline: int | None = None) -> Copying:
     """Compare a text, (tokens,), with an indexed training text; with the id of the line feed, also line by line."""
-    runs = longest_runs(index, ids)
+    text, runs = as_string(ids), longest_runs(index, ids)
     longest = int(runs.max(initial=0))
     position = int(runs.argmax()) if longest else 0
-    found = index.positions(index.find(as_string(ids[position : position + longest]))) if longest else np.zeros(1)
+    found = index.positions(index.find(text[position : position + longest])) if longest else np.zeros(1)
     fractions = {n: float((runs[: len(runs) - n + 1] >= n).mean()) for n in NGRAM_LENGTHS if n <= len(runs)}
-    lines = None if newline is None else _fraction_of_lines(index.text, as_string(ids), chr(newline))
-    return Copying(len(ids), longest, position, int(found.min()), fractions, lines)
-
-
-def _fraction_of_lines(training: str, text: str, newline: str) -> float | None:
-    known = set(training.split(newline))
-    lines = [line for line in text.split(newline)[:-1] if line]  # the text after the last line feed may be incomplete
-    return sum(line in known for line in lines) / len(lines) if lines else None
+    copied = None
+    if newline is not None:
+        known = set(index.text.split(chr(newline)))
+        lines = [line in known for line in text.split(chr(newline))[:-1] if line]  # the last one may be incomplete
+        copied = sum(lines) / len(lines) if lines else None
+    return Copying(len(ids), longest, position, int(found.min()), fractions, copied)
 
 
 @dataclass(frozen=True)
@@ -74,13 +72,10 @@ def compare_copying(training: Ids, written: Ids, real: Ids, vocabulary: Vocabula
 
 
 def _spread_lines(ids: Ids, newline: int, tokens: int) -> Ids:
-    """Lines from all of a list, (tokens,), about `tokens` tokens of it.
-
-    The first lines of a sorted list are not like the others.
-    """
+    """Lines from all of a list, (tokens,), about `tokens` tokens: the first lines of a sorted list are alike."""
     lines = line_items(ids, newline).astype(np.int64)
     count = min(len(lines), round(len(lines) * tokens / max(1, len(ids))))
-    chosen = lines[np.linspace(0, len(lines) - 1, count).round().astype(np.int64)] if count else lines[:0]
+    chosen = lines[np.linspace(0, len(lines) - 1, count).round().astype(np.int64)]
     return np.concatenate([ids[:0], *(np.append(ids[begin:end], newline) for begin, end in chosen)])
 
 

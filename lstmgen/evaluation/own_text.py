@@ -1,16 +1,32 @@
-"""Read the text of a checkpoint again: the part it was trained on, its index, and the part that was held out."""
+"""The text of a checkpoint, read again: the part it was trained on, its index, and the part that was held out."""
 
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
+from lstmgen.checkpoint import Checkpoint
+from lstmgen.config import OnUnknown, TextConfig
 from lstmgen.errors import TextError
-from lstmgen.record import HELD_OUT, TrainingRecord
-from lstmgen.text.corpus import SplitText, read_same_corpus
+from lstmgen.record import TrainingRecord
+from lstmgen.text.corpus import SplitText, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
-NAME_A_TEXT = "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
+
+class NamedText(NamedTuple):
+    """A text to evaluate or to inspect."""
+
+    name: str
+    ids: Ids  # (tokens,)
+    notes: tuple[str, ...] = ()  # for the user
+
+
+def read_named_text(source: str, checkpoint: Checkpoint, *, encoding: str, on_unknown: OnUnknown) -> NamedText:
+    """Read a text that is not the model's own; raises the errors of `read_corpus`."""
+    config = TextConfig(sources=(source,), encoding=encoding, lines=checkpoint.record.text.lines)
+    corpus = read_corpus(config, checkpoint.vocabulary, on_unknown)
+    return NamedText(config.name, corpus.ids, corpus.notes)
 
 
 def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str) -> SplitText:
@@ -18,7 +34,6 @@ def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str
 
     Raises TextError, whose message ends with `remedy`, if the text cannot be read again or has changed since.
     """
-    names = record.text.name
     if STANDARD_INPUT in record.text.sources:
         raise TextError(f"the model was trained on standard input, which cannot be read again; {remedy}")
     try:
@@ -27,10 +42,18 @@ def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str
         raise TextError(f"the model's training text cannot be read ({error}); {remedy}") from error
     if corpus is None:
         raise TextError(
-            f"{names}: this is not the text that the model was trained on, or it has changed since; "
+            f"{record.text.name}: this is not the text that the model was trained on, or it has changed since; "
             f"restore it, or {remedy}"
         )
     return corpus.split(record.text)
+
+
+def held_out_text(own: SplitText, record: TrainingRecord, *, remedy: str) -> NamedText:
+    """The part of a checkpoint's text that training held out; raises TextError if it is too short to predict."""
+    count = len(own.validation)
+    if count < 2:
+        raise TextError(f"{record.text.name}: training held out only {count:,} characters; {remedy}")
+    return NamedText(record.text.validation_name, own.validation)
 
 
 def index_training_text(record: TrainingRecord, vocabulary: Vocabulary, path: Path | None) -> SuffixIndex:
@@ -53,19 +76,3 @@ def adaptation_notes(record: TrainingRecord) -> tuple[str, ...]:
     """A note for the user if a model has learned from texts while it was evaluated: a score on them says little."""
     texts = ", ".join(record.adapted_to)
     return (f"while it was evaluated, this model learned from {texts}",) if texts else ()
-
-
-def require_validation_text(own: SplitText, record: TrainingRecord) -> Ids:
-    """The held-out part of a run's text.
-
-    Raises TextError if a score on it would mean nothing: the model has adapted to it, or it is too short.
-    """
-    names = record.text.name
-    if HELD_OUT in record.adapted_to:
-        remedy = "name another run, or a TEXT that the model has not read"
-        raise TextError(f"{names}: the model has adapted to the held-out part of this text; {remedy}")
-    if len(own.validation) < 2:
-        raise TextError(
-            f"{names}: training held out only {len(own.validation):,} characters, too few for a score; {NAME_A_TEXT}"
-        )
-    return own.validation

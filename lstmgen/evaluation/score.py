@@ -1,4 +1,4 @@
-"""The model's score on a text: the one measure that training, `eval`, `score` and the Python API share.
+"""The model's score on a text or on each of its lines: the one measure that training, `eval` and `score` share.
 
 The way in which `text.streams` cuts the text into chunks is the evaluation protocol. The exact protocol is one stream
 over the whole text, or each line by itself.
@@ -17,10 +17,10 @@ from lstmgen.errors import TextError
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.generation.engine import Engine
 from lstmgen.generation.sampler import negative_log_likelihood
-from lstmgen.text.streams import IGNORED, Chunk, every_line, one_stream
+from lstmgen.text.lines import line_items
+from lstmgen.text.streams import IGNORED, Chunk, every_line, first_block, one_stream, stream_of_blocks, whole_lines
 from lstmgen.text.vocabulary import Ids
 
-_LINES_AT_ONCE = 32
 _LOGITS = 1 << 23
 """How many logits exist at once, in numbers: 32 MB."""
 
@@ -59,7 +59,7 @@ class Score:
 
     @property
     def nats_per_character(self) -> float:
-        """The mean surprise: the cross-entropy in nats."""
+        """The mean surprise, which is the cross-entropy."""
         return self.nats / self.characters
 
     @property
@@ -69,10 +69,7 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """The exponential of the nats per character.
-
-        The model is as uncertain as if it chose among this number of equally likely characters.
-        """
+        """The model is as uncertain as if it chose among this number of equally likely characters."""
         return math.exp(min(self.nats_per_character, 700.0))  # a larger exponent overflows
 
     @property
@@ -80,10 +77,15 @@ class Score:
         """The fraction of tokens that were the model's most likely one."""
         return self.correct / self.characters
 
+    def to_mapping(self) -> dict[str, float]:
+        """The score as values that JSON can hold."""
+        names = ("characters", "nats_per_character", "bits_per_character", "perplexity", "accuracy")
+        return {name: getattr(self, name) for name in names}
+
 
 def exact_protocol(ids: Ids, newline: int | None) -> Iterator[Chunk]:
     """The chunks of a text, (tokens,), for the exact protocol; with the id of the line feed, line by line."""
-    return one_stream(ids) if newline is None else every_line(ids, newline, _LINES_AT_ONCE)
+    return one_stream(ids) if newline is None else every_line(ids, newline, batch_size=32)
 
 
 def predict(engine: Engine, chunks: Iterable[Chunk], max_logits: int = _LOGITS) -> Iterator[Predictions]:
@@ -127,3 +129,54 @@ def add_up(predictions: Iterable[Predictions], blocks: Blocks | None = None) -> 
 def score(engine: Engine, chunks: Iterable[Chunk]) -> Score:
     """The score of a text that comes in chunks; raises TextError if there is nothing to predict."""
     return add_up(predict(engine, chunks))
+
+
+@dataclass(frozen=True)
+class LineScore:
+    """One line and its score; the line feed at its end is part of the score."""
+
+    number: int  # of the line in the text, from 1; empty lines are counted, but have no score
+    ids: Ids  # (tokens,), without its line feed
+    score: Score
+
+
+def lines_in_context(engine: Engine, blocks: Iterable[Ids], newline: int | None) -> Iterator[LineScore]:
+    """Score each line of a text that comes in blocks, (tokens,), given all the text before it."""
+    head, blocks = first_block(blocks)
+    number, ids, characters, nats, correct = 1, [head[:1]], 0, 0.0, 0
+    end = -1 if newline is None else newline
+
+    for part in predict(engine, stream_of_blocks(blocks)):
+        cuts = np.flatnonzero(part.ids == end) + 1
+        for piece in zip(*(np.split(array, cuts) for array in (part.ids, part.nats, part.correct)), strict=True):
+            if ids and len(ids[-1]) and ids[-1][-1] == end:  # the line so far is complete
+                if (line := np.concatenate(ids)[:-1]).size:
+                    yield LineScore(number, line, Score(characters, nats, correct))
+                number, ids, characters, nats, correct = number + 1, [], 0, 0.0, 0
+            ids.append(piece[0])
+            characters += len(piece[0])
+            nats += float(piece[1].sum())
+            correct += int(piece[2].sum())
+    line = np.concatenate([array[array != end] for array in ids])
+    if characters and line.size:
+        yield LineScore(number, line, Score(characters, nats, correct))
+
+
+def separate_lines(engine: Engine, blocks: Iterable[Ids], newline: int) -> Iterator[LineScore]:
+    """Score each line of a text that comes in blocks, (tokens,), alone: from the initial state, after a line feed."""
+    lines_before = 0
+    for ids in whole_lines(blocks, newline):
+        items = line_items(ids, newline).astype(np.int64)
+        count = len(items)
+        characters, nats, correct = np.zeros(count, np.int64), np.zeros(count), np.zeros(count, np.int64)
+        for part in predict(engine, exact_protocol(ids, newline)):
+            item = np.searchsorted(items[:, 1], part.positions)  # (tokens,): the item of each token
+            characters += np.bincount(item, minlength=count)
+            nats += np.bincount(item, part.nats, count)
+            correct += np.bincount(item, part.correct, count).astype(np.int64)
+        feeds = np.flatnonzero(ids == newline)
+        numbers = lines_before + 1 + np.searchsorted(feeds, items[:, 0])
+        sums = zip(characters.tolist(), nats.tolist(), correct.tolist(), strict=True)
+        for number, (begin, end), line_sums in zip(numbers.tolist(), items.tolist(), sums, strict=True):
+            yield LineScore(number, ids[begin:end], Score(*line_sums))
+        lines_before += len(feeds)

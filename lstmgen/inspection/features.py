@@ -6,11 +6,12 @@ the text is inside quotes.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate, islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Item = TypeVar("Item")
 
 _QUOTES, _VOWELS = '"\u201c\u201d', "aeiouAEIOU"
 _COMMENT = re.compile(r"#.*|(?<=/)(?<!:/)/.*")  # from # or from the second /, but not in https://
@@ -45,7 +46,7 @@ def text_features(text: str) -> dict[str, Feature]:
         "position in the line": (_run_lengths(lambda character: character != "\n", text), False),
         "position in the word": (_run_lengths(_in_word, text), False),
         "position in the sentence": (_run_lengths(lambda character: character not in ".!?", text), False),
-        "position in the paragraph": (_position_in_paragraph(text), False),
+        "position in the paragraph": (_run_lengths(lambda end: not end, _ends_of_paragraphs(text)), False),
     }
     return {name: Feature(np.fromiter(values, float, len(text)), binary) for name, (values, binary) in made.items()}
 
@@ -54,14 +55,12 @@ def _in_word(character: str) -> bool:
     return character.isalnum() or character in "'\u2019_"
 
 
-def _fold(step: Callable[[int, str], int], text: str) -> Iterator[int]:
-    """The state after each character, from 0."""
-    return islice(accumulate(text, step, initial=0), 1, None)
-
-
-def _run_lengths(goes_on: Callable[[str], bool], text: str) -> Iterator[int]:
-    """How many characters in a row, up to each one, `goes_on` is true for."""
-    return _fold(lambda count, character: count + 1 if goes_on(character) else 0, text)
+def _run_lengths(continues: Callable[[Item], bool], items: Iterable[Item]) -> Iterator[int]:
+    """How many items in a row, up to each one, `continues` is true for."""
+    count = 0
+    for item in items:
+        count = count + 1 if continues(item) else 0
+        yield count
 
 
 def _ends_of_paragraphs(text: str) -> Iterator[bool]:
@@ -70,7 +69,7 @@ def _ends_of_paragraphs(text: str) -> Iterator[bool]:
 
 
 def _inside_quotes(text: str) -> Iterator[bool]:
-    """Between double quotes, or three of them in a row, which may go on after an empty line."""
+    """Between double quotes, or three of them in a row, which may continue after an empty line."""
     inside = triple = False
     row = 0  # quotes in a row
     for character, ends in zip(text, _ends_of_paragraphs(text), strict=True):
@@ -90,13 +89,6 @@ def _open_brackets(text: str) -> Iterator[int]:
         yield depth
 
 
-def _position_in_paragraph(text: str) -> Iterator[int]:
-    position = 0
-    for ends in _ends_of_paragraphs(text):
-        position = 0 if ends else position + 1
-        yield position
-
-
 def _before_first_word(text: str) -> Iterator[bool]:
     before = True
     for character in text:
@@ -113,7 +105,7 @@ def _indentation(text: str) -> Iterator[int]:
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> NDArray[np.bool_]:
-    """Whether a match of the pattern has begun and goes on."""
+    """Whether each character is in a match of the pattern."""
     inside = np.zeros(len(text), bool)
     for match in pattern.finditer(text):
         inside[match.start() : match.end()] = True

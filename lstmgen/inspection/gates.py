@@ -6,13 +6,15 @@ mean of log f follows its half-life: after how many tokens half of what it remem
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.inspection.trace import FloatArray, Trace
+from lstmgen.inspection.trace import Trace
 
 NEARLY_OPEN, NEARLY_SHUT = 0.9, 0.1
 BINS = 20
@@ -28,62 +30,32 @@ class GateUse:
 
     layer: int  # from 1
     gate: str
-    open: NDArray[np.float64]
-    """The fraction of time in which each unit's gate is above 0.9, (hidden,)."""
-    shut: NDArray[np.float64]
-    """The fraction of time in which it is below 0.1, (hidden,)."""
-    histogram: NDArray[np.int64]
-    """How many activations, of all units, lie in each of 20 equal parts from 0 to 1, (bins,)."""
-    half_life: NDArray[np.float64] | None
-    """Of each unit's memory, in tokens, (hidden,); None for a gate that does not keep the old state."""
-
-    @property
-    def nearly_open(self) -> float:
-        """The fraction of time in which the gate is nearly open, mean over the units."""
-        return float(self.open.mean())
-
-    @property
-    def nearly_shut(self) -> float:
-        """The fraction of time in which the gate is nearly shut, mean over the units."""
-        return float(self.shut.mean())
-
-
-class _Sums:
-    """What is added up of one gate over a text."""
-
-    def __init__(self, hidden_size: int) -> None:
-        self.tokens = 0
-        self.open, self.shut, self.log = np.zeros((3, hidden_size))
-        self.histogram = np.zeros(BINS, np.int64)
-
-    def add(self, gate: FloatArray) -> None:
-        """Add a part of the text, (time, hidden)."""
-        self.tokens += len(gate)
-        self.open += (gate > NEARLY_OPEN).sum(axis=0)
-        self.shut += (gate < NEARLY_SHUT).sum(axis=0)
-        self.log += np.log(np.maximum(gate, _MIN), dtype=np.float64).sum(axis=0)
-        self.histogram += np.histogram(gate, BINS, (0, 1))[0]
+    nearly_open: float  # the fraction of time in which it is above 0.9, mean over the units
+    nearly_shut: float  # the fraction of time in which it is below 0.1, mean over the units
+    histogram: NDArray[np.int64]  # (bins,): the activations, of all units, in each of 20 equal parts from 0 to 1
+    half_life: NDArray[np.float64] | None  # (hidden,), in tokens; None for a gate that does not keep the old state
 
 
 def gate_uses(pieces: Iterable[Trace]) -> tuple[GateUse, ...]:
     """How each gate of each layer is used over a text that comes in pieces; the candidate is no gate."""
-    sums: dict[tuple[int, str], _Sums] = {}
+    sums, histograms, tokens = defaultdict[Any, Any](int), defaultdict[Any, Any](int), 0
     for piece in pieces:
+        tokens += len(piece.ids)
         for number, layer in enumerate(piece.layers, 1):
             for name, gate in layer.gates.items():
                 if name != "candidate":
-                    sums.setdefault((number, name), _Sums(gate.shape[1])).add(gate)
-    return tuple(
-        GateUse(
-            layer,
-            name,
-            open=each.open / each.tokens,
-            shut=each.shut / each.tokens,
-            histogram=each.histogram,
-            half_life=half_lives(each.log / each.tokens) if name in _KEEPS else None,
+                    logs = np.log(np.maximum(gate, _MIN), dtype=np.float64)
+                    parts = [part.sum(axis=0) for part in (gate > NEARLY_OPEN, gate < NEARLY_SHUT, logs)]
+                    sums[number, name] += np.stack(parts)
+                    histograms[number, name] += np.histogram(gate, BINS, (0, 1))[0]
+    uses = []
+    for (number, name), sums_of_units in sums.items():
+        opened, shut, log = sums_of_units / tokens  # (hidden,) each
+        half_life = half_lives(log) if name in _KEEPS else None
+        uses.append(
+            GateUse(number, name, float(opened.mean()), float(shut.mean()), histograms[number, name], half_life)
         )
-        for (layer, name), each in sums.items()
-    )
+    return tuple(uses)
 
 
 def half_lives(mean_logs: NDArray[np.float64]) -> NDArray[np.float64]:

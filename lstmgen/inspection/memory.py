@@ -16,6 +16,7 @@ from lstmgen.checkpoint import Checkpoint
 from lstmgen.errors import TextError
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.generation.sampler import negative_log_likelihood
+from lstmgen.inspection.trace import line_starts
 from lstmgen.network.forward import forward, head
 from lstmgen.text.vocabulary import Ids
 
@@ -30,27 +31,19 @@ _WORK = 2e11  # multiplications of all predictions together; it decides how many
 _FEWEST, _MAX = 64, 1024  # positions
 _LOGITS = 1 << 20  # how many logits exist at once
 _GRADIENT_POSITIONS = 64
-_ROWS = 64  # whose gradients are computed at once
 
 
 @dataclass(frozen=True)
 class Memory:
     """How far back a network looks."""
 
-    positions: int
-    """How many predictions each loss is the mean of."""
-    nats_per_character: dict[int, float]
-    """The loss by the number of visible tokens."""
+    positions: int  # how many predictions each loss is the mean of
+    nats_per_character: dict[int, float]  # the loss by the number of visible tokens
     reach: NDArray[np.float64]
-    """The mean norm of the gradient by distance, (distances,); distance 0 is the last token that was read.
+    """The mean norm of the gradient by distance, (distances,), empty if it was not asked for.
 
-    It is empty if it was not asked for.
+    Distance 0 is the last token that was read.
     """
-
-    @property
-    def used(self) -> int:
-        """The memory reach."""
-        return memory_reach(self.nats_per_character)
 
 
 class Context(NamedTuple):
@@ -59,11 +52,6 @@ class Context(NamedTuple):
     inputs: Ids  # (positions, time): the last tokens before each, and after them any tokens
     last: NDArray[np.int64]  # (positions,): the column of the last token before each
     targets: Ids  # (positions,)
-
-    def rows(self, start: int, count: int) -> "Context":
-        """The same for some of the positions."""
-        rows = slice(start, start + count)
-        return Context(self.inputs[rows], self.last[rows], self.targets[rows])
 
 
 def memory_reach(nats: Mapping[int, float]) -> int:
@@ -89,7 +77,7 @@ def measure_memory(
 
     Raises TextError if the text has fewer than 4 tokens.
     """
-    network, begins = checkpoint.network, line_begins(ids, checkpoint.end_token)
+    network, begins = checkpoint.network, context_begins(ids, checkpoint.end_token)
     if len(ids) < 4:
         raise TextError("the text is too short to measure memory; give a text with at least 4 characters")
     lengths = np.arange(len(ids)) - begins
@@ -110,12 +98,9 @@ def measure_memory(
     return Memory(len(positions), losses, gradient_reach(checkpoint, far)[: REACH + 1])
 
 
-def line_begins(ids: Ids, end_token: int | None) -> NDArray[np.int64]:
-    """Where the context of each token begins, (time,): at 0, or at the line feed before its line."""
-    if end_token is None:
-        return np.zeros(len(ids), np.int64)
-    line_feeds = np.where(np.asarray(ids) == end_token, np.arange(len(ids)), 0)
-    return np.concatenate([[0], np.maximum.accumulate(line_feeds)[:-1]])  # a line feed is predicted from its own line
+def context_begins(ids: Ids, end_token: int | None) -> NDArray[np.int64]:
+    """Where the context of each token begins, (time,); a line feed is predicted from its own line."""
+    return np.concatenate([[0], line_starts(ids, end_token)[:-1]])
 
 
 def context(ids: Ids, positions: NDArray[np.int64], begins: NDArray[np.int64], visible: int) -> Context:
@@ -150,17 +135,6 @@ def gradient_reach(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64]
 
     The first entry is that of the last token before the prediction.
     """
-    sums, counts = np.zeros((2, seen.inputs.shape[1]))
-    for start in range(0, len(seen.inputs), _ROWS):
-        part = seen.rows(start, _ROWS)
-        for row, column in zip(_gradient_norms(checkpoint, part), part.last, strict=True):
-            sums[: column + 1] += row[column::-1]
-            counts[: column + 1] += 1
-    return sums / np.maximum(counts, 1)
-
-
-def _gradient_norms(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64]:
-    """The norm of the gradient of each prediction's loss by each of its embedded inputs, (positions, time)."""
     import torch
 
     from lstmgen.network.kernels.torch_layers import run_layer
@@ -175,4 +149,9 @@ def _gradient_norms(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64
     outputs = forward(network, weights._replace(embedding=embedded), numbers, state, run_layer)
     logits = head(outputs.head_inputs[torch.arange(rows), torch.from_numpy(seen.last)], weights)
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(seen.targets), reduction="sum").backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-    return embedded.grad.reshape(rows, time, -1).norm(dim=-1).double().numpy()  # type: ignore[no-any-return]  # its type is known, but not to mypy
+    norms = embedded.grad.reshape(rows, time, -1).norm(dim=-1).double().numpy()
+    sums, counts = np.zeros((2, time))
+    for row, column in zip(norms, seen.last, strict=True):
+        sums[: column + 1] += row[column::-1]
+        counts[: column + 1] += 1
+    return sums / np.maximum(counts, 1)

@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.generation.sampler import most_likely
-from lstmgen.inspection.trace import FloatArray, Trace, trace
-from lstmgen.inspection.walk import PREDICTIONS, Unit
+from lstmgen.inspection.trace import FloatArray, line_starts, trace
+from lstmgen.inspection.walk import PREDICTIONS, Unit, most_varied_units
 from lstmgen.text.vocabulary import Ids
 
 BYTES = 3_500_000
 """How many values are stored: in base64 they take a third more.
 
-The page then stays below 5 MB, unless the memory of all units takes more."""
+The page then stays below 5 MB, unless what all units remember takes more."""
 
-_MAX, _MAX_MEMORY = 2**8 - 1, 2**16 - 1  # the integers that stand for the end of a range
-
+_MAX, _MAX_MEMORY = 2**8 - 1, 2**16 - 1  # the integers for the end of a range
 _RECALLED, _MIN_RECALLED = 5, 0.01  # past tokens of each step's attention; the least weight of one
 
 
@@ -54,12 +53,12 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
         `values` and `activations` are bytes in base64.
     """
     read = trace(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token)
-    begins = np.arange(len(ids)) == 0 if checkpoint.end_token is None else np.asarray(ids) == checkpoint.end_token
+    past = np.arange(len(ids)) - line_starts(ids, checkpoint.end_token)  # the tokens that each step has read before
     memories = [_in_16_bits(layer.after[layer.memory_name]) for layer in read.layers]
     gates = read.layers[0].gates if len(read.layers[0].gates) > 1 else ()  # the candidate of an RNN is its memory
     ranges = {gate: (-1 if gate == "candidate" else 0, 1) for gate in gates}
     room = max(1, (BYTES // len(ids) - sum(layer.activity.shape[1] for layer in read.layers)) // (len(ranges) + 1))
-    ranked = _ranked(read, first)
+    ranked = list(dict.fromkeys([*first, *most_varied_units(read)]))
     activations = [
         row
         for layer, unit in ranked[:room]
@@ -72,7 +71,7 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
     return {
         "tokens": checkpoint.vocabulary.token_names(),
         "text": np.asarray(ids).tolist(),
-        "begins": np.flatnonzero(begins).tolist(),
+        "begins": np.flatnonzero(past == 0).tolist(),
         "memory": read.layers[0].memory_name,
         "layers": [stored for _, stored in memories],
         "unit": ranked[0],
@@ -83,7 +82,7 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
             [[number, round(probability, 4)] for number, probability in zip(*step, strict=True)]
             for step in zip(likely.tolist(), probabilities.tolist(), strict=True)
         ],
-        "attention": None if read.attention is None else _recalled(read.attention, begins),
+        "attention": None if read.attention is None else _recalled(read.attention, past),
     }
 
 
@@ -101,25 +100,16 @@ def _in_16_bits(memory: FloatArray) -> tuple[NDArray[np.int64], dict[str, Any]]:
     return bits, stored
 
 
-def _ranked(read: Trace, first: Sequence[Unit]) -> list[Unit]:
-    """All units: those in `first`, then the others, the one whose activity varies most first."""
-    deviations = np.concatenate([layer.activity.std(axis=0) for layer in read.layers])
-    hidden_size = read.layers[0].activity.shape[1]
-    places = (divmod(int(number), hidden_size) for number in np.argsort(-deviations, kind="stable"))
-    return list(dict.fromkeys([*first, *(Unit(layer + 1, unit + 1) for layer, unit in places)]))
-
-
 def _base64(values: NDArray[np.int64]) -> str:
     """Integers below 256, a byte each."""
     return base64.b64encode(values.astype(np.uint8).tobytes()).decode("ascii")
 
 
-def _recalled(attention: FloatArray, begins: NDArray[np.bool_]) -> list[list[list[float]]]:
-    """The past tokens that each step, (time, window), looked at, no further back than where its reading begins."""
-    since = np.arange(len(begins)) - np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
+def _recalled(attention: FloatArray, past: NDArray[np.int64]) -> list[list[list[float]]]:
+    """The past tokens that each step, (time, window), looked at, of so many that it has read before, (time,)."""
     steps = []
-    for weights, most in zip(attention[:, ::-1], since, strict=True):  # the nearest first
-        strongest = np.argsort(-weights[:most], kind="stable")[:_RECALLED]
+    for weights, count in zip(attention[:, ::-1], past, strict=True):  # the nearest first
+        strongest = np.argsort(-weights[:count], kind="stable")[:_RECALLED]
         picked = [[int(column) + 1, round(float(weights[column]), 3)] for column in strongest]
         steps.append([[back, weight] for back, weight in picked if weight >= _MIN_RECALLED])
     return steps

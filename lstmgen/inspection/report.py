@@ -1,20 +1,60 @@
-"""What is shown of each finding: the same parts in a terminal and on a page, and the fields of its JSON."""
+"""What is found about a network on one text, as parts for a terminal or a page, and as the fields of JSON."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.inspection.gates import NEARLY_OPEN, NEARLY_SHUT, GateUse, half_life_text
-from lstmgen.inspection.memory import NOTICEABLE, Memory
-from lstmgen.inspection.units import Finding, Units
+from lstmgen.checkpoint import Checkpoint
+from lstmgen.errors import TextError
+from lstmgen.inspection.gates import NEARLY_OPEN, NEARLY_SHUT, GateUse, gate_uses, half_life_text
+from lstmgen.inspection.memory import NOTICEABLE, Memory, measure_memory, memory_reach
+from lstmgen.inspection.trace import traces
+from lstmgen.inspection.units import Finding, Units, find_units
 from lstmgen.inspection.walk import Unit, WalkStep
 from lstmgen.printable import readably
 from lstmgen.report import MIN_POWER, Chart, Curve, Histogram, Part, Table
+from lstmgen.text.vocabulary import Ids
+
+Found = TypeVar("Found")
 
 _LONGEST_SHOWN = 3  # units of each layer that remember longest
 _POWERS = tuple(2**power for power in range(11))  # between two bars of the histogram of half-lives, in tokens
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found; instead of a finding that the text is too short for, the text of the error."""
+
+    units: Units | str
+    gates: tuple[GateUse, ...]
+    memory: Memory | str
+
+    def tracking_units(self) -> list[Unit]:
+        """The units that track something: first the best one of each feature, then all others, the strongest first."""
+        if isinstance(self.units, str):
+            return []
+        return [each.found.unit for each in self.units.features] + [each.unit for each in self.units.units]
+
+
+def find_all(
+    checkpoint: Checkpoint, ids: Ids, watch: Callable[[Sequence[int]], Iterable[int]] = lambda visible: visible
+) -> Findings:
+    """Search a text, (time,), for everything; `watch` is that of `measure_memory`."""
+    return Findings(
+        units=_or_reason(lambda: find_units(checkpoint, ids)),
+        gates=gate_uses(traces(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token)),
+        memory=_or_reason(lambda: measure_memory(checkpoint, ids, watch)),
+    )
+
+
+def _or_reason(find: Callable[[], Found]) -> Found | str:
+    try:
+        return find()
+    except TextError as error:
+        return str(error)
 
 
 def units_report(units: Units, token: str) -> list[Part]:
@@ -70,12 +110,12 @@ def _half_lives(layer: int, half_life: NDArray[np.float64]) -> Sequence[object]:
 
 def memory_report(memory: Memory, token: str) -> list[Part]:
     """Loss and gradient by distance."""
-    losses = memory.nats_per_character
-    loss = Curve(f"nats per {token}", losses, marked=memory.used)
+    losses, used = memory.nats_per_character, memory_reach(memory.nats_per_character)
+    loss = Curve(f"nats per {token}", losses, marked=used)
     gradient = Curve("gradient at that distance", dict(enumerate(memory.reach.tolist(), 1)), powers=True)
     return [
         f"When the network may see only the last {token}, its loss is {losses[1]:.2f} nats per {token}. "
-        f"When it may see {max(losses):,}, it is {losses[max(losses)]:.2f}. It uses {memory.used:,} {token}s: "
+        f"When it may see {max(losses):,}, it is {losses[max(losses)]:.2f}. It uses {used:,} {token}s: "
         f"more of them change the loss by less than {NOTICEABLE} nats.",
         Chart(f"{token}s visible", (loss, gradient)),
         f"Each loss is the mean of the same {memory.positions:,} predictions. The gradient shows how much the loss "
@@ -126,25 +166,19 @@ def memory_json(memory: Memory) -> dict[str, Any]:
     return {
         "positions": memory.positions,
         "memory": [{"visible": visible, "nats_per_character": nats} for visible, nats in losses.items()],
-        "memory_reach": memory.used,
+        "memory_reach": memory_reach(losses),
         "reach": [{"back": back, "gradient": float(norm)} for back, norm in enumerate(memory.reach)],
     }
 
 
 def walk_json(unit: Unit, steps: Sequence[WalkStep]) -> list[dict[str, Any]]:
     """A walk as values that JSON can hold."""
-    return [
-        {
-            "character": step.character,
-            "layer": unit.layer,
-            "unit": unit.unit,
-            "gates": dict(step.gates),
-            "terms": {gate: dict(terms) for gate, terms in step.terms.items()},
-            "cell_before": step.cell_before,
-            "cell": step.cell,
-            "hidden": step.hidden,
-            **({} if step.attention is None else {"attention": [each._asdict() for each in step.attention]}),
-            "predictions": dict(step.predictions),
-        }
-        for step in steps
-    ]
+    entries = []
+    for step in steps:
+        entry = {"character": step.character, **unit._asdict(), **vars(step)}
+        if step.attention is None:
+            del entry["attention"]
+        else:
+            entry["attention"] = [each._asdict() for each in step.attention]
+        entries.append(entry)
+    return entries

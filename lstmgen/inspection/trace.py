@@ -1,18 +1,19 @@
-"""A trace: everything that a network computes while it reads a text, token by token.
+"""The text that an inspection reads, and its trace: everything that the network computes at each token.
 
 All numbers come from `network.forward.step`, the cells' own equations in NumPy. Nothing is computed a second time here.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.cells import Cell
-from lstmgen.cells.arrays import softmax, tanh
+from lstmgen.cells.arrays import tanh
+from lstmgen.checkpoint import Checkpoint
+from lstmgen.config import OnUnknown, TextConfig
+from lstmgen.evaluation.own_text import NamedText, held_out_text, read_named_text, read_own_text
 from lstmgen.network.architecture import Network, NetworkState
 from lstmgen.network.forward import step
 from lstmgen.text.vocabulary import Ids
@@ -21,19 +22,48 @@ FloatArray = NDArray[Any]
 """Of the same type as the weights: float32 for a checkpoint."""
 
 _PIECE = 1024  # tokens
+_REMEDY = "name a TEXT to read"
+
+
+def text_to_read(
+    checkpoint: Checkpoint,
+    source: str | None = None,
+    *,
+    length: int | None = None,
+    encoding: str = TextConfig.encoding,
+    on_unknown: OnUnknown = OnUnknown.ERROR,
+) -> NamedText:
+    """The first `length` tokens of a text; None: all. A source of None is what training held out.
+
+    Raises TextError if the text cannot be read or training held nothing out, and the errors of `read_named_text`.
+    """
+    record = checkpoint.record
+    if source is not None:
+        text = read_named_text(source, checkpoint, encoding=encoding, on_unknown=on_unknown)
+    else:
+        text = held_out_text(read_own_text(record, checkpoint.vocabulary, remedy=_REMEDY), record, remedy=_REMEDY)
+    return text._replace(ids=begun(text.ids[:length], checkpoint.end_token))
+
+
+def begun(ids: Ids, end_token: int | None) -> Ids:
+    """The tokens, (time,), as a model reads them: a model of lines reads a line feed before the first line."""
+    if end_token is None or (len(ids) and ids[0] == end_token):
+        return np.asarray(ids, np.int64)
+    return np.concatenate([[end_token], ids]).astype(np.int64)
+
+
+def line_starts(ids: Ids, end_token: int | None) -> NDArray[np.int64]:
+    """Where the reading of each token began, (time,): at the line feed before its line, or at 0 without lines."""
+    return np.maximum.accumulate(np.where(np.asarray(ids) == end_token, np.arange(len(ids)), 0))
 
 
 @dataclass(frozen=True)
 class LayerTrace:
     """What one layer computed at each token of a text; every array is (time, hidden)."""
 
-    cell: Cell
-    gates: Mapping[str, FloatArray]
-    """The activations by the gate's name, in the cell's order, such as input, forget, candidate, output."""
-    before: Mapping[str, FloatArray]
-    """The state before each token by the field's name: `hidden`, and for the LSTM family `cell`."""
-    after: Mapping[str, FloatArray]
-    """The state after each token, with the same names."""
+    gates: Mapping[str, FloatArray]  # by name, in the cell's order, such as input, forget, candidate, output
+    before: Mapping[str, FloatArray]  # the state before each token: `hidden`, and for the LSTM family `cell`
+    after: Mapping[str, FloatArray]  # the state after each token, with the same names
 
     @property
     def memory_name(self) -> str:
@@ -54,24 +84,15 @@ class Trace:
     Entry t of every array belongs to the step that reads token t. Its logits predict token t + 1.
     """
 
-    ids: Ids
-    """The tokens that were read, (time,)."""
-    layers: tuple[LayerTrace, ...]
-    """The first layer first."""
+    ids: Ids  # (time,): the tokens that were read
+    layers: tuple[LayerTrace, ...]  # the first layer first
     attention: FloatArray | None
     """The weight of each past output, (time, window): the last column is one token back. None without attention.
 
     A column that lies before the beginning of the text belongs to an output of zeros.
     """
-    logits: FloatArray
-    """(time, vocab)."""
-    state: NetworkState
-    """After the last token: to read on from here."""
-
-    @cached_property
-    def probabilities(self) -> FloatArray:
-        """The probability of each token to be the next one, (time, vocab)."""
-        return np.asarray(softmax(self.logits))
+    logits: FloatArray  # (time, vocab)
+    state: NetworkState  # after the last token: to read on from here
 
 
 def trace(
@@ -106,7 +127,6 @@ def trace(
         logits.append(done.logits[0])
     layers = tuple(
         LayerTrace(
-            cell,
             gates=_by_name(cell.gate_names, [each[layer] for each in gates]),
             before=_by_name(initial.layers[layer]._fields, [each[layer] for each in before]),
             after=_by_name(initial.layers[layer]._fields, [each[layer] for each in after]),
@@ -125,7 +145,7 @@ def trace(
 def traces(
     network: Network, weights: Mapping[str, FloatArray], ids: Ids, *, end_token: int | None = None
 ) -> Iterator[Trace]:
-    """The trace of a long text piece by piece, with carried state, so that memory does not grow with the text."""
+    """The trace of a long text piece by piece, with carried state, so that its bytes do not grow with the text."""
     state = None
     for start in range(0, len(ids), _PIECE):
         piece = trace(network, weights, ids[start : start + _PIECE], state, end_token=end_token)

@@ -1,15 +1,12 @@
-"""Units that mean something: which unit tracks which feature of the text, beside the same network before training.
+"""Which unit tracks which feature of a text, compared with the same network before training.
 
-The first half of the text finds: the unit of each feature, the feature of each unit, and whether the unit rises or
-falls with it. The second half gives the score. So a score is that of text which chose nothing.
-
-A unit is its memory: the cell state, or the hidden state of GRU and RNN. Every score depends only on the order of its
-values. Of a binary feature it is the area under the ROC curve: the probability that the unit is higher at a character
-with the feature than at one without, 0.5 by chance. Of a numeric feature it is the rank correlation (Spearman 1904), 0
-by chance.
+The first half of the text chooses the unit of each feature, the feature of each unit, and whether the unit rises or
+falls with it. The second half gives the score, from the order of the values that the unit remembers: for a binary
+feature the area under the ROC curve, the probability that the unit is higher at a character with the feature than at
+one without, 0.5 by chance; for a numeric feature the rank correlation (Spearman 1904), 0 by chance.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +24,6 @@ from lstmgen.text.vocabulary import Ids, Vocabulary
 CHANGES = 20
 """A feature counts if it changes, or a position begins again, at least this many times in either half of the text."""
 
-_OTHER = "\ufffd"  # stands for a byte outside ASCII
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -37,8 +32,7 @@ class Finding:
     unit: Unit
     feature: str
     binary: bool
-    score: float
-    """On the second half: the area under the ROC curve if the feature is binary, otherwise the rank correlation."""
+    score: float  # on the second half: the area under the ROC curve of a binary feature, or the rank correlation
 
     @property
     def strength(self) -> float:
@@ -66,18 +60,14 @@ class Tracked:
 class Units:
     """What the units of a network track."""
 
-    features: tuple[Tracked, ...]
-    """For each feature that the text has: the best unit; first the one to which training added most."""
-    units: tuple[Finding, ...]
-    """For each unit: its best feature; the strongest first."""
-    tokens: int
-    """How many were read."""
-    activity: tuple[FloatArray, ...]
-    """What each unit of each layer remembers, (time, hidden): tanh(c), or h for GRU and RNN."""
+    features: tuple[Tracked, ...]  # the best unit for each, first the one to which training added most
+    units: tuple[Finding, ...]  # the best feature for each unit, the strongest first
+    tokens: int  # how many were read
+    activity: FloatArray  # (layers, time, hidden): what each unit remembers, tanh(c), or h for GRU and RNN
 
 
 def find_units(checkpoint: Checkpoint, ids: Ids) -> Units:
-    """Search all units of a network for features of a text, (time,), beside the network before training.
+    """Search all units of a network for features of a text, (time,), and the same network before training.
 
     Raises TextError if the text has no feature that varies enough.
     """
@@ -91,12 +81,11 @@ def find_units(checkpoint: Checkpoint, ids: Ids) -> Units:
         )
     before = initialize(network, np.random.default_rng(record.training.seed))
     memory, activity = _read(checkpoint, checkpoint.weights, ids)
-    found = _Search(memory, features)
-    untrained = _Search(_read(checkpoint, before, ids)[0], features)
-    tracked = (Tracked(found.best_unit(name), untrained.best_unit(name)) for name in features)
+    best_units, best_features = _search(memory, features)
+    untrained, _ = _search(_read(checkpoint, before, ids)[0], features)
     return Units(
-        features=tuple(sorted(tracked, key=lambda each: -each.gain)),
-        units=tuple(sorted(found.best_features(), key=lambda each: -each.strength)),
+        features=tuple(sorted(map(Tracked, best_units, untrained), key=lambda each: -each.gain)),
+        units=tuple(sorted(best_features, key=lambda each: -each.strength)),
         tokens=len(ids),
         activity=activity,
     )
@@ -104,21 +93,20 @@ def find_units(checkpoint: Checkpoint, ids: Ids) -> Units:
 
 def one_character_each(vocabulary: Vocabulary, ids: Ids) -> str:
     """A text with exactly one character for each token; U+FFFD for a byte outside ASCII."""
-    characters = [character or _OTHER for character in vocabulary.characters_by_id()]
+    characters = [character or "\ufffd" for character in vocabulary.characters_by_id()]
     return "".join(characters[number] for number in ids)
 
 
-def _read(
-    checkpoint: Checkpoint, weights: Mapping[str, FloatArray], ids: Ids
-) -> tuple[list[FloatArray], tuple[FloatArray, ...]]:
-    """The memory and the activity of each layer, (time, hidden)."""
-    pieces = [
-        [(layer.after[layer.memory_name], layer.activity) for layer in piece.layers]
-        for piece in traces(checkpoint.network, weights, ids, end_token=checkpoint.end_token)
-    ]
-    layers = list(zip(*pieces, strict=True))
-    memory = [np.concatenate([piece[0] for piece in layer]) for layer in layers]
-    return memory, tuple(np.concatenate([piece[1] for piece in layer]) for layer in layers)
+def _read(checkpoint: Checkpoint, weights: Mapping[str, FloatArray], ids: Ids) -> FloatArray:
+    """The memory and the activity of all units, (2, layers, time, hidden)."""
+    pieces = traces(checkpoint.network, weights, ids, end_token=checkpoint.end_token)
+    return np.concatenate(
+        [
+            [[layer.after[layer.memory_name] for layer in piece.layers], [layer.activity for layer in piece.layers]]
+            for piece in pieces
+        ],
+        axis=2,
+    )
 
 
 def _halves(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -164,33 +152,21 @@ def _ranks(column: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return (counts.cumsum() - (counts - 1) / 2)[which]  # type: ignore[no-any-return]  # its type is known, but not to mypy
 
 
-class _Search:
-    """How well every unit of one network tracks every feature, found and scored on different text."""
+def _search(memory: FloatArray, features: Mapping[str, Feature]) -> tuple[list[Finding], list[Finding]]:
+    """The best unit for each feature and the best feature for each unit, given the memory, (layers, time, hidden)."""
+    names, binary = list(features), np.array([feature.binary for feature in features.values()])
+    values = np.stack([feature.values for feature in features.values()], axis=1)
+    halves = zip(_halves(np.concatenate(memory, axis=1)), _halves(values), strict=True)
+    first, second = (strengths(units, half, binary) for units, half in halves)
+    chosen_by, scored = np.abs(first), np.where(first < 0, -second, second)  # (units, features)
 
-    def __init__(self, memory: list[FloatArray], features: Mapping[str, Feature]) -> None:
-        """Compare the memory of each layer, (time, hidden), with each feature, in either half of the text."""
-        self._hidden_size = memory[0].shape[1]
-        self._names = list(features)
-        self._binary = np.array([feature.binary for feature in features.values()])
-        values = np.stack([feature.values for feature in features.values()], axis=1)
-        first, second = (
-            strengths(units, half, self._binary)
-            for units, half in zip(_halves(np.concatenate(memory, axis=1)), _halves(values), strict=True)
-        )
-        self._found = np.abs(first)  # (units, features)
-        self._scored = np.where(first < 0, -second, second)
+    def finding(row: int, column: int) -> Finding:
+        layer, unit = divmod(int(row), memory.shape[-1])
+        strength = float(scored[row, column])
+        score = (strength + 1) / 2 if binary[column] else strength
+        return Finding(Unit(layer + 1, unit + 1), names[column], bool(binary[column]), score)
 
-    def best_unit(self, name: str) -> Finding:
-        """The unit that tracks a feature best."""
-        column = self._names.index(name)
-        return self._finding(int(self._found[:, column].argmax()), column)
-
-    def best_features(self) -> Iterator[Finding]:
-        """The best feature of each unit."""
-        return (self._finding(row, int(column)) for row, column in enumerate(self._found.argmax(axis=1)))
-
-    def _finding(self, row: int, column: int) -> Finding:
-        layer, unit = divmod(row, self._hidden_size)
-        strength, binary = float(self._scored[row, column]), bool(self._binary[column])
-        score = (strength + 1) / 2 if binary else strength
-        return Finding(Unit(layer + 1, unit + 1), self._names[column], binary, score)
+    return (
+        [finding(row, column) for column, row in enumerate(chosen_by.argmax(axis=0))],
+        [finding(row, column) for row, column in enumerate(chosen_by.argmax(axis=1))],
+    )

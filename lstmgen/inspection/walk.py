@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.errors import ConfigError
 from lstmgen.generation.sampler import most_likely
-from lstmgen.inspection.reading import begun
-from lstmgen.inspection.trace import FloatArray, Trace, trace
+from lstmgen.inspection.trace import FloatArray, Trace, begun, line_starts, trace
 from lstmgen.network.architecture import Network
 from lstmgen.text.vocabulary import Ids
 
@@ -42,20 +41,13 @@ class WalkStep:
     """What one unit did at one token."""
 
     character: str
-    gates: Mapping[str, float]
-    """The activation by the gate's name, in the cell's order."""
-    terms: Mapping[str, Mapping[str, float]]
-    """By the gate's name: the terms of the sum inside its σ or tanh, see `terms`."""
-    cell_before: float
-    """What the unit remembered before: its cell state, or for GRU and RNN its hidden state."""
-    cell: float
-    """What it remembers now."""
-    hidden: float
-    """Its output."""
-    attention: tuple[Recalled, ...] | None
-    """The past tokens in the window, the nearest first; None without attention."""
-    predictions: Mapping[str, float]
-    """The likeliest next tokens with their probabilities, the likeliest first."""
+    gates: Mapping[str, float]  # the activation by the gate's name, in the cell's order
+    terms: Mapping[str, Mapping[str, float]]  # by the gate's name: the terms of the sum inside its σ or tanh
+    cell_before: float  # what the unit remembered before: its cell state, or for GRU and RNN its hidden state
+    cell: float  # what it remembers now
+    hidden: float  # its output
+    attention: tuple[Recalled, ...] | None  # the past tokens in the window, the nearest first; None without attention
+    predictions: Mapping[str, float]  # the likeliest next tokens with their probabilities, the likeliest first
 
 
 class Line(NamedTuple):
@@ -68,6 +60,7 @@ class Line(NamedTuple):
     meaning: str
 
 
+_MEMORY_IS_OUTPUT = "what it remembers, which is also its output"
 _FORGET = Line("forget", "forget gate", "f", "σ", "the fraction of the old cell state c that it keeps; at 0 it forgets")
 _CANDIDATE = Line("candidate", "candidate", "g", "tanh", "what it could write")
 _OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of tanh(c') that it puts out")
@@ -98,34 +91,29 @@ EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
         Line("reset", "reset gate", "r", "σ", "the fraction of the past that the candidate sees"),
         Line("update", "update gate", "z", "σ", "the fraction of the old state h that it keeps; at 0 it forgets"),
         Line("candidate", "candidate", "n", "tanh", "what it could write"),
-        Line("hidden", "output", "h'", "z h + (1 - z) n", "what it remembers, which is also its output"),
+        Line("hidden", "output", "h'", "z h + (1 - z) n", _MEMORY_IS_OUTPUT),
     ),
-    ("candidate",): (
-        Line(
-            "candidate", "output", "h'", "tanh", "what it remembers, which is also its output; no gate keeps the old h"
-        ),
-    ),
+    ("candidate",): (Line("candidate", "output", "h'", "tanh", f"{_MEMORY_IS_OUTPUT}; no gate keeps the old h"),),
 }
 """The lines of each cell, by the names of its gates."""
 
 
 def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Unit, list[WalkStep]]:
-    """Walk through a text of at least one token, (time,), with one unit; None: the one that varies most.
-
-    Raises ConfigError if there is no such unit.
-    """
-    network, vocabulary = checkpoint.network, checkpoint.vocabulary
-    if unit is not None:
-        check_unit(network, unit)
+    """Walk through a text of at least one token, (time,), with one unit; None: the one that varies most."""
+    network, names = checkpoint.network, checkpoint.vocabulary.token_names()
     ids = begun(ids, checkpoint.end_token)
     read = trace(network, checkpoint.weights, ids, end_token=checkpoint.end_token)
-    unit = unit or most_varied_unit(read)
+    unit = unit or most_varied_units(read)[0]
     layer, number = read.layers[unit.layer - 1], unit.unit - 1
     sums = terms(network, checkpoint.weights, read, unit)
     likely, probabilities = most_likely(read.logits, PREDICTIONS)
-    names = vocabulary.token_names()
+    starts = line_starts(ids, checkpoint.end_token)
     steps = []
     for time in range(len(ids)):
+        recalled = None
+        if read.attention is not None:
+            backs = range(1, min(read.attention.shape[1], time - starts[time]) + 1)
+            recalled = tuple(Recalled(n, names[ids[time - n]], float(read.attention[time, -n])) for n in backs)
         predicted = zip(likely[time].tolist(), probabilities[time].tolist(), strict=True)
         steps.append(
             WalkStep(
@@ -135,9 +123,7 @@ def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Un
                 cell_before=float(layer.before[layer.memory_name][time, number]),
                 cell=float(layer.after[layer.memory_name][time, number]),
                 hidden=float(layer.after["hidden"][time, number]),
-                attention=None
-                if read.attention is None
-                else _recalled(read.attention[time], ids, time, names, checkpoint.end_token),
+                attention=recalled,
                 predictions={names[id_]: probability for id_, probability in predicted},
             )
         )
@@ -158,11 +144,11 @@ def check_unit(network: Network, unit: Unit) -> None:
         )
 
 
-def most_varied_unit(read: Trace) -> Unit:
-    """The unit whose activity, tanh(c) or h, has the largest standard deviation over the text."""
+def most_varied_units(read: Trace) -> list[Unit]:
+    """All units, first the one whose activity, tanh(c) or h, has the largest standard deviation over the text."""
     deviations = np.stack([layer.activity.std(axis=0) for layer in read.layers])
-    layer, unit = np.unravel_index(deviations.argmax(), deviations.shape)
-    return Unit(int(layer) + 1, int(unit) + 1)
+    ranked = np.argsort(-deviations, axis=None, kind="stable").tolist()
+    return [Unit(number // deviations.shape[1] + 1, number % deviations.shape[1] + 1) for number in ranked]
 
 
 def terms(
@@ -187,7 +173,7 @@ def terms(
     hidden = layer.before["hidden"]
     found = {}
     for block, gate in enumerate(layer.gates):
-        row = block * layer.cell.hidden_size + number
+        row = block * network.hidden_size + number
         sums = {"W x": inputs @ own["weight_ih"][row]}
         if gate == "candidate" and "bias_candidate" in own:
             recurrent = hidden @ own["weight_hh"][row] + own["bias_candidate"][number]
@@ -202,15 +188,3 @@ def terms(
         sums["b"] = np.full(len(read.ids), own["bias"][row])
         found[gate] = sums
     return found
-
-
-def _recalled(
-    attention: FloatArray, ids: Ids, time: int, names: list[str], end_token: int | None
-) -> tuple[Recalled, ...]:
-    """The past tokens that one step, (window,), looked at, as far back as the text or the line goes."""
-    recalled: list[Recalled] = []
-    for back in range(1, min(len(attention), time) + 1):
-        if ids[time - back + 1] == end_token:  # this line begins here
-            break
-        recalled.append(Recalled(back, names[ids[time - back]], float(attention[-back])))
-    return tuple(recalled)

@@ -1,6 +1,7 @@
 """The network in torch: parameters that learn, read over chunks with the fastest kernels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -97,3 +98,14 @@ def drop_units(outputs: Tensor, rate: float, generator: torch.Generator | None) 
 def detach(state: NetworkState) -> NetworkState:
     """Cut the state from the graph that made it: backpropagation through time ends here."""
     return map_state(torch.Tensor.detach, state)
+
+
+@contextmanager
+def using_threads(count: int) -> Iterator[None]:
+    """Let torch compute with this number of threads in the context."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

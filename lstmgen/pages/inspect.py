@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from lstmgen.checkpoint import Checkpoint
-from lstmgen.inspection.findings import Findings
-from lstmgen.inspection.report import gates_report, memory_report, units_report
+from lstmgen.inspection.report import Findings, gates_report, memory_report, units_report
 from lstmgen.inspection.walk import EQUATIONS, formula, walk
 from lstmgen.pages.page import fill_page, visible
 from lstmgen.pages.sections import section

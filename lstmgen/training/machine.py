@@ -12,9 +12,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -28,7 +27,7 @@ from lstmgen.config import Budget, BudgetUnit, Device, ModelConfig, Precision, T
 from lstmgen.errors import ConfigError
 from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.architecture import Network, build_network
-from lstmgen.network.model import Model
+from lstmgen.network.model import Model, using_threads
 from lstmgen.text.streams import Chunk
 from lstmgen.training.trainer import Trainer
 
@@ -242,17 +241,6 @@ class StepTime(NamedTuple):
 
     short: float  # a step over a few tokens of each stream
     whole: float  # a step of the configured length
-
-
-@contextmanager
-def using_threads(count: int) -> Iterator[None]:
-    """Let torch compute with this number of threads in the context."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def time_step(
