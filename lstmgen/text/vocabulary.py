@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from lstmgen.config import OnUnknown, VocabularyKind
 from lstmgen.errors import CheckpointError, ConfigError, UnknownCharacterError
+from lstmgen.text.storage import blocks_of
 
 CODE_POINTS = 0x110000
 NEWLINE = "\n"
-_BLOCK = 1 << 20
 _LOOK_UPS = 1 << 16
 _SHOWN = 40  # characters of a prompt in an error message
 _REPLACE = "replace it, or give `on_unknown` skip"
@@ -55,11 +55,20 @@ def as_string(ids: Ids) -> str:
     return ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
+def other_characters(text: str, known: set[str]) -> set[str]:
+    """The characters of a text apart from those already known; fastest for a text in a Latin script."""
+    codes = narrow_code_points(text)
+    if codes.dtype == np.uint8:
+        known_bytes = bytes(ord(character) for character in known if character < "\u0100")
+        return set(codes.tobytes().translate(None, known_bytes).decode("latin-1"))
+    return set(map(chr, np.flatnonzero(np.bincount(codes)))) - known
+
+
 def token_counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
     """Count how often each token occurs in a text: (tokens,) -> (vocab,)."""
     counts = np.zeros(vocab_size, np.int64)
-    for start in range(0, len(ids), _BLOCK):  # block by block, because bincount makes a copy of eight bytes per token
-        counts += np.bincount(ids[start : start + _BLOCK], minlength=vocab_size)
+    for block in blocks_of(ids):  # because bincount makes a copy of eight bytes per token
+        counts += np.bincount(block, minlength=vocab_size)
     return counts
 
 
@@ -74,7 +83,7 @@ def look_up(table: NDArray[Any], indices: Ids) -> NDArray[Any]:
 
 def has_other_tokens(ids: Ids, token: int) -> bool:
     """Whether a text, (tokens,), has a token other than this one."""
-    return any((ids[start : start + _BLOCK] != token).any() for start in range(0, len(ids), _BLOCK))
+    return any((block != token).any() for block in blocks_of(ids))
 
 
 @dataclass(frozen=True)
