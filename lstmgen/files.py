@@ -28,7 +28,7 @@ def replace_files(contents: Iterable[tuple[Path, bytes]]) -> None:
     parts: dict[Path, Path] = {}
     try:
         for path, content in contents:
-            parts[path] = path.with_name(f"{path.name}.{os.getpid()}.part")
+            parts[path] = _part_of(path)
             _write(parts[path], content)
         for path, part in parts.items():
             part.replace(path)
@@ -59,10 +59,7 @@ def write_all(write: Callable[[memoryview], int], content: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush the names of a folder's files to the disk, so that a renaming survives a power cut.
-
-    Some systems and file systems cannot do that. The files themselves are flushed in any case.
-    """
+    """Flush the names of a folder's files to the disk, where the system can: a renaming then survives a power cut."""
     if hasattr(os, "O_DIRECTORY"):
         with suppress(OSError):
             opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
