@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -98,23 +97,6 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Make a folder that does not exist yet: a part folder to fill in the context, which then gets its name.
-
-    An error in the context removes the part folder. Raises FileExistsError, or another OSError.
-    """
-    _require_free(path)
-    part = _part_of(path)
-    part.mkdir(parents=True)
-    try:
-        yield part
-        part.rename(path)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def _require_free(path: Path) -> None:

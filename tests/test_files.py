@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lstmgen.files import new_file, new_folder, remove_parts, replace_file
+from lstmgen.files import new_file, remove_parts, replace_file
 
 
 def names(folder: Path) -> list[str]:
@@ -74,16 +74,3 @@ def test_a_file_that_exists_or_appears_meanwhile_is_not_overwritten(
         (tmp_path / "a").write_bytes(b"mine")
     assert names(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"mine"
-
-
-def test_a_new_folder_has_its_name_when_it_is_complete(tmp_path: Path) -> None:
-    with new_folder(tmp_path / "a" / "b") as part:
-        (part / "c").write_bytes(b"new")
-        assert not (tmp_path / "a" / "b").exists()
-    assert names(tmp_path / "a") == ["b"]
-    with pytest.raises(FileExistsError), new_folder(tmp_path / "a" / "b"):
-        pass
-    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "a" / "d") as part:
-        (part / "c").write_bytes(b"half")
-        raise KeyboardInterrupt
-    assert names(tmp_path / "a") == ["b"]

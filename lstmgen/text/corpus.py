@@ -46,6 +46,7 @@ class Corpus:
     ids: Ids  # (tokens,)
     vocabulary: Vocabulary
     sha256: str  # of the decoded text in UTF-8; for a vocabulary of bytes, of the bytes
+    sources: tuple[str, ...] = ()  # files instead of folders and patterns, by which it can be found again
     notes: tuple[str, ...] = ()  # for the user
 
     def split(self, config: TextConfig) -> SplitText:
@@ -133,7 +134,7 @@ def read_corpus(
         vocabulary, blocks = _own_vocabulary(blocks)
     stream = TextStream(blocks, vocabulary, on_unknown, found.notes)
     ids = stored(stream, _id_type(vocabulary))
-    corpus = Corpus(ids, vocabulary, digest.hexdigest(), stream.notes)
+    corpus = Corpus(ids, vocabulary, digest.hexdigest(), tuple(found.names), stream.notes)
     _require_text(corpus, config)
     return corpus
 
@@ -251,29 +252,18 @@ def _reported(sources: Iterable[Source], progress: Progress) -> list[Source]:
     return [replace(source, seen=see) for source in sources]
 
 
-def name_files(config: TextConfig) -> tuple[TextConfig, list[str]]:
-    """Put the names of files in place of folders and patterns, so that the text can be found again; and notes.
-
-    Raises TextError as `find_sources` does.
-    """
-    found = _find(config, config.vocabulary)
-    return replace(config, sources=tuple(found.names)), found.notes
-
-
 def control_notes(corpus: Corpus, config: TextConfig) -> list[str]:
     """Notes on control characters that hardly any text has, and that a wrong encoding gives."""
-    characters = corpus.vocabulary.characters
+    characters, notes = corpus.vocabulary.characters, []
     if not re.search("[\0\x80-\x9f]", characters):
         return []
-    counts = token_counts(corpus.ids, len(characters))
-    controls = sum(int(counts[found.start()]) for found in re.finditer("[\x80-\x9f]", characters))
-    notes = []
+    counts = dict(zip(characters, token_counts(corpus.ids, len(characters)), strict=True))
+    controls = sum(count for character, count in counts.items() if "\x80" <= character <= "\x9f")
     if controls:
         reason = "cp1252 read as latin-1?" if text_codec(config.encoding) == "iso8859-1" else "its encoding?"
         notes.append(f"the text has control characters (U+0080 to U+009F): {controls:,}; {reason} see `encoding`")
     if "\0" in characters:
-        zeros = counts[characters.index("\0")]
-        notes.append(f"the text has zero bytes (U+0000): {zeros:,}; is it plain text?")
+        notes.append(f"the text has zero bytes (U+0000): {counts[chr(0)]:,}; is it plain text?")
     return notes
 
 
