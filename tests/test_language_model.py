@@ -1,6 +1,5 @@
 """The Python API: load, sample, stream, score."""
 
-import math
 import subprocess
 import sys
 from itertools import islice
@@ -55,17 +54,16 @@ def test_loading_a_missing_model_is_a_problem(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("length", [0, 1, 300])
-def test_a_sample_is_the_prompt_and_length_more_characters(model: lstmgen.LanguageModel, length: int) -> None:
-    text = model.sample("A fox", length=length, seed=1)
+def test_a_sample_is_the_prompt_and_length_more_characters_and_so_is_a_stream(
+    model: lstmgen.LanguageModel, length: int
+) -> None:
+    text = model.sample("A fox", length=length, seed=5)
     assert text.startswith("A fox")
     assert len(text) == len("A fox") + length
-
-
-def test_streaming_gives_the_prompt_then_the_same_text_piece_by_piece(model: lstmgen.LanguageModel) -> None:
-    pieces = list(model.stream("A fox", length=30, seed=5))
+    pieces = list(model.stream("A fox", length=length, seed=5))
     assert pieces[0] == "A fox"
-    assert "".join(pieces) == model.sample("A fox", length=30, seed=5)
-    assert max(map(len, pieces[1:])) == 1
+    assert "".join(pieces) == text
+    assert all(len(piece) <= 1 for piece in pieces[1:])
 
 
 def test_an_endless_stream_begins_like_a_sample(model: lstmgen.LanguageModel) -> None:
@@ -161,16 +159,6 @@ def test_an_unknown_character_is_an_error_or_skipped(model: lstmgen.LanguageMode
     skipped = model.sample("thé fox", length=20, seed=1, on_unknown="skip")
     assert skipped == model.sample("th fox", length=20, seed=1)
     assert model.score("A Qfox", on_unknown="skip") == model.score("A fox")
-
-
-def test_the_measures_of_a_score_agree(model: lstmgen.LanguageModel) -> None:
-    score = model.score(FABLE)
-    assert score.characters == len(FABLE) - 1
-    assert score.nats_per_character == pytest.approx(score.nats / score.characters)
-    assert score.bits_per_character == pytest.approx(score.nats_per_character / math.log(2))
-    assert score.perplexity == pytest.approx(2**score.bits_per_character)
-    assert score.accuracy == score.correct / score.characters
-    assert score.perplexity < len(model.vocabulary)  # it has learned something
 
 
 def test_a_sample_at_temperature_zero_is_scored_as_all_correct(model: lstmgen.LanguageModel) -> None:
