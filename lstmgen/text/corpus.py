@@ -50,11 +50,10 @@ class Corpus:
     notes: tuple[str, ...] = ()  # for the user
 
     def split(self, config: TextConfig) -> SplitText:
-        """Split the text into a training part and a held-out part.
+        """Hold out the end of running text, or random lines of a list, because many lists are sorted.
 
-        The end of running text is held out. Of a list, random lines are held out, chosen by `held_out_seed`, because
-        many lists are sorted; without a seed (old checkpoints) the last lines are. Nothing is held out if either part
-        would then have nothing to predict.
+        Without a seed (old checkpoints) the last lines are held out. Nothing is if either part would then have nothing
+        to predict.
         """
         newline = self.vocabulary.newline
         if config.lines and newline is not None and config.held_out_seed is not None:

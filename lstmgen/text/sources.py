@@ -52,7 +52,7 @@ class Source:
     name: str
     open: Callable[[], AbstractContextManager[BinaryIO]]
     path: Path | None = None  # of a file that is read as it is
-    seen: Callable[[bytes], object] = len  # is called with each block when it is read, and with an empty one at the end
+    seen: Callable[[bytes], object] = len  # is called with each block when it is read
 
     def size(self) -> int | None:
         """The number of bytes; None: it is not known before they are read."""
@@ -69,7 +69,6 @@ class Source:
                 while block := read(size or BLOCK_BYTES):
                     self.seen(block)
                     yield block
-                self.seen(b"")
         except (OSError, ValueError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise TextError(f"cannot read {self.name}: {reason}; check the file and its permissions") from error
