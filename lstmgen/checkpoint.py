@@ -147,7 +147,7 @@ def _load(path: Path, *, tensors: bool = True) -> Checkpoint:
             _check_sizes({name: tuple(file.get_slice(name).get_shape()) for name in names}, model, vocabulary, record)
             arrays = {name: file.get_tensor(name) for name in names if tensors}
         weights = {name: array for name, array in arrays.items() if not name.startswith(_EXTRA_PREFIX)}
-        if tensors and (problem := problem_with(weights, build_network(model, len(vocabulary)))):
+        if problem := problem_with(weights):
             raise CheckpointError(f"{problem}; the file is damaged")
         if _CHECKSUMS in about:  # older versions wrote none
             _compare(about[_CHECKSUMS], _checksums(about, arrays), names if tensors else ())
@@ -193,8 +193,12 @@ def _check_sizes(
     if model.num_layers != layers:
         raise CheckpointError(f"it claims {model.num_layers} layers and contains {layers}")
     network = build_network(model, len(vocabulary))
-    if problem := _problem_with_shapes(weights, network):
-        raise CheckpointError(f"{problem}; the file is damaged")
+    expected = network.shapes()
+    for name in sorted({*expected, *weights}):
+        wanted, shape = expected.get(name), weights.get(name)
+        if shape != wanted:
+            shown = str(shape)[:_SHOWN_CHARACTERS]
+            raise CheckpointError(f"weight {name} has the shape {shown}, expected {wanted}; the file is damaged")
     training = record.training
     rows = training.batch_size * (training.chunk_length if record.text.lines else 1)
     state = rows * model.hidden_size * (2 * model.num_layers + model.attention)
@@ -213,25 +217,13 @@ def _compare(stored: Any, computed: Mapping[str, str], tensors: Iterable[str]) -
             raise CheckpointError(f"{part} is not as it was saved (its checksum differs); the file is damaged")
 
 
-def problem_with(weights: Mapping[str, AnyArray], network: Network) -> str | None:
-    """Describe what is wrong with the parameters of this network; None: nothing."""
+def problem_with(weights: Mapping[str, AnyArray]) -> str | None:
+    """Describe which weights have a type or numbers that no training gives; None: none has."""
     for name, array in weights.items():
         if array.dtype != np.float32:
             return f"weight {name} has the type {array.dtype}, expected float32"
         if not (np.abs(array) < _MAX_WEIGHT).all():
             return f"weight {name} holds numbers that are not finite, or too large"
-    return _problem_with_shapes({name: array.shape for name, array in weights.items()}, network)
-
-
-def _problem_with_shapes(shapes: Mapping[str, tuple[int, ...]], network: Network) -> str | None:
-    expected = network.shapes()
-    for name in sorted({*expected, *shapes}):
-        if name not in shapes:
-            return f"weight {name} is missing"
-        if name not in expected:
-            return f"weight {name} does not belong"
-        if shapes[name] != expected[name]:
-            return f"weight {name} has shape {str(shapes[name])[:_SHOWN_CHARACTERS]}, expected {expected[name]}"
     return None
 
 

@@ -1,8 +1,4 @@
-"""A text that a person and a model write together, piece by piece.
-
-The state of the model before each piece is kept; for a recurrent network it has only a few kilobytes. So undoing a
-piece needs no computation, and another try can start at once.
-"""
+"""A text that a person and a model write together, piece by piece; undoing a piece needs no computation."""
 
 import re
 from collections.abc import Generator
@@ -40,13 +36,12 @@ class Draft:
     ) -> None:
         """Begin a draft with the text of `prompt_state`; `config` may be changed between two pieces.
 
-        The seed and the number of the proposal determine all that the model writes. `on_unknown` is for characters of
-        the person that the model has never seen.
+        The seed and the number of the proposal determine all that the model writes. `on_unknown` is for what the person
+        writes.
         """
         self.config = config
         self._model = model
         self._current = prompt_state
-        self._prompt = prompt_state.text
         self._pieces: list[Piece] = []
         self._seed = seed
         self._on_unknown = on_unknown
@@ -55,7 +50,7 @@ class Draft:
     @property
     def ids(self) -> Ids:
         """The whole text, (tokens,)."""
-        return np.concatenate([self._prompt, *(piece.ids for piece in self._pieces)]).astype(np.int64)
+        return self._current.text.astype(np.int64)
 
     @property
     def last(self) -> Piece | None:

@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -28,7 +27,7 @@ def replace_files(contents: Iterable[tuple[Path, bytes]]) -> None:
     parts: dict[Path, Path] = {}
     try:
         for path, content in contents:
-            parts[path] = path.with_name(f"{path.name}.{os.getpid()}.part")
+            parts[path] = _part_of(path)
             _write(parts[path], content)
         for path, part in parts.items():
             part.replace(path)
@@ -59,10 +58,7 @@ def write_all(write: Callable[[memoryview], int], content: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush the names of a folder's files to the disk, so that a renaming survives a power cut.
-
-    Some systems and file systems cannot do that. The files themselves are flushed in any case.
-    """
+    """Flush the names of a folder's files to the disk, where the system can: a renaming then survives a power cut."""
     if hasattr(os, "O_DIRECTORY"):
         with suppress(OSError):
             opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -101,23 +97,6 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Make a folder that does not exist yet: a part folder to fill in the context, which then gets its name.
-
-    An error in the context removes the part folder. Raises FileExistsError, or another OSError.
-    """
-    _require_free(path)
-    part = _part_of(path)
-    part.mkdir(parents=True)
-    try:
-        yield part
-        part.rename(path)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def _require_free(path: Path) -> None:

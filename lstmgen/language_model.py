@@ -45,6 +45,7 @@ from lstmgen.generation.sampler import (
     require_matches,
 )
 from lstmgen.generation.saved_state import PromptState
+from lstmgen.network.architecture import NetworkState
 from lstmgen.record import TrainingRecord
 from lstmgen.text.streams import first_block, lines_in_order, stream_of_blocks, whole_lines
 from lstmgen.text.suffixes import SuffixIndex
@@ -78,24 +79,12 @@ class LanguageModel:
 
     @overload
     def sample(
-        self,
-        prompt: str = "",
-        *,
-        samples: None = None,
-        seed: int | None = None,
-        on_unknown: str = OnUnknown.ERROR,
-        **choices: Any,
+        self, prompt: str = "", *, samples: None = None, seed: int | None = None, on_unknown: str = ..., **choices: Any
     ) -> str: ...
 
     @overload
     def sample(
-        self,
-        prompt: str = "",
-        *,
-        samples: int,
-        seed: int | None = None,
-        on_unknown: str = OnUnknown.ERROR,
-        **choices: Any,
+        self, prompt: str = "", *, samples: int, seed: int | None = None, on_unknown: str = ..., **choices: Any
     ) -> list[str]: ...
 
     def sample(
@@ -116,12 +105,9 @@ class LanguageModel:
             on_unknown: "error", or "skip" to leave out characters of the prompt that the model has never seen.
             choices: the other fields of `lstmgen.config.SamplingConfig` by name, such as length or temperature.
 
-        Raises:
-            UnknownCharacterError: the prompt or a stop text has a character that the model has never seen.
-            ValueError: `on_unknown` is neither "error" nor "skip", or the seed is below 0.
-            ConfigError: an option has an invalid value, nothing ends the text, or a text ended before it matched the
-                expression `match` because other filters left no way to continue.
-            TextError: `max_copy` needs the training text, and it cannot be read.
+        Raises UnknownCharacterError for the prompt or a stop text; ValueError for `on_unknown` or a negative seed;
+        ConfigError for an invalid option, a text that nothing ends, or one that ended before it matched `match`; and
+        TextError if `max_copy` needs the training text and it cannot be read.
         """
         config = SamplingConfig(samples=1 if samples is None else samples, **choices)
         if self.never_ends(config):
@@ -135,12 +121,7 @@ class LanguageModel:
         return texts[0] if samples is None else texts
 
     def stream(
-        self,
-        prompt: str = "",
-        *,
-        seed: int | None = None,
-        on_unknown: str = OnUnknown.ERROR,
-        **choices: Any,
+        self, prompt: str = "", *, seed: int | None = None, on_unknown: str = OnUnknown.ERROR, **choices: Any
     ) -> Iterator[str]:
         """Generate one text piece by piece, the prompt first; the arguments are those of `sample`.
 
@@ -170,15 +151,17 @@ class LanguageModel:
         text = self.vocabulary.encode(prompt, on_unknown=on_unknown)
         if after is not None:
             return self.read_on(after, text)
-        output = read_text(self.engine, ids, self.engine.initial_state(1))
-        return PromptState(EngineOutput(output.logits, self.engine.to_numpy(output.state)), text)
+        return self._read(ids, self.engine.initial_state(1), text)
 
     def read_on(self, prompt_state: PromptState, ids: Ids) -> PromptState:
         """Read more tokens, (tokens,), after a prompt state; returns a new one and leaves the given one unchanged."""
         if len(ids) == 0:
             return prompt_state
-        output = read_text(self.engine, ids, self.engine.from_numpy(prompt_state.output.state))
         text = np.concatenate([prompt_state.text, ids])
+        return self._read(ids, self.engine.from_numpy(prompt_state.output.state), text)
+
+    def _read(self, ids: Ids, state: NetworkState, text: Ids) -> PromptState:
+        output = read_text(self.engine, ids, state)
         return PromptState(EngineOutput(output.logits, self.engine.to_numpy(output.state)), text)
 
     def draw(self, prompt_state: PromptState, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
@@ -191,6 +174,8 @@ class LanguageModel:
         batch = Batch(config, self.vocabulary, prompt_state.text, self.end_token, self.training_index)
         filters = build_filters(batch)
         history_length = max(each.history_length for each in filters)
+        remedy = "the model never writes it; leave it out"
+        stops = [self.vocabulary.encode(stop, where="stop text", remedy=remedy) for stop in config.stop]
         events = draw_tokens(
             self.engine,
             output.repeated(batch.rows),
@@ -199,12 +184,7 @@ class LanguageModel:
             length=config.length,
             seed=seed,
             end=self.end_token,
-            stops=[
-                as_string(
-                    self.vocabulary.encode(stop, where="stop text", remedy="the model never writes it; leave it out")
-                )
-                for stop in config.stop
-            ],
+            stops=list(map(as_string, stops)),
         )
         if config.match is None:
             return events
@@ -285,7 +265,7 @@ class LanguageModel:
         temperature: float = NoveltyConfig.temperature,
         seed: int = NoveltyConfig.seed,
     ) -> Evaluation:
-        """How well the model predicts a text, beside baselines that know its training text: what `lstmgen eval` shows.
+        """How well the model predicts a text, compared with baselines that know its training text.
 
         Args:
             text: the text itself, or the path of its file; None: the text that training held out.
@@ -293,16 +273,14 @@ class LanguageModel:
             on_unknown: "error", or "skip" to leave out characters of the text that the model has never seen.
             window: also score windows of this many tokens, each from the initial state.
             baselines: also compute the baselines: n-grams, compressors, frequencies, uniform guesses.
-            dynamic: also score a copy of the model that goes on learning from the text.
-            novelty: also let the model write a text, and measure how much of that is copied from its training text.
+            dynamic: also score a copy of the model that keeps learning as it reads.
+            novelty: also let the model write a text, and measure how much of it is copied from its training text.
             length: of that text, in tokens.
             temperature: at which it is written.
             seed: the same seed gives the same text.
 
-        Raises:
-            UnknownCharacterError: the text has a character that the model has never seen.
-            ConfigError: an argument has an invalid value.
-            TextError: there is nothing to predict, or a text that is needed cannot be read.
+        Raises UnknownCharacterError for the text, ConfigError for an argument with an invalid value, and TextError if
+        there is nothing to predict, or a text that is needed cannot be read.
         """
         unknown, given, default = OnUnknown(on_unknown), None, NoveltyConfig()
         for name, value in (("length", length), ("temperature", temperature), ("seed", seed)):

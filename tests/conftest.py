@@ -53,7 +53,7 @@ def trials(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
 
 @pytest.fixture(autouse=True, scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder where large texts are kept; never the user's."""
+    """The folder for the temporary files of large texts; never the user's."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LSTMGEN_CACHE", str(folder))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from safetensors.numpy import save_file
 from lstmgen.checkpoint import (
     BEST,
     LAST,
+    AnyArray,
     Checkpoint,
+    FloatArray,
     find_checkpoint,
     has_checksums,
     list_runs,
@@ -111,14 +114,7 @@ def test_a_run_is_found_by_name_folder_and_file_and_the_newest_by_nothing(
 
 
 OLDER_RECORD = {
-    "text": {
-        "sources": ["a.txt"],
-        "encoding": "utf-8",
-        "vocabulary": "characters",
-        "lines": False,
-        "validation": 0.1,
-        "held_out_seed": None,
-    },
+    "text": asdict(TextConfig(sources=("a.txt",))),
     "text_sha256": "0" * 64,
     "text_symbols": 123,
     "training": asdict(TrainingConfig()),
@@ -181,38 +177,11 @@ def test_damage_is_named_and_the_good_file_is_offered(name: str, tmp_path: Path)
 def test_a_damaged_description_is_named(tmp_path: Path) -> None:
     save_checkpoint(some_checkpoint(), tmp_path / "a")
     content = (tmp_path / "a").read_bytes()
-    (tmp_path / "a").write_bytes(content.replace(b"sources", b"soerces"))
-    with pytest.raises(CheckpointError):
-        load_checkpoint(tmp_path / "a")
-    (tmp_path / "a").write_bytes(content.replace(b'threads\\": 1', b'threads\\": 3'))
-    with pytest.raises(CheckpointError):
-        load_checkpoint(tmp_path / "a")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"best_nats": 10**400},
-        {"best_nats": float("inf")},
-        {"validation_nats": float("nan")},
-        {"validation_nats": -1.0},
-        {"seconds": 10**400},
-        {"symbols_read": 2**70},
-        {"best_step": -5},
-        {"validation_chunks": 0},
-        {"step": -1},
-        {"progress": 2.0},
-        {"progress": float("nan")},
-        {"threads": 0},
-        {"seconds": -1.0},
-        {"step": "5"},
-        {"position": {"step": 5}, "unknown": 1},
-        {"best_nats": [1.0]},
-    ],
-)
-def test_a_record_that_training_cannot_have_written_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(CheckpointError):
-        TrainingRecord.from_mapping({**OLDER_RECORD, **change})
+    for was, now in ((b"sources", b"soerces"), (b'threads\\": 1', b'threads\\": 3')):
+        assert was in content
+        (tmp_path / "a").write_bytes(content.replace(was, now))
+        with pytest.raises(CheckpointError):
+            load_checkpoint(tmp_path / "a")
 
 
 def test_the_fingerprint_of_a_network_that_older_versions_know_stays_the_same() -> None:
@@ -249,14 +218,17 @@ def assert_refused(path: Path, content: bytes) -> None:
         load_checkpoint(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"PK\x03\x04", b"\xff" * 8, pickle.dumps(_Bomb())])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"\0" * 100, b"PK\x03\x04", b"\xff" * 8),
+        pickle.dumps(_Bomb()),
+        to_safetensors({"weight": np.zeros(3, np.float32)}, {"format": "pt"}),
+    ],
+)
 def test_a_file_that_is_no_checkpoint_is_refused_and_not_run(victim: Path, content: bytes) -> None:
     assert_refused(victim, content)
     assert not Path("exploded").exists()
-
-
-def test_a_file_of_another_program_is_refused(victim: Path) -> None:
-    assert_refused(victim, to_safetensors({"weight": np.zeros(3, np.float32)}, {"format": "pt"}))
 
 
 @pytest.mark.parametrize("command", ["info", "sample", "eval"])
@@ -268,27 +240,21 @@ def test_a_command_names_the_damaged_file(victim: Path, command: str) -> None:
 BIAS = "layers.0.bias"
 
 
-def test_weights_that_do_not_belong_to_the_network_are_refused(victim: Path) -> None:
-    content = victim.read_bytes()
-    bias = File(content).tensors[BIAS]
-    for changed in ({}, {BIAS: bias[None]}, {BIAS: bias, "layers.0.other": bias}):
-        file = File(content)
-        del file.tensors[BIAS]
-        file.tensors |= changed
-        assert_refused(victim, file.with_checksums())
-
-
-@pytest.mark.parametrize("dtype", [np.int32, np.float16, np.float64, np.uint8])
-def test_weights_of_another_type_are_refused(victim: Path, dtype: type) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _: {},
+        lambda bias: {BIAS: bias[None]},
+        lambda bias: {BIAS: bias, "layers.0.other": bias},
+        *(lambda bias, kind=kind: {BIAS: bias.astype(kind)} for kind in (np.int32, np.float16, np.float64, np.uint8)),
+        *(lambda bias, value=value: {BIAS: bias * 0 + value} for value in (np.nan, np.inf, -np.inf, 3e38)),
+    ],
+)
+def test_weights_that_no_training_gives_are_refused(
+    victim: Path, change: Callable[[FloatArray], dict[str, AnyArray]]
+) -> None:
     file = File(victim.read_bytes())
-    file.tensors[BIAS] = file.tensors[BIAS].astype(dtype)
-    assert_refused(victim, file.with_checksums())
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
-def test_weights_that_are_not_finite_or_too_large_are_refused(victim: Path, value: float) -> None:
-    file = File(victim.read_bytes())
-    file.tensors[BIAS].fill(value)
+    file.tensors |= change(file.tensors.pop(BIAS))
     assert_refused(victim, file.with_checksums())
 
 
@@ -296,35 +262,27 @@ def test_weights_that_are_not_finite_or_too_large_are_refused(victim: Path, valu
     ("part", "name", "value"),
     [
         *(("model", size, 10**12) for size in ("hidden_size", "embedding_size", "num_layers", "attention")),
-        *(("model", size, value) for size in ("hidden_size", "embedding_size") for value in (8.0, "8", -1, None, [8])),
-        ("model", "num_layers", 1.0),
-        ("model", "attention", 0.5),
-        ("model", "cell", "transformer"),
-        ("model", "cell", None),
+        *(("model", "hidden_size", value) for value in (8.0, "8", -1, None)),
+        *(("model", "num_layers", value) for value in (1.0, 2)),
+        *(("model", "cell", value) for value in ("transformer", None)),
         ("model", "peepholes", 5),
         ("model", "peepholes", [[]]),
         ("model", "no_such_setting", 1),
         ("vocabulary", "kind", "words"),
         ("vocabulary", "kind", []),
-        ("vocabulary", "characters", ""),
-        ("vocabulary", "characters", "aab"),
-        ("vocabulary", "characters", 3),
-        ("record", "text", "a text"),
-        ("record", "text", {"sources": [5]}),
-        ("record", "text", {"sources": 5}),
-        ("record", "text", {"encoding": 5}),
-        ("record", "text", {"validation": "some"}),
-        ("record", "training", None),
-        ("record", "training", {"budget": "all"}),
-        ("record", "training", {"batch_size": "many"}),
-        ("record", "text_sha256", 5),
-        ("record", "text_symbols", "many"),
-        ("record", "step", "sixty"),
-        ("record", "seconds", None),
-        ("record", "best_nats", "low"),
-        ("record", "versions", 3),
-        ("record", "versions", {"lstmgen": 3}),
-        ("record", "no_such_fact", 1),
+        *(("vocabulary", "characters", value) for value in ("", "aab", 3)),
+        *(("record", "text", value) for value in ("a text", {"sources": [5]}, {"sources": 5}, {"encoding": 5})),
+        *(("record", "training", value) for value in (None, {"budget": "all"}, {"batch_size": "many"})),
+        *(("record", name, 5) for name in ("text_sha256", "versions", "no_such_fact")),
+        *(("record", name, "5") for name in ("text_symbols", "step", "best_nats")),
+        *(
+            ("record", name, value)
+            for name in ("best_nats", "validation_nats")
+            for value in (-1.0, float("nan"), 10**400)
+        ),
+        *(("record", name, -1) for name in ("step", "best_step", "seconds", "threads", "validation_chunks")),
+        *(("record", "progress", value) for value in (2.0, np.nan, [1.0])),
+        ("record", "symbols_read", 2**70),
     ],
 )
 def test_a_description_that_cannot_be_true_is_refused(victim: Path, part: str, name: str, value: Any) -> None:
@@ -333,20 +291,12 @@ def test_a_description_that_cannot_be_true_is_refused(victim: Path, part: str, n
     assert_refused(victim, file.with_checksums())
 
 
-@pytest.mark.parametrize("description", [[], "text", {}, {"format": 1}, {"format": 99}])
+@pytest.mark.parametrize("description", [[], "text", {}, {"format": 1}, {"format": 99}, {"unknown": 1}])
 def test_a_description_of_another_form_is_refused(victim: Path, description: Any) -> None:
     file = File(victim.read_bytes())
-    about = file.about | description if description == {"format": 99} else description
+    about = file.about | description if description in ({"format": 99}, {"unknown": 1}) else description
     file.header["__metadata__"] = {"lstmgen": json.dumps(about)}
     assert_refused(victim, file.with_header())
-
-
-@pytest.mark.parametrize("changed", [{"unknown": 1}, {"model": {"num_layers": 2}}])
-def test_a_description_that_does_not_fit_the_file_is_refused(victim: Path, changed: dict[str, Any]) -> None:
-    file = File(victim.read_bytes())
-    for name, value in changed.items():
-        file.about[name] = file.about[name] | value if name in file.about else value
-    assert_refused(victim, file.with_checksums())
 
 
 def test_a_checkpoint_that_cannot_be_written_is_an_error_and_the_old_one_stays(

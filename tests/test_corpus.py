@@ -1,12 +1,12 @@
 """From sources to ids: every text is decoded unchanged, in little memory, and every problem is one line."""
 
+import errno
 import gzip
 import hashlib
 import io
 import mmap
 import re
 import sys
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lstmgen.config import OnUnknown, TextConfig, VocabularyKind
 from lstmgen.errors import TextError, UnknownCharacterError
-from lstmgen.text.corpus import Corpus, read_corpus
+from lstmgen.text.corpus import Corpus, read_corpus, read_same_corpus
 from lstmgen.text.vocabulary import Vocabulary
 
 BLOCKS = st.integers(1, 9)
@@ -73,20 +73,6 @@ def test_the_same_text_in_any_encoding_is_the_same_corpus(encoding: str, block_b
     assert corpus.sha256 == read(text.encode("utf-8")).sha256
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, len(PLANES) - 300), st.integers(1, 300)), min_size=1, max_size=5),
-    BLOCKS,
-)
-@settings(deadline=None, max_examples=40)
-def test_ids_that_need_a_larger_type_in_the_middle_of_a_text_are_kept(
-    runs: list[tuple[int, int]], block_bytes: int
-) -> None:
-    text = "ab" + "".join("".join(PLANES[first : first + count]) for first, count in runs)
-    corpus = read(text.encode("utf-8"), block_bytes=block_bytes)
-    assert decoded(corpus) == text
-    assert corpus.ids.dtype == (np.uint8 if len(set(text)) <= 256 else np.uint16)
-
-
 @pytest.mark.parametrize(
     ("distinct", "dtype"), [(2, np.uint8), (256, np.uint8), (257, np.uint16), (1 << 16, np.uint16), (65537, np.int32)]
 )
@@ -104,22 +90,6 @@ def test_ids_have_the_smallest_type_in_memory_or_mapped(
     assert decoded(corpus) == text
 
 
-def test_reading_needs_little_more_memory_than_the_ids(tmp_path: Path) -> None:
-    path = tmp_path / "large.txt"
-    lines = "Thé quick brown fox, line after line.\n" * 500_000
-    path.write_bytes(f"{lines}\tThe end".encode())  # the first character of the vocabulary is in the last block
-    config = TextConfig(sources=(str(path),))
-    tracemalloc.start()
-    try:
-        corpus = read_corpus(config)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert corpus.ids.nbytes == len(corpus.ids) == len(lines) + 8
-    assert corpus.vocabulary.decode(corpus.ids[-46:]) == lines[-38:] + "\tThe end"
-    assert peak < 4 * corpus.ids.nbytes
-
-
 @given(st.binary(min_size=2), BLOCKS)
 @settings(deadline=None, max_examples=60)
 def test_bytes_are_unchanged(data: bytes, block_bytes: int) -> None:
@@ -130,13 +100,6 @@ def test_bytes_are_unchanged(data: bytes, block_bytes: int) -> None:
     assert corpus.sha256 == hashlib.sha256(data).hexdigest()
 
 
-def test_a_text_of_bytes_in_several_files_is_joined_without_additions(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfa\r")
-    (tmp_path / "b").write_bytes(b"\nb\0\xff")
-    config = TextConfig(sources=(str(tmp_path / "a"), str(tmp_path / "b")), vocabulary=VocabularyKind.BYTES)
-    assert read_corpus(config).ids.tobytes() == b"\xef\xbb\xbfa\r\nb\0\xff"
-
-
 def test_several_files_are_one_text_with_a_line_feed_between_them(tmp_path: Path) -> None:
     files = {"a": b"alpha", "b": b"\xef\xbb\xbfbeta\r\n", "c.gz": gzip.compress(b"gamma\r"), "d": b"delta"}
     files |= {"empty": b"", "only-a-mark": b"\xef\xbb\xbf", "zeros": b"\0"}
@@ -144,60 +107,50 @@ def test_several_files_are_one_text_with_a_line_feed_between_them(tmp_path: Path
         (tmp_path / name).write_bytes(data)
     corpus = read_corpus(TextConfig(sources=(str(tmp_path), str(tmp_path / "a"))))
     assert decoded(corpus) == "alpha\nbeta\ngamma\ndelta\nalpha"
-    assert "skipped" in corpus.notes[0]
+    assert len(corpus.notes) == 1  # the zeros are not text
+    assert corpus.sources == tuple(
+        f"{tmp_path.as_posix()}/{name}" for name in ("a", "b", "c.gz", "d", "only-a-mark", "a")
+    )
+    as_bytes = read_corpus(TextConfig(corpus.sources, vocabulary=VocabularyKind.BYTES))
+    assert as_bytes.ids.tobytes() == b"alpha\xef\xbb\xbfbeta\r\ngamma\rdelta\xef\xbb\xbfalpha"
 
 
-@given(st.booleans(), st.text(), st.binary(), BLOCKS)
-@settings(deadline=None, max_examples=60)
-def test_a_byte_that_is_not_utf_8_is_named_with_its_offset(mark: bool, before: str, after: bytes, block: int) -> None:
-    good = b"\xef\xbb\xbf" * mark + before.encode("utf-8")
-    message = problem(good + b"\xff" + after, block_bytes=block)
-    assert message.startswith(f"standard input: byte 0xFF at offset {len(good):,} is not utf-8; ")
-    assert "`vocabulary` bytes" in message
-
-
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-@pytest.mark.parametrize("cut", ["é".encode()[:1], "€".encode()[:2], "😀".encode()[:1], "😀".encode()[:3]])
-@pytest.mark.parametrize("after", [b"", b"b"])
 @pytest.mark.parametrize("block_bytes", [1, 2, 3, 4, 1 << 20])
-def test_a_cut_character_is_named_with_the_offset_of_its_first_byte(
-    mark: bytes, cut: bytes, after: bytes, block_bytes: int
-) -> None:
-    message = problem(mark + b"a\r\n" + cut + after, block_bytes=block_bytes)
-    assert f"byte 0x{cut[0]:02X} at offset {len(mark) + 3} is not utf-8" in message
-
-
-@pytest.mark.parametrize("block_bytes", [1, 2, 3, 1 << 20])
 @pytest.mark.parametrize(
-    ("encoding", "bad"),
-    [("ascii", b"\x80"), ("utf-16-le", b"\0\xdc"), ("utf-16-le", b"a"), ("shift_jis", b"\xff"), ("gb18030", b"\x81")],
+    ("encoding", "good", "bad"),
+    [
+        *(("utf-8", b"\xef\xbb\xbfa\r\n", character.encode()[:-1]) for character in "é€😀"),
+        *(("utf-8", b"a\r\n", character.encode()[:-1] + b"b") for character in "é€😀"),
+        ("ascii", b"abc", b"\x80"),
+        *(("utf-16-le", b"a\0b\0c\0", bad) for bad in (b"\0\xdc", b"a")),
+        ("shift_jis", b"abc", b"\xff"),
+        ("gb18030", b"abc", b"\x81"),
+    ],
 )
-def test_offsets_are_exact_in_other_encodings(encoding: str, bad: bytes, block_bytes: int) -> None:
-    good = "abc".encode(encoding)
+def test_bytes_that_are_not_text_are_named_with_the_offset_of_the_first(
+    encoding: str, good: bytes, bad: bytes, block_bytes: int
+) -> None:
     message = problem(good + bad, encoding=encoding, block_bytes=block_bytes)
     assert f"byte 0x{bad[0]:02X} at offset {len(good)} is not {encoding}" in message
-
-
-@pytest.mark.parametrize("encoding", ["no-such", "", "base64", "rot13", "zlib", "undefined", "idna", "punycode"])
-def test_an_encoding_that_is_not_for_text_is_named(encoding: str) -> None:
-    assert f"`encoding` {encoding}" in problem(b"abcd", encoding=encoding)
+    assert "`vocabulary`" in message
 
 
 @pytest.mark.parametrize(
-    ("data", "options", "message"),
+    ("data", "options", "named"),
     [
-        (b"", {}, "the text is empty"),
-        (b"\xef\xbb\xbf", {}, "the text is empty"),
-        (b"", {"vocabulary": VocabularyKind.BYTES}, "the text is empty"),
-        (b"x", {"vocabulary": VocabularyKind.BYTES}, "the text is one character long"),
-        (b"x", {}, "the text is one character long"),
+        (b"", {}, "empty"),
+        (b"\xef\xbb\xbf", {}, "empty"),
+        (b"", {"vocabulary": VocabularyKind.BYTES}, "empty"),
+        (b"x", {"vocabulary": VocabularyKind.BYTES}, "one character"),
+        (b"x", {}, "one character"),
         (b"xxxxx", {}, "'x'"),
         (b"\r\n\r\n", {}, "U+000A"),
         (b"one line", {"lines": True}, "`lines`"),
+        *((b"abcd", {"encoding": name}, f"`encoding` {name}") for name in ("no-such", "", "base64", "rot13", "idna")),
     ],
 )
-def test_a_text_with_nothing_to_learn_from_is_a_problem(data: bytes, options: dict[str, Any], message: str) -> None:
-    assert message in problem(data, **options)
+def test_a_text_with_nothing_to_learn_from_is_a_problem(data: bytes, options: dict[str, Any], named: str) -> None:
+    assert named in problem(data, **options)
 
 
 def test_a_given_vocabulary_keeps_its_ids_and_its_kind() -> None:
@@ -209,26 +162,15 @@ def test_a_given_vocabulary_keeps_its_ids_and_its_kind() -> None:
     assert decoded(read(b"aaa", known)) == "aaa"  # a text with nothing to learn from can still be scored
 
 
-@given(st.text("ab\n", max_size=12), st.text("abé", max_size=4), BLOCKS)
-@settings(deadline=None, max_examples=40)
-def test_a_character_outside_a_given_vocabulary_is_named_with_its_position(before: str, after: str, block: int) -> None:
-    known = Vocabulary(VocabularyKind.CHARACTERS, "\nabe")
-    with pytest.raises(UnknownCharacterError) as raised:
-        read((before + "é" + after).encode("utf-8"), known, block_bytes=block)
-    message = str(raised.value)
-    assert "'é' (U+00E9 LATIN SMALL LETTER E WITH ACUTE)" in message
-    assert f"position {len(before)} of the text" in message
-    assert "'e' (U+0065" in message
-    assert len(message.splitlines()) == 1
-
-
-@pytest.mark.parametrize("block_bytes", [1, 1 << 20])
-def test_characters_outside_a_given_vocabulary_can_be_skipped_and_are_counted(block_bytes: int) -> None:
-    known = Vocabulary(VocabularyKind.CHARACTERS, "ab")
+@pytest.mark.parametrize("block_bytes", [1, 3, 1 << 20])
+def test_characters_outside_a_given_vocabulary_are_named_or_skipped_and_counted(block_bytes: int) -> None:
+    known = Vocabulary(VocabularyKind.CHARACTERS, "\nab")
+    with pytest.raises(UnknownCharacterError, match=r"é.*position 4 of the text"):
+        read("ab\r\naéé".encode(), known, block_bytes=block_bytes)
     corpus = read("éaébé".encode(), known, OnUnknown.SKIP, block_bytes=block_bytes)
     assert decoded(corpus) == "ab"
     (note,) = corpus.notes
-    assert note.startswith("3 characters skipped")
+    assert note.startswith("3 ")
     assert read(b"ab", known, OnUnknown.SKIP).notes == ()
 
 
@@ -277,6 +219,7 @@ def test_random_lines_are_held_out_in_the_order_of_the_text(text: str, fraction:
     """Every line is in one part, as often as it stands in the text, however the text is cut into blocks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lstmgen.text.storage.BLOCK", block)
+        patch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", 10)
         train, validation = (part.splitlines(keepends=True) for part in parts(text, fraction, lines=True, seed=seed))
     lines = text.splitlines(keepends=True)
     assert sorted(train + validation) == sorted(lines)
@@ -296,13 +239,6 @@ def test_which_lines_are_held_out_follows_the_seed() -> None:
     assert once not in text  # they do not stand side by side
 
 
-def test_a_large_list_is_split_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "abc\nde\nfgh\n" * 50
-    in_memory = parts(text, 0.1, lines=True, seed=0)
-    monkeypatch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", 10)
-    assert parts(text, 0.1, lines=True, seed=0) == in_memory
-
-
 @given(st.text(st.sampled_from("ab\ud800\udfff\U0001f600é"), min_size=2), BLOCKS)
 @settings(deadline=None, max_examples=60)
 def test_surrogates_are_kept_wherever_the_text_is_cut(text: str, block: int) -> None:
@@ -311,3 +247,85 @@ def test_surrogates_are_kept_wherever_the_text_is_cut(text: str, block: int) -> 
         patch.setattr("lstmgen.text.storage.BLOCK", block)
         patch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", 0)
         assert decoded(read(text.encode("raw_unicode_escape"), encoding="raw_unicode_escape")) == text
+
+
+FOX = "The quick brown fox – line after line.\r\n" * 50
+
+
+@pytest.fixture
+def fox(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
+    """The text of `fox.txt` in the working folder, which is large enough for a temporary file."""
+    monkeypatch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", 100)
+    monkeypatch.setenv("LSTMGEN_CACHE", str(nowhere / "cache"))
+    Path("fox.txt").write_bytes(FOX.encode())
+    return read_corpus(TextConfig(sources=("fox.txt",)))
+
+
+def test_a_text_is_the_same_as_long_as_no_character_changes(fox: Corpus) -> None:
+    def again(tokens: int = len(fox.ids), **choices: Any) -> Corpus | None:
+        config = TextConfig(**{"sources": ("fox.txt",), **choices})
+        return read_same_corpus(config, fox.vocabulary, fox.sha256, tokens)
+
+    same = again()
+    assert same is not None and same.ids.tolist() == fox.ids.tolist()
+    assert again(tokens=len(fox.ids) - 1) is None
+    assert again(encoding="latin-1") is None
+    whole = FOX.encode()
+    for position in (0, 700, len(whole) - 1):
+        Path("fox.txt").write_bytes(whole[:position] + b"x" + whole[position + 1 :])
+        assert again() is None
+    for number in (0, 1):  # a line feed is between two files
+        Path("a").write_bytes(whole[: 900 + number])
+        Path("b").write_bytes(whole[900 + number :])
+        assert again(sources=("a", "b")) is None
+
+
+def test_a_text_with_more_characters_is_the_same_text(fox: Corpus) -> None:
+    extended = fox.extended(Vocabulary(VocabularyKind.CHARACTERS, "A中"))
+    assert decoded(extended) == decoded(fox) == FOX.replace("\r", "")
+    assert extended.vocabulary.characters == "".join(sorted({*fox.vocabulary.characters, *"A中"}))
+
+
+def test_a_large_text_leaves_no_file_behind_and_cannot_be_changed(fox: Corpus, nowhere: Path) -> None:
+    assert list((nowhere / "cache").iterdir()) == []
+    with pytest.raises(ValueError, match="read-only"):
+        fox.ids[0] = 1
+
+
+@pytest.mark.usefixtures("fox")
+def test_a_folder_that_cannot_be_written_is_replaced_by_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSTMGEN_CACHE", "fox.txt/folder")
+    assert decoded(read_corpus(TextConfig(sources=("fox.txt",)))) == FOX.replace("\r", "")
+
+
+def test_small_texts_stay_in_memory(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: pytest.fail("a file"))
+    monkeypatch.setenv("LSTMGEN_CACHE", str(nowhere / "cache"))
+    Path("small.txt").write_text("small\ntext\n")
+    for config in (TextConfig(("small.txt",), lines=True, held_out_seed=0), TextConfig(("small.txt",))):
+        read_corpus(config).split(config)
+    assert not (nowhere / "cache").exists()
+
+
+@pytest.mark.usefixtures("fox")
+@pytest.mark.parametrize("room", [0, 1, 101, 1999])
+def test_where_no_disk_has_room_the_remedy_is_named(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            left = min(room - self.tell(), 100)  # a short write is no error
+            if left <= 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data[:left])
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
+    with pytest.raises(TextError, match="LSTMGEN_CACHE"):
+        read_corpus(TextConfig(sources=("fox.txt",)))
+
+
+@pytest.mark.usefixtures("fox")
+def test_progress_counts_the_bytes_up_to_their_number() -> None:
+    calls: list[tuple[int, int | None]] = []
+    read_corpus(TextConfig(sources=("fox.txt",)), progress=lambda *call: calls.append(call))
+    assert calls == sorted(calls) and calls[-1] == (len(FOX.encode()), len(FOX.encode()))
+    read_corpus(TextConfig(sources=("python-docs",)), progress=lambda *call: calls.append(call))
+    assert calls[-1][1] is None

@@ -1,11 +1,11 @@
-"""Files are replaced as a whole, and new ones are whole or not there."""
+"""Files are replaced as a whole, and new ones are whole or not there; this is the place of "never overwritten"."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from lstmgen.files import new_file, new_folder, remove_parts, replace_file
+from lstmgen.files import new_file, remove_parts, replace_file
 
 
 def names(folder: Path) -> list[str]:
@@ -16,18 +16,13 @@ def refuse_links(*_: object) -> None:
     raise PermissionError("links")
 
 
-def test_a_file_is_created_and_replaced(tmp_path: Path) -> None:
-    for content in (b"old", b"new"):
-        replace_file(tmp_path / "a", content)
-        assert (tmp_path / "a").read_bytes() == content
-    assert names(tmp_path) == ["a"]
-
-
-def test_a_replacement_that_is_interrupted_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replacement_is_whole_or_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: int) -> None:
         raise KeyboardInterrupt
 
-    replace_file(tmp_path / "a", b"old")
+    for content in (b"older", b"old"):
+        replace_file(tmp_path / "a", content)
+        assert (tmp_path / "a").read_bytes() == content
     monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
         replace_file(tmp_path / "a", b"new")
@@ -42,17 +37,19 @@ def test_only_the_parts_of_this_file_are_removed(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a", "b.1.part"]
 
 
-def test_a_new_file_holds_what_is_written(tmp_path: Path) -> None:
-    with new_file(tmp_path / "a") as file:
+@pytest.mark.parametrize("links", [True, False])  # a file system needs no links
+def test_a_new_file_has_its_name_when_it_is_complete(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", refuse_links)
+    path = tmp_path / ("a" * 200)
+    with new_file(path) as file:
         file.write(b"new")
-    assert (tmp_path / "a").read_bytes() == b"new"
-
-
-def test_a_file_that_exists_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"mine")
-    with pytest.raises(FileExistsError), new_file(tmp_path / "a"):
-        pass
-    assert (tmp_path / "a").read_bytes() == b"mine"
+        (part,) = names(tmp_path)
+        assert part.endswith(".part")
+    assert names(tmp_path) == [path.name]
+    assert (path.stat().st_nlink, path.read_bytes()) == (1, b"new")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
@@ -63,44 +60,17 @@ def test_a_new_file_is_removed_if_it_cannot_be_completed(error: type[BaseExcepti
     assert names(tmp_path) == []
 
 
-def test_a_new_file_has_its_name_when_it_is_complete(tmp_path: Path) -> None:
-    path = tmp_path / ("a" * 200)
-    with new_file(path) as file:
-        file.write(b"new")
-        (part,) = names(tmp_path)
-        assert part.endswith(".part")
-    assert names(tmp_path) == [path.name]
-    assert path.stat().st_nlink == 1
-
-
 @pytest.mark.parametrize("links", [True, False])
-def test_a_file_that_appears_meanwhile_is_not_overwritten(
-    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("before", [True, False])
+def test_a_file_that_exists_or_appears_meanwhile_is_not_overwritten(
+    before: bool, links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not links:
         monkeypatch.setattr(os, "link", refuse_links)
+    if before:
+        (tmp_path / "a").write_bytes(b"mine")
     with pytest.raises(FileExistsError), new_file(tmp_path / "a") as file:
         file.write(b"new")
         (tmp_path / "a").write_bytes(b"mine")
     assert names(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"mine"
-
-
-def test_a_file_system_needs_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "link", refuse_links)
-    with new_file(tmp_path / "a") as file:
-        file.write(b"new")
-    assert names(tmp_path) == ["a"]
-
-
-def test_a_new_folder_has_its_name_when_it_is_complete(tmp_path: Path) -> None:
-    with new_folder(tmp_path / "a" / "b") as part:
-        (part / "c").write_bytes(b"new")
-        assert not (tmp_path / "a" / "b").exists()
-    assert names(tmp_path / "a") == ["b"]
-    with pytest.raises(FileExistsError), new_folder(tmp_path / "a" / "b"):
-        pass
-    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "a" / "d") as part:
-        (part / "c").write_bytes(b"half")
-        raise KeyboardInterrupt
-    assert names(tmp_path / "a") == ["b"]

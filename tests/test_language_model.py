@@ -1,6 +1,5 @@
 """The Python API: load, sample, stream, score."""
 
-import math
 import subprocess
 import sys
 from itertools import islice
@@ -55,17 +54,16 @@ def test_loading_a_missing_model_is_a_problem(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("length", [0, 1, 300])
-def test_a_sample_is_the_prompt_and_length_more_characters(model: lstmgen.LanguageModel, length: int) -> None:
-    text = model.sample("A fox", length=length, seed=1)
+def test_a_sample_is_the_prompt_and_length_more_characters_and_so_is_a_stream(
+    model: lstmgen.LanguageModel, length: int
+) -> None:
+    text = model.sample("A fox", length=length, seed=5)
     assert text.startswith("A fox")
     assert len(text) == len("A fox") + length
-
-
-def test_streaming_gives_the_prompt_then_the_same_text_piece_by_piece(model: lstmgen.LanguageModel) -> None:
-    pieces = list(model.stream("A fox", length=30, seed=5))
+    pieces = list(model.stream("A fox", length=length, seed=5))
     assert pieces[0] == "A fox"
-    assert "".join(pieces) == model.sample("A fox", length=30, seed=5)
-    assert max(map(len, pieces[1:])) == 1
+    assert "".join(pieces) == text
+    assert all(len(piece) <= 1 for piece in pieces[1:])
 
 
 def test_an_endless_stream_begins_like_a_sample(model: lstmgen.LanguageModel) -> None:
@@ -73,13 +71,33 @@ def test_an_endless_stream_begins_like_a_sample(model: lstmgen.LanguageModel) ->
     assert endless == model.sample(length=700, seed=5)
 
 
-def test_an_endless_sample_is_an_error(model: lstmgen.LanguageModel) -> None:
-    with pytest.raises(ConfigError, match="`length`"):
-        model.sample(length=-1)
-    with pytest.raises(ConfigError, match="length"):
-        next(model.stream(length=-2))
-    with pytest.raises(ConfigError, match="temp"):
-        model.sample(temperature=-0.1)
+@pytest.mark.parametrize(
+    ("choices", "setting"),
+    [
+        ({"length": -1}, "length"),
+        ({"length": -1, "samples": 2}, "length"),
+        ({"length": -1, "match": "(.|\n)*"}, "length"),
+        ({"length": -2}, "length"),
+        ({"temperature": -0.1}, "temperature"),
+        *(({"stop": empty}, "stop") for empty in ("", [""], ("fox", ""))),
+        *(
+            ({name: value}, name)
+            for name in ("length", "top_k", "no_repeat", "max_copy", "samples", "best_of")
+            for value in (2.5, "2")  # what is counted is a whole number
+        ),
+    ],
+)
+def test_a_choice_that_cannot_work_is_named(
+    model: lstmgen.LanguageModel, choices: dict[str, Any], setting: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"`{setting}`"):
+        model.sample(**choices)
+
+
+@pytest.mark.parametrize("name", ["length", "top_k", "no_repeat", "samples", "best_of"])
+def test_whole_numbers_of_numpy_are_whole_numbers(model: lstmgen.LanguageModel, name: str) -> None:
+    choices: dict[str, Any] = {"length": 5, name: np.int64(3)}
+    assert model.sample("A", **choices)
 
 
 def test_a_number_of_samples_gives_a_list_of_texts(model: lstmgen.LanguageModel) -> None:
@@ -112,39 +130,18 @@ def test_a_single_stop_text_needs_no_tuple(model: lstmgen.LanguageModel) -> None
     assert model.sample("A", length=200, seed=1, stop="fox") == wanted
     assert model.sample("A", length=200, seed=1, stop=["fox"]) == wanted
     assert model.sample("A", length=60, seed=1, stop=None) == model.sample("A", length=60, seed=1)
-    for empty in ("", [""], ("fox", "")):
-        with pytest.raises(ConfigError, match="`stop`"):
-            model.sample(stop=empty)
-
-
-@pytest.mark.parametrize("name", ["length", "top_k", "no_repeat", "max_copy", "samples", "best_of"])
-def test_what_is_counted_is_a_whole_number(model: lstmgen.LanguageModel, name: str) -> None:
-    for value in (2.5, "2"):
-        wrong: dict[str, Any] = {name: value}
-        with pytest.raises(ConfigError, match=f"`{name}`"):
-            model.sample(**wrong)
-    right: dict[str, Any] = {"length": 5, name: np.int64(3)}
-    if name != "max_copy":
-        assert model.sample("A", **right)
+    assert model.sample("A", length=-1, stop=" ", seed=1).startswith("A")
 
 
 @pytest.mark.parametrize("choices", [{"no_repeat": 1}, {"stop": "aa"}, {"no_repeat": 2, "stop": "aaa"}])
 def test_a_text_that_does_not_match_is_an_error(model: lstmgen.LanguageModel, choices: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="`match`.*" + "|".join(choices)):
         model.sample(match="a{6}", length=20, **choices)
-    with pytest.raises(ConfigError, match=r"[12] of 2"):
+    with pytest.raises(ConfigError, match="`match`"):
         model.sample(match="a{6}", length=20, samples=2, **choices)
     pieces = model.stream(match="a{6}", length=20, **choices)
     with pytest.raises(ConfigError, match="`match`"):
         list(pieces)
-
-
-def test_an_expression_alone_does_not_end_a_text_that_is_returned(model: lstmgen.LanguageModel) -> None:
-    with pytest.raises(ConfigError, match="`length`"):
-        model.sample(match="(.|\n)*", length=-1)
-    with pytest.raises(ConfigError, match="`length`"):
-        model.sample(length=-1, samples=2)
-    assert model.sample("A", length=-1, stop=" ", seed=1).startswith("A")
 
 
 def test_options_of_a_text_that_is_not_written_are_an_error(model: lstmgen.LanguageModel) -> None:
@@ -155,23 +152,13 @@ def test_options_of_a_text_that_is_not_written_are_an_error(model: lstmgen.Langu
 
 
 def test_an_unknown_character_is_an_error_or_skipped(model: lstmgen.LanguageModel) -> None:
-    with pytest.raises(UnknownCharacterError, match=r"'é' \(U\+00E9.*'e' \(U\+0065"):
+    with pytest.raises(UnknownCharacterError, match="é"):
         model.sample("thé fox")
     with pytest.raises(UnknownCharacterError, match="'Q'"):
         model.score("A Q")
     skipped = model.sample("thé fox", length=20, seed=1, on_unknown="skip")
     assert skipped == model.sample("th fox", length=20, seed=1)
     assert model.score("A Qfox", on_unknown="skip") == model.score("A fox")
-
-
-def test_the_measures_of_a_score_agree(model: lstmgen.LanguageModel) -> None:
-    score = model.score(FABLE)
-    assert score.characters == len(FABLE) - 1
-    assert score.nats_per_character == pytest.approx(score.nats / score.characters)
-    assert score.bits_per_character == pytest.approx(score.nats_per_character / math.log(2))
-    assert score.perplexity == pytest.approx(2**score.bits_per_character)
-    assert score.accuracy == score.correct / score.characters
-    assert score.perplexity < len(model.vocabulary)  # it has learned something
 
 
 def test_a_sample_at_temperature_zero_is_scored_as_all_correct(model: lstmgen.LanguageModel) -> None:

@@ -156,9 +156,7 @@ def test_shuffled_lines_have_another_order_in_each_epoch_and_with_each_seed() ->
     assert len({tuple(each) for each in orders}) == 3
     assert order(0, 1) == orders[1]
     batches = [{frozenset(each[start : start + 8]) for start in range(0, 80, 8)} for each in orders]
-    assert batches[0].isdisjoint(
-        batches[1]
-    )  # not only the order of the batches changes, but also the lines of each batch
+    assert batches[0].isdisjoint(batches[1])  # the lines of each batch change, not only the order of the batches
 
 
 def test_lines_of_similar_length_share_a_batch_so_that_there_is_little_padding() -> None:
@@ -202,28 +200,19 @@ def test_overlapping_streams_predict_every_token_but_the_first_once_after_the_wh
             assert np.array_equal(inputs[: scored[-1] + 1], inputs[0] + np.arange(scored[-1] + 1))
 
 
-@given(st.integers(1, 300), st.integers(1, 50))
-@settings(deadline=None, max_examples=50)
-def test_one_stream_predicts_every_token_but_the_first_in_order(tokens: int, chunk_length: int) -> None:
-    chunks = list(one_stream(np.arange(tokens), chunk_length))
-    assert [token for chunk in chunks for token in chunk.targets.ravel()] == list(range(1, tokens))
-    assert [token for chunk in chunks for token in chunk.inputs.ravel()] == list(range(tokens - 1))
-    assert sum(chunk.reset_state for chunk in chunks) == bool(chunks)
-    assert all(chunk.inputs.shape[0] == 1 for chunk in chunks)
-
-
 @given(st.integers(0, 200), st.lists(st.integers(0, 200), max_size=8), st.integers(1, 50))
 @settings(deadline=None, max_examples=100)
-def test_a_text_in_blocks_is_the_same_stream(tokens: int, cuts: list[int], chunk_length: int) -> None:
+def test_one_stream_predicts_every_token_but_the_first_in_order_however_the_text_is_cut_into_blocks(
+    tokens: int, cuts: list[int], chunk_length: int
+) -> None:
     ids = np.arange(tokens, dtype=np.uint8)
     blocks = np.split(ids, sorted(cuts))  # empty ones among them
-    chunks = list(stream_of_blocks(iter(blocks), chunk_length))
-    expected = list(sequences(one_stream(ids)))
-    assert len(expected) == (tokens > 1)
-    for ours, theirs in zip(sequences(chunks), expected, strict=True):
-        assert all(map(np.array_equal, ours, theirs))
-    assert [int(chunk.positions[0]) for chunk in chunks] == [int(chunk.targets[0, 0]) for chunk in chunks]
-    assert all(chunk.inputs.shape[1] <= chunk_length for chunk in chunks)
+    for chunks in (list(stream_of_blocks(iter(blocks), chunk_length)), list(one_stream(ids, chunk_length))):
+        assert [token for chunk in chunks for token in chunk.targets.ravel()] == list(range(1, tokens))
+        assert [token for chunk in chunks for token in chunk.inputs.ravel()] == list(range(tokens - 1))
+        assert [int(chunk.positions[0]) for chunk in chunks] == [int(chunk.targets[0, 0]) for chunk in chunks]
+        assert [chunk.reset_state for chunk in chunks] == [True] * bool(chunks) + [False] * (len(chunks) - 1)
+        assert all(1 <= chunk.inputs.shape[1] <= chunk_length for chunk in chunks)
 
 
 def test_an_endless_stream_is_read_block_by_block() -> None:
@@ -259,9 +248,7 @@ def test_cold_windows_predict_every_token_but_the_first_once_each_from_the_initi
     assert_every_token_is_predicted_once(chunks, tokens)
     assert all(chunk.reset_state and len(chunk.inputs) <= batch_size for chunk in chunks)
     firsts = [int(inputs[0]) for inputs, _ in sequences(chunks)]
-    assert firsts == list(
-        range(0, tokens - 1, window)
-    )  # the beginnings of the windows: so none is longer than `window`
+    assert firsts == list(range(0, tokens - 1, window))  # so no window is longer than `window`
 
 
 @pytest.mark.parametrize(
@@ -278,7 +265,7 @@ def test_the_smallest_type_of_ids_holds_all_that_is_read(cut: Callable[[NDArray[
 def test_the_chunks_of_a_stream_are_as_long_as_in_a_linear_division(
     tokens: int, batch_size: int, chunk_length: int, epoch: int
 ) -> None:
-    """So a run that is resumed goes on with the chunks that it had, whichever version began it."""
+    """So a run that is resumed continues with the chunks that it had, whichever version began it."""
     text = ParallelStreams(np.zeros(tokens, np.uint8), batch_size, chunk_length, seed=0)
     lengths = [chunk.inputs.shape[1] for chunk in text.chunks(epoch)]
     assert len(lengths) == text.chunk_count(epoch)

@@ -1,7 +1,6 @@
 """Tokens and their ids: round trips, characters that arrive byte by byte, and the message for unknown ones."""
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmgen.config import OnUnknown, VocabularyKind
-from lstmgen.errors import CheckpointError, ConfigError, UnknownCharacterError
+from lstmgen.errors import ConfigError, UnknownCharacterError
 from lstmgen.text.vocabulary import Vocabulary, code_points, describe_character
 
 BYTES = Vocabulary(VocabularyKind.BYTES)
@@ -32,19 +31,13 @@ def test_any_text_is_unchanged_by_encoding_to_characters_and_back(text: str) -> 
     assert [chr(code) for code in code_points(text)] == list(text)
 
 
-@given(st.text())
-@settings(deadline=None, max_examples=60)
-def test_any_text_is_unchanged_by_encoding_to_bytes_and_back(text: str) -> None:
-    ids = BYTES.encode(text)
-    assert ids.tolist() == list(text.encode("utf-8"))
-    assert BYTES.decode(ids) == text
-
-
 @given(st.binary())
 @settings(deadline=None, max_examples=60)
 def test_any_bytes_are_unchanged_by_a_command_line_argument_and_ids(data: bytes) -> None:
     argument = data.decode("utf-8", "surrogateescape")  # as Python passes arguments that are not UTF-8
-    assert BYTES.to_bytes(BYTES.encode(argument)) == data
+    ids = BYTES.encode(argument)
+    assert ids.tolist() == list(data)
+    assert BYTES.to_bytes(ids) == data
 
 
 @given(st.lists(st.binary(max_size=4) | st.sampled_from(["é", "€", "😀"]).map(str.encode)).map(b"".join))
@@ -81,15 +74,9 @@ def test_an_unknown_character_is_named_with_its_position_and_similar_known_chara
     assert describe_character(unknown) in message
     assert code in message
     assert "position 3 of the prompt" in message
-    assert similar in message
-    assert "`on_unknown` skip" in message
+    assert message.partition(": ")[2].startswith(similar)  # the most similar one comes first
+    assert "`on_unknown`" in message
     assert len(message.splitlines()) == 1
-
-
-def test_the_similar_character_of_the_same_case_comes_first() -> None:
-    small, capital = ASCII.describe_unknown("é", "x"), ASCII.describe_unknown("É", "x")
-    assert small.index("'e'") < small.index("'E'")
-    assert capital.index("'E'") < capital.index("'e'")
 
 
 @pytest.mark.parametrize("unknown", ["\u6f22", "\n", "\x07", "\u2028", "\ud800", "\U0010ffff"])
@@ -136,19 +123,3 @@ def test_a_prompt_of_skipped_characters_alone_is_like_an_empty_prompt() -> None:
 @pytest.mark.parametrize("vocabulary", [characters("b\na\ud800\u2028"), BYTES])
 def test_a_vocabulary_is_unchanged_by_json(vocabulary: Vocabulary) -> None:
     assert Vocabulary.from_mapping(json.loads(json.dumps(vocabulary.to_mapping()))) == vocabulary
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"kind": "words", "characters": "ab"},
-        {"kind": "characters"},
-        {"kind": "characters", "characters": ["a"]},
-        {"kind": "characters", "characters": ""},
-        {"kind": "characters", "characters": "aba"},
-    ],
-)
-def test_what_is_not_a_vocabulary_is_refused(values: dict[str, Any]) -> None:
-    with pytest.raises(CheckpointError, match="vocabulary"):
-        Vocabulary.from_mapping(values)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,13 +145,17 @@ def evaluate(
 
 
 def _save_new_run(checkpoint: "Checkpoint", folder: Path) -> None:
-    """Save a checkpoint as a new run, whose folder appears when it is complete."""
+    """Save a checkpoint as a new run, whose folder disappears if that fails."""
     from lstmgen.checkpoint import BEST, save_checkpoint
-    from lstmgen.files import new_folder
 
     try:
-        with new_folder(folder) as part:
-            save_checkpoint(checkpoint, part / BEST)
+        folder.mkdir(parents=True)
+        try:
+            save_checkpoint(checkpoint, folder / BEST)
+        except BaseException:
+            with suppress(OSError):  # the checkpoint is there
+                folder.rmdir()
+            raise
     except OSError as error:
         raise ConfigError("save_adapted", folder, unwritable(error)) from error
 

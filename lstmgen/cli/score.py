@@ -105,7 +105,7 @@ def score(
     from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
     from lstmgen.evaluation.own_text import adaptation_notes
     from lstmgen.language_model import LanguageModel
-    from lstmgen.text.corpus import TextStream
+    from lstmgen.text.corpus import open_text
     from lstmgen.text.sources import STANDARD_INPUT
 
     path = find_checkpoint(checkpoints[0])
@@ -113,7 +113,7 @@ def score(
     model = LanguageModel(checkpoint, path, engine_on(device, checkpoint))
     source = STANDARD_INPUT if text is None else text
     config = TextConfig(sources=(source,), encoding=encoding)
-    stream = TextStream(config, model.vocabulary, on_unknown)
+    stream = open_text(config, model.vocabulary, on_unknown)
     shown_while_reading = characters or heatmap or unranked
     blocks = _with_progress(stream, f" {model.vocabulary.unit}s", quiet or shown_while_reading)
     for line in adaptation_notes(model.record):

@@ -1,40 +1,35 @@
 """Read sources into one array of ids, and split off the validation part.
 
-The decoded text is written to a spool, so each source is read once; then its characters are known, and it is encoded.
+Each source is read once: a text whose characters are not known yet is kept until they are, and then encoded.
 """
 
 import codecs
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmgen.config import OnUnknown, TextConfig, VocabularyKind
 from lstmgen.errors import TextError, UnknownCharacterError
 from lstmgen.text.decoding import decode, text_codec
-from lstmgen.text.lines import end_of_last_line, split_lines
+from lstmgen.text.lines import split_lines
 from lstmgen.text.sources import Found, Progress, Source, find_sources, recorded_sources
-from lstmgen.text.storage import Spool, blocks_of, store_ids
+from lstmgen.text.storage import blocks_of, stored
 from lstmgen.text.vocabulary import (
-    CODE_POINTS,
     NEWLINE,
     Ids,
     Vocabulary,
     describe_character,
     has_other_tokens,
     look_up,
-    narrow_code_points,
+    other_characters,
     token_counts,
 )
 
-_BYTES_ADVICE = "; or give `vocabulary` bytes for any data"
-
-
-class TooLongError(TextError):
-    """The text has more tokens than allowed."""
+_ID_TYPES: tuple[type[np.integer[Any]], ...] = (np.uint8, np.uint16, np.int32)
 
 
 class SplitText(NamedTuple):
@@ -51,14 +46,14 @@ class Corpus:
     ids: Ids  # (tokens,)
     vocabulary: Vocabulary
     sha256: str  # of the decoded text in UTF-8; for a vocabulary of bytes, of the bytes
+    sources: tuple[str, ...] = ()  # files instead of folders and patterns, by which it can be found again
     notes: tuple[str, ...] = ()  # for the user
 
     def split(self, config: TextConfig) -> SplitText:
-        """Split the text into a training part and a held-out part.
+        """Hold out the end of running text, or random lines of a list, because many lists are sorted.
 
-        The end of running text is held out. Of a list, random lines are held out, chosen by `held_out_seed`, because
-        many lists are sorted; without a seed (old checkpoints) the last lines are. Nothing is held out if either part
-        would then have nothing to predict.
+        Without a seed (old checkpoints) the last lines are held out. Nothing is if either part would then have nothing
+        to predict.
         """
         newline = self.vocabulary.newline
         if config.lines and newline is not None and config.held_out_seed is not None:
@@ -66,7 +61,8 @@ class Corpus:
         else:
             boundary = int(round(len(self.ids) * (1 - config.validation), 6))  # 1 - 0.9 is not quite 0.1
             if config.lines and boundary < len(self.ids):
-                boundary = end_of_last_line(self.ids[:boundary], newline)
+                ends = np.flatnonzero(self.ids[:boundary] == newline)
+                boundary = int(ends[-1]) + 1 if len(ends) else 0
             training, validation = self.ids[:boundary], self.ids[boundary:]
         if min(len(training), len(validation)) < 2:
             training, validation = self.ids, self.ids[:0]
@@ -78,9 +74,17 @@ class Corpus:
         if union == self.vocabulary:
             return self
         new_ids = self.vocabulary.ids_in(union)
-        name = _store_name(self.sha256, union)
-        ids = store_ids(name, len(union), len(self.ids), lambda: (look_up(new_ids, ids) for ids in blocks_of(self.ids)))
+        ids = stored((look_up(new_ids, block) for block in blocks_of(self.ids)), _id_type(union))
         return replace(self, ids=ids, vocabulary=union)
+
+
+def _id_type(vocabulary: Vocabulary) -> type[np.integer[Any]]:
+    """The smallest type that holds the ids."""
+    return next(kind for kind in _ID_TYPES if len(vocabulary) - 1 <= np.iinfo(kind).max)
+
+
+class _TooLongError(TextError):
+    """The text has more tokens than allowed."""
 
 
 def read_corpus(
@@ -107,36 +111,46 @@ def read_corpus(
         UnknownCharacterError: a character is not in the given vocabulary.
     """
     kind = vocabulary.kind if vocabulary else config.vocabulary
-    in_bytes = kind is VocabularyKind.BYTES
+    codec = "latin-1" if kind is VocabularyKind.BYTES else "utf-8"
     found = recorded_sources(config.sources) if untrusted else _find(config, kind)
     sources = found.sources if progress is None else _reported(found.sources, progress)
-    digest, length, seen = hashlib.sha256(), 0, np.zeros(CODE_POINTS, np.bool_)
-    with Spool() as spool:
-        for block in _blocks(sources, config.encoding, in_bytes=in_bytes, advice="" if vocabulary else _BYTES_ADVICE):
+    advice = "" if vocabulary else "; or give `vocabulary` bytes for any data"
+    digest = hashlib.sha256()
+
+    def read() -> Iterator[str]:
+        length = 0
+        for block in _blocks(sources, config.encoding, kind, advice):
             length += len(block)
             if max_tokens is not None and length > max_tokens:
-                raise TooLongError(f"the text is longer than {max_tokens:,} {'bytes' if in_bytes else 'characters'}")
-            if isinstance(block, str):
-                seen[np.flatnonzero(np.bincount(narrow_code_points(block)))] = True
-                block = block.encode("utf-8", "surrogatepass")
-            digest.update(block)
-            spool.write(block)
-        known = vocabulary or Vocabulary(kind, "" if in_bytes else "".join(map(chr, np.flatnonzero(seen))))
+                raise _TooLongError(f"{config.name}: the text is longer than {max_tokens:,}")
+            digest.update(block.encode(codec, "surrogatepass"))
+            yield block
 
-        def encode() -> Iterator[Ids]:
-            decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
-            blocks = spool.blocks() if in_bytes else map(decoder.decode, spool.blocks())
-            return map(Encoder(known, on_unknown).encode, blocks)
-
-        ids = store_ids(_store_name(digest.hexdigest(), known, on_unknown), len(known), length, encode)
-    corpus = Corpus(ids, known, digest.hexdigest(), (*found.notes, *_skipped_note(length - len(ids))))
+    blocks = read()
+    if kind is VocabularyKind.BYTES:
+        vocabulary = Vocabulary(kind)
+    elif vocabulary is None:
+        vocabulary, blocks = _own_vocabulary(blocks)
+    stream = TextStream(blocks, vocabulary, on_unknown, found.notes)
+    ids = stored(stream, _id_type(vocabulary))
+    corpus = Corpus(ids, vocabulary, digest.hexdigest(), tuple(found.names), stream.notes)
     _require_text(corpus, config)
     return corpus
 
 
-def _store_name(sha256: str, vocabulary: Vocabulary, on_unknown: OnUnknown = OnUnknown.ERROR) -> str:
-    """All that the ids of a text depend on."""
-    return f"{sha256} {vocabulary.kind} {on_unknown} {vocabulary.characters}"
+def _own_vocabulary(blocks: Iterator[str]) -> tuple[Vocabulary, Iterator[str]]:
+    """The characters of a text; and the text, block by block, which is kept while they are found."""
+    characters: set[str] = set()
+
+    def seen() -> Iterator[Ids]:
+        for block in blocks:
+            characters.update(other_characters(block, characters))
+            yield np.frombuffer(block.encode("utf-8", "surrogatepass"), np.uint8)
+
+    text = stored(seen(), np.uint8)
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
+    vocabulary = Vocabulary(VocabularyKind.CHARACTERS, "".join(sorted(characters)))
+    return vocabulary, (decoder.decode(block.tobytes()) for block in blocks_of(text))
 
 
 def read_same_corpus(
@@ -156,58 +170,49 @@ def read_same_corpus(
     """
     try:
         corpus = read_corpus(config, vocabulary, max_tokens=tokens, untrusted=untrusted, progress=progress)
-    except (UnknownCharacterError, TooLongError):
+    except (UnknownCharacterError, _TooLongError):
         return None
     return corpus if corpus.sha256 == sha256 else None
 
 
 class TextStream:
-    """A text as ids, in blocks, (tokens,), that are read when they are needed; no block is kept.
+    """A text as ids, in blocks, (tokens,), that are made when they are needed; no block is kept.
 
     Iterating raises the errors of `read_corpus`, but accepts a text of any length.
-
-    Args:
-        config: the sources of the text, and how to decode them.
-        vocabulary: the tokens to use.
-        on_unknown: what to do with a character that the vocabulary does not have.
     """
 
-    def __init__(self, config: TextConfig, vocabulary: Vocabulary, on_unknown: OnUnknown) -> None:
-        self._encoder = Encoder(vocabulary, on_unknown)
-        self._found = _find(config, vocabulary.kind)
-        in_bytes = vocabulary.kind is VocabularyKind.BYTES
-        self._blocks = _blocks(self._found.sources, config.encoding, in_bytes=in_bytes)
+    def __init__(
+        self, blocks: Iterable[str], vocabulary: Vocabulary, on_unknown: OnUnknown, notes: Sequence[str] = ()
+    ) -> None:
+        """Take a text as `_blocks` yields it, and notes for the user about it."""
+        self._blocks = blocks
+        self._vocabulary = vocabulary
+        self._on_unknown = on_unknown
+        self._notes = notes
+        self._skipped = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes for the user about the text that has been read so far."""
-        return (*self._found.notes, *_skipped_note(self._encoder.skipped))
+        skipped = f"{self._skipped:,} characters skipped that the model has never seen"
+        return (*self._notes, *([skipped] if self._skipped else []))
 
     def __iter__(self) -> Iterator[Ids]:
-        return map(self._encoder.encode, self._blocks)
+        position = 0
+        for block in self._blocks:
+            if self._vocabulary.kind is VocabularyKind.BYTES:
+                yield np.frombuffer(block.encode("latin-1"), np.uint8)
+                continue
+            ids = self._vocabulary.encode(block, on_unknown=self._on_unknown, before=position)
+            position += len(block)
+            self._skipped += len(block) - len(ids)
+            yield ids
 
 
-class Encoder:
-    """Turns the parts of one text into ids."""
-
-    def __init__(self, vocabulary: Vocabulary, on_unknown: OnUnknown) -> None:
-        self._vocabulary = vocabulary
-        self._on_unknown = on_unknown
-        self._position = 0
-        self.skipped = 0  # characters so far
-
-    def encode(self, part: str | bytes) -> Ids:
-        """The ids of the next part of the text, (tokens,); bytes for a vocabulary of bytes."""
-        if isinstance(part, bytes):
-            return np.frombuffer(part, np.uint8)
-        ids = self._vocabulary.encode(part, on_unknown=self._on_unknown, before=self._position)
-        self._position += len(part)
-        self.skipped += len(part) - len(ids)
-        return ids
-
-
-def _skipped_note(count: int) -> tuple[str, ...]:
-    return (f"{count:,} characters skipped that the model has never seen",) if count else ()
+def open_text(config: TextConfig, vocabulary: Vocabulary, on_unknown: OnUnknown) -> TextStream:
+    """A text that may be endless; raises TextError as `find_sources` does."""
+    found = _find(config, vocabulary.kind)
+    return TextStream(_blocks(found.sources, config.encoding, vocabulary.kind), vocabulary, on_unknown, found.notes)
 
 
 def _find(config: TextConfig, kind: VocabularyKind) -> Found:
@@ -216,19 +221,16 @@ def _find(config: TextConfig, kind: VocabularyKind) -> Found:
     return find_sources(config.sources, zero_bytes=zero_bytes)
 
 
-def _blocks(
-    sources: Iterable[Source], encoding: str, *, in_bytes: bool, advice: str = ""
-) -> Iterator[str] | Iterator[bytes]:
-    """The content of all sources, block by block: its bytes, or its decoded text."""
-    if in_bytes:
-        return (block for source in sources for block in source.blocks())
-    return _decoded(sources, encoding, advice)
+def _blocks(sources: Iterable[Source], encoding: str, kind: VocabularyKind, advice: str = "") -> Iterator[str]:
+    """The text of all sources, block by block. For a vocabulary of bytes, each byte is a character, as in latin-1.
 
-
-def _decoded(sources: Iterable[Source], encoding: str, advice: str) -> Iterator[str]:
-    """The text of all sources. If one does not end with a line feed, one is inserted before the next source."""
+    If a text does not end with a line feed, one is inserted before the next source.
+    """
     last = NEWLINE
     for source in sources:
+        if kind is VocabularyKind.BYTES:
+            yield from (block.decode("latin-1") for block in source.blocks())
+            continue
         separator = "" if last == NEWLINE else NEWLINE
         for text in decode(source.name, source.blocks(), encoding, advice=advice):
             yield separator + text
@@ -249,29 +251,18 @@ def _reported(sources: Iterable[Source], progress: Progress) -> list[Source]:
     return [replace(source, seen=see) for source in sources]
 
 
-def name_files(config: TextConfig) -> tuple[TextConfig, list[str]]:
-    """Put the names of files in place of folders and patterns, so that the text can be found again; and notes.
-
-    Raises TextError as `find_sources` does.
-    """
-    found = _find(config, config.vocabulary)
-    return replace(config, sources=tuple(found.names)), found.notes
-
-
 def control_notes(corpus: Corpus, config: TextConfig) -> list[str]:
     """Notes on control characters that hardly any text has, and that a wrong encoding gives."""
-    characters = corpus.vocabulary.characters
+    characters, notes = corpus.vocabulary.characters, []
     if not re.search("[\0\x80-\x9f]", characters):
         return []
-    counts = token_counts(corpus.ids, len(characters))
-    controls = sum(int(counts[found.start()]) for found in re.finditer("[\x80-\x9f]", characters))
-    notes = []
+    counts = dict(zip(characters, token_counts(corpus.ids, len(characters)), strict=True))
+    controls = sum(count for character, count in counts.items() if "\x80" <= character <= "\x9f")
     if controls:
         reason = "cp1252 read as latin-1?" if text_codec(config.encoding) == "iso8859-1" else "its encoding?"
         notes.append(f"the text has control characters (U+0080 to U+009F): {controls:,}; {reason} see `encoding`")
     if "\0" in characters:
-        zeros = counts[characters.index("\0")]
-        notes.append(f"the text has zero bytes (U+0000): {zeros:,}; is it plain text?")
+        notes.append(f"the text has zero bytes (U+0000): {counts[chr(0)]:,}; is it plain text?")
     return notes
 
 

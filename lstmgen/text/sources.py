@@ -17,7 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -52,7 +52,7 @@ class Source:
     name: str
     open: Callable[[], AbstractContextManager[BinaryIO]]
     path: Path | None = None  # of a file that is read as it is
-    seen: Callable[[bytes], object] = len  # is called with each block when it is read, and with an empty one at the end
+    seen: Callable[[bytes], object] = len  # is called with each block when it is read
 
     def size(self) -> int | None:
         """The number of bytes; None: it is not known before they are read."""
@@ -69,7 +69,6 @@ class Source:
                 while block := read(size or BLOCK_BYTES):
                     self.seen(block)
                     yield block
-                self.seen(b"")
         except (OSError, ValueError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise TextError(f"cannot read {self.name}: {reason}; check the file and its permissions") from error
@@ -132,7 +131,7 @@ def recorded_sources(names: Sequence[str]) -> Found:
         with suppress(OSError, ValueError):  # reading it fails, too
             status = os.stat(name)  # noqa: PTH116  # there may be many, and Path is slower
             readings[status.st_dev, status.st_ino] += 1
-        sources.append(_file(Path(name), _open_regular))
+        sources.append(_file(Path(name), regular=True))
     if max(readings.values(), default=0) > _MAX_READINGS:
         raise TextError(f"the same file more than {_MAX_READINGS} times")
     return Found(sources, [], list(names))
@@ -182,19 +181,17 @@ def _texts_below(folder: Path, notes: list[str], *, zero_bytes: bool) -> list[So
     return texts
 
 
-def _open(path: Path) -> BinaryIO:
-    return path.open("rb")
-
-
-def _file(path: Path, open_file: Callable[[Path], BinaryIO] = _open) -> Source:
+def _file(path: Path, *, regular: bool = False) -> Source:
+    """A file, decompressed if its name says so; a `regular` one is opened only if it is a regular file then."""
+    open_file = partial(_open_regular, path) if regular else lambda: path.open("rb")
     if path.suffix == ".gz":
-        return Source(str(path), partial(_decompressed, path, open_file))
-    return Source(str(path), partial(open_file, path), path)
+        return Source(str(path), partial(_decompressed, open_file))
+    return Source(str(path), open_file, path)
 
 
 @contextmanager
-def _decompressed(path: Path, open_file: Callable[[Path], BinaryIO]) -> Iterator[BinaryIO]:
-    with open_file(path) as file, gzip.open(file, "rb") as content:
+def _decompressed(open_file: Callable[[], BinaryIO]) -> Iterator[BinaryIO]:
+    with open_file() as file, gzip.open(file, "rb") as content:
         yield content  # type: ignore[misc]  # it has the methods that are used
 
 
@@ -224,29 +221,26 @@ def _python_source() -> list[Source]:
     library = Path(sysconfig.get_path("stdlib"))
     names = sorted(path.relative_to(library).as_posix() for path in library.rglob("*.py"))
     kept = [name for name in names if _NOT_SOURCE.isdisjoint(name.split("/"))]
-    return [Source(f"python-source {name}", partial(_open, library / name)) for name in kept]
+    return [replace(_file(library / name), name=f"python-source {name}") for name in kept]
 
 
 def _shakespeare() -> list[Source]:
     """tiny-shakespeare (Karpathy 2015), 1,115,394 characters; it is downloaded once into data/."""
-    path = _SHAKESPEARE
-    if not path.exists():
-        _download(_SHAKESPEARE_URL, path, _SHAKESPEARE_SHA256)
-    if hashlib.sha256(path.read_bytes()).hexdigest() != _SHAKESPEARE_SHA256:
-        raise TextError(f"{path}: this is not the expected text (its SHA-256 differs); delete it and try again")
-    return [Source("shakespeare", partial(_open, path))]
-
-
-def _download(url: str, path: Path, sha256: str) -> None:
     import pooch
 
-    pooch.get_logger().setLevel("ERROR")  # otherwise pooch prints its own messages between those of lstmgen
-    try:
-        pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent)
-    except (OSError, ValueError) as error:
-        raise TextError(
-            f"shakespeare: the download failed ({type(error).__name__}); download {url} yourself and save it as {path}"
-        ) from error
+    path = _SHAKESPEARE
+    if not path.exists():
+        pooch.get_logger().setLevel("ERROR")  # otherwise pooch prints its own messages between those of lstmgen
+        try:
+            pooch.retrieve(_SHAKESPEARE_URL, f"sha256:{_SHAKESPEARE_SHA256}", fname=path.name, path=path.parent)
+        except (OSError, ValueError) as error:
+            raise TextError(
+                f"shakespeare: the download failed ({type(error).__name__}); "
+                f"download {_SHAKESPEARE_URL} yourself and save it as {path}"
+            ) from error
+    if hashlib.sha256(path.read_bytes()).hexdigest() != _SHAKESPEARE_SHA256:
+        raise TextError(f"{path}: this is not the expected text (its SHA-256 differs); delete it and try again")
+    return [replace(_file(path), name="shakespeare")]
 
 
 NAMED_CORPORA: dict[str, Callable[[], list[Source]]] = {

@@ -141,14 +141,7 @@ def build_text(ids: Ids, newline: int | None, *, batch_size: int, chunk_length: 
 
 
 def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: int) -> Iterator[Chunk]:
-    """The chunks of one batch of items, which are read from the initial state; shorter items are padded.
-
-    Args:
-        ids: the text, (tokens,).
-        items: the beginning and end of each item, (batch, 2), as `line_items` returns them.
-        newline: the id of the line feed.
-        chunk_length: the maximum number of steps of a chunk.
-    """
+    """The chunks of one batch of items, (batch, 2) as `line_items` returns them; shorter items are padded."""
     begins, ends = items[:, :1], items[:, 1:]
     longest = int((ends - begins).max()) + 1
     for start in range(0, longest, chunk_length):
@@ -194,7 +187,7 @@ def whole_lines(blocks: Iterable[Ids], newline: int) -> Iterator[Ids]:
 def first_block(blocks: Iterable[Ids]) -> tuple[Ids, Iterator[Ids]]:
     """The first block that is not empty, and an iterator over it and all blocks after it."""
     rest = iter(blocks)
-    head = next((block for block in rest if len(block)), np.zeros(0, np.int64))
+    head = next(filter(len, rest), np.zeros(0, np.int64))
     return head, chain([head], rest)
 
 

@@ -22,12 +22,7 @@ class SuffixIndex:
     """The sorted suffixes of a text; a rank is an index into that order."""
 
     def __init__(self, ids: Ids, order: NDArray[np.integer[Any]]) -> None:
-        """Wrap a text and the order of its suffixes; see `build` and `load`.
-
-        Args:
-            ids: the text, (tokens,).
-            order: the positions at which the suffixes begin, in the sorted order of the suffixes, (tokens,).
-        """
+        """Wrap a text and the positions at which its suffixes begin, sorted, both (tokens,); see `build` and `load`."""
         self._ids = ids
         self.text = as_string(ids)  # the text as a string with one character for each id
         self._order = order
@@ -65,13 +60,11 @@ class SuffixIndex:
     def followers(self, run: str) -> list[int]:
         """The distinct ids that follow a run in the text."""
         ranks, length = self.find(run), len(run)
+        if len(ranks) and self._order[ranks.start] + length == len(self.text):
+            ranks = ranks[1:]  # the text ends with the run: this suffix sorts first, and no id follows it
         found = []
         while len(ranks):
-            after = int(self._order[ranks.start]) + length
-            if after == len(self.text):  # the text ends with the run: this suffix sorts first, and no id follows it
-                ranks = ranks[1:]
-                continue
-            token = self.text[after]
+            token = self.text[self._order[ranks.start] + length]
             found.append(ord(token))
             ranks = ranks[bisect_right(ranks, token, key=lambda rank: self.text[self._order[rank] + length]) :]
         return found

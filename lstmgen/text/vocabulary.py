@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from lstmgen.config import OnUnknown, VocabularyKind
 from lstmgen.errors import CheckpointError, ConfigError, UnknownCharacterError
+from lstmgen.text.storage import blocks_of
 
 CODE_POINTS = 0x110000
 NEWLINE = "\n"
-_BLOCK = 1 << 20
 _LOOK_UPS = 1 << 16
 _SHOWN = 40  # characters of a prompt in an error message
 _REPLACE = "replace it, or give `on_unknown` skip"
@@ -26,7 +26,7 @@ _LOOK_ALIKES = (
     '"\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb',
     "-\u2010\u2011\u2012\u2013\u2014\u2212",
 )
-"""Quotation marks and dashes that look alike: in each group, texts often use one character instead of another."""
+"""Groups of quotation marks and dashes: texts often use one instead of another."""
 
 Ids = NDArray[np.integer[Any]]
 
@@ -46,20 +46,26 @@ def narrow_code_points(text: str) -> NDArray[np.unsignedinteger[Any]]:
 
 
 def as_string(ids: Ids) -> str:
-    """Ids, (tokens,), as a string with one character for each id, chr(id).
-
-    Such a string is fast to search, and it sorts in the same order as the ids.
-    """
+    """Ids, (tokens,), as a string of chr(id): it is fast to search, and sorts in the same order as the ids."""
     if ids.dtype == np.uint8:
         return ids.tobytes().decode("latin-1")
     return ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
+def other_characters(text: str, known: set[str]) -> set[str]:
+    """The characters of a text apart from those already known; fastest for a text in a Latin script."""
+    codes = narrow_code_points(text)
+    if codes.dtype == np.uint8:
+        known_bytes = bytes(ord(character) for character in known if character < "\u0100")
+        return set(codes.tobytes().translate(None, known_bytes).decode("latin-1"))
+    return set(map(chr, np.flatnonzero(np.bincount(codes)))) - known
+
+
 def token_counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
     """Count how often each token occurs in a text: (tokens,) -> (vocab,)."""
     counts = np.zeros(vocab_size, np.int64)
-    for start in range(0, len(ids), _BLOCK):  # block by block, because bincount makes a copy of eight bytes per token
-        counts += np.bincount(ids[start : start + _BLOCK], minlength=vocab_size)
+    for block in blocks_of(ids):  # because bincount makes a copy of eight bytes per token
+        counts += np.bincount(block, minlength=vocab_size)
     return counts
 
 
@@ -74,7 +80,7 @@ def look_up(table: NDArray[Any], indices: Ids) -> NDArray[Any]:
 
 def has_other_tokens(ids: Ids, token: int) -> bool:
     """Whether a text, (tokens,), has a token other than this one."""
-    return any((ids[start : start + _BLOCK] != token).any() for start in range(0, len(ids), _BLOCK))
+    return any((block != token).any() for block in blocks_of(ids))
 
 
 @dataclass(frozen=True)
@@ -112,16 +118,17 @@ class Vocabulary:
     @property
     def newline(self) -> int | None:
         """The id of the line feed, if the model knows it."""
-        return 10 if self.kind is VocabularyKind.BYTES else self._known_id(NEWLINE)
+        return self._id(NEWLINE)
 
     @property
     def start(self) -> int:
         """The id that a text without a prompt begins with: the line feed, else the space, else the first id."""
-        return self._known_id(" ") or 0 if self.newline is None else self.newline
+        return next((number for number in map(self._id, "\n ") if number is not None), 0)
 
-    def _known_id(self, character: str) -> int | None:
-        number = self.characters.find(character)
-        return number if number >= 0 else None
+    def _id(self, character: str) -> int | None:
+        if self.kind is VocabularyKind.BYTES:
+            return ord(character)
+        return self.characters.index(character) if character in self.characters else None
 
     def encode(
         self,
@@ -134,17 +141,16 @@ class Vocabulary:
     ) -> Ids:
         """Turn text into ids, (tokens,).
 
-        Args:
-            text: what to encode.
-            where: what the text is called in an error message.
-            on_unknown: whether a character that the vocabulary does not have is an error or is skipped.
-            remedy: what the error message advises.
-            before: the number of characters before this part of a text.
-
-        Raises UnknownCharacterError for the first such character; the message names it and similar known characters.
+        Raises UnknownCharacterError for the first character that the vocabulary does not have, unless it is skipped.
+        The message names the character, similar ones, its position after the `before` characters of earlier parts of
+        the text, what the text is called (`where`), and the remedy.
         """
         if self.kind is VocabularyKind.BYTES:
-            return np.frombuffer(_utf_8(text, where), np.uint8)
+            try:  # surrogates that Python uses for bytes outside UTF-8 become these bytes again
+                return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
+            except UnicodeEncodeError as error:
+                at = f"{describe_character(text[error.start])}, position {error.start} of the {where}"
+                raise UnknownCharacterError(f"{at}, has no UTF-8 encoding; remove it") from error
         ids = look_up(self._id_of, narrow_code_points(text))
         if len(ids) == 0 or ids.min() >= 0:
             return ids
@@ -176,10 +182,7 @@ class Vocabulary:
         return [character or f"0x{number:02X}" for number, character in enumerate(self.characters_by_id())]
 
     def word_tokens(self) -> Ids:
-        """The ids of the tokens that belong to words.
-
-        These are letters, marks, digits, apostrophes and the underscore; for bytes, also all that are not ASCII.
-        """
+        """The ids of letters, marks, digits, apostrophes and the underscore; of bytes, also all outside ASCII."""
         if self.kind is VocabularyKind.BYTES:
             return np.array([n for n in range(256) if n > 127 or _in_words(chr(n))])
         return np.array([n for n, character in enumerate(self.characters) if _in_words(character)], np.int64)
@@ -229,20 +232,9 @@ class Vocabulary:
         kind, characters = values.get("kind"), values.get("characters")
         if kind not in list(VocabularyKind) or not isinstance(characters, str):
             raise CheckpointError("its vocabulary cannot be read")
-        if (kind == VocabularyKind.CHARACTERS and not characters) or len(set(characters)) != len(characters):
+        if len(set(characters)) != len(characters) or not (characters or kind == VocabularyKind.BYTES):
             raise CheckpointError("its vocabulary is empty or has a character twice")
         return Vocabulary(VocabularyKind(kind), characters)
-
-
-def _utf_8(text: str, where: str) -> bytes:
-    """Encode text as UTF-8. Surrogates that Python uses for bytes outside UTF-8 become these bytes again."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as error:
-        character = describe_character(text[error.start])
-        raise UnknownCharacterError(
-            f"{character}, position {error.start} of the {where}, has no UTF-8 encoding; remove it"
-        ) from error
 
 
 def _in_words(character: str) -> bool:

@@ -273,7 +273,7 @@ class TrainingRun:
     def _evaluate(self) -> Generator[Event, None, Evaluated]:
         """Score the validation text, keep the weights if they are the best, and save. Training is not affected."""
         started, state, position, weights = self._clock(), self.state, self.state.position, self._model.weights()
-        is_sound = problem_with(weights, self._model.network) is None
+        is_sound = problem_with(weights) is None
         nats = self._validation.nats(self._model, self._meter.seconds_left()) if is_sound else math.nan
         lowest = math.inf if position.best_nats is None else position.best_nats
         best = is_sound and not state.suspicious and (nats is None or nats < lowest)
@@ -381,7 +381,7 @@ class TrainingRun:
     def _savable(self, weights: Mapping[str, FloatArray], validation_nats: float | None = None) -> bool:
         """Whether this state is a good one: its weights and losses are finite, and the loss is not diverging."""
         evaluated = validation_nats is None or validation_nats < math.inf
-        return evaluated and not self.state.suspicious and not problem_with(weights, self._model.network)
+        return evaluated and not self.state.suspicious and not problem_with(weights)
 
     def _save(self, *, best: bool = False, validation_nats: float | None = None) -> Iterator[Event]:
         """Save, unless the loss may be diverging: what was saved before is then better.

@@ -29,7 +29,8 @@ from lstmgen.config import MAX_ATTENDED, BudgetUnit, CellKind, ModelConfig, Trai
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.printable import readably
-from lstmgen.text.lines import line_items, longest_line
+from lstmgen.text.lines import line_items
+from lstmgen.text.storage import blocks_of
 from lstmgen.text.vocabulary import Ids, token_counts
 from lstmgen.training.optimizer import mean_chunk_length
 
@@ -324,7 +325,7 @@ def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_give
     items = line_items(ids, newline)
     if len(items) < 2:
         raise ConfigError("lines", True, f"{len(items):,} lines to train on; give at least 2, or leave it out")
-    longest = longest_line(items) + 1
+    longest = max(int((block[:, 1] - block[:, 0]).max()) for block in blocks_of(items)) + 1
     length = min(config.chunk_length, len(ids) / len(items))
     tokens = config.batch_size * config.chunk_length * _CHUNK_GROWTH
     wanted = config.batch_size if batch_size_given else math.ceil(tokens / length)

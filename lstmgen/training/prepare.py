@@ -25,7 +25,7 @@ from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownChara
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.record import TrainingRecord
-from lstmgen.text.corpus import SplitText, control_notes, name_files, read_corpus, read_same_corpus
+from lstmgen.text.corpus import SplitText, control_notes, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT, Progress
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
@@ -151,8 +151,8 @@ def prepare(
     folders = _folders(run, text, model) if folder is None else (folder,)
     first_free(folders)  # fail before the text is read
 
-    text, found_notes = name_files(text)
     corpus = read_corpus(text, progress=progress)
+    text = replace(text, sources=corpus.sources)
     if base:
         corpus = corpus.extended(base.checkpoint.vocabulary)
     parts = corpus.split(text)
@@ -186,7 +186,6 @@ def prepare(
         ),
     )
     all_notes = [
-        *found_notes,
         *corpus.notes,
         *control_notes(corpus, text),
         *(base.notes(text, corpus) if base else ()),
@@ -299,9 +298,7 @@ def resume(
         checkpoint.extra.pop("generator", None)
         notes.append(f"on {new_device} instead of {record.device}: the random numbers of dropout start again")
     if sources:
-        text, found_notes = name_files(replace(record.text, sources=tuple(sources)))
-        record = replace(record, text=text)
-        notes += found_notes
+        record = replace(record, text=replace(record.text, sources=tuple(sources)))
     if processes > 1:
         _refuse_standard_input(record.text)
     if threads is None:
@@ -332,6 +329,7 @@ def resume(
         raise TextError(f"the run's text cannot be read again ({error}); {remedy}") from error
     if corpus is None:
         raise TextError(f"{record.text.name}: not the text this run was trained on; {remedy}")
+    record = replace(record, text=replace(record.text, sources=corpus.sources))
     checkpoint = replace(checkpoint, record=record)
     parts = corpus.split(record.text)
     return Preparation(

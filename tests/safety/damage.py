@@ -141,23 +141,22 @@ def with_false_numbers(content: bytes, chance: random.Random) -> bytes:
 
 
 def with_false_tensors(content: bytes, chance: random.Random) -> bytes:
-    """Tensors of other names, types and shapes, more of them or fewer."""
+    """A tensor of another name, type or shape, one more, or one fewer."""
     file = File(content)
     name = chance.choice(sorted(file.tensors))
     array = file.tensors.pop(name)
-    match chance.randrange(6):
-        case 0:
-            pass
-        case 1:
-            file.tensors[chance.choice(NAMES)] = array
-        case 2:
-            file.tensors[name] = array.astype(chance.choice((np.float16, np.float64, np.int64, np.uint8, np.bool_)))
-        case 3:
-            file.tensors[name] = np.zeros(chance.choice(((), (0,), (1,), (3, 0), (1,) * 9, (5000,))), array.dtype)
-        case 4:
-            file.tensors[name] = array.reshape(-1)[: chance.randrange(array.size + 1)]
-        case _:
-            file.tensors |= {name: array, chance.choice(NAMES): np.zeros(chance.randrange(9), array.dtype)}
+    shape = chance.choice(((), (0,), (1,), (3, 0), (1,) * 9, (5000,)))
+    kind = chance.choice((np.float16, np.float64, np.int64, np.uint8, np.bool_))
+    file.tensors |= chance.choice(
+        (
+            {},
+            {chance.choice(NAMES): array},
+            {name: array.astype(kind)},
+            {name: np.zeros(shape, array.dtype)},
+            {name: array.reshape(-1)[: chance.randrange(array.size + 1)]},
+            {name: array, chance.choice(NAMES): np.zeros(chance.randrange(9), array.dtype)},
+        )
+    )
     return file.with_checksums()
 
 

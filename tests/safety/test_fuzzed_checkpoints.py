@@ -104,7 +104,7 @@ def test_a_changed_file_is_refused_or_usable(
 
 def test_a_header_that_is_cut_anywhere_is_refused(files: list[bytes], trials: Callable[[int, int], int]) -> None:
     for content in files[: trials(1, len(files))]:
-        for length in range(0, 8 + int.from_bytes(content[:8], "little"), 8):
+        for length in range(0, 8 + int.from_bytes(content[:8], "little"), trials(97, 8)):
             TARGET.write_bytes(content[:length])
             with pytest.raises(CheckpointError) as refused:
                 load_checkpoint(TARGET)

@@ -110,7 +110,7 @@ def problem_with(line: list[str], text: bytes, *, terminal: bool) -> str | None:
 
 @pytest.mark.usefixtures("folder")
 def test_no_text_and_no_name_leads_to_a_traceback_or_acts(trials: Callable[[int, int], int]) -> None:
-    for seed in range(trials(100, 6000)):
+    for seed in range(trials(60, 6000)):
         generator = random.Random(seed)
         text, name = content(generator), generator.choice(NAMES[:1] * 5 + NAMES)
         if sys.platform == "win32" and name not in ("text.txt", "-"):
@@ -127,7 +127,7 @@ def test_no_text_and_no_name_leads_to_a_traceback_or_acts(trials: Callable[[int,
 @pytest.mark.usefixtures("folder")
 def test_no_string_given_to_the_library_leads_to_another_error_than_its_own(trials: Callable[[int, int], int]) -> None:
     models = [lstmgen.load(name) for name in RUNS]
-    for seed in range(trials(100, 6000)):
+    for seed in range(trials(60, 6000)):
         generator = random.Random(seed)
         text = content(generator).decode("utf-8", "surrogateescape")
         model, unknown = generator.choice(models), generator.choice(["error", "skip"])
