@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lstmgen.cli.recall_report import holds, recall_report
+from lstmgen.cli.compare_recall import holds, recall_report
 from lstmgen.cli.report import print_report
 from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.recall import RecallMeasured

@@ -1,5 +1,6 @@
 """A text coloured by surprise: in a terminal, without colours, and as a page."""
 
+import io
 import re
 from html.parser import HTMLParser
 from itertools import count
@@ -12,7 +13,7 @@ from rich.text import Text
 from lstmgen.cli import score
 from lstmgen.evaluation.characters import CharacterScore, Expected
 from lstmgen.language_model import load
-from lstmgen.pages.score import Beginning, score_page
+from lstmgen.pages.score import write_score_page
 from lstmgen.printable import shown as shown_character
 from tests.browser import CHROMEDRIVER, CHROMIUM, browser
 from tests.command_line import controls, done, untrained_run
@@ -165,9 +166,9 @@ def test_a_page_of_a_long_text_has_its_beginning_and_says_so(tmp_path: Path, mon
 
 def test_of_an_endless_text_only_the_beginning_is_read() -> None:
     characters = (CharacterScore(position, "a", 1.0, ()) for position in count())
-    beginning = Beginning(characters, 7)
-    assert len("".join(score_page("", "", beginning)).split("<i class=b1")) == 1 + 7
-    assert beginning.cut
+    page = io.BytesIO()
+    assert write_score_page(page, "", "", characters, 7)
+    assert len(page.getvalue().split(b"<i class=b1")) == 1 + 7
     assert next(characters).position == 8
 
 

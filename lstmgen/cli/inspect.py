@@ -1,10 +1,10 @@
 """`lstmgen inspect`: a walk, units, gates, memory, or a page with all of it."""
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
     from lstmgen.evaluation.evaluate import NamedText
     from lstmgen.inspection.walk import Unit
+    from lstmgen.report import Part
     from lstmgen.text.vocabulary import Ids
 
 EXAMPLES = """Examples:
@@ -118,6 +119,7 @@ def inspect(
     if json and html is not None:
         raise typer.BadParameter("--json is for numbers; leave out --html")
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint
+    from lstmgen.cli.report import print_report
     from lstmgen.inspection.reading import text_to_read
 
     path = find_checkpoint(checkpoints[0])
@@ -125,7 +127,7 @@ def inspect(
     selected = None if unit is None else _parse_unit(unit, checkpoint)
     about = {"checkpoint": str(path)}
     if walk is not None:
-        _walk(checkpoint, walk, selected, on_unknown, about, json=json)
+        _walk(checkpoint, walk, selected, on_unknown, about if json else None)
         return
     (choice,) = chosen
     longest = length or _LENGTHS[choice] if html is None else max(length or 0, *_LENGTHS.values())
@@ -135,8 +137,13 @@ def inspect(
     if html is not None:
         _page(checkpoint, path, read, length or _PAGE_LENGTH, selected, html, quiet=quiet)
         return
-    about["text"] = read.name
-    _findings(checkpoint, read.ids, choice, selected, about, json=json, quiet=quiet)
+    fields, parts, coloured = _findings(checkpoint, read.ids, choice, selected, quiet=quiet)
+    if json:
+        print_json({**about, "text": read.name, **fields})
+        return
+    print_report(parts)
+    for part in coloured:
+        put(part)
 
 
 def _parse_unit(text: str, checkpoint: "Checkpoint") -> "Unit":
@@ -150,14 +157,9 @@ def _parse_unit(text: str, checkpoint: "Checkpoint") -> "Unit":
 
 
 def _walk(
-    checkpoint: "Checkpoint",
-    text: str,
-    unit: "Unit | None",
-    on_unknown: OnUnknown,
-    about: dict[str, str],
-    *,
-    json: bool,
+    checkpoint: "Checkpoint", text: str, unit: "Unit | None", on_unknown: OnUnknown, about: dict[str, str] | None
 ) -> None:
+    """Print a walk, as JSON with what it is about, or as text."""
     from lstmgen.cli.walk_report import print_walk
     from lstmgen.inspection.report import walk_json
     from lstmgen.inspection.walk import walk
@@ -166,25 +168,17 @@ def _walk(
     if len(ids) == 0:
         raise ConfigError("walk", repr(text), "give a text of at least one character that the model knows")
     shown, steps = walk(checkpoint, ids, unit)
-    if json:
-        print_json({**about, "walk": walk_json(shown, steps)})
-    else:
+    if about is None:
         print_walk(shown, steps, chosen=unit is not None)
+    else:
+        print_json({**about, "walk": walk_json(shown, steps)})
 
 
 def _findings(
-    checkpoint: "Checkpoint",
-    ids: "Ids",
-    choice: str,
-    unit: "Unit | None",
-    about: dict[str, str],
-    *,
-    json: bool,
-    quiet: bool,
-) -> None:
-    """Show units, gates or memory."""
+    checkpoint: "Checkpoint", ids: "Ids", choice: str, unit: "Unit | None", *, quiet: bool
+) -> "tuple[dict[str, Any], list[Part], Iterable[str]]":
+    """Units, gates or memory: as fields of JSON and as a report, which the text may follow in colours."""
     from lstmgen.cli.heatmap import unit_text
-    from lstmgen.cli.report import print_report
     from lstmgen.inspection import report
     from lstmgen.inspection.gates import gate_uses
     from lstmgen.inspection.memory import measure_memory
@@ -192,32 +186,22 @@ def _findings(
     from lstmgen.inspection.units import find_units
 
     token = checkpoint.vocabulary.unit
-    coloured: Iterable[str] = ()
     if choice == "units":
-        units = find_units(checkpoint, ids)
-        fields, parts = report.units_json(units), report.units_report(units, token)
-        names = checkpoint.vocabulary.token_names()
+        units, names = find_units(checkpoint, ids), checkpoint.vocabulary.token_names()
         coloured = unit_text(units, [names[number] for number in ids], unit)
-    elif choice == "gates":
+        return report.units_json(units), report.units_report(units, token), coloured
+    if choice == "gates":
         uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token))
-        fields, parts = report.gates_json(uses), report.gates_report(uses, token)
-    else:
-        memory = measure_memory(checkpoint, ids, _with_bar(quiet))
-        fields, parts = report.memory_json(memory), report.memory_report(memory, token)
-    if json:
-        print_json({**about, **fields})
-        return
-    print_report(parts)
-    for text in coloured:
-        put(text)
+        return report.gates_json(uses), report.gates_report(uses, token), ()
+    memory = measure_memory(checkpoint, ids, _with_bar(quiet))
+    return report.memory_json(memory), report.memory_report(memory, token), ()
 
 
-def _with_bar(quiet: bool) -> Callable[[Sequence[int]], Iterable[int]]:
+def _with_bar(quiet: bool) -> "Callable[[Sequence[int]], Iterable[int]]":
     """Return what shows the progress of `measure_memory`."""
-    from tqdm import tqdm
+    from lstmgen.cli.reading_bar import progress_bar
 
-    disable = quiet or not sys.stderr.isatty()
-    return lambda visible: tqdm(visible, desc="visible", leave=False, disable=disable)
+    return partial(progress_bar, quiet=quiet, desc="visible")
 
 
 def _page(

@@ -17,7 +17,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -36,19 +36,8 @@ _MAX_BYTES = 2_000_000_000  # a file of protobuf holds no more than 2 GiB
 _EXAMPLE_ROWS = 2  # the exporter takes a batch of one row for a batch that is always one
 
 
-class OnnxFiles(NamedTuple):
-    """The content of both files."""
-
-    step: bytes
-    chunk: bytes
-
-
-def onnx_files(checkpoint: Checkpoint, name: str) -> OnnxFiles:
-    """Make the models of a checkpoint.
-
-    Args:
-        checkpoint: the trained network.
-        name: what it is called in the metadata.
+def onnx_files(checkpoint: Checkpoint, name: str) -> tuple[bytes, bytes]:
+    """Make the step and the chunk of a checkpoint that is called by this name in the metadata.
 
     Raises ConfigError if a package is missing or the network is too large.
     """
@@ -67,11 +56,11 @@ def onnx_files(checkpoint: Checkpoint, name: str) -> OnnxFiles:
         "lines": checkpoint.record.text.lines,
         "model": to_mapping(checkpoint.model),
     }
-    models = model, _chunk_model(model, state_names(checkpoint.network))
-    for each in models:
+    chunk = _chunk_model(model, state_names(checkpoint.network))
+    for each in (model, chunk):
         onnx.helper.set_model_props(each, {"lstmgen": json.dumps(about)})
         onnx.checker.check_model(each)
-    return OnnxFiles(*(each.SerializeToString(deterministic=True) for each in models))
+    return model.SerializeToString(deterministic=True), chunk.SerializeToString(deterministic=True)
 
 
 def state_names(network: Network) -> list[str]:
@@ -91,10 +80,6 @@ class _Step(nn.Module):
         for name, array in checkpoint.weights.items():
             self.register_buffer(self._names[name], torch.from_numpy(array))
 
-    def example_state(self) -> list[Tensor]:
-        """A state of zeros, as separate tensors."""
-        return _flat(self._network.initial_state(_EXAMPLE_ROWS, torch.zeros(1)))
-
     def forward(self, ids: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Read one token per row."""
         weights = self._network.arrange({name: getattr(self, buffer) for name, buffer in self._names.items()})
@@ -113,12 +98,11 @@ def _flat(state: NetworkState) -> list[Tensor]:
 def _step_model(checkpoint: Checkpoint) -> "ModelProto":
     """Export one step. What the exporter notes about the program that it read, file names included, is removed."""
     names = state_names(checkpoint.network)
-    module = _Step(checkpoint).eval()
-    states = module.example_state()
+    states = _flat(checkpoint.network.initial_state(_EXAMPLE_ROWS, torch.zeros(1)))
     batch = torch.export.Dim("batch")
     with _quiet_exporter():
         program = torch.onnx.export(
-            module,
+            _Step(checkpoint).eval(),
             (torch.arange(_EXAMPLE_ROWS) % checkpoint.network.vocab_size, *states),
             input_names=[_IDS, *names],
             output_names=[_LOGITS, *(_NEXT + name for name in names)],
@@ -128,14 +112,12 @@ def _step_model(checkpoint: Checkpoint) -> "ModelProto":
         )
     assert program is not None  # noqa: S101  # it is None only where the exporter writes a file itself
     model: ModelProto = program.model_proto
-    for each in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+    graph = model.graph
+    for each in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         each.ClearField("metadata_props")
         each.ClearField("doc_string")
-    for tensor in model.graph.initializer:
-        tensor.ClearField("metadata_props")
-        tensor.ClearField("doc_string")
-    model.graph.ClearField("value_info")
-    model.graph.name = "step"
+    graph.ClearField("value_info")
+    graph.name = "step"
     return model
 
 
