@@ -123,37 +123,28 @@ def _step_model(checkpoint: Checkpoint) -> "ModelProto":
 
 def _chunk_model(step_model: "ModelProto", names: list[str]) -> "ModelProto":
     """Repeat a step over time. The weights stay outside of what is repeated."""
-    from onnx import ModelProto, NodeProto, ValueInfoProto, helper
+    from onnx import ModelProto, ValueInfoProto, helper
 
-    graph = step_model.graph
+    graph, next_names = step_model.graph, [_NEXT + name for name in names]
     values = {value.name: value for value in (*graph.input, *graph.output)}
+    body = helper.make_graph(
+        graph.node,
+        "step",
+        [values[name] for name in (*names, _IDS)],
+        [values[name] for name in (*next_names, _LOGITS)],
+    )
     inner = {name: f"step.{name}" for name in values}  # the names inside and outside must differ
-
-    def node_inside(node: NodeProto) -> NodeProto:
-        copy = NodeProto()
-        copy.CopyFrom(node)
-        copy.input[:] = [inner.get(name, name) for name in node.input]
-        copy.output[:] = [inner.get(name, name) for name in node.output]
-        return copy
-
-    def value_inside(name: str) -> ValueInfoProto:
-        copy = ValueInfoProto()
-        copy.CopyFrom(values[name])
-        copy.name = inner[name]
-        return copy
+    for node in body.node:
+        node.input[:] = [inner.get(name, name) for name in node.input]
+        node.output[:] = [inner.get(name, name) for name in node.output]
+    for value in (*body.input, *body.output):
+        value.name = inner[value.name]
 
     def over_time(name: str) -> ValueInfoProto:
         kind = values[name].type.tensor_type
         sizes = [size.dim_param or size.dim_value for size in kind.shape.dim]
         return helper.make_tensor_value_info(name, kind.elem_type, [sizes[0], "time", *sizes[1:]])
 
-    next_names = [_NEXT + name for name in names]
-    body = helper.make_graph(
-        [node_inside(node) for node in graph.node],
-        "step",
-        [value_inside(name) for name in (*names, _IDS)],
-        [value_inside(name) for name in (*next_names, _LOGITS)],
-    )
     scan = helper.make_node(
         "Scan",
         [*names, _IDS],
