@@ -26,15 +26,16 @@ _SWITCHES = (
 class Browser:
     """One window."""
 
-    def __init__(self, address: str, folder: Path, *, dark: bool) -> None:
+    def __init__(self, address: str, folder: Path) -> None:
         self._address = address
-        scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
-        options = {"binary": CHROMIUM, "args": [*_SWITCHES, scheme, f"--user-data-dir={folder}"]}
+        options = {"binary": CHROMIUM, "args": [*_SWITCHES, f"--user-data-dir={folder}"]}
         capabilities = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
         self._session = self._send("POST", "/session", {"capabilities": capabilities})["sessionId"]
 
-    def open(self, page: Path) -> None:
-        """Open a file."""
+    def open(self, page: Path, *, dark: bool = False) -> None:
+        """Open a file, for a reader who likes dark pages or one who does not."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._emulate("setEmulatedMedia", {"features": [scheme]})
         self.command("POST", "/url", {"url": page.resolve().as_uri()})
 
     def run(self, script: str, *arguments: Any) -> Any:
@@ -84,14 +85,14 @@ class Browser:
 
 
 @contextmanager
-def browser(folder: Path, *, dark: bool = False) -> Iterator[Browser]:
+def browser(folder: Path) -> Iterator[Browser]:
     """Start a browser that keeps its files in a folder, and end it."""
     assert CHROMEDRIVER is not None
     with subprocess.Popen([CHROMEDRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as driver:
         assert driver.stdout is not None
         try:
             line = next(line for line in driver.stdout if b"successfully on port" in line)
-            window = Browser(f"http://127.0.0.1:{int(line.split()[-1].strip(b'.'))}", folder, dark=dark)
+            window = Browser(f"http://127.0.0.1:{int(line.split()[-1].strip(b'.'))}", folder)
             try:
                 yield window
             finally:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lstmgen import benchmark
 from lstmgen.config import CellKind, ModelConfig, Peephole, Reset
 from lstmgen.network.architecture import Network, build_network
+from tests.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
 
 VOCAB_SIZE = 7
 
@@ -73,6 +74,22 @@ def one_thread() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser for all tests, because starting one takes long."""
+    if not (CHROMEDRIVER and CHROMIUM):
+        pytest.skip("no Chromium with its ChromeDriver")
+    with browser(tmp_path_factory.mktemp("browser")) as window:
+        yield window
+
+
+@pytest.fixture
+def window(one_browser: Browser) -> Iterator[Browser]:
+    """A browser; a test that leaves complaints fails."""
+    yield one_browser
+    assert one_browser.complaints() == []
 
 
 CELLS = {

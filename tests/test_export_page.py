@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from lstmgen.language_model import LanguageModel, load
 from lstmgen.network.forward import step
 from lstmgen.pages.write import writing_page
 from lstmgen.text.vocabulary import Ids
-from tests.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
+from tests.browser import Browser
 from tests.command_line import controls, done, run_of_text, untrained_run, usage_error
 from tests.conftest import CELLS, FABLE, NETWORKS
 
@@ -30,7 +29,6 @@ HOSTILE = (
     "</script><script>document.title = 'owned'</script><img src=x onerror=alert(1)>&amp;$title\"'\x1b\u202e\u2028\r\n"
 )
 ENTER, ESCAPE, CONTROL, ALT = "\ue007", "\ue00c", "\ue009", "\ue00a"
-IN_A_BROWSER = pytest.mark.skipif(not (CHROMEDRIVER and CHROMIUM), reason="no Chromium with its ChromeDriver")
 PIECES = "writing.pieces.map(({ text, ids, typed, picked, nats }) => ({ text, ids, typed, picked, nats }))"
 
 
@@ -126,26 +124,18 @@ def test_a_model_of_two_layers_of_256_units_is_below_3_mb(nowhere: Path) -> None
 # In a browser
 
 
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser for all pages; a test that leaves complaints fails."""
-    with browser(tmp_path_factory.mktemp("browser"), dark=True) as opened:
-        yield opened
-
-
 @pytest.fixture
-def opened(window: Browser, nowhere: Path) -> Iterator[Browser]:
-    """The same browser, for one test in a folder of its own."""
+def opened(window: Browser, nowhere: Path) -> Browser:
+    """A browser, and an empty folder to work in."""
     assert nowhere.is_dir()
-    yield window
-    assert window.complaints() == []
+    return window
 
 
 def open_page(window: Browser, run: Path, rounding: Rounding = Rounding.INT8) -> LanguageModel:
     """Open the page of a run; the model with the same rounded weights in Python."""
     checkpoint = load_checkpoint(run)
     Path("page.html").write_text(writing_page(checkpoint, "a model", rounding), encoding="utf-8")
-    window.open(Path("page.html"))
+    window.open(Path("page.html"), dark=True)
     weights = {name: rounded(array, rounding).restored() for name, array in checkpoint.weights.items()}
     return LanguageModel(replace(checkpoint, weights=weights))
 
@@ -239,7 +229,6 @@ def exact_logits(model: LanguageModel, ids: Ids) -> Any:
     return np.stack(logits)
 
 
-@IN_A_BROWSER
 @pytest.mark.parametrize("rounding", Rounding)
 @pytest.mark.parametrize("attention", [0, 3])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -254,7 +243,6 @@ def test_logits_are_those_of_the_engine(opened: Browser, name: str, attention: i
     assert np.abs(shown - exact_logits(load(path), ids)).max() > 1e-4  # the rounding can be seen, so the test can fail
 
 
-@IN_A_BROWSER
 @pytest.mark.parametrize("temperature", [0, 0.5, 1, 1.7])
 @pytest.mark.parametrize("probability", [0.0, 0.3, 0.9, 1.0])
 def test_temperature_and_top_p_are_those_of_sample(opened: Browser, temperature: float, probability: float) -> None:
@@ -269,7 +257,6 @@ def test_temperature_and_top_p_are_those_of_sample(opened: Browser, temperature:
     np.testing.assert_allclose(shown, exponentials / exponentials.sum(), atol=1e-6)
 
 
-@IN_A_BROWSER
 def test_random_numbers_are_uniform_and_depend_on_seed_and_position_alone(opened: Browser) -> None:
     open_page(opened, untrained_run("lstm", "ab"))
     draws = "return Array.from({ length: 20000 }, (_, position) => uniform(arguments[0], position))"
@@ -282,7 +269,6 @@ def test_random_numbers_are_uniform_and_depend_on_seed_and_position_alone(opened
     assert drawn == [1, 1, 3, 3]
 
 
-@IN_A_BROWSER
 def test_the_model_continues_what_the_reader_types_as_sample_does(opened: Browser, trained_folder: Path) -> None:
     model = open_page(opened, trained_folder / "checkpoints" / "fable" / "best.safetensors")
     type_text(opened, "The fox")
@@ -301,7 +287,6 @@ def test_the_model_continues_what_the_reader_types_as_sample_does(opened: Browse
     assert text_of(opened) == model.sample("", temperature=0, length=200)
 
 
-@IN_A_BROWSER
 def test_a_seed_writes_the_same_text_again_and_continues_it_from_anywhere(opened: Browser) -> None:
     open_page(opened, untrained_run("lstm", "abcdefghij\n"))
     texts = []
@@ -318,7 +303,6 @@ def test_a_seed_writes_the_same_text_again_and_continues_it_from_anywhere(opened
     assert text_of(opened) == longer[:350]
 
 
-@IN_A_BROWSER
 def test_a_reader_picks_an_alternative_and_the_model_continues_from_there(
     opened: Browser, trained_folder: Path
 ) -> None:
@@ -348,7 +332,6 @@ def test_a_reader_picks_an_alternative_and_the_model_continues_from_there(
     assert text_of(opened) == "The fox left the grapes"
 
 
-@IN_A_BROWSER
 def test_a_change_in_the_middle_is_read_again_as_if_the_text_were_new(opened: Browser) -> None:
     model = open_page(opened, untrained_run("gru", "abcdefghij\n", cell=CELLS["gru-before"].cell, attention=4))
     write(opened, length=200)
@@ -362,7 +345,6 @@ def test_a_change_in_the_middle_is_read_again_as_if_the_text_were_new(opened: Br
     np.testing.assert_allclose([each["nats"] for each in shown], surprises(model, ids), atol=1e-4)
 
 
-@IN_A_BROWSER
 def test_unknown_characters_are_named_and_not_read(opened: Browser) -> None:
     model = open_page(opened, untrained_run("lstm", "abc\n"))
     assert opened.run("return element('problem').hidden")
@@ -378,7 +360,6 @@ def test_unknown_characters_are_named_and_not_read(opened: Browser) -> None:
     assert opened.run("return element('problem').hidden")
 
 
-@IN_A_BROWSER
 def test_a_model_of_lines_writes_lines_that_begin_alike(opened: Browser) -> None:
     model = open_page(opened, run_of_text("names", "Mary\nMartha\nAnn\nAnton\n" * 9, lines=True))
     write(opened, length=10, seed=5)
@@ -403,7 +384,6 @@ def test_a_model_of_lines_writes_lines_that_begin_alike(opened: Browser) -> None
     assert opened.run("return writing.lineBeginning()") == []
 
 
-@IN_A_BROWSER
 def test_a_model_of_bytes_writes_characters(opened: Browser) -> None:
     model = open_page(opened, untrained_run("bytes", None))
     type_text(opened, "h\u00e9 \u20ac\U0001f600")
@@ -417,7 +397,6 @@ def test_a_model_of_bytes_writes_characters(opened: Browser) -> None:
     assert nats == pytest.approx(model.score_blocks([np.frombuffer(b"\n" + content, np.uint8)]).nats, rel=1e-5)
 
 
-@IN_A_BROWSER
 def test_bytes_become_the_text_that_python_makes_of_them(opened: Browser) -> None:
     open_page(opened, untrained_run("bytes", None))
     decode = """
@@ -435,7 +414,6 @@ def test_bytes_become_the_text_that_python_makes_of_them(opened: Browser) -> Non
     ]
 
 
-@IN_A_BROWSER
 def test_hostile_characters_stay_text(opened: Browser) -> None:
     path = untrained_run("hostile", "".join(sorted(set(HOSTILE))))
     text = writing_page(load_checkpoint(path), HOSTILE, Rounding.INT8)
@@ -455,7 +433,6 @@ def test_hostile_characters_stay_text(opened: Browser) -> None:
     assert opened.run("return element('problem').hidden")
 
 
-@IN_A_BROWSER
 def test_who_types_while_the_model_writes_goes_on_at_the_end(opened: Browser) -> None:
     open_page(opened, untrained_run("lstm", "abcdefghij \n"))
     choose(opened, length="Infinity")
@@ -470,7 +447,6 @@ def test_who_types_while_the_model_writes_goes_on_at_the_end(opened: Browser) ->
     assert opened.run(f"return {lines}") == text_of(opened).splitlines(keepends=True)
 
 
-@IN_A_BROWSER
 def test_it_stops_and_fits_a_phone_and_its_controls_have_names(opened: Browser) -> None:
     open_page(opened, untrained_run("lstm", "abcdefghij \n"))
     choose(opened, length="Infinity")
@@ -488,7 +464,6 @@ def test_it_stops_and_fits_a_phone_and_its_controls_have_names(opened: Browser) 
             assert opened.run("return element('shown').clientHeight === element('text').clientHeight")
 
 
-@IN_A_BROWSER
 def test_a_text_that_is_too_long_for_the_page_is_not_continued(opened: Browser) -> None:
     open_page(opened, untrained_run("lstm", "abc"))
     type_text(opened, "ab" * 50_000)
@@ -497,7 +472,6 @@ def test_a_text_that_is_too_long_for_the_page_is_not_continued(opened: Browser) 
     assert opened.run("return element('status').textContent").endswith("the page writes no more than this")
 
 
-@IN_A_BROWSER
 def test_the_end_of_the_text_is_in_sight_unless_the_reader_scrolls_back(opened: Browser) -> None:
     open_page(opened, untrained_run("lstm", "abcdefghij \n"))
     choose(opened, length=2000)
