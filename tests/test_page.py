@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lstmgen.config import ModelConfig, VocabularyKind
 from lstmgen.inspection import page
 from lstmgen.inspection.findings import Findings, find_all
-from lstmgen.inspection.page import page_data, quantized
+from lstmgen.inspection.page import page_data
 from lstmgen.inspection.trace import trace
 from lstmgen.inspection.walk import Unit, most_varied_unit
 from lstmgen.pages.inspect import inspect_page
@@ -54,12 +54,6 @@ def test_a_page_holds_the_trace_within_its_precision(name: str) -> None:
         assert_allclose(lowest + spread * (first + 127.5) / 65535, exact, rtol=0, atol=spread / 510 + 2e-6)
         assert_allclose(lowest + spread * (first + rows[-1]) / 65535, exact, rtol=0, atol=spread / 131070 + 2e-6)
     assert data["unit"] == most_varied_unit(read)
-
-
-def test_integers_keep_the_ends_and_a_constant() -> None:
-    assert quantized(np.array([0, 0.5, 1, 2]), 0, 1).tolist() == [0, 128, 255, 255]
-    assert quantized(np.array([[3.0, -1], [3, 1]]), np.array([3, -1]), np.array([3, 1])).tolist() == [[0, 0], [0, 255]]
-    assert quantized(np.array([-1.0, 1]), -1, 1, 65535).tolist() == [0, 65535]
 
 
 def test_gates_are_kept_for_the_first_units_if_there_is_no_room_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
