@@ -23,15 +23,9 @@ from lstmgen.cli.options import (
 from lstmgen.cli.render import note
 from lstmgen.config import CONVERSATION_LENGTH, LINE_SAMPLES, Device, FinishReason, OnUnknown, SamplingConfig
 from lstmgen.errors import ConfigError, TextError
-from lstmgen.printable import json_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from lstmgen.cli.output import SampleOutput
-    from lstmgen.generation.sampler import Drawn, Ended, Sample
     from lstmgen.language_model import LanguageModel
-    from lstmgen.text.vocabulary import Ids, Vocabulary
 
 EXAMPLES = """Examples:
 
@@ -182,7 +176,7 @@ def sample(
         if one_text and not json:
             if config.match is not None and not (endless or out.terminal):
                 events = iter(list(events))  # nothing is written unless the text matches
-            reasons = _stream(out, echoed, events)
+            reasons = out.write_stream(echoed, events)
         else:
             samples = keep_best(collect(events, config.samples * config.best_of), config.best_of)
             reasons = [sample.finish_reason for sample in samples]
@@ -190,53 +184,13 @@ def sample(
                 require_matches(reasons, config)
             facts = {"prompt": prompt, "seed": chosen_seed} if json else None
             separator = "" if model.lines or config.match is not None else "\n"
-            _write_all(out, echoed, samples, model.vocabulary, facts, separator)
+            out.write_samples(echoed, samples, facts, separator)
         for number, reason in enumerate(reasons):
             if reason is FinishReason.STUCK:
                 filters = " and ".join(f"`{name}`" for name in ("no_repeat", "max_copy") if getattr(config, name))
                 remedy = f"{filters} left no character to write; give larger numbers"
                 note(f"sample {number} ended early: {remedy}", quiet=quiet)
     require_matches(reasons, config)  # what matches has been written
-
-
-def _stream(out: "SampleOutput", prompt: "Ids", events: "Iterable[Drawn | Ended]") -> list[FinishReason]:
-    """Write the prompt, then each token of one text as soon as it is drawn; return why the text ends."""
-    import numpy as np
-
-    from lstmgen.generation.sampler import Drawn
-
-    out.write(prompt)
-    reasons = []
-    for event in events:
-        if isinstance(event, Drawn):
-            out.write(np.array([event.id]))
-        else:
-            reasons.append(event.finish_reason)
-    return reasons
-
-
-def _write_all(
-    out: "SampleOutput",
-    prompt: "Ids",
-    samples: "Iterable[Sample]",
-    vocabulary: "Vocabulary",
-    facts: dict[str, object] | None,
-    separator: str,
-) -> None:
-    """Write each sample after the prompt: as JSON with these facts, or as text if it matches, with a line end."""
-    import numpy as np
-
-    for number, sample in enumerate(samples):
-        ids = np.concatenate([prompt, sample.ids]).astype(np.int64)
-        line = sample.finish_reason is FinishReason.LINE
-        if facts is not None:
-            text = vocabulary.decode(ids[:-1] if line else ids)
-            about = {"sample": number, "nats": sample.nats, "finish": sample.finish_reason}
-            out.write_text(json_line({"text": text, **facts, **about}))
-        elif sample.finish_reason is not FinishReason.UNMATCHED:
-            out.write_text(separator if number else "")
-            out.write(ids)
-            out.write_text("" if line else "\n")
 
 
 def _note_index(model: "LanguageModel", quiet: bool) -> None:
