@@ -1,7 +1,7 @@
 """`lstmgen inspect`: a walk, units, gates, memory, or a page with all of it."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +26,6 @@ from lstmgen.printable import message_line
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
-    from lstmgen.evaluation.evaluate import NamedText
     from lstmgen.inspection.walk import Unit
     from lstmgen.report import Part
     from lstmgen.text.vocabulary import Ids
@@ -118,26 +117,56 @@ def inspect(
         raise typer.BadParameter("--unit is for --walk, --units and --html")
     if json and html is not None:
         raise typer.BadParameter("--json is for numbers; leave out --html")
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint
+    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
+    from lstmgen.cli.output import whole_file
+    from lstmgen.cli.reading_bar import progress_bar
     from lstmgen.cli.report import print_report
-    from lstmgen.inspection.reading import text_to_read
+    from lstmgen.inspection.reading import begun, text_to_read
+    from lstmgen.inspection.walk import Unit, check_unit
 
     path = find_checkpoint(checkpoints[0])
-    checkpoint = load_checkpoint(path)
-    selected = None if unit is None else _parse_unit(unit, checkpoint)
-    about = {"checkpoint": str(path)}
+    checkpoint, about = load_checkpoint(path), {"checkpoint": str(path)}
+    selected = None
+    if unit is not None:
+        if not (match := re.fullmatch(r"(\d{1,9})\.(\d{1,9})", unit)):
+            raise typer.BadParameter(f"--unit {unit}: give LAYER.UNIT, such as 1.5")
+        selected = Unit(int(match[1]), int(match[2]))
+        check_unit(checkpoint.network, selected)
     if walk is not None:
-        _walk(checkpoint, walk, selected, on_unknown, about if json else None)
+        from lstmgen.cli.walk_report import print_walk
+        from lstmgen.inspection.report import walk_json
+        from lstmgen.inspection.walk import walk as walk_through
+
+        ids = checkpoint.vocabulary.encode(walk, on_unknown=on_unknown)
+        if len(ids) == 0:
+            raise ConfigError("walk", repr(walk), "give a text of at least one character that the model knows")
+        shown, steps = walk_through(checkpoint, ids, selected)
+        if json:
+            print_json({**about, "walk": walk_json(shown, steps)})
+        else:
+            print_walk(shown, steps, chosen=selected is not None)
         return
     (choice,) = chosen
     longest = length or _LENGTHS[choice] if html is None else max(length or 0, *_LENGTHS.values())
     read = text_to_read(checkpoint, text, length=longest, encoding=encoding, on_unknown=on_unknown)
     for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}"):
         note(f"note: {message_line(line)}", quiet=quiet)
+    watch = partial(progress_bar, quiet=quiet, desc="visible")
     if html is not None:
-        _page(checkpoint, path, read, length or _PAGE_LENGTH, selected, html, quiet=quiet)
+        from lstmgen.inspection.findings import find_all
+        from lstmgen.inspection.page import page_data
+        from lstmgen.pages.inspect import inspect_page
+
+        with whole_file(html, "html") as file:
+            findings = find_all(checkpoint, read.ids, watch)
+            first = ([] if selected is None else [selected]) + findings.tracking_units()
+            data = page_data(checkpoint, begun(read.ids[: length or _PAGE_LENGTH], checkpoint.end_token), first)
+            title = f"{checkpoint_name(path)} reads {read.name}"
+            file.write(inspect_page(title, checkpoint, data, findings).encode())
+        facts = f"the page is {html}, with {len(data['text']):,} {checkpoint.vocabulary.unit}s"
+        note(message_line(facts), quiet=quiet)
         return
-    fields, parts, coloured = _findings(checkpoint, read.ids, choice, selected, quiet=quiet)
+    fields, parts, coloured = _findings(checkpoint, read.ids, choice, selected, watch)
     if json:
         print_json({**about, "text": read.name, **fields})
         return
@@ -146,36 +175,8 @@ def inspect(
         put(part)
 
 
-def _parse_unit(text: str, checkpoint: "Checkpoint") -> "Unit":
-    from lstmgen.inspection.walk import Unit, check_unit
-
-    if not (match := re.fullmatch(r"(\d{1,9})\.(\d{1,9})", text)):
-        raise typer.BadParameter(f"--unit {text}: give LAYER.UNIT, such as 1.5")
-    unit = Unit(int(match[1]), int(match[2]))
-    check_unit(checkpoint.network, unit)
-    return unit
-
-
-def _walk(
-    checkpoint: "Checkpoint", text: str, unit: "Unit | None", on_unknown: OnUnknown, about: dict[str, str] | None
-) -> None:
-    """Print a walk, as JSON with what it is about, or as text."""
-    from lstmgen.cli.walk_report import print_walk
-    from lstmgen.inspection.report import walk_json
-    from lstmgen.inspection.walk import walk
-
-    ids = checkpoint.vocabulary.encode(text, on_unknown=on_unknown)
-    if len(ids) == 0:
-        raise ConfigError("walk", repr(text), "give a text of at least one character that the model knows")
-    shown, steps = walk(checkpoint, ids, unit)
-    if about is None:
-        print_walk(shown, steps, chosen=unit is not None)
-    else:
-        print_json({**about, "walk": walk_json(shown, steps)})
-
-
 def _findings(
-    checkpoint: "Checkpoint", ids: "Ids", choice: str, unit: "Unit | None", *, quiet: bool
+    checkpoint: "Checkpoint", ids: "Ids", choice: str, unit: "Unit | None", watch: Callable[..., Iterable[int]]
 ) -> "tuple[dict[str, Any], list[Part], Iterable[str]]":
     """Units, gates or memory: as fields of JSON and as a report, which the text may follow in colours."""
     from lstmgen.cli.heatmap import unit_text
@@ -193,41 +194,5 @@ def _findings(
     if choice == "gates":
         uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token))
         return report.gates_json(uses), report.gates_report(uses, token), ()
-    memory = measure_memory(checkpoint, ids, _with_bar(quiet))
+    memory = measure_memory(checkpoint, ids, watch)
     return report.memory_json(memory), report.memory_report(memory, token), ()
-
-
-def _with_bar(quiet: bool) -> "Callable[[Sequence[int]], Iterable[int]]":
-    """Return what shows the progress of `measure_memory`."""
-    from lstmgen.cli.reading_bar import progress_bar
-
-    return partial(progress_bar, quiet=quiet, desc="visible")
-
-
-def _page(
-    checkpoint: "Checkpoint",
-    path: Path,
-    read: "NamedText",
-    length: int,
-    unit: "Unit | None",
-    page: Path,
-    *,
-    quiet: bool,
-) -> None:
-    """Write the page; it shows the first `length` tokens, and the findings are those of all that was read."""
-    from lstmgen.checkpoint import checkpoint_name
-    from lstmgen.cli.output import whole_file
-    from lstmgen.inspection.findings import find_all
-    from lstmgen.inspection.page import page_data
-    from lstmgen.inspection.reading import begun
-    from lstmgen.pages.inspect import inspect_page
-
-    with whole_file(page, "html") as file:
-        findings = find_all(checkpoint, read.ids, _with_bar(quiet))
-        first = ([] if unit is None else [unit]) + findings.tracking_units()
-        ids = begun(read.ids[:length], checkpoint.end_token)
-        data = page_data(checkpoint, ids, first)
-        title = f"{checkpoint_name(path)} reads {read.name}"
-        file.write(inspect_page(title, checkpoint, data, findings).encode())
-    facts = f"the page is {page}, with {len(data['text']):,} {checkpoint.vocabulary.unit}s"
-    note(message_line(facts), quiet=quiet)
