@@ -1,6 +1,7 @@
 """A headless Chromium, driven through ChromeDriver by the WebDriver protocol (W3C 2018)."""
 
 import json
+import re
 import shutil
 import subprocess
 import urllib.request
@@ -8,6 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+HOSTILE = (
+    "</script><script>document.title = 'owned'</script><img src=x onerror=alert(1)>&amp;$title\"'\x1b\u202e\r\u2028\n"
+)
+"""A text that would like to do harm."""
 
 CHROMEDRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -82,6 +88,21 @@ class Browser:
         )
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
             return json.load(answer)["value"]
+
+
+def assert_self_contained(page: str) -> None:
+    """A page loads nothing, runs no scripts but its own two elements, and has no character that drives a terminal."""
+    from tests.command_line import controls  # which imports conftest, which imports this file
+
+    assert controls(page) == set() and not set("\u2028\u202e") & set(page)
+    assert page.count("<script") == page.count("</script>") == 2
+    markup = re.sub(r"(<(style|script)\b[^>]*>).*?</\2>", r"\1", page, flags=re.DOTALL)
+    assert not re.search(r"<(img|link|iframe|object|base)\b", markup)
+    tags = re.findall(r"<[a-z][^<>]*>", markup)
+    assert not [tag for tag in tags if re.search(r"\s(src|href|style|on\w+)=", tag)]
+    assert "url(" not in page and "http" not in page.replace("http-equiv", "")
+    assert "content=\"default-src 'none'; script-src 'sha256-" in page
+    assert "unsafe" not in page and "innerHTML" not in page
 
 
 @contextmanager
