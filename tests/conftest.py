@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,10 +109,14 @@ NETWORKS = CELLS | {"lstm-tied": ModelConfig(tied=True)}
 """The same, and a network whose head is tied to its embedding."""
 
 
+def form(config: ModelConfig) -> dict[str, Any]:
+    """What makes a network of this kind, without its size."""
+    return {name: getattr(config, name) for name in ("cell", "peepholes", "reset", "tied")}
+
+
 def small_network(config: ModelConfig, *, attention: int = 0, num_layers: int = 2) -> Network:
     """A network of a few units."""
-    values = {name: getattr(config, name) for name in ("cell", "peepholes", "reset", "tied")}
-    small = ModelConfig(**values, hidden_size=5, num_layers=num_layers, embedding_size=3, attention=attention)
+    small = ModelConfig(**form(config), hidden_size=5, num_layers=num_layers, embedding_size=3, attention=attention)
     return build_network(small, VOCAB_SIZE)
 
 

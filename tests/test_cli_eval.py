@@ -391,12 +391,8 @@ def test_what_a_model_writes_is_compared_with_its_training_text() -> None:
     assert found["longest_run"] == {"text": expected.longest_run, "line": expected.line}
     assert expected.real is not None
     for name, copying in (("written", expected.written), ("held_out", expected.real)):
-        assert found[name] == {
-            "characters": copying.tokens,
-            "longest_run": copying.longest,
-            "found_in_training": {str(n): share for n, share in copying.fractions.items()},
-            "lines_found_in_training": copying.lines,
-        }
+        assert found[name]["longest_run"] == copying.longest
+        assert found[name]["found_in_training"] == {str(n): share for n, share in copying.fractions.items()}
     shown = done(*choices).text
     assert "150 characters" in shown
     assert f"line {expected.line:,} of the training text" in shown

@@ -15,7 +15,7 @@ from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import done, files_below, problem, untrained_checkpoint, untrained_run
-from tests.conftest import NETWORKS
+from tests.conftest import NETWORKS, form
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
@@ -29,10 +29,9 @@ KINDS = [
 
 
 def checkpoint_of(config: ModelConfig, attention: int, *, lines: bool = False) -> Checkpoint:
-    model = {name: getattr(config, name) for name in ("cell", "peepholes", "reset", "tied")}
     vocabulary = Vocabulary(VocabularyKind.CHARACTERS, CHARACTERS)
     sizes = {"hidden_size": 6, "num_layers": 2, "embedding_size": 4}
-    return untrained_checkpoint(vocabulary, lines=lines, attention=attention, **sizes, **model)
+    return untrained_checkpoint(vocabulary, lines=lines, attention=attention, **sizes, **form(config))
 
 
 def flat(state: NetworkState) -> list[Any]:

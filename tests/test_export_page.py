@@ -23,7 +23,7 @@ from lstmgen.pages.write import writing_page
 from lstmgen.text.vocabulary import Ids
 from tests.browser import HOSTILE, Browser, assert_self_contained
 from tests.command_line import controls, done, run_of_text, untrained_run, usage_error
-from tests.conftest import CELLS, FABLE, NETWORKS
+from tests.conftest import CELLS, FABLE, NETWORKS, form
 
 ENTER, ESCAPE, CONTROL, ALT = "\ue007", "\ue00c", "\ue009", "\ue00a"
 PIECES = "writing.pieces.map(({ text, ids, typed, picked, nats }) => ({ text, ids, typed, picked, nats }))"
@@ -224,8 +224,7 @@ def exact_logits(model: LanguageModel, ids: Ids) -> Any:
 @pytest.mark.parametrize("attention", [0, 3])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_are_those_of_the_engine(opened: Browser, name: str, attention: int, rounding: Rounding) -> None:
-    config = NETWORKS[name]
-    values = {each: getattr(config, each) for each in ("cell", "peepholes", "reset", "tied")}
+    values = form(NETWORKS[name])
     path = untrained_run(name, "".join(sorted(set(FABLE))), **values, num_layers=3, hidden_size=11, attention=attention)
     model = open_page(opened, path, rounding)
     ids = model.vocabulary.encode(FABLE[:60])

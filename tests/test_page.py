@@ -1,14 +1,13 @@
 """What a page about a reading network holds: the trace in 8 bits, and no more than fits."""
 
 import base64
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from lstmgen.config import ModelConfig, VocabularyKind
+from lstmgen.config import VocabularyKind
 from lstmgen.inspection import page
 from lstmgen.inspection.findings import Findings, find_all
 from lstmgen.inspection.page import page_data
@@ -17,7 +16,7 @@ from lstmgen.inspection.walk import Unit, most_varied_unit
 from lstmgen.pages.inspect import inspect_page
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
-from tests.conftest import CELLS
+from tests.conftest import CELLS, form
 
 LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\nabcdef")
 IDS = np.array([1, 4, 2, 2, 6, 3, 1, 5])
@@ -26,10 +25,6 @@ IDS = np.array([1, 4, 2, 2, 6, 3, 1, 5])
 def stored(text: str, *shape: int) -> NDArray[np.int64]:
     """Bytes in base64."""
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape).astype(np.int64)
-
-
-def form(config: ModelConfig) -> dict[str, Any]:
-    return {field: getattr(config, field) for field in ("cell", "peepholes", "reset")}
 
 
 @pytest.mark.parametrize("name", CELLS)
