@@ -37,6 +37,7 @@ from lstmgen.training.trainer import Trainer, mixed
 
 VOCAB_SIZE = 65  # tiny-shakespeare's
 
+_CPU = torch.device("cpu")
 _MIN_ROUNDS = 2
 _ROW_SECONDS = 6.0  # no further round begins after this time
 _PEAK_SECONDS = 0.2
@@ -109,12 +110,6 @@ class Effort:
 _FULL_EFFORT = Effort()
 
 
-def torch_lstm_runs(precision: Precision) -> bool:
-    """Whether torch's LSTM works on this processor in this precision."""
-    with mixed(torch.device("cpu"), precision):
-        return torch_lstm_runs_in_this_precision()
-
-
 def measure(
     models: Sequence[ModelConfig],
     training: TrainingConfig,
@@ -122,16 +117,13 @@ def measure(
     threads: int | None,
     *,
     effort: Effort = _FULL_EFFORT,
-    lstm_runs: Callable[[Precision], bool] = torch_lstm_runs,
 ) -> Iterator[Result]:
     """Measure the machine, how fast each network trains, and how fast the LSTMs among them write.
 
     `training` gives the batch size and chunk length; nothing is dropped, since the bare loops drop nothing.
     A precision of auto is the one in which a large product is faster. Threads of None are as many as torch would use.
-    `lstm_runs` tells whether torch's LSTM works in a precision. Where it does not, no bare loop trains with it, and the
-    bare loops sample in float32.
-
-    Raises ConfigError for a network that needs more memory than this machine has.
+    Where torch's LSTM does not work in that precision, no bare loop trains with it, and the bare loops sample in
+    float32. Raises ConfigError for a network that needs more memory than this machine has.
     """
     for model in models:
         require_memory(build_network(model, VOCAB_SIZE), training)
@@ -140,15 +132,12 @@ def measure(
     kinds = [Precision.FLOAT32, *([Precision.BFLOAT16] if fast else [])] if precision is Precision.AUTO else [precision]
     peaks = {kind: _product_peak(kind, effort) for kind in kinds}
     precision = max(peaks, key=peaks.__getitem__)
-    runs = lstm_runs(precision)
+    with mixed(_CPU, precision):
+        runs = torch_lstm_runs_in_this_precision()
     machine = Machine(_processor(), torch.get_num_threads(), precision, fast, peaks[precision])
     yield machine
-    with ProcessPoolExecutor(
-        1,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin_bare_loops,
-        initargs=(machine.threads,),
-    ) as bare:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, _begin_bare_loops, (machine.threads,)) as bare:
         for model in models:
             comparable = model.reset is not Reset.BEFORE and (runs or model.cell is not CellKind.LSTM)
             layer = _BARE.get(model.cell) if comparable else None
@@ -208,7 +197,14 @@ def _training_speed(
     """Measure training steps of one network, in turns with the bare loop over torch's layer."""
     training = replace(training, dropout=0.0, weight_drop=0.0, state_reset=0.0)
     network = build_network(model, VOCAB_SIZE)
-    precision, step = machine.precision, _our_step(network, training, machine.precision)
+    weights = initialize(network, np.random.default_rng(0))
+    trainer, precision = Trainer(Model(network, weights, _CPU), training, machine.precision), machine.precision
+    chunks, state = cycle(_chunks(training)), None
+
+    def step() -> None:
+        nonlocal state
+        _, state = trainer.step(next(chunks), state, training.learning_rate)
+
     loops = [lambda: _seconds(step, effort)]
     if layer is not None:
         bare_loop = partial(_bare_training_seconds, layer, model, training, precision, effort)
@@ -277,18 +273,6 @@ def _chunks(training: TrainingConfig) -> list[Chunk]:
     return list(islice(streams.chunks(0), _CHUNKS))
 
 
-def _our_step(network: Network, training: TrainingConfig, precision: Precision) -> Callable[[], Any]:
-    weights = initialize(network, np.random.default_rng(0))
-    trainer = Trainer(Model(network, weights, torch.device("cpu")), training, precision)
-    chunks, state = cycle(_chunks(training)), None
-
-    def step() -> None:
-        nonlocal state
-        _, state = trainer.step(next(chunks), state, training.learning_rate)
-
-    return step
-
-
 class _Bare(nn.Module):
     """Embedding, torch's layers, head."""
 
@@ -316,7 +300,7 @@ def _bare_training_seconds(
     def step() -> None:
         nonlocal state
         inputs, targets = next(chunks)
-        with mixed(torch.device("cpu"), precision):
+        with mixed(_CPU, precision):
             logits, state = network(inputs, state)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         optimizer.zero_grad()
@@ -352,5 +336,5 @@ def _bare_sampling_seconds(
         probabilities = torch.softmax(head(outputs).float() / 0.8, dim=-1)
         ids = torch.multinomial(probabilities, 1)[:, 0]
 
-    with torch.no_grad(), mixed(torch.device("cpu"), precision):
+    with torch.no_grad(), mixed(_CPU, precision):
         return _seconds(step, effort)

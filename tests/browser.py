@@ -1,6 +1,7 @@
 """A headless Chromium, driven through ChromeDriver by the WebDriver protocol (W3C 2018)."""
 
 import json
+import re
 import shutil
 import subprocess
 import urllib.request
@@ -8,6 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+HOSTILE = (
+    "</script><script>document.title = 'owned'</script><img src=x onerror=alert(1)>&amp;$title\"'\x1b\u202e\r\u2028\n"
+)
+"""A text that would like to do harm."""
 
 CHROMEDRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -26,15 +32,16 @@ _SWITCHES = (
 class Browser:
     """One window."""
 
-    def __init__(self, address: str, folder: Path, *, dark: bool) -> None:
+    def __init__(self, address: str, folder: Path) -> None:
         self._address = address
-        scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
-        options = {"binary": CHROMIUM, "args": [*_SWITCHES, scheme, f"--user-data-dir={folder}"]}
+        options = {"binary": CHROMIUM, "args": [*_SWITCHES, f"--user-data-dir={folder}"]}
         capabilities = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
         self._session = self._send("POST", "/session", {"capabilities": capabilities})["sessionId"]
 
-    def open(self, page: Path) -> None:
-        """Open a file."""
+    def open(self, page: Path, *, dark: bool = False) -> None:
+        """Open a file, for a reader who likes dark pages or one who does not."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._emulate("setEmulatedMedia", {"features": [scheme]})
         self.command("POST", "/url", {"url": page.resolve().as_uri()})
 
     def run(self, script: str, *arguments: Any) -> Any:
@@ -83,15 +90,30 @@ class Browser:
             return json.load(answer)["value"]
 
 
+def assert_self_contained(page: str) -> None:
+    """A page loads nothing, runs no scripts but its own two elements, and has no character that drives a terminal."""
+    from tests.command_line import controls  # which imports conftest, which imports this file
+
+    assert controls(page) == set() and not set("\u2028\u202e") & set(page)
+    assert page.count("<script") == page.count("</script>") == 2
+    markup = re.sub(r"(<(style|script)\b[^>]*>).*?</\2>", r"\1", page, flags=re.DOTALL)
+    assert not re.search(r"<(img|link|iframe|object|base)\b", markup)
+    tags = re.findall(r"<[a-z][^<>]*>", markup)
+    assert not [tag for tag in tags if re.search(r"\s(src|href|style|on\w+)=", tag)]
+    assert "url(" not in page and "http" not in page.replace("http-equiv", "")
+    assert "content=\"default-src 'none'; script-src 'sha256-" in page
+    assert "unsafe" not in page and "innerHTML" not in page
+
+
 @contextmanager
-def browser(folder: Path, *, dark: bool = False) -> Iterator[Browser]:
+def browser(folder: Path) -> Iterator[Browser]:
     """Start a browser that keeps its files in a folder, and end it."""
     assert CHROMEDRIVER is not None
     with subprocess.Popen([CHROMEDRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as driver:
         assert driver.stdout is not None
         try:
             line = next(line for line in driver.stdout if b"successfully on port" in line)
-            window = Browser(f"http://127.0.0.1:{int(line.split()[-1].strip(b'.'))}", folder, dark=dark)
+            window = Browser(f"http://127.0.0.1:{int(line.split()[-1].strip(b'.'))}", folder)
             try:
                 yield window
             finally:

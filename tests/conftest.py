@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from lstmgen import benchmark
 from lstmgen.config import CellKind, ModelConfig, Peephole, Reset
 from lstmgen.network.architecture import Network, build_network
+from tests.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
 
 VOCAB_SIZE = 7
 
@@ -75,6 +77,22 @@ def one_thread() -> Iterator[None]:
         sys.modules["torch"].set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser for all tests, because starting one takes long."""
+    if not (CHROMEDRIVER and CHROMIUM):
+        pytest.skip("no Chromium with its ChromeDriver")
+    with browser(tmp_path_factory.mktemp("browser")) as window:
+        yield window
+
+
+@pytest.fixture
+def window(one_browser: Browser) -> Iterator[Browser]:
+    """A browser; a test that leaves complaints fails."""
+    yield one_browser
+    assert one_browser.complaints() == []
+
+
 CELLS = {
     "rnn": ModelConfig(cell=CellKind.RNN),
     "lstm": ModelConfig(cell=CellKind.LSTM),
@@ -91,10 +109,14 @@ NETWORKS = CELLS | {"lstm-tied": ModelConfig(tied=True)}
 """The same, and a network whose head is tied to its embedding."""
 
 
+def form(config: ModelConfig) -> dict[str, Any]:
+    """What makes a network of this kind, without its size."""
+    return {name: getattr(config, name) for name in ("cell", "peepholes", "reset", "tied")}
+
+
 def small_network(config: ModelConfig, *, attention: int = 0, num_layers: int = 2) -> Network:
     """A network of a few units."""
-    values = {name: getattr(config, name) for name in ("cell", "peepholes", "reset", "tied")}
-    small = ModelConfig(**values, hidden_size=5, num_layers=num_layers, embedding_size=3, attention=attention)
+    small = ModelConfig(**form(config), hidden_size=5, num_layers=num_layers, embedding_size=3, attention=attention)
     return build_network(small, VOCAB_SIZE)
 
 

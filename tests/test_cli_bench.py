@@ -41,12 +41,11 @@ def test_operations_are_counted_in_the_products_with_weights() -> None:
     assert weights_per_token(build_network(model, 7)) == first + second + head
 
 
-def test_bfloat16_is_measured_where_torch_has_no_such_lstm() -> None:
+def test_bfloat16_is_measured_where_torch_has_no_such_lstm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "torch_lstm_runs_in_this_precision", lambda: False)
     model = ModelConfig(cell=CellKind.LSTM, hidden_size=8, num_layers=1)
     training = TrainingConfig(batch_size=2, chunk_length=4)
-    runs = {Precision.FLOAT32: True, Precision.BFLOAT16: False}
-    found = benchmark.measure([model], training, Precision.BFLOAT16, threads=1, lstm_runs=runs.__getitem__)
-    machine, trained, *sampled = found
+    machine, trained, *sampled = benchmark.measure([model], training, Precision.BFLOAT16, threads=1)
     assert isinstance(machine, Machine)
     assert machine.precision is Precision.BFLOAT16
     assert isinstance(trained, TrainingSpeed)

@@ -12,7 +12,7 @@ from lstmgen.cli.report import bar, height, histogram, signed_bar
 from lstmgen.inspection.trace import trace
 from lstmgen.language_model import load
 from tests.command_line import done, problem, untrained_run, usage_error
-from tests.conftest import CELLS, FABLE
+from tests.conftest import CELLS, FABLE, form
 
 WALK = "The fox"
 
@@ -24,8 +24,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "80")
     Path("fable.txt").write_text(FABLE * 20, encoding="utf-8")
     for name, model in CELLS.items():
-        form = {field: getattr(model, field) for field in ("cell", "peepholes", "reset")}
-        untrained_run(name, "".join(sorted(set(FABLE))), num_layers=2, attention=3, **form)
+        untrained_run(name, "".join(sorted(set(FABLE))), num_layers=2, attention=3, **form(model))
     return tmp_path
 
 

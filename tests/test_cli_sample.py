@@ -1,20 +1,28 @@
-"""`lstmgen sample`: what is written, how much of it, and what decides it."""
+"""`lstmgen sample`: what is written, what decides it, saved states, and conversations."""
 
-from collections.abc import Callable
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.command_line import done, problem, untrained_run, usage_error
+from lstmgen.language_model import load
+from tests.command_line import done, problem, run, untrained_run, usage_error
+from tests.conftest import FABLE
 
-pytestmark = pytest.mark.usefixtures("in_trained_folder")
+
+@pytest.fixture(autouse=True)
+def folder(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with a copy of the trained run and its text."""
+    shutil.copytree(trained_folder / "checkpoints" / "fable", tmp_path / "checkpoints" / "fable")
+    shutil.copy(trained_folder / "fable.txt", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture
-def names(in_trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work elsewhere, where the only run is a model of lines."""
-    assert in_trained_folder != tmp_path
-    monkeypatch.chdir(tmp_path)
+def names() -> None:
+    """The newest run is a model of lines."""
     untrained_run("names", "abc\n", lines=True)
 
 
@@ -61,7 +69,6 @@ def test_a_prompt_is_read_whether_it_is_echoed_or_not_from_a_file_or_from_stdin(
     file.write_bytes(b"abc\xff")
     problem("sample", "-f", file)
     assert str(tmp_path) in problem("sample", "-f", tmp_path)
-    assert "--prompt-file" in usage_error("sample", "-p", "A", "-f", "-")
 
 
 def test_unknown_characters_are_named_or_skipped() -> None:
@@ -72,35 +79,44 @@ def test_unknown_characters_are_named_or_skipped() -> None:
         assert skipped == done("sample", "-n", 30, "-p", known, "--seed", 1).text
 
 
-def test_json_holds_a_sample_a_line() -> None:
-    samples = done("sample", "-n", 40, "-p", "A fox", "--samples", 4, "--seed", 9, "--json").json_lines
-    assert len({sample["text"] for sample in samples}) == len(samples) == 4
-    for sample in samples:
-        assert {"text", "prompt", "seed", "nats", "finish"} <= sample.keys()
-        assert (sample["prompt"], sample["seed"], sample["finish"]) == ("A fox", 9, "length")
-        assert len(sample["text"]) == len("A fox") + 40
-
-
 @pytest.mark.parametrize("samples", [1, 2, 5])
 def test_the_first_of_many_samples_is_the_only_one_of_one(samples: int) -> None:
-    alone = done("sample", "-n", 80, "--seed", 3).text
-    rows = done("sample", "-n", 80, "--samples", samples, "--seed", 3, "--json").json_lines
-    assert [rows[0]["text"], len(rows)] == [alone, samples]
-    plain = done("sample", "-n", 80, "--samples", samples, "--seed", 3).text
+    options = ["-n", 80, "--seed", 3, "-p", "A fox"]
+    alone = done("sample", *options).text
+    rows = done("sample", *options, "--samples", samples, "--json").json_lines
+    assert [rows[0]["text"], len({row["text"] for row in rows})] == [alone, samples]
+    for row in rows:
+        assert {"text", "prompt", "seed", "nats", "finish"} <= row.keys()
+        assert (row["prompt"], row["seed"], row["finish"]) == ("A fox", 3, "length")
+    plain = done("sample", *options, "--samples", samples).text
     assert plain.startswith(alone)
     assert all(row["text"] in plain for row in rows)
 
 
 @pytest.mark.parametrize(
-    ("options", "refused"),
+    "options",
     [
-        *((option, problem) for option in ("--length -2", "--temp -0.1", "--temp nan", "--temp inf", "--samples 0")),
-        *((option, problem) for option in ("--length -1 --json", "--length -1 --samples 2")),  # it never ends
-        *((option, usage_error) for option in ("--seed -1", "--threads 0", "--on-unknown maybe")),
+        *("--length -2", "--temp -0.1", "--temp nan", "--temp inf", "--samples 0", "--top-k 0", "--top-p 1.5"),
+        *("--min-p -0.1", "--word-temp -1", "--word-temp nan", "--no-repeat 0", "--max-copy 0", "--best-of 0"),
+        *("--stop=", "--stop=Ω", "--device cuda"),
+        *("--length -1 --json", "--length -1 --samples 2"),  # it never ends
     ],
 )
-def test_a_value_that_cannot_work_is_named(options: str, refused: Callable[..., str]) -> None:
-    assert options.split()[0] in refused("sample", *options.split())
+def test_a_value_that_cannot_work_is_named(options: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    line = problem("sample", *options.split())
+    assert re.split("[ =]", options)[0] in line or "Ω" in line
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *("--seed -1", "--threads 0", "--on-unknown maybe", "--prompt-file - -p A"),
+        *(f"--interactive {more}" for more in ("--json", "--samples 2", "--best-of 2", "-f -")),
+    ],
+)
+def test_wrong_usage_is_named(options: str) -> None:
+    assert options.split()[0] in usage_error("sample", *options.split())
 
 
 @pytest.mark.usefixtures("names")
@@ -124,3 +140,190 @@ def test_an_item_in_json_says_how_it_ended() -> None:
     for sample in samples:
         assert "\n" not in sample["text"]
         assert (len(sample["text"]) == 3) == (sample["finish"] == "length")
+
+
+# Filters and states
+
+
+def test_every_sample_matches_the_expression() -> None:
+    expression = "[A-Z][a-z]+( [a-z]+){2,4}[.;]"
+    options = ["--match", expression, "--samples", 10, "-n", 90, "--seed", 1]
+    samples = done("sample", *options, "--json").json_lines
+    assert len(samples) == 10
+    for sample in samples:
+        assert re.fullmatch(expression, sample["text"])
+        assert sample["finish"] in ("match", "length")
+    assert done("sample", *options).text.splitlines() == [sample["text"] for sample in samples]
+    text = done("sample", "-p", "The fox ", "--match", "[a-z]+;", "-n", 90, "--seed", 1).text
+    assert re.fullmatch("The fox [a-z]+;", text)
+
+
+@pytest.mark.parametrize("expression", ["(", "Ω+", r"(a)\1"])
+def test_an_expression_that_cannot_be_used_leaves_nothing_behind(expression: str, folder: Path) -> None:
+    assert "--match" in problem("sample", "--match", expression, "-o", "out.txt", "--save-state", "state")
+    assert not (folder / "out.txt").exists()
+    assert not (folder / "state").exists()
+
+
+def test_a_stop_text_ends_the_sample_and_is_not_part_of_it() -> None:
+    whole = done("sample", "-n", 300, "--seed", 1, "--temp", 0).text
+    piece = whole[50:53]
+    for stop in (["--stop", piece], ["--stop", "xxx", "--stop", " "], ["--stop", "xg"]):
+        wanted = min((whole.find(text) for text in stop[1::2] if text in whole), default=300)
+        assert done("sample", "-n", 300, "--seed", 1, "--temp", 0, *stop).text == whole[:wanted]
+    (sample,) = done("sample", "-n", 300, "--seed", 1, "--temp", 0, "--stop", piece, "--json").json_lines
+    assert sample["finish"] == "stop"
+
+
+def test_nothing_long_is_copied_from_the_training_text(folder: Path) -> None:
+    training = (FABLE * 20)[: int(len(FABLE * 20) * 0.9) + 1]
+
+    def copies(text: str) -> bool:
+        return any(text[at : at + 5] in training for at in range(len(text) - 4))
+
+    options = ["-n", 300, "--seed", 1, "--temp", 0.2]
+    ran = done("sample", *options, "--max-copy", 4)
+    assert not copies(ran.text)
+    assert copies(done("sample", *options).text)
+    assert "training-text.index" in ran.err
+    index = folder / "checkpoints" / "fable" / "training-text.index"
+    (folder / "fable.txt").unlink()  # from now on the index is all that is needed
+    again = done("sample", *options, "--max-copy", 4)
+    assert (again.text, again.err) == (ran.text, "")
+    index.unlink()
+    (folder / "fable.txt").write_text("another text\n", encoding="utf-8")
+    assert "--max-copy" in problem("sample", "--max-copy", 10)
+
+
+def test_a_sample_that_cannot_go_on_says_so() -> None:
+    untrained_run("tiny", "ab")
+    ran = done("sample", "tiny", "-n", 100, "--no-repeat", 2, "--seed", 1)
+    assert len(ran.text) <= 5  # aabba has all pairs of two tokens
+    assert "--no-repeat" in ran.err
+    (sample,) = done("sample", "tiny", "-n", 100, "--no-repeat", 2, "--seed", 1, "--json", "-q").json_lines
+    assert sample["finish"] == "stuck"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("other", [["--no-repeat", 1], ["--stop", "aa"]])
+def test_a_sample_that_does_not_match_is_a_problem_that_names_the_filters(other: list[object], terminal: bool) -> None:
+    options = ["-n", 40, "--seed", 1, "--match", "a{6}", *other]
+    ran = run("sample", *options, terminal=terminal)
+    assert ran.code == 1
+    assert ran.text == ("a\n" if terminal and other[0] == "--no-repeat" else "")  # what a terminal has shown, stays
+    assert "--match" in ran.err and str(other[0]) in ran.err
+    ran = run("sample", *options, "--samples", 2, "--json", "-q")
+    assert ran.code == 1
+    assert [sample["finish"] for sample in ran.json_lines] == ["unmatched"] * 2
+    assert (run("sample", *options, "-o", "out.txt").code, Path("out.txt").exists()) == (1, False)
+
+
+def test_samples_that_match_are_written_although_others_do_not() -> None:
+    options = ["-n", 30, "--seed", 1, "--temp", 3, "--match", "[a-z ]*[.;]", "--stop", " ", "--samples", 40]
+    samples = run("sample", *options, "--json").json_lines
+    matching = [sample["text"] for sample in samples if sample["finish"] != "unmatched"]
+    assert 0 < len(matching) < 40
+    assert all(bool(re.fullmatch("[a-z ]*[.;]", s["text"])) == (s["finish"] != "unmatched") for s in samples)
+    ran = run("sample", *options)
+    assert (ran.code, ran.text.splitlines()) == (1, matching)
+    assert run("sample", *options, "-o", "out.txt").code == 1
+    assert Path("out.txt").read_text(encoding="utf-8") == ran.text
+    best = run("sample", *options, "--samples", 1, "--best-of", 40)
+    assert best.code == 0 and best.text.strip() in matching  # those that match come first
+
+
+def test_of_several_candidates_the_likeliest_is_kept() -> None:
+    options = ["-n", 60, "--seed", 3, "--temp", 1.2, "--json"]
+    candidates = done("sample", *options, "--samples", 8).json_lines
+    best = min(candidates, key=lambda sample: sample["nats"])
+    (chosen,) = done("sample", *options, "--best-of", 8).json_lines
+    assert (chosen["text"], chosen["nats"]) == (best["text"], best["nats"])
+    assert done("sample", "-n", 60, "--seed", 3, "--temp", 1.2, "--best-of", 8).text == best["text"] + "\n"
+    two = done("sample", *options, "--samples", 2, "--best-of", 4).json_lines
+    halves = [min(half, key=lambda sample: sample["nats"])["text"] for half in (candidates[:4], candidates[4:])]
+    assert [sample["text"] for sample in two] == halves
+
+
+def test_likeliest_alone_is_temperature_zero() -> None:
+    greedy = done("sample", "-n", 80, "--seed", 1, "--temp", 0).text
+    for only in (["--top-k", 1], ["--top-p", 0], ["--min-p", 1], ["--temp", 0, "--word-temp", 0]):
+        assert done("sample", "-n", 80, "--seed", 1, "--temp", 1, *only).text == greedy
+
+
+def test_a_prompt_is_read_once_and_gone_on_from() -> None:
+    wanted = done("sample", "-p", "The fox leapt", "-n", 60, "--seed", 1, "--no-prompt-echo").text
+    assert done("sample", "-p", "The fox", "-n", 0, "--save-state", "fox.state", "--seed", 1).text == "The fox"
+    text = done("sample", "--load-state", "fox.state", "-p", " leapt", "-n", 60, "--seed", 1).text
+    assert text == " leapt" + wanted
+    problem("sample", "--save-state", "fox.state")
+    untrained_run("other", "\n .;:,ATaefghilnoprstuvxd")
+    problem("sample", "other", "--load-state", "fox.state")  # it belongs to another model
+    assert "--load-state" in problem("sample", "fable", "--load-state", "nowhere")
+    problem("sample", "fable", "--load-state", "fable.txt")
+
+
+# Conversations
+
+
+def talk(*lines: str, options: str = "") -> tuple[str, str]:
+    """What a conversation leaves on stdout and stderr."""
+    typed = "".join(line + "\n" for line in lines).encode()
+    ran = run("sample", "-i", "-p", "The fox", "--seed", 1, "-n", 20, *options.split(), stdin=typed)
+    assert ran.code == 0, ran.err
+    return ran.text, ran.err
+
+
+def test_a_conversation_leaves_the_text_on_stdout() -> None:
+    text, err = talk("", " saw", "/quit")
+    assert text.startswith("The fox") and " saw" in text
+    assert len(text) == len("The fox") + 20 + len(" saw") + 20
+    assert "/undo" in err
+    assert talk() == talk("/quit")  # the end of the input is the end of the conversation
+    assert talk()[0] == "The fox"
+    kept, _ = talk("", "/keep 1")
+    assert talk("")[0].startswith(kept)
+    assert re.fullmatch(r"The fox\s*\S+", kept)
+    assert len(re.findall(r"\d+\.\d%", talk("/top 4")[1])) == 4
+
+
+def test_a_conversation_skips_what_it_is_asked_to() -> None:
+    assert talk(" Ωsaw", options="--on-unknown skip")[0] == talk(" saw")[0]
+    assert talk(" saw", options="--no-prompt-echo")[0] == talk(" saw")[0].removeprefix("The fox")
+    text, err = talk(r"\nA", "Ω")
+    assert text.startswith("The fox\nA")
+    assert "U+03A9" in err
+    text, err = talk("", "", options="--match a{6} --no-repeat 1")  # a piece that does not match is not added
+    assert text == "The fox"
+    assert err.count("--no-repeat") == 2 and "--seed" not in err
+
+
+def test_undo_and_retry_in_a_conversation() -> None:
+    once, _ = talk("")
+    assert talk("", "", "/undo")[0] == once
+    retried, _ = talk("", "/retry")
+    assert len(retried) == len(once) and retried != once
+    assert "nothing to undo" in talk("/undo")[1]
+
+
+def test_a_conversation_can_change_how_the_model_writes() -> None:
+    greedy = load("fable").sample("The fox", length=33, temperature=0.0)
+    assert talk("/temp 0", "/length 33", "")[0] == greedy
+
+
+def test_a_conversation_saves_to_a_new_file_only(folder: Path) -> None:
+    text, err = talk("", "/save story.txt", "", "/save story.txt", "/save fable.txt")
+    assert (folder / "story.txt").read_text(encoding="utf-8") == text
+    assert "not overwritten" in err
+    assert (folder / "fable.txt").read_text(encoding="utf-8") == FABLE * 20
+
+
+def test_what_a_conversation_cannot_do_is_said_with_what_can_be_typed_there(folder: Path) -> None:
+    before = set(folder.rglob("*"))
+    for line in ("/save", "/temp", "/length", "/length 0", "/length -3", "/keep", "/keep -1", "/top 0"):
+        text, err = talk(line)
+        assert text == "The fox"
+        assert re.search(rf"{line.split()[0]} needs .*such as {line.split()[0]} \S+", err)
+    assert set(folder.rglob("*")) == before
+    _, err = talk("/length 3", "", "Ω", "/temp nan", "/fly", options="--match [a-z]{9}")
+    assert "give a larger /length" in err and "/temp nan" in err and "/fly" in err
+    assert not re.search("--(length|temp|on-unknown)", err)

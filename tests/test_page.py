@@ -1,7 +1,6 @@
 """What a page about a reading network holds: the trace in 8 bits, and no more than fits."""
 
 import base64
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,16 +8,16 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from lstmgen.cells.arrays import softmax
-from lstmgen.config import ModelConfig, VocabularyKind
+from lstmgen.config import VocabularyKind
 from lstmgen.inspection import page
-from lstmgen.inspection.page import page_data, quantized
+from lstmgen.inspection.page import page_data
 from lstmgen.inspection.report import Findings, find_all
 from lstmgen.inspection.trace import trace
 from lstmgen.inspection.walk import Unit, most_varied_units
 from lstmgen.pages.inspect import inspect_page
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
-from tests.conftest import CELLS
+from tests.conftest import CELLS, form
 
 LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\nabcdef")
 IDS = np.array([1, 4, 2, 2, 6, 3, 1, 5])
@@ -27,10 +26,6 @@ IDS = np.array([1, 4, 2, 2, 6, 3, 1, 5])
 def stored(text: str, *shape: int) -> NDArray[np.int64]:
     """Bytes in base64."""
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape).astype(np.int64)
-
-
-def form(config: ModelConfig) -> dict[str, Any]:
-    return {field: getattr(config, field) for field in ("cell", "peepholes", "reset")}
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -55,12 +50,6 @@ def test_a_page_holds_the_trace_within_its_precision(name: str) -> None:
         assert_allclose(lowest + spread * (first + 127.5) / 65535, exact, rtol=0, atol=spread / 510 + 2e-6)
         assert_allclose(lowest + spread * (first + rows[-1]) / 65535, exact, rtol=0, atol=spread / 131070 + 2e-6)
     assert data["unit"] == most_varied_units(read)[0]
-
-
-def test_integers_keep_the_ends_and_a_constant() -> None:
-    assert quantized(np.array([0, 0.5, 1, 2]), 0, 1).tolist() == [0, 128, 255, 255]
-    assert quantized(np.array([[3.0, -1], [3, 1]]), np.array([3, -1]), np.array([3, 1])).tolist() == [[0, 0], [0, 255]]
-    assert quantized(np.array([-1.0, 1]), -1, 1, 65535).tolist() == [0, 65535]
 
 
 def test_gates_are_kept_for_the_first_units_if_there_is_no_room_for_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """`lstmgen bench`: its options, and how speeds are shown."""
 
-import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -45,9 +44,9 @@ def bench(
     runs in a process of its own, in turns with ours. x is the ratio of the two.
     Sampling: one character after the other at temperature 0.8, beside loops over nn.LSTM and nn.LSTMCell.
     """
-    from tqdm import tqdm
-
     from lstmgen.benchmark import CELLS, Machine, SamplingSpeed, TrainingSpeed, measure, result_count
+    from lstmgen.cli.reading_bar import progress_bar
+    from lstmgen.cli.report import print_report
     from lstmgen.training.machine import keep_freed_memory
 
     keep_freed_memory()  # as `lstmgen train` does; it changes the whole process, so no library function calls it
@@ -60,22 +59,13 @@ def bench(
     ]
     training = TrainingConfig(batch_size=batch_size, chunk_length=chunk_length)
     results = []
-    hidden = quiet or not sys.stderr.isatty()
-    for result in tqdm(
-        measure(models, training, precision, threads),
-        total=result_count(models),
-        desc="measuring",
-        unit=" rows",
-        leave=False,
-        disable=hidden,
-    ):
+    measured = measure(models, training, precision, threads)
+    for result in progress_bar(measured, quiet=quiet, total=result_count(models), desc="measuring", unit=" rows"):
         results.append(result)
         if json:
             print_json({"measure": result.measure, **asdict(result)})
     if json:
         return
-    from lstmgen.cli.report import print_report
-
     machines = [result for result in results if isinstance(result, Machine)]
     training_speeds = [result for result in results if isinstance(result, TrainingSpeed)]
     sampling_speeds = [result for result in results if isinstance(result, SamplingSpeed)]
@@ -92,34 +82,27 @@ def _machine(machine: "Machine") -> list[str]:
 
 
 def _training(speeds: list["TrainingSpeed"]) -> Table:
-    rows = []
-    for speed in speeds:
-        bare, ratio = speed.bare_characters_per_second, speed.ratio
-        rows.append(
-            (
-                speed.network,
-                count(speed.characters_per_second),
-                f"{speed.gigaflops:.0f}",
-                f"{speed.share_of_peak:.0%}",
-                "-" if bare is None else count(bare),
-                "-" if ratio is None else f"{ratio:.2f}",
-            )
+    rows = [
+        (
+            speed.network,
+            count(speed.characters_per_second),
+            f"{speed.gigaflops:.0f}",
+            f"{speed.share_of_peak:.0%}",
+            "-" if speed.bare_characters_per_second is None else count(speed.bare_characters_per_second),
+            "-" if speed.ratio is None else f"{speed.ratio:.2f}",
         )
+        for speed in speeds
+    ]
     return Table(("training", "chars/s", "GFLOP/s", "of peak", "torch.nn loop", "x"), rows)
 
 
 def _sampling(speeds: list["SamplingSpeed"]) -> list[Table]:
     """A table, if anything was measured."""
-    rows = [
-        (
-            speed.network,
-            speed.samples,
-            *map(count, (speed.characters_per_second, speed.lstm_loop)),
-            f"{speed.characters_per_second / speed.lstm_loop:.1f}",
-            count(speed.lstm_cell_loop),
-            f"{speed.characters_per_second / speed.lstm_cell_loop:.1f}",
-        )
-        for speed in speeds
-    ]
+    rows = []
+    for speed in speeds:
+        row: list[object] = [speed.network, speed.samples, count(speed.characters_per_second)]
+        for loop in (speed.lstm_loop, speed.lstm_cell_loop):
+            row += [count(loop), f"{speed.characters_per_second / loop:.1f}"]
+        rows.append(row)
     columns = ("sampling", "samples", "chars/s", "nn.LSTM loop", "x", "nn.LSTMCell loop", "x")
     return [Table(columns, rows)] if rows else []

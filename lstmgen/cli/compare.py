@@ -1,6 +1,5 @@
 """`lstmgen compare`: its options, and which of them go together."""
 
-import sys
 from enum import StrEnum
 from typing import Any
 
@@ -23,8 +22,7 @@ from lstmgen.cli.options import (
     parse_count,
     parse_duration,
 )
-from lstmgen.cli.render import print_json, with_options
-from lstmgen.cli.streams import outlive_output
+from lstmgen.cli.render import with_options
 from lstmgen.comparison.config import ComparisonConfig, RecallConfig
 from lstmgen.config import CellKind, Device, TextConfig, TrainingConfig, option
 
@@ -144,8 +142,10 @@ def compare(
         if refused:
             raise typer.BadParameter(f"--task recall has its own text and recipe; leave out {', '.join(refused)}")
         single = {name: _single(name, asked[name]) for name in ("attention", "num_layers", "hidden_size")}
+        from lstmgen.cli.compare_recall import compare_on_recall
+
         config = config_from(RecallConfig, {**asked, **single, "lags": lags, "budget": budget})
-        _recall(config, threads or 1, json=json, quiet=quiet)
+        compare_on_recall(config, threads or 1, json=json, quiet=quiet)
         return
     if lags is not None:
         raise typer.BadParameter("--lags is for --task recall")
@@ -165,43 +165,6 @@ def compare(
     from lstmgen.cli.compare_text import compare_on_text
 
     compare_on_text(config_from(ComparisonConfig, asked), run, json=json, quiet=quiet)
-
-
-def _recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> None:
-    """Compare networks on the recall task."""
-    from tqdm import tqdm
-
-    from lstmgen.cli.recall_report import describe, network_name, recall_report
-    from lstmgen.cli.report import print_report
-    from lstmgen.comparison.recall import RecallMeasured, compare_recall
-    from lstmgen.comparison.report import recall_json
-
-    outlive_output()
-    measured: list[RecallMeasured] = []
-    with tqdm(
-        total=float(len(config.models()) * config.seeds),
-        bar_format="{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}",
-        file=sys.stderr,
-        disable=quiet or not sys.stderr.isatty(),
-        dynamic_ncols=True,
-        leave=False,
-    ) as bar:
-        for event in compare_recall(config, threads=threads):
-            if isinstance(event, RecallMeasured):
-                measured.append(event)
-                if not quiet:
-                    tqdm.write(describe(event), file=sys.stderr)
-            else:
-                bar.set_description_str(
-                    f"{network_name(event.model)}, seed {event.seed}: loss {event.nats:.2f}, lags up to "
-                    f"{event.longest_lag}",
-                    refresh=False,
-                )
-                bar.update(len(measured) + event.progress - bar.n)
-    if json:
-        print_json(recall_json(config, measured))
-    else:
-        print_report(recall_report(config, measured))
 
 
 def _single(field: str, values: tuple[int, ...] | None) -> int | None:

@@ -1,6 +1,5 @@
 """`lstmgen eval`: its options and progress bar. `evaluation.evaluate` measures; `evaluation_report` shows."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -164,10 +163,9 @@ def _with_bar(
     protocol: str, tokens: int, predictions: "Iterator[Predictions]", *, unit: str, quiet: bool
 ) -> "Iterator[Predictions]":
     """Yield the same predictions, and show how many tokens have been predicted."""
-    from tqdm import tqdm
+    from lstmgen.cli.reading_bar import progress_bar
 
-    hidden = quiet or not sys.stderr.isatty()
-    with tqdm(total=tokens, desc=protocol, unit=unit, unit_scale=True, leave=False, disable=hidden) as bar:
+    with progress_bar(quiet=quiet, total=tokens, desc=protocol, unit=unit, unit_scale=True) as bar:
         for part in predictions:
             yield part
             bar.update(len(part.ids))

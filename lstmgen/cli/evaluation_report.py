@@ -30,12 +30,7 @@ def _group_report(group: Sequence[Evaluation]) -> list[Part]:
     facts = {"checkpoint": str(best.checkpoint)} if len(group) == 1 else {}
     facts |= {"text": best.text, "protocol": best.exact.protocol}
     facts[f"{best.unit}s"] = f"{best.exact.score.characters:,} predicted"
-    sentences = _conclusion(best, best.name if len(group) > 1 else "The model")
-    if best.baselines and any(evaluation.trained_on != best.trained_on for evaluation in group):
-        sentences.append(
-            f"The baselines were given the training text of {best.name}; another model was trained on another text."
-        )
-    parts: list[Part] = [facts, _table(group, best), *sentences, *_adapted(group), *_compared(best, group)]
+    parts: list[Part] = [facts, _table(group, best), *_sentences(group, best)]
     for evaluation in group:
         if evaluation.novelty is not None:
             parts += _novelty_report(evaluation, evaluation.novelty)
@@ -63,36 +58,29 @@ def _range(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
 
 
-def _conclusion(evaluation: Evaluation, name: str) -> list[str]:
-    """The model beside its baselines, in words; nothing if there are none."""
-    exact, baselines = evaluation.exact, evaluation.baselines
-    ngram_blocks = next((baseline.blocks for baseline in baselines if baseline.blocks), None)
-    if ngram_blocks is None:
-        return []
-    difference = ngram_blocks.interval(exact.blocks)
-    return [conclude(exact.score.bits_per_character, baselines, difference, name=name, unit=evaluation.unit)]
-
-
-def _adapted(group: Sequence[Evaluation]) -> list[str]:
-    """How much better or worse the copies predict that learn while they read."""
-    sentences = []
+def _sentences(group: Sequence[Evaluation], best: Evaluation) -> list[str]:
+    """The best model beside its baselines, copies that keep learning, and how much more the other models need."""
+    sentences, exact = [], best.exact
+    ngram_blocks = next((baseline.blocks for baseline in best.baselines if baseline.blocks), None)
+    if ngram_blocks is not None:
+        difference, name = ngram_blocks.interval(exact.blocks), best.name if len(group) > 1 else "The model"
+        bits = exact.score.bits_per_character
+        sentences.append(conclude(bits, best.baselines, difference, name=name, unit=best.unit))
+    if best.baselines and any(evaluation.trained_on != best.trained_on for evaluation in group):
+        sentences.append(
+            f"The baselines were given the training text of {best.name}; another model was trained on another text."
+        )
     for evaluation in group:
-        if dynamic := evaluation.others.get("dynamic"):
+        if dynamic := evaluation.dynamic:
             saved = 1 - dynamic.score.nats / evaluation.exact.score.nats
             sentences.append(
                 f"{evaluation.name} needs {abs(saved):.1%} {'less' if saved >= 0 else 'more'} if it goes on learning "
                 "from the text that it has read. Compare this number only with models that also go on learning."
             )
-    return sentences
-
-
-def _compared(best: Evaluation, group: Sequence[Evaluation]) -> list[str]:
-    """How much more each of the other models needs than the best one."""
-    sentences = []
     for other in group:
         if other is not best:
-            more = other.exact.score.nats_per_character - best.exact.score.nats_per_character
-            interval = other.exact.blocks.interval(best.exact.blocks)
+            more = other.exact.score.nats_per_character - exact.score.nats_per_character
+            interval = other.exact.blocks.interval(exact.blocks)
             confidence = "" if interval is None else f" ({LEVEL:.0%} interval {_range(interval)})"
             unclear = " No clear difference." if interval and interval.low <= 0 else ""
             sentences.append(

@@ -8,11 +8,9 @@ import typer
 from lstmgen.cli.options import CHECKPOINT, QUIET, THREADS, limit_threads
 from lstmgen.cli.render import note
 from lstmgen.config import option
-from lstmgen.errors import TextError
 from lstmgen.printable import count
 
 if TYPE_CHECKING:
-    from lstmgen.checkpoint import Checkpoint
     from lstmgen.export.rounding import Choice
 
 EXAMPLES = """
@@ -55,67 +53,44 @@ def export(
     chosen = [name for name, path in formats.items() if path is not None]
     if len(chosen) != 1:
         raise typer.BadParameter(f"give one of {', '.join(formats)}")
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint
+    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, public_name
+    from lstmgen.cli.output import whole_file
 
     path = find_checkpoint(checkpoint)
-    loaded = load_checkpoint(path)
+    loaded, name = load_checkpoint(path), public_name(path)
     if html is not None:
-        _page(loaded, path, html, quiet=quiet)
+        from lstmgen.export.rounding import choose_rounding
+        from lstmgen.pages.write import writing_page
+
+        with whole_file(html, "html") as file:
+            choice = choose_rounding(loaded)
+            note(_reason(choice, loaded.vocabulary.unit), quiet=quiet)
+            content = writing_page(loaded, name, choice.rounding).encode()
+            file.write(content)
+        note(f"the page is {html}, {count(len(content))}B; open it in a browser", quiet=quiet)
     elif onnx is not None:
-        _onnx(loaded, path, onnx, quiet=quiet)
+        from lstmgen.export.onnx_models import onnx_files
+
+        with whole_file(onnx, "onnx") as file:
+            chunk_path = onnx.with_name(f"{onnx.stem}-chunk{onnx.suffix}")
+            with whole_file(chunk_path, "onnx") as chunk_file:
+                step, chunk = onnx_files(loaded, name)
+                file.write(step)
+                chunk_file.write(chunk)
+        note(f"one step is {onnx}, a chunk is {chunk_path}; {count(len(step))}B each", quiet=quiet)
     elif torch is not None:
-        _torch(loaded, torch, quiet=quiet)
+        from lstmgen.export.torch_weights import torch_file
+
+        with whole_file(torch, "torch") as file:
+            content = torch_file(loaded)
+            file.write(content)
+        note(f"the weights are {torch}, {count(len(content))}B; read them with torch.load", quiet=quiet)
 
 
-def _page(checkpoint: "Checkpoint", path: Path, html: Path, *, quiet: bool) -> None:
-    """Write the page, with the fewest bits that the held-out text allows."""
-    from lstmgen.checkpoint import public_name
-    from lstmgen.cli.output import whole_file
-    from lstmgen.export.rounding import choose_rounding, validation_text
-    from lstmgen.pages.write import writing_page
-
-    with whole_file(html, "html") as file:
-        try:
-            ids, problem = validation_text(checkpoint), ""
-        except TextError as error:
-            ids, problem = None, str(error)
-        choice = choose_rounding(checkpoint, ids)
-        note(_reason(choice, checkpoint.vocabulary.unit, problem), quiet=quiet)
-        content = writing_page(checkpoint, public_name(path), choice.rounding).encode()
-        file.write(content)
-    note(f"the page is {html}, {count(len(content))}B; open it in a browser", quiet=quiet)
-
-
-def _onnx(checkpoint: "Checkpoint", path: Path, step: Path, *, quiet: bool) -> None:
-    """Write the two ONNX models."""
-    from lstmgen.checkpoint import public_name
-    from lstmgen.cli.output import whole_file
-    from lstmgen.export.onnx_models import onnx_files
-
-    with whole_file(step, "onnx") as step_file:
-        chunk = step.with_name(f"{step.stem}-chunk{step.suffix}")
-        with whole_file(chunk, "onnx") as chunk_file:
-            contents = onnx_files(checkpoint, public_name(path))
-            step_file.write(contents.step)
-            chunk_file.write(contents.chunk)
-    note(f"one step is {step}, a chunk is {chunk}; {count(len(contents.step))}B each", quiet=quiet)
-
-
-def _torch(checkpoint: "Checkpoint", path: Path, *, quiet: bool) -> None:
-    """Write the weights for torch's modules."""
-    from lstmgen.cli.output import whole_file
-    from lstmgen.export.torch_weights import torch_file
-
-    with whole_file(path, "torch") as file:
-        content = torch_file(checkpoint)
-        file.write(content)
-    note(f"the weights are {path}, {count(len(content))}B; read them with torch.load", quiet=quiet)
-
-
-def _reason(choice: "Choice", unit: str, problem: str) -> str:
+def _reason(choice: "Choice", unit: str) -> str:
     """Say how the weights are rounded, and what that costs."""
-    if choice.nats is None:
-        return f"weights in {choice.rounding}: int8 needs a held-out text to be measured on, and {problem}"
+    if choice.problem:
+        return f"weights in {choice.rounding}: int8 needs a held-out text to be measured on, and {choice.problem}"
     losses = (f"{rounding} {nats:.4f} ({choice.loss(rounding):+.2%})" for rounding, nats in choice.nats.items())
     return (
         f"weights in {choice.rounding}; nats per {unit} on {choice.tokens:,} held-out {unit}s: "

@@ -1,10 +1,10 @@
 """`lstmgen inspect`: a walk, units, gates, memory, or a page with all of it."""
 
 import re
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -25,8 +25,8 @@ from lstmgen.printable import message_line
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
-    from lstmgen.evaluation.own_text import NamedText
     from lstmgen.inspection.walk import Unit
+    from lstmgen.report import Part
     from lstmgen.text.vocabulary import Ids
 
 EXAMPLES = """
@@ -97,74 +97,69 @@ def inspect(
         raise typer.BadParameter("--unit is for --walk, --units and --html")
     if json and html is not None:
         raise typer.BadParameter("--json is for numbers; leave out --html")
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint
-    from lstmgen.inspection.trace import text_to_read
+    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
+    from lstmgen.cli.output import whole_file
+    from lstmgen.cli.reading_bar import progress_bar
+    from lstmgen.cli.report import print_report
+    from lstmgen.inspection.trace import begun, text_to_read
+    from lstmgen.inspection.walk import Unit, check_unit
 
     path = find_checkpoint(checkpoints[0])
-    checkpoint = load_checkpoint(path)
-    selected = None if unit is None else _parse_unit(unit, checkpoint)
-    about = {"checkpoint": str(path)}
+    checkpoint, about = load_checkpoint(path), {"checkpoint": str(path)}
+    selected = None
+    if unit is not None:
+        if not (match := re.fullmatch(r"(\d{1,9})\.(\d{1,9})", unit)):
+            raise typer.BadParameter(f"--unit {unit}: give LAYER.UNIT, such as 1.5")
+        selected = Unit(int(match[1]), int(match[2]))
+        check_unit(checkpoint.network, selected)
     if walk is not None:
-        _walk(checkpoint, walk, selected, on_unknown, about, json=json)
+        from lstmgen.cli.walk_report import print_walk
+        from lstmgen.inspection.report import walk_json
+        from lstmgen.inspection.walk import walk as walk_through
+
+        ids = checkpoint.vocabulary.encode(walk, on_unknown=on_unknown)
+        if len(ids) == 0:
+            raise ConfigError("walk", repr(walk), "give a text of at least one character that the model knows")
+        shown, steps = walk_through(checkpoint, ids, selected)
+        if json:
+            print_json({**about, "walk": walk_json(shown, steps)})
+        else:
+            print_walk(shown, steps, chosen=selected is not None)
         return
     (choice,) = chosen
     longest = length or _LENGTHS[choice] if html is None else max(length or 0, *_LENGTHS.values())
     read = text_to_read(checkpoint, text, length=longest, encoding=encoding, on_unknown=on_unknown)
     for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}"):
         note(f"note: {message_line(line)}", quiet=quiet)
+    watch = partial(progress_bar, quiet=quiet, desc="visible")
     if html is not None:
-        _page(checkpoint, path, read, length or _PAGE_LENGTH, selected, html, quiet=quiet)
+        from lstmgen.inspection.page import page_data
+        from lstmgen.inspection.report import find_all
+        from lstmgen.pages.inspect import inspect_page
+
+        with whole_file(html, "html") as file:
+            findings = find_all(checkpoint, read.ids, watch)
+            first = ([] if selected is None else [selected]) + findings.tracking_units()
+            data = page_data(checkpoint, begun(read.ids[: length or _PAGE_LENGTH], checkpoint.end_token), first)
+            title = f"{checkpoint_name(path)} reads {read.name}"
+            file.write(inspect_page(title, checkpoint, data, findings).encode())
+        facts = f"the page is {html}, with {len(data['text']):,} {checkpoint.vocabulary.unit}s"
+        note(message_line(facts), quiet=quiet)
         return
-    about["text"] = read.name
-    _findings(checkpoint, read.ids, choice, selected, about, json=json, quiet=quiet)
-
-
-def _parse_unit(text: str, checkpoint: "Checkpoint") -> "Unit":
-    from lstmgen.inspection.walk import Unit, check_unit
-
-    if not (match := re.fullmatch(r"(\d{1,9})\.(\d{1,9})", text)):
-        raise typer.BadParameter(f"--unit {text}: give LAYER.UNIT, such as 1.5")
-    unit = Unit(int(match[1]), int(match[2]))
-    check_unit(checkpoint.network, unit)
-    return unit
-
-
-def _walk(
-    checkpoint: "Checkpoint",
-    text: str,
-    unit: "Unit | None",
-    on_unknown: OnUnknown,
-    about: dict[str, str],
-    *,
-    json: bool,
-) -> None:
-    from lstmgen.cli.walk_report import print_walk
-    from lstmgen.inspection.report import walk_json
-    from lstmgen.inspection.walk import walk
-
-    ids = checkpoint.vocabulary.encode(text, on_unknown=on_unknown)
-    if len(ids) == 0:
-        raise ConfigError("walk", repr(text), "give a text of at least one character that the model knows")
-    shown, steps = walk(checkpoint, ids, unit)
+    fields, parts, coloured = _findings(checkpoint, read.ids, choice, selected, watch)
     if json:
-        print_json({**about, "walk": walk_json(shown, steps)})
-    else:
-        print_walk(shown, steps, chosen=unit is not None)
+        print_json({**about, "text": read.name, **fields})
+        return
+    print_report(parts)
+    for part in coloured:
+        put(part)
 
 
 def _findings(
-    checkpoint: "Checkpoint",
-    ids: "Ids",
-    choice: str,
-    unit: "Unit | None",
-    about: dict[str, str],
-    *,
-    json: bool,
-    quiet: bool,
-) -> None:
-    """Show units, gates or memory."""
+    checkpoint: "Checkpoint", ids: "Ids", choice: str, unit: "Unit | None", watch: Callable[..., Iterable[int]]
+) -> "tuple[dict[str, Any], list[Part], Iterable[str]]":
+    """Units, gates or memory: as fields of JSON and as a report, which the text may follow in colours."""
     from lstmgen.cli.heatmap import unit_text
-    from lstmgen.cli.report import print_report
     from lstmgen.inspection import report
     from lstmgen.inspection.gates import gate_uses
     from lstmgen.inspection.memory import measure_memory
@@ -172,58 +167,12 @@ def _findings(
     from lstmgen.inspection.units import find_units
 
     token = checkpoint.vocabulary.unit
-    coloured: Iterable[str] = ()
     if choice == "units":
-        units = find_units(checkpoint, ids)
-        fields, parts = report.units_json(units), report.units_report(units, token)
-        names = checkpoint.vocabulary.token_names()
+        units, names = find_units(checkpoint, ids), checkpoint.vocabulary.token_names()
         coloured = unit_text(units, [names[number] for number in ids], unit)
-    elif choice == "gates":
+        return report.units_json(units), report.units_report(units, token), coloured
+    if choice == "gates":
         uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token))
-        fields, parts = report.gates_json(uses), report.gates_report(uses, token)
-    else:
-        memory = measure_memory(checkpoint, ids, _with_bar(quiet))
-        fields, parts = report.memory_json(memory), report.memory_report(memory, token)
-    if json:
-        print_json({**about, **fields})
-        return
-    print_report(parts)
-    for text in coloured:
-        put(text)
-
-
-def _with_bar(quiet: bool) -> Callable[[Sequence[int]], Iterable[int]]:
-    """Return what shows the progress of `measure_memory`."""
-    from tqdm import tqdm
-
-    disable = quiet or not sys.stderr.isatty()
-    return lambda visible: tqdm(visible, desc="visible", leave=False, disable=disable)
-
-
-def _page(
-    checkpoint: "Checkpoint",
-    path: Path,
-    read: "NamedText",
-    length: int,
-    unit: "Unit | None",
-    page: Path,
-    *,
-    quiet: bool,
-) -> None:
-    """Write the page; it shows the first `length` tokens, and the findings are those of all that was read."""
-    from lstmgen.checkpoint import checkpoint_name
-    from lstmgen.cli.output import whole_file
-    from lstmgen.inspection.page import page_data
-    from lstmgen.inspection.report import find_all
-    from lstmgen.inspection.trace import begun
-    from lstmgen.pages.inspect import inspect_page
-
-    with whole_file(page, "html") as file:
-        findings = find_all(checkpoint, read.ids, _with_bar(quiet))
-        first = ([] if unit is None else [unit]) + findings.tracking_units()
-        ids = begun(read.ids[:length], checkpoint.end_token)
-        data = page_data(checkpoint, ids, first)
-        title = f"{checkpoint_name(path)} reads {read.name}"
-        file.write(inspect_page(title, checkpoint, data, findings).encode())
-    facts = f"the page is {page}, with {len(data['text']):,} {checkpoint.vocabulary.unit}s"
-    note(message_line(facts), quiet=quiet)
+        return report.gates_json(uses), report.gates_report(uses, token), ()
+    memory = measure_memory(checkpoint, ids, watch)
+    return report.memory_json(memory), report.memory_report(memory, token), ()

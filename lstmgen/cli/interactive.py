@@ -1,14 +1,11 @@
-"""`lstmgen sample --interactive`: the user and the model write a text together.
-
-The conversation is on stderr. The text itself is written to stdout, or to a file, when the conversation ends.
-"""
+"""`lstmgen sample --interactive`: the user and the model write a text together; the conversation is on stderr."""
 
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
@@ -17,7 +14,7 @@ from lstmgen.draft import Draft
 from lstmgen.errors import LstmgenError, unwritable
 from lstmgen.files import new_file, replace_file
 from lstmgen.printable import printable
-from lstmgen.text.vocabulary import Ids, Vocabulary
+from lstmgen.text.vocabulary import Vocabulary
 
 HELP = """\
 Enter         the model continues the text
@@ -28,13 +25,21 @@ words, Enter  your words are added to the text; then the model continues (\\n is
 /text         show the whole text                                  /save FILE  write the text to a new file
 /help         show this help                                       /quit       end; the text is written to stdout"""
 
-_EXAMPLES = {"keep": "3", "top": "10", "temp": "0.8", "length": "80"}
+_NEEDS = {
+    "keep": "a number, such as /keep 3",
+    "top": "a number, such as /top 10",
+    "temp": "a number, such as /temp 0.8",
+    "length": "a number, such as /length 80",
+    "save": "the name of a new file, such as /save story.txt",
+}
 _COMMANDS = {
     "`temperature`": "/temp",
     "`length`": "/length",
     "; change one of them, or the `seed`": "; nothing was added: press Enter to try again",
     ", or give `on_unknown` skip": "",
 }
+"""What is said in messages of the core in place of settings, because options cannot be given here."""
+
 _MODEL_STYLE = "cyan"
 _SHOWN_TOKENS = 300  # from the end of the text
 
@@ -42,52 +47,66 @@ _SHOWN_TOKENS = 300  # from the end of the text
 class Conversation:
     """Reads lines from the user and carries out each of them."""
 
-    def __init__(self, draft: Draft, vocabulary: Vocabulary, lines: Callable[[], str | None]) -> None:
-        """Prepare a conversation.
-
-        Args:
-            draft: the text.
-            vocabulary: the vocabulary of the text.
-            lines: asks for the next line; returns None when there are no more.
-        """
+    def __init__(self, draft: Draft, vocabulary: Vocabulary) -> None:
         self._draft = draft
         self._vocabulary = vocabulary
-        self._ask = lines
         self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._saved: Path | None = None
-        self._commands: dict[str, Callable[[str], None]] = {
-            "undo": self._undo,
-            "retry": self._retry,
-            "keep": self._keep,
-            "top": self._top,
-            "temp": self._temperature,
-            "length": self._length,
-            "text": lambda _: self._show(len(self._draft.ids)),
-            "save": self._save,
-            "help": lambda _: self._console.print(HELP),
-        }
 
     def run(self) -> None:
         """Run until /quit, the end of the input, or Ctrl-C at the prompt."""
         self._console.print(HELP)
-        self._show(_SHOWN_TOKENS)
+        self._show()
         with suppress(KeyboardInterrupt):
-            while (line := self._ask()) is not None:
+            while (line := _next_line()) is not None:
                 word, _, value = line.removeprefix("/").partition(" ")
                 if line.startswith("/") and word in ("quit", "exit"):
                     return
                 try:
-                    if not line.startswith("/"):
+                    if line.startswith("/"):
+                        self._carry_out(word, value.strip())
+                    else:
                         self._draft.write(line.replace("\\n", "\n"))
                         self._continue()
-                    elif word in self._commands:
-                        self._commands[word](value.strip())
-                    else:
-                        self._console.print(f"unknown command /{printable(word, single_line=True)}; /help lists all")
                 except LstmgenError as error:
-                    self._console.print(printable(_with_commands(str(error)), single_line=True), style="red")
+                    message = str(error)
+                    for setting, command in _COMMANDS.items():
+                        message = message.replace(setting, command)
+                    self._complain(with_options(message))
                 except ValueError:
-                    self._console.print(f"/{word} needs a number, such as /{word} {_EXAMPLES[word]}", style="red")
+                    self._complain(f"/{word} needs {_NEEDS[word]}")
+
+    def _carry_out(self, word: str, value: str) -> None:
+        """Carry out a command. Raises ValueError if it needs another value."""
+        draft = self._draft
+        match word:
+            case "undo":
+                if draft.undo() is None:
+                    self._console.print("there is nothing to undo")
+                self._show()
+            case "retry":
+                if draft.last is not None and draft.last.by_model:
+                    draft.undo()
+                self._continue()
+            case "keep":
+                draft.keep_words(_whole_number(value, at_least=0))
+                self._show()
+            case "top":
+                for number, probability in draft.alternatives(_whole_number(value or "10")):
+                    shown = printable(self._vocabulary.decode(np.array([number])), single_line=True)
+                    self._console.print(f"  {shown if shown != ' ' else '(space)':8} {probability:6.1%}")
+            case "temp":
+                draft.config = replace(draft.config, temperature=float(value))
+            case "length":
+                draft.config = replace(draft.config, length=_whole_number(value))
+            case "text":
+                self._show(len(draft.ids))
+            case "save":
+                self._save(value)
+            case "help":
+                self._console.print(HELP)
+            case _:
+                self._console.print(f"unknown command /{printable(word, single_line=True)}; /help lists all")
 
     def _continue(self) -> None:
         """Let the model write a piece and show each token at once; Ctrl-C ends the piece, which is kept."""
@@ -99,35 +118,9 @@ class Conversation:
         finally:
             self._console.print(Text(printable(decoder.finish()), _MODEL_STYLE))
 
-    def _undo(self, _value: str) -> None:
-        if self._draft.undo() is None:
-            self._console.print("there is nothing to undo")
-        self._show(_SHOWN_TOKENS)
-
-    def _retry(self, _value: str) -> None:
-        if self._draft.last is not None and self._draft.last.by_model:
-            self._draft.undo()
-        self._continue()
-
-    def _keep(self, value: str) -> None:
-        self._draft.keep_words(_whole_number(value, at_least=0))
-        self._show(_SHOWN_TOKENS)
-
-    def _top(self, value: str) -> None:
-        for number, probability in self._draft.alternatives(_whole_number(value or "10")):
-            shown = printable(self._vocabulary.decode(_one(number)), single_line=True)
-            self._console.print(f"  {shown if shown != ' ' else '(space)':8} {probability:6.1%}")
-
-    def _temperature(self, value: str) -> None:
-        self._draft.config = replace(self._draft.config, temperature=float(value))
-
-    def _length(self, value: str) -> None:
-        self._draft.config = replace(self._draft.config, length=_whole_number(value))
-
     def _save(self, value: str) -> None:
         if not value:
-            self._console.print("/save needs the name of a new file, such as /save story.txt", style="red")
-            return
+            raise ValueError
         path, content = Path(value), self._vocabulary.to_bytes(self._draft.ids)
         try:
             if path == self._saved:  # only a file of this conversation may be replaced
@@ -136,39 +129,36 @@ class Conversation:
                 with new_file(path) as file:
                     file.write(content)
         except FileExistsError:
-            self._console.print(f"{printable(value, single_line=True)} exists and is not overwritten", style="red")
+            self._complain(f"{value} exists and is not overwritten")
         except OSError as error:
-            self._console.print(f"{printable(value, single_line=True)}: {unwritable(error)}", style="red")
+            self._complain(f"{value}: {unwritable(error)}")
         else:
             self._saved = path
             self._console.print(f"saved {printable(value, single_line=True)}")
 
-    def _show(self, tokens: int) -> None:
+    def _complain(self, message: str) -> None:
+        self._console.print(printable(message, single_line=True), style="red")
+
+    def _show(self, tokens: int = _SHOWN_TOKENS) -> None:
         """Show the end of the text."""
         ids = self._draft.ids[-tokens:]
-        self._console.print(Text(("... " if len(ids) < len(self._draft.ids) else "") + self._spelled(ids)))
-
-    def _spelled(self, ids: Ids) -> str:
-        return printable(self._vocabulary.decode(ids))
+        before = "... " if len(ids) < len(self._draft.ids) else ""
+        self._console.print(Text(before + printable(self._vocabulary.decode(ids))))
 
 
-def lines_from_stdin() -> Callable[[], str | None]:
-    """Return a function that reads a line: from a terminal, with line editing where Python has it, or from a pipe."""
-    stdin = sys.stdin
-    if stdin is None:
-        return lambda: None
-    if stdin.isatty() and sys.stdout.isatty():
-        with suppress(ImportError):
-            import readline  # noqa: F401  # the import adds line editing to input()
-        return _from_terminal
-    return _lines(stdin)
-
-
-def _with_commands(message: str) -> str:
-    """The message, with a command in place of each setting that has one; options cannot be given here."""
-    for setting, command in _COMMANDS.items():
-        message = message.replace(setting, command)
-    return with_options(message)
+def _next_line() -> str | None:
+    """Read a line: from a terminal, with line editing where Python has it, or from a pipe; None: there are no more."""
+    if sys.stdin is None:
+        return None
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        line = sys.stdin.readline()
+        return line.rstrip("\r\n") if line else None
+    with suppress(ImportError):
+        import readline  # noqa: F401  # the import adds line editing to input()
+    try:
+        return input("> ")
+    except EOFError:
+        return None
 
 
 def _whole_number(value: str, at_least: int = 1) -> int:
@@ -176,24 +166,3 @@ def _whole_number(value: str, at_least: int = 1) -> int:
     if (number := int(value)) < at_least:
         raise ValueError
     return number
-
-
-def _from_terminal() -> str | None:
-    try:
-        return input("> ")
-    except EOFError:
-        return None
-
-
-def _one(number: int) -> Ids:
-    import numpy as np
-
-    return np.array([number])
-
-
-def _lines(stream: Iterator[str]) -> Callable[[], str | None]:
-    def ask() -> str | None:
-        line = next(stream, None)
-        return None if line is None else line.rstrip("\r\n")
-
-    return ask

@@ -1,15 +1,19 @@
 """Where results are written: sampled text to a terminal, a pipe or a new file; a picture or a page to a new file."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+import numpy as np
+
+from lstmgen.config import FinishReason
 from lstmgen.errors import ConfigError, unwritable
 from lstmgen.files import new_file
-from lstmgen.printable import printable
+from lstmgen.generation.sampler import Drawn, Ended, Sample
+from lstmgen.printable import json_line, printable
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 
@@ -92,6 +96,33 @@ class SampleOutput:
             self._write_to_terminal(printable(self._decoder.finish() + text))
         else:
             self._write(text.encode("utf-8", "backslashreplace"))
+
+    def write_stream(self, prompt: Ids, events: Iterable[Drawn | Ended]) -> list[FinishReason]:
+        """Write the prompt, (tokens,), then each token of one text as soon as it is drawn; return why the text ends."""
+        self.write(prompt)
+        reasons = []
+        for event in events:
+            if isinstance(event, Drawn):
+                self.write(np.array([event.id]))
+            else:
+                reasons.append(event.finish_reason)
+        return reasons
+
+    def write_samples(
+        self, prompt: Ids, samples: Iterable[Sample], facts: dict[str, object] | None, separator: str
+    ) -> None:
+        """Write each sample after the prompt: as JSON with these facts, or as text if it matches, with a line end."""
+        for number, sample in enumerate(samples):
+            ids = np.concatenate([prompt, sample.ids]).astype(np.int64)
+            line = sample.finish_reason is FinishReason.LINE
+            if facts is not None:
+                text = self._vocabulary.decode(ids[:-1] if line else ids)
+                about = {"sample": number, "nats": sample.nats, "finish": sample.finish_reason}
+                self.write_text(json_line({"text": text, **facts, **about}))
+            elif sample.finish_reason is not FinishReason.UNMATCHED:
+                self.write_text(separator if number else "")
+                self.write(ids)
+                self.write_text("" if line else "\n")
 
     def _write_to_terminal(self, text: str) -> None:
         if text:

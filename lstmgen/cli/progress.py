@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lstmgen.cli.reading_bar import progress_bar
 from lstmgen.cli.render import budget_in_words, duration, plural, recipe, with_options
 from lstmgen.config import Budget, BudgetUnit, ModelConfig, TextConfig, TrainingConfig, from_mapping
 from lstmgen.printable import count, message_line, printable, readably
@@ -24,7 +25,7 @@ from lstmgen.training.events import (
 )
 
 _TOKENS = {"character": "chars", "byte": "bytes"}
-_BAR = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}"
+BAR_FORMAT = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}"
 
 
 class ProgressDisplay:
@@ -35,14 +36,7 @@ class ProgressDisplay:
         self._quiet = quiet
         self._unit = unit
         self._tokens = _TOKENS[unit]
-        self._bar = tqdm(
-            total=1.0,
-            bar_format=_BAR,
-            file=sys.stderr,
-            disable=quiet or not sys.stderr.isatty(),
-            dynamic_ncols=True,
-            leave=False,
-        )
+        self._bar = progress_bar(quiet=quiet, total=1.0, bar_format=BAR_FORMAT)
         self._loss = self._pace = self._validation = ""
 
     def __enter__(self) -> "ProgressDisplay":

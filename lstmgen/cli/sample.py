@@ -20,7 +20,7 @@ from lstmgen.cli.options import (
     options_from,
 )
 from lstmgen.cli.render import note
-from lstmgen.config import CONVERSATION_LENGTH, LINE_SAMPLES, Device, OnUnknown, SamplingConfig, option
+from lstmgen.config import CONVERSATION_LENGTH, LINE_SAMPLES, Device, FinishReason, OnUnknown, SamplingConfig, option
 from lstmgen.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def sample(
     """Write text with a trained network."""
     limit_threads(threads)
     from lstmgen.checkpoint import find_checkpoint, load_checkpoint
-    from lstmgen.cli import sample_modes
+    from lstmgen.cli.interactive import Conversation
     from lstmgen.cli.output import SampleOutput
     from lstmgen.draft import Draft
     from lstmgen.generation.sampler import collect, keep_best, require_matches
@@ -90,14 +90,21 @@ def sample(
     from lstmgen.language_model import LanguageModel
 
     if prompt_file is not None:
-        _check_prompt_file(prompt_file, prompt=prompt, interactive=interactive)
+        if prompt:
+            raise typer.BadParameter("give one of --prompt and --prompt-file")
+        if interactive and prompt_file == "-":
+            raise typer.BadParameter("--interactive reads standard input itself; name a file for --prompt-file")
         prompt = _read_prompt(prompt_file)
     if interactive and (json or given["samples"] is not None or given["best_of"] is not None):
         raise typer.BadParameter("--interactive writes one text; leave out --json, --samples and --best-of")
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
     model = LanguageModel(loaded, path, engine_on(device, loaded))
-    config = _sampling_config(given, lines=model.lines, interactive=interactive)
+    if interactive and given["length"] is None:
+        given["length"] = CONVERSATION_LENGTH
+    if model.lines and not interactive and given["samples"] is None:
+        given["samples"] = LINE_SAMPLES
+    config = config_from(SamplingConfig, given)
     one_text = config.samples == config.best_of == 1
     if model.never_ends(config) and (json or interactive or not one_text):
         raise ConfigError("length", config.length, "only a single plain text can be endless; give a length or a `stop`")
@@ -116,39 +123,30 @@ def sample(
             note(f"seed {chosen_seed}", quiet=quiet)
         if interactive:
             draft = Draft(model, prompt_state, config, chosen_seed, on_unknown)
-            sample_modes.converse(out, draft, model.vocabulary, skip=len(prompt_state.text) if no_prompt_echo else 0)
+            try:
+                Conversation(draft, model.vocabulary).run()
+            finally:
+                out.write(draft.ids[len(prompt_state.text) if no_prompt_echo else 0 :])
             return
         echoed = model.vocabulary.encode("" if no_prompt_echo else prompt, on_unknown=on_unknown)
         if one_text and not json:
-            whole = config.match is not None and not (endless or out.terminal)
-            sample_modes.stream_text(out, echoed, events, config, whole=whole, quiet=quiet)
-            return
-        samples = keep_best(collect(events, config.samples * config.best_of), config.best_of)
-        if json:
-            facts: dict[str, object] = {"prompt": prompt, "seed": chosen_seed}
-            sample_modes.write_json_lines(
-                out, echoed, samples, config, vocabulary=model.vocabulary, facts=facts, quiet=quiet
-            )
+            if config.match is not None and not (endless or out.terminal):
+                events = iter(list(events))  # nothing is written unless the text matches
+            reasons = out.write_stream(echoed, events)
         else:
+            samples = keep_best(collect(events, config.samples * config.best_of), config.best_of)
+            reasons = [sample.finish_reason for sample in samples]
+            if not json and set(reasons) == {FinishReason.UNMATCHED}:
+                require_matches(reasons, config)
+            facts = {"prompt": prompt, "seed": chosen_seed} if json else None
             separator = "" if model.lines or config.match is not None else "\n"
-            sample_modes.write_batch(out, echoed, samples, config, separator=separator, quiet=quiet)
-    require_matches([sample.finish_reason for sample in samples], config)  # what matches has been written
-
-
-def _sampling_config(given: Given, *, lines: bool, interactive: bool) -> SamplingConfig:
-    """Build the config from what was given; a conversation and a model of lines have defaults of their own."""
-    if interactive and given["length"] is None:
-        given["length"] = CONVERSATION_LENGTH
-    if lines and not interactive and given["samples"] is None:
-        given["samples"] = LINE_SAMPLES
-    return config_from(SamplingConfig, given)
-
-
-def _check_prompt_file(name: str, *, prompt: str, interactive: bool) -> None:
-    if prompt:
-        raise typer.BadParameter("give one of --prompt and --prompt-file")
-    if interactive and name == "-":
-        raise typer.BadParameter("--interactive reads standard input itself; name a file for --prompt-file")
+            out.write_samples(echoed, samples, facts, separator)
+        for number, reason in enumerate(reasons):
+            if reason is FinishReason.STUCK:
+                filters = " and ".join(f"`{name}`" for name in ("no_repeat", "max_copy") if getattr(config, name))
+                remedy = f"{filters} left no character to write; give larger numbers"
+                note(f"sample {number} ended early: {remedy}", quiet=quiet)
+    require_matches(reasons, config)  # what matches has been written
 
 
 def _note_index(model: "LanguageModel", quiet: bool) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,7 +27,6 @@ from lstmgen.errors import TextError
 from lstmgen.printable import message_line, name_of, printable
 
 if TYPE_CHECKING:
-    from lstmgen.evaluation.score import LineScore
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.vocabulary import Ids
 
@@ -114,8 +113,7 @@ def score(
     source = STANDARD_INPUT if text is None else text
     config = TextConfig(sources=(source,), encoding=encoding)
     stream = open_text(config, model.vocabulary, on_unknown)
-    shown_while_reading = characters or heatmap or unranked
-    blocks = _with_progress(stream, f" {model.vocabulary.unit}s", quiet or shown_while_reading)
+    blocks = _in_parts(stream, f" {model.vocabulary.unit}s", quiet or characters or heatmap or unranked)
     for line in adaptation_notes(model.record):
         note(f"note: {message_line(line)}", quiet=quiet)
     if lines:
@@ -123,20 +121,31 @@ def score(
     elif characters:
         _show_characters(model, blocks, length, json=json)
     elif heatmap:
-        _show_heatmap(model, blocks, length)
+        from lstmgen.cli.heatmap import heatmap as coloured
+
+        for part in coloured(islice(_at_least_one(model.score_characters(blocks, alternatives=0)), length)):
+            put(part)
     elif html is not None:
-        _write_page(model, blocks, length or PAGE_LENGTH, html, config.name, checkpoint_name(path), quiet=quiet)
+        from lstmgen.cli.output import whole_file
+        from lstmgen.pages.score import write_score_page
+
+        length = length or PAGE_LENGTH
+        with whole_file(html, "html") as file:
+            scored = _at_least_one(model.score_characters(blocks))
+            cut = write_score_page(file, config.name, checkpoint_name(path), scored, length)
+        more = f", with the first {length:,} characters of the text; --length N takes more" if cut else ""
+        note(message_line(f"the page is {html}{more}"), quiet=quiet)
     else:
         _show_total(model, blocks, {"checkpoint": str(path), "text": config.name}, json=json)
     for line in stream.notes:
         note(f"note: {message_line(line)}", quiet=quiet)
 
 
-def _with_progress(blocks: "Iterable[Ids]", unit: str, quiet: bool) -> "Iterator[Ids]":
+def _in_parts(blocks: "Iterable[Ids]", unit: str, quiet: bool) -> "Iterator[Ids]":
     """Yield the same tokens in smaller blocks, with a bar that counts them."""
-    from tqdm import tqdm
+    from lstmgen.cli.reading_bar import progress_bar
 
-    with tqdm(unit=unit, unit_scale=True, leave=False, disable=quiet or not sys.stderr.isatty()) as bar:
+    with progress_bar(quiet=quiet, unit=unit, unit_scale=True) as bar:
         for block in blocks:
             for start in range(0, len(block), _BLOCK_LENGTH):
                 part = block[start : start + _BLOCK_LENGTH]
@@ -163,10 +172,11 @@ def _show_total(model: "LanguageModel", blocks: "Iterable[Ids]", about: dict[str
 
 
 def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bool, ranked: bool, json: bool) -> None:
-    lines: Iterable[LineScore] = model.score_lines(blocks, separate=separate)
+    scored = _at_least_one(model.score_lines(blocks, separate=separate))
     if ranked:
-        lines = sorted(lines, key=lambda line: line.score.nats_per_character)
-    for number, line in enumerate(_at_least_one(lines)):
+        scored = iter(sorted(scored, key=lambda line: line.score.nats_per_character))
+    put("" if json else f"{f'bits per {model.vocabulary.unit}':>18} {'bits':>9} {'line':>7}\n")
+    for line in scored:
         text, score = model.vocabulary.decode(line.ids), line.score
         if json:
             print_json(
@@ -180,15 +190,14 @@ def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bo
                 }
             )
         else:
-            if number == 0:
-                put(f"{f'bits per {model.vocabulary.unit}':>18} {'bits':>9} {'line':>7}\n")
             shown = printable(text, single_line=True)
             put(f"{score.bits_per_character:18.3f} {score.bits:9.1f} {line.number:7}  {shown}\n")
 
 
 def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", length: int | None, *, json: bool) -> None:
     scored = _at_least_one(model.score_characters(blocks))
-    for number, character in enumerate(islice(scored, length)):
+    put("" if json else "  bits  character  expected\n")
+    for character in islice(scored, length):
         if json:
             expected = [{"character": e.token, "probability": e.probability} for e in character.expected]
             print_json(
@@ -201,47 +210,13 @@ def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", length: in
                 }
             )
         else:
-            if number == 0:
-                put("  bits  character  expected\n")
             bits = f"{character.bits:6.2f}" if character.expected else " given"
             put(f"{bits}  {name_of(character.text):9}  {character.alternatives}".rstrip() + "\n")
 
 
-def _show_heatmap(model: "LanguageModel", blocks: "Iterable[Ids]", length: int | None) -> None:
-    from lstmgen.cli.heatmap import heatmap
-
-    scored = _at_least_one(model.score_characters(blocks, alternatives=0))
-    for part in heatmap(islice(scored, length)):
-        put(part)
-
-
-def _write_page(
-    model: "LanguageModel",
-    blocks: "Iterable[Ids]",
-    length: int,
-    path: Path,
-    title: str,
-    name: str,
-    *,
-    quiet: bool,
-) -> None:
-    """Write the page while the text is read, and say so if it is cut."""
-    from lstmgen.cli.output import whole_file
-    from lstmgen.pages.score import Beginning, score_page
-
-    beginning = Beginning(_at_least_one(model.score_characters(blocks)), length)
-    with whole_file(path, "html") as file:
-        for part in score_page(title, name, beginning):
-            file.write(part.encode("utf-8", "replace"))
-    cut = f", with the first {length:,} characters of the text; --length N takes more" if beginning.cut else ""
-    note(message_line(f"the page is {path}{cut}"), quiet=quiet)
-
-
 def _at_least_one(scored: Iterable[Scored]) -> Iterator[Scored]:
-    """Yield the same items; raise TextError if there are none."""
+    """Return an iterator over the same items. Raises TextError if there are none."""
     scored = iter(scored)
-    first = next(scored, None)
-    if first is None:
-        raise TextError("the text has nothing to predict; give a text with at least 2 characters")
-    yield first
-    yield from scored
+    for first in scored:
+        return chain([first], scored)
+    raise TextError("the text has nothing to predict; give a text with at least 2 characters")

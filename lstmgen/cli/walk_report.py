@@ -19,13 +19,7 @@ _GATE, _POSITIVE, _NEGATIVE, _FAINT = "green", "red", "blue", "dim"
 
 
 def print_walk(unit: Unit, steps: Sequence[WalkStep], *, chosen: bool) -> None:
-    """Print a walk to stdout.
-
-    Args:
-        unit: the unit.
-        steps: at least one.
-        chosen: whether the user chose the unit.
-    """
+    """Print a walk of at least one step to stdout; `chosen`: whether the user chose the unit."""
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
     lines = EQUATIONS[tuple(steps[0].gates)]
     scale = max(1.0, *(abs(step.cell) for step in steps))
@@ -48,9 +42,8 @@ def _explanation(
         for number, part in enumerate(textwrap.wrap(line.meaning, width - len(beginning))):
             yield (" " * len(beginning) if number else beginning) + part
     yield ""
-    letters = "x: what the layer reads. h, c: the output and the cell state at the character before."
-    if "cell" not in {line.value for line in lines}:
-        letters = "x: what the layer reads. h: the output at the character before."
+    before = "h, c: the output and the cell state" if any(line.value == "cell" for line in lines) else "h: the output"
+    letters = f"x: what the layer reads. {before} at the character before."
     letters += " W, R, b: what the network has learned, for each gate its own."
     if any("p c" in term for terms in first.terms.values() for term in terms):
         letters += " p: the peephole, through which a gate sees the cell state of its unit."

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -36,19 +36,8 @@ _MAX_BYTES = 2_000_000_000  # a file of protobuf holds no more than 2 GiB
 _EXAMPLE_ROWS = 2  # the exporter takes a batch of one row for a batch that is always one
 
 
-class OnnxFiles(NamedTuple):
-    """The content of both files."""
-
-    step: bytes
-    chunk: bytes
-
-
-def onnx_files(checkpoint: Checkpoint, name: str) -> OnnxFiles:
-    """Make the models of a checkpoint.
-
-    Args:
-        checkpoint: the trained network.
-        name: what it is called in the metadata.
+def onnx_files(checkpoint: Checkpoint, name: str) -> tuple[bytes, bytes]:
+    """Make the step and the chunk of a checkpoint that is called by this name in the metadata.
 
     Raises ConfigError if a package is missing or the network is too large.
     """
@@ -67,11 +56,11 @@ def onnx_files(checkpoint: Checkpoint, name: str) -> OnnxFiles:
         "lines": checkpoint.record.text.lines,
         "model": asdict(checkpoint.model),
     }
-    models = model, _chunk_model(model, state_names(checkpoint.network))
-    for each in models:
+    chunk = _chunk_model(model, state_names(checkpoint.network))
+    for each in (model, chunk):
         onnx.helper.set_model_props(each, {"lstmgen": json.dumps(about)})
         onnx.checker.check_model(each)
-    return OnnxFiles(*(each.SerializeToString(deterministic=True) for each in models))
+    return model.SerializeToString(deterministic=True), chunk.SerializeToString(deterministic=True)
 
 
 def state_names(network: Network) -> list[str]:
@@ -91,10 +80,6 @@ class _Step(nn.Module):
         for name, array in checkpoint.weights.items():
             self.register_buffer(self._names[name], torch.from_numpy(array))
 
-    def example_state(self) -> list[Tensor]:
-        """A state of zeros, as separate tensors."""
-        return _flat(self._network.initial_state(_EXAMPLE_ROWS, torch.zeros(1)))
-
     def forward(self, ids: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Read one token per row."""
         weights = self._network.arrange({name: getattr(self, buffer) for name, buffer in self._names.items()})
@@ -113,12 +98,11 @@ def _flat(state: NetworkState) -> list[Tensor]:
 def _step_model(checkpoint: Checkpoint) -> "ModelProto":
     """Export one step. What the exporter notes about the program that it read, file names included, is removed."""
     names = state_names(checkpoint.network)
-    module = _Step(checkpoint).eval()
-    states = module.example_state()
+    states = _flat(checkpoint.network.initial_state(_EXAMPLE_ROWS, torch.zeros(1)))
     batch = torch.export.Dim("batch")
     with _quiet_exporter():
         program = torch.onnx.export(
-            module,
+            _Step(checkpoint).eval(),
             (torch.arange(_EXAMPLE_ROWS) % checkpoint.network.vocab_size, *states),
             input_names=[_IDS, *names],
             output_names=[_LOGITS, *(_NEXT + name for name in names)],
@@ -128,50 +112,39 @@ def _step_model(checkpoint: Checkpoint) -> "ModelProto":
         )
     assert program is not None  # noqa: S101  # it is None only where the exporter writes a file itself
     model: ModelProto = program.model_proto
-    for each in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+    graph = model.graph
+    for each in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         each.ClearField("metadata_props")
         each.ClearField("doc_string")
-    for tensor in model.graph.initializer:
-        tensor.ClearField("metadata_props")
-        tensor.ClearField("doc_string")
-    model.graph.ClearField("value_info")
-    model.graph.name = "step"
+    graph.ClearField("value_info")
+    graph.name = "step"
     return model
 
 
 def _chunk_model(step_model: "ModelProto", names: list[str]) -> "ModelProto":
     """Repeat a step over time. The weights stay outside of what is repeated."""
-    from onnx import ModelProto, NodeProto, ValueInfoProto, helper
+    from onnx import ModelProto, ValueInfoProto, helper
 
-    graph = step_model.graph
+    graph, next_names = step_model.graph, [_NEXT + name for name in names]
     values = {value.name: value for value in (*graph.input, *graph.output)}
+    body = helper.make_graph(
+        graph.node,
+        "step",
+        [values[name] for name in (*names, _IDS)],
+        [values[name] for name in (*next_names, _LOGITS)],
+    )
     inner = {name: f"step.{name}" for name in values}  # the names inside and outside must differ
-
-    def node_inside(node: NodeProto) -> NodeProto:
-        copy = NodeProto()
-        copy.CopyFrom(node)
-        copy.input[:] = [inner.get(name, name) for name in node.input]
-        copy.output[:] = [inner.get(name, name) for name in node.output]
-        return copy
-
-    def value_inside(name: str) -> ValueInfoProto:
-        copy = ValueInfoProto()
-        copy.CopyFrom(values[name])
-        copy.name = inner[name]
-        return copy
+    for node in body.node:
+        node.input[:] = [inner.get(name, name) for name in node.input]
+        node.output[:] = [inner.get(name, name) for name in node.output]
+    for value in (*body.input, *body.output):
+        value.name = inner[value.name]
 
     def over_time(name: str) -> ValueInfoProto:
         kind = values[name].type.tensor_type
         sizes = [size.dim_param or size.dim_value for size in kind.shape.dim]
         return helper.make_tensor_value_info(name, kind.elem_type, [sizes[0], "time", *sizes[1:]])
 
-    next_names = [_NEXT + name for name in names]
-    body = helper.make_graph(
-        [node_inside(node) for node in graph.node],
-        "step",
-        [value_inside(name) for name in (*names, _IDS)],
-        [value_inside(name) for name in (*next_names, _LOGITS)],
-    )
     scan = helper.make_node(
         "Scan",
         [*names, _IDS],

@@ -9,9 +9,10 @@ A vector, such as a bias, stays float32: a network has few of them, and they are
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,6 @@ from lstmgen.errors import TextError
 from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.evaluation.score import exact_protocol, score
 from lstmgen.generation.engine import NumpyEngine
-from lstmgen.text.vocabulary import Ids
 
 ALLOWED_LOSS = 0.005
 """How much larger the held-out nats may be with rounded weights, as a fraction."""
@@ -39,8 +39,7 @@ class Rounding(StrEnum):
     FLOAT16 = "float16"
 
 
-@dataclass(frozen=True)
-class RoundedArray:
+class RoundedArray(NamedTuple):
     """One parameter: a matrix in fewer bits, or a vector as it was."""
 
     stored: AnyArray  # (rows, columns), int8 or float16; for a vector float32
@@ -64,53 +63,46 @@ def rounded(array: FloatArray, rounding: Rounding) -> RoundedArray:
     return RoundedArray((array / largest[:, None]).astype(np.float16), largest)
 
 
-def rounded_weights(weights: Mapping[str, FloatArray], rounding: Rounding) -> dict[str, RoundedArray]:
-    """Round all parameters of a network."""
-    return {name: rounded(array, rounding) for name, array in weights.items()}
-
-
 @dataclass(frozen=True)
 class Choice:
     """How the weights of a checkpoint are rounded, and why."""
 
     rounding: Rounding
-    tokens: int = 0  # how many held-out tokens were scored; 0: none could be read
+    problem: str = ""  # why nothing was measured
+    tokens: int = 0  # how many held-out tokens were scored
     exact_nats: float = 0.0  # per token, with the weights of the checkpoint
-    nats: Mapping[Rounding, float] | None = None  # per token, with rounded weights: of each rounding that was tried
+    nats: Mapping[Rounding, float] = field(default_factory=dict)  # per token, with each rounding that was tried
 
     def loss(self, rounding: Rounding) -> float:
         """How much larger the nats are with rounded weights, as a fraction."""
-        if self.nats is None or self.nats[rounding] == self.exact_nats:  # both can be 0
+        if self.nats[rounding] == self.exact_nats:  # both can be 0
             return 0.0
         return self.nats[rounding] / self.exact_nats - 1 if self.exact_nats else inf
 
 
-def validation_text(checkpoint: Checkpoint) -> Ids:
-    """The first tokens of what training held out: at most 20,000, and fewer for a network that takes long to score.
+def choose_rounding(checkpoint: Checkpoint) -> Choice:
+    """Choose int8 if the nats of the held-out text stay within `ALLOWED_LOSS`; otherwise, or without a text, float16.
 
-    The model may have learned from them since: scores of the same text are compared, and that is no matter then.
-    Raises TextError if the text cannot be read, or too little was held out.
+    The model may have learned from that text since: only scores of the same text are compared.
     """
-    validation = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy="use float16").validation
-    if len(validation) < 2:
-        raise TextError(f"training held out only {len(validation)} characters")
+    try:
+        ids = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy="use float16").validation
+    except TextError as error:
+        return Choice(Rounding.FLOAT16, str(error))
+    if len(ids) < 2:
+        return Choice(Rounding.FLOAT16, f"training held out only {len(ids)} characters")
     affordable = int(_PRODUCTS / checkpoint.network.parameter_count())
-    return validation[: min(_MAX_TOKENS, max(_MIN_TOKENS, affordable))]
+    ids = ids[: min(_MAX_TOKENS, max(_MIN_TOKENS, affordable))]
 
+    def nats(weights: Mapping[str, FloatArray]) -> float:
+        engine = NumpyEngine(checkpoint.network, weights)
+        return score(engine, exact_protocol(ids, checkpoint.end_token)).nats_per_character
 
-def choose_rounding(checkpoint: Checkpoint, ids: Ids | None) -> Choice:
-    """Choose int8 if the nats of a text stay within `ALLOWED_LOSS`, and float16 otherwise, or without a text."""
-    if ids is None:
-        return Choice(Rounding.FLOAT16)
-    exact, measured = _nats(checkpoint, checkpoint.weights, ids), {}
+    exact, measured = nats(checkpoint.weights), {}
     for rounding in (Rounding.INT8, Rounding.FLOAT16):
-        weights = {name: array.restored() for name, array in rounded_weights(checkpoint.weights, rounding).items()}
-        measured[rounding] = _nats(checkpoint, weights, ids)
+        measured[rounding] = nats(
+            {name: rounded(array, rounding).restored() for name, array in checkpoint.weights.items()}
+        )
         if measured[rounding] <= exact * (1 + ALLOWED_LOSS):
             break
-    return Choice(rounding, len(ids), exact, measured)
-
-
-def _nats(checkpoint: Checkpoint, weights: Mapping[str, FloatArray], ids: Ids) -> float:
-    engine = NumpyEngine(checkpoint.network, weights)
-    return score(engine, exact_protocol(ids, checkpoint.end_token)).nats_per_character
+    return Choice(rounding, "", len(ids), exact, measured)

@@ -7,7 +7,7 @@ import numpy as np
 
 from lstmgen.checkpoint import AnyArray, Checkpoint
 from lstmgen.config import CellKind
-from lstmgen.export.rounding import Rounding, rounded_weights
+from lstmgen.export.rounding import Rounding, rounded
 from lstmgen.pages.page import fill_page
 
 _SCRIPTS = ("engine.js", "sampling.js", "writing.js", "write.js")
@@ -38,12 +38,13 @@ def _data(checkpoint: Checkpoint, name: str, rounding: Rounding) -> dict[str, An
     """
     model, network, vocabulary = checkpoint.model, checkpoint.network, checkpoint.vocabulary
     weights = {}
-    for parameter, array in rounded_weights(checkpoint.weights, rounding).items():
+    for parameter, array in checkpoint.weights.items():
+        stored, scales = rounded(array, rounding)
         weights[parameter] = {
-            "shape": list(array.stored.shape),
-            "type": array.stored.dtype.name,
-            "values": _base64(array.stored),
-        } | ({} if array.scales is None else {"scales": _base64(array.scales)})
+            "shape": list(stored.shape),
+            "type": stored.dtype.name,
+            "values": _base64(stored),
+        } | ({} if scales is None else {"scales": _base64(scales)})
     return {
         "name": name,
         "about": f"{network}, {network.parameter_count():,} weights in {rounding}",

@@ -135,7 +135,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
     work.limit(monkeypatch, Trainer, "step", lambda chunk: int(chunk.inputs.size))
     measure = partial(benchmark.measure, effort=benchmark.Effort(rounds=1, round_seconds=0.0, peak_sizes=(8,)))
     monkeypatch.setattr(benchmark, "measure", lambda *arguments: islice(measure(*arguments), 1))
-    monkeypatch.setattr(onnx_models, "onnx_files", lambda *_: onnx_models.OnnxFiles(b"", b""))  # it takes seconds
+    monkeypatch.setattr(onnx_models, "onnx_files", lambda *_: (b"", b""))  # it takes seconds
     monkeypatch.setattr(server.HttpServer, "run", lambda *_: None)  # it would wait for Ctrl-C
     numeric_addresses = partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST)  # asks no network for a name
     monkeypatch.setattr(socket, "getaddrinfo", numeric_addresses)

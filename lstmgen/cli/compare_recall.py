@@ -1,13 +1,20 @@
-"""How the recall of networks is shown: a table."""
+"""Compares networks on the recall task: shows the progress, prints a table."""
 
+import sys
 from collections.abc import Sequence
 from math import sqrt
 from statistics import mean
 
-from lstmgen.cli.render import budget_in_words, plural
+from tqdm import tqdm
+
+from lstmgen.cli.progress import BAR_FORMAT
+from lstmgen.cli.reading_bar import progress_bar
+from lstmgen.cli.render import budget_in_words, plural, print_json
+from lstmgen.cli.report import print_report
+from lstmgen.cli.streams import outlive_output
 from lstmgen.comparison.config import RecallConfig
-from lstmgen.comparison.recall import CHANCE, RecallMeasured, example
-from lstmgen.comparison.report import by_network
+from lstmgen.comparison.recall import CHANCE, RecallMeasured, RecallStepped, compare_recall, example
+from lstmgen.comparison.report import by_network, recall_json
 from lstmgen.config import ModelConfig
 from lstmgen.report import Marked, Part, Table
 
@@ -16,15 +23,26 @@ _DEVIATIONS = 3.0  # of guessing: an accuracy up to this many standard deviation
 _MARKS = {True: ("*", "green"), False: ("-", "red"), None: (" ", "")}
 
 
-def network_name(model: ModelConfig) -> str:
-    """The cell, and the window of its attention."""
-    return str(model.cell) + (f", attention {model.attention}" if model.attention else "")
-
-
-def describe(run: RecallMeasured) -> str:
-    """One network with one seed, in a line."""
-    accuracies = ", ".join(f"{accuracy:.1%} at {lag}" for lag, accuracy in run.accuracy.items())
-    return f"{network_name(run.model)}, seed {run.seed}: {accuracies}; {run.seconds:.0f} s"
+def compare_on_recall(config: RecallConfig, threads: int, *, json: bool, quiet: bool) -> None:
+    """Compare networks on the recall task."""
+    outlive_output()
+    measured: list[RecallMeasured] = []
+    total = float(len(config.models()) * config.seeds)
+    with progress_bar(quiet=quiet, total=total, bar_format=BAR_FORMAT) as bar:
+        for event in compare_recall(config, threads=threads):
+            if isinstance(event, RecallMeasured):
+                measured.append(event)
+                if not quiet:
+                    accuracies = ", ".join(f"{accuracy:.1%} at {lag}" for lag, accuracy in event.accuracy.items())
+                    tqdm.write(f"{_named(event)}: {accuracies}; {event.seconds:.0f} s", file=sys.stderr)
+            else:
+                description = f"{_named(event)}: loss {event.nats:.2f}, lags up to {event.longest_lag}"
+                bar.set_description_str(description, refresh=False)
+                bar.update(len(measured) + event.progress - bar.n)
+    if json:
+        print_json(recall_json(config, measured))
+    else:
+        print_report(recall_report(config, measured))
 
 
 def recall_report(config: RecallConfig, measured: Sequence[RecallMeasured]) -> list[Part]:
@@ -34,7 +52,7 @@ def recall_report(config: RecallConfig, measured: Sequence[RecallMeasured]) -> l
         by_lag = [[run.accuracy[lag] for run in runs] for lag in config.lags]
         seconds = f"{mean(run.seconds for run in runs):.0f}"
         marked = [_marked(accuracies, config.questions) for accuracies in by_lag]
-        rows.append((network_name(model), *marked, f"{runs[0].parameters:,}", seconds))
+        rows.append((_name(model), *marked, f"{runs[0].parameters:,}", seconds))
         if len(runs) > 1:
             rows.append(("  worst seed", *(_percent(min(accuracies)) + "  " for accuracies in by_lag)))
     return [
@@ -56,9 +74,7 @@ def recall_report(config: RecallConfig, measured: Sequence[RecallMeasured]) -> l
 def holds(accuracies: Sequence[float], questions: int) -> bool | None:
     """Whether a network holds the letter with every seed (True), is at chance (False), or is between (None).
 
-    Args:
-        accuracies: that of each seed.
-        questions: how many each seed answered.
+    Each seed has an accuracy, and answered so many questions.
     """
     if min(accuracies) >= _HOLDS:
         return True
@@ -74,3 +90,11 @@ def _marked(accuracies: Sequence[float], questions: int) -> Marked:
 
 def _percent(accuracy: float) -> str:
     return f"{100 * accuracy:.1f}".replace("100.0", "100")
+
+
+def _name(model: ModelConfig) -> str:
+    return str(model.cell) + (f", attention {model.attention}" if model.attention else "")
+
+
+def _named(event: RecallMeasured | RecallStepped) -> str:
+    return f"{_name(event.model)}, seed {event.seed}"
