@@ -24,9 +24,8 @@ from lstmgen.evaluation.evaluate import Evaluation, NamedText, evaluate_model, r
 from lstmgen.evaluation.lines import LineScore, lines_in_context, separate_lines
 from lstmgen.evaluation.own_text import index_training_text
 from lstmgen.evaluation.score import Predictions, Score, exact_protocol, predict, score
-from lstmgen.generation.engine import Engine, EngineOutput, NumpyEngine, read_text
+from lstmgen.generation.engine import Engine, NumpyEngine, read_text
 from lstmgen.generation.filters import Batch, build_filters
-from lstmgen.generation.history import History
 from lstmgen.generation.sampler import (
     Drawn,
     Ended,
@@ -162,16 +161,14 @@ class LanguageModel:
         text = self.vocabulary.encode(prompt, on_unknown=on_unknown)
         if after is not None:
             return self.read_on(after, text)
-        output = read_text(self.engine, ids, self.engine.initial_state(1))
-        return PromptState(EngineOutput(output.logits, self.engine.to_numpy(output.state)), text)
+        return PromptState(read_text(self.engine, ids, self.engine.initial_state(1)), text)
 
     def read_on(self, prompt_state: PromptState, ids: Ids) -> PromptState:
         """Read more tokens, (tokens,), after a prompt state; returns a new one and leaves the given one unchanged."""
         if len(ids) == 0:
             return prompt_state
-        output = read_text(self.engine, ids, self.engine.from_numpy(prompt_state.output.state))
-        text = np.concatenate([prompt_state.text, ids])
-        return PromptState(EngineOutput(output.logits, self.engine.to_numpy(output.state)), text)
+        output = read_text(self.engine, ids, prompt_state.output.state)
+        return PromptState(output, np.concatenate([prompt_state.text, ids]))
 
     def draw(self, prompt_state: PromptState, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
         """Draw samples that continue a prompt; a model of lines ends each sample with a line feed.
@@ -179,15 +176,13 @@ class LanguageModel:
         Raises UnknownCharacterError for a stop text, ConfigError for a regular expression that cannot be matched, and
         TextError if the training text is needed and cannot be read.
         """
-        output = EngineOutput(prompt_state.output.logits, self.engine.from_numpy(prompt_state.output.state))
         batch = Batch(config, self.vocabulary, prompt_state.text, self.end_token, self.training_index)
-        filters = build_filters(batch)
-        history_length = max(each.history_length for each in filters)
         events = draw_tokens(
             self.engine,
-            output.repeated(batch.rows),
-            History(prompt_state.text, batch.rows, history_length),
-            filters,
+            prompt_state.output,
+            prompt_state.text,
+            build_filters(batch),
+            rows=batch.rows,
             length=config.length,
             seed=seed,
             end=self.end_token,

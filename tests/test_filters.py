@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from lstmgen.config import FinishReason, SamplingConfig, VocabularyKind
 from lstmgen.errors import ConfigError
 from lstmgen.generation.engine import NumpyEngine, read_text
-from lstmgen.generation.filters import Batch, Filter, build_filters
-from lstmgen.generation.filters.automaton import Automaton
-from lstmgen.generation.filters.temperature import apply_temperature, word_temperature
-from lstmgen.generation.filters.truncation import min_p, top_k, top_p
-from lstmgen.generation.history import History
+from lstmgen.generation.filters import Batch, build_filters
+from lstmgen.generation.filters.base import Filter, History
+from lstmgen.generation.filters.likelihood import min_p, temperature, top_k, top_p, word_temperature
+from lstmgen.generation.filters.match import Automaton
 from lstmgen.generation.sampler import Sample, collect, draw_tokens, keep_best
 from lstmgen.language_model import LanguageModel
 from lstmgen.text.suffixes import SuffixIndex
@@ -87,10 +86,10 @@ def test_truncation_changes_nothing_of_what_it_keeps(logits: list[float], choice
     assert (max(logits) == -math.inf) == (len(kept(after)) == 0)
 
 
-@given(logits=some_logits, temperature=st.floats(0, 100))
-def test_temperature_keeps_the_order_and_brings_nothing_back(logits: list[float], temperature: float) -> None:
+@given(logits=some_logits, heat=st.floats(0, 100))
+def test_temperature_keeps_the_order_and_brings_nothing_back(logits: list[float], heat: float) -> None:
     before = array(logits)
-    after = apply_temperature(before, temperature)
+    after = temperature(heat).apply(before, NOTHING)
     assert not np.isnan(after).any()
     assert kept(after) <= kept(before)
     if kept(before):
@@ -113,12 +112,12 @@ def written(config: SamplingConfig, prompt: str = "", training: str = "", end: i
     engine = NumpyEngine(network, single(random_weights(network)))
     text = LETTERS.encode(prompt)
     batch = Batch(config, LETTERS, text, end, lambda: SuffixIndex.build(LETTERS.encode(training).astype(np.uint8)))
-    filters = build_filters(batch)
     drawn = draw_tokens(
         engine,
-        read_text(engine, text if prompt else np.array([0]), engine.initial_state(1)).repeated(batch.rows),
-        History(text, batch.rows, max(each.history_length for each in filters)),
-        filters,
+        read_text(engine, text if prompt else np.array([0]), engine.initial_state(1)),
+        text,
+        build_filters(batch),
+        rows=batch.rows,
         length=config.length,
         seed=3,
         end=end,
@@ -205,11 +204,10 @@ def test_a_match_ends_with_the_probability_of_all_tokens_that_cannot_continue_it
     weights["head.bias"] = np.log(np.array([1, 1, 1, 1, 2, 3, 1], np.float32))
     engine = NumpyEngine(network, weights)
     config = SamplingConfig(length=50, match="[ab]*", temperature=1.0, samples=4000)
-    prompt_output = read_text(engine, np.array([0]), engine.initial_state(1)).repeated(config.samples)
+    output = read_text(engine, np.array([0]), engine.initial_state(1))
     nothing = np.zeros(0, np.int64)
-    history = History(nothing, config.samples, length=1)
     filters = build_filters(Batch(config, LETTERS, nothing, None, lambda: SuffixIndex.build(nothing)))
-    samples = collect(draw_tokens(engine, prompt_output, history, filters, length=50, seed=1), config.samples)
+    samples = collect(draw_tokens(engine, output, nothing, filters, rows=4000, length=50, seed=1), 4000)
     lengths = np.array([len(sample.ids) for sample in samples])
     assert lengths.mean() == pytest.approx(1.0, abs=4 * math.sqrt(2 / config.samples))  # it ends with 1/2 each time
     drawn = np.concatenate([np.array(sample.ids, np.int64) for sample in samples])

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from lstmgen.config import FinishReason
 from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import Engine, NumpyEngine, read_text
-from lstmgen.generation.filters import Filter
-from lstmgen.generation.filters.temperature import temperature
-from lstmgen.generation.history import History
+from lstmgen.generation.filters.base import Filter, History
+from lstmgen.generation.filters.likelihood import temperature
 from lstmgen.generation.sampler import Drawn, Ended, collect, draw, draw_tokens, keep_best, negative_log_likelihood
 from lstmgen.text.streams import one_stream
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
@@ -47,9 +46,9 @@ def events(
     **choices: Any,
 ) -> Iterator[Drawn | Ended]:
     """Draw samples after a prompt."""
-    prompt_output = read_text(engine, prompt, engine.initial_state(1)).repeated(samples)
-    history = History(prompt, samples, length=0)
-    return draw_tokens(engine, prompt_output, history, [temperature(heat)], length=length, seed=seed, **choices)
+    output = read_text(engine, prompt, engine.initial_state(1))
+    filters = [temperature(heat)]
+    return draw_tokens(engine, output, prompt, filters, rows=samples, length=length, seed=seed, **choices)
 
 
 def write(engine: Engine, samples: int = 1, **choices: Any) -> list[list[int]]:
@@ -170,12 +169,12 @@ def test_tokens_left_in_the_buffer_come_out_at_the_end() -> None:
 
 def test_a_sample_without_an_allowed_token_is_stuck_and_the_others_continue() -> None:
     engine = constant_engine([0.0] * VOCAB_SIZE)
-    prompt_output = read_text(engine, PROMPT, engine.initial_state(1)).repeated(3)
+    output = read_text(engine, PROMPT, engine.initial_state(1))
 
     def nothing_for_row_one(logits: Any, history: History) -> Any:
         return np.where((np.arange(3) == 1)[:, None] & (history.written > 3), -np.inf, logits)
 
-    drawn = draw_tokens(engine, prompt_output, History(PROMPT, 3, 0), [Filter(nothing_for_row_one)], length=9, seed=0)
+    drawn = draw_tokens(engine, output, PROMPT, [Filter(nothing_for_row_one)], rows=3, length=9, seed=0)
     samples = collect(drawn, 3)
     assert [sample.finish_reason for sample in samples] == [
         FinishReason.LENGTH,

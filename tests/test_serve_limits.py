@@ -125,7 +125,7 @@ def test_a_full_server_asks_to_try_again_later(model: LanguageModel) -> None:
 def test_a_request_that_fills_the_batch_does_not_hold_up_another_one(model: LanguageModel) -> None:
     limits = ServingConfig(rows=2, max_length=100_000)
     with running(model, limits) as server, server.begin(prompt="The fox", max_tokens=100_000, n=2):
-        server.wait_until(lambda: server.rows == 2)
+        server.wait_until(lambda: server.slots == 2)
         assert server.complete(prompt="The", max_tokens=5)["choices"][0]["finish_reason"] == "length"
         assert server.open == 1
 
@@ -142,14 +142,14 @@ def test_the_answers_that_are_open_together_are_bounded(started: Running, monkey
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_vanished_client_frees_its_places(started: Running, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
+def test_a_vanished_client_frees_its_slots(started: Running, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
     monkeypatch.setattr(server, "PROBE_SECONDS", 0.01)
     with started.begin(prompt="The fox", max_tokens=100_000, n=8, stream=stream):
-        started.wait_until(lambda: started.rows == 8)
+        started.wait_until(lambda: started.slots == 8)
     started.wait_until(lambda: started.open == 0)
 
 
-def test_a_client_that_vanishes_while_others_have_the_places_leaves_nothing(
+def test_a_client_that_vanishes_while_others_have_the_slots_leaves_nothing(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "PROBE_SECONDS", 0.01)
@@ -164,7 +164,7 @@ def test_a_slow_reader_gets_its_whole_text_and_holds_up_nobody(started: Running)
     wanted: dict[str, Any] = {"prompt": "The fox", "max_tokens": 1500, "logprobs": 1, "seed": 1}
     with started.begin(**wanted, stream=True) as slow:
         started.wait_until(lambda: started.open == 1)
-        started.wait_until(lambda: started.rows == 0)  # it is complete before it is read
+        started.wait_until(lambda: started.slots == 0)  # it is complete before it is read
         whole = started.complete(**wanted)  # others are served meanwhile
         data = b""
         while b"[DONE]" not in data:
@@ -317,7 +317,7 @@ def test_at_the_end_running_texts_are_cut_off_after_the_grace(model: LanguageMod
         with running(model, LIMITS) as started:
             body = json.dumps({**LONG, "stream": stream}).encode()
             answer = pool.submit(started.request, "POST", "/v1/completions", body, JSON)
-            started.wait_until(lambda: started.rows == 1)
+            started.wait_until(lambda: started.slots == 1)
         status, _, data = answer.result()
     assert status == (200 if stream else 503)
     assert b"server_stops" in data and b"[DONE]" not in data

@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.cells.arrays import repeat
 from lstmgen.network.architecture import Network, NetworkState, map_state
 from lstmgen.network.forward import forward, head
 from lstmgen.network.kernels.numpy_layers import numpy_layer, run_chunk, run_step
@@ -35,13 +34,12 @@ class EngineOutput(NamedTuple):
     logits: FloatArray  # (rows, vocab)
     state: NetworkState
 
-    def repeated(self, rows: int) -> "EngineOutput":
-        """Copy a single row to a batch of `rows` equal rows."""
-        return EngineOutput(self.logits.repeat(rows, axis=0), map_state(lambda field: repeat(field, rows), self.state))
-
 
 class Engine(Protocol):
-    """Reads tokens and returns logits for the next one; the state is passed in and returned."""
+    """Reads tokens and returns logits for the next one; the state is passed in and returned.
+
+    Every engine reads a state in NumPy too, so that a saved state continues on any of them.
+    """
 
     network: Network
 
@@ -55,14 +53,6 @@ class Engine(Protocol):
 
     def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
         """Read many tokens per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
-        ...
-
-    def to_numpy(self, state: NetworkState) -> NetworkState:
-        """Convert a state of this engine to NumPy arrays."""
-        ...
-
-    def from_numpy(self, state: NetworkState) -> NetworkState:
-        """The inverse of `to_numpy`."""
         ...
 
 
@@ -98,13 +88,10 @@ class NumpyEngine:
         outputs = forward(self.network, self._weights, ids, state, run_layer)
         return head(outputs.head_inputs, self._weights), outputs.state
 
-    def to_numpy(self, state: NetworkState) -> NetworkState:
-        """The state itself."""
-        return state
 
-    def from_numpy(self, state: NetworkState) -> NetworkState:
-        """The state itself."""
-        return state
+def in_numpy(state: NetworkState) -> NetworkState:
+    """A state of any engine, in NumPy."""
+    return map_state(lambda field: field if isinstance(field, np.ndarray) else field.cpu().numpy(), state)
 
 
 def read_text(engine: Engine, ids: Ids, state: NetworkState) -> EngineOutput:

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from lstmgen.errors import ConfigError
-from lstmgen.generation.filters.automaton import UNREACHABLE, Automaton
-from lstmgen.generation.filters.expression import LONGEST_EXPRESSION
+from lstmgen.generation.filters.match import MAX_EXPRESSION, UNREACHABLE, Automaton
 
 CHARACTERS = "\n 12abcAß"
 
@@ -43,7 +42,7 @@ def test_an_expression_with_very_many_states_costs_only_those_that_a_text_comes_
 
 TOO_LARGE = ["a{1000000}", "(((a{1,100}){1,100}){1,100})", "(((){1000}){1000}){1000}", "((a{0}){60000}){60000}"]
 TOO_LARGE += ["(a*){30000}", ".{0,4000000000}", "a{" + "9" * 30 + "}", "a{" + "9" * 5000 + "}", "(" * 5000 + ")" * 5000]
-TOO_LARGE += ["(" * 900 + "a" + ")*" * 900, "a" * (LONGEST_EXPRESSION + 1), "[" + "ab" * LONGEST_EXPRESSION + "]"]
+TOO_LARGE += ["(" * 900 + "a" + ")*" * 900, "a" * (MAX_EXPRESSION + 1), "[" + "ab" * MAX_EXPRESSION + "]"]
 
 
 @pytest.mark.parametrize("expression", TOO_LARGE, ids=len)

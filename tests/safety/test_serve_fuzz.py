@@ -74,7 +74,7 @@ def test_no_request_makes_the_server_fail(trained_folder: Path, trials: Callable
                 assert set(json.loads(data)) & {"error", "choices"}
 
         answer()
-        server.wait_until(lambda: server.rows == server.open == 0)
+        server.wait_until(lambda: server.slots == server.open == 0)
         assert server.reported == []
 
 
