@@ -231,9 +231,8 @@ def _sampling_speed(
     """Measure how fast a network writes, in turns with the bare loops; nn.LSTM computes in the given precision."""
     network = build_network(model, VOCAB_SIZE)
     engine = NumpyEngine(network, initialize(network, np.random.default_rng(0)))
-    prompt = np.zeros(1, np.int64)
-    begun, filters = read_text(engine, prompt, engine.initial_state(1)), [temperature(SamplingConfig.temperature)]
-    endless = draw_tokens(engine, begun, prompt, filters, rows=samples, length=-1, seed=0)
+    begun = read_text(engine, np.zeros(1, np.int64), engine.initial_state(1))
+    endless = draw_tokens(engine, begun, [temperature(SamplingConfig.temperature)], rows=samples, length=-1, seed=0)
     loops = [
         lambda: _seconds(lambda: list(islice(endless, samples)), effort),
         lambda: bare.submit(_bare_sampling_seconds, False, model, samples, precision, effort).result(),

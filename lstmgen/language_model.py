@@ -24,7 +24,7 @@ from lstmgen.evaluation.evaluate import Evaluation, NamedText, evaluate_model, r
 from lstmgen.evaluation.lines import LineScore, lines_in_context, separate_lines
 from lstmgen.evaluation.own_text import index_training_text
 from lstmgen.evaluation.score import Predictions, Score, exact_protocol, predict, score
-from lstmgen.generation.engine import Engine, NumpyEngine, read_text
+from lstmgen.generation.engine import Engine, NumpyEngine, PromptState, read_text
 from lstmgen.generation.filters import Batch, build_filters
 from lstmgen.generation.sampler import (
     Drawn,
@@ -35,7 +35,6 @@ from lstmgen.generation.sampler import (
     keep_best,
     require_matches,
 )
-from lstmgen.generation.saved_state import PromptState
 from lstmgen.record import TrainingRecord
 from lstmgen.text.streams import first_block, lines_in_order, stream_of_blocks, whole_lines
 from lstmgen.text.suffixes import SuffixIndex
@@ -161,14 +160,14 @@ class LanguageModel:
         text = self.vocabulary.encode(prompt, on_unknown=on_unknown)
         if after is not None:
             return self.read_on(after, text)
-        return PromptState(read_text(self.engine, ids, self.engine.initial_state(1)), text)
+        return read_text(self.engine, ids, self.engine.initial_state(1))._replace(text=text)
 
     def read_on(self, prompt_state: PromptState, ids: Ids) -> PromptState:
         """Read more tokens, (tokens,), after a prompt state; returns a new one and leaves the given one unchanged."""
         if len(ids) == 0:
             return prompt_state
-        output = read_text(self.engine, ids, prompt_state.output.state)
-        return PromptState(output, np.concatenate([prompt_state.text, ids]))
+        text = np.concatenate([prompt_state.text, ids])
+        return read_text(self.engine, ids, prompt_state.state)._replace(text=text)
 
     def draw(self, prompt_state: PromptState, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
         """Draw samples that continue a prompt; a model of lines ends each sample with a line feed.
@@ -179,8 +178,7 @@ class LanguageModel:
         batch = Batch(config, self.vocabulary, prompt_state.text, self.end_token, self.training_index)
         events = draw_tokens(
             self.engine,
-            prompt_state.output,
-            prompt_state.text,
+            prompt_state,
             build_filters(batch),
             rows=batch.rows,
             length=config.length,

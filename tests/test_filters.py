@@ -114,8 +114,7 @@ def written(config: SamplingConfig, prompt: str = "", training: str = "", end: i
     batch = Batch(config, LETTERS, text, end, lambda: SuffixIndex.build(LETTERS.encode(training).astype(np.uint8)))
     drawn = draw_tokens(
         engine,
-        read_text(engine, text if prompt else np.array([0]), engine.initial_state(1)),
-        text,
+        read_text(engine, text if prompt else np.array([0]), engine.initial_state(1))._replace(text=text),
         build_filters(batch),
         rows=batch.rows,
         length=config.length,
@@ -204,10 +203,10 @@ def test_a_match_ends_with_the_probability_of_all_tokens_that_cannot_continue_it
     weights["head.bias"] = np.log(np.array([1, 1, 1, 1, 2, 3, 1], np.float32))
     engine = NumpyEngine(network, weights)
     config = SamplingConfig(length=50, match="[ab]*", temperature=1.0, samples=4000)
-    output = read_text(engine, np.array([0]), engine.initial_state(1))
     nothing = np.zeros(0, np.int64)
+    read = read_text(engine, np.array([0]), engine.initial_state(1))._replace(text=nothing)
     filters = build_filters(Batch(config, LETTERS, nothing, None, lambda: SuffixIndex.build(nothing)))
-    samples = collect(draw_tokens(engine, output, nothing, filters, rows=4000, length=50, seed=1), 4000)
+    samples = collect(draw_tokens(engine, read, filters, rows=4000, length=50, seed=1), 4000)
     lengths = np.array([len(sample.ids) for sample in samples])
     assert lengths.mean() == pytest.approx(1.0, abs=4 * math.sqrt(2 / config.samples))  # it ends with 1/2 each time
     drawn = np.concatenate([np.array(sample.ids, np.int64) for sample in samples])

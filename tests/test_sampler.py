@@ -46,9 +46,8 @@ def events(
     **choices: Any,
 ) -> Iterator[Drawn | Ended]:
     """Draw samples after a prompt."""
-    output = read_text(engine, prompt, engine.initial_state(1))
-    filters = [temperature(heat)]
-    return draw_tokens(engine, output, prompt, filters, rows=samples, length=length, seed=seed, **choices)
+    read, filters = read_text(engine, prompt, engine.initial_state(1)), [temperature(heat)]
+    return draw_tokens(engine, read, filters, rows=samples, length=length, seed=seed, **choices)
 
 
 def write(engine: Engine, samples: int = 1, **choices: Any) -> list[list[int]]:
@@ -169,12 +168,12 @@ def test_tokens_left_in_the_buffer_come_out_at_the_end() -> None:
 
 def test_a_sample_without_an_allowed_token_is_stuck_and_the_others_continue() -> None:
     engine = constant_engine([0.0] * VOCAB_SIZE)
-    output = read_text(engine, PROMPT, engine.initial_state(1))
+    read = read_text(engine, PROMPT, engine.initial_state(1))
 
     def nothing_for_row_one(logits: Any, history: History) -> Any:
         return np.where((np.arange(3) == 1)[:, None] & (history.written > 3), -np.inf, logits)
 
-    drawn = draw_tokens(engine, output, PROMPT, [Filter(nothing_for_row_one)], rows=3, length=9, seed=0)
+    drawn = draw_tokens(engine, read, [Filter(nothing_for_row_one)], rows=3, length=9, seed=0)
     samples = collect(drawn, 3)
     assert [sample.finish_reason for sample in samples] == [
         FinishReason.LENGTH,

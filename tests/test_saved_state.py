@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from lstmgen.errors import CheckpointError
-from lstmgen.generation.engine import NumpyEngine, read_text
-from lstmgen.generation.saved_state import RECENT, PromptState, load_prompt_state, save_prompt_state
+from lstmgen.generation.engine import NumpyEngine, PromptState, read_text
+from lstmgen.generation.saved_state import RECENT, load_prompt_state, save_prompt_state
 from lstmgen.network.architecture import Network
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
@@ -20,7 +20,7 @@ def a_prompt_state(name: str, tokens: int = 30) -> tuple[Network, NumpyEngine, P
     network = small_network(CELLS[name], attention=3)
     engine = NumpyEngine(network, single(random_weights(network)))
     ids: NDArray[np.int64] = np.arange(tokens) % VOCAB_SIZE
-    return network, engine, PromptState(read_text(engine, ids, engine.initial_state(1)), ids)
+    return network, engine, read_text(engine, ids, engine.initial_state(1))
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -28,10 +28,10 @@ def test_a_saved_state_is_loaded_unchanged(name: str, tmp_path: Path) -> None:
     network, engine, prompt_state = a_prompt_state(name)
     save_prompt_state(prompt_state, tmp_path / "state", MODEL)
     loaded = load_prompt_state(tmp_path / "state", network, MODEL)
-    assert (loaded.output.logits == prompt_state.output.logits).all()
+    assert (loaded.logits == prompt_state.logits).all()
     assert (loaded.text == prompt_state.text).all()
     ids = np.array([3])
-    assert (engine.step(ids, loaded.output.state)[0] == engine.step(ids, prompt_state.output.state)[0]).all()
+    assert (engine.step(ids, loaded.state)[0] == engine.step(ids, prompt_state.state)[0]).all()
 
 
 def test_only_the_last_tokens_of_a_long_prompt_are_saved(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_file_that_is_no_state_of_this_model_is_refused(tmp_path: Path) -> Non
     (tmp_path / "text").write_bytes(b"no state at all")
     with pytest.raises(CheckpointError):
         load_prompt_state(tmp_path / "text", network, MODEL)
-    save_file({"logits": prompt_state.output.logits}, tmp_path / "foreign")
+    save_file({"logits": prompt_state.logits}, tmp_path / "foreign")
     with pytest.raises(CheckpointError):
         load_prompt_state(tmp_path / "foreign", network, MODEL)
     with pytest.raises(CheckpointError, match="`load_state`"):

@@ -67,10 +67,9 @@ def ids(done: list[list[list[Token]]]) -> list[list[list[int]]]:
 
 def alone(engine: NumpyEngine, wanted: Job) -> list[list[int]]:
     """The same texts by the sampler, without the token that ends one."""
-    prompt, copies = wanted.prompts[0], wanted.copies
-    output = read_text(engine, prompt, engine.initial_state(1))
+    copies, read = wanted.copies, read_text(engine, wanted.prompts[0], engine.initial_state(1))
     choices: dict[str, Any] = {"length": wanted.length, "seed": wanted.seeds[0], "stops": wanted.stops}
-    drawn = draw_tokens(engine, output, prompt, wanted.filters, rows=copies, end=wanted.end, **choices)
+    drawn = draw_tokens(engine, read, wanted.filters, rows=copies, end=wanted.end, **choices)
     return [[number for number in one.ids if number != wanted.end] for one in collect(drawn, wanted.copies)]
 
 

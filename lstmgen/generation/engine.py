@@ -28,11 +28,12 @@ The weights themselves are checked when they are loaded.
 """
 
 
-class EngineOutput(NamedTuple):
-    """The network's output after the last token it has read: logits for the next token, and the state. Immutable."""
+class PromptState(NamedTuple):
+    """The network after it has read a prompt: samples continue from here. Immutable."""
 
-    logits: FloatArray  # (rows, vocab)
+    logits: FloatArray  # (1, vocab), for the next token
     state: NetworkState
+    text: Ids  # the prompt, (tokens,); when it was loaded from a file, its last tokens
 
 
 class Engine(Protocol):
@@ -94,8 +95,8 @@ def in_numpy(state: NetworkState) -> NetworkState:
     return map_state(lambda field: field if isinstance(field, np.ndarray) else field.cpu().numpy(), state)
 
 
-def read_text(engine: Engine, ids: Ids, state: NetworkState) -> EngineOutput:
-    """Read one text, (tokens,), of at least one token, in chunks; returns the output after its last token."""
+def read_text(engine: Engine, ids: Ids, state: NetworkState) -> PromptState:
+    """Read one text, (tokens,), of at least one token, in chunks."""
     for start in range(0, len(ids), _CHUNK):
         logits, state = engine.read(ids[None, start : start + _CHUNK], state)
-    return EngineOutput(logits[:, -1], state)
+    return PromptState(logits[:, -1], state, ids)

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from lstmgen.cells.arrays import repeat
 from lstmgen.config import FinishReason, SamplingConfig
 from lstmgen.errors import ConfigError
-from lstmgen.generation.engine import Engine, EngineOutput, FloatArray
+from lstmgen.generation.engine import Engine, FloatArray, PromptState
 from lstmgen.generation.filters.base import Filter, History
 from lstmgen.generation.filters.match import Automaton
 from lstmgen.network.architecture import map_state
-from lstmgen.text.vocabulary import Ids
 
 _UNIFORMS_AT_ONCE = 256
 
@@ -43,8 +42,7 @@ class Ended(NamedTuple):
 
 def draw_tokens(
     engine: Engine,
-    prompt_output: EngineOutput,
-    prompt: Ids,
+    prompt_state: PromptState,
     filters: Sequence[Filter],
     *,
     rows: int = 1,
@@ -57,8 +55,7 @@ def draw_tokens(
 
     Args:
         engine: the network.
-        prompt_output: the engine's output after the prompt, one row.
-        prompt: the prompt itself, (tokens,), at which filters may look back.
+        prompt_state: the engine after the prompt, at which filters may look back.
         filters: applied to the logits, in this order; build new ones for each call, because filters have memory.
         rows: the number of samples.
         length: the maximum number of tokens of a sample; -1: no maximum.
@@ -66,10 +63,10 @@ def draw_tokens(
         end: the token that ends a sample; it is part of the sample.
         stops: stop texts, as strings of ids; a sample ends before the first of them, which is not part of it.
     """
-    logits = prompt_output.logits.repeat(rows, axis=0)
-    state = map_state(lambda field: repeat(field, rows), prompt_output.state)
+    logits = prompt_state.logits.repeat(rows, axis=0)
+    state = map_state(lambda field: repeat(field, rows), prompt_state.state)
     vocab_size = logits.shape[1]
-    history = History(prompt, rows, max((each.history_length for each in filters), default=0))
+    history = History(prompt_state.text, rows, max((each.history_length for each in filters), default=0))
     randoms = [uniforms(seed, row) for row in range(rows)]
     endings: list[Ending[Drawn]] = [Ending(length, end, stops) for _ in range(rows)]
     active = list(range(rows))
@@ -177,12 +174,6 @@ class Sample:
     nats: float = 0.0  # its negative log-probability under the model itself, before any filter
     finish_reason: FinishReason = FinishReason.LENGTH
 
-    @property
-    def nats_per_token(self) -> float:
-        """The mean negative log-probability; infinite for an empty or stuck sample, so that any other is better."""
-        ended_early = self.finish_reason in (FinishReason.STUCK, FinishReason.UNMATCHED)
-        return self.nats / len(self.ids) if self.ids and not ended_early else math.inf
-
 
 def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
     """Collect all events of a batch into `rows` complete samples."""
@@ -200,13 +191,15 @@ def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
 def keep_best(samples: Sequence[Sample], candidates: int) -> list[Sample]:
     """Of each group of `candidates` consecutive samples, keep the one with the highest log-probability per token.
 
-    One that does not match is kept only if none of its group does.
+    Any other is better than an empty or stuck one, and that is better than one that does not match.
     """
-    groups = (samples[start : start + candidates] for start in range(0, len(samples), candidates))
-    return [
-        min(group, key=lambda one: (one.finish_reason is FinishReason.UNMATCHED, one.nats_per_token))
-        for group in groups
-    ]
+
+    def cost(one: Sample) -> tuple[bool, float]:
+        unmatched = one.finish_reason is FinishReason.UNMATCHED
+        worst = unmatched or one.finish_reason is FinishReason.STUCK or not one.ids
+        return unmatched, math.inf if worst else one.nats / len(one.ids)
+
+    return [min(samples[start : start + candidates], key=cost) for start in range(0, len(samples), candidates)]
 
 
 def negative_log_likelihood(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

@@ -4,7 +4,6 @@ The file is a safetensors file, so it contains no code. It belongs to the weight
 """
 
 import json
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,13 @@ from safetensors.numpy import save
 
 from lstmgen.errors import CheckpointError, unwritable
 from lstmgen.files import new_file
-from lstmgen.generation.engine import EngineOutput, in_numpy
+from lstmgen.generation.engine import PromptState, in_numpy
 from lstmgen.network.architecture import Network, map_state
-from lstmgen.text.vocabulary import Ids
 
 RECENT = 1000
 """The number of last tokens that are saved, for filters that look back at them."""
 
 _FORMAT = "lstmgen state 1"
-
-
-@dataclass(frozen=True)
-class PromptState:
-    """The network after it has read a prompt: samples continue from here."""
-
-    output: EngineOutput  # one row
-    text: Ids  # the prompt, (tokens,); when it was loaded from a file, its last `RECENT` tokens
 
 
 def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None:
@@ -40,9 +30,9 @@ def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None
     Raises CheckpointError if the file exists or cannot be written.
     """
     fields: list[NDArray[np.float32]] = []
-    map_state(fields.append, in_numpy(prompt_state.output.state))
+    map_state(fields.append, in_numpy(prompt_state.state))
     tensors: dict[str, NDArray[Any]] = {f"state.{number}": field for number, field in enumerate(fields)}
-    tensors["logits"] = prompt_state.output.logits
+    tensors["logits"] = prompt_state.logits
     tensors["text"] = np.asarray(prompt_state.text[-RECENT:], np.int64)
     content = save(tensors, {"format": _FORMAT, "model": json.dumps(model)})
     try:
@@ -75,7 +65,7 @@ def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
         text = _checked(tensors["text"], (len(tensors["text"]),), "i")
         if not ((text >= 0) & (text < network.vocab_size)).all():
             raise ValueError("it holds unknown characters")
-        return PromptState(EngineOutput(logits, state), text)
+        return PromptState(logits, state, text)
     except OSError as error:
         reason = error.strerror or "cannot be read"  # an error of safetensors has no `strerror`, and repeats the path
         raise CheckpointError(f"`load_state` {path}: {reason}; give a file that `save_state` wrote") from error
