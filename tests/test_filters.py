@@ -13,17 +13,14 @@ from numpy.typing import NDArray
 
 from lstmgen.config import FinishReason, SamplingConfig, VocabularyKind
 from lstmgen.errors import ConfigError
-from lstmgen.generation.engine import NumpyEngine, read_text
-from lstmgen.generation.filters import Batch, build_filters
 from lstmgen.generation.filters.base import Filter, History
 from lstmgen.generation.filters.likelihood import min_p, temperature, top_k, top_p, word_temperature
 from lstmgen.generation.filters.match import Automaton
-from lstmgen.generation.sampler import Sample, collect, draw_tokens, keep_best
+from lstmgen.generation.sampler import Sample, collect, keep_best
 from lstmgen.language_model import LanguageModel
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
-from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
 LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\n 12abc")
 NOTHING = History(np.zeros(0, np.int64), 1, 0)
@@ -105,24 +102,22 @@ def test_a_word_may_begin_at_another_temperature() -> None:
     assert np.ptp(after, axis=-1).tolist() == [12.0, 3.0, 3.0]
 
 
-def written(config: SamplingConfig, prompt: str = "", training: str = "", end: int | None = None) -> list[Sample]:
-    """Samples of a network with random weights over `LETTERS`."""
-    network = small_network(CELLS["lstm"])
-    assert len(LETTERS) == VOCAB_SIZE
-    engine = NumpyEngine(network, single(random_weights(network)))
-    text = LETTERS.encode(prompt)
-    batch = Batch(config, LETTERS, text, end, lambda: SuffixIndex.build(LETTERS.encode(training).astype(np.uint8)))
-    drawn = draw_tokens(
-        engine,
-        read_text(engine, text if prompt else np.array([0]), engine.initial_state(1))._replace(text=text),
-        build_filters(batch),
-        rows=batch.rows,
-        length=config.length,
-        seed=3,
-        end=end,
-        stops=["".join(map(chr, LETTERS.encode(stop))) for stop in config.stop],
-    )
-    return collect(drawn, batch.rows)
+class Uniform(LanguageModel):
+    """A model for which all of `LETTERS` are equally likely but for the bias; it was trained on the given text."""
+
+    def __init__(self, training: str = "", *, lines: bool = False, bias: Sequence[float] = (0,) * len(LETTERS)) -> None:
+        checkpoint = untrained_checkpoint(LETTERS, lines=lines)
+        weights = {name: np.zeros_like(array) for name, array in checkpoint.weights.items()}
+        weights["head.bias"] = np.array(bias, np.float32)
+        super().__init__(dataclasses.replace(checkpoint, weights=weights))
+        self._training_index = SuffixIndex.build(LETTERS.encode(training).astype(np.uint8))
+
+
+ANY = LanguageModel(untrained_checkpoint(LETTERS))  # it has random weights
+
+
+def drawn(model: LanguageModel, config: SamplingConfig, prompt: str = "", seed: int = 3) -> list[Sample]:
+    return collect(model.draw(model.read_prompt(prompt), config, seed), config.samples * config.best_of)
 
 
 def texts(samples: list[Sample]) -> list[str]:
@@ -136,7 +131,7 @@ some_text = st.text(LETTERS.characters, max_size=30)
 @settings(max_examples=40, deadline=None)
 def test_no_run_is_written_twice(length: int, prompt: str, heat: float) -> None:
     """Runs of the prompt are not written again either; a stuck sample has used up every continuation."""
-    for sample in written(SamplingConfig(length=120, temperature=heat, no_repeat=length, samples=2), prompt):
+    for sample in drawn(ANY, SamplingConfig(length=120, temperature=heat, no_repeat=length, samples=2), prompt):
         text = prompt + texts([sample])[0]
         runs = [text[start : start + length] for start in range(len(text) - length + 1)]
         new = runs[max(0, len(prompt) - length + 1) :]
@@ -152,7 +147,7 @@ def test_no_run_is_written_twice(length: int, prompt: str, heat: float) -> None:
 @settings(max_examples=40, deadline=None)
 def test_nothing_longer_is_copied(length: int, prompt: str, training: str) -> None:
     """Each run of `length` + 1 tokens that ends in the sample is searched for in the training text."""
-    for sample in written(SamplingConfig(length=60, max_copy=length, samples=2), prompt, training):
+    for sample in drawn(Uniform(training), SamplingConfig(length=60, max_copy=length, samples=2), prompt):
         text = prompt + texts([sample])[0]
         for end in range(max(len(prompt), length) + 1, len(text) + 1):
             assert text[end - length - 1 : end] not in training
@@ -182,39 +177,30 @@ EXPRESSIONS = {
 def test_the_whole_sample_matches_however_long_it_may_be(expression: str, heat: float) -> None:
     shortest = EXPRESSIONS[expression]
     for length in (shortest, shortest + 1, 20, 60):
-        samples = written(SamplingConfig(length=length, match=expression, temperature=heat, samples=5))
+        samples = drawn(ANY, SamplingConfig(length=length, match=expression, temperature=heat, samples=5))
         for sample, text in zip(samples, texts(samples), strict=True):
             assert re.fullmatch(expression, text), text
             assert sample.finish_reason in (FinishReason.MATCH, FinishReason.LENGTH)
             assert len(text) <= length
     if shortest:
         with pytest.raises(ConfigError, match="`length`"):
-            written(SamplingConfig(match=expression, length=shortest - 1))
+            drawn(ANY, SamplingConfig(match=expression, length=shortest - 1))
 
 
 def test_a_match_ends_with_the_probability_of_all_tokens_that_cannot_continue_it() -> None:
-    """A network with constant output: seven likelihoods, of which a and b continue. Compared over many samples."""
-    network = small_network(CELLS["rnn"], num_layers=1)
-    weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
-    weights["head.bias"] = np.log(np.array([1, 1, 1, 1, 2, 3, 1], np.float32))
-    engine = NumpyEngine(network, weights)
+    """Seven likelihoods, of which a and b continue, compared over many samples."""
+    model = Uniform(bias=np.log([1, 1, 1, 1, 2, 3, 1]).tolist())
     config = SamplingConfig(length=50, match="[ab]*", temperature=1.0, samples=4000)
-    nothing = np.zeros(0, np.int64)
-    read = read_text(engine, np.array([0]), engine.initial_state(1))._replace(text=nothing)
-    filters = build_filters(Batch(config, LETTERS, nothing, None, lambda: SuffixIndex.build(nothing)))
-    samples = collect(draw_tokens(engine, read, filters, rows=4000, length=50, seed=1), 4000)
+    samples = drawn(model, config, seed=1)
     lengths = np.array([len(sample.ids) for sample in samples])
     assert lengths.mean() == pytest.approx(1.0, abs=4 * math.sqrt(2 / config.samples))  # it ends with 1/2 each time
-    drawn = np.concatenate([np.array(sample.ids, np.int64) for sample in samples])
-    assert (drawn == 4).mean() == pytest.approx(0.4, abs=4 * math.sqrt(0.24 / len(drawn)))
+    ids = np.concatenate([np.array(sample.ids, np.int64) for sample in samples])
+    assert (ids == 4).mean() == pytest.approx(0.4, abs=4 * math.sqrt(0.24 / len(ids)))
 
 
 def test_a_model_of_lines_ends_a_match_itself() -> None:
-    for sample, text in zip(
-        samples := written(SamplingConfig(length=40, match="[abc]+2", temperature=1.0, samples=30), end=0),
-        texts(samples),
-        strict=True,
-    ):
+    samples = drawn(Uniform(lines=True), SamplingConfig(length=60, match="[abc]+2", temperature=1.0, samples=30))
+    for sample, text in zip(samples, texts(samples), strict=True):
         assert re.fullmatch("[abc]+2\n?", text)
         assert text.endswith("\n") == (sample.finish_reason is FinishReason.LINE)
     assert {sample.finish_reason for sample in samples} == {FinishReason.LINE}
@@ -223,7 +209,7 @@ def test_a_model_of_lines_ends_a_match_itself() -> None:
 @pytest.mark.parametrize("expression", ["é+", "[d-z]", "a{5}d", "[^\n 12abc]"])
 def test_a_match_that_needs_unknown_characters_is_refused(expression: str) -> None:
     with pytest.raises(ConfigError, match="`match`"):
-        written(SamplingConfig(match=expression))
+        drawn(ANY, SamplingConfig(match=expression))
 
 
 @pytest.fixture(scope="module")
@@ -282,19 +268,7 @@ def test_a_part_that_is_not_supported_is_named_as_it_is_written(expression: str,
 
 
 TRAINING = "ab ab 12\nabc abc 21\n" * 3
-
-
-class Uniform(LanguageModel):
-    """A model for which all of `LETTERS` are equally likely, as if it had been trained on `TRAINING`."""
-
-    def __init__(self, *, lines: bool) -> None:
-        checkpoint = untrained_checkpoint(LETTERS, lines=lines)
-        weights = {name: np.zeros_like(array) for name, array in checkpoint.weights.items()}
-        super().__init__(dataclasses.replace(checkpoint, weights=weights))
-        self._training_index = SuffixIndex.build(LETTERS.encode(TRAINING).astype(np.uint8))
-
-
-UNIFORM = {lines: Uniform(lines=lines) for lines in (False, True)}
+UNIFORM = {lines: Uniform(TRAINING, lines=lines) for lines in (False, True)}
 PATTERNS = [None, "a{5}", "[abc ]*", "(ab|ba)+", ".*2", "(?s:.)*", "[^a]{2,4}(a|12)", "(?i)A?B?[^C]{3}"]
 
 
@@ -322,8 +296,8 @@ PATTERNS = [None, "a{5}", "[abc ]*", "(ab|ba)+", ".*2", "(?s:.)*", "[^a]{2,4}(a|
 def test_all_filters_together_keep_their_promises(config: SamplingConfig, prompt: str, lines: bool, seed: int) -> None:
     """A sample matches its expression, or says that it does not and why."""
     model = UNIFORM[lines]
-    drawn = collect(model.draw(model.read_prompt(prompt), config, seed), config.samples * config.best_of)
-    for sample, text in zip(drawn, texts(drawn), strict=True):
+    samples = drawn(model, config, prompt, seed)
+    for sample, text in zip(samples, texts(samples), strict=True):
         item = text.removesuffix("\n") if sample.finish_reason is FinishReason.LINE else text
         unmatched = config.match is not None and not re.fullmatch(config.match, item)
         assert unmatched == (sample.finish_reason is FinishReason.UNMATCHED)
@@ -337,10 +311,10 @@ def test_all_filters_together_keep_their_promises(config: SamplingConfig, prompt
         if config.max_copy:
             cut = config.max_copy + 1
             assert all(whole[end - cut : end] not in TRAINING for end in ends if end >= cut)
-    kept = keep_best(drawn, config.best_of)
+    kept = keep_best(samples, config.best_of)
     for number, sample in enumerate(kept):
         if sample.finish_reason is FinishReason.UNMATCHED:
-            group = drawn[number * config.best_of :][: config.best_of]
+            group = samples[number * config.best_of :][: config.best_of]
             assert all(each.finish_reason is FinishReason.UNMATCHED for each in group)
     if any(sample.finish_reason is FinishReason.UNMATCHED for sample in kept):
         with pytest.raises(ConfigError, match=r"`match`.*`(no_repeat|max_copy|stop)`"):
