@@ -21,12 +21,6 @@ _CHUNK = 1024
 _NEGLIGIBLE = 1e-36
 """Weights below this are computed as zero. Many processors need a hundred times as long for numbers below 1.2e-38."""
 
-_unchecked = np.errstate(invalid="ignore", over="ignore")
-"""Silence NumPy's warnings. BLAS also computes on unused lanes of a vector register, which may hold any value.
-
-The weights themselves are checked when they are loaded.
-"""
-
 
 class PromptState(NamedTuple):
     """The network after it has read a prompt: samples continue from here. Immutable."""
@@ -84,7 +78,8 @@ class NumpyEngine:
         """Read many tokens per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
         return self._read(ids, state, run_chunk)
 
-    @_unchecked
+    # BLAS also computes on unused lanes of a vector register, which may hold any value. Loaded weights are checked.
+    @np.errstate(invalid="ignore", over="ignore")
     def _read(self, ids: Ids, state: NetworkState, run_layer: LayerRunner) -> tuple[FloatArray, NetworkState]:
         outputs = forward(self.network, self._weights, ids, state, run_layer)
         return head(outputs.head_inputs, self._weights), outputs.state

@@ -140,7 +140,7 @@ class Ending(Generic[Item]):
         """How many more tokens the sample may have."""
         self._end = end
         self._stops = stops
-        self._first_tokens = {stop[0] for stop in stops}
+        self._beginnings = {stop[:length] for stop in stops for length in range(1, len(stop) + 1)}
         self._text = ""
         self.kept: list[Item] = []
         """The items that are kept back. They belong to the sample if no more tokens come."""
@@ -152,13 +152,13 @@ class Ending(Generic[Item]):
         """
         self.left -= 1
         released, token = [item], chr(number)
-        if self.kept or token in self._first_tokens:
+        if self.kept or token in self._beginnings:
             self._text += token
             self.kept.append(item)
             complete = [len(stop) for stop in self._stops if self._text.endswith(stop)]
-            beginnings = (stop[:length] for stop in self._stops for length in range(1, len(stop)))
-            kept = max(complete or (len(each) for each in beginnings if self._text.endswith(each)), default=0)
-            cut = len(self._text) - kept
+            lengths = range(1, len(self._text) + 1)
+            beginnings = (length for length in lengths if self._text[-length:] in self._beginnings)
+            cut = len(self._text) - max(complete or beginnings, default=0)
             released, self.kept, self._text = self.kept[:cut], self.kept[cut:], self._text[cut:]
             if complete:
                 return released, FinishReason.STOP

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lstmgen.export.rounding import Rounding
 from lstmgen.pages.write import writing_page
 from lstmgen.serving.batch import Part, Worker
-from lstmgen.serving.completions import Answer, Served, describe, parse
+from lstmgen.serving.completions import Answer, Served, describe
 from lstmgen.serving.messages import RequestError, event, server_error, to_json
 
 _OPEN_ANSWERS = 8  # as large as one may be; more and smaller ones may be open together
@@ -46,8 +46,8 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
         return _json(served.listed)
 
     async def complete(request: Request) -> ASGIApp:
-        asked = parse(await _body(request, max_body), served)
-        answer = await asyncio.to_thread(Answer, asked, served)  # an unknown character takes a search for similar ones
+        body = await _body(request, max_body)
+        answer = await asyncio.to_thread(Answer, body, served)  # an unknown character takes a search for similar ones
         return partial(_send_answer, answer, worker, builder)
 
     async def show_error(request: Request, error: Exception) -> Response:

@@ -121,8 +121,8 @@ class Served:
         return tuple(build_filters(batch))
 
 
-def parse(body: bytes, served: Served) -> Any:
-    """Read the body of a request: a `CompletionRequest`. Raises RequestError for what is wrong."""
+def _parse(body: bytes, served: Served) -> Any:
+    """Read a `CompletionRequest`. Raises RequestError for what is wrong."""
     try:
         asked = served.request.model_validate_json(body)
     except ValidationError as error:
@@ -159,9 +159,9 @@ def _request_error(error: ValidationError) -> RequestError:
 class Answer:
     """One request while it is answered: its job, and its response."""
 
-    def __init__(self, asked: Any, served: Served) -> None:
-        """Prepare the job of what `parse` returned. Raises RequestError for unknown characters and large answers."""
-        model, vocabulary = served.model, served.model.vocabulary
+    def __init__(self, body: bytes, served: Served) -> None:
+        """Prepare the job of a request's body. Raises RequestError for what cannot be answered."""
+        asked, model, vocabulary = _parse(body, served), served.model, served.model.vocabulary
         self._asked, self._names = asked, served.names
         self._head = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "created": int(time.time())}
         self._head["model"] = served.name

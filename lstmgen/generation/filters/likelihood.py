@@ -17,9 +17,8 @@ def top_k(count: int) -> Filter:
     """Keep the `count` most likely tokens, and all that are as likely as the last of them."""
 
     def apply(logits: FloatArray, _history: History) -> FloatArray:
-        if count >= logits.shape[-1]:
-            return logits
-        last = np.partition(logits, -count, axis=-1)[:, -count, None]
+        place = -min(count, logits.shape[-1])
+        last = np.partition(logits, place, axis=-1)[:, place, None]
         return np.where(logits >= last, logits, _EXCLUDED)
 
     return Filter(apply)
