@@ -70,7 +70,7 @@ def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
         reason = error.strerror or "cannot be read"  # an error of safetensors has no `strerror`, and repeats the path
         raise CheckpointError(f"`load_state` {path}: {reason}; give a file that `save_state` wrote") from error
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        problem = f"this is not a saved state, or the file is damaged ({error}); save the state again"
+        problem = f"this is not a saved state, or it is damaged ({error}); give a file that `save_state` wrote"
         raise CheckpointError(f"`load_state` {path}: {problem}") from error
 
 
