@@ -24,8 +24,7 @@ from torch import nn
 
 from lstmgen.config import CellKind, ModelConfig, Precision, Reset, SamplingConfig, TrainingConfig
 from lstmgen.generation.engine import NumpyEngine, read_text
-from lstmgen.generation.filters.temperature import temperature
-from lstmgen.generation.history import History
+from lstmgen.generation.filters.likelihood import temperature
 from lstmgen.generation.sampler import draw_tokens
 from lstmgen.network.architecture import Network, build_network
 from lstmgen.network.initialization import initialize
@@ -228,9 +227,8 @@ def _sampling_speed(
     """Measure how fast a network writes, in turns with the bare loops; nn.LSTM computes in the given precision."""
     network = build_network(model, VOCAB_SIZE)
     engine = NumpyEngine(network, initialize(network, np.random.default_rng(0)))
-    begun = read_text(engine, np.zeros(1, np.int64), engine.initial_state(1)).repeated(samples)
-    history = History(np.zeros(0, np.int64), samples, length=0)
-    endless = draw_tokens(engine, begun, history, [temperature(SamplingConfig.temperature)], length=-1, seed=0)
+    begun = read_text(engine, np.zeros(1, np.int64), engine.initial_state(1))
+    endless = draw_tokens(engine, begun, [temperature(SamplingConfig.temperature)], rows=samples, length=-1, seed=0)
     loops = [
         lambda: _seconds(lambda: list(islice(endless, samples)), effort),
         lambda: bare.submit(_bare_sampling_seconds, False, model, samples, precision, effort).result(),

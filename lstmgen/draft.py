@@ -8,8 +8,8 @@ import numpy as np
 
 from lstmgen.config import OnUnknown, SamplingConfig
 from lstmgen.errors import ConfigError
+from lstmgen.generation.engine import PromptState
 from lstmgen.generation.sampler import Drawn, most_likely
-from lstmgen.generation.saved_state import PromptState
 from lstmgen.language_model import LanguageModel
 from lstmgen.text.vocabulary import Ids
 
@@ -99,7 +99,7 @@ class Draft:
 
     def alternatives(self, count: int) -> list[tuple[int, float]]:
         """The `count` most likely next tokens and their probabilities under the model itself, before any filter."""
-        ids, probabilities = most_likely(self._current.output.logits, count)
+        ids, probabilities = most_likely(self._current.logits, count)
         return list(zip(ids[0].tolist(), probabilities[0].tolist(), strict=True))
 
     def _add(self, ids: Ids, *, by_model: bool) -> None:

@@ -32,9 +32,8 @@ from lstmgen.evaluation.score import (
     score,
     separate_lines,
 )
-from lstmgen.generation.engine import Engine, EngineOutput, NumpyEngine, read_text
+from lstmgen.generation.engine import Engine, NumpyEngine, PromptState, read_text
 from lstmgen.generation.filters import Batch, build_filters
-from lstmgen.generation.history import History
 from lstmgen.generation.sampler import (
     Drawn,
     Ended,
@@ -44,8 +43,6 @@ from lstmgen.generation.sampler import (
     keep_best,
     require_matches,
 )
-from lstmgen.generation.saved_state import PromptState
-from lstmgen.network.architecture import NetworkState
 from lstmgen.record import TrainingRecord
 from lstmgen.text.streams import first_block, lines_in_order, stream_of_blocks, whole_lines
 from lstmgen.text.suffixes import SuffixIndex
@@ -151,18 +148,14 @@ class LanguageModel:
         text = self.vocabulary.encode(prompt, on_unknown=on_unknown)
         if after is not None:
             return self.read_on(after, text)
-        return self._read(ids, self.engine.initial_state(1), text)
+        return read_text(self.engine, ids, self.engine.initial_state(1))._replace(text=text)
 
     def read_on(self, prompt_state: PromptState, ids: Ids) -> PromptState:
         """Read more tokens, (tokens,), after a prompt state; returns a new one and leaves the given one unchanged."""
         if len(ids) == 0:
             return prompt_state
         text = np.concatenate([prompt_state.text, ids])
-        return self._read(ids, self.engine.from_numpy(prompt_state.output.state), text)
-
-    def _read(self, ids: Ids, state: NetworkState, text: Ids) -> PromptState:
-        output = read_text(self.engine, ids, state)
-        return PromptState(EngineOutput(output.logits, self.engine.to_numpy(output.state)), text)
+        return read_text(self.engine, ids, prompt_state.state)._replace(text=text)
 
     def draw(self, prompt_state: PromptState, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
         """Draw samples that continue a prompt; a model of lines ends each sample with a line feed.
@@ -170,17 +163,14 @@ class LanguageModel:
         Raises UnknownCharacterError for a stop text, ConfigError for a regular expression that cannot be matched, and
         TextError if the training text is needed and cannot be read.
         """
-        output = EngineOutput(prompt_state.output.logits, self.engine.from_numpy(prompt_state.output.state))
         batch = Batch(config, self.vocabulary, prompt_state.text, self.end_token, self.training_index)
-        filters = build_filters(batch)
-        history_length = max(each.history_length for each in filters)
         remedy = "the model never writes it; leave it out"
         stops = [self.vocabulary.encode(stop, where="stop text", remedy=remedy) for stop in config.stop]
         events = draw_tokens(
             self.engine,
-            output.repeated(batch.rows),
-            History(prompt_state.text, batch.rows, history_length),
-            filters,
+            prompt_state,
+            build_filters(batch),
+            rows=batch.rows,
             length=config.length,
             seed=seed,
             end=self.end_token,

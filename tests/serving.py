@@ -33,12 +33,12 @@ class Running:
     @property
     def open(self) -> int:
         """The number of open jobs."""
-        return len(self.worker.open_jobs)
+        return len(self.worker.open)
 
     @property
-    def rows(self) -> int:
-        """The number of rows of the jobs that are not complete."""
-        return sum(job.max_rows for job in self.worker.open_jobs)
+    def slots(self) -> int:
+        """The number of slots of the jobs that are not complete."""
+        return sum(job.max_slots for job in self.worker.open)
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

@@ -13,9 +13,9 @@ import pytest
 from lstmgen.checkpoint import load_checkpoint, public_name
 from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.export.rounding import Choice, Rounding, choose_rounding, rounded
-from lstmgen.generation.filters.temperature import apply_temperature
-from lstmgen.generation.filters.truncation import top_p
-from lstmgen.generation.history import History
+from lstmgen.generation.filters.base import History
+from lstmgen.generation.filters.likelihood import temperature as temperature_filter
+from lstmgen.generation.filters.likelihood import top_p
 from lstmgen.generation.sampler import negative_log_likelihood
 from lstmgen.language_model import LanguageModel, load
 from lstmgen.network.forward import step
@@ -240,7 +240,7 @@ def test_temperature_and_top_p_are_those_of_sample(opened: Browser, temperature:
     logits = np.random.default_rng(5).normal(0, 2, (1, 10)).astype(np.float32)
     logits[0, 3] = logits[0, 7] = logits.max()  # the likeliest twice
     history = History(np.zeros(0, np.int64), 1, 0)
-    filtered = apply_temperature(top_p(probability).apply(logits, history), temperature)
+    filtered = temperature_filter(temperature).apply(top_p(probability).apply(logits, history), history)
     exponentials = np.exp(filtered[0] - filtered.max())
     script = "return [...choices(Float64Array.from(arguments[0]), arguments[1], arguments[2])]"
     shown = opened.run(script, logits[0].tolist(), temperature, probability)

@@ -13,7 +13,7 @@ from lstmgen import cells
 from lstmgen.cells import build_cell
 from lstmgen.cells.arrays import sigmoid, softmax
 from lstmgen.config import CellKind, ModelConfig, Peephole
-from lstmgen.generation.engine import Engine, NumpyEngine
+from lstmgen.generation.engine import Engine, NumpyEngine, in_numpy
 from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.network.architecture import Network, NetworkState, Weights, build_network, map_state
 from lstmgen.network.forward import forward, head, step, unroll
@@ -177,7 +177,7 @@ def test_engines_read_and_step_as_the_equations_say(name: str, attention: int) -
             assert_allclose(logits, np.asarray(exact.logits), atol=2e-5)
             assert_allclose(whole[:, time], np.asarray(exact.logits), atol=2e-5)
         for final in (state, after):
-            for field, value in zip(flat(engine.to_numpy(final)), flat(expected), strict=True):
+            for field, value in zip(flat(in_numpy(final)), flat(expected), strict=True):
                 assert field.dtype == np.float32
                 assert_allclose(field, value, atol=2e-5)
 
@@ -187,10 +187,10 @@ def test_an_engine_changes_no_state_that_it_was_given(name: str) -> None:
     network = small_network(NETWORKS[name], attention=2)
     for engine in engines(network):
         _, state = engine.read(some_ids(), engine.initial_state(len(some_ids())))
-        before = [field.copy() for field in flat(engine.to_numpy(state))]
+        before = [field.copy() for field in flat(in_numpy(state))]
         engine.step(some_ids()[:, 0], state)
         engine.read(some_ids(), state)
-        assert all((old == new).all() for old, new in zip(before, flat(engine.to_numpy(state)), strict=True))
+        assert all((old == new).all() for old, new in zip(before, flat(in_numpy(state)), strict=True))
 
 
 def test_a_state_goes_from_engine_to_engine() -> None:
@@ -198,8 +198,8 @@ def test_a_state_goes_from_engine_to_engine() -> None:
     numpy_engine, torch_engine = engines(network)
     _, state = torch_engine.read(some_ids(), torch_engine.initial_state(len(some_ids())))
     ids = some_ids()[:, 0]
-    ours, _ = numpy_engine.step(ids, numpy_engine.from_numpy(torch_engine.to_numpy(state)))
-    theirs, _ = torch_engine.step(ids, torch_engine.from_numpy(torch_engine.to_numpy(state)))
+    ours, _ = numpy_engine.step(ids, in_numpy(state))
+    theirs, _ = torch_engine.step(ids, in_numpy(state))
     assert_allclose(ours, theirs, atol=2e-5)
 
 

@@ -1,6 +1,7 @@
 """The sampling loop, with engines whose probabilities are known."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,18 @@ from numpy.typing import NDArray
 from lstmgen.config import FinishReason
 from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import Engine, NumpyEngine, read_text
-from lstmgen.generation.filters import Filter
-from lstmgen.generation.filters.temperature import temperature
-from lstmgen.generation.history import History
-from lstmgen.generation.sampler import Drawn, Ended, collect, draw, draw_tokens, keep_best, negative_log_likelihood
+from lstmgen.generation.filters.base import Filter, History
+from lstmgen.generation.filters.likelihood import temperature
+from lstmgen.generation.sampler import (
+    Drawn,
+    Ended,
+    Ending,
+    collect,
+    draw,
+    draw_tokens,
+    keep_best,
+    negative_log_likelihood,
+)
 from lstmgen.text.streams import one_stream
 from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
 
@@ -36,6 +45,9 @@ def random_engine(name: str = "lstm", attention: int = 0) -> NumpyEngine:
     return NumpyEngine(network, single(random_weights(network)))
 
 
+UNIFORM = constant_engine([0.0] * VOCAB_SIZE)
+
+
 def events(
     engine: Engine,
     prompt: NDArray[np.int64] = PROMPT,
@@ -47,9 +59,8 @@ def events(
     **choices: Any,
 ) -> Iterator[Drawn | Ended]:
     """Draw samples after a prompt."""
-    prompt_output = read_text(engine, prompt, engine.initial_state(1)).repeated(samples)
-    history = History(prompt, samples, length=0)
-    return draw_tokens(engine, prompt_output, history, [temperature(heat)], length=length, seed=seed, **choices)
+    read, filters = read_text(engine, prompt, engine.initial_state(1)), [temperature(heat)]
+    return draw_tokens(engine, read, filters, rows=samples, length=length, seed=seed, **choices)
 
 
 def write(engine: Engine, samples: int = 1, **choices: Any) -> list[list[int]]:
@@ -57,9 +68,7 @@ def write(engine: Engine, samples: int = 1, **choices: Any) -> list[list[int]]:
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
-    uniform = constant_engine([0.0] * VOCAB_SIZE)
-    assert write(uniform, seed=1) == write(uniform, seed=1)
-    assert write(uniform, seed=1) != write(uniform, seed=2)
+    assert write(UNIFORM, seed=1) == write(UNIFORM, seed=1) != write(UNIFORM, seed=2)
 
 
 def test_temperature_zero_ignores_the_seed_and_takes_the_most_likely() -> None:
@@ -69,7 +78,7 @@ def test_temperature_zero_ignores_the_seed_and_takes_the_most_likely() -> None:
 
 def test_samples_of_a_batch_differ() -> None:
     """Seven tokens, fifty draws: two rows agree by chance with probability 7^-50."""
-    texts = write(constant_engine([0.0] * VOCAB_SIZE), samples=8)
+    texts = write(UNIFORM, samples=8)
     assert len({tuple(text) for text in texts}) == 8
 
 
@@ -82,17 +91,13 @@ def test_a_sample_does_not_depend_on_those_beside_it(name: str) -> None:
 @given(length=st.integers(0, 40), samples=st.integers(1, 4))
 @settings(max_examples=20, deadline=None)
 def test_length_is_honoured_exactly(length: int, samples: int) -> None:
-    texts = write(constant_engine([0.0] * VOCAB_SIZE), length=length, samples=samples)
+    texts = write(UNIFORM, length=length, samples=samples)
     assert [len(text) for text in texts] == [length] * samples
 
 
-def test_a_length_of_minus_one_has_no_end() -> None:
-    drawn = events(constant_engine([0.0] * VOCAB_SIZE), length=-1)
-    assert all(isinstance(next(drawn), Drawn) for _ in range(1000))
-
-
-def test_each_sample_ends_with_the_end_token() -> None:
-    texts = write(constant_engine([0.0] * VOCAB_SIZE), end=4, samples=6, length=-1)
+def test_without_a_maximum_a_sample_goes_on_until_its_end_token() -> None:
+    assert all(isinstance(event, Drawn) for event in islice(events(UNIFORM, length=-1), 1000))
+    texts = write(UNIFORM, end=4, samples=6, length=-1)
     assert all(text[-1] == 4 and 4 not in text[:-1] for text in texts)
     assert len({len(text) for text in texts}) > 1
 
@@ -137,15 +142,12 @@ def test_a_token_without_probability_is_never_drawn() -> None:
 
 
 def test_negative_log_likelihood_is_finite_for_extreme_logits() -> None:
-    logits: NDArray[np.float32] = np.array([[1e4, 0.0, -1e4]], np.float32)
-    assert_allclose(negative_log_likelihood(logits, np.array([0])), 0)
-    assert_allclose(negative_log_likelihood(logits, np.array([2])), 2e4)
+    logits = np.array([[1e4, 0.0, -1e4]] * 2, np.float32)
+    assert_allclose(negative_log_likelihood(logits, np.array([0, 2])), [0, 2e4])
 
 
 def test_each_sample_says_why_it_ended() -> None:
-    uniform = constant_engine([0.0] * VOCAB_SIZE)
-    assert {sample.finish_reason for sample in collect(events(uniform, samples=9), 9)} == {FinishReason.LENGTH}
-    ended = collect(events(uniform, samples=40, end=4, length=5), 40)
+    ended = collect(events(UNIFORM, samples=40, end=4, length=5), 40)
     for sample in ended:
         assert (sample.ids[-1] == 4) == (sample.finish_reason is FinishReason.LINE)
     assert {sample.finish_reason for sample in ended} == {FinishReason.LINE, FinishReason.LENGTH}
@@ -153,41 +155,52 @@ def test_each_sample_says_why_it_ended() -> None:
 
 def test_nothing_of_a_stop_text_is_written() -> None:
     """A sample ends where a stop text first occurs in the sample drawn without stop texts."""
-    uniform = constant_engine([0.0] * VOCAB_SIZE)
-    whole = collect(events(uniform, samples=20, length=400), 20)
-    stopped = collect(events(uniform, samples=20, length=400, stops=["\x01\x02\x01\x03", "\x06\x06"]), 20)
+    stops = ["\x01\x02\x01\x03", "\x06\x06"]
+    whole = collect(events(UNIFORM, samples=20, length=400), 20)
+    stopped = collect(events(UNIFORM, samples=20, length=400, stops=stops), 20)
     for long, short in zip(whole, stopped, strict=True):
         text = "".join(map(chr, long.ids))
-        positions = [position for stop in ("\x01\x02\x01\x03", "\x06\x06") if (position := text.find(stop)) >= 0]
+        positions = [position for stop in stops if (position := text.find(stop)) >= 0]
         assert short.ids == long.ids[: min(positions, default=400)]
         assert short.finish_reason is (FinishReason.STOP if positions else FinishReason.LENGTH)
 
 
-def test_tokens_left_in_the_buffer_come_out_at_the_end() -> None:
-    """The sample ends with tokens that could have been the beginning of a stop text."""
-    assert write(constant_engine([0, 9, 0, 0, 0, 0, 0]), heat=0.0, length=3, stops=["\x01\x01\x01\x01"]) == [[1, 1, 1]]
+@given(text=st.text("ab", min_size=1, max_size=40), stops=st.lists(st.text("ab", min_size=1, max_size=5), max_size=3))
+def test_only_what_may_begin_a_stop_text_is_kept_back_and_it_comes_out_at_the_end(text: str, stops: list[str]) -> None:
+    ending: Ending[str] = Ending(len(text), None, stops)
+    out = ""
+    for position, token in enumerate(text, start=1):
+        released, finish_reason = ending.add(ord(token), token)
+        out += "".join(released)
+        if finish_reason is not None:
+            break
+        kept = text[len(out) : position]
+        assert any(stop.startswith(kept) for stop in stops) or kept == ""
+    if finish_reason is FinishReason.STOP:
+        longest = max((stop for stop in stops if text[:position].endswith(stop)), key=len)
+        assert out == text[:position].removesuffix(longest)
+        assert not any(stop in text[: position - 1] for stop in stops)
+    else:
+        assert out == text and not any(stop in text for stop in stops)
 
 
 def test_a_sample_without_an_allowed_token_is_stuck_and_the_others_continue() -> None:
-    engine = constant_engine([0.0] * VOCAB_SIZE)
-    prompt_output = read_text(engine, PROMPT, engine.initial_state(1)).repeated(3)
+    read = read_text(UNIFORM, PROMPT, UNIFORM.initial_state(1))
 
     def nothing_for_row_one(logits: Any, history: History) -> Any:
         return np.where((np.arange(3) == 1)[:, None] & (history.written > 3), -np.inf, logits)
 
-    drawn = draw_tokens(engine, prompt_output, History(PROMPT, 3, 0), [Filter(nothing_for_row_one)], length=9, seed=0)
+    drawn = draw_tokens(UNIFORM, read, [Filter(nothing_for_row_one)], rows=3, length=9, seed=0)
     samples = collect(drawn, 3)
-    assert [sample.finish_reason for sample in samples] == [
-        FinishReason.LENGTH,
-        FinishReason.STUCK,
-        FinishReason.LENGTH,
+    assert [(sample.finish_reason, len(sample.ids)) for sample in samples] == [
+        (FinishReason.LENGTH, 9),
+        (FinishReason.STUCK, 4),
+        (FinishReason.LENGTH, 9),
     ]
-    assert [len(sample.ids) for sample in samples] == [9, 4, 9]
 
 
 def test_the_best_candidate_has_the_least_nats_per_token() -> None:
     candidates = collect(events(random_engine(), samples=12), 12)
     best = keep_best(candidates, 4)
-    assert [
-        min(group, key=lambda sample: sample.nats) for group in (candidates[:4], candidates[4:8], candidates[8:])
-    ] == best
+    groups = (candidates[:4], candidates[4:8], candidates[8:])
+    assert [min(group, key=lambda sample: sample.nats) for group in groups] == best

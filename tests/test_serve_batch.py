@@ -11,9 +11,7 @@ from numpy.testing import assert_allclose
 from lstmgen.config import ServingConfig
 from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import NumpyEngine, read_text
-from lstmgen.generation.filters.temperature import temperature
-from lstmgen.generation.filters.truncation import top_p
-from lstmgen.generation.history import History
+from lstmgen.generation.filters.likelihood import temperature, top_p
 from lstmgen.generation.sampler import collect, draw_tokens
 from lstmgen.serving.batch import Job, Token, Worker
 from lstmgen.text.streams import one_stream
@@ -39,7 +37,7 @@ async def collected(worker: Worker, wanted: Job) -> list[list[Token]]:
     async for pieces in worker.write(wanted):
         for piece in pieces:
             tokens[piece.text] += piece.tokens
-    assert not wanted.rows
+    assert not wanted.slots
     return tokens
 
 
@@ -55,7 +53,7 @@ def run(engine: NumpyEngine, *jobs: Job, max_rows: int = 64, endless: Job | None
                 done = await asyncio.gather(*(collected(worker, each) for each in jobs))
         else:
             done = await asyncio.gather(*(collected(worker, each) for each in jobs))
-        assert worker.open_jobs == []
+        assert worker.open == {}
         worker.stop()
         await running
         return done
@@ -69,10 +67,9 @@ def ids(done: list[list[list[Token]]]) -> list[list[list[int]]]:
 
 def alone(engine: NumpyEngine, wanted: Job) -> list[list[int]]:
     """The same texts by the sampler, without the token that ends one."""
-    output = read_text(engine, wanted.prompts[0], engine.initial_state(1)).repeated(wanted.copies)
-    history = History(wanted.prompts[0], wanted.copies, 0)
+    copies, read = wanted.copies, read_text(engine, wanted.prompts[0], engine.initial_state(1))
     choices: dict[str, Any] = {"length": wanted.length, "seed": wanted.seeds[0], "stops": wanted.stops}
-    drawn = draw_tokens(engine, output, history, wanted.filters, end=wanted.end, **choices)
+    drawn = draw_tokens(engine, read, wanted.filters, rows=copies, end=wanted.end, **choices)
     return [[number for number in one.ids if number != wanted.end] for one in collect(drawn, wanted.copies)]
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmgen.cells.arrays import concatenate
 from lstmgen.network.architecture import Network, NetworkState, map_state
 from lstmgen.network.forward import LayerRunner, forward, head
 from lstmgen.network.kernels.numpy_layers import numpy_layer, run_chunk, run_step
@@ -21,27 +20,20 @@ _CHUNK = 1024
 _NEGLIGIBLE = 1e-36
 """Weights below this are computed as zero. Many processors need a hundred times as long for numbers below 1.2e-38."""
 
-_unchecked = np.errstate(invalid="ignore", over="ignore")
-"""Silence NumPy's warnings. BLAS also computes on unused lanes of a vector register, which may hold any value.
 
-The weights themselves are checked when they are loaded.
-"""
+class PromptState(NamedTuple):
+    """The network after it has read a prompt: samples continue from here. Immutable."""
 
-
-class EngineOutput(NamedTuple):
-    """The network's output after the last token it has read: logits for the next token, and the state. Immutable."""
-
-    logits: FloatArray  # (rows, vocab)
+    logits: FloatArray  # (1, vocab), for the next token
     state: NetworkState
-
-    def repeated(self, rows: int) -> "EngineOutput":
-        """Copy a single row to a batch of `rows` equal rows."""
-        state = map_state(lambda field: concatenate([field] * rows, axis=0), self.state)
-        return EngineOutput(self.logits.repeat(rows, axis=0), state)
+    text: Ids  # the prompt, (tokens,); when it was loaded from a file, its last tokens
 
 
 class Engine(Protocol):
-    """Reads tokens and returns logits for the next one; the state is passed in and returned."""
+    """Reads tokens and returns logits for the next one; the state is passed in and returned.
+
+    Every engine reads a state in NumPy too, so that a saved state continues on any of them.
+    """
 
     network: Network
 
@@ -55,14 +47,6 @@ class Engine(Protocol):
 
     def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
         """Read many tokens per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
-        ...
-
-    def to_numpy(self, state: NetworkState) -> NetworkState:
-        """Convert a state of this engine to NumPy arrays."""
-        ...
-
-    def from_numpy(self, state: NetworkState) -> NetworkState:
-        """The inverse of `to_numpy`."""
         ...
 
 
@@ -93,22 +77,20 @@ class NumpyEngine:
         """Read many tokens per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
         return self._read(ids, state, run_chunk)
 
-    @_unchecked
+    # BLAS also computes on unused lanes of a vector register, which may hold any value. Loaded weights are checked.
+    @np.errstate(invalid="ignore", over="ignore")
     def _read(self, ids: Ids, state: NetworkState, run_layer: LayerRunner) -> tuple[FloatArray, NetworkState]:
         outputs = forward(self.network, self._weights, ids, state, run_layer)
         return head(outputs.head_inputs, self._weights), outputs.state
 
-    def to_numpy(self, state: NetworkState) -> NetworkState:
-        """The state itself."""
-        return state
 
-    def from_numpy(self, state: NetworkState) -> NetworkState:
-        """The state itself."""
-        return state
+def in_numpy(state: NetworkState) -> NetworkState:
+    """A state of any engine, in NumPy."""
+    return map_state(lambda field: field if isinstance(field, np.ndarray) else field.cpu().numpy(), state)
 
 
-def read_text(engine: Engine, ids: Ids, state: NetworkState) -> EngineOutput:
-    """Read one text, (tokens,), of at least one token, in chunks; returns the output after its last token."""
+def read_text(engine: Engine, ids: Ids, state: NetworkState) -> PromptState:
+    """Read one text, (tokens,), of at least one token, in chunks."""
     for start in range(0, len(ids), _CHUNK):
         logits, state = engine.read(ids[None, start : start + _CHUNK], state)
-    return EngineOutput(logits[:, -1], state)
+    return PromptState(logits[:, -1], state, ids)

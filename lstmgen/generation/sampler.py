@@ -3,23 +3,25 @@
 Each row of a batch has its own random generator, so that a sample does not depend on the number of samples beside it.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.config import FinishReason, SamplingConfig
 from lstmgen.errors import ConfigError
-from lstmgen.generation.engine import Engine, EngineOutput, FloatArray
-from lstmgen.generation.filters import Filter
-from lstmgen.generation.filters.automaton import Automaton
-from lstmgen.generation.history import History
-from lstmgen.generation.stops import Item, StopBuffer
+from lstmgen.generation.engine import Engine, FloatArray, PromptState
+from lstmgen.generation.filters.base import Filter, History
+from lstmgen.generation.filters.match import Automaton
+from lstmgen.network.architecture import map_state
 
 _UNIFORMS_AT_ONCE = 256
+
+Item = TypeVar("Item")
 
 
 class Drawn(NamedTuple):
@@ -39,10 +41,10 @@ class Ended(NamedTuple):
 
 def draw_tokens(
     engine: Engine,
-    prompt_output: EngineOutput,
-    history: History,
+    prompt_state: PromptState,
     filters: Sequence[Filter],
     *,
+    rows: int = 1,
     length: int,
     seed: int,
     end: int | None = None,
@@ -52,17 +54,19 @@ def draw_tokens(
 
     Args:
         engine: the network.
-        prompt_output: the engine's output after the prompt, for each row.
-        history: the last tokens of each row, the prompt included.
+        prompt_state: the engine after the prompt, at which filters may look back.
         filters: applied to the logits, in this order; build new ones for each call, because filters have memory.
+        rows: the number of samples.
         length: the maximum number of tokens of a sample; -1: no maximum.
         seed: together with the row's number it determines all random numbers of a row.
         end: the token that ends a sample; it is part of the sample.
         stops: stop texts, as strings of ids; a sample ends before the first of them, which is not part of it.
     """
-    logits, state = prompt_output
-    rows, vocab_size = logits.shape
-    uniforms = _uniforms(seed, rows)
+    logits = prompt_state.logits.repeat(rows, axis=0)
+    state = map_state(lambda field: field.repeat(rows, axis=0), prompt_state.state)
+    vocab_size = logits.shape[1]
+    history = History(prompt_state.text, rows, max((each.history_length for each in filters), default=0))
+    randoms = [uniforms(seed, row) for row in range(rows)]
     endings: list[Ending[Drawn]] = [Ending(length, end, stops) for _ in range(rows)]
     active = list(range(rows))
     if length == 0:
@@ -72,7 +76,7 @@ def draw_tokens(
         filtered = logits
         for each in filters:
             filtered = each.apply(filtered, history)
-        drawn, possible = draw(filtered, next(uniforms))
+        drawn, possible = draw(filtered, np.array([*map(next, randoms)]))
         # The filter `match` adds a column after the vocabulary: to draw it ends the sample without a token.
         ids = drawn if filtered.shape[1] == vocab_size else np.minimum(drawn, vocab_size - 1)
         numbers, nats = drawn.tolist(), negative_log_likelihood(logits, ids).tolist()
@@ -80,9 +84,9 @@ def draw_tokens(
             number, ending = numbers[row], endings[row]
             finish_reason: FinishReason | None
             if not possible[row]:
-                released, finish_reason = ending.rest(), FinishReason.STUCK
+                released, finish_reason = ending.kept, FinishReason.STUCK
             elif number == vocab_size:
-                released, finish_reason = ending.rest(), FinishReason.MATCH
+                released, finish_reason = ending.kept, FinishReason.MATCH
             else:
                 released, finish_reason = ending.add(number, Drawn(row, number, nats[row]))
             yield from released
@@ -99,11 +103,7 @@ def check_matches(
 ) -> Iterator[Drawn | Ended]:
     """Yield the same events, but let a sample that does not match end with `FinishReason.UNMATCHED`.
 
-    Args:
-        events: of `rows` samples.
-        pattern: the regular expression.
-        rows: the number of samples.
-        end: the token with which the model itself ends a sample, which is not part of a match; None: it does not.
+    `end` is the token with which the model itself ends a sample, which is not part of a match; None: it does not.
     """
     states = [pattern.start] * rows
     for event in events:
@@ -127,31 +127,42 @@ def require_matches(samples: Sequence[FinishReason], config: SamplingConfig) -> 
 
 
 class Ending(Generic[Item]):
-    """Decides why and where one sample ends, and keeps back what may belong to a stop text."""
+    """Decides why and where one sample ends.
+
+    A token that may belong to the beginning of a stop text is kept back until it is clear whether the stop text is
+    completed. So no part of a stop text is ever shown.
+    """
 
     def __init__(self, length: int, end: int | None, stops: Sequence[str]) -> None:
         """Begin a sample; `length`, at least 1 or -1, `end` and `stops` are those of `draw_tokens`."""
-        self._left = length
+        self.left = length
+        """How many more tokens the sample may have."""
         self._end = end
-        self._stops = StopBuffer[Item](stops) if stops else None
+        self._stops = stops
+        self._beginnings = {stop[:length] for stop in stops for length in range(1, len(stop) + 1)}
+        self._text = ""
+        self.kept: list[Item] = []
+        """The items that are kept back. They belong to the sample if no more tokens come."""
 
     def add(self, number: int, item: Item) -> tuple[list[Item], FinishReason | None]:
         """Add a token that was drawn, and the item that belongs to it.
 
-        Returns the items that are now part of the sample, and why the sample ends; None: it goes on.
+        Returns the items that are now part of the sample, and why the sample ends; None: it continues.
         """
-        self._left -= 1
-        released = [item]
-        if self._stops is not None:
-            released, stopped = self._stops.add(chr(number), item)
-            if stopped:
+        self.left -= 1
+        released, token = [item], chr(number)
+        if self.kept or token in self._beginnings:
+            self._text += token
+            self.kept.append(item)
+            complete = [len(stop) for stop in self._stops if self._text.endswith(stop)]
+            lengths = range(1, len(self._text) + 1)
+            beginnings = (length for length in lengths if self._text[-length:] in self._beginnings)
+            cut = len(self._text) - max(complete or beginnings, default=0)
+            released, self.kept, self._text = self.kept[:cut], self.kept[cut:], self._text[cut:]
+            if complete:
                 return released, FinishReason.STOP
-        finish_reason = FinishReason.LINE if number == self._end else FinishReason.LENGTH if self._left == 0 else None
-        return (released if finish_reason is None else released + self.rest()), finish_reason
-
-    def rest(self) -> list[Item]:
-        """The items that were kept back, when no more tokens come."""
-        return [] if self._stops is None else self._stops.rest()
+        finish_reason = FinishReason.LINE if number == self._end else FinishReason.LENGTH if self.left == 0 else None
+        return (released if finish_reason is None else released + self.kept), finish_reason
 
 
 @dataclass
@@ -161,12 +172,6 @@ class Sample:
     ids: list[int] = field(default_factory=list)
     nats: float = 0.0  # its negative log-probability under the model itself, before any filter
     finish_reason: FinishReason = FinishReason.LENGTH
-
-    @property
-    def nats_per_token(self) -> float:
-        """The mean negative log-probability; infinite for an empty or stuck sample, so that any other is better."""
-        ended_early = self.finish_reason in (FinishReason.STUCK, FinishReason.UNMATCHED)
-        return self.nats / len(self.ids) if self.ids and not ended_early else math.inf
 
 
 def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
@@ -185,13 +190,15 @@ def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
 def keep_best(samples: Sequence[Sample], candidates: int) -> list[Sample]:
     """Of each group of `candidates` consecutive samples, keep the one with the highest log-probability per token.
 
-    One that does not match is kept only if none of its group does.
+    Any other is better than an empty or stuck one, and that is better than one that does not match.
     """
-    groups = (samples[start : start + candidates] for start in range(0, len(samples), candidates))
-    return [
-        min(group, key=lambda one: (one.finish_reason is FinishReason.UNMATCHED, one.nats_per_token))
-        for group in groups
-    ]
+
+    def cost(one: Sample) -> tuple[bool, float]:
+        unmatched = one.finish_reason is FinishReason.UNMATCHED
+        worst = unmatched or one.finish_reason is FinishReason.STUCK or not one.ids
+        return unmatched, math.inf if worst else one.nats / len(one.ids)
+
+    return [min(samples[start : start + candidates], key=cost) for start in range(0, len(samples), candidates)]
 
 
 def negative_log_likelihood(logits: FloatArray, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
@@ -209,16 +216,10 @@ def most_likely(logits: FloatArray, count: int) -> tuple[NDArray[np.int64], NDAr
     return ids, np.exp(np.take_along_axis(shifted, ids, axis=-1)) / total
 
 
-def _uniforms(seed: int, rows: int) -> Iterator[NDArray[np.float64]]:
-    """Random numbers in [0, 1), (rows,) for each step; each row has its own generator, which draws them in blocks."""
-    generators = [row_generator(seed, row) for row in range(rows)]
-    while True:
-        yield from np.stack([generator.random(_UNIFORMS_AT_ONCE) for generator in generators], axis=1)
-
-
-def row_generator(seed: int, row: int) -> np.random.Generator:
-    """The generator of the random numbers of one row."""
-    return np.random.default_rng([seed, row])
+def uniforms(seed: int, row: int) -> Iterator[float]:
+    """The random numbers of one row, in [0, 1), without end."""
+    generator = np.random.default_rng([seed, row])
+    return itertools.chain.from_iterable(map(generator.random, itertools.repeat(_UNIFORMS_AT_ONCE)))
 
 
 def draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.int64], list[bool]]:

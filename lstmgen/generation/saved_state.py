@@ -4,7 +4,7 @@ The file is a safetensors file, so it contains no code. It belongs to the weight
 """
 
 import json
-from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,13 @@ from safetensors.numpy import save
 
 from lstmgen.errors import CheckpointError, unwritable
 from lstmgen.files import new_file
-from lstmgen.generation.engine import EngineOutput
+from lstmgen.generation.engine import PromptState, in_numpy
 from lstmgen.network.architecture import Network, map_state
-from lstmgen.text.vocabulary import Ids
 
 RECENT = 1000
 """The number of last tokens that are saved, for filters that look back at them."""
 
 _FORMAT = "lstmgen state 1"
-_LIKE = np.zeros(0, np.float32)
-
-
-@dataclass(frozen=True)
-class PromptState:
-    """The network after it has read a prompt: samples continue from here."""
-
-    output: EngineOutput  # one row, in NumPy
-    text: Ids  # the prompt, (tokens,); when it was loaded from a file, its last `RECENT` tokens
 
 
 def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None:
@@ -40,20 +30,18 @@ def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None
     Raises CheckpointError if the file exists or cannot be written.
     """
     fields: list[NDArray[np.float32]] = []
-    map_state(fields.append, prompt_state.output.state)
+    map_state(fields.append, in_numpy(prompt_state.state))
     tensors: dict[str, NDArray[Any]] = {f"state.{number}": field for number, field in enumerate(fields)}
-    tensors["logits"] = prompt_state.output.logits
+    tensors["logits"] = prompt_state.logits
     tensors["text"] = np.asarray(prompt_state.text[-RECENT:], np.int64)
     content = save(tensors, {"format": _FORMAT, "model": json.dumps(model)})
     try:
         with new_file(path) as file:
             file.write(content)
-    except FileExistsError as error:
-        raise CheckpointError(
-            f"`save_state` {path}: the file exists and is not overwritten; give another name"
-        ) from error
     except OSError as error:
-        raise CheckpointError(f"`save_state` {path}: {unwritable(error)}") from error
+        exists = "the file exists and is not overwritten; give another name"
+        reason = exists if isinstance(error, FileExistsError) else unwritable(error)
+        raise CheckpointError(f"`save_state` {path}: {reason}") from error
 
 
 def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
@@ -65,31 +53,25 @@ def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-    except OSError as error:
-        reason = error.strerror or "cannot be read"  # an error of safetensors has no `strerror`, and repeats the path
-        raise CheckpointError(f"`load_state` {path}: {reason}; give a file that `save_state` wrote") from error
-    except (SafetensorError, TypeError) as error:
-        raise CheckpointError(
-            f"`load_state` {path}: this is not a saved state, or the file is incomplete ({error}); "
-            "give a file that `save_state` wrote"
-        ) from error
-    if metadata.get("format") != _FORMAT:
-        raise CheckpointError(f"`load_state` {path}: this version cannot read this file; save the state again")
-    if metadata.get("model") != json.dumps(model):
-        raise CheckpointError(
-            f"`load_state` {path}: it was saved with another model; give that model, or save the state again"
-        )
-    zeros = network.initial_state(1, _LIKE)
-    names = iter(range(len(tensors)))
-    try:
-        state = map_state(lambda zero: _checked(tensors[f"state.{next(names)}"], zero.shape, "f"), zeros)
+        if metadata.get("format") != _FORMAT:
+            raise CheckpointError(f"`load_state` {path}: this version cannot read this file; save the state again")
+        if metadata.get("model") != json.dumps(model):
+            problem = "it was saved with another model; give that model, or save the state again"
+            raise CheckpointError(f"`load_state` {path}: {problem}")
+        numbers = count()
+        expected = network.initial_state(1, np.zeros(0, np.float32))
+        state = map_state(lambda zero: _checked(tensors[f"state.{next(numbers)}"], zero.shape, "f"), expected)
         logits = _checked(tensors["logits"], (1, network.vocab_size), "f")
         text = _checked(tensors["text"], (len(tensors["text"]),), "i")
         if not ((text >= 0) & (text < network.vocab_size)).all():
             raise ValueError("it holds unknown characters")
-    except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"`load_state` {path}: the file is damaged ({error}); save the state again") from error
-    return PromptState(EngineOutput(logits, state), text)
+        return PromptState(logits, state, text)
+    except OSError as error:
+        reason = error.strerror or "cannot be read"  # an error of safetensors has no `strerror`, and repeats the path
+        raise CheckpointError(f"`load_state` {path}: {reason}; give a file that `save_state` wrote") from error
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        problem = f"this is not a saved state, or it is damaged ({error}); give a file that `save_state` wrote"
+        raise CheckpointError(f"`load_state` {path}: {problem}") from error
 
 
 def _checked(array: NDArray[Any], shape: tuple[int, ...], kind: str) -> NDArray[Any]:

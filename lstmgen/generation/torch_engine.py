@@ -2,7 +2,6 @@
 
 from typing import Any, cast
 
-import numpy as np
 import torch
 
 from lstmgen.generation.engine import FloatArray
@@ -27,25 +26,20 @@ class TorchEngine:
     @torch.no_grad()
     def step(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
         """Read one token per row: ids (batch,) -> logits (batch, vocab) and the next state."""
-        output = step(self.network, self._weights, self._on_device(ids), state)
+        output = step(self.network, self._weights, *self._on_device(ids, state))
         return _to_numpy(output.logits), output.state
 
     @torch.no_grad()
     def read(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
         """Read many tokens per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
-        logits, after = self._model.read(self._on_device(ids), state)
+        logits, after = self._model.read(*self._on_device(ids, state))
         return _to_numpy(logits), after
 
-    def to_numpy(self, state: NetworkState) -> NetworkState:
-        """Convert a state of this engine to NumPy arrays."""
-        return map_state(lambda field: field.cpu().numpy(), state)
-
-    def from_numpy(self, state: NetworkState) -> NetworkState:
-        """The inverse of `to_numpy`."""
-        return map_state(lambda field: torch.from_numpy(field).to(self._model.device), state)
-
-    def _on_device(self, ids: Ids) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(ids, np.int64)).to(self._model.device)
+    def _on_device(self, ids: Ids, state: NetworkState) -> tuple[torch.Tensor, NetworkState]:
+        device = self._model.device
+        return torch.as_tensor(ids, dtype=torch.int64, device=device), map_state(
+            lambda field: torch.as_tensor(field, device=device), state
+        )
 
 
 def _to_numpy(logits: Any) -> FloatArray:

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lstmgen.export.rounding import Rounding
 from lstmgen.pages.write import writing_page
-from lstmgen.serving.batch import Piece, Worker
-from lstmgen.serving.completions import Answer, Served, describe, parse
+from lstmgen.serving.batch import Part, Worker
+from lstmgen.serving.completions import Answer, Served, describe
 from lstmgen.serving.messages import RequestError, event, server_error, to_json
 
 _OPEN_ANSWERS = 8  # as large as one may be; more and smaller ones may be open together
@@ -27,11 +27,8 @@ _OPEN_ANSWERS = 8  # as large as one may be; more and smaller ones may be open t
 def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str], None]) -> tuple[ASGIApp, Worker]:
     """The application, and the worker that runs as long as it does.
 
-    Args:
-        served: the model and the limits.
-        hosts: the names that the Host header may have, so that no web page of another site can reach a server that
-            listens only on this machine (DNS rebinding); None: any.
-        report: takes one line about an error of the server.
+    `hosts` are the names that the Host header may have, so that no web page of another site can reach a server that
+    listens only on this machine (DNS rebinding); None: any. `report` takes one line about an error of the server.
     """
     worker = Worker(served.model.engine, served.limits, _OPEN_ANSWERS * served.max_size, report)
     max_body = (1 << 16) + 12 * served.limits.max_prompt  # a character has up to 12 bytes in JSON
@@ -49,8 +46,8 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
         return _json(served.listed)
 
     async def complete(request: Request) -> ASGIApp:
-        asked = parse(await _body(request, max_body), served)
-        answer = await asyncio.to_thread(Answer, asked, served)  # an unknown character takes a search for similar ones
+        body = await _body(request, max_body)
+        answer = await asyncio.to_thread(Answer, body, served)  # an unknown character takes a search for similar ones
         return partial(_send_answer, answer, worker, builder)
 
     async def show_error(request: Request, error: Exception) -> Response:
@@ -94,21 +91,21 @@ async def _send_answer(
 ) -> None:
     """Run a completion and send it, at once or as a stream. It ends when the client has gone."""
 
-    async def build(part: Callable[[list[Piece]], bytes], pieces: list[Piece]) -> bytes:
-        return await asyncio.get_running_loop().run_in_executor(builder, part, pieces) if answer.large else part(pieces)
+    async def build(make: Callable[[list[Part]], bytes], parts: list[Part]) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(builder, make, parts) if answer.large else make(parts)
 
     leaving = asyncio.create_task(_disconnected(receive))
-    written: list[Piece] = []
+    written: list[Part] = []
     started = False
     try:
         async with aclosing(worker.write(answer.job)) as groups:
-            async for pieces in groups:
+            async for parts in groups:
                 if leaving.done():
                     return
                 if not answer.stream:
-                    written += pieces
+                    written += parts
                     continue
-                events = await build(answer.events, pieces)
+                events = await build(answer.events, parts)
                 if not started:
                     await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
                     started = True

@@ -14,19 +14,17 @@ from itertools import repeat
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lstmgen.cells.arrays import concatenate
 from lstmgen.config import FinishReason, ServingConfig
 from lstmgen.generation.engine import Engine, FloatArray
-from lstmgen.generation.filters import Filter
-from lstmgen.generation.history import History
-from lstmgen.generation.sampler import Ending, draw, most_likely, negative_log_likelihood, row_generator
-from lstmgen.network.architecture import NetworkState
+from lstmgen.generation.filters.base import Filter, History
+from lstmgen.generation.sampler import Ending, draw, most_likely, negative_log_likelihood, uniforms
+from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.serving.messages import RequestError, server_error
 from lstmgen.text.vocabulary import Ids
 
-_NO_HISTORY = History(np.zeros(0, np.int64), 0, 0)
+_NO_HISTORY = History(np.zeros(0, np.int64), rows=0, length=0)
 _CHUNK = 64  # tokens of each prompt that are read at once
 _CHUNK_TOKENS = 512  # of all prompts together
 _BURST_STEPS = 64
@@ -37,7 +35,7 @@ Token: TypeAlias = tuple[int, float | None, Sequence[tuple[int, float]]]
 """An id, its nats under the model itself (before any filter), and the most likely ids in its place with their nats."""
 
 
-class Piece(NamedTuple):
+class Part(NamedTuple):
     """What one burst added to a text. A stop text may keep tokens back."""
 
     text: int
@@ -59,16 +57,16 @@ class Job:
     logprobs: int | None = None  # how many of the most likely tokens come with the nats of each; None: no nats
     echo: Sequence[int] = ()  # the tokens at the end of each prompt with which its texts begin; () for none
     size: int = 0  # the number of values in the answer, at most
-    written: list[Piece] = field(default_factory=list)  # and not yet taken
-    rows: "list[_Prompt | _Text]" = field(init=False)  # the prompts that are still read, the texts still written
+    written: list[Part] = field(default_factory=list)  # and not yet taken
+    slots: "list[_Prompt | _Text]" = field(init=False)  # its places in the batch, for what is still read or written
 
     def __post_init__(self) -> None:
-        self.rows = [_Prompt(self, number) for number in range(len(self.prompts))]
+        self.slots = [_Prompt(self, number) for number in range(len(self.prompts))]
 
     @property
-    def max_rows(self) -> int:
-        """The number of rows in the batch when all prompts have been read."""
-        return sum(self.copies if isinstance(row, _Prompt) else 1 for row in self.rows)
+    def max_slots(self) -> int:
+        """The number of slots when all prompts have been read."""
+        return sum(self.copies if isinstance(slot, _Prompt) else 1 for slot in self.slots)
 
 
 class _Prompt:
@@ -88,56 +86,45 @@ class _Prompt:
             self._tokens += _tokens(logits[: len(following)], following, job.logprobs)
         if len(self.left):
             return
-        job.rows.remove(self)
+        job.slots.remove(self)
         echoed = self._tokens[len(self._tokens) - job.echo[self.number] :] if job.echo else []
         for copy in range(job.copies):
             text = self.number * job.copies + copy
-            job.written.append(Piece(text, echoed, None if job.length else "length"))
+            job.written.append(Part(text, echoed, None if job.length else "length"))
             if job.length:
-                job.rows.append(_Text(self, text, copy, logits[-1:]))
+                job.slots.append(_Text(self, text, copy, logits[-1:]))
 
 
 class _Text:
     """A text that is being written."""
 
     def __init__(self, prompt: _Prompt, number: int, copy: int, logits: FloatArray) -> None:
-        self.job, self.logits = prompt.job, logits
+        self.job, self.number, self.logits = prompt.job, number, logits
         self.state = cast(NetworkState, prompt.state)
-        self.left = self.job.length
-        self._number = number
-        self._ending = Ending[Token](self.job.length, self.job.end, self.job.stops)
-        self._generator = row_generator(self.job.seeds[prompt.number], copy)
-        self._uniforms = np.zeros(0)
-
-    def uniforms(self, count: int) -> NDArray[np.float64]:
-        """The random numbers for the next draws, (count,)."""
-        missing = max(0, count - len(self._uniforms))
-        self._uniforms = np.concatenate([self._uniforms, self._generator.random(missing)])
-        return self._uniforms[:count]
+        self.ending = Ending[Token](self.job.length, self.job.end, self.job.stops)
+        self.uniforms = uniforms(self.job.seeds[prompt.number], copy)
 
     def add(self, tokens: Sequence[Token]) -> None:
         """Add tokens that were drawn; those after the end of the text are dropped."""
-        self._uniforms = self._uniforms[len(tokens) :]
-        self.left -= len(tokens)
         written, finish_reason = [], None
         for token in tokens:
-            released, finish_reason = self._ending.add(token[0], token)
+            released, finish_reason = self.ending.add(token[0], token)
             written += released
             if finish_reason is not None:
-                self.job.rows.remove(self)
+                self.job.slots.remove(self)
                 break
         if finish_reason is FinishReason.LINE:
             written.pop()
         reason: Literal["length", "stop"] = "length" if finish_reason is FinishReason.LENGTH else "stop"
-        self.job.written.append(Piece(self._number, written, None if finish_reason is None else reason))
+        self.job.written.append(Part(self.number, written, None if finish_reason is None else reason))
 
 
 def advance(engine: Engine, jobs: Sequence[Job]) -> None:
-    """Advance some jobs by a few milliseconds of work; those that are complete have no rows any more."""
-    prompts = [row for job in jobs for row in job.rows if isinstance(row, _Prompt)]
+    """Advance some jobs by a few milliseconds of work; those that are complete have no slots any more."""
+    prompts = [slot for job in jobs for slot in job.slots if isinstance(slot, _Prompt)]
     if prompts:
         _read(engine, prompts)
-    texts = [row for job in jobs for row in job.rows if isinstance(row, _Text)]
+    texts = [slot for job in jobs for slot in job.slots if isinstance(slot, _Text)]
     if texts:
         _write(engine, texts)
 
@@ -155,9 +142,9 @@ def _read(engine: Engine, prompts: list[_Prompt]) -> None:
 
 def _write(engine: Engine, texts: list[_Text]) -> None:
     """Add a few tokens to each text."""
-    left = [text.left for text in texts]
+    left = [text.ending.left for text in texts]
     steps = min(_BURST_STEPS, max(left), max(_SHORT_BURST, min(left)))
-    uniforms = np.stack([text.uniforms(steps) for text in texts], axis=1)
+    uniforms = [text.uniforms for text in texts]
     groups: dict[tuple[tuple[Filter, ...], int | None], list[int]] = {}
     for row, text in enumerate(texts):
         groups.setdefault((text.job.filters, text.job.logprobs), []).append(row)
@@ -165,14 +152,14 @@ def _write(engine: Engine, texts: list[_Text]) -> None:
     state = _joined([text.state for text in texts])
     drawn: list[list[Token]] = []
     deadline = time.thread_time() + _BURST_SECONDS
-    for uniform in uniforms:
+    for _ in range(steps):
         filtered = np.empty_like(logits)
         for (filters, _), rows in groups.items():
             part = logits[rows]
             for each in filters:
                 part = each.apply(part, _NO_HISTORY)
             filtered[rows] = part
-        ids, _ = draw(filtered, uniform)
+        ids, _ = draw(filtered, np.array([*map(next, uniforms)]))
         tokens = _tokens(logits, ids, None)
         for (_, logprobs), rows in groups.items():
             if logprobs is not None:
@@ -203,8 +190,7 @@ def _tokens(logits: FloatArray, ids: Ids, logprobs: int | None) -> list[Token]:
 
 def _row(state: NetworkState, row: int) -> NetworkState:
     """The state of one row."""
-    layers = tuple(type(layer)(*(array[row : row + 1] for array in layer)) for layer in state.layers)
-    return NetworkState(layers, None if state.memory is None else state.memory[row : row + 1])
+    return map_state(lambda array: array[row : row + 1], state)
 
 
 def _joined(states: Sequence[NetworkState]) -> NetworkState:
@@ -221,49 +207,43 @@ class Worker:
     def __init__(self, engine: Engine, limits: ServingConfig, max_size: int, report: Callable[[str], None]) -> None:
         """Prepare the worker.
 
-        Args:
-            engine: the network.
-            limits: no job may have more than `rows`; jobs that do not fit together take turns.
-            max_size: the sizes of all open jobs together, which bounds the memory for what nobody has read yet.
-            report: takes one line about an error of the network.
+        No job may have more slots than `limits.rows`; jobs that do not fit together take turns. `max_size` is for all
+        open jobs together, which bounds the memory for what nobody has read yet. `report` takes one line about an error
+        of the network.
         """
         self._engine, self._limits, self._max_size, self._report = engine, limits, max_size, report
-        self._open: dict[Job, asyncio.Queue[list[Piece] | RequestError]] = {}  # in the order of their turns
+        self.open: dict[Job, asyncio.Queue[list[Part] | RequestError]] = {}
+        """The jobs whose reader has not left, in the order of their turns."""
         self._wake = asyncio.Event()
         self._stopped = False
 
-    @property
-    def open_jobs(self) -> list[Job]:
-        """The jobs whose reader has not left."""
-        return list(self._open)
-
-    async def write(self, job: Job) -> AsyncGenerator[list[Piece], None]:
+    async def write(self, job: Job) -> AsyncGenerator[list[Part], None]:
         """Run a job; yields what is written, as it comes. The job is over when this is closed.
 
         Raises RequestError if too many jobs are open, if the worker stops, or if the network fails.
         """
-        size = sum(each.size for each in self._open) + job.size
-        if len(self._open) >= self._limits.queue or size > self._max_size:
+        size = sum(each.size for each in self.open) + job.size
+        if len(self.open) >= self._limits.queue or size > self._max_size:
             raise RequestError("too many requests are open; try again later", status=429, code="rate_limit_exceeded")
-        queue = self._open[job] = asyncio.Queue()
+        queue = self.open[job] = asyncio.Queue()
         self._wake.set()
         if self._stopped:
             self.stop()
         unfinished = len(job.prompts) * job.copies
         try:
             while unfinished:
-                pieces = await queue.get()
-                if isinstance(pieces, RequestError):
-                    raise pieces
-                unfinished -= sum(piece.finish_reason is not None for piece in pieces)
-                yield pieces
+                parts = await queue.get()
+                if isinstance(parts, RequestError):
+                    raise parts
+                unfinished -= sum(part.finish_reason is not None for part in parts)
+                yield parts
         finally:
-            del self._open[job]
+            del self.open[job]
 
     def stop(self) -> None:
         """Refuse new jobs; those that are open end when their readers have taken all that was written."""
         self._stopped = True
-        for queue in self._open.values():
+        for queue in self.open.values():
             queue.put_nowait(RequestError("the server stops", status=503, code="server_stops"))
         self._wake.set()
 
@@ -284,18 +264,18 @@ class Worker:
                     self._report(f"{type(error).__name__} while writing: {error}")
                     failed = server_error(error)
                 for job in jobs:
-                    if job in self._open:
-                        queue = self._open[job] = self._open.pop(job)  # others have precedence now
+                    if job in self.open:
+                        queue = self.open[job] = self.open.pop(job)  # others have precedence now
                         queue.put_nowait(failed or job.written)
                         job.written = []
                     if failed is not None:
-                        job.rows.clear()
+                        job.slots.clear()
 
     def _next_jobs(self) -> list[Job]:
-        """As many jobs as there are rows for; those that have waited longest come first."""
+        """As many jobs as there are slots for; those that have waited longest come first."""
         jobs, free = [], self._limits.rows
-        for job in self._open:
-            if 0 < job.max_rows <= free:
+        for job in self.open:
+            if 0 < job.max_slots <= free:
                 jobs.append(job)
-                free -= job.max_rows
+                free -= job.max_slots
         return jobs

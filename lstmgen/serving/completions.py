@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import accumulate, chain, groupby
+from itertools import accumulate, groupby
 from math import inf
 from operator import attrgetter, itemgetter
 from typing import Annotated, Any, Literal
@@ -19,9 +19,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from lstmgen import __version__
 from lstmgen.config import OnUnknown, SamplingConfig, ServingConfig
 from lstmgen.errors import LstmgenError, UnknownCharacterError
-from lstmgen.generation.filters import Batch, Filter, build_filters
+from lstmgen.generation.filters import Batch, build_filters
+from lstmgen.generation.filters.base import Filter
 from lstmgen.language_model import LanguageModel
-from lstmgen.serving.batch import Job, Piece, Token
+from lstmgen.serving.batch import Job, Part, Token
 from lstmgen.serving.messages import RequestError, event, to_json
 from lstmgen.text.vocabulary import Vocabulary, as_string
 
@@ -120,8 +121,8 @@ class Served:
         return tuple(build_filters(batch))
 
 
-def parse(body: bytes, served: Served) -> Any:
-    """Read the body of a request: a `CompletionRequest`. Raises RequestError for what is wrong."""
+def _parse(body: bytes, served: Served) -> Any:
+    """Read a `CompletionRequest`. Raises RequestError for what is wrong."""
     try:
         asked = served.request.model_validate_json(body)
     except ValidationError as error:
@@ -158,16 +159,12 @@ def _request_error(error: ValidationError) -> RequestError:
 class Answer:
     """One request while it is answered: its job, and its response."""
 
-    def __init__(self, asked: Any, served: Served) -> None:
-        """Prepare the job of what `parse` returned. Raises RequestError for unknown characters and large answers."""
-        model, vocabulary = served.model, served.model.vocabulary
+    def __init__(self, body: bytes, served: Served) -> None:
+        """Prepare the job of a request's body. Raises RequestError for what cannot be answered."""
+        asked, model, vocabulary = _parse(body, served), served.model, served.model.vocabulary
         self._asked, self._names = asked, served.names
-        self._head = {
-            "id": f"cmpl-{secrets.token_hex(12)}",
-            "object": "text_completion",
-            "created": int(time.time()),
-            "model": served.name,
-        }
+        self._head = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "created": int(time.time())}
+        self._head["model"] = served.name
         self._best_of = best_of = asked.best_of or asked.n
         try:
             prompts = [vocabulary.encode(text, where="prompt", on_unknown=asked.on_unknown) for text in asked.prompt]
@@ -176,12 +173,13 @@ class Answer:
             ]
         except LstmgenError as error:
             raise RequestError(str(error).replace("`", ""), "prompt") from error
-        self._lengths = list(map(len, prompts))
-        tokens = best_of * (len(read) * asked.max_tokens + (sum(self._lengths) if asked.echo else 0))
+        lengths = list(map(len, prompts))
+        texts, echoed = len(read) * best_of, best_of * sum(lengths) if asked.echo else 0
+        tokens = texts * asked.max_tokens + echoed
         columns = 1 if asked.logprobs is None else 2 + asked.logprobs
         if tokens * columns > served.max_size:
             raise RequestError(
-                f"max_tokens: the answer may have {tokens:,} {vocabulary.unit}s in {len(read) * best_of} texts, "
+                f"max_tokens: the answer may have {tokens:,} {vocabulary.unit}s in {texts} texts, "
                 f"with {columns} values each: {tokens * columns:,}, but {served.max_size:,} at most; "
                 "ask for fewer or shorter texts, or for fewer logprobs",
                 "max_tokens",
@@ -197,22 +195,22 @@ class Answer:
             stops=_known_stops(asked.stop, vocabulary),
             end=model.end_token,
             logprobs=0 if asked.logprobs is None and best_of > asked.n else asked.logprobs,
-            echo=self._lengths if asked.echo else (),
+            echo=lengths if asked.echo else (),
             size=tokens * columns,
         )
-        self._echoed = [length if asked.echo else 0 for length in self._lengths for _ in range(best_of)]
         self._offsets = [0 if asked.echo else len(vocabulary.decode(ids)) for ids in prompts for _ in range(best_of)]
         self._decoders = [vocabulary.decoder() for _ in self._offsets]
-        self._written = -sum(self._echoed)
+        self._prompt_tokens, self._written = sum(lengths), -echoed
         self._counts = asked.stream_options.get("include_usage")
 
-    def events(self, pieces: Sequence[Piece]) -> bytes:
-        """The events of a stream for the next pieces: at most one for each text."""
+    def events(self, parts: Sequence[Part]) -> bytes:
+        """The events of a stream for the next parts: at most one for each text."""
         events = []
-        for index, group in groupby(sorted(pieces, key=attrgetter("text")), key=attrgetter("text")):
+        for index, group in groupby(sorted(parts, key=attrgetter("text")), key=attrgetter("text")):
             choice = self._choice(index, list(group))
             if choice["text"] or choice["logprobs"] or choice["finish_reason"]:
-                events.append(event({**self._head, "choices": [choice], **({"usage": None} if self._counts else {})}))
+                usage = {"usage": None} if self._counts else {}
+                events.append(event({**self._head, "choices": [choice], **usage}))
         return b"".join(events)
 
     def last_events(self) -> bytes:
@@ -220,31 +218,31 @@ class Answer:
         usage = event({**self._head, "choices": [], "usage": self._usage()}) if self._counts else b""
         return usage + b"data: [DONE]\n\n"
 
-    def response(self, pieces: Sequence[Piece]) -> bytes:
-        """The whole response, from all pieces."""
+    def response(self, parts: Sequence[Part]) -> bytes:
+        """The whole response, from all parts."""
         n, best_of = self._asked.n, self._best_of
-        by_text: list[list[Piece]] = [[] for _ in self._decoders]
-        for piece in pieces:
-            by_text[piece.text].append(piece)
+        by_text: list[list[Part]] = [[] for _ in self._decoders]
+        for part in parts:
+            by_text[part.text].append(part)
         choices = [self._choice(text, one) for text, one in enumerate(by_text)]
         if n < best_of:
-            costs = list(map(_mean_nats, by_text, self._echoed))
+            costs = [_mean_nats(one[1:]) for one in by_text]  # the first part is the echo of the prompt
             groups = (range(first, first + best_of) for first in range(0, len(choices), best_of))
             kept = [text for group in groups for text in sorted(group, key=costs.__getitem__)[:n]]
             choices = [{**choices[text], "index": index} for index, text in enumerate(kept)]
         return to_json({**self._head, "choices": choices, "usage": self._usage()}, large=self.large)
 
-    def _choice(self, text: int, pieces: Sequence[Piece]) -> dict[str, Any]:
-        """One choice: all that these pieces add to a text."""
-        tokens = [token for piece in pieces for token in piece.tokens]
+    def _choice(self, text: int, parts: Sequence[Part]) -> dict[str, Any]:
+        """One choice: all that these parts add to a text."""
+        tokens = [token for part in parts for token in part.tokens]
         self._written += len(tokens)
-        decoder, finish_reason, table = self._decoders[text], pieces[-1].finish_reason, None
+        decoder, finish_reason, table = self._decoders[text], parts[-1].finish_reason, None
         if self._asked.logprobs is None:
             content = decoder.feed(*map(itemgetter(0), tokens))
         else:  # one after another, because somebody asks where each token begins
-            parts = [decoder.feed(number) for number, _, _ in tokens]
-            content = "".join(parts)
-            *offsets, self._offsets[text] = accumulate(map(len, parts), initial=self._offsets[text])
+            characters = [decoder.feed(number) for number, _, _ in tokens]
+            content = "".join(characters)
+            *offsets, self._offsets[text] = accumulate(map(len, characters), initial=self._offsets[text])
             table = {**self._table(tokens), "text_offset": offsets}
         if finish_reason is not None:
             content += decoder.finish()
@@ -262,7 +260,7 @@ class Answer:
         }
 
     def _usage(self) -> dict[str, int]:
-        prompt, written = sum(self._lengths), self._written
+        prompt, written = self._prompt_tokens, self._written
         return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
 
 
@@ -275,10 +273,10 @@ def _known_stops(stops: list[str], vocabulary: Vocabulary) -> list[str]:
     return known
 
 
-def _mean_nats(pieces: Sequence[Piece], echoed: int) -> float:
-    """The nats per token of a text without its prompt; infinite for an empty one."""
-    tokens = list(chain.from_iterable(piece.tokens for piece in pieces))[echoed:]
-    return sum(nats or 0.0 for _, nats, _ in tokens) / len(tokens) if tokens else inf
+def _mean_nats(parts: Sequence[Part]) -> float:
+    """The nats per token of a text; infinite for an empty one."""
+    nats = [nats or 0.0 for part in parts for _, nats, _ in part.tokens]
+    return sum(nats) / len(nats) if nats else inf
 
 
 def _logprob(nats: float) -> float:

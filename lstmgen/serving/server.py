@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
+from math import inf
+from typing import Any, cast
 
 import h11
 from starlette.types import ASGIApp
@@ -25,7 +26,7 @@ REQUEST_SECONDS = 20.0  # from the end of a response, or from the beginning, to 
 STALLED_SECONDS = 60.0  # in which a client reads nothing of what was sent
 GRACE_SECONDS = 3.0
 PROBE_SECONDS = 1.0  # between two signs of life to a client that has ended its side
-IDLE_SECONDS = 1.0  # after which a connection without a request gives its place to another one
+IDLE_SECONDS = 1.0  # after which a connection without a request makes room for another one
 _REPORT_SECONDS = 60.0
 _RESERVED_FILES = 64  # of the limit of open files, for everything but connections
 _POLL_SECONDS = 0.1
@@ -43,56 +44,37 @@ def max_connections() -> int:
 
 
 class Connection(H11Protocol):
-    """A connection that is cut if a request does not arrive, or if the client stops reading.
+    """A connection that is cut if the client does nothing for too long of what it has to do next.
 
     uvicorn alone waits without end for the rest of a request, and for a client that does not read.
     """
 
-    idle_since = 0.0
-    _awaited: Callable[[], None] | None = None  # what is done if the client does nothing
-    _timer: asyncio.TimerHandle | None = None
-    _unread = 0  # bytes that the client had not read when the timer was set
+    since = inf
+    """Since when the client has done nothing, as seen by `check`."""
+    _seen: tuple[Any, ...] = ()
+    _unread = 0  # bytes that the client had not read then
     _ended = False  # whether the client has ended its side
-
-    def connection_made(self, transport: Any) -> None:
-        """Begin to wait for the first request."""
-        super().connection_made(transport)
-        self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Read, unless something came before that was not HTTP."""
         if self.conn.their_state is not h11.ERROR:
             super().data_received(data)
-            self._watch()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, if one can come."""
         super().on_response_complete()
-        if self._ended and not self._answering:
+        if self._ended and not self.answering:
             self.transport.close()
-        self._watch()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio takes a bool, uvicorn only None
         """Keep the connection for the answer if the client has sent its request, and ends only its own side."""
         self._ended = True
-        self._watch()
-        return self._answering
-
-    def pause_writing(self) -> None:
-        """Wait for the client to read."""
-        super().pause_writing()
-        self._watch()
+        return self.answering
 
     def resume_writing(self) -> None:
         """The client has read."""
         super().resume_writing()
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
-        super().connection_lost(exc)
-        if self._timer is not None:
-            self._timer.cancel()
+        self.since = time.monotonic()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's message says less
         """Answer what is not HTTP in JSON; uvicorn calls this while it handles the error of its parser."""
@@ -107,44 +89,29 @@ class Connection(H11Protocol):
         self.transport.write_eof()  # closing at once could lose the answer while the client still sends
 
     @property
-    def idle(self) -> bool:
-        """Whether the connection waits for a request."""
-        return self._awaited == self.transport.abort
-
-    @property
-    def _answering(self) -> bool:
+    def answering(self) -> bool:
+        """Whether a whole request has come, and its answer is not complete."""
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
-    def _watch(self) -> None:
-        """Give the client a limited time for what it has to do next."""
-        awaited, seconds = None, 0.0
-        if self.flow.write_paused:
-            awaited, seconds = self._check_reading, STALLED_SECONDS
-        elif not self._answering:
-            awaited, seconds = self.transport.abort, REQUEST_SECONDS
-        elif self._ended:
-            awaited, seconds = self._probe, PROBE_SECONDS
-        if awaited == self._awaited:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._awaited, self.idle_since = awaited, time.monotonic()
-        self._unread = self.transport.get_write_buffer_size()
-        self._timer = None if awaited is None else self.loop.call_later(seconds, awaited)
-
-    def _check_reading(self) -> None:
-        """Cut the connection if the client has read nothing meanwhile."""
-        if self.transport.get_write_buffer_size() >= self._unread:
+    def check(self) -> None:
+        """Cut the connection if the client has had its time; called several times a second."""
+        now, unread = time.monotonic(), self.transport.get_write_buffer_size()
+        paused, answering = self.flow.write_paused, self.answering
+        seen = (self.cycle, paused, answering)
+        if seen != self._seen or unread < self._unread:
+            self.since, self._seen = now, seen
+        self._unread = unread
+        idle = now - self.since
+        if idle >= STALLED_SECONDS if paused else not answering and idle >= REQUEST_SECONDS:
             self.transport.abort()
-        self._awaited = None
-        self._watch()
+        elif self._ended and answering and not paused and idle >= PROBE_SECONDS:
+            self._probe()
+            self.since = now
 
     def _probe(self) -> None:
         """Send an interim response, which clients skip; a client that has gone answers it by a reset."""
         if self.conn.our_state is h11.SEND_RESPONSE and self.conn.their_http_version == b"1.1":
             self.transport.write(self.conn.send(h11.InformationalResponse(status_code=100, headers=[])))
-        self._awaited = None
-        self._watch()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -174,14 +141,11 @@ class HttpServer(Server):
         cut: Callable[[], None],
         report: Callable[[str], None],
     ) -> None:
-        """Prepare the server.
+        """Prepare the server, which closes the socket `listening` at its end.
 
-        Args:
-            app: answers requests.
-            listening: the socket; the server closes it.
-            stop: whether to end. Texts that are being written have a few seconds to become complete.
-            cut: ends them then; called in the event loop.
-            report: takes one line about connections that cannot be accepted, at most one a minute.
+        It ends when `stop` says so. Texts that are being written have a few seconds to become complete; then `cut` is
+        called in the event loop. `report` takes one line about connections that cannot be accepted, at most one a
+        minute.
         """
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)  # its lines repeat what clients send
         config = Config(
@@ -213,7 +177,9 @@ class HttpServer(Server):
         self.started = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to end; uvicorn asks ten times a second."""
+        """Look after the connections, and return whether to end; uvicorn asks ten times a second."""
+        for connection in [*self.server_state.connections]:
+            cast(Connection, connection).check()
         return self._stop() or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # it has its own
@@ -255,11 +221,12 @@ class HttpServer(Server):
 
     def _close_idle(self) -> bool:
         """Close the connection that has been without a request for longest, if there is one; returns whether."""
-        idle = [each for each in self.server_state.connections if isinstance(each, Connection) and each.idle]
-        oldest = min(idle, key=lambda each: each.idle_since, default=None)
-        if oldest is None or time.monotonic() - oldest.idle_since < IDLE_SECONDS:
+        connections = cast(set[Connection], self.server_state.connections)
+        idle = [each for each in connections if not each.answering and not each.flow.write_paused]
+        oldest = min(idle, key=lambda each: each.since, default=None)
+        if oldest is None or time.monotonic() - oldest.since < IDLE_SECONDS:
             return False
-        self.server_state.connections.discard(oldest)
+        connections.discard(oldest)
         oldest.transport.abort()
         return True
 

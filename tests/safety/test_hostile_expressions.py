@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from lstmgen.errors import ConfigError
-from lstmgen.generation.filters.automaton import UNREACHABLE, Automaton
-from lstmgen.generation.filters.expression import LONGEST_EXPRESSION
+from lstmgen.generation.filters.match import MAX_EXPRESSION, UNREACHABLE, Automaton
 
-CHARACTERS = "\n 12abcAß"
+CHARACTERS = "\n 12abcAßéÉ$"
 
 
 def matches(automaton: Automaton, text: str) -> bool:
@@ -43,7 +42,7 @@ def test_an_expression_with_very_many_states_costs_only_those_that_a_text_comes_
 
 TOO_LARGE = ["a{1000000}", "(((a{1,100}){1,100}){1,100})", "(((){1000}){1000}){1000}", "((a{0}){60000}){60000}"]
 TOO_LARGE += ["(a*){30000}", ".{0,4000000000}", "a{" + "9" * 30 + "}", "a{" + "9" * 5000 + "}", "(" * 5000 + ")" * 5000]
-TOO_LARGE += ["(" * 900 + "a" + ")*" * 900, "a" * (LONGEST_EXPRESSION + 1), "[" + "ab" * LONGEST_EXPRESSION + "]"]
+TOO_LARGE += ["(" * 900 + "a" + ")*" * 900, "a" * (MAX_EXPRESSION + 1), "[" + "ab" * MAX_EXPRESSION + "]"]
 
 
 @pytest.mark.parametrize("expression", TOO_LARGE, ids=len)
@@ -60,19 +59,22 @@ def test_a_long_expression_is_no_problem(expression: str) -> None:
     assert Automaton(expression, CHARACTERS).shortest >= 3
 
 
-@pytest.mark.parametrize(
-    "expression", ["(?#note)a", "(?P<x>a)b", "[[a]", "(?s).", "(?i:A)b", "(?-i:a)", "a??b", r"[^\W\d]", "a(?#"]
-)
+SYNTAX = ["(?#note)a", "(?P<x>a)b", "[[a]", "(?s).", "(?i:A)b", "(?-i:a)", "a??b", r"[^\W\d]", "a(?#", "(a", "[", "a**"]
+SYNTAX += ["(?a:\\w)\\w", "(?i:é)é", "(?i)é(?-i:é)", "(?s:.).", "(?i)(?a:é)é", "(?i)^a+$", r"(?i)\A^a+\Z", "^(?:ab|a)$"]
+SYNTAX += [r"a\$", "^", "$", "^^$$", "aab"]
+
+
+@pytest.mark.parametrize("expression", SYNTAX)
 def test_every_part_of_the_syntax_is_read_or_refused(expression: str) -> None:
     try:
         with warnings.catch_warnings(action="ignore"):
             expected = re.compile(expression)
     except re.error:
-        with pytest.raises(ConfigError):
+        with pytest.raises(ConfigError, match="`match`"):
             Automaton(expression, CHARACTERS)
         return
     automaton = Automaton(expression, CHARACTERS)
-    for text in ("a", "b", "ab", "Ab", "A", "\n", "1", " ", "aab"):
+    for text in ("", "aab", *CHARACTERS, *(first + second for first in CHARACTERS for second in CHARACTERS)):
         assert matches(automaton, text) == bool(expected.fullmatch(text)), text
 
 

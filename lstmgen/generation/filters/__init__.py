@@ -1,16 +1,39 @@
 """The filters on the model's logits before a token is drawn: one small function each, applied in a fixed order."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from lstmgen.generation.filters.base import Batch, Filter
-from lstmgen.generation.filters.copying import max_copy
-from lstmgen.generation.filters.pattern import match
-from lstmgen.generation.filters.repetition import no_repeat
-from lstmgen.generation.filters.temperature import temperature, word_temperature
-from lstmgen.generation.filters.truncation import min_p, top_k, top_p
+from lstmgen.config import SamplingConfig
+from lstmgen.generation.filters.base import Filter
+from lstmgen.generation.filters.likelihood import min_p, temperature, top_k, top_p, word_temperature
+from lstmgen.generation.filters.match import Automaton, match
+from lstmgen.generation.filters.runs import max_copy, no_repeat
+from lstmgen.text.suffixes import SuffixIndex
+from lstmgen.text.vocabulary import Ids, Vocabulary
 
-__all__ = ["Batch", "Filter", "build_filters"]
+
+@dataclass(frozen=True)
+class Batch:
+    """The samples that filters are built for."""
+
+    config: SamplingConfig
+    vocabulary: Vocabulary
+    prompt: Ids  # (tokens,), which the samples continue
+    end: int | None  # the token with which the model itself ends a sample; None if it does not
+    training_index: Callable[[], SuffixIndex]  # of the training text; it may take long, and raise TextError
+
+    @property
+    def rows(self) -> int:
+        """The number of samples."""
+        return self.config.samples * self.config.best_of
+
+    @cached_property
+    def automaton(self) -> Automaton:
+        """The expression `match` of the configuration, which has one; raises ConfigError if it cannot be used."""
+        characters = self.vocabulary.characters_by_id(exclude=self.end)
+        return Automaton(self.config.match or "", characters, self.config.length)
 
 
 def _temperature(inside: float, batch: Batch) -> Filter:

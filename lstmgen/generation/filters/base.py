@@ -1,16 +1,32 @@
-"""What a filter is, and what filters are built for."""
+"""What a filter is, and what it sees of the samples."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
-from lstmgen.config import SamplingConfig
 from lstmgen.generation.engine import FloatArray
-from lstmgen.generation.filters.automaton import Automaton
-from lstmgen.generation.history import History
-from lstmgen.text.suffixes import SuffixIndex
-from lstmgen.text.vocabulary import Ids, Vocabulary
+from lstmgen.text.vocabulary import Ids, as_string
+
+
+class History:
+    """The last `length` tokens of each row of a batch, the prompt included; an endless text takes no more memory.
+
+    The tokens of a row are a string with one character for each id, chr(id), which is fast to extend, cut and search.
+    """
+
+    def __init__(self, prompt: Ids, rows: int, length: int) -> None:
+        """Begin after a prompt, (tokens,)."""
+        self._length = length
+        self.written = 0
+        """The number of tokens that each row has drawn."""
+        self.tails = [as_string(prompt[max(0, len(prompt) - length) :])] * rows
+        """The last tokens of each row."""
+
+    def add(self, drawn: Ids) -> None:
+        """Add one token to each row, (rows,)."""
+        self.written += 1
+        if self._length:
+            start = -self._length
+            self.tails = [(tail + chr(number))[start:] for tail, number in zip(self.tails, drawn.tolist(), strict=True)]
 
 
 class Filter(NamedTuple):
@@ -25,25 +41,3 @@ class Filter(NamedTuple):
 
     history_length: int = 0
     """The number of last tokens that it looks back at."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The samples that filters are built for."""
-
-    config: SamplingConfig
-    vocabulary: Vocabulary
-    prompt: Ids  # (tokens,), which the samples continue
-    end: int | None  # the token with which the model itself ends a sample; None if it does not
-    training_index: Callable[[], SuffixIndex]  # of the training text; it may take long, and raise TextError
-
-    @property
-    def rows(self) -> int:
-        """The number of samples."""
-        return self.config.samples * self.config.best_of
-
-    @cached_property
-    def automaton(self) -> Automaton:
-        """The expression `match` of the configuration, which has one; raises ConfigError if it cannot be used."""
-        characters = self.vocabulary.characters_by_id(exclude=self.end)
-        return Automaton(self.config.match or "", characters, self.config.length)
