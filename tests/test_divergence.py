@@ -12,9 +12,10 @@ import pytest
 from lstmgen.checkpoint import BEST, LAST, load_checkpoint
 from lstmgen.config import Budget, BudgetUnit
 from lstmgen.errors import TrainingError
+from lstmgen.record import Position
 from lstmgen.training import prepare as training_run
 from lstmgen.training.events import Event, Finished, RolledBack, Stepped
-from lstmgen.training.state import CERTAIN, SUSPECTED, frequency_nats, is_good
+from lstmgen.training.state import CERTAIN, SUSPECTED, RunState, frequency_nats
 from lstmgen.training.trainer import Trainer
 from tests.command_line import problem
 from tests.conftest import FABLE
@@ -62,7 +63,9 @@ def test_a_loss_is_bad_if_it_is_far_above_the_lowest_and_above_that_of_character
         (math.nan, 0.1, False),
         (math.inf, math.inf, False),
     ):
-        assert is_good(nats, lowest, vocab_size=4, frequency_nats=frequencies) == good, (nats, lowest)
+        state = RunState(QUICK, Position(), lowest_nats=lowest)
+        state.add_loss(nats, vocab_size=4, frequency_nats=frequencies)
+        assert (state.bad_steps == 0) == good, (nats, lowest)
     long = np.tile(np.arange(4, dtype=np.uint8), 1 << 21)  # of which only parts are counted
     assert frequency_nats(long, 4) == pytest.approx(math.log(4))
 

@@ -28,7 +28,7 @@ from lstmgen.network.model import Model, drop, drop_units
 from lstmgen.text.streams import Chunk
 from lstmgen.training import prepare as training_run
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
-from lstmgen.training.loop import TrainingRun
+from lstmgen.training.loop import Preparation, TrainingRun
 from lstmgen.training.machine import keep_freed_memory
 from lstmgen.training.optimizer import AdamW, learning_rate
 from lstmgen.training.plan import PLANNED
@@ -60,15 +60,15 @@ def fable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 TEXT = TextConfig(sources=("fable.txt",))
 
 
-def prepare(training: TrainingConfig = QUICK, model: ModelConfig = SMALL, **text: Any) -> training_run.Preparation:
+def prepare(training: TrainingConfig = QUICK, model: ModelConfig = SMALL, **text: Any) -> Preparation:
     return training_run.prepare(replace(TEXT, **text), model, training, threads=1)
 
 
-def run_to_end(preparation: training_run.Preparation, **start: Any) -> list[Event]:
+def run_to_end(preparation: Preparation, **start: Any) -> list[Event]:
     return run_until(preparation, lambda: False, **start)
 
 
-def run_until(preparation: training_run.Preparation, should_stop: Callable[[], bool], **start: Any) -> list[Event]:
+def run_until(preparation: Preparation, should_stop: Callable[[], bool], **start: Any) -> list[Event]:
     with preparation.start(**{"started": 0.0, **start}) as session:
         return list(session.events(should_stop))
 

@@ -84,7 +84,7 @@ def _learn(
     learned_text, fresh_text = (np.random.default_rng([seed, part]) for part in (0, 1))
     longest: float = min(config.first_lag, max(config.lags))
     started = clock()
-    meter = BudgetMeter(config.budget, None, seconds_before=0, progress_before=0, started=started, clock=clock)
+    meter = BudgetMeter(config.budget, started=started, clock=clock)
     step, progress = 0, 0.0
     while progress < 1:
         lag = int(learned_text.integers(SHORTEST_LAG, int(longest) + 1))

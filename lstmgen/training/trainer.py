@@ -49,74 +49,42 @@ class Trainer:
         own = chunk.rows(self.processes.rows(len(chunk.inputs)))
         if state is None or chunk.reset_state:
             state = self.model.initial_state(len(own.inputs))
-        self.optimizer.zero_grad()
-        nats, after = self._add_up_gradients(chunk, own, state)
+        nats, state = self._compute_gradients(own, state, _predicted(own) / _predicted(chunk))
         norm = nn.utils.clip_grad_norm_(self.model.parameters.values(), self._config.clip)
         if not (math.isfinite(nats) and math.isfinite(float(norm))):
             return math.nan, None
         self.optimizer.step(learning_rate)
-        return nats, self._reset_some(after, len(chunk.inputs))
+        return nats, self._reset_some(state, len(chunk.inputs))
 
-    def _add_up_gradients(self, chunk: Chunk, own: Chunk, state: NetworkState) -> tuple[float, NetworkState]:
-        """Compute the gradients of the rows of all processes.
+    def _compute_gradients(self, own: Chunk, state: NetworkState, fraction: float) -> tuple[float, NetworkState]:
+        """Compute the gradients of all rows, from this process's own ones, which predict a fraction of all targets.
 
-        Args:
-            chunk: all rows.
-            own: the rows of this process.
-            state: before the chunk, of these rows.
-
-        Returns:
-            The mean nats of all rows, and the state of these rows after the chunk.
+        Returns the mean nats of all rows, and the state of the own ones after the chunk.
         """
-        if self.processes.size == 1:
-            nats, after = self._compute_gradients(own, state, self.generator)
-            return float(nats), after
-        parameters = self.model.parameters.values()
-        sizes = [*(parameter.numel() for parameter in parameters), 1]
-        fraction = _predicted(own) / _predicted(chunk)
-        generator = self._own_generator()  # also where there is nothing to learn: all processes draw alike
+        config, parameters = self._config, self.model.parameters.values()
+        self.optimizer.zero_grad()
+        generator = self.generator
+        if config.dropout or config.weight_drop:  # also where there is nothing to learn: all processes draw alike
+            generator = self.processes.own_generator(generator)
+        nats = torch.zeros((), device=self.model.device)
         if fraction > 0:
-            nats, state = self._compute_gradients(own, state, generator)
-            gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
-            parts = torch.cat([*(gradient.flatten() for gradient in gradients), nats.view(1)]).mul_(fraction)
+            inputs, targets = (torch.from_numpy(ids).to(self.model.device) for ids in (own.inputs, own.targets))
+            with mixed(self.model.device, self._precision):
+                outputs, after = self.model.read_outputs(
+                    inputs, state, dropout=config.dropout, weight_drop=config.weight_drop, generator=generator
+                )
+            loss, nats = head_loss(outputs, self.model.head, targets, config.label_smoothing)
+            (fraction * loss).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+            state = detach(after)
         else:
-            parts = next(iter(parameters)).new_zeros(sum(sizes))
-        *sums, nats = torch.split(self.processes.sum(parts), sizes)
-        for parameter, total in zip(parameters, sums, strict=True):
-            parameter.grad = total.view_as(parameter)
+            for parameter in parameters:
+                parameter.grad = torch.zeros_like(parameter)
+        nats = fraction * nats
+        self.processes.sum(nats, *(cast(Tensor, parameter.grad) for parameter in parameters))
         return float(nats), state
 
-    def _compute_gradients(
-        self, chunk: Chunk, state: NetworkState, generator: torch.Generator
-    ) -> tuple[Tensor, NetworkState]:
-        """Compute the gradients of some rows; returns their mean nats and the state after them."""
-        inputs, targets = (torch.from_numpy(ids).to(self.model.device) for ids in (chunk.inputs, chunk.targets))
-        with mixed(self.model.device, self._precision):
-            outputs, after = self.model.read_outputs(
-                inputs,
-                state,
-                dropout=self._config.dropout,
-                weight_drop=self._config.weight_drop,
-                generator=generator,
-            )
-        loss, nats = head_loss(outputs, self.model.head, targets, self._config.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-        return nats, detach(after)
-
-    def _own_generator(self) -> torch.Generator:
-        """A generator for the rows of this process. It begins anew in each step, so that there is no state to save."""
-        if self._config.dropout == self._config.weight_drop == 0:
-            return self.generator  # nothing is drawn
-        shared = torch.randint(2**62, (), generator=self.generator, device=self.model.device)
-        return torch.Generator(self.model.device).manual_seed(int(shared) + self.processes.rank)
-
     def _reset_some(self, state: NetworkState, batch_size: int) -> NetworkState:
-        """Reset the state of a few streams, so that the network also learns to begin (Melis et al. 2018).
-
-        Args:
-            state: of the rows of this process.
-            batch_size: the number of rows of all processes.
-        """
+        """Reset a few of the batch's streams, so that the network also learns to begin (Melis et al. 2018)."""
         if self._config.state_reset == 0:
             return state
         drawn = torch.empty(batch_size, device=self.model.device)

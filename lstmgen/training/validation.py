@@ -107,8 +107,9 @@ class Validation:
         for part in predict(TorchEngine(model), own_rows()):
             sums[-1][0] += len(part.ids)
             sums[-1][1] += float(part.nats.sum(dtype=np.float64))
-        total = self._processes.sum(torch.tensor(sums, dtype=torch.float64))
-        return np.cumsum(total.numpy(), axis=0)
+        totals = torch.tensor(sums, dtype=torch.float64)
+        self._processes.sum(totals)
+        return np.cumsum(totals.numpy(), axis=0)
 
     def _affordable(self, chunks: Iterator[Chunk], seconds: float) -> Iterator[Chunk]:
         """The chunks that an evaluation reads: the first ones, as many as limit and time allow, at least one."""

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial, wraps
@@ -23,14 +24,13 @@ from lstmgen.training import loop, machine
 from lstmgen.training import prepare as training_run
 from lstmgen.training.budget import BudgetMeter, RunningClock
 from lstmgen.training.events import Evaluated, Event, Finished, Stepped, Suspended, ThreadsChanged
-from lstmgen.training.slowdown import Slowdown
+from lstmgen.training.machine import Slowdown
 from lstmgen.training.state import evaluated_sums
 from lstmgen.training.storage import Storage
 from lstmgen.training.trainer import Trainer
 from lstmgen.training.validation import Validation
 from tests.conftest import FABLE
 
-TRIALS = machine.Trials
 LOADING, TOKEN, OPERATION = 2.0, 0.002, 0.1  # seconds: to load, to write a token, and to do anything else
 SLOWER = 20.0
 NETWORK = ModelConfig(hidden_size=4, num_layers=1, embedding_size=3)
@@ -64,13 +64,13 @@ class SlowMachine:
                 yield piece
 
         patch.setattr(LanguageModel, "stream", slow_stream)
-        patch.setattr(machine, "Trials", self._trials)
+        patch.setattr(time, "perf_counter", self)
+        patch.setattr(machine, "bfloat16_speed", lambda: 0.0)
+        patch.setattr(machine, "has_fast_bfloat16", lambda _: False)
+        patch.setattr(machine, "cores_are_free", lambda _: True)
 
     def __call__(self) -> float:
         return self.now
-
-    def _trials(self, time_step: Callable[..., machine.StepTime] = machine.time_step) -> machine.Trials:
-        return TRIALS(partial(time_step, clock=self), lambda: 0.0, lambda _: False, lambda _: True, lambda: 1, self)
 
     def _let_take_time(self, patch: pytest.MonkeyPatch, owner: type, name: str, kind: str | None = None) -> None:
         method = getattr(owner, name)
@@ -94,6 +94,8 @@ class SlowMachine:
     def train(self, budget: Budget, threads: int | None = None, every: int | None = None) -> list[Event]:
         """Train to the end of a budget; the command began `LOADING` seconds before the trials."""
         self.now += LOADING
+        if threads is None:
+            torch.set_num_threads(1)
         text, training = TextConfig(sources=("fable.txt",)), replace(TRAINING, budget=budget, every=every)
         preparation = training_run.prepare(text, NETWORK, training, threads=threads)
         self._training = True
@@ -143,7 +145,7 @@ def test_a_time_budget_is_kept_whatever_becomes_slow(
 @pytest.mark.parametrize(("step_seconds", "fits"), [(0.1, True), (5.0, False)])
 def test_a_step_that_does_not_fit_into_the_rest_is_not_made(step_seconds: float, fits: bool) -> None:
     now = 0.0
-    meter = BudgetMeter(Budget(60), None, seconds_before=0, progress_before=0, started=0.0, clock=lambda: now)
+    meter = BudgetMeter(Budget(60), started=0.0, clock=lambda: now)
     meter.step_seconds = step_seconds
     now = 56.0
     assert (meter.progress(step=1, epochs=0) < 1) == fits

@@ -20,7 +20,7 @@ from lstmgen.errors import CheckpointError
 from lstmgen.training import prepare as training_run
 from lstmgen.training import storage
 from lstmgen.training.events import Evaluated, Event, Finished, SavedAgain, SaveFailed
-from lstmgen.training.prepare import Preparation
+from lstmgen.training.loop import Preparation
 from tests.command_line import files_below
 from tests.conftest import FABLE
 from tests.safety.system_calls import NAMES, around_system_calls
@@ -170,7 +170,6 @@ def test_a_folder_that_another_run_has_made_again_is_left_alone(at: int) -> None
     with prepare_run("faulty").start(started=0.0):  # it ends before a save, when the other one has not saved either
         shutil.rmtree("checkpoints")
         other = storage.new_run([Path("checkpoints/faulty")])
-        other.__enter__()
     assert Path("checkpoints/faulty").exists()
     other.__exit__(None, None, None)
     assert not Path("checkpoints").exists()
