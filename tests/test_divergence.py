@@ -218,18 +218,3 @@ def test_a_run_that_went_back_is_resumed_exactly_with_its_lower_learning_rate(
     run_to_end(training_run.resume(cut.name))
     for name in (LAST, BEST):
         assert_same_tensors(load_checkpoint(cut / name), load_checkpoint(whole / name))
-
-
-def test_going_back_before_the_first_save_of_a_session_keeps_what_the_session_changed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Such as the device: the one of the last session may not be there."""
-    folder = folder_of(run_to_end(prepare()))
-    preparation = training_run.resume(folder.name, budget=Budget(80, BudgetUnit.STEPS), threads=2)
-    let_steps_fail(monkeypatch, range(1, 1 + CERTAIN))
-    (folder / LAST).write_bytes(b"not needed")
-    with monkeypatch.context() as patch:
-        patch.setattr("lstmgen.training.storage.load_checkpoint", lambda _: preparation.checkpoint)
-        events = run_to_end(preparation)
-    assert [event.to_step for event in rollbacks(events)] == [20]
-    assert load_checkpoint(folder / LAST).record.threads == 2

@@ -17,7 +17,6 @@ from lstmgen.text.streams import Chunk
 from lstmgen.training import machine
 from lstmgen.training.machine import (
     Execution,
-    StepTime,
     characters_per_second,
     choose_device,
     choose_execution,
@@ -56,13 +55,12 @@ class Machine:
         self._patch.setattr(machine, "has_fast_bfloat16", lambda _: bfloat16 > 1)
         self._patch.setattr(machine, "cores_are_free", lambda _: free)
 
-    def _time_step(self, network: Network, _: TrainingConfig, execution: Execution, __: object = None) -> StepTime:
+    def _time_step(self, network: Network, _: TrainingConfig, execution: Execution) -> float:
         if network is not NETWORK:
             self.now += self.first_step_seconds
-            return StepTime(0.0, 0.0)
+            return 0.0
         self.now += self.trial_seconds
-        seconds = self.seconds[execution.precision, execution.threads]
-        return StepTime(short=seconds, whole=seconds)
+        return self.seconds[execution.precision, execution.threads]
 
 
 @pytest.fixture
@@ -198,10 +196,10 @@ def test_cores_are_free_where_threads_compute_most_of_the_time(
     assert cores_are_free(1) == free
 
 
-def test_a_speed_is_that_of_whole_steps_and_a_slow_way_is_given_up_after_a_short_one() -> None:
-    assert 0 < characters_per_second(NETWORK, TRAINING, ONE_THREAD) < math.inf
-    assert time_step(NETWORK, TRAINING, ONE_THREAD, StepTime(1e-9, 1e-9)).whole == math.inf
-    assert time_step(NETWORK, TRAINING, ONE_THREAD, StepTime(100.0, 100.0)).whole < math.inf
+def test_a_slow_way_to_compute_is_given_up_after_a_short_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = let_steps_take(monkeypatch, lambda length: 10.0 * length)
+    assert time_step(NETWORK, TRAINING, ONE_THREAD) == 40
+    assert steps == [2]
 
 
 @pytest.mark.parametrize("threads", [None, 1])
@@ -210,7 +208,7 @@ def test_trials_leave_the_number_of_threads_as_it_was(threads: int | None) -> No
     torch.set_num_threads(2)
     try:
         execution = choose_execution(NETWORK, TRAINING, Device.CPU, threads)
-        characters_per_second(NETWORK, TRAINING, replace(execution, threads=1))
+        assert 0 < characters_per_second(NETWORK, TRAINING, replace(execution, threads=1)) < math.inf
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -238,7 +236,7 @@ def test_a_short_step_that_was_fast_by_chance_does_not_count_beside_whole_steps(
     seconds = iter([0.01, 0.01, 0.02, 0.001, 0.12, 0.1, 0.11])
     let_steps_take(monkeypatch, lambda _: next(seconds))
     timed = time_step(NETWORK, replace(TRAINING, budget=Budget(600)), ONE_THREAD)
-    assert timed.whole == pytest.approx(0.1)
+    assert timed == pytest.approx(0.1)
 
 
 def speed_of(hidden_size: int, budget: float) -> float:

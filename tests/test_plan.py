@@ -125,17 +125,6 @@ def test_the_vocabulary_does_not_decide_how_large_the_layers_are() -> None:
     assert layer_parameter_count(model, 256) == parameter_count(model, 9000, 256) - 9000 * 128 - 9000 - 128 * 256
 
 
-@pytest.mark.parametrize("unit", [BudgetUnit.STEPS, BudgetUnit.EPOCHS])
-def test_a_counted_budget_is_planned_without_trying_the_machine_and_kept_to_the_letter(unit: BudgetUnit) -> None:
-    def never(model: ModelConfig) -> float:
-        raise AssertionError(f"{model} was tried")
-
-    training = TrainingConfig(budget=Budget(10_000, unit))
-    planned = make_plan(replace(DEFAULTS, training=training), 1000, VOCAB_SIZE, never)
-    assert planned.training.most_epochs is None
-    assert planned.training.budget == training.budget
-
-
 def test_larger_networks_are_not_tried_where_a_smaller_one_is_too_slow() -> None:
     tried: list[int] = []
 

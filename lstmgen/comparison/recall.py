@@ -20,8 +20,7 @@ from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model
 from lstmgen.training.budget import BudgetMeter, RunningClock
 from lstmgen.training.machine import require_memory, using_threads
-from lstmgen.training.optimizer import learning_rate
-from lstmgen.training.trainer import Trainer
+from lstmgen.training.trainer import Trainer, learning_rate
 
 _MEASURED_AT_ONCE = 100  # questions
 

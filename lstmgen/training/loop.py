@@ -38,11 +38,10 @@ from lstmgen.training.events import (
     ThreadsChanged,
 )
 from lstmgen.training.machine import Slowdown, cores_are_free, versions
-from lstmgen.training.optimizer import chunks_per_step, learning_rate
 from lstmgen.training.processes import ALONE, Processes, remember_run
 from lstmgen.training.state import CERTAIN, RunState, evaluated_sums, frequency_nats
 from lstmgen.training.storage import Storage, new_run, resumed_run
-from lstmgen.training.trainer import Trainer
+from lstmgen.training.trainer import Trainer, chunks_per_step, learning_rate
 from lstmgen.training.validation import Validation
 
 EVALUATIONS = 10
@@ -272,6 +271,7 @@ class TrainingRun:
         self.state.position = replace(position, progress=max(progress, position.progress))
 
     def _epochs(self) -> float:
+        """How often the text was read, with the fraction of this epoch."""
         return self.state.position.epoch + self.state.position.chunk / self._chunk_count
 
     def _speed(self) -> float:
@@ -426,8 +426,8 @@ class TrainingRun:
         checkpoint = replace(self._checkpoint, weights=weights, record=record, extra=extra)
         best = best or state.position.best_nats is None
         before = state.save_error
-        self.folder, self._saved_step, state.save_error = self._on_storage(
-            lambda storage: storage.try_to_save(checkpoint, best=best)
+        state.save_error, self.folder, self._saved_step = self._on_storage(
+            lambda storage: (storage.save(checkpoint, best=best), storage.path, storage.saved_step)
         )
         state.save_ended = self._clock()
         self._meter.save_seconds = state.save_ended - begun

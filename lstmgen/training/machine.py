@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,14 +33,13 @@ from lstmgen.training.trainer import Trainer
 
 _TRIAL_FRACTION = 0.03  # of a time budget, for all trials together
 _MIN_SECONDS = 1.5  # that all trials may take together where the budget is short
-_WAYS_TO_COMPUTE = 3  # two numbers of threads, and another precision
-_MAX_TRIALS = _WAYS_TO_COMPUTE + 4  # the plan asks for the speed of some networks, most of them small
+_MAX_TRIALS = 7  # two numbers of threads, another precision, and some networks, most of them small, for the plan
+_WAYS_FRACTION = 3 / _MAX_TRIALS * _TRIAL_FRACTION  # for the first three
 _SHORT_OPERATIONS = 1.5e9  # in the products of a short step: some hundredths of a second on a laptop
 _TIMED_STEPS = 3
 _SUSTAINED = 0.85  # of the speed of a few steps: training also evaluates, saves, and shares the machine
 _CLEARLY_FASTER = 0.85  # one thread is chosen only if a step takes less than this fraction of the time
-_GIVE_UP = 2  # a way to compute that takes this many times as long as the best so far is given up
-_SLOW = 1 / _GIVE_UP  # a precision with at most this fraction of the speed of float32 is not tried
+_SLOW = 0.5  # a precision with at most this fraction of the speed of float32 is not tried
 _PRODUCT_SIZE, _PRODUCTS = 256, 5
 _BYTES_PER_PARAMETER = 16  # the weight, its gradient, and two moments of the optimizer, in float32
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
@@ -118,16 +116,17 @@ def choose_execution(network: Network, config: TrainingConfig, device: Device, t
     best_time = time_step(network, config, best)
     if try_threads:
         other = replace(best, threads=max_threads, max_threads=max_threads)
-        other_time = time_step(network, config, other, best_time)
-        if best_time.whole >= _CLEARLY_FASTER * other_time.whole:  # a trial can be unlucky
+        other_time = time_step(network, config, other)
+        if best_time >= _CLEARLY_FASTER * other_time:  # a trial can be unlucky
             best, best_time = other, other_time
     if try_bfloat16:
         other = replace(best, precision=Precision.BFLOAT16)
         elapsed = time.perf_counter() - started
-        if elapsed + elapsed / (2 if try_threads else 1) > _WAYS_TO_COMPUTE * _allowance(config):
+        left = _WAYS_FRACTION * config.budget.amount - elapsed
+        if left < elapsed / (2 if try_threads else 1):
             is_faster = bfloat16_speed() > 1 / _CLEARLY_FASTER  # no time for a trial
         else:
-            is_faster = time_step(network, config, other, best_time).whole < best_time.whole
+            is_faster = time_step(network, config, other) < best_time
         best = other if is_faster else best
     return best
 
@@ -177,14 +176,7 @@ class Slowdown:
     def __init__(
         self, threads: int, max_threads: int, max_seconds: float, cores_are_free: Callable[[int], bool]
     ) -> None:
-        """Begin to watch how long steps take.
-
-        Args:
-            threads: how many compute the first step.
-            max_threads: how many compute where the cores are free; one stays one.
-            max_seconds: a slowdown that ends within this time changes nothing.
-            cores_are_free: whether so many threads can compute at once without waiting for other programs.
-        """
+        """Begin with some threads, of at most `max_threads`; what ends within `max_seconds` is no slowdown."""
         self.threads = threads
         """How many compute the next step."""
         self._all = max_threads
@@ -245,19 +237,7 @@ def bfloat16_speed() -> float:
 
 def characters_per_second(network: Network, config: TrainingConfig, execution: Execution) -> float:
     """How many tokens training will read in a second, found by a few steps."""
-    return _SUSTAINED * config.batch_size * config.chunk_length / time_step(network, config, execution).whole
-
-
-def _allowance(config: TrainingConfig) -> float:
-    """Seconds that one trial may take."""
-    return _TRIAL_FRACTION * config.budget.amount / _MAX_TRIALS
-
-
-class StepTime(NamedTuple):
-    """Seconds that a training step takes."""
-
-    short: float  # a step over a few tokens of each stream
-    whole: float  # a step of the configured length
+    return _SUSTAINED * config.batch_size * config.chunk_length / time_step(network, config, execution)
 
 
 @contextmanager
@@ -271,16 +251,17 @@ def using_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def time_step(network: Network, config: TrainingConfig, execution: Execution, best: StepTime | None = None) -> StepTime:
-    """Time training steps on random tokens.
+def time_step(network: Network, config: TrainingConfig, execution: Execution) -> float:
+    """Time training steps on random tokens; returns the seconds of a step of the configured length.
 
     Two short steps of different lengths are timed first. From both follows the time of a whole step, because the
     optimizer takes the same time after a step of any length. Whole steps follow if the allowance has room for them, and
     then the fastest of them counts. Where short steps take long themselves, there are no others, and the estimate is
-    rough. A way to compute that is much slower than the best one so far is given up: its whole steps are infinite.
+    rough.
     """
     clock = time.perf_counter
-    max_seconds = 2 * max(_MIN_SECONDS / _MAX_TRIALS, _allowance(config))
+    allowance = _TRIAL_FRACTION * config.budget.amount / _MAX_TRIALS  # seconds
+    max_seconds = 2 * max(_MIN_SECONDS / _MAX_TRIALS, allowance)
     with using_threads(execution.threads):
         started = clock()
         weights = {name: np.full(shape, 0.01, np.float32) for name, shape in network.shapes().items()}
@@ -300,18 +281,16 @@ def time_step(network: Network, config: TrainingConfig, execution: Execution, be
         short = seconds_of_step(length)  # the first step of a length also prepares
         if short <= max_seconds:
             short = seconds_of_step(length)
-        if best and short > _GIVE_UP * best.short:
-            return StepTime(short, math.inf)
         if clock() - started > max_seconds:
-            return StepTime(short, short * whole / length)
+            return short * whole / length
         estimate = short
         if length < whole:
             seconds_of_step(2 * length)
             estimate += max(0.0, seconds_of_step(2 * length) - short) * (whole - length) / length
         timed: list[float] = []
-        while len(timed) < _TIMED_STEPS and clock() - started + min(timed, default=estimate) <= _allowance(config):
+        while len(timed) < _TIMED_STEPS and clock() - started + min(timed, default=estimate) <= allowance:
             timed.append(seconds_of_step(whole))
-        return StepTime(short, min(timed, default=estimate))  # next to other work the estimate can be far too low
+        return min(timed, default=estimate)  # next to other work the estimate can be far too low
 
 
 def require_memory(network: Network, config: TrainingConfig) -> None:

@@ -31,7 +31,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.printable import readably
 from lstmgen.text.lines import line_items, longest_line
 from lstmgen.text.vocabulary import Ids, token_counts
-from lstmgen.training.optimizer import mean_chunk_length
+from lstmgen.training.trainer import mean_chunk_length
 
 PLANNED = frozenset(
     {

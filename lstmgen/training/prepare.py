@@ -98,20 +98,29 @@ def prepare(
     _check_preview(training.preview, corpus.vocabulary, text.lines)
     notes = [*found_notes, *corpus.notes, *control_notes(corpus, text), *(base.notes(text, corpus) if base else ())]
 
+    vocab_size, tokens = len(corpus.vocabulary), len(parts.training)
     plan = Plan(model, training, planned, notes=tuple(notes))
     plan = fit_to_text(plan, parts.training, newline=corpus.vocabulary.newline if text.lines else None)
-    plan = fit_to_vocabulary(plan, parts.training, len(corpus.vocabulary), parameters)
-    plan, execution = _plan_for_machine(
-        plan, len(parts.training), len(corpus.vocabulary), device, threads, processes, trained=base is not None
-    )
-    network = build_network(plan.model, len(corpus.vocabulary))
-    seed = plan.training.seed
+    plan = fit_to_vocabulary(plan, parts.training, vocab_size, parameters)
+    network = build_network(plan.model, vocab_size)
+    require_memory(network, plan.training)
+    own = replace(plan.training, batch_size=-(-plan.training.batch_size // processes))  # of one process
+    execution = choose_execution(network, own, device, threads)
+
+    def speed(model: ModelConfig) -> float:
+        return processes * characters_per_second(build_network(model, vocab_size), own, execution)
+
+    plan = make_plan(plan, tokens, vocab_size, speed, trained=base is not None)
+    network, seed = build_network(plan.model, vocab_size), plan.training.seed
+    require_memory(network, plan.training)
+    if base:
+        weights = base.weights(corpus.vocabulary, parts.training, seed)
+    else:
+        weights = initialize(network, np.random.default_rng(seed))
     checkpoint = Checkpoint(
         plan.model,
         corpus.vocabulary,
-        base.weights(corpus.vocabulary, parts.training, seed)
-        if base
-        else initialize(network, np.random.default_rng(seed)),
+        weights,
         TrainingRecord(
             text=text,
             text_sha256=corpus.sha256,
@@ -128,30 +137,6 @@ def prepare(
     notes = [*plan.notes, *_notes(plan.training, parts, execution, processes)]
     event = _planned(checkpoint, parts, first_free(folders), plan.reasons, notes)
     return Preparation(checkpoint, parts, folders, None, event, execution.max_threads if processes == 1 else 1)
-
-
-def _plan_for_machine(
-    plan: Plan,
-    tokens: int,
-    vocab_size: int,
-    device: Device,
-    threads: int | None,
-    processes: int,
-    *,
-    trained: bool,
-) -> tuple[Plan, Execution]:
-    """Choose how to compute, measure how fast that is, and choose everything that is still planned."""
-    network = build_network(plan.model, vocab_size)
-    require_memory(network, plan.training)
-    own = replace(plan.training, batch_size=-(-plan.training.batch_size // processes))  # of one process
-    execution = choose_execution(network, own, device, threads)
-
-    def speed(model: ModelConfig) -> float:
-        return processes * characters_per_second(build_network(model, vocab_size), own, execution)
-
-    plan = make_plan(plan, tokens, vocab_size, speed, trained=trained)
-    require_memory(build_network(plan.model, vocab_size), plan.training)
-    return plan, execution
 
 
 def _notes(training: TrainingConfig, parts: SplitText, execution: Execution, processes: int) -> Iterator[str]:

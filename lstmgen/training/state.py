@@ -65,9 +65,8 @@ class RunState:
 
         Of several processes all must call it. Only the first one gets the network's state of all.
         """
-        arrays: dict[str, AnyArray] = {
-            _OPTIMIZER + name: tensor.cpu().numpy() for name, tensor in trainer.optimizer.tensors().items()
-        }
+        moments = trainer.optimizer.moments
+        arrays: dict[str, AnyArray] = {_OPTIMIZER + name: moments[name].cpu().numpy() for name in moments}
         arrays["generator"] = trainer.generator.get_state().numpy()
         numbers = {name: getattr(self, name) for name in _NUMBERS}
         arrays |= {name: np.array(number) for name, number in numbers.items() if math.isfinite(number)}

@@ -68,13 +68,13 @@ class Storage:
             if not is_best or load_checkpoint(self.path / BEST).record.position.step == position.step:
                 self._best, self._best_is_saved = (self.path / BEST).read_bytes(), True
                 return
-        if is_best:
-            self.save(last, best=True)
+        if is_best and (error := self.save(last, best=True)):
+            raise error
 
-    def save(self, checkpoint: Checkpoint, *, best: bool) -> None:
+    def save(self, checkpoint: Checkpoint, *, best: bool) -> CheckpointError | None:
         """Save a checkpoint as the last one, and also as the best one if it is that, or if there is none yet.
 
-        Raises CheckpointError if it cannot be written.
+        Returns why that failed, if it did.
         """
         self._unsaved = last = to_bytes(checkpoint)
         if best or self._best is None:
@@ -89,27 +89,19 @@ class Storage:
                 contents.reverse()
             replace_files(contents)
         except OSError as error:
-            raise CheckpointError(f"cannot write {self.path / LAST}: {unwritable(error)}") from error
+            return CheckpointError(f"cannot write {self.path / LAST}: {unwritable(error)}")
+        except (CheckpointError, ConfigError) as error:  # there is no folder any more, and none can be made
+            return CheckpointError(str(error))
         self._unsaved = None
         self._best_is_saved = True
         self.saved_step = checkpoint.record.position.step
         self._write_log()
-
-    def try_to_save(self, checkpoint: Checkpoint, *, best: bool) -> tuple[Path, int | None, CheckpointError | None]:
-        """Save, and return the folder, the step that is on the disk now, and why saving failed, if it did."""
-        try:
-            self.save(checkpoint, best=best)
-        except CheckpointError as error:
-            return self.path, self.saved_step, error
-        return self.path, self.saved_step, None
+        return None
 
     def _claim_again(self) -> None:
-        """Make the folder again, or another one if a run has its name now. Raises CheckpointError if that fails."""
+        """Make the folder again, or another one if a run has its name now; raises the errors of `new_run`."""
         numbered = (self.path.with_name(f"{self.path.name}-{number}") for number in range(2, _MAX_NAMES))
-        try:
-            path, lock = _claim((self.path, *numbered))
-        except ConfigError as error:
-            raise CheckpointError(str(error)) from error
+        path, lock = _claim((self.path, *numbered))
         self._lock.release()
         self.path, self._lock, self.saved_step, self._logged = path, lock, None, -1
 

@@ -1,18 +1,100 @@
-"""One training step: read a chunk, compute the gradients, update the weights."""
+"""One training step: read a chunk, compute the gradients, update the weights; and how large a step is."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from lstmgen.config import Precision, TrainingConfig
 from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.network.model import Model, detach
 from lstmgen.text.streams import IGNORED, Chunk
 from lstmgen.training.loss import head_loss
-from lstmgen.training.optimizer import AdamW
 from lstmgen.training.processes import ALONE, Processes
+
+_BETAS, _EPSILON = (0.8, 0.99), 1e-8
+_GROWTH_FROM = 0.5  # the fraction of the budget from which steps read more than one chunk
+
+
+def learning_rate(config: TrainingConfig, progress: float) -> float:
+    """The learning rate after this fraction of the budget: it rises in the warm-up, then falls linearly to zero."""
+    if progress < config.warm_up:
+        return config.learning_rate * (0.1 + 0.9 * progress / config.warm_up)
+    return config.learning_rate * (1 - progress) / (1 - config.warm_up)
+
+
+def chunks_per_step(config: TrainingConfig, progress: float) -> int:
+    """How many consecutive chunks a step reads as one after this fraction of the budget.
+
+    Short chunks give many updates, which is worth most in the beginning. Long ones show what the network should have
+    kept for longer, and an update from more text is more exact.
+    """
+    return config.chunk_growth if progress >= _GROWTH_FROM else 1
+
+
+def mean_chunk_length(config: TrainingConfig) -> float:
+    """How many tokens of each stream a step reads, as a mean over all steps of a budget that counts them."""
+    return config.chunk_length * (_GROWTH_FROM + (1 - _GROWTH_FROM) * config.chunk_growth)
+
+
+class AdamW:
+    """AdamW (Loshchilov & Hutter 2019); matrices decay towards zero, biases and peepholes do not.
+
+    It calls the function behind `torch.optim.AdamW`. The first object of that class loads torch's compiler, which takes
+    a second, and ten beside other work.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], weight_decay: float) -> None:
+        self.moments: dict[str, Tensor] = {}
+        """The state, by names such as `head.bias/exp_avg`; empty before the first step."""
+        self._parameters = parameters
+        matrices = [name for name, parameter in parameters.items() if parameter.ndim > 1]
+        self._groups = ((weight_decay, matrices), (0.0, [name for name in parameters if name not in matrices]))
+        self._fused = parameters[matrices[0]].device.type in ("cpu", "cuda")
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Update the parameters by their gradients."""
+        self.moments = self.moments or self._first_moments()
+        for weight_decay, names in self._groups:
+            parameters = [self._parameters[name] for name in names]
+            adamw(
+                cast(list[Tensor], parameters),
+                [cast(Tensor, parameter.grad) for parameter in parameters],
+                [self.moments[f"{name}/exp_avg"] for name in names],
+                [self.moments[f"{name}/exp_avg_sq"] for name in names],
+                [],
+                [self.moments[f"{name}/step"] for name in names],
+                fused=self._fused,
+                amsgrad=False,
+                maximize=False,
+                lr=learning_rate,
+                beta1=_BETAS[0],
+                beta2=_BETAS[1],
+                weight_decay=weight_decay,
+                eps=_EPSILON,
+            )
+
+    def restore(self, moments: Mapping[str, Tensor]) -> None:
+        """Take the moments of another optimizer; raises ValueError for what does not fit."""
+        expected = self._first_moments()
+        if moments and moments.keys() != expected.keys():
+            raise ValueError("the optimizer's state is not that of this network")
+        for name, moment in moments.items():
+            if moment.shape != expected[name].shape or moment.dtype != expected[name].dtype:
+                raise ValueError(f"{name} has shape {tuple(moment.shape)}")
+        self.moments = {name: moment.to(expected[name].device) for name, moment in moments.items()}
+
+    def _first_moments(self) -> dict[str, Tensor]:
+        moments = {}
+        for name, parameter in self._parameters.items():
+            moments[f"{name}/step"] = torch.zeros((), device=parameter.device)
+            moments[f"{name}/exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
+            moments[f"{name}/exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
+        return moments
 
 
 class Trainer:
@@ -62,7 +144,8 @@ class Trainer:
         Returns the mean nats of all rows, and the state of the own ones after the chunk.
         """
         config, parameters = self._config, self.model.parameters.values()
-        self.optimizer.zero_grad()
+        for parameter in parameters:
+            parameter.grad = None if fraction > 0 else torch.zeros_like(parameter)
         generator = self.generator
         if config.dropout or config.weight_drop:  # also where there is nothing to learn: all processes draw alike
             generator = self.processes.own_generator(generator)
@@ -76,9 +159,6 @@ class Trainer:
             loss, nats = head_loss(outputs, self.model.head, targets, config.label_smoothing)
             (fraction * loss).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
             state = detach(after)
-        else:
-            for parameter in parameters:
-                parameter.grad = torch.zeros_like(parameter)
         nats = fraction * nats
         self.processes.sum(nats, *(cast(Tensor, parameter.grad) for parameter in parameters))
         return float(nats), state

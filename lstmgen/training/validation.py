@@ -45,10 +45,10 @@ class Validation:
         best: Sums | None = None,
         processes: Processes = ALONE,
     ) -> None:
-        """Prepare evaluations.
+        """Prepare evaluations of a held-out text, (tokens,).
 
         Args:
-            validation: the held-out text, (tokens,).
+            validation: the text.
             newline: the line feed, where each line is an item; None for running text.
             budget: a time budget limits how much an evaluation reads.
             clock: seconds that never go back.
