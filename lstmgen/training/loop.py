@@ -37,7 +37,7 @@ from lstmgen.training.events import (
     Suspended,
     ThreadsChanged,
 )
-from lstmgen.training.machine import Slowdown, cores_are_free, versions
+from lstmgen.training.machine import Slowdown, versions
 from lstmgen.training.processes import ALONE, Processes, remember_run
 from lstmgen.training.state import CERTAIN, RunState, evaluated_sums, frequency_nats
 from lstmgen.training.storage import Storage, new_run, resumed_run
@@ -137,8 +137,7 @@ class TrainingRun:
         chunks, sums = record.validation_chunks, evaluated_sums(checkpoint.extra)
         self._validation = Validation(text.validation, checkpoint.end_token, budget, clock, chunks, sums, processes)
         self._told_stopped = 0.0  # seconds for which the process was stopped, as far as events have told
-        max_seconds = _SLOW_FRACTION * budget.amount
-        self._slowdown = Slowdown(record.threads, prepared.max_threads, max_seconds, cores_are_free)
+        self._slowdown = Slowdown(record.threads, prepared.max_threads, _SLOW_FRACTION * budget.amount)
         torch.set_num_threads(record.threads)
         self.state = RunState(training, record.position, save_ended=clock())
         self._restore(checkpoint)

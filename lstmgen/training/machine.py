@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -173,15 +173,12 @@ def cores_are_free(count: int) -> bool:
 class Slowdown:
     """Fewer threads where other programs slow training down, and all of them again afterwards."""
 
-    def __init__(
-        self, threads: int, max_threads: int, max_seconds: float, cores_are_free: Callable[[int], bool]
-    ) -> None:
+    def __init__(self, threads: int, max_threads: int, max_seconds: float) -> None:
         """Begin with some threads, of at most `max_threads`; what ends within `max_seconds` is no slowdown."""
         self.threads = threads
         """How many compute the next step."""
         self._all = max_threads
         self._max_seconds = max_seconds
-        self._cores_are_free = cores_are_free
         self._fastest = math.inf  # seconds per token, with all threads
         self._slow_seconds = 0.0  # of slow steps in a row, or of one thread since the cores were looked at
         self._pause = min(_FIRST_PAUSE * max_seconds, _LONGEST_PAUSE)
@@ -199,7 +196,7 @@ class Slowdown:
             if self._slow_seconds < self._pause:
                 return False
             self._slow_seconds, self._pause = 0.0, min(2 * self._pause, _LONGEST_PAUSE)
-            if not self._cores_are_free(self._all):
+            if not cores_are_free(self._all):
                 return False
             self.threads = self._all
             return True

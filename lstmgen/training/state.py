@@ -13,7 +13,7 @@ from lstmgen.errors import CheckpointError
 from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.record import Position
 from lstmgen.text.vocabulary import Ids, token_counts
-from lstmgen.training.trainer import Trainer
+from lstmgen.training.trainer import Trainer, like
 
 SUSPECTED, CERTAIN = 10, 30
 """After this many bad steps in a row, training may have diverged, or has."""
@@ -82,8 +82,7 @@ class RunState:
         """Take what `to_arrays` gave, or begin anew where there is nothing.
 
         Args:
-            trainer: a new one; gets the states of the optimizer and of the generator. Without the latter it keeps its
-                own.
+            trainer: a new one; gets the states of the optimizer and of the generator, or keeps its own generator.
             arrays: from `to_arrays`; empty for a network without a step.
             batch_size: the rows of the network's state, for all processes together; None: any number.
 
@@ -93,7 +92,8 @@ class RunState:
         try:
             tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
             for name, tensor in tensors.items():
-                _require(name in _NUMBERS or bool(tensor.isfinite().all()), f"{name} holds numbers that are not finite")
+                if name not in _NUMBERS and not tensor.isfinite().all():
+                    raise ValueError(f"{name} holds numbers that are not finite")
             optimizer = {name: tensor for name, tensor in tensors.items() if name.startswith(_OPTIMIZER)}
             trainer.optimizer.restore({name.removeprefix(_OPTIMIZER): optimizer[name] for name in optimizer})
             if "generator" in tensors:
@@ -102,7 +102,7 @@ class RunState:
                 fields = iter(tensors[f"{_NETWORK}{number}"] for number in range(len(tensors)))
                 count = batch_size or len(tensors[f"{_NETWORK}0"])
                 rows, zeros = trainer.processes.rows(count), trainer.model.initial_state(count)
-                self.network = map_state(lambda zero: _fitting(next(fields), zero)[rows], zeros)
+                self.network = map_state(lambda zero: like(zero, next(fields))[rows], zeros)
             for name in _NUMBERS:
                 number = tensors[name].item() if name in tensors else math.nan
                 if not math.isnan(number):  # older versions wrote NaN where there was no loss yet
@@ -127,16 +127,3 @@ def frequency_nats(ids: Ids, vocab_size: int) -> float:
     counts = np.sum([token_counts(sample, vocab_size) for sample in samples], axis=0)
     frequencies = counts[counts > 0] / counts.sum()
     return float(-(frequencies * np.log(frequencies)).sum())
-
-
-def _fitting(saved: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:
-    _require(
-        saved.shape == zero.shape and saved.dtype == zero.dtype,
-        f"a state of shape {tuple(saved.shape)}, not {tuple(zero.shape)}",
-    )
-    return saved.to(zero.device)
-
-
-def _require(fits: bool, problem: str) -> None:
-    if not fits:
-        raise ValueError(problem)

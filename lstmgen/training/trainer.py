@@ -83,10 +83,7 @@ class AdamW:
         expected = self._first_moments()
         if moments and moments.keys() != expected.keys():
             raise ValueError("the optimizer's state is not that of this network")
-        for name, moment in moments.items():
-            if moment.shape != expected[name].shape or moment.dtype != expected[name].dtype:
-                raise ValueError(f"{name} has shape {tuple(moment.shape)}")
-        self.moments = {name: moment.to(expected[name].device) for name, moment in moments.items()}
+        self.moments = {name: like(expected[name], moment) for name, moment in moments.items()}
 
     def _first_moments(self) -> dict[str, Tensor]:
         moments = {}
@@ -175,6 +172,13 @@ class Trainer:
 def _predicted(chunk: Chunk) -> int:
     """How many tokens a chunk predicts."""
     return int((chunk.targets != IGNORED).sum())
+
+
+def like(expected: Tensor, saved: Tensor) -> Tensor:
+    """A saved tensor on the device of another one; raises ValueError if its shape or type is not that one's."""
+    if saved.shape != expected.shape or saved.dtype != expected.dtype:
+        raise ValueError(f"a tensor of shape {tuple(saved.shape)}, not {tuple(expected.shape)}")
+    return saved.to(expected.device)
 
 
 def mixed(device: torch.device, precision: Precision) -> Any:

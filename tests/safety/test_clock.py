@@ -20,7 +20,7 @@ from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.architecture import build_network
 from lstmgen.network.model import Model
-from lstmgen.training import loop, machine
+from lstmgen.training import machine
 from lstmgen.training import prepare as training_run
 from lstmgen.training.budget import BudgetMeter, RunningClock
 from lstmgen.training.events import Evaluated, Event, Finished, Stepped, Suspended, ThreadsChanged
@@ -194,13 +194,18 @@ SLOW_STEPS = [(0.1, 100)] * 15
         (1, STEPS + SLOW_STEPS, 1),
     ],
 )
-def test_only_a_long_slowdown_is_noticed(threads: int, steps: list[tuple[float, int]], expected: int) -> None:
-    slowdown = Slowdown(threads, threads, max_seconds=1.25, cores_are_free=lambda _: False)
+def test_only_a_long_slowdown_is_noticed(
+    threads: int, steps: list[tuple[float, int]], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "cores_are_free", lambda _: False)
+    slowdown = Slowdown(threads, threads, max_seconds=1.25)
     assert any(slowdown.notice(*step) for step in steps) == (expected != threads)
     assert slowdown.threads == expected
 
 
-def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_and_less_often() -> None:
+def test_all_threads_compute_again_once_the_cores_are_free_and_are_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now, asked = 0.0, []
 
     def cores_are_free(threads: int) -> bool:
@@ -208,7 +213,8 @@ def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_an
         asked.append(now)
         return now > 60
 
-    slowdown = Slowdown(4, 4, max_seconds=1.0, cores_are_free=cores_are_free)
+    monkeypatch.setattr(machine, "cores_are_free", cores_are_free)
+    slowdown = Slowdown(4, 4, max_seconds=1.0)
     changes = []
     for seconds in [0.25] * 4 + [8.0] + [0.5] * 200:
         now += seconds
@@ -218,8 +224,11 @@ def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_an
     assert np.diff([9.0, *asked]).tolist() == [5, 10, 20, 40]
 
 
-def test_a_run_that_begins_next_to_other_programs_gets_all_threads_when_they_end() -> None:
-    slowdown = Slowdown(1, 2, max_seconds=1.0, cores_are_free=lambda threads: threads == 2)
+def test_a_run_that_begins_next_to_other_programs_gets_all_threads_when_they_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "cores_are_free", lambda threads: threads == 2)
+    slowdown = Slowdown(1, 2, max_seconds=1.0)
     changed = [slowdown.notice(0.5, 100) for _ in range(30)]
     assert changed.index(True) == 9 and changed.count(True) == 1  # after 5 seconds
     assert slowdown.threads == 2
@@ -227,7 +236,7 @@ def test_a_run_that_begins_next_to_other_programs_gets_all_threads_when_they_end
 
 def test_a_change_of_threads_and_the_way_back_are_events_and_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     slow_machine: SlowMachine = SlowMachine(monkeypatch, lambda kind, now: kind == "step" and 6 < now < 9)
-    monkeypatch.setattr(loop, "cores_are_free", lambda threads: threads == 2 and slow_machine.now > 112)
+    monkeypatch.setattr(machine, "cores_are_free", lambda threads: threads == 2 and slow_machine.now > 112)
     events = slow_machine.train(Budget(20), threads=2)
     assert [event.threads for event in events if isinstance(event, ThreadsChanged)] == [1, 2]
     assert torch.get_num_threads() == 2
