@@ -78,15 +78,9 @@ class BudgetMeter:
         seconds_before: float = 0.0,
         progress_before: float = 0.0,
     ) -> None:
-        """Start to measure.
+        """Start to measure; the command began when the clock showed `started`.
 
-        Args:
-            budget: the budget.
-            most_epochs: where a time budget ends even if there is time left; None: it does not.
-            started: the clock's time when the command began.
-            clock: seconds that never go back.
-            seconds_before: how long earlier sessions of the run took.
-            progress_before: the fraction of a time budget that earlier sessions used up.
+        A time budget also ends after `most_epochs`. Earlier sessions took `seconds_before`: `progress_before` of it.
         """
         self.most_epochs = most_epochs
         self.timed = budget.unit is BudgetUnit.SECONDS

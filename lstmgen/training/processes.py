@@ -124,9 +124,6 @@ def joined_processes(device: Device) -> Iterator[Processes]:
 
     Each process gets a GPU of its own where they compute on GPUs.
 
-    Args:
-        device: where the user wants to compute.
-
     Raises LstmgenError if the other processes cannot be reached.
     """
     rank, size = (_number(_RANK), _number(_SIZE)) if _is_launched() else (0, 1)

@@ -45,16 +45,10 @@ class Validation:
         best: Sums | None = None,
         processes: Processes = ALONE,
     ) -> None:
-        """Prepare evaluations of a held-out text, (tokens,).
+        """Prepare evaluations of a held-out text, (tokens,), or of its lines, if there is a newline.
 
-        Args:
-            validation: the text.
-            newline: the line feed, where each line is an item; None for running text.
-            budget: a time budget limits how much an evaluation reads.
-            clock: seconds that never go back.
-            chunks: how many chunks an evaluation reads; None: the first one finds out how many it has time for.
-            best: the sums of the best weights.
-            processes: each one scores its own rows of each chunk.
+        An evaluation reads this number of chunks; None: the first one finds out how many it has time for. Each process
+        scores its own rows of them.
         """
         self.chunks = chunks
         self.best = best if best is not None and len(best) == chunks else None
