@@ -89,6 +89,8 @@ class RunState:
         Raises CheckpointError for arrays that do not fit.
         """
         self.network, self.training_nats, self.lowest_nats, self.bad_steps = None, math.nan, math.inf, 0
+        if not arrays:
+            return
         try:
             tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
             for name, tensor in tensors.items():

@@ -79,9 +79,9 @@ class AdamW:
             )
 
     def restore(self, moments: Mapping[str, Tensor]) -> None:
-        """Take the moments of another optimizer; raises ValueError for what does not fit."""
+        """Take the moments of an optimizer of the same parameters; raises ValueError for what does not fit."""
         expected = self._first_moments()
-        if moments and moments.keys() != expected.keys():
+        if moments and moments.keys() != expected.keys():  # before the first step there are none
             raise ValueError("the optimizer's state is not that of this network")
         self.moments = {name: like(expected[name], moment) for name, moment in moments.items()}
 
