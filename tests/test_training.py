@@ -29,7 +29,6 @@ from lstmgen.text.streams import Chunk
 from lstmgen.training import prepare as training_run
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
 from lstmgen.training.loop import Preparation, TrainingRun
-from lstmgen.training.machine import keep_freed_memory
 from lstmgen.training.plan import PLANNED
 from lstmgen.training.trainer import AdamW, Trainer, learning_rate
 from lstmgen.training.validation import Validation
@@ -415,12 +414,6 @@ def test_runs_that_are_prepared_at_the_same_time_get_folders_of_their_own(monkey
         planned = next(other.events())
         assert isinstance(planned, Planned)
         assert Path(planned.run) == other.folder
-
-
-def test_freed_memory_can_be_kept_on_any_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep_freed_memory()
-    monkeypatch.setattr("sys.platform", "win32")
-    keep_freed_memory()
 
 
 def fail(*_: object, error: type[BaseException] = TrainingError, **__: object) -> NoReturn:

@@ -22,7 +22,7 @@ from lstmgen.network.architecture import build_network
 from lstmgen.network.model import Model
 from lstmgen.training import machine
 from lstmgen.training import prepare as training_run
-from lstmgen.training.budget import BudgetMeter, RunningClock
+from lstmgen.training.budget import BudgetMeter
 from lstmgen.training.events import Evaluated, Event, Finished, Stepped, Suspended, ThreadsChanged
 from lstmgen.training.machine import Slowdown
 from lstmgen.training.state import evaluated_sums
@@ -266,25 +266,6 @@ def test_time_in_which_the_process_was_stopped_does_not_count(budget: Budget, mo
     assert end.seconds == pytest.approx(other_end.seconds, abs=1)
     for step, other in zip(steps, others, strict=False):
         assert step.progress == pytest.approx(other.progress, abs=0.1)
-
-
-def test_only_a_gap_in_which_nothing_ran_is_left_out() -> None:
-    now = 0.0
-    clock = RunningClock(lambda: now)
-    now = 50.0
-    assert clock() == 50  # before it is entered there are no gaps
-    with clock:
-        for _ in range(40):
-            now += 1.0
-            clock()
-        assert clock() == 90
-        now += 16.0
-        assert clock() == 90
-        now += 1.0
-        assert clock() == 91
-        assert clock.stopped == 16
-    now += 10.0
-    assert clock() == 101
 
 
 def test_a_cut_evaluation_compares_with_the_best_weights_on_the_same_part() -> None:
