@@ -78,6 +78,7 @@ class Plan:
     planned: Set[str] = frozenset()  # the fields that may be changed, by name: some of `PLANNED`
     reasons: tuple[str, ...] = ()  # for what was chosen
     notes: tuple[str, ...] = ()  # what else the user should know
+    unit: str = "character"  # what users call a token of this text; or byte
 
 
 def fit_to_text(plan: Plan, ids: Ids, newline: int | None = None) -> Plan:
@@ -98,7 +99,7 @@ def _fit_to_length(plan: Plan, tokens: int) -> Plan:
         changes.append(f"batch size {batch_size} instead of {config.batch_size}")
     if chunk_length < config.chunk_length:
         changes.append(f"chunk length {chunk_length} instead of {config.chunk_length}")
-    notes = (f"the text is short ({tokens:,} characters): {', '.join(changes)}",) if changes else ()
+    notes = (f"the text is short ({tokens:,} {plan.unit}s): {', '.join(changes)}",) if changes else ()
     training = replace(config, batch_size=batch_size, chunk_length=chunk_length)
     return replace(plan, training=training, notes=plan.notes + notes)
 
@@ -201,9 +202,8 @@ def make_plan(plan: Plan, tokens: int, vocab_size: int, speed: Speed, *, trained
         model = replace(model, hidden_size=size)
         reasons.append(f"{size} units per layer: {why}")
     epochs = readable(model.hidden_size) / tokens
-    reasons.append(
-        f"in {budget} it can read about {readably(epochs * tokens, 3)} characters: the text {readably(epochs, 3)} times"
-    )
+    length = f"{readably(epochs * tokens, 3)} {plan.unit}s"
+    reasons.append(f"in {budget} it can read about {length}: the text {readably(epochs, 3)} times")
     most_epochs = _TRAINED_EPOCHS if trained else _MAX_EPOCHS
     if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > most_epochs:
         training = replace(training, most_epochs=most_epochs)
@@ -226,7 +226,7 @@ def make_plan(plan: Plan, tokens: int, vocab_size: int, speed: Speed, *, trained
         reasons.append(
             f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {how_strong} regularisation, "
             f"because the network reads the text {readably(epochs, 3)} times and has "
-            f"{readably(parameters / tokens, 2)} parameters per character of it"
+            f"{readably(parameters / tokens, 2)} parameters per {plan.unit} of it"
         )
     weight_drop = _dropout(pressure, _TRAINED_WEIGHT_DROP if trained else _MAX_WEIGHT_DROP)
     if "weight_drop" in planned and weight_drop:

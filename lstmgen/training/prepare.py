@@ -99,7 +99,7 @@ def prepare(
     notes = [*found_notes, *corpus.notes, *control_notes(corpus, text), *(base.notes(text, corpus) if base else ())]
 
     vocab_size, tokens = len(corpus.vocabulary), len(parts.training)
-    plan = Plan(model, training, planned, notes=tuple(notes))
+    plan = Plan(model, training, planned, notes=tuple(notes), unit=corpus.vocabulary.unit)
     plan = fit_to_text(plan, parts.training, newline=corpus.vocabulary.newline if text.lines else None)
     plan = fit_to_vocabulary(plan, parts.training, vocab_size, parameters)
     network = build_network(plan.model, vocab_size)
@@ -134,23 +134,23 @@ def prepare(
             started_from=str(base) if base else None,
         ),
     )
-    notes = [*plan.notes, *_notes(plan.training, parts, execution, processes)]
+    notes = [*plan.notes, *_notes(plan, parts, execution, processes)]
     event = _planned(checkpoint, parts, first_free(folders), plan.reasons, notes)
     return Preparation(checkpoint, parts, folders, None, event, execution.max_threads if processes == 1 else 1)
 
 
-def _notes(training: TrainingConfig, parts: SplitText, execution: Execution, processes: int) -> Iterator[str]:
+def _notes(plan: Plan, parts: SplitText, execution: Execution, processes: int) -> Iterator[str]:
     """What the user should know about the text and the machine."""
     if len(parts.validation) < 2:
         yield "no text is held out: there is no validation loss, and the last weights are kept"
     if len(parts.validation) > VALIDATION_LIMIT:
-        yield f"evaluations in training read {VALIDATION_LIMIT:,} held-out characters; lstmgen eval reads all"
-    if training.precision is Precision.BFLOAT16 and not has_fast_bfloat16(execution.device):
+        yield f"evaluations in training read {VALIDATION_LIMIT:,} held-out {plan.unit}s; lstmgen eval reads all"
+    if plan.training.precision is Precision.BFLOAT16 and not has_fast_bfloat16(execution.device):
         yield "this processor is slow in bfloat16; leave out `precision` to train faster"
     if execution.threads < execution.max_threads:
         yield "other programs use the processor: one thread computes until they leave it free"
     if processes > 1:
-        yield f"{processes} processes train together; each reads its part of the {training.batch_size} streams"
+        yield f"{processes} processes train together; each reads its part of the {plan.training.batch_size} streams"
 
 
 def resume(
