@@ -31,7 +31,7 @@ from lstmgen.network.initialization import initialize
 from lstmgen.network.kernels.torch_layers import torch_lstm_runs_in_this_precision
 from lstmgen.network.model import Model
 from lstmgen.text.streams import Chunk, ParallelStreams
-from lstmgen.training.machine import bfloat16_is_fast, require_memory
+from lstmgen.training.machine import bfloat16_speed, require_memory
 from lstmgen.training.trainer import Trainer, mixed
 
 VOCAB_SIZE = 65  # tiny-shakespeare's
@@ -41,6 +41,7 @@ _MIN_ROUNDS = 2
 _ROW_SECONDS = 6.0  # no further round begins after this time
 _PEAK_SECONDS = 0.2
 _CHUNKS = 50  # of random text; every loop reads them again and again
+_FAST = 0.5  # bfloat16 is used where its products have more than this fraction of the speed of float32
 _FLOPS_PER_WEIGHT = 6  # a product and a sum for each weight and token, forward once and backward twice
 
 CELLS: tuple[ModelConfig, ...] = (
@@ -127,7 +128,7 @@ def measure(
     for model in models:
         require_memory(build_network(model, VOCAB_SIZE), training)
     torch.set_num_threads(threads or torch.get_num_threads())
-    fast = bfloat16_is_fast()
+    fast = bfloat16_speed() > _FAST
     kinds = [Precision.FLOAT32, *([Precision.BFLOAT16] if fast else [])] if precision is Precision.AUTO else [precision]
     peaks = {kind: _product_peak(kind, effort) for kind in kinds}
     precision = max(peaks, key=peaks.__getitem__)

@@ -12,9 +12,10 @@ import pytest
 from lstmgen.checkpoint import BEST, LAST, load_checkpoint
 from lstmgen.config import Budget, BudgetUnit
 from lstmgen.errors import TrainingError
+from lstmgen.record import Position
 from lstmgen.training import prepare as training_run
 from lstmgen.training.events import Event, Finished, RolledBack, Stepped
-from lstmgen.training.state import CERTAIN, SUSPECTED, frequency_nats, is_good
+from lstmgen.training.state import CERTAIN, SUSPECTED, RunState, frequency_nats
 from lstmgen.training.trainer import Trainer
 from tests.command_line import problem
 from tests.conftest import FABLE
@@ -62,7 +63,9 @@ def test_a_loss_is_bad_if_it_is_far_above_the_lowest_and_above_that_of_character
         (math.nan, 0.1, False),
         (math.inf, math.inf, False),
     ):
-        assert is_good(nats, lowest, vocab_size=4, frequency_nats=frequencies) == good, (nats, lowest)
+        state = RunState(QUICK, Position(), lowest_nats=lowest)
+        state.add_loss(nats, vocab_size=4, frequency_nats=frequencies)
+        assert (state.bad_steps == 0) == good, (nats, lowest)
     long = np.tile(np.arange(4, dtype=np.uint8), 1 << 21)  # of which only parts are counted
     assert frequency_nats(long, 4) == pytest.approx(math.log(4))
 
@@ -215,18 +218,3 @@ def test_a_run_that_went_back_is_resumed_exactly_with_its_lower_learning_rate(
     run_to_end(training_run.resume(cut.name))
     for name in (LAST, BEST):
         assert_same_tensors(load_checkpoint(cut / name), load_checkpoint(whole / name))
-
-
-def test_going_back_before_the_first_save_of_a_session_keeps_what_the_session_changed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Such as the device: the one of the last session may not be there."""
-    folder = folder_of(run_to_end(prepare()))
-    preparation = training_run.resume(folder.name, budget=Budget(80, BudgetUnit.STEPS), threads=2)
-    let_steps_fail(monkeypatch, range(1, 1 + CERTAIN))
-    (folder / LAST).write_bytes(b"not needed")
-    with monkeypatch.context() as patch:
-        patch.setattr("lstmgen.training.storage.load_checkpoint", lambda _: preparation.checkpoint)
-        events = run_to_end(preparation)
-    assert [event.to_step for event in rollbacks(events)] == [20]
-    assert load_checkpoint(folder / LAST).record.threads == 2

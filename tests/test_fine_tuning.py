@@ -17,8 +17,9 @@ from lstmgen.record import HELD_OUT, TrainingRecord
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import Vocabulary
 from lstmgen.training.fine_tuning import BaseModel, find_base_model
+from lstmgen.training.loop import Preparation
 from lstmgen.training.plan import PLANNED
-from lstmgen.training.prepare import Preparation, prepare
+from lstmgen.training.prepare import prepare
 from lstmgen.training.state import frequency_nats
 from tests.command_line import done, files_below, problem, run_of_text, untrained_checkpoint, untrained_run, usage_error
 from tests.conftest import FABLE, NETWORKS, random_weights, single, small_network

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Never
 
@@ -18,8 +17,6 @@ from lstmgen.text.streams import Chunk
 from lstmgen.training import machine
 from lstmgen.training.machine import (
     Execution,
-    StepTime,
-    Trials,
     characters_per_second,
     choose_device,
     choose_execution,
@@ -34,23 +31,45 @@ from lstmgen.training.trainer import Trainer
 LOW, HIGH = Precision.BFLOAT16, Precision.FLOAT32
 NETWORK = build_network(ModelConfig(hidden_size=4, num_layers=1, embedding_size=3), 5)
 TRAINING = TrainingConfig(batch_size=2, chunk_length=4)
+ONE_THREAD = Execution(torch.device("cpu"), HIGH, 1, 1)
 
 Seconds = dict[tuple[Precision, int], float]
 
 
-def chosen(
-    seconds: Seconds, *, threads: int | None = None, bfloat16: float = 1.5, free: bool = True, **config: Any
-) -> tuple[Precision, int]:
-    """What is chosen on a machine with two threads where a step takes these seconds; other ways must not be tried."""
+class Machine:
+    """A machine with some threads, on which a way to compute takes known seconds; others must not be tried."""
 
-    def known_time(network: Network, _: TrainingConfig, execution: Execution, **__: object) -> StepTime:
-        taken = seconds[execution.precision, execution.threads] if network is NETWORK else 0.0
-        return StepTime(short=taken, whole=taken)
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.seconds: Seconds = {}
+        self.trial_seconds = self.first_step_seconds = 0.0  # how long a trial takes; the one of a tiny network
+        patch.setattr(time, "perf_counter", lambda: self.now)
+        patch.setattr(machine, "time_step", self._time_step)
+        self._patch = patch
+        self.have()
 
-    trials = Trials(
-        known_time, lambda: bfloat16, lambda _: bfloat16 > 1, lambda _: free, max_threads=lambda: 2, clock=lambda: 0.0
-    )
-    execution = choose_execution(NETWORK, replace(TRAINING, **config), Device.CPU, threads, trials)
+    def have(self, threads: int = 2, bfloat16: float = 1.5, free: bool = True) -> None:
+        """Let the machine have these threads, this speed of products in bfloat16, and cores that are free."""
+        self._patch.setattr(torch, "get_num_threads", lambda: threads)
+        self._patch.setattr(machine, "bfloat16_speed", lambda: bfloat16)
+        self._patch.setattr(machine, "has_fast_bfloat16", lambda _: bfloat16 > 1)
+        self._patch.setattr(machine, "cores_are_free", lambda _: free)
+
+    def _time_step(self, network: Network, _: TrainingConfig, execution: Execution) -> float:
+        if network is not NETWORK:
+            self.now += self.first_step_seconds
+            return 0.0
+        self.now += self.trial_seconds
+        return self.seconds[execution.precision, execution.threads]
+
+
+@pytest.fixture
+def known_machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+def chosen(threads: int | None = None, **config: Any) -> tuple[Precision, int]:
+    execution = choose_execution(NETWORK, replace(TRAINING, **config), Device.CPU, threads)
     return execution.precision, execution.threads
 
 
@@ -64,11 +83,8 @@ def chosen(
         # A small product shows that bfloat16 is slow: it is not tried.
         ({(HIGH, 2): 1.2, (HIGH, 1): 2.0}, {"bfloat16": 0.02}, (HIGH, 2)),
         # What was asked for is kept, and only what is left to choose is tried.
-        *(
-            ({(precision, 2): 1.0, (precision, 1): 2.0}, {"precision": precision, "bfloat16": speed}, (precision, 2))
-            for precision in (LOW, HIGH)
-            for speed in (0.02, 2.0)
-        ),
+        ({(LOW, 2): 1.0, (LOW, 1): 2.0}, {"precision": LOW, "bfloat16": 0.02}, (LOW, 2)),
+        ({(HIGH, 2): 1.0, (HIGH, 1): 2.0}, {"precision": HIGH, "bfloat16": 2.0}, (HIGH, 2)),
         ({(LOW, 1): 2.0, (HIGH, 1): 5.0}, {"threads": 1}, (LOW, 1)),
         ({}, {"threads": 1, "precision": LOW}, (LOW, 1)),
         # Where the cores are not free, one thread computes, and nothing is tried.
@@ -79,15 +95,34 @@ def chosen(
     ],
 )
 def test_the_fastest_way_is_chosen_and_one_thread_only_if_clearly_faster(
-    seconds: Seconds, given: dict[str, Any], expected: tuple[Precision, int]
+    seconds: Seconds, given: dict[str, Any], expected: tuple[Precision, int], known_machine: Machine
 ) -> None:
-    assert chosen(seconds, **given) == expected
+    known_machine.seconds = seconds
+    known_machine.have(bfloat16=given.pop("bfloat16", 1.5), free=given.pop("free", True))
+    assert chosen(**given) == expected
 
 
-def test_where_the_cores_are_not_free_all_threads_may_compute_later() -> None:
-    trials = Trials(no_clock, lambda: 0.5, lambda _: False, lambda _: False, lambda: 4, no_clock)
-    execution = choose_execution(NETWORK, TRAINING, Device.CPU, None, trials)
+def test_where_the_cores_are_not_free_all_threads_may_compute_later(known_machine: Machine) -> None:
+    known_machine.have(threads=4, free=False)
+    execution = choose_execution(NETWORK, TRAINING, Device.CPU, None)
     assert (execution.threads, execution.max_threads) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("first_step", "trial", "bfloat16", "expected"),
+    [
+        (5.0, 0.1, 1.0, (LOW, 2)),  # what torch takes to load itself is no trial
+        (0.0, 10.0, 1.0, (HIGH, 2)),
+        (0.0, 10.0, 3.0, (LOW, 2)),
+    ],
+)
+def test_a_small_product_chooses_the_precision_where_trials_take_long(
+    first_step: float, trial: float, bfloat16: float, expected: tuple[Precision, int], known_machine: Machine
+) -> None:
+    known_machine.have(bfloat16=bfloat16)
+    known_machine.seconds = {(HIGH, 1): 2.0, (HIGH, 2): 1.0, (LOW, 2): 0.9}
+    known_machine.first_step_seconds, known_machine.trial_seconds = first_step, trial
+    assert chosen(budget=Budget(30)) == expected
 
 
 def no_clock(*_: object, **__: object) -> Never:
@@ -95,19 +130,40 @@ def no_clock(*_: object, **__: object) -> Never:
     raise AssertionError("a clock decides")
 
 
+@pytest.fixture
+def without_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whatever measures fail."""
+    for name in ("time_step", "bfloat16_speed", "cores_are_free"):
+        monkeypatch.setattr(machine, name, no_clock)
+    monkeypatch.setattr(time, "perf_counter", no_clock)
+
+
+@pytest.mark.usefixtures("without_clock")
 @pytest.mark.parametrize("fast", [True, False])
-@pytest.mark.parametrize("unit", [BudgetUnit.STEPS, BudgetUnit.EPOCHS])
 @pytest.mark.parametrize(("hidden_size", "threads"), [(4, 1), (256, 8)])
 def test_no_clock_chooses_for_a_budget_that_counts(
-    unit: BudgetUnit, fast: bool, hidden_size: int, threads: int
+    fast: bool, hidden_size: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trials = Trials(no_clock, no_clock, lambda _: fast, no_clock, lambda: 8, no_clock)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(machine, "has_fast_bfloat16", lambda _: fast)
     network = build_network(ModelConfig(hidden_size=hidden_size), 65)
-    training = TrainingConfig(Budget(3, unit))
-    execution = choose_execution(network, training, Device.CPU, None, trials)
-    assert (execution.precision, execution.threads) == (LOW if fast else HIGH, threads)
-    asked = choose_execution(network, replace(training, precision=HIGH), Device.CPU, 3, trials)
-    assert (asked.precision, asked.threads) == (HIGH, 3)
+    for unit in (BudgetUnit.STEPS, BudgetUnit.EPOCHS):
+        training = TrainingConfig(Budget(3, unit))
+        execution = choose_execution(network, training, Device.CPU, None)
+        assert (execution.precision, execution.threads) == (LOW if fast else HIGH, threads)
+        asked = choose_execution(network, replace(training, precision=HIGH), Device.CPU, 3)
+        assert (asked.precision, asked.threads) == (HIGH, 3)
+
+
+@pytest.mark.usefixtures("without_clock")
+def test_the_plan_of_a_budget_that_counts_measures_no_speed(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("the same bits on the same machine. " * 200, encoding="utf-8")
+    text = TextConfig(sources=(str(tmp_path / "text.txt"),))
+    plans = [
+        prepare(text, ModelConfig(), TrainingConfig(Budget(2, unit)), folder=tmp_path / "run", planned=PLANNED).planned
+        for unit in (BudgetUnit.STEPS, BudgetUnit.EPOCHS, BudgetUnit.STEPS)
+    ]
+    assert plans[0] == plans[2]
 
 
 @pytest.mark.parametrize(
@@ -122,19 +178,6 @@ def test_a_processor_that_is_held_back_has_no_fast_bfloat16(
     if allowed:
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", allowed)
     assert has_fast_bfloat16(torch.device("cpu")) == fast
-
-
-def test_the_plan_of_a_budget_that_counts_measures_no_speed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text("the same bits on the same machine. " * 200, encoding="utf-8")
-    for name in ("time_step", "bfloat16_speed", "cores_are_free"):
-        monkeypatch.setattr(machine, name, no_clock)
-    monkeypatch.setattr(time, "perf_counter", no_clock)
-    text = TextConfig(sources=(str(tmp_path / "text.txt"),))
-    plans = [
-        prepare(text, ModelConfig(), TrainingConfig(Budget(2, unit)), folder=tmp_path / "run", planned=PLANNED).planned
-        for unit in (BudgetUnit.STEPS, BudgetUnit.EPOCHS, BudgetUnit.STEPS)
-    ]
-    assert plans[0] == plans[2]
 
 
 @pytest.mark.parametrize(("share", "free"), [(1.0, True), (0.9, True), (0.5, False), (0.1, False)])
@@ -153,13 +196,10 @@ def test_cores_are_free_where_threads_compute_most_of_the_time(
     assert cores_are_free(1) == free
 
 
-def test_a_speed_is_tokens_of_whole_steps_in_a_second_and_a_slow_way_is_given_up_after_a_short_one() -> None:
-    trials = Trials(time_step=lambda *_: StepTime(short=9.0, whole=0.5))
-    execution = Execution(torch.device("cpu"), HIGH, 1, 1)
-    assert 8 <= characters_per_second(NETWORK, TRAINING, execution, trials) <= 16
-    assert 0 < characters_per_second(NETWORK, TRAINING, execution) < math.inf
-    assert time_step(NETWORK, TRAINING, execution, beside=StepTime(1e-9, 1e-9)).whole == math.inf
-    assert time_step(NETWORK, TRAINING, execution, beside=StepTime(100.0, 100.0)).whole < math.inf
+def test_a_slow_way_to_compute_is_given_up_after_a_short_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = let_steps_take(monkeypatch, lambda length: 10.0 * length)
+    assert time_step(NETWORK, TRAINING, ONE_THREAD) == 40
+    assert steps == [2]
 
 
 @pytest.mark.parametrize("threads", [None, 1])
@@ -168,31 +208,15 @@ def test_trials_leave_the_number_of_threads_as_it_was(threads: int | None) -> No
     torch.set_num_threads(2)
     try:
         execution = choose_execution(NETWORK, TRAINING, Device.CPU, threads)
-        characters_per_second(NETWORK, TRAINING, replace(execution, threads=1))
+        assert 0 < characters_per_second(NETWORK, TRAINING, replace(execution, threads=1)) < math.inf
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 
 
-def test_a_short_step_that_was_fast_by_chance_does_not_count_beside_whole_steps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The second of the longer short steps takes less time than the shorter ones, so that the estimate is too low."""
-    now, seconds = 0.0, iter([0.01, 0.01, 0.02, 0.001, 0.12, 0.1, 0.11])
-
-    def step(*_: object, **__: object) -> None:
-        nonlocal now
-        now += next(seconds)
-
-    monkeypatch.setattr(Trainer, "step", step)
-    execution = Execution(torch.device("cpu"), HIGH, 1, 1)
-    timed = time_step(NETWORK, replace(TRAINING, budget=Budget(600)), execution, clock=lambda: now)
-    assert timed.whole == pytest.approx(0.1)
-
-
-def lengths_of_steps(hidden_size: int, budget: float, seconds_of: Callable[[int], float]) -> tuple[list[int], float]:
-    """The lengths of the steps of a trial where a step of a length takes these seconds; and the speed it finds."""
-    lengths, now = [], 0.0
+def let_steps_take(patch: pytest.MonkeyPatch, seconds_of: Callable[[int], float]) -> list[int]:
+    """Let a step over some tokens of each stream take these seconds; returns a list of the steps that were made."""
+    now, lengths = 0.0, []
 
     def step(_: Trainer, chunk: Chunk, *__: None, **___: float) -> tuple[float, None]:
         nonlocal now
@@ -200,58 +224,45 @@ def lengths_of_steps(hidden_size: int, budget: float, seconds_of: Callable[[int]
         now += seconds_of(lengths[-1])
         return 0.0, None
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "step", step)
-        network = build_network(ModelConfig(hidden_size=hidden_size), 65)
-        execution = Execution(torch.device("cpu"), HIGH, 1, 1)
-        trials = Trials(time_step=partial(time_step, clock=lambda: now))
-        speed = characters_per_second(
-            network, TrainingConfig(chunk_length=64, budget=Budget(budget)), execution, trials
-        )
-    return lengths, speed
+    patch.setattr(Trainer, "step", step)
+    patch.setattr(time, "perf_counter", lambda: now)
+    return lengths
+
+
+def test_a_short_step_that_was_fast_by_chance_does_not_count_beside_whole_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second of the longer short steps takes less time than the shorter ones, so that the estimate is too low."""
+    seconds = iter([0.01, 0.01, 0.02, 0.001, 0.12, 0.1, 0.11])
+    let_steps_take(monkeypatch, lambda _: next(seconds))
+    timed = time_step(NETWORK, replace(TRAINING, budget=Budget(600)), ONE_THREAD)
+    assert timed == pytest.approx(0.1)
+
+
+def speed_of(hidden_size: int, budget: float) -> float:
+    network = build_network(ModelConfig(hidden_size=hidden_size), 65)
+    return characters_per_second(network, TrainingConfig(chunk_length=64, budget=Budget(budget)), ONE_THREAD)
 
 
 @pytest.mark.parametrize(("hidden_size", "lengths"), [(4, [32, 64]), (512, [2, 4]), (1024, [1, 2])])
-def test_a_trial_of_a_large_network_reads_little(hidden_size: int, lengths: list[int]) -> None:
-    """Where the allowance has room for short steps alone, no whole ones are made."""
-    found, _ = lengths_of_steps(hidden_size, 1e-9, lambda length: 1.0 * length)
-    assert sorted(set(found)) == lengths
-    assert len(found) == 4
-
-
-@pytest.mark.parametrize("overhead", [0.0, 0.5])
-@pytest.mark.parametrize("budget", [1e-9, 1e6])
-def test_short_steps_tell_how_long_a_whole_one_takes(budget: float, overhead: float) -> None:
-    """What the optimizer takes does not depend on the length; whole steps are made where there is time for them."""
-    found, speed = lengths_of_steps(512, budget, lambda length: overhead + 0.01 * length)
-    assert speed == pytest.approx(0.85 * 32 * 64 / (overhead + 0.64))
-    assert (64 in found) == (budget > 1)
-
-
-@pytest.mark.parametrize(
-    ("first_step", "trial", "bfloat16", "expected"),
-    [
-        (5.0, 0.1, 1.0, (LOW, 2)),  # what torch takes to load itself is no trial
-        (0.0, 10.0, 1.0, (HIGH, 2)),
-        (0.0, 10.0, 3.0, (LOW, 2)),
-    ],
-)
-def test_a_small_product_chooses_the_precision_where_trials_take_long(
-    first_step: float, trial: float, bfloat16: float, expected: tuple[Precision, int]
+def test_a_trial_of_a_large_network_reads_little(
+    hidden_size: int, lengths: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = 0.0
+    """Where the allowance has room for short steps alone, no whole ones are made."""
+    steps = let_steps_take(monkeypatch, lambda length: 0.001 * length)
+    speed_of(hidden_size, 1e-9)
+    assert steps == [lengths[0]] * 2 + [lengths[1]] * 2
 
-    def known_time(network: Network, _: TrainingConfig, execution: Execution, **__: object) -> StepTime:
-        nonlocal now
-        now += trial if network is NETWORK else first_step
-        seconds = 1.0 if execution.precision is LOW else 2.0 / execution.threads
-        return StepTime(seconds, 0.9 * seconds if execution.precision is LOW else seconds)
 
-    trials = Trials(
-        known_time, lambda: bfloat16, cores_are_free=lambda _: True, max_threads=lambda: 2, clock=lambda: now
-    )
-    execution = choose_execution(NETWORK, replace(TRAINING, budget=Budget(30)), Device.CPU, None, trials)
-    assert (execution.precision, execution.threads) == expected
+@pytest.mark.parametrize(("budget", "per_token"), [(1e-9, 0.005), (1e6, 0.01)])
+@pytest.mark.parametrize("overhead", [0.0, 0.05])
+def test_short_steps_tell_how_long_a_whole_one_takes(
+    budget: float, per_token: float, overhead: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the optimizer takes does not depend on the length; whole steps are made where there is time for them."""
+    steps = let_steps_take(monkeypatch, lambda length: overhead + per_token * length)
+    assert speed_of(512, budget) == pytest.approx(0.85 * 32 * 64 / (overhead + 64 * per_token))
+    assert (64 in steps) == (budget > 1)
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

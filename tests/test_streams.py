@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lstmgen.config import TrainingConfig
+from lstmgen.config import ModelConfig, TrainingConfig
 from lstmgen.text.streams import (
     IGNORED,
     Chunk,
@@ -23,7 +23,7 @@ from lstmgen.text.streams import (
     stream_of_blocks,
     whole_lines,
 )
-from lstmgen.training.plan import fit_to_text
+from lstmgen.training.plan import Plan, fit_to_text
 
 NEWLINE = 0
 LINES = st.lists(st.lists(st.integers(1, 9), max_size=12), min_size=1, max_size=40)
@@ -99,7 +99,8 @@ def test_parallel_streams_read_one_contiguous_text_however_small(
     tokens: int, batch_size: int, chunk_length: int, seed: int, epoch: int, fitted: bool
 ) -> None:
     if fitted or tokens <= batch_size:
-        config = fit_to_text(TrainingConfig(batch_size=batch_size, chunk_length=chunk_length), tokens).config
+        asked = Plan(ModelConfig(), TrainingConfig(batch_size=batch_size, chunk_length=chunk_length))
+        config = fit_to_text(asked, np.zeros(tokens, np.uint8)).training
         assert config.batch_size <= batch_size
         assert config.chunk_length <= chunk_length
         batch_size, chunk_length = config.batch_size, config.chunk_length

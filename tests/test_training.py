@@ -21,18 +21,16 @@ from numpy.testing import assert_array_equal
 
 from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, find_checkpoint, list_runs, load_checkpoint, save_checkpoint
 from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision, TextConfig, TrainingConfig
-from lstmgen.errors import CheckpointError, ConfigError, TrainingError
+from lstmgen.errors import CheckpointError, TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.initialization import initialize
 from lstmgen.network.model import Model, drop, drop_units
 from lstmgen.text.streams import Chunk
 from lstmgen.training import prepare as training_run
 from lstmgen.training.events import Evaluated, Event, Finished, Overfitting, Planned, Stepped
-from lstmgen.training.loop import TrainingRun
-from lstmgen.training.machine import keep_freed_memory
-from lstmgen.training.optimizer import AdamW, learning_rate
+from lstmgen.training.loop import Preparation, TrainingRun
 from lstmgen.training.plan import PLANNED
-from lstmgen.training.trainer import Trainer
+from lstmgen.training.trainer import AdamW, Trainer, learning_rate
 from lstmgen.training.validation import Validation
 from tests.conftest import CELLS, FABLE, random_weights, single, small_network
 
@@ -60,15 +58,15 @@ def fable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 TEXT = TextConfig(sources=("fable.txt",))
 
 
-def prepare(training: TrainingConfig = QUICK, model: ModelConfig = SMALL, **text: Any) -> training_run.Preparation:
+def prepare(training: TrainingConfig = QUICK, model: ModelConfig = SMALL, **text: Any) -> Preparation:
     return training_run.prepare(replace(TEXT, **text), model, training, threads=1)
 
 
-def run_to_end(preparation: training_run.Preparation, **start: Any) -> list[Event]:
+def run_to_end(preparation: Preparation, **start: Any) -> list[Event]:
     return run_until(preparation, lambda: False, **start)
 
 
-def run_until(preparation: training_run.Preparation, should_stop: Callable[[], bool], **start: Any) -> list[Event]:
+def run_until(preparation: Preparation, should_stop: Callable[[], bool], **start: Any) -> list[Event]:
     with preparation.start(**{"started": 0.0, **start}) as session:
         return list(session.events(should_stop))
 
@@ -139,10 +137,9 @@ def test_chunks_that_grow_are_joined_in_the_second_half_and_the_state_is_carried
 
 @pytest.mark.parametrize("planned", [frozenset[str](), PLANNED - {"hidden_size"}])
 def test_chunks_of_lines_do_not_grow(planned: frozenset[str]) -> None:
-    training = replace(QUICK, budget=Budget(1, BudgetUnit.EPOCHS), chunk_growth=2)
+    training = replace(QUICK, chunk_growth=2)
     preparation = training_run.prepare(replace(TEXT, lines=True), SMALL, training, threads=1, planned=planned)
     assert preparation.planned.training["chunk_growth"] == 1
-    run_to_end(preparation)
 
 
 def test_a_larger_budget_goes_on_where_a_run_ended_and_the_log_goes_on() -> None:
@@ -158,9 +155,12 @@ def test_a_larger_budget_goes_on_where_a_run_ended_and_the_log_goes_on() -> None
     assert any('"step": 50,' in line for line in both if '"event": "step"' in line)
 
 
-def test_evaluating_leaves_training_as_it_is_and_the_best_weights_score_as_they_did() -> None:
-    preparation = prepare(replace(QUICK, every=1))
-    often, never = run_to_end(preparation), run_to_end(prepare(replace(QUICK, every=1000)))
+@pytest.mark.parametrize("lines", [False, True])
+def test_evaluating_leaves_training_as_it_is_and_the_best_weights_score_as_they_did(lines: bool, fable: Path) -> None:
+    """A list is validated to its last line, even without a line feed."""
+    fable.write_text("\n".join(["fox", "grapes", "vine"] * 60 + ["a last and longer line"]), encoding="utf-8")
+    preparation = prepare(replace(QUICK, every=1), lines=lines)
+    often, never = run_to_end(preparation), run_to_end(prepare(replace(QUICK, every=1000), lines=lines))
     losses = [event.validation_nats for event in often if isinstance(event, Evaluated) and event.validation_nats]
     assert len(losses) == 20
     assert_same_tensors(load_checkpoint(folder_of(often) / LAST), load_checkpoint(folder_of(never) / LAST))
@@ -168,14 +168,6 @@ def test_evaluating_leaves_training_as_it_is_and_the_best_weights_score_as_they_
     assert best.record.validation_nats == min(losses)
     again = LanguageModel(best).score_ids(preparation.text.validation).nats_per_character
     assert again == pytest.approx(min(losses), abs=1e-5)
-
-
-def test_a_list_is_validated_to_its_last_line_even_without_a_line_feed(fable: Path) -> None:
-    fable.write_text("\n".join(["fox", "grapes", "vine"] * 20 + ["a last and longer line"]), encoding="utf-8")
-    preparation = prepare(lines=True)
-    best = load_checkpoint(folder_of(run_to_end(preparation)) / BEST)
-    again = LanguageModel(best).score_ids(preparation.text.validation).nats_per_character
-    assert again == pytest.approx(best.record.validation_nats, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -285,13 +277,6 @@ def test_a_network_that_learns_the_text_by_heart_ends_early_with_a_falling_learn
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] < 0.1 * QUICK.learning_rate
     assert load_checkpoint(folder_of(events) / LAST).record.training.most_epochs == overfitting.end_epoch
-
-
-def test_training_is_saved_each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    preparation = prepare(replace(QUICK, every=1000, budget=Budget(40, BudgetUnit.STEPS)))
-    with preparation.start(started=100.0, clock=Clock(monkeypatch, 2)) as session:
-        saved = [(session.folder / LAST).exists() for event in session.events() if isinstance(event, Stepped)]
-    assert (saved[0], saved[35]) == (False, True)
 
 
 @given(progress=st.floats(0, 1))
@@ -431,27 +416,11 @@ def test_runs_that_are_prepared_at_the_same_time_get_folders_of_their_own(monkey
         assert Path(planned.run) == other.folder
 
 
-def test_of_two_runs_with_the_same_name_the_second_is_refused() -> None:
-    first, second = (training_run.prepare(TEXT, SMALL, QUICK, run="mine", threads=1) for _ in range(2))
-    with first.start(started=0.0) as session:
-        with pytest.raises(CheckpointError), second.start(started=0.0):
-            pass
-        list(session.events())
-    with pytest.raises(ConfigError, match="`resume`"), second.start(started=0.0):
-        pass
-
-
-def test_freed_memory_can_be_kept_on_any_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep_freed_memory()
-    monkeypatch.setattr("sys.platform", "win32")
-    keep_freed_memory()
-
-
 def fail(*_: object, error: type[BaseException] = TrainingError, **__: object) -> NoReturn:
     raise error
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, TrainingError, OSError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("place", [(TrainingRun, "__init__"), (Trainer, "step"), (Model, "weights")])
 def test_a_run_that_fails_before_its_first_save_leaves_no_folder(
     place: tuple[type, str], error: type[BaseException], monkeypatch: pytest.MonkeyPatch

@@ -30,7 +30,7 @@ from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig, opti
 from lstmgen.training.events import Finished, is_logged, to_mapping
 
 if TYPE_CHECKING:
-    from lstmgen.training.prepare import Preparation
+    from lstmgen.training.loop import Preparation
     from lstmgen.training.processes import Processes
 
 EXAMPLES = """

@@ -23,9 +23,10 @@ from lstmgen.network.architecture import build_network
 from lstmgen.text.sources import STANDARD_INPUT
 from lstmgen.training.events import Event, Finished
 from lstmgen.training.learning_curve import LearningCurve, read_log
+from lstmgen.training.loop import Preparation
 from lstmgen.training.machine import choose_execution
 from lstmgen.training.plan import hidden_size_for, learning_rate_for
-from lstmgen.training.prepare import Preparation, prepare, resume
+from lstmgen.training.prepare import prepare, resume
 
 COMPARISON, RESULT = "comparison.json", "result.json"
 

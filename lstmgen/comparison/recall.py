@@ -25,8 +25,7 @@ from lstmgen.network.model import Model, using_threads
 from lstmgen.text.streams import IGNORED, Chunk
 from lstmgen.training.budget import BudgetMeter, RunningClock
 from lstmgen.training.machine import require_memory
-from lstmgen.training.optimizer import learning_rate
-from lstmgen.training.trainer import Trainer
+from lstmgen.training.trainer import Trainer, learning_rate
 
 TOKENS = ascii_lowercase + "!?"
 """Every token; its id is its position."""
@@ -99,7 +98,7 @@ def _learn(
     learned_text, fresh_text = (np.random.default_rng([seed, part]) for part in (0, 1))
     longest: float = min(config.first_lag, max(config.lags))
     started = clock()
-    meter = BudgetMeter(config.budget, None, seconds_before=0, progress_before=0, started=started, clock=clock)
+    meter = BudgetMeter(config.budget, started=started, clock=clock)
     step, progress = 0, 0.0
     while progress < 1:
         lag = int(learned_text.integers(_MIN_LAG, int(longest) + 1))

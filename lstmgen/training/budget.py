@@ -71,26 +71,18 @@ class BudgetMeter:
     def __init__(
         self,
         budget: Budget,
-        most_epochs: float | None,
+        most_epochs: float | None = None,
         *,
-        seconds_before: float,
-        progress_before: float,
         started: float,
         clock: Callable[[], float],
+        seconds_before: float = 0.0,
+        progress_before: float = 0.0,
     ) -> None:
-        """Start to measure.
+        """Start to measure; the command began when the clock showed `started`.
 
-        Args:
-            budget: the budget.
-            most_epochs: where a time budget ends even if there is time left; None: it does not.
-            seconds_before: how long earlier sessions of the run took.
-            progress_before: the fraction of a time budget that earlier sessions used up.
-            started: the clock's time when the command began.
-            clock: seconds that never go back.
+        A time budget also ends after `most_epochs`. Earlier sessions took `seconds_before`: `progress_before` of it.
         """
-        self.budget = budget
         self.most_epochs = most_epochs
-        """Where a time budget ends even if there is time left, in epochs; None: it does not."""
         self.timed = budget.unit is BudgetUnit.SECONDS
         self.evaluation_seconds = 0.0
         """How long the last evaluation took, its save included. The same time is kept for the one at the end."""
@@ -98,11 +90,14 @@ class BudgetMeter:
         """How long the last save took."""
         self.step_seconds = 0.0
         """How long a step takes at present. A step that does not fit into the rest of the budget is not made."""
+        self._budget = budget
         self._seconds_before = seconds_before
         self._progress_before = progress_before
         self._started = started
         self._clock = clock
         self._session_started = clock()
+        loading = self._session_started - started
+        self._leaving_seconds = max(_LEAVING_SECONDS, _LEAVING_FRACTION * loading)
 
     def seconds(self) -> float:
         """Seconds since the command began, with those of earlier sessions."""
@@ -116,32 +111,29 @@ class BudgetMeter:
         """Seconds until a time budget is used up, without those that a save takes; infinite for other budgets."""
         if not self.timed:
             return math.inf
-        return self.budget.amount - self.seconds() - self._leaving_seconds() - _AGAIN * self.save_seconds
+        return self._budget.amount - self.seconds() - self._leaving_seconds - _AGAIN * self.save_seconds
 
     def progress_before(self, step: int, epochs: float) -> float:
         """The fraction of the budget that was used up before this session, which begins at this step and epoch."""
-        of_time = min(1.0, max(self._progress_before, self._of_epochs(epochs)))
-        return of_time if self.timed else self._counted(step, epochs)
+        return self._used(step, epochs, self._progress_before)
 
     def progress(self, step: int, epochs: float) -> float:
         """The fraction of the budget that is used up at this step and epoch."""
-        if not self.timed:
-            return self._counted(step, epochs)
-        evaluating = max(_AGAIN * self.evaluation_seconds, _CLOSING_FRACTION * self.budget.amount)
-        closing = self._leaving_seconds() + evaluating + self.step_seconds
+        evaluating = max(_AGAIN * self.evaluation_seconds, _CLOSING_FRACTION * self._budget.amount)
+        closing = self._leaving_seconds + evaluating + self.step_seconds
         loading = self._session_started - self._started
-        available = self.budget.amount - self._seconds_before - loading - closing
+        available = self._budget.amount - self._seconds_before - loading - closing
         if available <= 0:
-            return 1.0
+            return self._used(step, epochs, of_time=1.0)
         of_time = self._progress_before + (1 - self._progress_before) * self.session_seconds() / available
-        return min(1.0, max(of_time, self._of_epochs(epochs)))
+        return self._used(step, epochs, of_time)
 
-    def _leaving_seconds(self) -> float:
-        return max(_LEAVING_SECONDS, _LEAVING_FRACTION * (self._session_started - self._started))
-
-    def _of_epochs(self, epochs: float) -> float:
-        return epochs / self.most_epochs if self.most_epochs else 0.0
-
-    def _counted(self, step: int, epochs: float) -> float:
-        done = step if self.budget.unit is BudgetUnit.STEPS else epochs
-        return min(1.0, done / self.budget.amount)
+    def _used(self, step: int, epochs: float, of_time: float) -> float:
+        match self._budget.unit:
+            case BudgetUnit.SECONDS:
+                used = max(of_time, epochs / self.most_epochs if self.most_epochs else 0.0)
+            case BudgetUnit.EPOCHS:
+                used = epochs / self._budget.amount
+            case BudgetUnit.STEPS:
+                used = step / self._budget.amount
+        return min(1.0, used)

@@ -1,14 +1,20 @@
 """The events that training yields.
 
-`cli.progress` draws them, `training.log` writes them to `log.jsonl`, and `--json` prints them.
+`cli.progress` draws them, `training.storage` writes them to `log.jsonl`, and `--json` prints them.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
+class Event:
+    """Something that happened."""
+
+    event: ClassVar[str]
+
+
 @dataclass(frozen=True)
-class Planned:
+class Planned(Event):
     """The plan, before the first step."""
 
     event: ClassVar[str] = "plan"
@@ -30,7 +36,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Stepped:
+class Stepped(Event):
     """One update of the weights."""
 
     event: ClassVar[str] = "step"
@@ -44,7 +50,7 @@ class Stepped:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluated(Event):
     """An evaluation on the held-out text, with a preview of what the network writes."""
 
     event: ClassVar[str] = "evaluation"
@@ -59,7 +65,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Overfitting:
+class Overfitting(Event):
     """The network overfits: its validation loss rises. A time budget then ends early."""
 
     event: ClassVar[str] = "overfitting"
@@ -73,7 +79,7 @@ class Overfitting:
 
 
 @dataclass(frozen=True)
-class RolledBack:
+class RolledBack(Event):
     """The loss diverged. Training goes on from the last good state, with a lower learning rate."""
 
     event: ClassVar[str] = "rolled_back"
@@ -85,7 +91,7 @@ class RolledBack:
 
 
 @dataclass(frozen=True)
-class ThreadsChanged:
+class ThreadsChanged(Event):
     """Other programs slow training down, and fewer threads compute from now on; or all of them again afterwards."""
 
     event: ClassVar[str] = "threads_changed"
@@ -95,7 +101,7 @@ class ThreadsChanged:
 
 
 @dataclass(frozen=True)
-class Suspended:
+class Suspended(Event):
     """The process was stopped for some time, which does not count: by Ctrl-Z, or while the machine slept."""
 
     event: ClassVar[str] = "suspended"
@@ -105,7 +111,7 @@ class Suspended:
 
 
 @dataclass(frozen=True)
-class SaveFailed:
+class SaveFailed(Event):
     """The run could not be saved. Training goes on, and saving is tried again until it works."""
 
     event: ClassVar[str] = "save_failed"
@@ -116,7 +122,7 @@ class SaveFailed:
 
 
 @dataclass(frozen=True)
-class SavedAgain:
+class SavedAgain(Event):
     """The run is saved, after saving had failed."""
 
     event: ClassVar[str] = "saved_again"
@@ -125,7 +131,7 @@ class SavedAgain:
 
 
 @dataclass(frozen=True)
-class Finished:
+class Finished(Event):
     """Training has ended, or was interrupted."""
 
     event: ClassVar[str] = "finished"
@@ -144,23 +150,10 @@ LOGGED_STEPS = 50
 WORSE_NATS = 0.01
 """If the validation loss is this many nats above the best one, that is not noise: the network overfits."""
 
-Event = (
-    Planned
-    | Stepped
-    | Evaluated
-    | Overfitting
-    | RolledBack
-    | ThreadsChanged
-    | Suspended
-    | SaveFailed
-    | SavedAgain
-    | Finished
-)
-
 
 def to_mapping(event: Event) -> dict[str, Any]:
     """Turn an event into values that JSON can hold, its name first; NaN becomes null."""
-    values = {name: None if value != value else value for name, value in asdict(event).items()}
+    values = {name: None if value != value else value for name, value in vars(event).items()}
     return {"event": event.event, **values}
 
 

@@ -8,14 +8,15 @@ therefore ends with the weights that it would have had without the interruption,
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
+from pathlib import Path
 from typing import TypeVar, cast
 
 import torch
 
 from lstmgen.checkpoint import BEST, LAST, Checkpoint, FloatArray, problem_with
-from lstmgen.config import BudgetUnit
 from lstmgen.errors import CheckpointError, TrainingError
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.model import Model
@@ -36,13 +37,11 @@ from lstmgen.training.events import (
     Suspended,
     ThreadsChanged,
 )
-from lstmgen.training.machine import cores_are_free, versions
-from lstmgen.training.optimizer import chunks_per_step, learning_rate
-from lstmgen.training.processes import ALONE, Processes
-from lstmgen.training.slowdown import Slowdown
-from lstmgen.training.state import CERTAIN, RunState, evaluated_sums, frequency_nats, is_good
-from lstmgen.training.storage import Storage
-from lstmgen.training.trainer import Trainer
+from lstmgen.training.machine import Slowdown, versions
+from lstmgen.training.processes import ALONE, Processes, remember_run
+from lstmgen.training.state import CERTAIN, RunState, evaluated_sums, frequency_nats
+from lstmgen.training.storage import Storage, new_run, resumed_run
+from lstmgen.training.trainer import Trainer, chunks_per_step, learning_rate
 from lstmgen.training.validation import Validation
 
 EVALUATIONS = 10
@@ -64,70 +63,91 @@ _NO_LOCKS = "this file system has no locks: nothing keeps a second process from 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """Everything that is decided before the first step."""
+
+    checkpoint: Checkpoint  # an untrained one, or the last one of a run
+    text: SplitText  # that the checkpoint's record names
+    folders: tuple[Path, ...]  # those that a new run may have, the best first
+    resumed: Path | None  # the file from which a run is resumed, in its folder; None: it is a new run
+    planned: Planned  # with the folder; for a new run, the first one that was free
+    max_threads: int  # may compute where the processor's cores are free; 1: their number stays as it is
+
+    @contextmanager
+    def start(
+        self, started: float, clock: Callable[[], float] = time.monotonic, processes: Processes = ALONE
+    ) -> Iterator["TrainingRun"]:
+        """Start the run; a new one gets a folder of its own.
+
+        No other process can train in the folder until the context ends. It is removed then if nothing was saved in it.
+
+        Args:
+            started: the clock's time when the command began; a time budget counts from there.
+            clock: seconds that never go back.
+            processes: those that train the network together; the first one has the folder.
+
+        Raises ConfigError if the run exists, and CheckpointError if the folder cannot be made, another process trains
+        there, or the run's state cannot be restored.
+        """
+        with ExitStack() as stack:
+            storage: Storage | None = None
+
+            def claim() -> None:
+                nonlocal storage
+                claimed = resumed_run(self.resumed, self.checkpoint) if self.resumed else new_run(self.folders)
+                storage = stack.enter_context(claimed)
+                remember_run(storage.path)
+
+            processes.on_first(claim)
+            yield TrainingRun(self, storage, started, clock, processes)
+
+
 class TrainingRun:
     """One run. `events` trains; `state` is everything that changes."""
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
-        text: SplitText,
+        prepared: Preparation,
         storage: Storage | None,
-        planned: Planned,
-        *,
-        max_threads: int,
         started: float,
-        clock: Callable[[], float] = time.monotonic,
-        processes: Processes = ALONE,
+        clock: Callable[[], float],
+        processes: Processes,
     ) -> None:
-        """Start a run, or continue one.
-
-        Args:
-            checkpoint: an untrained one, or the last one of a run, whose state is then restored.
-            text: the text that the checkpoint's record names.
-            storage: where the run is saved; only the first process has it.
-            planned: the first event.
-            max_threads: how many may compute where the processor's cores are free.
-            started: the clock's time when the command began; a time budget counts from there.
-            clock: seconds that never go back.
-            processes: those that train the network together.
-
-        Raises CheckpointError if the run's state cannot be restored.
-        """
-        record = checkpoint.record
-        self._checkpoint = checkpoint
+        """Begin, as `Preparation.start` describes it; only the first process has a storage."""
+        self._checkpoint = checkpoint = prepared.checkpoint
         self._storage = storage
         self._clock = clock = RunningClock(clock)
         self._processes = processes
         self.folder, self._saved_step, exclusive = self._on_storage(
             lambda storage: (storage.path, storage.saved_step, storage.exclusive)
         )
-        notes = planned.notes if exclusive else [*planned.notes, _NO_LOCKS]
-        self._planned = replace(planned, run=str(self.folder), notes=notes)
+        notes = prepared.planned.notes if exclusive else [*prepared.planned.notes, _NO_LOCKS]
+        self._planned = replace(prepared.planned, run=str(self.folder), notes=notes)
+        record, text = checkpoint.record, prepared.text
+        training, budget = record.training, record.training.budget
         self._text = build_text(
             text.training,
             checkpoint.end_token,
-            batch_size=record.training.batch_size,
-            chunk_length=record.training.chunk_length,
-            seed=record.training.seed,
+            batch_size=training.batch_size,
+            chunk_length=training.chunk_length,
+            seed=training.seed,
         )
         self._frequency_nats = frequency_nats(text.training, len(checkpoint.vocabulary))
         chunks, sums = record.validation_chunks, evaluated_sums(checkpoint.extra)
-        budget = record.training.budget
         self._validation = Validation(text.validation, checkpoint.end_token, budget, clock, chunks, sums, processes)
-        adaptable = budget.unit is BudgetUnit.SECONDS and processes.size == 1  # otherwise the bits are promised
-        threads, max_threads = (record.threads, max(record.threads, max_threads)) if adaptable else (1, 1)
-        self._stopped = 0.0  # seconds for which the process was stopped, as far as events have told
-        self._slowdown = Slowdown(threads, max_threads, _SLOW_FRACTION * budget.amount, cores_are_free)
+        self._told_stopped = 0.0  # seconds for which the process was stopped, as far as events have told
+        self._slowdown = Slowdown(record.threads, prepared.max_threads, _SLOW_FRACTION * budget.amount)
         torch.set_num_threads(record.threads)
-        self.state = RunState(record.training, record.position, save_ended=clock())
+        self.state = RunState(training, record.position, save_ended=clock())
         self._restore(checkpoint)
         self._meter = BudgetMeter(
             budget,
-            record.training.most_epochs,
-            seconds_before=record.seconds,
-            progress_before=record.position.progress,
+            training.most_epochs,
             started=started,
             clock=clock,
+            seconds_before=record.seconds,
+            progress_before=record.position.progress,
         )
         progress = self._meter.progress_before(record.position.step, self._epochs())
         self.state.position = replace(record.position, progress=progress)
@@ -139,15 +159,19 @@ class TrainingRun:
         state, record = self.state, self._checkpoint.record
         self._model = Model(checkpoint.network, checkpoint.weights, torch.device(record.device))
         self._trainer = Trainer(self._model, state.training, record.precision, self._processes)
-        state.network, state.training_nats, state.lowest_nats, state.bad_steps = None, math.nan, math.inf, 0
-        if checkpoint.extra:
-            try:
-                rows = state.training.batch_size if checkpoint.end_token is None else None
-                state.restore(self._trainer, checkpoint.extra, rows)
-            except CheckpointError as error:
-                raise CheckpointError(f"{self.folder / LAST}: {error}") from error
+        try:
+            rows = state.training.batch_size if checkpoint.end_token is None else None
+            state.restore(self._trainer, checkpoint.extra, rows)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.folder / LAST}: {error}") from error
         state.position = checkpoint.record.position
-        self._chunk_count = self._text.chunk_count(state.position.epoch)
+        self._open_epoch()
+
+    def _open_epoch(self) -> None:
+        """Read the text of the position's epoch, from its chunk on."""
+        position = self.state.position
+        self._chunks = self._text.chunks(position.epoch, position.chunk)
+        self._chunk_count = self._text.chunk_count(position.epoch)
 
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train until the budget is used up, or until `should_stop`, which is asked after every step.
@@ -172,33 +196,21 @@ class TrainingRun:
         yield self._planned
         state, interrupted, evaluated = self.state, False, None
         while state.position.progress < 1 and not interrupted:
-            chunks = self._text.chunks(state.position.epoch, state.position.chunk)
-            while read := list(islice(chunks, chunks_per_step(state.training, state.position.progress))):
-                before = state.position.progress
-                yield from self._step(read)
-                ended = state.position.progress >= 1
-                if state.bad_steps >= CERTAIN or (ended and not self._savable(self._model.weights())):
-                    yield self._roll_back()
-                    if self._saved_step is not None:  # so that a resumed run has the lower learning rate
-                        yield from self._save()
-                    break
-                if ended:
-                    break
-                if self._evaluation_due(before):  # also before stopping: a resumed run would not make up for it
-                    evaluated = yield from self._evaluate()
-                    if overfitting := self._end_early(evaluated):
-                        yield overfitting
-                    self._update_progress()  # there may be no time for another step
-                    if state.position.progress >= 1:
-                        break
-                elif self._save_due():
+            before = state.position.progress
+            yield from self._step(self._next_chunks())
+            ended = state.position.progress >= 1
+            if state.bad_steps >= CERTAIN or (ended and not self._savable(self._model.weights())):
+                yield self._roll_back()
+                if self._saved_step is not None:  # so that a resumed run has the lower learning rate
                     yield from self._save()
-                interrupted = self._processes.any(should_stop())
-                if interrupted:
-                    break
-            else:
-                state.position = replace(state.position, epoch=state.position.epoch + 1, chunk=0)
-                self._chunk_count = self._text.chunk_count(state.position.epoch)
+            elif not ended and self._evaluation_due(before):  # even if it stops now: a resumed run would not make up
+                evaluated = yield from self._evaluate()
+                if overfitting := self._end_early(evaluated):
+                    yield overfitting
+                self._update_progress()  # there may be no time for another step
+            elif not ended and self._save_due():
+                yield from self._save()
+            interrupted = state.position.progress < 1 and self._processes.any(should_stop())
         if interrupted:
             if state.suspicious:  # the resumed run finds out whether the loss diverges
                 self._go_back()
@@ -210,16 +222,23 @@ class TrainingRun:
         self._require_saved()
         yield self._finished(interrupted)
 
+    def _next_chunks(self) -> list[Chunk]:
+        """The chunks of the next step: some of this epoch, or the first ones of the next epoch."""
+        count = chunks_per_step(self.state.training, self.state.position.progress)
+        chunks = list(islice(self._chunks, count))
+        if not chunks:
+            self.state.position = replace(self.state.position, epoch=self.state.position.epoch + 1, chunk=0)
+            self._open_epoch()
+            chunks = list(islice(self._chunks, count))
+        return chunks
+
     def _step(self, chunks: list[Chunk]) -> Iterator[Event]:
         """Learn from one batch of consecutive chunks."""
-        state, position, begun, stopped = self.state, self.state.position, self._clock(), self._stopped
+        state, position, begun = self.state, self.state.position, self._clock()
         chunk = Chunk.joined(chunks)
         rate = learning_rate(state.training, position.progress)
         nats, state.network = self._trainer.step(chunk, state.network, rate)
-        vocab_size = len(self._checkpoint.vocabulary)
-        state.add_loss(
-            nats, is_good(nats, state.lowest_nats, vocab_size=vocab_size, frequency_nats=self._frequency_nats)
-        )
+        state.add_loss(nats, vocab_size=len(self._checkpoint.vocabulary), frequency_nats=self._frequency_nats)
         state.position = replace(
             position,
             step=position.step + 1,
@@ -238,10 +257,10 @@ class TrainingRun:
             characters_per_second=self._speed(),
             seconds=self._meter.seconds(),
         )
-        if self._clock.stopped > stopped:
-            self._stopped = self._clock.stopped
-            yield Suspended(state.position.step, self._stopped - stopped, self._meter.seconds())
-        if self._slowdown.notice(seconds, chunk.inputs.size):
+        if stopped := self._clock.stopped - self._told_stopped:
+            self._told_stopped += stopped
+            yield Suspended(state.position.step, stopped, self._meter.seconds())
+        if self._meter.timed and self._slowdown.notice(seconds, chunk.inputs.size):  # the bits of others are promised
             torch.set_num_threads(self._slowdown.threads)
             yield ThreadsChanged(state.position.step, self._slowdown.threads, self._meter.seconds())
 
@@ -251,6 +270,7 @@ class TrainingRun:
         self.state.position = replace(position, progress=max(progress, position.progress))
 
     def _epochs(self) -> float:
+        """How often the text was read, with the fraction of this epoch."""
         return self.state.position.epoch + self.state.position.chunk / self._chunk_count
 
     def _speed(self) -> float:
@@ -405,8 +425,8 @@ class TrainingRun:
         checkpoint = replace(self._checkpoint, weights=weights, record=record, extra=extra)
         best = best or state.position.best_nats is None
         before = state.save_error
-        self.folder, self._saved_step, state.save_error = self._on_storage(
-            lambda storage: storage.try_to_save(checkpoint, best=best)
+        state.save_error, self.folder, self._saved_step = self._on_storage(
+            lambda storage: (storage.save(checkpoint, best=best), storage.path, storage.saved_step)
         )
         state.save_ended = self._clock()
         self._meter.save_seconds = state.save_ended - begun

@@ -1,9 +1,10 @@
 """Where and how this machine computes fastest, and how fast that is.
 
-For a time budget short trials find out. All trials of a run together take about `TRIAL_FRACTION` of it at most, unless
-single steps take longer than that. Beside other work, steps can become fifty times as slow, so trials of several
-threads begin only where the processor's cores are free. For a budget of steps or epochs no clock decides: the same
-command then computes the same bits on the same machine.
+For a time budget short trials find out. All trials of a run together take about `_TRIAL_FRACTION` of it at most, unless
+single steps take longer than that. Next to other programs a step of several threads can take a hundred times as long as
+one of a single thread, because they wait for each other. So trials of several threads begin only where the processor's
+cores are free. For a budget of steps or epochs no clock decides: the same command then computes the same bits on the
+same machine.
 """
 
 import ctypes
@@ -12,11 +13,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,37 +29,24 @@ from lstmgen.network.model import Model, using_threads
 from lstmgen.text.streams import Chunk
 from lstmgen.training.trainer import Trainer
 
-TRIAL_FRACTION = 0.03
-"""The fraction of a time budget that all trials may take together."""
-
+_TRIAL_FRACTION = 0.03  # of a time budget, for all trials together
 _MIN_SECONDS = 1.5  # that all trials may take together where the budget is short
-_WAYS_TO_COMPUTE = 3  # two numbers of threads, and another precision
-_MAX_TRIALS = _WAYS_TO_COMPUTE + 4  # the plan asks for the speed of some networks, most of them small
+_MAX_TRIALS = 7  # two numbers of threads, another precision, and some networks, most of them small, for the plan
+_WAYS_FRACTION = 3 / _MAX_TRIALS * _TRIAL_FRACTION  # for the first three
 _SHORT_OPERATIONS = 1.5e9  # in the products of a short step: some hundredths of a second on a laptop
 _TIMED_STEPS = 3
-_SUSTAINED = 0.85
-"""Training reaches this fraction of the speed of a few steps: it also evaluates, saves, and shares the machine."""
-
-_CLEARLY_FASTER = 0.85
-"""One thread is chosen only if a step takes less than this fraction of the time. A trial can be unlucky."""
-
-_GIVE_UP = 2
-"""A way to compute that takes this many times as long as the best so far is given up."""
-
-_SLOW = 1 / _GIVE_UP
-"""A precision with at most this fraction of the speed of float32 is not tried."""
-
+_SUSTAINED = 0.85  # of the speed of a few steps: training also evaluates, saves, and shares the machine
+_CLEARLY_FASTER = 0.85  # one thread is chosen only if a step takes less than this fraction of the time
+_SLOW = 0.5  # a precision with at most this fraction of the speed of float32 is not tried
 _PRODUCT_SIZE, _PRODUCTS = 256, 5
 _BYTES_PER_PARAMETER = 16  # the weight, its gradient, and two moments of the optimizer, in float32
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
-
-_FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16")
-"""The processor's instructions with which products in bfloat16 are faster than in float32."""
-
+_FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16")  # instructions that make products faster than in float32
 _SMALL_STEP = 1_000_000  # parameters times rows: with fewer, several threads wait for each other more than they compute
-
 _PROBE_SECONDS, _PROBE_SIZE = 0.03, 1 << 15
 _FREE = 0.75  # a core is free if a thread gets at least this fraction of its time
+_TIMES_SLOWER = 4.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0  # in times of `max_seconds`, and in seconds
 
 
 @dataclass(frozen=True)
@@ -103,61 +88,55 @@ def torch_engine(checkpoint: Checkpoint, device: Device) -> TorchEngine:
     return TorchEngine(Model(checkpoint.network, checkpoint.weights, choose_device(device)))
 
 
-def choose_execution(
-    network: Network, config: TrainingConfig, device: Device, threads: int | None, trials: "Trials | None" = None
-) -> Execution:
+def choose_execution(network: Network, config: TrainingConfig, device: Device, threads: int | None) -> Execution:
     """Choose how to compute: as the user asked, and otherwise as is fastest for this network.
 
-    For a time budget that is what is fastest here and now. More threads are not always faster. Beside other work they
-    wait for each other, and a step can take a hundred times as long as with one thread. So nothing is tried where the
-    cores are not free: one thread computes. Otherwise one thread is tried first, and float32 before bfloat16.
+    For a time budget that is what is fastest here and now: one thread is tried before all of them, and float32 before
+    bfloat16. Nothing is tried where other programs use the cores; one thread computes.
     """
-    trials = trials or Trials()
-    usual = _usual_execution(network, config, choose_device(device), threads, trials)
+    usual = _usual_execution(network, config, choose_device(device), threads)
     if config.budget.unit is not BudgetUnit.SECONDS:
         return usual
-    counts = [usual.threads]
-    if threads is None and usual.device.type == "cpu" and (most := trials.max_threads()) > 1:
-        if not trials.cores_are_free(most):
-            return replace(usual, threads=1, max_threads=most)
-        counts = [1, most]
-    precisions = [config.precision]
-    if config.precision is Precision.AUTO:
-        precisions = [Precision.FLOAT32, Precision.BFLOAT16]
-        if usual.device.type == "mps" or (usual.device.type == "cpu" and trials.bfloat16_speed() <= _SLOW):
-            precisions = [Precision.FLOAT32]
-    best = replace(usual, precision=precisions[0], threads=counts[0], max_threads=counts[0])
-    if len(precisions) == len(counts) == 1:
+    on_cpu, max_threads = usual.device.type == "cpu", torch.get_num_threads()
+    try_threads = threads is None and on_cpu and max_threads > 1
+    if try_threads and not cores_are_free(max_threads):
+        return replace(usual, threads=1, max_threads=max_threads)
+    try_bfloat16, precision = False, config.precision
+    if precision is Precision.AUTO:
+        try_bfloat16 = usual.device.type != "mps" and not (on_cpu and bfloat16_speed() <= _SLOW)
+        precision = Precision.FLOAT32
+    count = 1 if try_threads else usual.threads
+    best = replace(usual, precision=precision, threads=count, max_threads=count)
+    if not (try_threads or try_bfloat16):
         return best
-    _make_first_step(best.device, trials)
-    started, max_seconds = trials.clock(), _max_seconds(config)
-    best_time = trials.time_step(network, config, best, max_seconds=max_seconds)
-    for count in counts[1:]:
-        other = replace(best, threads=count, max_threads=count)
-        other_time = trials.time_step(network, config, other, beside=best_time, max_seconds=max_seconds)
-        if best_time.whole >= _CLEARLY_FASTER * other_time.whole:
+    _make_first_step(best.device)
+    started = time.perf_counter()
+    best_time = time_step(network, config, best)
+    if try_threads:
+        other = replace(best, threads=max_threads, max_threads=max_threads)
+        other_time = time_step(network, config, other)
+        if best_time >= _CLEARLY_FASTER * other_time:  # a trial can be unlucky
             best, best_time = other, other_time
-    for precision in precisions[1:]:
-        other = replace(best, precision=precision)
-        elapsed = trials.clock() - started
-        if elapsed + elapsed / len(counts) > _WAYS_TO_COMPUTE * _allowance(config):
-            return other if trials.bfloat16_speed() > 1 / _CLEARLY_FASTER else best  # no time for a trial
-        if trials.time_step(network, config, other, beside=best_time).whole < best_time.whole:
-            best = other
+    if try_bfloat16:
+        other = replace(best, precision=Precision.BFLOAT16)
+        elapsed = time.perf_counter() - started
+        left = _WAYS_FRACTION * config.budget.amount - elapsed
+        if left < elapsed / (2 if try_threads else 1):
+            is_faster = bfloat16_speed() > 1 / _CLEARLY_FASTER  # no time for a trial
+        else:
+            is_faster = time_step(network, config, other) < best_time
+        best = other if is_faster else best
     return best
 
 
-def _usual_execution(
-    network: Network, config: TrainingConfig, device: torch.device, threads: int | None, trials: "Trials"
-) -> Execution:
+def _usual_execution(network: Network, config: TrainingConfig, device: torch.device, threads: int | None) -> Execution:
     """How to compute as far as the network and the kind of processor tell, without a clock."""
     precision = config.precision
     if precision is Precision.AUTO:
-        fast = trials.has_fast_bfloat16(device)
-        precision = Precision.BFLOAT16 if fast else Precision.FLOAT32
+        precision = Precision.BFLOAT16 if has_fast_bfloat16(device) else Precision.FLOAT32
     if threads is None:
         small = device.type == "cpu" and network.parameter_count() * config.batch_size < _SMALL_STEP
-        threads = 1 if small else trials.max_threads()
+        threads = 1 if small else torch.get_num_threads()
     return Execution(device, precision, threads, threads)
 
 
@@ -189,16 +168,50 @@ def cores_are_free(count: int) -> bool:
         return min(pool.map(share_of_a_core, range(count))) >= _FREE
 
 
-def _make_first_step(device: torch.device, trials: "Trials") -> None:
-    """Make one step of a tiny network: torch loads parts of itself at the first one, for about a second."""
+class Slowdown:
+    """Fewer threads where other programs slow training down, and all of them again afterwards."""
+
+    def __init__(self, threads: int, max_threads: int, max_seconds: float) -> None:
+        """Begin with some threads, of at most `max_threads`; what ends within `max_seconds` is no slowdown."""
+        self.threads = threads
+        """How many compute the next step."""
+        self._all = max_threads
+        self._max_seconds = max_seconds
+        self._fastest = math.inf  # seconds per token, with all threads
+        self._slow_seconds = 0.0  # of slow steps in a row, or of one thread since the cores were looked at
+        self._pause = min(_FIRST_PAUSE * max_seconds, _LONGEST_PAUSE)
+
+    def notice(self, seconds: float, tokens: int) -> bool:
+        """Take note of a step; returns whether the number of threads changes after it.
+
+        One thread computes after steps that are several times as slow as the fastest one, for too long. From then on,
+        in growing intervals, it is found out whether the cores are free again.
+        """
+        if self._all == 1:
+            return False
+        if self.threads == 1:
+            self._slow_seconds += seconds
+            if self._slow_seconds < self._pause:
+                return False
+            self._slow_seconds, self._pause = 0.0, min(2 * self._pause, _LONGEST_PAUSE)
+            if not cores_are_free(self._all):
+                return False
+            self.threads = self._all
+            return True
+        self._fastest = min(self._fastest, seconds / tokens)
+        slow = seconds / tokens > _TIMES_SLOWER * self._fastest
+        self._slow_seconds = self._slow_seconds + seconds if slow else 0.0
+        if self._slow_seconds <= self._max_seconds:
+            return False
+        self.threads, self._slow_seconds = 1, 0.0
+        return True
+
+
+def _make_first_step(device: torch.device) -> None:
+    """Make a step of a tiny network: torch loads parts of itself at the first one, for about a second."""
     tiny = build_network(ModelConfig(hidden_size=1, num_layers=1, embedding_size=1), vocab_size=2)
     config = TrainingConfig(batch_size=1, chunk_length=1, budget=Budget(1, BudgetUnit.STEPS))
-    trials.time_step(tiny, config, Execution(device, Precision.FLOAT32, threads=1, max_threads=1))
-
-
-def bfloat16_is_fast() -> bool:
-    """Whether this processor multiplies bfloat16 about as fast as float32, or faster."""
-    return bfloat16_speed() > _SLOW
+    time_step(tiny, config, Execution(device, Precision.FLOAT32, threads=1, max_threads=1))
 
 
 def bfloat16_speed() -> float:
@@ -217,55 +230,22 @@ def bfloat16_speed() -> float:
     return best[torch.float32] / best[torch.bfloat16]
 
 
-def characters_per_second(
-    network: Network, config: TrainingConfig, execution: Execution, trials: "Trials | None" = None
-) -> float:
+def characters_per_second(network: Network, config: TrainingConfig, execution: Execution) -> float:
     """How many tokens training will read in a second, found by a few steps."""
-    trials = trials or Trials(partial(time_step, max_seconds=2 * _max_seconds(config) / _MAX_TRIALS))
-    seconds = trials.time_step(network, config, execution).whole
-    return _SUSTAINED * config.batch_size * config.chunk_length / seconds
+    return _SUSTAINED * config.batch_size * config.chunk_length / time_step(network, config, execution)
 
 
-def _max_seconds(config: TrainingConfig) -> float:
-    """Seconds that all trials may take together."""
-    return max(_MIN_SECONDS, _MAX_TRIALS * _allowance(config))
-
-
-def _allowance(config: TrainingConfig) -> float:
-    """Seconds that one trial may take."""
-    return TRIAL_FRACTION * config.budget.amount / _MAX_TRIALS
-
-
-class StepTime(NamedTuple):
-    """Seconds that a training step takes."""
-
-    short: float  # a step over a few tokens of each stream
-    whole: float  # a step of the configured length
-
-
-def time_step(
-    network: Network,
-    config: TrainingConfig,
-    execution: Execution,
-    *,
-    beside: StepTime | None = None,
-    max_seconds: float = math.inf,
-    clock: Callable[[], float] = time.perf_counter,
-) -> StepTime:
-    """Time training steps on random tokens.
+def time_step(network: Network, config: TrainingConfig, execution: Execution) -> float:
+    """Time training steps on random tokens; returns the seconds of a step of the configured length.
 
     Two short steps of different lengths are timed first. From both follows the time of a whole step, because the
     optimizer takes the same time after a step of any length. Whole steps follow if the allowance has room for them, and
-    then the fastest of them counts.
-
-    Args:
-        network: the network.
-        config: how it is trained.
-        execution: how to compute.
-        beside: the times of another way. If this way is much slower, it is given up, and its whole steps are infinite.
-        max_seconds: if short steps take longer together, there are no others, and the estimate is rough.
-        clock: gives the time in seconds.
+    then the fastest of them counts. Where short steps take long themselves, there are no others, and the estimate is
+    rough.
     """
+    clock = time.perf_counter
+    allowance = _TRIAL_FRACTION * config.budget.amount / _MAX_TRIALS  # seconds
+    max_seconds = 2 * max(_MIN_SECONDS / _MAX_TRIALS, allowance)
     with using_threads(execution.threads):
         started = clock()
         weights = {name: np.full(shape, 0.01, np.float32) for name, shape in network.shapes().items()}
@@ -285,30 +265,16 @@ def time_step(
         short = seconds_of_step(length)  # the first step of a length also prepares
         if short <= max_seconds:
             short = seconds_of_step(length)
-        if beside and short > _GIVE_UP * beside.short:
-            return StepTime(short, math.inf)
         if clock() - started > max_seconds:
-            return StepTime(short, short * whole / length)
+            return short * whole / length
         estimate = short
         if length < whole:
             seconds_of_step(2 * length)
             estimate += max(0.0, seconds_of_step(2 * length) - short) * (whole - length) / length
         timed: list[float] = []
-        while len(timed) < _TIMED_STEPS and clock() - started + min(timed, default=estimate) <= _allowance(config):
+        while len(timed) < _TIMED_STEPS and clock() - started + min(timed, default=estimate) <= allowance:
             timed.append(seconds_of_step(whole))
-        return StepTime(short, min(timed, default=estimate))  # beside other work the estimate can be far too low
-
-
-@dataclass(frozen=True)
-class Trials:
-    """What is measured before it is chosen how to compute; a test can give known numbers instead."""
-
-    time_step: Callable[..., StepTime] = time_step
-    bfloat16_speed: Callable[[], float] = bfloat16_speed
-    has_fast_bfloat16: Callable[[torch.device], bool] = has_fast_bfloat16
-    cores_are_free: Callable[[int], bool] = cores_are_free
-    max_threads: Callable[[], int] = torch.get_num_threads
-    clock: Callable[[], float] = time.perf_counter
+        return min(timed, default=estimate)  # next to other work the estimate can be far too low
 
 
 def require_memory(network: Network, config: TrainingConfig) -> None:

@@ -32,7 +32,7 @@ from lstmgen.printable import readably
 from lstmgen.text.lines import line_items
 from lstmgen.text.storage import blocks_of
 from lstmgen.text.vocabulary import Ids, token_counts
-from lstmgen.training.optimizer import mean_chunk_length
+from lstmgen.training.trainer import mean_chunk_length
 
 PLANNED = frozenset(
     {
@@ -71,54 +71,88 @@ Speed = Callable[[ModelConfig], float]
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A training configuration that fits its text, and what was changed for that, in words."""
-
-    config: TrainingConfig
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Plan:
-    """The network, its training, and the reasons in words."""
+    """The network and its training. Each step of planning returns a plan in which more is chosen."""
 
-    model: ModelConfig
+    model: ModelConfig  # fields that are planned have their defaults; likewise in its training
     training: TrainingConfig
-    reasons: tuple[str, ...]
+    planned: Set[str] = frozenset()  # the fields that may be changed, by name: some of `PLANNED`
+    reasons: tuple[str, ...] = ()  # for what was chosen
+    notes: tuple[str, ...] = ()  # what else the user should know
+    unit: str = "character"  # what users call a token of this text; or byte
 
 
-def fit_to_vocabulary(
-    model: ModelConfig,
-    training: TrainingConfig,
-    planned: Set[str],
-    *,
-    ids: Ids,
-    vocab_size: int,
-    parameters: int | None = None,
-) -> Plan:
+def fit_to_text(plan: Plan, ids: Ids, newline: int | None = None) -> Plan:
+    """Choose batch size and chunk length so that they suit the training text, (tokens,), or its lines.
+
+    Raises ConfigError for a list of fewer than two lines.
+    """
+    return _fit_to_length(plan, len(ids)) if newline is None else _fit_to_lines(plan, ids, newline)
+
+
+def _fit_to_length(plan: Plan, tokens: int) -> Plan:
+    """Shrink chunks and batch until a text of this length fills several chunks of every stream."""
+    config = plan.training
+    chunk_length = min(config.chunk_length, max(1, (tokens - 1) // 2))
+    batch_size = min(config.batch_size, max(1, (tokens - 1) // (2 * chunk_length)))
+    changes = []
+    if batch_size < config.batch_size:
+        changes.append(f"batch size {batch_size} instead of {config.batch_size}")
+    if chunk_length < config.chunk_length:
+        changes.append(f"chunk length {chunk_length} instead of {config.chunk_length}")
+    notes = (f"the text is short ({tokens:,} {plan.unit}s): {', '.join(changes)}",) if changes else ()
+    training = replace(config, batch_size=batch_size, chunk_length=chunk_length)
+    return replace(plan, training=training, notes=plan.notes + notes)
+
+
+def _fit_to_lines(plan: Plan, ids: Ids, newline: int) -> Plan:
+    """Choose how many lines are in a batch: as many as hold the tokens of a batch of running text at the end."""
+    items, config = line_items(ids, newline), plan.training
+    if len(items) < 2:
+        raise ConfigError("lines", True, f"{len(items):,} lines to train on; give at least 2, or leave it out")
+    wanted = config.batch_size
+    if "batch_size" in plan.planned:
+        length = min(config.chunk_length, len(ids) / len(items))
+        wanted = math.ceil(config.batch_size * config.chunk_length * _CHUNK_GROWTH / length)
+    batch_size = max(1, min(wanted, len(items) // 4))
+    notes = (f"the list is short ({len(items):,} lines): batch size {batch_size} instead of {wanted}",)
+    chunk_length = min(
+        config.chunk_length, max(int((block[:, 1] - block[:, 0]).max()) for block in blocks_of(items)) + 1
+    )
+    return replace(
+        plan,
+        training=replace(config, batch_size=batch_size, chunk_length=chunk_length, chunk_growth=1),
+        planned=plan.planned - {"chunk_growth"},
+        notes=plan.notes + (notes if batch_size < wanted else ()),
+    )
+
+
+def fit_to_vocabulary(plan: Plan, ids: Ids, vocab_size: int, parameters: int | None = None) -> Plan:
     """Choose what depends on the distinct tokens of a text: embedding, head, label smoothing.
 
-    Args and result are those of `make_plan`, and:
+    Args:
+        plan: the plan so far.
         ids: the training text, (tokens,).
         vocab_size: the number of distinct tokens.
-        parameters: the number of parameters that the user asked for, if any. The embedding gets at most half of them.
+        parameters: the number of parameters that the user asked for, if any: it decides the hidden size. The embedding
+            of a large vocabulary gets at most half of them.
     """
-    if vocab_size <= _LARGE_VOCABULARY:
-        return Plan(model, training, ())
-    choices, reasons = [], []
-    if "embedding_size" in planned:
-        fitting = (
-            size for size in _LARGE_VOCABULARY_EMBEDDINGS if not parameters or 2 * size * vocab_size <= parameters
-        )
-        model = replace(model, embedding_size=next(fitting, _LARGE_VOCABULARY_EMBEDDINGS[-1]))
-        choices.append(f"embedding size {model.embedding_size}")
-    if "tied" in planned:
-        model = replace(model, tied=True)
-        choices.append("output layer tied to the embedding")
-    if choices:
-        reasons.append(f"{', '.join(choices)}: the vocabulary is large ({vocab_size:,} characters), and most are rare")
-    if "label_smoothing" in planned:
-        unseen = _unseen_fraction(ids, vocab_size)
+    model, training, reasons = plan.model, plan.training, []
+    if vocab_size > _LARGE_VOCABULARY:
+        choices = []
+        if "embedding_size" in plan.planned:
+            fitting = (
+                size for size in _LARGE_VOCABULARY_EMBEDDINGS if not parameters or 2 * size * vocab_size <= parameters
+            )
+            model = replace(model, embedding_size=next(fitting, _LARGE_VOCABULARY_EMBEDDINGS[-1]))
+            choices.append(f"embedding size {model.embedding_size}")
+        if "tied" in plan.planned:
+            model = replace(model, tied=True)
+            choices.append("output layer tied to the embedding")
+        if choices:
+            why = f"the vocabulary is large ({vocab_size:,} characters), and most are rare"
+            reasons.append(f"{', '.join(choices)}: {why}")
+        unseen = _unseen_fraction(ids, vocab_size) if "label_smoothing" in plan.planned else 0.0
         smoothing = round(min(_MAX_SMOOTHING, _SMOOTHING_PER_UNSEEN * unseen), 3)
         if smoothing >= _MIN_SMOOTHING:
             training = replace(training, label_smoothing=smoothing)
@@ -126,7 +160,9 @@ def fit_to_vocabulary(
                 f"label smoothing {smoothing:g}: about {unseen:.1%} of any tenth of the text is characters found "
                 "nowhere else, so the network must expect new ones"
             )
-    return Plan(model, training, tuple(reasons))
+    if parameters is not None:
+        model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
+    return replace(plan, model=model, training=training, reasons=(*plan.reasons, *reasons))
 
 
 def _unseen_fraction(ids: Ids, vocab_size: int) -> float:
@@ -141,28 +177,21 @@ def _unseen_fraction(ids: Ids, vocab_size: int) -> float:
     return float(counts[tenths == 1].sum() / max(1, len(ids)))
 
 
-def make_plan(
-    model: ModelConfig,
-    training: TrainingConfig,
-    planned: Set[str],
-    *,
-    tokens: int,
-    vocab_size: int,
-    speed: Speed,
-    trained: bool = False,
-) -> Plan:
-    """Choose what the user did not choose.
+def make_plan(plan: Plan, tokens: int, vocab_size: int, speed: Speed, *, trained: bool = False) -> Plan:
+    """Choose everything that is still planned.
 
     Args:
-        model: the network; its fields that are planned have their defaults.
-        training: its training, likewise; batch size and chunk length fit the text.
-        planned: the fields that may be changed, by name: some of `PLANNED`.
+        plan: the plan so far; it fits the text and its vocabulary.
         tokens: the length of the training text.
         vocab_size: the number of its distinct tokens.
         speed: measures a network; it is called only for a time budget.
         trained: whether the network is trained already, on another text.
     """
-    budget = training.budget
+    model, training, planned, reasons = plan.model, plan.training, plan.planned, list(plan.reasons)
+    budget, tokens = training.budget, max(1, tokens)
+    if planned >= {"chunk_length", "chunk_growth"}:
+        training = replace(training, chunk_growth=_CHUNK_GROWTH)
+    batch = training.batch_size * mean_chunk_length(training)
 
     @cache
     def readable(size: int) -> float:
@@ -171,19 +200,13 @@ def make_plan(
             return budget.amount * speed(replace(model, hidden_size=size))
         return budget.amount * (tokens if budget.unit is BudgetUnit.EPOCHS else batch)
 
-    tokens = max(1, tokens)
-    if planned >= {"chunk_length", "chunk_growth"}:
-        training = replace(training, chunk_growth=_CHUNK_GROWTH)
-    batch = training.batch_size * mean_chunk_length(training)
-    reasons = []
     if "hidden_size" in planned:
         size, why = _hidden_size(model, tokens, readable)
         model = replace(model, hidden_size=size)
         reasons.append(f"{size} units per layer: {why}")
     epochs = readable(model.hidden_size) / tokens
-    reasons.append(
-        f"in {budget} it can read about {readably(epochs * tokens, 3)} characters: the text {readably(epochs, 3)} times"
-    )
+    length = f"{readably(epochs * tokens, 3)} {plan.unit}s"
+    reasons.append(f"in {budget} it can read about {length}: the text {readably(epochs, 3)} times")
     most_epochs = _TRAINED_EPOCHS if trained else _MAX_EPOCHS
     if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > most_epochs:
         training = replace(training, most_epochs=most_epochs)
@@ -196,17 +219,17 @@ def make_plan(
         epochs = most_epochs
     parameters = parameter_count(model, vocab_size, model.hidden_size)
     pressure = max(0.0, epochs - 1) * parameters / tokens
+    if "weight_decay" in planned:
+        training = replace(training, weight_decay=_weight_decay(pressure))
+    if "dropout" in planned:
+        least = _DROPOUT_WITH_SMOOTHING if training.label_smoothing else 0.0
+        training = replace(training, dropout=max(least, _dropout(pressure, _MAX_DROPOUT)))
     if planned & {"weight_decay", "dropout"}:
-        if "weight_decay" in planned:
-            training = replace(training, weight_decay=_weight_decay(pressure))
-        if "dropout" in planned:
-            least = _DROPOUT_WITH_SMOOTHING if training.label_smoothing else 0.0
-            training = replace(training, dropout=max(least, _dropout(pressure, _MAX_DROPOUT)))
         how_strong = "strong" if pressure >= _STRONG_PRESSURE else "weak" if pressure < 1 else "medium"
         reasons.append(
             f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {how_strong} regularisation, "
             f"because the network reads the text {readably(epochs, 3)} times and has "
-            f"{readably(parameters / tokens, 2)} parameters per character of it"
+            f"{readably(parameters / tokens, 2)} parameters per {plan.unit} of it"
         )
     weight_drop = _dropout(pressure, _TRAINED_WEIGHT_DROP if trained else _MAX_WEIGHT_DROP)
     if "weight_drop" in planned and weight_drop:
@@ -214,18 +237,17 @@ def make_plan(
         reasons.append(f"weight drop {weight_drop:g}: recurrent weights are dropped too, for the same reason")
     if "learning_rate" in planned:
         rate, rate_reasons = learning_rate_for(model, training.learning_rate)
-        training = replace(training, learning_rate=rate)
         reasons.extend(rate_reasons)
+        if trained:
+            rate = round(rate * _TRAINED_RATE, 5)
+            reasons.append(
+                f"learning rate {readably(rate)}, {readably(_TRAINED_RATE, 2)} times that of a new network: the "
+                "network is trained, and large steps would undo that"
+            )
+        training = replace(training, learning_rate=rate)
     if trained:
         training = replace(training, warm_up=_TRAINED_WARM_UP)
-    if "learning_rate" in planned and trained:
-        rate = round(training.learning_rate * _TRAINED_RATE, 5)
-        training = replace(training, learning_rate=rate)
-        reasons.append(
-            f"learning rate {readably(training.learning_rate)}, {readably(_TRAINED_RATE, 2)} times that of a new "
-            "network: the network is trained, and large steps would undo that"
-        )
-    return Plan(model, training, tuple(reasons))
+    return replace(plan, model=model, training=training, reasons=tuple(reasons))
 
 
 def learning_rate_for(model: ModelConfig, usual: float) -> tuple[float, list[str]]:
@@ -268,12 +290,7 @@ def _weight_decay(pressure: float) -> float:
     return round(min(_MAX_DECAY, _MIN_DECAY + _DECAY_PER_DOUBLING * math.log2(1 + pressure)), 2)
 
 
-_SIZES_BY_PARAMETERS: list[int] = [
-    *range(1, 64),
-    *range(64, 128, 2),
-    *range(128, 256, 4),
-    *range(256, 65_537, 8),
-]
+_SIZES_BY_PARAMETERS: tuple[int, ...] = (*range(1, 64), *range(64, 128, 2), *range(128, 256, 4), *range(256, 65_537, 8))
 """The hidden sizes from which a number of parameters chooses. From 64 on, neighbours differ by about 3 % at most.
 
 In bfloat16 an LSTM of 297 units trains at 42 % of the speed of one of 296, and one of 298 at 84 %.
@@ -302,34 +319,3 @@ def hidden_size_for(parameters: int, model: ModelConfig, vocab_size: int) -> int
     found = bisect_left(sizes, parameters, key=lambda size: parameter_count(model, vocab_size, size))
     nearest = sizes[max(0, found - 1) : found + 1]
     return min(nearest, key=lambda size: abs(parameter_count(model, vocab_size, size) - parameters))
-
-
-def fit_to_text(config: TrainingConfig, tokens: int) -> Fitted:
-    """Shrink chunks and batch until a text of this length fills several chunks of every stream."""
-    chunk_length = min(config.chunk_length, max(1, (tokens - 1) // 2))
-    batch_size = min(config.batch_size, max(1, (tokens - 1) // (2 * chunk_length)))
-    changes = []
-    if batch_size < config.batch_size:
-        changes.append(f"batch size {batch_size} instead of {config.batch_size}")
-    if chunk_length < config.chunk_length:
-        changes.append(f"chunk length {chunk_length} instead of {config.chunk_length}")
-    notes = (f"the text is short ({tokens:,} characters): {', '.join(changes)}",) if changes else ()
-    return Fitted(replace(config, batch_size=batch_size, chunk_length=chunk_length), notes)
-
-
-def fit_to_lines(config: TrainingConfig, ids: Ids, newline: int, batch_size_given: bool) -> Fitted:
-    """Choose how many lines are in a batch: as many as hold the tokens that a batch of running text holds at the end.
-
-    Raises ConfigError if there are fewer than two lines.
-    """
-    items = line_items(ids, newline)
-    if len(items) < 2:
-        raise ConfigError("lines", True, f"{len(items):,} lines to train on; give at least 2, or leave it out")
-    longest = max(int((block[:, 1] - block[:, 0]).max()) for block in blocks_of(items)) + 1
-    length = min(config.chunk_length, len(ids) / len(items))
-    tokens = config.batch_size * config.chunk_length * _CHUNK_GROWTH
-    wanted = config.batch_size if batch_size_given else math.ceil(tokens / length)
-    batch_size = max(1, min(wanted, len(items) // 4))
-    notes = (f"the list is short ({len(items):,} lines): batch size {batch_size} instead of {wanted}",)
-    fitted = replace(config, batch_size=batch_size, chunk_length=min(config.chunk_length, longest), chunk_growth=1)
-    return Fitted(fitted, notes if batch_size < wanted else ())

@@ -1,20 +1,19 @@
-"""Preparing a run: read the text, make the plan, build the network. Only `Preparation.start` writes to the disk."""
+"""Preparing a run: read the text, make the plan, build the network. Nothing is written to the disk."""
 
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from lstmgen.checkpoint import (
     LAST,
     LONGEST_NAME,
     RUNS_FOLDER,
     Checkpoint,
-    FloatArray,
     composed,
     find_checkpoint,
     load_checkpoint,
@@ -25,15 +24,14 @@ from lstmgen.errors import CheckpointError, ConfigError, TextError, UnknownChara
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
 from lstmgen.record import TrainingRecord
-from lstmgen.text.corpus import SplitText, control_notes, read_corpus, read_same_corpus
+from lstmgen.text.corpus import Corpus, SplitText, control_notes, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT, Progress
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.fine_tuning import BaseModel
-from lstmgen.training.loop import TrainingRun
+from lstmgen.training.loop import Preparation
 from lstmgen.training.machine import (
     Execution,
-    Trials,
     characters_per_second,
     choose_device,
     choose_execution,
@@ -41,70 +39,12 @@ from lstmgen.training.machine import (
     require_memory,
     versions,
 )
-from lstmgen.training.plan import (
-    MODEL_FIELDS,
-    Plan,
-    fit_to_lines,
-    fit_to_text,
-    fit_to_vocabulary,
-    hidden_size_for,
-    make_plan,
-)
-from lstmgen.training.processes import ALONE, Processes, remember_run
-from lstmgen.training.storage import LOCK, Storage, first_free, is_free, new_run, refuse_if_in_use, resumed_run
+from lstmgen.training.plan import MODEL_FIELDS, Plan, fit_to_text, fit_to_vocabulary, make_plan
+from lstmgen.training.processes import Processes
+from lstmgen.training.storage import LOCK, first_free, is_free, refuse_if_in_use
 from lstmgen.training.validation import VALIDATION_LIMIT
 
 _MAX_RUNS = 10_000
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """Everything that is decided before the first step."""
-
-    checkpoint: Checkpoint
-    text: SplitText
-    folders: tuple[Path, ...]  # those that a new run may have, the best first
-    resumed: Path | None  # the file from which a run is resumed, in its folder; None: it is a new run
-    planned: Planned  # with the folder; for a new run, the first one that was free
-    max_threads: int = 1  # may compute as soon as the processor's cores are free
-
-    @contextmanager
-    def start(
-        self, started: float, clock: Callable[[], float] = time.monotonic, processes: Processes = ALONE
-    ) -> Iterator[TrainingRun]:
-        """Start the run; a new one gets a folder of its own.
-
-        No other process can train in the folder until the context ends. It is removed then if nothing was saved in it.
-
-        Args:
-            started: the clock's time when the command began; a time budget counts from there.
-            clock: seconds that never go back.
-            processes: those that train the network together; the first one has the folder.
-
-        Raises ConfigError if the run exists, and CheckpointError if the folder cannot be made, another process trains
-        there, or the run's state cannot be restored.
-        """
-        with ExitStack() as stack:
-            storage: Storage | None = None
-
-            def claim() -> None:
-                nonlocal storage
-                resumed = self.resumed
-                claimed = resumed_run(resumed, self.checkpoint) if resumed else new_run(self.folders)
-                storage = stack.enter_context(claimed)
-                remember_run(storage.path)
-
-            processes.on_first(claim)
-            yield TrainingRun(
-                self.checkpoint,
-                self.text,
-                storage,
-                self.planned,
-                max_threads=self.max_threads,
-                started=started,
-                clock=clock,
-                processes=processes,
-            )
 
 
 def prepare(
@@ -144,10 +84,9 @@ def prepare(
         text = replace(text, held_out_seed=training.seed)
     if base:
         text, planned = base.fit_text(text, planned), planned - MODEL_FIELDS
-    if processes > 1:
-        _refuse_standard_input(text)
-        if "batch_size" not in planned:
-            training = replace(training, batch_size=processes * training.batch_size)
+    _refuse_standard_input(text, processes)
+    if "batch_size" not in planned:
+        training = replace(training, batch_size=processes * training.batch_size)
     folders = _folders(run, text, model) if folder is None else (folder,)
     first_free(folders)  # fail before the text is read
 
@@ -157,21 +96,31 @@ def prepare(
         corpus = corpus.extended(base.checkpoint.vocabulary)
     parts = corpus.split(text)
     _check_preview(training.preview, corpus.vocabulary, text.lines)
+    notes = [*corpus.notes, *control_notes(corpus, text), *(base.notes(text, corpus) if base else ())]
 
-    training, planned, notes = _fit_batch(text, training, planned, parts, corpus.vocabulary)
-    fitted = fit_to_vocabulary(
-        model, training, planned, ids=parts.training, vocab_size=len(corpus.vocabulary), parameters=parameters
-    )
-    if parameters is not None:
-        size = hidden_size_for(parameters, fitted.model, len(corpus.vocabulary))
-        fitted = replace(fitted, model=replace(fitted.model, hidden_size=size))
-    plan, execution = _plan(
-        fitted, planned, parts, corpus.vocabulary, device, threads, trained=base is not None, processes=processes
-    )
+    vocab_size, tokens = len(corpus.vocabulary), len(parts.training)
+    plan = Plan(model, training, planned, notes=tuple(notes), unit=corpus.vocabulary.unit)
+    plan = fit_to_text(plan, parts.training, newline=corpus.vocabulary.newline if text.lines else None)
+    plan = fit_to_vocabulary(plan, parts.training, vocab_size, parameters)
+    network = build_network(plan.model, vocab_size)
+    require_memory(network, plan.training)
+    own = replace(plan.training, batch_size=-(-plan.training.batch_size // processes))  # of one process
+    execution = choose_execution(network, own, device, threads)
+
+    def speed(model: ModelConfig) -> float:
+        return processes * characters_per_second(build_network(model, vocab_size), own, execution)
+
+    plan = make_plan(plan, tokens, vocab_size, speed, trained=base is not None)
+    network, seed = build_network(plan.model, vocab_size), plan.training.seed
+    require_memory(network, plan.training)
+    if base:
+        weights = base.weights(corpus.vocabulary, parts.training, seed)
+    else:
+        weights = initialize(network, np.random.default_rng(seed))
     checkpoint = Checkpoint(
         plan.model,
         corpus.vocabulary,
-        _first_weights(plan, base, corpus.vocabulary, parts),
+        weights,
         TrainingRecord(
             text=text,
             text_sha256=corpus.sha256,
@@ -185,79 +134,23 @@ def prepare(
             started_from=str(base) if base else None,
         ),
     )
-    all_notes = [
-        *corpus.notes,
-        *control_notes(corpus, text),
-        *(base.notes(text, corpus) if base else ()),
-        *notes,
-        *_notes(plan.training, parts, execution, processes),
-    ]
-    planned_run = _planned(checkpoint, parts, first_free(folders), plan.reasons, all_notes)
-    return Preparation(checkpoint, parts, folders, None, planned_run, execution.max_threads)
+    notes = [*plan.notes, *_notes(plan, parts, execution, processes)]
+    event = _planned(checkpoint, parts, first_free(folders), plan.reasons, notes)
+    return Preparation(checkpoint, parts, folders, None, event, execution.max_threads if processes == 1 else 1)
 
 
-def _fit_batch(
-    text: TextConfig, training: TrainingConfig, planned: Set[str], parts: SplitText, vocabulary: Vocabulary
-) -> tuple[TrainingConfig, Set[str], tuple[str, ...]]:
-    """A batch that suits the length of the text or of its lines; what is still planned; notes."""
-    if text.lines and vocabulary.newline is not None:
-        fitted = fit_to_lines(training, parts.training, vocabulary.newline, "batch_size" not in planned)
-        return fitted.config, planned - {"chunk_growth"}, fitted.notes
-    fitted = fit_to_text(training, len(parts.training))
-    return fitted.config, planned, fitted.notes
-
-
-def _plan(
-    fitted: Plan,
-    planned: Set[str],
-    parts: SplitText,
-    vocabulary: Vocabulary,
-    device: Device,
-    threads: int | None,
-    *,
-    trained: bool,
-    processes: int,
-) -> tuple[Plan, Execution]:
-    """Choose how to compute, measure how fast that is, and choose everything that is still planned."""
-    vocab_size = len(vocabulary)
-    network = build_network(fitted.model, vocab_size)
-    require_memory(network, fitted.training)
-    own = replace(fitted.training, batch_size=-(-fitted.training.batch_size // processes))  # of one process
-    execution = choose_execution(network, own, device, threads)
-    plan = make_plan(
-        fitted.model,
-        fitted.training,
-        planned,
-        tokens=len(parts.training),
-        vocab_size=vocab_size,
-        speed=lambda model: processes * characters_per_second(build_network(model, vocab_size), own, execution),
-        trained=trained,
-    )
-    require_memory(build_network(plan.model, vocab_size), plan.training)
-    return replace(plan, reasons=(*fitted.reasons, *plan.reasons)), execution
-
-
-def _first_weights(
-    plan: Plan, base: BaseModel | None, vocabulary: Vocabulary, parts: SplitText
-) -> dict[str, FloatArray]:
-    """The weights before the first step."""
-    if base:
-        return base.weights(vocabulary, parts.training, plan.training.seed)
-    return initialize(build_network(plan.model, len(vocabulary)), np.random.default_rng(plan.training.seed))
-
-
-def _notes(training: TrainingConfig, parts: SplitText, execution: Execution, processes: int) -> Iterator[str]:
+def _notes(plan: Plan, parts: SplitText, execution: Execution, processes: int) -> Iterator[str]:
     """What the user should know about the text and the machine."""
     if len(parts.validation) < 2:
         yield "no text is held out: there is no validation loss, and the last weights are kept"
     if len(parts.validation) > VALIDATION_LIMIT:
-        yield f"evaluations in training read {VALIDATION_LIMIT:,} held-out characters; lstmgen eval reads all"
-    if training.precision is Precision.BFLOAT16 and not has_fast_bfloat16(execution.device):
+        yield f"evaluations in training read {VALIDATION_LIMIT:,} held-out {plan.unit}s; lstmgen eval reads all"
+    if plan.training.precision is Precision.BFLOAT16 and not has_fast_bfloat16(execution.device):
         yield "this processor is slow in bfloat16; leave out `precision` to train faster"
     if execution.threads < execution.max_threads:
         yield "other programs use the processor: one thread computes until they leave it free"
     if processes > 1:
-        yield f"{processes} processes train together; each reads its part of the {training.batch_size} streams"
+        yield f"{processes} processes train together; each reads its part of the {plan.training.batch_size} streams"
 
 
 def resume(
@@ -291,18 +184,47 @@ def resume(
         raise CheckpointError(
             f"{path}: contains no optimizer state, so it cannot be resumed; give the run's folder, which has {LAST}"
         )
-    record = checkpoint.record
-    notes = [f"resumed at step {record.position.step:,}"]
+    notes = [f"resumed at step {checkpoint.record.position.step:,}"]
+    text = checkpoint.record.text
+    if sources:
+        text = replace(text, sources=tuple(sources))
+    elif STANDARD_INPUT in text.sources:
+        raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - `resume` {run}")
+    _refuse_standard_input(text, processes)
+    record, machine_notes = _on_this_machine(checkpoint, device, threads, processes)
+    notes += machine_notes
+    if budget:
+        used = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
+        training = replace(record.training, budget=budget, most_epochs=None)
+        record = replace(record, training=training, position=replace(record.position, progress=used))
+    checkpoint = replace(checkpoint, record=replace(record, text=text))
+    remedy = f"name the right one: lstmgen train TEXT `resume` {run}"
+    try:
+        corpus = _read_again(checkpoint, untrusted=not sources, progress=progress)
+    except TextError as error:
+        if sources:
+            raise
+        raise TextError(f"the run's text cannot be read again ({error}); {remedy}") from error
+    if corpus is None:
+        raise TextError(f"{text.name}: not the text this run was trained on; {remedy}")
+    text = replace(text, sources=corpus.sources)
+    checkpoint = replace(checkpoint, record=replace(checkpoint.record, text=text))
+    parts = corpus.split(text)
+    event = _planned(checkpoint, parts, path.parent, (), [*notes, *corpus.notes])
+    return Preparation(checkpoint, parts, (), path, event, record.threads if processes == 1 else 1)
+
+
+def _on_this_machine(
+    checkpoint: Checkpoint, device: Device, threads: int | None, processes: int
+) -> tuple[TrainingRecord, list[str]]:
+    """The record of a run that is trained further here, and what differs from where it was trained before."""
+    record, notes = checkpoint.record, []
     new_device = str(choose_device(device))
     if new_device != record.device:
         checkpoint.extra.pop("generator", None)
         notes.append(f"on {new_device} instead of {record.device}: the random numbers of dropout start again")
-    if sources:
-        record = replace(record, text=replace(record.text, sources=tuple(sources)))
-    if processes > 1:
-        _refuse_standard_input(record.text)
     if threads is None:
-        threads = record.threads if processes == record.processes else Trials().max_threads()
+        threads = record.threads if processes == record.processes else torch.get_num_threads()
     now = versions() | {"threads": str(threads), "processes": str(processes)}
     before = record.versions | {"threads": str(record.threads), "processes": str(record.processes)}
     differing = [
@@ -310,30 +232,19 @@ def resume(
     ]
     if differing:
         notes.append(f"{', '.join(differing)}: the result can differ from that of a run without interruption")
-    record = replace(record, device=new_device, threads=threads, processes=processes)
-    if STANDARD_INPUT in record.text.sources and not sources:
-        raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - `resume` {run}")
-    if budget:
-        used = min(1.0, record.seconds / budget.amount)  # only a time budget uses this
-        training = replace(record.training, budget=budget, most_epochs=None)
-        record = replace(record, training=training, position=replace(record.position, progress=used))
-    sha256, tokens = record.text_sha256, record.text_symbols
-    remedy = f"name the right one: lstmgen train TEXT `resume` {run}"
-    try:
-        corpus = read_same_corpus(
-            record.text, checkpoint.vocabulary, sha256, tokens, untrusted=not sources, progress=progress
-        )
-    except TextError as error:
-        if sources:
-            raise
-        raise TextError(f"the run's text cannot be read again ({error}); {remedy}") from error
-    if corpus is None:
-        raise TextError(f"{record.text.name}: not the text this run was trained on; {remedy}")
-    record = replace(record, text=replace(record.text, sources=corpus.sources))
-    checkpoint = replace(checkpoint, record=record)
-    parts = corpus.split(record.text)
-    return Preparation(
-        checkpoint, parts, (), path, _planned(checkpoint, parts, path.parent, (), (*notes, *corpus.notes))
+    return replace(record, device=new_device, threads=threads, processes=processes), notes
+
+
+def _read_again(checkpoint: Checkpoint, *, untrusted: bool = True, progress: Progress | None = None) -> Corpus | None:
+    """The text of a run; None if it has changed."""
+    record = checkpoint.record
+    return read_same_corpus(
+        record.text,
+        checkpoint.vocabulary,
+        record.text_sha256,
+        record.text_symbols,
+        untrusted=untrusted,
+        progress=progress,
     )
 
 
@@ -364,18 +275,16 @@ def prepare_together(processes: Processes, prepare: Callable[[], Preparation]) -
     decided = processes.on_first(decide)
     if own:
         return own[0]
-    checkpoint = decided.checkpoint
-    record = checkpoint.record
-    corpus = read_same_corpus(record.text, checkpoint.vocabulary, record.text_sha256, record.text_symbols)
+    corpus = _read_again(decided.checkpoint)
+    text = decided.checkpoint.record.text
     if corpus is None:
-        name = record.text.name
-        raise TextError(f"{name}: not the text that the first process reads; copy the same files to every machine")
-    return replace(decided, text=corpus.split(record.text))
+        raise TextError(f"{text.name}: not the text that the first process reads; copy the same files to every machine")
+    return replace(decided, text=corpus.split(text))
 
 
-def _refuse_standard_input(text: TextConfig) -> None:
-    """Raise TextError if only one process could read the text."""
-    if STANDARD_INPUT in text.sources:
+def _refuse_standard_input(text: TextConfig, processes: int) -> None:
+    """Raise TextError if only one process of several could read the text."""
+    if processes > 1 and STANDARD_INPUT in text.sources:
         raise TextError("several processes cannot read standard input; save the text in a file")
 
 

@@ -9,11 +9,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from lstmgen.config import Device
 from lstmgen.errors import LstmgenError
@@ -21,22 +22,13 @@ from lstmgen.errors import LstmgenError
 T = TypeVar("T")
 
 _RANK, _SIZE, _LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
-_LAUNCHED = (_RANK, _SIZE, "MASTER_ADDR", "MASTER_PORT")
-"""What a launcher tells each process through its environment."""
-
+_LAUNCHED = (_RANK, _SIZE, "MASTER_ADDR", "MASTER_PORT")  # a launcher sets them for each process
 _MAX_DIGITS = 9
 _RUN_KEY = "lstmgen/run"
 
 
 class EndedElsewhereError(LstmgenError):
     """The run has ended in another process, which says why."""
-
-
-class _Outcome(NamedTuple, Generic[T]):
-    """What a function of the first process returned, or that it failed."""
-
-    value: T | None
-    failed: bool
 
 
 class Processes:
@@ -59,43 +51,57 @@ class Processes:
         """Which rows of a batch this process reads; the processes have the same number, or one differs by one row."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
+    def own_generator(self, shared: torch.Generator) -> torch.Generator:
+        """A generator that draws other numbers in each process; the shared one goes on alike in all of them.
+
+        Of several processes each gets a new one, so that there is no state to save.
+        """
+        if self.size == 1:
+            return shared
+        seed = torch.randint(2**62, (), generator=shared, device=shared.device)
+        return torch.Generator(shared.device).manual_seed(int(seed) + self.rank)
+
     def on_first(self, function: Callable[[], T]) -> T:
         """Call a function in the first process alone; all processes get what it returns, or end if it raises."""
         if self.size == 1:
             return function()
-        if not self.is_first:
-            outcome: _Outcome[T] = self._broadcast(None)
-            if outcome.failed:
-                raise EndedElsewhereError("the first process of this run failed")
-            return outcome.value  # type: ignore[return-value]  # the broadcast has filled it
+        outcome: list[Any] = [None, True]  # what the function returned, and whether it failed
         try:
-            value = function()
+            if self.is_first:
+                outcome = [function(), False]
         except BaseException:
             with suppress(EndedElsewhereError):
-                self._broadcast(_Outcome(None, failed=True))
+                self._share(outcome)
             raise
-        self._broadcast(_Outcome(value, failed=False))
-        return value
+        self._share(outcome)
+        value, failed = outcome
+        if failed:
+            raise EndedElsewhereError("the first process of this run failed")
+        return cast(T, value)
+
+    def _share(self, values: list[Any]) -> None:
+        """Give the first process's values to the others."""
+        with _named_failures():
+            dist.broadcast_object_list(values)
 
     def broadcast(self, number: float) -> float:
         """A number as the first process has it."""
-        if self.size > 1:
-            shared = torch.tensor(number, dtype=torch.float64)
-            with _named_failures():
-                dist.broadcast(shared, src=0)
-            number = float(shared)
-        return number
+        return self.on_first(lambda: number)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in some process."""
-        return flag if self.size == 1 else float(self.sum(torch.tensor(float(flag)))) > 0
+        set_in = torch.tensor(float(flag))
+        self.sum(set_in)
+        return bool(set_in > 0)
 
-    def sum(self, tensor: Tensor) -> Tensor:
-        """Sum a tensor over all processes, in place."""
-        if self.size > 1:
-            with _named_failures():
-                dist.all_reduce(tensor)
-        return tensor
+    def sum(self, *tensors: Tensor) -> None:
+        """Sum each of these tensors over all processes, in place; they are of one type and on one device."""
+        if self.size == 1:
+            return
+        together = parameters_to_vector(tensors)
+        with _named_failures():
+            dist.all_reduce(together)
+        vector_to_parameters(together, tensors)
 
     def gather(self, rows: Tensor) -> Tensor:
         """The rows, (rows, ...), of all processes in their order, on the CPU; only the first process gets them all."""
@@ -107,12 +113,6 @@ class Processes:
             dist.gather_object(rows, parts)
         return torch.cat(parts) if parts else rows
 
-    def _broadcast(self, value: _Outcome[T] | None) -> _Outcome[T]:
-        values = [value]
-        with _named_failures():
-            dist.broadcast_object_list(values)
-        return values[0]  # type: ignore[return-value]  # the broadcast has filled it
-
 
 ALONE = Processes()
 """A process that trains by itself."""
@@ -123,9 +123,6 @@ def joined_processes(device: Device) -> Iterator[Processes]:
     """Join the processes that a launcher started, for the length of the context; without a launcher there is one.
 
     Each process gets a GPU of its own where they compute on GPUs.
-
-    Args:
-        device: where the user wants to compute.
 
     Raises LstmgenError if the other processes cannot be reached.
     """

@@ -13,7 +13,7 @@ from lstmgen.errors import CheckpointError
 from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.record import Position
 from lstmgen.text.vocabulary import Ids, token_counts
-from lstmgen.training.trainer import Trainer
+from lstmgen.training.trainer import Trainer, like
 
 SUSPECTED, CERTAIN = 10, 30
 """After this many bad steps in a row, training may have diverged, or has."""
@@ -34,7 +34,7 @@ class RunState:
     network: NetworkState | None = None  # after the last chunk; None: the initial state
     training_nats: float = math.nan  # the smoothed loss; NaN: there was no finite loss yet
     lowest_nats: float = math.inf  # the lowest smoothed loss
-    bad_steps: int = 0  # in a row; see `is_good`
+    bad_steps: int = 0  # in a row
 
     divergences: int = 0
     returned_to: int = -1  # the step to which the run went back last
@@ -48,8 +48,12 @@ class RunState:
         """Whether the loss may be diverging."""
         return self.bad_steps >= SUSPECTED
 
-    def add_loss(self, nats: float, good: bool) -> None:
-        """Count the loss of a step, which may be NaN."""
+    def add_loss(self, nats: float, *, vocab_size: int, frequency_nats: float) -> None:
+        """Count the loss of a step, which is bad if it is not finite (NaN), or far above the lowest one so far.
+
+        A loss near `frequency_nats` is always good, and in the beginning that of a network that knows nothing.
+        """
+        good = nats <= max(frequency_nats, min(self.lowest_nats, math.log(vocab_size))) + _FAR
         self.bad_steps = 0 if good else self.bad_steps + 1
         if not math.isnan(nats):
             before = self.training_nats
@@ -61,43 +65,46 @@ class RunState:
 
         Of several processes all must call it. Only the first one gets the network's state of all.
         """
-        optimizer = trainer.optimizer.tensors()
-        arrays: dict[str, AnyArray] = {_OPTIMIZER + name: tensor.cpu().numpy() for name, tensor in optimizer.items()}
+        moments = trainer.optimizer.moments
+        arrays: dict[str, AnyArray] = {_OPTIMIZER + name: moments[name].cpu().numpy() for name in moments}
         arrays["generator"] = trainer.generator.get_state().numpy()
         numbers = {name: getattr(self, name) for name in _NUMBERS}
         arrays |= {name: np.array(number) for name, number in numbers.items() if math.isfinite(number)}
         if self.network is not None:
             fields: list[torch.Tensor] = []
             map_state(fields.append, self.network)
-            gathered = (trainer.processes.gather(field).numpy() for field in fields)
-            arrays |= {f"{_NETWORK}{number}": field for number, field in enumerate(gathered)}
+            arrays |= {f"{_NETWORK}{i}": trainer.processes.gather(field).numpy() for i, field in enumerate(fields)}
         if evaluated is not None:
             arrays[_EVALUATED] = evaluated
         return arrays
 
     def restore(self, trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | None) -> None:
-        """Take what `to_arrays` gave.
+        """Take what `to_arrays` gave, or begin anew where there is nothing.
 
         Args:
-            trainer: gets the optimizer's state and the generator's state. Without the latter it keeps its own.
-            arrays: from `to_arrays`.
+            trainer: a new one; gets the states of the optimizer and of the generator, or keeps its own generator.
+            arrays: from `to_arrays`; empty for a network without a step.
             batch_size: the rows of the network's state, for all processes together; None: any number.
 
         Raises CheckpointError for arrays that do not fit.
         """
+        self.network, self.training_nats, self.lowest_nats, self.bad_steps = None, math.nan, math.inf, 0
+        if not arrays:
+            return
         try:
-            tensors = {name: _finite(name, torch.from_numpy(array.copy())) for name, array in arrays.items()}
-            optimizer = {
-                name.removeprefix(_OPTIMIZER): tensor for name, tensor in tensors.items() if name.startswith(_OPTIMIZER)
-            }
-            trainer.optimizer.restore(optimizer)
+            tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+            for name, tensor in tensors.items():
+                if name not in _NUMBERS and not tensor.isfinite().all():
+                    raise ValueError(f"{name} holds numbers that are not finite")
+            optimizer = {name: tensor for name, tensor in tensors.items() if name.startswith(_OPTIMIZER)}
+            trainer.optimizer.restore({name.removeprefix(_OPTIMIZER): optimizer[name] for name in optimizer})
             if "generator" in tensors:
                 trainer.generator.set_state(tensors["generator"])
             if f"{_NETWORK}0" in tensors:
                 fields = iter(tensors[f"{_NETWORK}{number}"] for number in range(len(tensors)))
                 count = batch_size or len(tensors[f"{_NETWORK}0"])
                 rows, zeros = trainer.processes.rows(count), trainer.model.initial_state(count)
-                self.network = map_state(lambda zero: _fitting(next(fields), zero)[rows], zeros)
+                self.network = map_state(lambda zero: like(zero, next(fields))[rows], zeros)
             for name in _NUMBERS:
                 number = tensors[name].item() if name in tensors else math.nan
                 if not math.isnan(number):  # older versions wrote NaN where there was no loss yet
@@ -115,39 +122,10 @@ def evaluated_sums(arrays: Mapping[str, AnyArray]) -> AnyArray | None:
     return sums if np.isfinite(sums).all() and (sums >= 0).all() and (sums[:, 0] > 0).all() else None
 
 
-def is_good(nats: float, lowest_nats: float, *, vocab_size: int, frequency_nats: float) -> bool:
-    """Whether the loss of a step is finite and not far above the lowest one so far.
-
-    A loss near that of a network that knows only how often each token occurs is always good.
-
-    Args:
-        nats: the loss per token; NaN if it is not finite.
-        lowest_nats: the lowest smoothed loss before it; infinite if there is none.
-        vocab_size: the number of distinct tokens.
-        frequency_nats: what `frequency_nats` returned for the training text.
-    """
-    return nats <= max(frequency_nats, min(lowest_nats, math.log(vocab_size))) + _FAR
-
-
 def frequency_nats(ids: Ids, vocab_size: int) -> float:
-    """The nats per token of a model that knows only how often each token occurs.
-
-    In a long text, sixteen parts are counted.
-    """
+    """The nats per token of a model that knows only how often each token occurs; of a long text, parts are counted."""
     stride = max(_SAMPLE_TOKENS, len(ids) // _SAMPLES)
     samples = [ids[start : start + _SAMPLE_TOKENS] for start in range(0, len(ids), stride)]
     counts = np.sum([token_counts(sample, vocab_size) for sample in samples], axis=0)
     frequencies = counts[counts > 0] / counts.sum()
     return float(-(frequencies * np.log(frequencies)).sum())
-
-
-def _finite(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    if name not in _NUMBERS and not tensor.isfinite().all():
-        raise ValueError(f"{name} holds numbers that are not finite")
-    return tensor
-
-
-def _fitting(saved: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:
-    if saved.shape != zero.shape or saved.dtype != zero.dtype:
-        raise ValueError(f"a state of shape {tuple(saved.shape)}, not {tuple(zero.shape)}")
-    return saved.to(zero.device)

@@ -10,8 +10,8 @@ import shutil
 import socket
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +44,8 @@ class Storage:
         self.path = path
         self.saved_step = None if checkpoint is None else checkpoint.record.position.step
         """The step of the last checkpoint that is on the disk; None: there is none."""
+        self.exclusive = lock.exclusive
+        """Whether other processes are kept out of the folder."""
         self._lock = lock
         self._best: bytes | None = None  # the content of the best checkpoint; None: there is none yet
         self._best_is_saved = False
@@ -53,11 +55,6 @@ class Storage:
         self._remove_parts()  # of a process that was killed while it saved
         if checkpoint is not None:
             self._complete(checkpoint)
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether other processes are kept out of the folder."""
-        return self._lock.exclusive
 
     def _remove_parts(self) -> None:
         for name in (BEST, LAST, LOG):
@@ -71,13 +68,13 @@ class Storage:
             if not is_best or load_checkpoint(self.path / BEST).record.position.step == position.step:
                 self._best, self._best_is_saved = (self.path / BEST).read_bytes(), True
                 return
-        if is_best:
-            self.save(last, best=True)
+        if is_best and (error := self.save(last, best=True)):
+            raise error
 
-    def save(self, checkpoint: Checkpoint, *, best: bool) -> None:
+    def save(self, checkpoint: Checkpoint, *, best: bool) -> CheckpointError | None:
         """Save a checkpoint as the last one, and also as the best one if it is that, or if there is none yet.
 
-        Raises CheckpointError if it cannot be written.
+        Returns why that failed, if it did.
         """
         self._unsaved = last = to_bytes(checkpoint)
         if best or self._best is None:
@@ -92,27 +89,19 @@ class Storage:
                 contents.reverse()
             replace_files(contents)
         except OSError as error:
-            raise CheckpointError(f"cannot write {self.path / LAST}: {unwritable(error)}") from error
+            return CheckpointError(f"cannot write {self.path / LAST}: {unwritable(error)}")
+        except (CheckpointError, ConfigError) as error:  # there is no folder any more, and none can be made
+            return CheckpointError(str(error))
         self._unsaved = None
         self._best_is_saved = True
         self.saved_step = checkpoint.record.position.step
         self._write_log()
-
-    def try_to_save(self, checkpoint: Checkpoint, *, best: bool) -> tuple[Path, int | None, CheckpointError | None]:
-        """Save, and return the folder, the step that is on the disk now, and why saving failed, if it did."""
-        try:
-            self.save(checkpoint, best=best)
-        except CheckpointError as error:
-            return self.path, self.saved_step, error
-        return self.path, self.saved_step, None
+        return None
 
     def _claim_again(self) -> None:
-        """Make the folder again, or another one if a run has its name now. Raises CheckpointError if that fails."""
+        """Make the folder again, or another one if a run has its name now; raises the errors of `new_run`."""
         numbered = (self.path.with_name(f"{self.path.name}-{number}") for number in range(2, _MAX_NAMES))
-        try:
-            path, lock = _claim((self.path, *numbered))
-        except ConfigError as error:
-            raise CheckpointError(str(error)) from error
+        path, lock = _claim((self.path, *numbered))
         self._lock.release()
         self.path, self._lock, self.saved_step, self._logged = path, lock, None, -1
 
@@ -163,7 +152,10 @@ class Storage:
                 replace_file(path, bytes(self._log))
             self._logged = len(self._log)
 
-    def release(self) -> None:
+    def __enter__(self) -> "Storage":
+        return self
+
+    def __exit__(self, *error: object) -> None:
         """Let other processes have the folder. It is removed if it holds no checkpoint."""
         remove = False
         with suppress(OSError):
@@ -189,22 +181,16 @@ def _lines_until(path: Path, step: int) -> bytes:
     return b"".join(line for line in lines if line.endswith(b"\n") and logged_step(line) <= step)
 
 
-@contextmanager
-def new_run(folders: Sequence[Path]) -> Iterator[Storage]:
-    """Make the first folder that is free, for the length of the context.
+def new_run(folders: Sequence[Path]) -> Storage:
+    """Make the first folder that is free.
 
     Raises ConfigError if none is free, and CheckpointError if it cannot be made.
     """
-    storage = Storage(*_claim(folders), checkpoint=None)
-    try:
-        yield storage
-    finally:
-        storage.release()
+    return Storage(*_claim(folders), checkpoint=None)
 
 
-@contextmanager
-def resumed_run(file: Path, checkpoint: Checkpoint) -> Iterator[Storage]:
-    """Lock the folder of a run, whose last checkpoint was read from a file, for the length of the context.
+def resumed_run(file: Path, checkpoint: Checkpoint) -> Storage:
+    """Lock the folder of a run, whose last checkpoint was read from a file.
 
     Raises CheckpointError if another process trains there, or has trained there since the checkpoint was read.
     """
@@ -212,14 +198,10 @@ def resumed_run(file: Path, checkpoint: Checkpoint) -> Iterator[Storage]:
     try:
         if load_checkpoint(file).record.position.step != checkpoint.record.position.step:
             raise CheckpointError(f"{file}: another process has trained it further meanwhile; give the command again")
-        storage = Storage(file.parent, lock, checkpoint)
+        return Storage(file.parent, lock, checkpoint)
     except BaseException:
         lock.release()
         raise
-    try:
-        yield storage
-    finally:
-        storage.release()
 
 
 def refuse_if_in_use(path: Path) -> None:

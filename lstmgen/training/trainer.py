@@ -1,18 +1,97 @@
-"""One training step: read a chunk, compute the gradients, update the weights."""
+"""One training step: read a chunk, compute the gradients, update the weights; and how large a step is."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from lstmgen.config import Precision, TrainingConfig
 from lstmgen.network.architecture import NetworkState, map_state
 from lstmgen.network.model import Model, detach
 from lstmgen.text.streams import IGNORED, Chunk
 from lstmgen.training.loss import head_loss
-from lstmgen.training.optimizer import AdamW
 from lstmgen.training.processes import ALONE, Processes
+
+_BETAS, _EPSILON = (0.8, 0.99), 1e-8
+_GROWTH_FROM = 0.5  # the fraction of the budget from which steps read more than one chunk
+
+
+def learning_rate(config: TrainingConfig, progress: float) -> float:
+    """The learning rate after this fraction of the budget: it rises in the warm-up, then falls linearly to zero."""
+    if progress < config.warm_up:
+        return config.learning_rate * (0.1 + 0.9 * progress / config.warm_up)
+    return config.learning_rate * (1 - progress) / (1 - config.warm_up)
+
+
+def chunks_per_step(config: TrainingConfig, progress: float) -> int:
+    """How many consecutive chunks a step reads as one after this fraction of the budget.
+
+    Short chunks give many updates, which is worth most in the beginning. Long ones show what the network should have
+    kept for longer, and an update from more text is more exact.
+    """
+    return config.chunk_growth if progress >= _GROWTH_FROM else 1
+
+
+def mean_chunk_length(config: TrainingConfig) -> float:
+    """How many tokens of each stream a step reads, as a mean over all steps of a budget that counts them."""
+    return config.chunk_length * (_GROWTH_FROM + (1 - _GROWTH_FROM) * config.chunk_growth)
+
+
+class AdamW:
+    """AdamW (Loshchilov & Hutter 2019); matrices decay towards zero, biases and peepholes do not.
+
+    It calls the function behind `torch.optim.AdamW`. The first object of that class loads torch's compiler, which takes
+    a second, and ten beside other work.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], weight_decay: float) -> None:
+        self.moments: dict[str, Tensor] = {}
+        """The state, by names such as `head.bias/exp_avg`; empty before the first step."""
+        self._parameters = parameters
+        matrices = [name for name, parameter in parameters.items() if parameter.ndim > 1]
+        self._groups = ((weight_decay, matrices), (0.0, [name for name in parameters if name not in matrices]))
+        self._fused = parameters[matrices[0]].device.type in ("cpu", "cuda")
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Update the parameters by their gradients."""
+        self.moments = self.moments or self._first_moments()
+        for weight_decay, names in self._groups:
+            parameters = [self._parameters[name] for name in names]
+            adamw(
+                cast(list[Tensor], parameters),
+                [cast(Tensor, parameter.grad) for parameter in parameters],
+                [self.moments[f"{name}/exp_avg"] for name in names],
+                [self.moments[f"{name}/exp_avg_sq"] for name in names],
+                [],
+                [self.moments[f"{name}/step"] for name in names],
+                fused=self._fused,
+                amsgrad=False,
+                maximize=False,
+                lr=learning_rate,
+                beta1=_BETAS[0],
+                beta2=_BETAS[1],
+                weight_decay=weight_decay,
+                eps=_EPSILON,
+            )
+
+    def restore(self, moments: Mapping[str, Tensor]) -> None:
+        """Take the moments of an optimizer of the same parameters; raises ValueError for what does not fit."""
+        expected = self._first_moments()
+        if moments and moments.keys() != expected.keys():  # before the first step there are none
+            raise ValueError("the optimizer's state is not that of this network")
+        self.moments = {name: like(expected[name], moment) for name, moment in moments.items()}
+
+    def _first_moments(self) -> dict[str, Tensor]:
+        moments = {}
+        for name, parameter in self._parameters.items():
+            moments[f"{name}/step"] = torch.zeros((), device=parameter.device)
+            moments[f"{name}/exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
+            moments[f"{name}/exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
+        return moments
 
 
 class Trainer:
@@ -49,74 +128,40 @@ class Trainer:
         own = chunk.rows(self.processes.rows(len(chunk.inputs)))
         if state is None or chunk.reset_state:
             state = self.model.initial_state(len(own.inputs))
-        self.optimizer.zero_grad()
-        nats, after = self._add_up_gradients(chunk, own, state)
+        nats, state = self._compute_gradients(own, state, _predicted(own) / _predicted(chunk))
         norm = nn.utils.clip_grad_norm_(self.model.parameters.values(), self._config.clip)
         if not (math.isfinite(nats) and math.isfinite(float(norm))):
             return math.nan, None
         self.optimizer.step(learning_rate)
-        return nats, self._reset_some(after, len(chunk.inputs))
+        return nats, self._reset_some(state, len(chunk.inputs))
 
-    def _add_up_gradients(self, chunk: Chunk, own: Chunk, state: NetworkState) -> tuple[float, NetworkState]:
-        """Compute the gradients of the rows of all processes.
+    def _compute_gradients(self, own: Chunk, state: NetworkState, fraction: float) -> tuple[float, NetworkState]:
+        """Compute the gradients of all rows, from this process's own ones, which predict a fraction of all targets.
 
-        Args:
-            chunk: all rows.
-            own: the rows of this process.
-            state: before the chunk, of these rows.
-
-        Returns:
-            The mean nats of all rows, and the state of these rows after the chunk.
+        Returns the mean nats of all rows, and the state of the own ones after the chunk.
         """
-        if self.processes.size == 1:
-            nats, after = self._compute_gradients(own, state, self.generator)
-            return float(nats), after
-        parameters = self.model.parameters.values()
-        sizes = [*(parameter.numel() for parameter in parameters), 1]
-        fraction = _predicted(own) / _predicted(chunk)
-        generator = self._own_generator()  # also where there is nothing to learn: all processes draw alike
+        config, parameters = self._config, self.model.parameters.values()
+        for parameter in parameters:
+            parameter.grad = None if fraction > 0 else torch.zeros_like(parameter)
+        generator = self.generator
+        if config.dropout or config.weight_drop:  # also where there is nothing to learn: all processes draw alike
+            generator = self.processes.own_generator(generator)
+        nats = torch.zeros((), device=self.model.device)
         if fraction > 0:
-            nats, state = self._compute_gradients(own, state, generator)
-            gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
-            parts = torch.cat([*(gradient.flatten() for gradient in gradients), nats.view(1)]).mul_(fraction)
-        else:
-            parts = next(iter(parameters)).new_zeros(sum(sizes))
-        *sums, nats = torch.split(self.processes.sum(parts), sizes)
-        for parameter, total in zip(parameters, sums, strict=True):
-            parameter.grad = total.view_as(parameter)
+            inputs, targets = (torch.from_numpy(ids).to(self.model.device) for ids in (own.inputs, own.targets))
+            with mixed(self.model.device, self._precision):
+                outputs, after = self.model.read_outputs(
+                    inputs, state, dropout=config.dropout, weight_drop=config.weight_drop, generator=generator
+                )
+            loss, nats = head_loss(outputs, self.model.head, targets, config.label_smoothing)
+            (fraction * loss).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+            state = detach(after)
+        nats = fraction * nats
+        self.processes.sum(nats, *(cast(Tensor, parameter.grad) for parameter in parameters))
         return float(nats), state
 
-    def _compute_gradients(
-        self, chunk: Chunk, state: NetworkState, generator: torch.Generator
-    ) -> tuple[Tensor, NetworkState]:
-        """Compute the gradients of some rows; returns their mean nats and the state after them."""
-        inputs, targets = (torch.from_numpy(ids).to(self.model.device) for ids in (chunk.inputs, chunk.targets))
-        with mixed(self.model.device, self._precision):
-            outputs, after = self.model.read_outputs(
-                inputs,
-                state,
-                dropout=self._config.dropout,
-                weight_drop=self._config.weight_drop,
-                generator=generator,
-            )
-        loss, nats = head_loss(outputs, self.model.head, targets, self._config.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-        return nats, detach(after)
-
-    def _own_generator(self) -> torch.Generator:
-        """A generator for the rows of this process. It begins anew in each step, so that there is no state to save."""
-        if self._config.dropout == self._config.weight_drop == 0:
-            return self.generator  # nothing is drawn
-        shared = torch.randint(2**62, (), generator=self.generator, device=self.model.device)
-        return torch.Generator(self.model.device).manual_seed(int(shared) + self.processes.rank)
-
     def _reset_some(self, state: NetworkState, batch_size: int) -> NetworkState:
-        """Reset the state of a few streams, so that the network also learns to begin (Melis et al. 2018).
-
-        Args:
-            state: of the rows of this process.
-            batch_size: the number of rows of all processes.
-        """
+        """Reset a few of the batch's streams, so that the network also learns to begin (Melis et al. 2018)."""
         if self._config.state_reset == 0:
             return state
         drawn = torch.empty(batch_size, device=self.model.device)
@@ -127,6 +172,13 @@ class Trainer:
 def _predicted(chunk: Chunk) -> int:
     """How many tokens a chunk predicts."""
     return int((chunk.targets != IGNORED).sum())
+
+
+def like(expected: Tensor, saved: Tensor) -> Tensor:
+    """A saved tensor on the device of another one; raises ValueError if its shape or type is not that one's."""
+    if saved.shape != expected.shape or saved.dtype != expected.dtype:
+        raise ValueError(f"a tensor of shape {tuple(saved.shape)}, not {tuple(expected.shape)}")
+    return saved.to(expected.device)
 
 
 def mixed(device: torch.device, precision: Precision) -> Any:

@@ -45,16 +45,10 @@ class Validation:
         best: Sums | None = None,
         processes: Processes = ALONE,
     ) -> None:
-        """Prepare evaluations.
+        """Prepare evaluations of a held-out text, (tokens,), or of its lines, if there is a newline.
 
-        Args:
-            validation: the held-out text, (tokens,).
-            newline: the line feed, where each line is an item; None for running text.
-            budget: a time budget limits how much an evaluation reads.
-            clock: seconds that never go back.
-            chunks: how many chunks an evaluation reads; None: the first one finds out how many it has time for.
-            best: the sums of the best weights.
-            processes: each one scores its own rows of each chunk.
+        An evaluation reads this number of chunks; None: the first one finds out how many it has time for. Each process
+        scores its own rows of them.
         """
         self.chunks = chunks
         self.best = best if best is not None and len(best) == chunks else None
@@ -62,7 +56,7 @@ class Validation:
         self._sums: Sums | None = None  # of the last evaluation
         self._validation = validation if newline is not None else validation[:VALIDATION_LIMIT]
         self._newline = newline
-        self._seconds = _FRACTION_OF_BUDGET * budget.amount if budget.unit is BudgetUnit.SECONDS else None
+        self._seconds = _FRACTION_OF_BUDGET * budget.amount if budget.unit is BudgetUnit.SECONDS else math.inf
         self._clock = clock
         self._processes = processes
 
@@ -107,24 +101,23 @@ class Validation:
         for part in predict(TorchEngine(model), own_rows()):
             sums[-1][0] += len(part.ids)
             sums[-1][1] += float(part.nats.sum(dtype=np.float64))
-        total = self._processes.sum(torch.tensor(sums, dtype=torch.float64))
-        return np.cumsum(total.numpy(), axis=0)
+        totals = torch.tensor(sums, dtype=torch.float64)
+        self._processes.sum(totals)
+        return np.cumsum(totals.numpy(), axis=0)
 
     def _affordable(self, chunks: Iterator[Chunk], seconds: float) -> Iterator[Chunk]:
         """The chunks that an evaluation reads: the first ones, as many as limit and time allow, at least one."""
-        can_be_cut = self._seconds is not None and (self.chunks is None or self.best is not None)
-        max_seconds = min(seconds, _MAX_TIMES_LONGER * (self._seconds or 0)) if can_be_cut else math.inf
+        can_be_cut = self.chunks is None or self.best is not None
+        max_seconds = min(seconds, _MAX_TIMES_LONGER * self._seconds) if can_be_cut else math.inf
         max_seconds = self._processes.broadcast(max_seconds)
         started, count, tokens = self._clock(), 0, 0
         for chunk in chunks:
-            elapsed = self._clock() - started
-            if self._seconds is not None:
-                elapsed = self._processes.broadcast(elapsed)
+            elapsed = self._processes.broadcast(self._clock() - started)
             if count > 0 and elapsed + elapsed / count > max_seconds:
                 break
             may_end = count > 0 and (chunk.reset_state or self._newline is None)  # lines are not cut
-            late = self._seconds is not None and elapsed > self._seconds
-            if count == self.chunks or (self.chunks is None and may_end and (late or tokens >= VALIDATION_LIMIT)):
+            long = elapsed > self._seconds or tokens >= VALIDATION_LIMIT
+            if count == self.chunks or (self.chunks is None and may_end and long):
                 break
             yield chunk
             count += 1

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial, wraps
@@ -19,18 +20,17 @@ from lstmgen.generation.torch_engine import TorchEngine
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.architecture import build_network
 from lstmgen.network.model import Model
-from lstmgen.training import loop, machine
+from lstmgen.training import machine
 from lstmgen.training import prepare as training_run
-from lstmgen.training.budget import BudgetMeter, RunningClock
+from lstmgen.training.budget import BudgetMeter
 from lstmgen.training.events import Evaluated, Event, Finished, Stepped, Suspended, ThreadsChanged
-from lstmgen.training.slowdown import Slowdown
+from lstmgen.training.machine import Slowdown
 from lstmgen.training.state import evaluated_sums
 from lstmgen.training.storage import Storage
 from lstmgen.training.trainer import Trainer
 from lstmgen.training.validation import Validation
 from tests.conftest import FABLE
 
-TRIALS = machine.Trials
 LOADING, TOKEN, OPERATION = 2.0, 0.002, 0.1  # seconds: to load, to write a token, and to do anything else
 SLOWER = 20.0
 NETWORK = ModelConfig(hidden_size=4, num_layers=1, embedding_size=3)
@@ -64,13 +64,13 @@ class SlowMachine:
                 yield piece
 
         patch.setattr(LanguageModel, "stream", slow_stream)
-        patch.setattr(machine, "Trials", self._trials)
+        patch.setattr(time, "perf_counter", self)
+        patch.setattr(machine, "bfloat16_speed", lambda: 0.0)
+        patch.setattr(machine, "has_fast_bfloat16", lambda _: False)
+        patch.setattr(machine, "cores_are_free", lambda _: True)
 
     def __call__(self) -> float:
         return self.now
-
-    def _trials(self, time_step: Callable[..., machine.StepTime] = machine.time_step) -> machine.Trials:
-        return TRIALS(partial(time_step, clock=self), lambda: 0.0, lambda _: False, lambda _: True, lambda: 1, self)
 
     def _let_take_time(self, patch: pytest.MonkeyPatch, owner: type, name: str, kind: str | None = None) -> None:
         method = getattr(owner, name)
@@ -94,6 +94,8 @@ class SlowMachine:
     def train(self, budget: Budget, threads: int | None = None, every: int | None = None) -> list[Event]:
         """Train to the end of a budget; the command began `LOADING` seconds before the trials."""
         self.now += LOADING
+        if threads is None:
+            torch.set_num_threads(1)
         text, training = TextConfig(sources=("fable.txt",)), replace(TRAINING, budget=budget, every=every)
         preparation = training_run.prepare(text, NETWORK, training, threads=threads)
         self._training = True
@@ -143,7 +145,7 @@ def test_a_time_budget_is_kept_whatever_becomes_slow(
 @pytest.mark.parametrize(("step_seconds", "fits"), [(0.1, True), (5.0, False)])
 def test_a_step_that_does_not_fit_into_the_rest_is_not_made(step_seconds: float, fits: bool) -> None:
     now = 0.0
-    meter = BudgetMeter(Budget(60), None, seconds_before=0, progress_before=0, started=0.0, clock=lambda: now)
+    meter = BudgetMeter(Budget(60), started=0.0, clock=lambda: now)
     meter.step_seconds = step_seconds
     now = 56.0
     assert (meter.progress(step=1, epochs=0) < 1) == fits
@@ -192,13 +194,18 @@ SLOW_STEPS = [(0.1, 100)] * 15
         (1, STEPS + SLOW_STEPS, 1),
     ],
 )
-def test_only_a_long_slowdown_is_noticed(threads: int, steps: list[tuple[float, int]], expected: int) -> None:
-    slowdown = Slowdown(threads, threads, max_seconds=1.25, cores_are_free=lambda _: False)
+def test_only_a_long_slowdown_is_noticed(
+    threads: int, steps: list[tuple[float, int]], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "cores_are_free", lambda _: False)
+    slowdown = Slowdown(threads, threads, max_seconds=1.25)
     assert any(slowdown.notice(*step) for step in steps) == (expected != threads)
     assert slowdown.threads == expected
 
 
-def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_and_less_often() -> None:
+def test_all_threads_compute_again_once_the_cores_are_free_and_are_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now, asked = 0.0, []
 
     def cores_are_free(threads: int) -> bool:
@@ -206,7 +213,8 @@ def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_an
         asked.append(now)
         return now > 60
 
-    slowdown = Slowdown(4, 4, max_seconds=1.0, cores_are_free=cores_are_free)
+    monkeypatch.setattr(machine, "cores_are_free", cores_are_free)
+    slowdown = Slowdown(4, 4, max_seconds=1.0)
     changes = []
     for seconds in [0.25] * 4 + [8.0] + [0.5] * 200:
         now += seconds
@@ -216,8 +224,11 @@ def test_all_threads_compute_again_once_the_cores_are_free_and_are_asked_less_an
     assert np.diff([9.0, *asked]).tolist() == [5, 10, 20, 40]
 
 
-def test_a_run_that_begins_next_to_other_programs_gets_all_threads_when_they_end() -> None:
-    slowdown = Slowdown(1, 2, max_seconds=1.0, cores_are_free=lambda threads: threads == 2)
+def test_a_run_that_begins_next_to_other_programs_gets_all_threads_when_they_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "cores_are_free", lambda threads: threads == 2)
+    slowdown = Slowdown(1, 2, max_seconds=1.0)
     changed = [slowdown.notice(0.5, 100) for _ in range(30)]
     assert changed.index(True) == 9 and changed.count(True) == 1  # after 5 seconds
     assert slowdown.threads == 2
@@ -225,7 +236,7 @@ def test_a_run_that_begins_next_to_other_programs_gets_all_threads_when_they_end
 
 def test_a_change_of_threads_and_the_way_back_are_events_and_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     slow_machine: SlowMachine = SlowMachine(monkeypatch, lambda kind, now: kind == "step" and 6 < now < 9)
-    monkeypatch.setattr(loop, "cores_are_free", lambda threads: threads == 2 and slow_machine.now > 112)
+    monkeypatch.setattr(machine, "cores_are_free", lambda threads: threads == 2 and slow_machine.now > 112)
     events = slow_machine.train(Budget(20), threads=2)
     assert [event.threads for event in events if isinstance(event, ThreadsChanged)] == [1, 2]
     assert torch.get_num_threads() == 2
@@ -255,25 +266,6 @@ def test_time_in_which_the_process_was_stopped_does_not_count(budget: Budget, mo
     assert end.seconds == pytest.approx(other_end.seconds, abs=1)
     for step, other in zip(steps, others, strict=False):
         assert step.progress == pytest.approx(other.progress, abs=0.1)
-
-
-def test_only_a_gap_in_which_nothing_ran_is_left_out() -> None:
-    now = 0.0
-    clock = RunningClock(lambda: now)
-    now = 50.0
-    assert clock() == 50  # before it is entered there are no gaps
-    with clock:
-        for _ in range(40):
-            now += 1.0
-            clock()
-        assert clock() == 90
-        now += 16.0
-        assert clock() == 90
-        now += 1.0
-        assert clock() == 91
-        assert clock.stopped == 16
-    now += 10.0
-    assert clock() == 101
 
 
 def test_a_cut_evaluation_compares_with_the_best_weights_on_the_same_part() -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from lstmgen.checkpoint import BEST, LAST, LOG, load_checkpoint
-from tests.command_line import start
 from tests.conftest import FABLE
 from tests.safety.forks import Death, Ended, Server
 from tests.test_training import assert_same_tensors
@@ -116,20 +115,3 @@ def test_a_kill_at_any_system_call_of_a_save_changes_nothing(
         check(run, (moment, call))
         assert go_on(server, "", run).code == 0
         assert_same_runs(run, "whole", (moment, call))
-
-
-def test_a_command_that_is_killed_from_outside_goes_on(server: Server, trials: Callable[[int, int], int]) -> None:
-    """The command as a user starts it, killed after some lines of its output."""
-    assert server.run(*train("", "whole")).code == 0
-    for seed in range(trials(1, 12)):
-        cut = f"cut{seed}"
-        lines = random.Random(seed).randrange(1, 7)
-        process = start(*train("", cut), "--json")
-        assert process.stdout is not None and process.stderr is not None
-        for _ in range(lines):
-            assert process.stdout.readline()
-        process.kill()
-        process.communicate()
-        check(cut, seed)
-        assert go_on(server, "", cut).code == 0
-        assert_same_runs(cut, "whole", seed)
