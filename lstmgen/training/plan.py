@@ -116,9 +116,8 @@ def _fit_to_lines(plan: Plan, ids: Ids, newline: int) -> Plan:
         wanted = math.ceil(config.batch_size * config.chunk_length * _CHUNK_GROWTH / length)
     batch_size = max(1, min(wanted, len(items) // 4))
     notes = (f"the list is short ({len(items):,} lines): batch size {batch_size} instead of {wanted}",)
-    chunk_length = min(
-        config.chunk_length, max(int((block[:, 1] - block[:, 0]).max()) for block in blocks_of(items)) + 1
-    )
+    longest = max(int((block[:, 1] - block[:, 0]).max()) for block in blocks_of(items))
+    chunk_length = min(config.chunk_length, longest + 1)
     return replace(
         plan,
         training=replace(config, batch_size=batch_size, chunk_length=chunk_length, chunk_growth=1),
