@@ -38,6 +38,7 @@ _DESCRIPTION = "description"  # its name among the checksums; no tensor has this
 _CHECKSUM_DIGITS = 32
 _SHOWN_CHARACTERS = 60
 LONGEST_NAME = 100
+_NOT_ON_WINDOWS = r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?|.*\."  # as the name of a folder
 _MAX_DESCRIPTION = 32 << 20  # characters; the names of the text's files have at most half of them
 _MAX_WEIGHT = 1e6
 _OTHER_NUMBERS = 1 << 16  # of a run, besides its optimizer and its carried state
@@ -288,6 +289,8 @@ def composed(name: str) -> str:
 def run_folder(name: str, setting: str) -> Path:
     """The folder of a run of this name; raises ConfigError, naming the setting, if it is not a valid name."""
     name = composed(name)
+    if re.fullmatch(_NOT_ON_WINDOWS, name, re.IGNORECASE):
+        raise ConfigError(setting, name, "Windows cannot have a folder of this name; give another")
     if not re.fullmatch(r"\w[\w.+-]*", name) or len(name) > LONGEST_NAME:
         shown = name[:LONGEST_NAME] or "(an empty name)"
         remedy = f"give a short name of letters, digits, - and _; the run goes to {RUNS_FOLDER / 'NAME'}"

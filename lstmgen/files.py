@@ -3,6 +3,8 @@
 import errno
 import os
 import secrets
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 _KEPT_OF_NAME = 40  # characters; so that the name of the part file is short enough for every file system
+_PATIENCE_SECONDS = 2.0  # how long a file may be in use
+_RETRY_SECONDS = 0.02
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -30,11 +34,11 @@ def replace_files(contents: Iterable[tuple[Path, bytes]]) -> None:
             parts[path] = _part_of(path)
             _write(parts[path], content)
         for path, part in parts.items():
-            part.replace(path)
+            _when_unused(partial(part.replace, path))
     except BaseException:
         for part in parts.values():
             with suppress(OSError):
-                part.unlink(missing_ok=True)
+                _when_unused(partial(part.unlink, missing_ok=True))
         raise
     for folder in {path.parent for path in parts}:
         _flush_folder(folder)
@@ -45,7 +49,7 @@ def _write(path: Path, content: bytes) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
     try:
         write_all(partial(os.write, file), content)
-        os.fsync(file)
+        _flush(file)
     finally:
         os.close(file)
 
@@ -55,6 +59,29 @@ def write_all(write: Callable[[memoryview], int], content: bytes) -> None:
     left = memoryview(content)
     while left:
         left = left[write(left) :]
+
+
+def _flush(file: int) -> None:
+    """Flush an open file to the disk."""
+    os.fsync(file)
+    if sys.platform == "darwin":  # where the disk may still keep it in a cache, which a power cut empties
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+
+
+def _when_unused(change: Callable[[], object]) -> None:
+    """Rename or remove a file. Windows refuses that while a program reads the file, such as `sample` or a scanner."""
+    patient_until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            change()
+            return
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() >= patient_until:
+                raise
+            time.sleep(_RETRY_SECONDS)
 
 
 def _flush_folder(folder: Path) -> None:
@@ -87,16 +114,16 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         with part.open("xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            _flush(file.fileno())
         try:
             os.link(part, path)  # unlike a rename, it never replaces a file
         except FileExistsError:
             raise
         except (OSError, AttributeError):  # a file system or a system without links
             _require_free(path)
-            part.replace(path)
+            _when_unused(partial(part.replace, path))
     finally:
-        part.unlink(missing_ok=True)
+        _when_unused(partial(part.unlink, missing_ok=True))
 
 
 def _require_free(path: Path) -> None:

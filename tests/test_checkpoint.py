@@ -48,6 +48,21 @@ from tests.command_line import problem, untrained_checkpoint, untrained_run
 from tests.safety.damage import File
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell which files are in use")
+def test_a_file_that_was_read_is_not_in_use_any_more(tmp_path: Path) -> None:
+    """Windows would not let training replace it."""
+    path, damaged = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    save_checkpoint(some_checkpoint(), path)
+    damaged.write_bytes(path.read_bytes()[:-1] + b"?")
+    loaded = load_checkpoint(path)
+    assert has_checksums(path)
+    with pytest.raises(CheckpointError):
+        load_checkpoint(damaged)
+    assert loaded.weights
+    open_files = [str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text(encoding="utf-8") + "".join(open_files)
+
+
 def some_checkpoint(**model: Any) -> Checkpoint:
     config = ModelConfig(**{"hidden_size": 6, "embedding_size": 3, **model})
     vocabulary = Vocabulary(VocabularyKind.CHARACTERS, "\n abcé\u2028\U0001f600")

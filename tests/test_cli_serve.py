@@ -16,6 +16,7 @@ from tests.command_line import done, problem, start, usage_error
 pytestmark = pytest.mark.usefixtures("in_trained_folder")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send a signal to one process alone")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_it_answers_until_it_is_interrupted(number: signal.Signals, code: int) -> None:
     process = start("serve", Path("checkpoints/fable").absolute(), "--port", "0", "--json")
@@ -54,6 +55,17 @@ def test_a_port_that_is_taken_an_address_that_is_not_here_and_a_missing_package_
     assert "nothing-here" in problem("serve", "nothing-here")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert "pip install 'lstmgen[serve]'" in problem("serve", "fable")
+
+
+def test_the_reason_why_a_port_cannot_be_had_is_the_system_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has numbers for errors of sockets that Python has no words for."""
+
+    def refuse(address: object, **_: object) -> None:
+        raise OSError(10048, f"Only one usage is permitted (while attempting to bind on address {address!r})")
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    said = problem("serve", "fable", "--port", 8000)
+    assert "--port 8000 of 127.0.0.1: Only one usage is permitted; " in said
 
 
 def test_the_url_is_one_that_can_be_opened() -> None:

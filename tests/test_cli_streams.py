@@ -16,7 +16,7 @@ import pytest
 from lstmgen.checkpoint import load_checkpoint
 from lstmgen.cli import streams
 from lstmgen.cli.app import main
-from lstmgen.cli.interrupt import StopRequest
+from lstmgen.cli.interrupt import StopRequest, exit_on_signals
 from lstmgen.cli.render import note, put
 from lstmgen.cli.streams import Output, OutputLostError, guarded_streams
 from tests.command_line import done, start, untrained_run
@@ -287,6 +287,18 @@ def test_a_signal_that_is_ignored_stays_ignored_and_a_second_hangup_ends_nothing
             assert (stop(), stop.exit_code) == (True, 129)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="it stands for a signal that only Windows has")
+def test_ctrl_break_of_windows_ends_a_command_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    before = signal.getsignal(signal.SIGUSR1)
+    with StopRequest(lambda: None) as stop:
+        signal.raise_signal(signal.SIGUSR1)
+    with pytest.raises(SystemExit) as ended, exit_on_signals():
+        signal.raise_signal(signal.SIGUSR1)
+    assert stop.exit_code == ended.value.code == 128 + signal.SIGUSR1
+    assert signal.getsignal(signal.SIGUSR1) is before
 
 
 # What is shown at the end

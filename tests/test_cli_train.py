@@ -107,7 +107,7 @@ def test_a_second_run_gets_a_name_of_its_own_and_leaves_the_first_alone() -> Non
     assert files_below(Path("checkpoints/fable-lstm")) == before
 
 
-@pytest.mark.parametrize("name", ["../outside", "a/b", "..", ".", "", "/", "x" * 5000])
+@pytest.mark.parametrize("name", ["../outside", "a/b", "..", ".", "", "/", "x" * 5000, "con", "Nul.txt", "LPT9", "a."])
 def test_a_run_name_that_is_no_name_is_a_problem(name: str, folder: Path) -> None:
     before = set(folder.rglob("*"))
     assert "--run" in problem("train", "fable.txt", "--run", name, "--steps", 1, *SMALL)

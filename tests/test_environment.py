@@ -7,11 +7,12 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lstmgen.cli import environment
-from lstmgen.cli.environment import as_typed, out_of_memory, use_readable_size
+from lstmgen.cli.environment import as_typed, out_of_memory, show_colours, use_readable_size
 from lstmgen.errors import unwritable
 from tests.command_line import done, problem, run, run_of_text, untrained_run
 
@@ -61,6 +62,23 @@ def test_a_width_is_one_that_text_can_be_read_in(
         monkeypatch.setenv("COLUMNS", "0")
         use_readable_size()
         assert os.environ.get("COLUMNS") == wider
+
+
+# Colours
+
+
+def test_a_terminal_of_windows_is_told_to_show_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setitem(
+        sys.modules, "colorama", SimpleNamespace(just_fix_windows_console=lambda: calls.append("fixed"))
+    )
+    show_colours()
+    assert (sys.platform == "win32") == bool(calls)
+    monkeypatch.setattr(sys, "platform", "win32")
+    show_colours()
+    assert calls[-1:] == ["fixed"]
+    monkeypatch.setitem(sys.modules, "colorama", None)  # it is not installed
+    show_colours()
 
 
 # Locales

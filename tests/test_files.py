@@ -1,7 +1,9 @@
 """Files are replaced as a whole, and new ones are whole or not there; this is the place of "never overwritten"."""
 
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,3 +76,58 @@ def test_a_file_that_exists_or_appears_meanwhile_is_not_overwritten(
         (tmp_path / "a").write_bytes(b"mine")
     assert names(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(("refusals", "content"), [(3, b"new"), (1_000_000, b"old")])
+def test_windows_replaces_a_file_as_soon_as_nobody_reads_it(
+    refusals: int, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that never ends is the error of a save, which training survives."""
+    now, left, replace = 0.0, refusals, os.replace
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def refuse(*paths: Path) -> None:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise PermissionError("in use")
+        replace(*paths)
+
+    (tmp_path / "a").write_bytes(b"old")
+    monkeypatch.setattr("lstmgen.files.time", SimpleNamespace(sleep=sleep, monotonic=lambda: now))
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError):  # elsewhere nothing is gained by waiting
+        replace_file(tmp_path / "a", b"new")
+    assert now == 0
+    monkeypatch.setattr(sys, "platform", "win32")
+    if content == b"old":
+        with pytest.raises(PermissionError):
+            replace_file(tmp_path / "a", b"new")
+    else:
+        replace_file(tmp_path / "a", b"new")
+    assert 0 < now < 3
+    assert ((tmp_path / "a").read_bytes(), names(tmp_path)) == (content, ["a"])
+
+
+@pytest.mark.parametrize("refuses", [False, True])  # a disk of the network may
+def test_macos_is_asked_to_empty_the_cache_of_the_disk(
+    refuses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    asked = []
+
+    def ask(_: int, command: int) -> None:
+        asked.append(command)
+        if refuses:
+            raise OSError
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", ask)
+    replace_file(tmp_path / "a", b"new")
+    with new_file(tmp_path / "b") as file:
+        file.write(b"new")
+    assert (asked, names(tmp_path)) == ([51, 51], ["a", "b"])

@@ -19,6 +19,7 @@ from lstmgen.cli.environment import (
     out_of_memory,
     require_room_for_torch,
     restart_in_utf_8,
+    show_colours,
     use_readable_size,
 )
 from lstmgen.cli.interrupt import exit_on_signals
@@ -117,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if reconfigure := getattr(sys.stdin, "reconfigure", None):
             reconfigure(encoding="utf-8", errors="surrogateescape")
     use_readable_size()
+    show_colours()
     require_room_for_torch()
     with guarded_streams() as outputs:
         code: str | int | None = 0

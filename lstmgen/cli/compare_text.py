@@ -80,7 +80,7 @@ def _opened(config: ComparisonConfig, run: str | None) -> Iterator[tuple[Compari
         yield open_comparison(config, run)
         return
     comparison = plan_comparison(config)
-    with TemporaryDirectory(prefix="lstmgen-") as folder:
+    with TemporaryDirectory(prefix="lstmgen-", ignore_cleanup_errors=True) as folder:
         yield comparison, Path(folder)
 
 

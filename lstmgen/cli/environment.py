@@ -60,6 +60,15 @@ def use_readable_size() -> None:
         os.environ[name] = str(min(max(size, least), _MAX_SIZE))
 
 
+def show_colours() -> None:
+    """Let a terminal of Windows obey the sequences that colour text; others do so already."""
+    if sys.platform == "win32":
+        with suppress(ImportError):  # typer brings it
+            from colorama import just_fix_windows_console
+
+            just_fix_windows_console()
+
+
 def _terminal_columns() -> int:
     """The columns of the terminal; 0: there is no terminal, or it does not know."""
     for descriptor in range(3):

@@ -1,4 +1,4 @@
-"""What SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) do: end a command in order, or set a stop flag."""
+"""What SIGINT (Ctrl-C), SIGTERM, SIGHUP (a closed terminal) and SIGBREAK (Windows) do: end a command, or set a flag."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def exit_on_signals() -> Iterator[None]:
-    """In this context SIGTERM and SIGHUP raise SystemExit, with 143 or 129, so that files are cleaned up.
+    """In this context all but SIGINT raise SystemExit, with 128 and their number, so that files are cleaned up.
 
     A second one ends the process at once. SIGINT already raises KeyboardInterrupt.
     """
@@ -33,8 +33,9 @@ def exit_on_signals() -> Iterator[None]:
 
 
 def _ending_signals() -> list[signal.Signals]:
-    """SIGINT, SIGTERM and SIGHUP, without those that are ignored: by `nohup`, or for a script's background jobs."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    """The signals, without those that are ignored: by `nohup`, or for a script's background jobs."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 

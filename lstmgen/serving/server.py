@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import logging
-import os
 import socket
 import sys
 import time
@@ -123,7 +122,7 @@ def listen(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or "not the name of a host"
         raise ConfigError("host", repr(host), f"{reason}; give an address of this machine") from error
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason = (error.strerror or str(error)).partition(" (while")[0]  # without the address
         if error.errno == errno.EADDRNOTAVAIL:
             raise ConfigError("host", repr(host), f"{reason}; give an address of this machine") from error
         raise ConfigError("port", f"{port} of {host}", f"{reason}; give another port, or 0 for a free one") from error

@@ -36,6 +36,13 @@ _NOT_SOURCE = {"test", "tests", "idle_test", "site-packages", "dist-packages", "
 _MAX_NAMES_BYTES = 16 << 20  # of the names of a text's files, as JSON in a checkpoint
 _MAX_READINGS = 100  # of one file that a checkpoint names again and again
 _PEEK_BYTES = 8192
+_OF_MACHINES = (
+    "//",
+    "\\\\",
+    "/\\",
+    "\\/",
+    "\\??",
+)  # how Windows begins paths of files on other machines, and of devices
 _SHOWN_CHARACTERS = 60
 _SHOWN_NAMES = 3
 _PAGE = b'<meta name="generator" content="lstmgen">'
@@ -118,13 +125,16 @@ def recorded_sources(names: Sequence[str]) -> Found:
     """The sources that a checkpoint names; it may come from a stranger and name anything.
 
     So nothing is searched or downloaded, and only regular files are opened: no pipe that is never written to, and no
-    device without end. Raises TextError for a text to download, and for a file that is named again and again.
+    device without end. Raises TextError for a text to download, for a file that is named again and again, and for one
+    on another machine: Windows would tell that machine who the user is.
     """
     sources: list[Source] = []
     readings: Counter[tuple[int, int]] = Counter()
     for name in names:
         if name == "shakespeare" and not _SHAKESPEARE.exists():
             raise TextError(f"{name}: this text is not here yet; download it: lstmgen train {name} `dry_run`")
+        if name.startswith(_OF_MACHINES):
+            raise TextError(f"{name}: it may be on another machine, and is not opened")
         if name in NAMED_CORPORA:
             sources += NAMED_CORPORA[name]()
             continue

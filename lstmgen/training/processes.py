@@ -130,6 +130,8 @@ def joined_processes(device: Device) -> Iterator[Processes]:
     if size == 1:
         yield ALONE
         return
+    if not dist.is_available():
+        raise LstmgenError("this build of torch has no processes that train together; start without torchrun")
     on_gpu = device is not Device.CPU and torch.cuda.is_available() and dist.is_nccl_available()
     if on_gpu:
         torch.cuda.set_device(_number(_LOCAL_RANK) % torch.cuda.device_count())

@@ -80,6 +80,18 @@ def test_nothing_is_searched_for_a_checkpoint(name: str, monkeypatch: pytest.Mon
     assert "lstmgen eval CHECKPOINT TEXT" in line
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["//host/share/a.txt", r"\\host\share\a.txt", r"\/host/a", r"/\host/a", "\\\\.\\COM1", r"\??\UNC\host\a"],
+)
+def test_no_other_machine_is_asked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows would tell it who the user is as soon as it looks for the file."""
+    for look in ("os.stat", "pathlib.Path.stat", "pathlib.Path.open", "pathlib.Path.exists"):
+        monkeypatch.setattr(look, lambda *_, **__: pytest.fail("a look"))
+    with pytest.raises(TextError, match="another machine"):
+        recorded_sources([name])
+
+
 def test_a_file_whose_name_looks_like_a_pattern_is_read() -> None:
     Path("fable.txt").rename("[f]able.txt")
     name_sources("[f]able.txt")
