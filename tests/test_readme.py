@@ -40,6 +40,8 @@ OF_TORCHRUN = {
     *("--standalone", "--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-endpoint", "--max-restarts"),
 }
 
+OF_INSTALLERS = {"--extra-index-url", "--no-sources", "--pip-args", "--torch-backend"}
+
 LINES = list(dict.fromkeys(line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()))
 """Every line of commands, once and without its comment."""
 
@@ -132,8 +134,8 @@ KNOWN = {
 @pytest.mark.parametrize("page", PAGES)
 def test_every_option_exists(page: str) -> None:
     of_all = {"--help", "--version", "--install-completion", "--show-completion"}
-    of_tests = {"--long"}
-    known = set().union(of_all, of_tests, OF_TORCHRUN, *KNOWN.values())
+    of_tests = {"--long", "--check"}
+    known = set().union(of_all, of_tests, OF_TORCHRUN, OF_INSTALLERS, *KNOWN.values())
     assert options(PAGES[page]) <= known
 
 
