@@ -73,13 +73,14 @@ def _flush(file: int) -> None:
 
 def _when_unused(change: Callable[[], object]) -> None:
     """Rename or remove a file. Windows refuses that while a program reads the file, such as `sample` or a scanner."""
-    patient_until = time.monotonic() + _PATIENCE_SECONDS
+    patience = _PATIENCE_SECONDS if sys.platform == "win32" else 0
+    patient_until = time.monotonic() + patience
     while True:
         try:
             change()
             return
         except PermissionError:
-            if sys.platform != "win32" or time.monotonic() >= patient_until:
+            if time.monotonic() >= patient_until:
                 raise
             time.sleep(_RETRY_SECONDS)
 

@@ -5,8 +5,10 @@ import gzip
 import hashlib
 import io
 import mmap
+import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -298,10 +300,19 @@ def test_a_folder_that_cannot_be_written_is_replaced_by_the_systems(monkeypatch:
     assert decoded(read_corpus(TextConfig(sources=("fox.txt",)))) == FOX.replace("\r", "")
 
 
+@pytest.mark.usefixtures("fox")
+def test_a_temporary_file_may_have_a_name_as_it_has_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", 10)
+    monkeypatch.setattr("tempfile.TemporaryFile", tempfile.NamedTemporaryFile)
+    corpus = read_corpus(TextConfig(sources=("fox.txt",)))
+    assert decoded(corpus) == FOX.replace("\r", "")
+    assert list(Path(os.environ["LSTMGEN_CACHE"]).iterdir()) == []
+
+
 def test_small_texts_stay_in_memory(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: pytest.fail("a file"))
     monkeypatch.setenv("LSTMGEN_CACHE", str(nowhere / "cache"))
-    Path("small.txt").write_text("small\ntext\n")
+    Path("small.txt").write_text("small\ntext\n", encoding="utf-8")
     for config in (TextConfig(("small.txt",), lines=True, held_out_seed=0), TextConfig(("small.txt",))):
         read_corpus(config).split(config)
     assert not (nowhere / "cache").exists()

@@ -141,6 +141,14 @@ def test_a_launcher_that_says_nonsense_is_named_and_without_one_there_is_one_pro
         pass
 
 
+def test_a_torch_that_cannot_do_this_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(dist, "is_available", lambda: False)
+    with pytest.raises(LstmgenError, match="this build of torch"), joined_processes(Device.CPU):
+        pass
+
+
 def test_standard_input_is_refused() -> None:
     with pytest.raises(TextError):
         prepare(TextConfig(sources=("-",)), ModelConfig(), TrainingConfig(), processes=2)

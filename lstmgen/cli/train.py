@@ -96,7 +96,7 @@ def train(
     quiet: bool = QUIET,
 ) -> None:
     """Train a network to write like a text."""
-    started = time.monotonic()
+    started = time.perf_counter()
     budget = budget_from(seconds, epochs, steps)
     if resume is not None:
         _refuse_with_resume(given, parameters=parameters, run=run, start=start)

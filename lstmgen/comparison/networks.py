@@ -185,7 +185,7 @@ def compare_networks(
                 return
             yield run
             if not (path / LAST).is_file() or load_checkpoint(path / LAST).record.position.progress < 1:
-                started = time.monotonic()
+                started = time.perf_counter()
                 with _prepare(comparison, run, path).start(started) as session:
                     for event in session.events(should_stop):
                         yield event

@@ -76,7 +76,7 @@ class Preparation:
 
     @contextmanager
     def start(
-        self, started: float, clock: Callable[[], float] = time.monotonic, processes: Processes = ALONE
+        self, started: float, clock: Callable[[], float] = time.perf_counter, processes: Processes = ALONE
     ) -> Iterator["TrainingRun"]:
         """Start the run; a new one gets a folder of its own.
 
@@ -84,7 +84,7 @@ class Preparation:
 
         Args:
             started: the clock's time when the command began; a time budget counts from there.
-            clock: seconds that never go back.
+            clock: seconds that never go back; those of `time.monotonic` may be too coarse: 16 ms on Windows.
             processes: those that train the network together; the first one has the folder.
 
         Raises ConfigError if the run exists, and CheckpointError if the folder cannot be made, another process trains
