@@ -49,8 +49,9 @@ class BaseModel:
         Each new token begins with about the probability that is its frequency in the text. Without that, a text with
         many new tokens would begin with a very large loss.
         """
-        old = self.checkpoint.vocabulary.ids_in(vocabulary)
-        weights = grow(self.checkpoint.weights, old, len(vocabulary), np.random.default_rng(seed))
+        before = self.checkpoint.vocabulary
+        weights = grow(self.checkpoint.weights, before, vocabulary, np.random.default_rng(seed))
+        old = before.ids_in(vocabulary)
         new = np.setdiff1d(np.arange(len(vocabulary)), old)
         if len(new):
             engine = NumpyEngine(build_network(self.checkpoint.model, len(vocabulary)), weights)
