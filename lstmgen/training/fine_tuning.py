@@ -59,7 +59,8 @@ class BaseModel:
             (logits,), _ = engine.read(text[None, :count], engine.initial_state(1))
             frequencies = np.maximum(1, token_counts(text, len(vocabulary))[new]) / len(text)
             certain = np.logaddexp.reduce(logits[:, old], axis=1, keepdims=True)  # the logit of probability 1
-            weights["head.bias"][new] += (certain - logits[:, new]).mean(axis=0) + np.log(frequencies)
+            usual = np.logaddexp.reduce(logits[:, new] - certain, axis=0) - np.log(count)  # with the bias it has
+            weights["head.bias"][new] += np.log(frequencies) - usual
         return weights
 
     def adapted_to(self) -> tuple[str, ...]:
