@@ -39,6 +39,7 @@ _DESCRIBING = ("model", "vocabulary", "record")
 _CHECKSUMS = "checksums"
 _DESCRIPTION = "description"  # its name among the checksums; no tensor has this name
 _CHECKSUM_DIGITS = 32
+_FINGERPRINT_DIGITS = 12
 _SHOWN_CHARACTERS = 60
 LONGEST_NAME = 100
 _MAX_DESCRIPTION = 32 << 20  # characters; the names of the text's files have at most half of them
@@ -325,6 +326,11 @@ def new_run_folder(name: str, setting: str) -> Path:
 def checkpoint_name(path: Path) -> str:
     """The name of a checkpoint: its run's name if it is the run's best, otherwise its path."""
     return run_name(path.parent) if path.name == BEST else str(path)
+
+
+def versioned_name(name: str, checkpoint: Checkpoint) -> str:
+    """A checkpoint's name with the beginning of its fingerprint: a run remembers its base model by it."""
+    return f"{name} ({checkpoint.fingerprint()[:_FINGERPRINT_DIGITS]})"
 
 
 def public_name(path: Path) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from lstmgen.checkpoint import BEST, STARTERS, Checkpoint, find_checkpoint, load_checkpoint, to_bytes
 from lstmgen.config import TextConfig, VocabularyKind
+from lstmgen.evaluation.novelty import words
+from lstmgen.evaluation.starter import WORDS
 from lstmgen.files import replace_file
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import Vocabulary
@@ -34,6 +36,8 @@ def main(run: str, text: str) -> None:
     path = STARTERS / "english" / BEST
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, to_bytes(starter, in_8_bits=True))
+    words_read = sorted(words(vocabulary.decode(corpus.ids)))
+    replace_file(path.with_name(WORDS), "\n".join(words_read).encode())
     print(f"{path}: {path.stat().st_size:,} bytes, {len(vocabulary)} characters, {record.validation_nats} nats")
 
 

@@ -1,13 +1,22 @@
 """Fine-tuning: the trained network that a run starts from, and how it grows by the characters of another text."""
 
+import shlex
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstmgen.checkpoint import Checkpoint, FloatArray, checkpoint_name, find_checkpoint, load_checkpoint
-from lstmgen.config import TextConfig
+from lstmgen.checkpoint import (
+    Checkpoint,
+    FloatArray,
+    checkpoint_name,
+    find_checkpoint,
+    load_checkpoint,
+    versioned_name,
+)
+from lstmgen.config import TextConfig, VocabularyKind
 from lstmgen.errors import ConfigError
+from lstmgen.evaluation.starter import STARTER, STARTER_READS, starter_nats
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import grow
@@ -15,7 +24,9 @@ from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import Corpus
 from lstmgen.text.vocabulary import Ids, Vocabulary, token_counts
 
-_FINGERPRINT_DIGITS = 12
+_LARGE_TEXT = 1_000_000  # characters; from here on, the starter model hardly helps
+_ENGLISH_NATS = 2.3  # per character: below, a text is in English that is like the starter's books
+_SHOWN_SOURCES = 3
 _ANOTHER_SCRIPT = 0.5  # a text with more characters that are new is probably in another script
 _CALIBRATION_TOKENS = 2048  # of the text, from which the bias of new tokens is chosen
 _CALIBRATION_LOGITS = 2**24  # at most: fewer tokens for a large vocabulary
@@ -29,7 +40,7 @@ class BaseModel:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.checkpoint.fingerprint()[:_FINGERPRINT_DIGITS]})"
+        return versioned_name(self.name, self.checkpoint)
 
     def fit_text(self, text: TextConfig, planned: Set[str]) -> TextConfig:
         """A text that is read in the same kind of tokens, if `vocabulary` is among the fields that are planned.
@@ -84,6 +95,21 @@ class BaseModel:
         if same_text and _validation(text) != _validation(record.text):
             notes.append(f"{self.name} has learned from a part of what is held out now: the loss there says little")
         return notes
+
+
+def starter_advice(text: TextConfig, corpus: Corpus) -> list[str]:
+    """A line that recommends the starter model for a small text that it predicts well, with the command."""
+    if corpus.vocabulary.kind is VocabularyKind.BYTES or text.lines or len(corpus.ids) > _LARGE_TEXT:
+        return []
+    nats = starter_nats(corpus.vocabulary.decode(corpus.ids[:STARTER_READS]))
+    if nats is None or nats > _ENGLISH_NATS:
+        return []
+    sources = " ".join(map(shlex.quote, text.sources[:_SHOWN_SOURCES]))
+    more = " ..." if len(text.sources) > _SHOWN_SOURCES else ""
+    return [
+        f"a small English text: `from` {STARTER} starts from a model that has read 9 million characters: "
+        f"lstmgen train {sources}{more} `from` {STARTER}"
+    ]
 
 
 def find_base_model(reference: str) -> BaseModel:
