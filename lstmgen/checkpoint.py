@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +23,23 @@ from lstmgen.config import ModelConfig, from_mapping
 from lstmgen.errors import CheckpointError, ConfigError, unwritable
 from lstmgen.files import replace_file
 from lstmgen.network.architecture import Network, build_network
+from lstmgen.network.rounding import RoundedArray, Rounding, rounded
 from lstmgen.record import TrainingRecord
 from lstmgen.text.vocabulary import Vocabulary
 
 RUNS_FOLDER = Path("checkpoints")
+STARTERS = Path(__file__).with_name("starters")  # trained models that are part of the package, a folder each
 BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.jsonl"
 FORMAT = 1
 
 _METADATA_KEY = "lstmgen"  # one key, so that the same content is the same bytes
 _EXTRA_PREFIX = "resume/"
+_SCALES_PREFIX = "scales/"  # of a matrix that is stored in 8 bits
 _DESCRIBING = ("model", "vocabulary", "record")
 _CHECKSUMS = "checksums"
 _DESCRIPTION = "description"  # its name among the checksums; no tensor has this name
 _CHECKSUM_DIGITS = 32
+_FINGERPRINT_DIGITS = 12
 _SHOWN_CHARACTERS = 60
 LONGEST_NAME = 100
 _NOT_ON_WINDOWS = r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?|.*\."  # as the name of a folder
@@ -44,6 +48,7 @@ _MAX_WEIGHT = 1e6
 _OTHER_NUMBERS = 1 << 16  # of a run, besides its optimizer and its carried state
 
 FloatArray = NDArray[np.float32]
+Value = TypeVar("Value")
 AnyArray = NDArray[Any]
 
 
@@ -90,9 +95,13 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         raise CheckpointError(f"cannot write {path}: {unwritable(error)}") from error
 
 
-def to_bytes(checkpoint: Checkpoint) -> bytes:
-    """The content of a checkpoint's file. The same checkpoint is the same bytes."""
+def to_bytes(checkpoint: Checkpoint, *, in_8_bits: bool = False) -> bytes:
+    """The content of a checkpoint's file, with matrices in 32 or in 8 bits. The same checkpoint is the same bytes."""
     tensors: dict[str, AnyArray] = dict(checkpoint.weights)
+    if in_8_bits:
+        small = {name: rounded(array, Rounding.INT8) for name, array in checkpoint.weights.items()}
+        tensors = {name: array.stored for name, array in small.items()}
+        tensors |= {_SCALES_PREFIX + name: array.scales for name, array in small.items() if array.scales is not None}
     tensors |= {_EXTRA_PREFIX + name: array for name, array in checkpoint.extra.items()}
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     about = {
@@ -147,12 +156,12 @@ def _load(path: Path, *, tensors: bool = True) -> Checkpoint:
             names = list(file.keys())
             _check_sizes({name: tuple(file.get_slice(name).get_shape()) for name in names}, model, vocabulary, record)
             arrays = {name: file.get_tensor(name) for name in names if tensors}
-        weights = {name: array for name, array in arrays.items() if not name.startswith(_EXTRA_PREFIX)}
+        weights, scales, extra = (_part(arrays, prefix) for prefix in ("", _SCALES_PREFIX, _EXTRA_PREFIX))
+        weights |= {name: RoundedArray(weights[name], each).restored() for name, each in scales.items()}
         if problem := problem_with(weights):
             raise CheckpointError(f"{problem}; the file is damaged")
         if _CHECKSUMS in about:  # older versions wrote none
             _compare(about[_CHECKSUMS], _checksums(about, arrays), names if tensors else ())
-        extra = {name.removeprefix(_EXTRA_PREFIX): array for name, array in arrays.items() if name not in weights}
         return Checkpoint(model, vocabulary, weights, record, extra)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
@@ -189,7 +198,7 @@ def _check_sizes(
     shapes: Mapping[str, tuple[int, ...]], model: ModelConfig, vocabulary: Vocabulary, record: TrainingRecord
 ) -> None:
     """Raise CheckpointError if the tensors are not those of the network and of a run; they are not read yet."""
-    weights = {name: shape for name, shape in shapes.items() if not name.startswith(_EXTRA_PREFIX)}
+    weights, scales, extra = (_part(shapes, prefix) for prefix in ("", _SCALES_PREFIX, _EXTRA_PREFIX))
     layers = sum(name.endswith("weight_hh") for name in weights)
     if model.num_layers != layers:
         raise CheckpointError(f"it claims {model.num_layers} layers and contains {layers}")
@@ -200,12 +209,21 @@ def _check_sizes(
         if shape != wanted:
             shown = str(shape)[:_SHOWN_CHARACTERS]
             raise CheckpointError(f"weight {name} has the shape {shown}, expected {wanted}; the file is damaged")
+    if any(shape != expected.get(name, ())[:1] for name, shape in scales.items()):
+        raise CheckpointError("its scales are not those of its weights; the file is damaged")
     training = record.training
     rows = training.batch_size * (training.chunk_length if record.text.lines else 1)
     state = rows * model.hidden_size * (2 * model.num_layers + model.attention)
-    extra = sum(math.prod(shape) for name, shape in shapes.items() if name not in weights)
-    if extra > 2 * network.parameter_count() + state + _OTHER_NUMBERS:  # the optimizer's two averages, and the state
+    numbers = sum(map(math.prod, extra.values()))
+    if numbers > 2 * network.parameter_count() + state + _OTHER_NUMBERS:  # the optimizer's two averages, and the state
         raise CheckpointError("it holds more than a run of this network needs; the file is damaged")
+
+
+def _part(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
+    """The tensors whose names have this prefix, without it; with an empty one, those that have none."""
+    others = () if prefix else (_SCALES_PREFIX, _EXTRA_PREFIX)
+    names = (name for name in tensors if name.startswith(prefix) and not name.startswith(others))
+    return {name.removeprefix(prefix): tensors[name] for name in names}
 
 
 def _compare(stored: Any, computed: Mapping[str, str], tensors: Iterable[str]) -> None:
@@ -236,7 +254,9 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
     runs = list_runs()
     if reference is None:
         if not runs:
-            raise CheckpointError(f"no runs in {RUNS_FOLDER}; train one first: lstmgen train")
+            raise CheckpointError(
+                f"no runs in {RUNS_FOLDER}; train one: lstmgen train; or name the starter model: english"
+            )
         return file_of_run(runs[-1], file)
     try:
         for candidate in _places(reference):
@@ -260,8 +280,8 @@ def file_of_run(folder: Path, file: str = BEST) -> Path:
 
 
 def _places(reference: str) -> tuple[Path, ...]:
-    """Where a run or a file of this name may be."""
-    return RUNS_FOLDER / reference, RUNS_FOLDER / composed(reference), Path(reference)
+    """Where a run or a file of this name may be. A run of the user's comes before a starter model of its name."""
+    return RUNS_FOLDER / reference, RUNS_FOLDER / composed(reference), Path(reference), STARTERS / reference
 
 
 def names_checkpoint(word: str) -> bool:
@@ -311,6 +331,11 @@ def checkpoint_name(path: Path) -> str:
     return run_name(path.parent) if path.name == BEST else str(path)
 
 
+def versioned_name(name: str, checkpoint: Checkpoint) -> str:
+    """A checkpoint's name with the beginning of its fingerprint: a run remembers its base model by it."""
+    return f"{name} ({checkpoint.fingerprint()[:_FINGERPRINT_DIGITS]})"
+
+
 def public_name(path: Path) -> str:
     """What a checkpoint is called for others, without its path: the name of its run's folder, or of its file."""
     folder = path.resolve().parent.name if path.name in (BEST, LAST) else ""
@@ -319,4 +344,4 @@ def public_name(path: Path) -> str:
 
 def run_name(folder: Path) -> str:
     """The name of a run on the command line: its name, or its folder if that is elsewhere."""
-    return folder.name if folder.parent == RUNS_FOLDER else str(folder)
+    return folder.name if folder.parent in (RUNS_FOLDER, STARTERS) else str(folder)

@@ -12,13 +12,14 @@ import pytest
 
 from lstmgen.checkpoint import load_checkpoint, public_name
 from lstmgen.evaluation.own_text import read_own_text
-from lstmgen.export.rounding import Choice, Rounding, choose_rounding, rounded
+from lstmgen.export.rounding import Choice, choose_rounding
 from lstmgen.generation.filters.base import History
 from lstmgen.generation.filters.likelihood import temperature as temperature_filter
 from lstmgen.generation.filters.likelihood import top_p
 from lstmgen.generation.sampler import negative_log_likelihood
 from lstmgen.language_model import LanguageModel, load
 from lstmgen.network.forward import step
+from lstmgen.network.rounding import Rounding, rounded
 from lstmgen.pages.write import writing_page
 from lstmgen.text.vocabulary import Ids
 from tests.browser import HOSTILE, Browser, assert_self_contained

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lstmgen.checkpoint import Checkpoint, load_checkpoint
-from lstmgen.config import Budget, BudgetUnit, ModelConfig, Precision, TextConfig, TrainingConfig
+from lstmgen.config import Budget, BudgetUnit, ModelConfig, Precision, TextConfig, TrainingConfig, VocabularyKind
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.language_model import load
 from lstmgen.network.initialization import grow
@@ -51,7 +51,9 @@ def test_old_tokens_keep_their_weights_and_logits_and_new_ones_have_some(config:
     network = small_network(config, attention=2)
     before = single(random_weights(network))
     new_ids = np.array([0, 2, 3, 5, 6, 8, 9])
-    grown = grow(before, new_ids, 10, np.random.default_rng(0))
+    all_known = Vocabulary(VocabularyKind.CHARACTERS, "aàcdeghiéz")
+    known = replace(all_known, characters="".join(all_known.characters[number] for number in new_ids))
+    grown = grow(before, known, all_known, np.random.default_rng(0))
     larger = replace(network, vocab_size=10)
     assert {name: array.shape for name, array in grown.items()} == larger.shapes()
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in grown.values())
@@ -60,12 +62,15 @@ def test_old_tokens_keep_their_weights_and_logits_and_new_ones_have_some(config:
         assert (grown[name][new_ids] if of_tokens else grown[name]).tobytes() == array.tobytes()
     new = np.setdiff1d(np.arange(10), new_ids)
     assert len(np.unique(grown["embedding"][new], axis=0)) == len(new)
+    first = grown["embedding"]
+    noise = np.abs(first[1] - first[0]).max()
+    assert 0 < noise < np.abs(first[7] - first[6]).max()  # an à begins as an a, and an i as the mean
     engine, grown_engine = NumpyEngine(network, before), NumpyEngine(larger, grown)
     ids = np.array([[0, 3, 6, 1, 1, 5]])
     logits, _ = engine.read(ids, engine.initial_state(1))
     after, _ = grown_engine.read(new_ids[ids], grown_engine.initial_state(1))
     assert after[..., new_ids] == pytest.approx(logits, abs=1e-5)
-    same = grow(before, np.arange(7), 7, np.random.default_rng(0))
+    same = grow(before, known, known, np.random.default_rng(0))
     assert all(same[name].tobytes() == before[name].tobytes() for name in before)
 
 

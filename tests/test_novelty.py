@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lstmgen.config import VocabularyKind
-from lstmgen.evaluation.novelty import NGRAM_LENGTHS, Copying, compare_copying, longest_runs, measure_copying
+from lstmgen.evaluation.novelty import NGRAM_LENGTHS, Copying, compare_copying, longest_runs, measure_copying, words
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
@@ -129,5 +129,15 @@ def test_whole_lines_are_found_wherever_they_stand(written: str, fraction: float
 
 
 def test_without_text_there_is_nothing_to_copy() -> None:
-    assert compared("", "abc") == (Copying(3, 0, 0, 0, {}, None), "", 1)
+    assert compared("", "abc") == (Copying(3, 0, 0, 0, {}, None, non_words=1.0), "", 1)
     assert compared("abc", "") == (Copying(0, 0, 0, 0, {}, None), "", 1)
+
+
+def test_non_words_are_in_no_text() -> None:
+    training, held_out, written = map(encoded, ("a cab had ", "a dig bid caf a dig ", "a cabb dig had "))
+    found = compare_copying(training, written, held_out, LETTERS, lines=False)
+    assert found.written.non_words == 1 / 4
+    assert found.real is not None
+    assert found.real.non_words == 2 / 5  # of the first 15 characters; `dig` comes again after them
+    assert compare_copying(training, written, held_out, LETTERS, lines=False, known={"cabb"}).written.non_words == 0
+    assert words("He's HE\u2019S x2 caf\u00e9") == {"he's": 2, "x": 1, "caf\u00e9": 1}

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 from openai import APIStatusError, OpenAI
 
 from lstmgen.config import ServingConfig, VocabularyKind
-from lstmgen.export.rounding import Rounding
 from lstmgen.language_model import LanguageModel, load
+from lstmgen.network.rounding import Rounding
 from lstmgen.pages.write import writing_page
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint

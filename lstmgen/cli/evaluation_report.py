@@ -96,8 +96,8 @@ def _novelty_report(evaluation: Evaluation, novelty: Novelty) -> list[Part]:
     for title, copying in {"written": written, "held out": real}.items():
         if copying is not None:
             fractions = [copying.fractions.get(length) for length in lengths]
-            lines = [copying.lines] if has_lines else []
-            rows.append((title, *map(_percent, fractions), copying.longest, *map(_percent, lines)))
+            others = [copying.lines, copying.non_words] if has_lines else [copying.non_words]
+            rows.append((title, *map(_percent, fractions), copying.longest, *map(_percent, others)))
     beside = f" The same is shown for {real.tokens:,} {unit}s of held-out text." if real else ""
     run = novelty.longest_run
     shown = run[:_SHOWN_RUN] + ("..." if len(run) > _SHOWN_RUN else "")
@@ -105,8 +105,8 @@ def _novelty_report(evaluation: Evaluation, novelty: Novelty) -> list[Part]:
     return [
         f"{evaluation.name} wrote {written.tokens:,} {unit}s at {evaluation.writing}. "
         f"For runs of {', '.join(map(str, lengths))} {unit}s, the table shows the fraction that stands in the training "
-        f"text.{beside}",
-        Table(("", *map(str, lengths), "longest run", *(["whole lines"] if has_lines else [])), rows),
+        f"text, and its last column the fraction of words that stand in none of the texts.{beside}",
+        Table(("", *map(str, lengths), "longest\nrun", *(["whole\nlines"] if has_lines else []), "non-\nwords"), rows),
         [longest, *([_copying_in_words(written, real, unit)] if real else [])],
     ]
 

@@ -15,6 +15,7 @@ from lstmgen.evaluation.config import DynamicConfig, NoveltyConfig
 from lstmgen.evaluation.novelty import Copying, Novelty, compare_copying
 from lstmgen.evaluation.own_text import NamedText, adaptation_notes, held_out_text, read_own_text
 from lstmgen.evaluation.score import Predictions, Score, add_up, exact_protocol, predict
+from lstmgen.evaluation.starter import starter_words
 from lstmgen.generation.engine import Engine
 from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import SplitText
@@ -134,7 +135,8 @@ def evaluate_model(
         evaluation = replace(evaluation, window=measure(protocol, predict(model.engine, cold_windows(ids, window))))
     if own and novelty:
         written = model.write(novelty.length, novelty.temperature, novelty.seed)
-        copying = compare_copying(own.training, written, own.validation, vocabulary, lines=lines)
+        known = starter_words(record.started_from)
+        copying = compare_copying(own.training, written, own.validation, vocabulary, lines=lines, known=known)
         evaluation = replace(evaluation, novelty=copying, writing=novelty)
     if own and baselines:
         evaluation = replace(evaluation, baselines=_baselines(evaluation, earlier, own.training, ids))
@@ -222,4 +224,5 @@ def _copying_json(copying: Copying) -> dict[str, Any]:
         "longest_run": copying.longest,
         "found_in_training": {str(length): fraction for length, fraction in copying.fractions.items()},
         "lines_found_in_training": copying.lines,
+        "non_words": copying.non_words,
     }

@@ -1,10 +1,13 @@
-"""How much of a text is copied from the training text: its longest copied run, and the fraction of copied n-grams.
+"""How much of a text is copied from the training text, and how many of its words do not exist.
 
 Real text also has words and phrases in common with the training text, because every language repeats them. Therefore
 the result for real held-out text is the reference for the result of a model's text.
 """
 
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Set
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,8 @@ from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
 
 NGRAM_LENGTHS = (5, 10, 15, 20, 25, 30, 40, 50)
+
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Copying:
     training_position: int  # where that run first occurs in the training text
     fractions: dict[int, float]  # by n-gram length: the fraction of the text's n-grams that occur in the training text
     lines: float | None  # for texts of lines: the fraction of its complete lines that occur in the training text
+    non_words: float | None = None  # the fraction of its words that no text has; None: it has no words
 
 
 def measure_copying(index: SuffixIndex, ids: Ids, newline: int | None = None) -> Copying:
@@ -53,22 +59,44 @@ class Novelty:
     line: int  # the line of the training text, from 1, in which that run begins
 
 
-def compare_copying(training: Ids, written: Ids, real: Ids, vocabulary: Vocabulary, *, lines: bool) -> Novelty:
+def compare_copying(
+    training: Ids, written: Ids, held_out: Ids, vocabulary: Vocabulary, *, lines: bool, known: Set[str] = frozenset()
+) -> Novelty:
     """Compare a model's text, and the same number of tokens of held-out text, with the training text.
 
-    All three are (tokens,), and the held-out text `real` may be empty. With `lines` each line is an item of its own,
-    and whole lines are compared too.
+    All three are (tokens,), and the held-out text may be empty. With `lines` each line is an item of its own, and whole
+    lines are compared too. A word is a non-word if it is neither in the training text, nor in (the rest of) the
+    held-out text, nor among the `known` words, in lower case.
     """
     index, newline = SuffixIndex.build(training), vocabulary.newline if lines else None
-    real = real[: len(written)] if newline is None else _spread_lines(real, newline, len(written))
+    real = held_out[: len(written)] if newline is None else _spread_lines(held_out, newline, len(written))
     copied = measure_copying(index, written, newline)
+    learned = known | words(vocabulary.decode(training)).keys()
+    others = words(vocabulary.decode(held_out))
+    in_written, in_real = words(vocabulary.decode(written)), words(vocabulary.decode(real))
     line_feeds = 0 if vocabulary.newline is None else (training[: copied.training_position] == vocabulary.newline).sum()
     return Novelty(
-        written=copied,
-        real=measure_copying(index, real, newline) if len(real) else None,
+        written=replace(copied, non_words=_fraction_outside(in_written, learned | others.keys())),
+        real=replace(
+            measure_copying(index, real, newline),
+            non_words=_fraction_outside(in_real, learned | (others - in_real).keys()),
+        )
+        if len(real)
+        else None,
         longest_run=vocabulary.decode(written[copied.position : copied.position + copied.longest]),
         line=int(line_feeds) + 1,
     )
+
+
+def words(text: str) -> Counter[str]:
+    """The words of a text in lower case, with straight apostrophes, and how often it has each."""
+    return Counter(word.lower().replace("\u2019", "'") for word in _WORD.findall(text))
+
+
+def _fraction_outside(found: Counter[str], known: Set[str]) -> float | None:
+    """The fraction of words that are not known; None: there are no words."""
+    total = found.total()
+    return sum(count for word, count in found.items() if word not in known) / total if total else None
 
 
 def _spread_lines(ids: Ids, newline: int, tokens: int) -> Ids:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmgen.network.architecture import Network
-from lstmgen.text.vocabulary import Ids
+from lstmgen.text.vocabulary import Vocabulary
 
 FloatArray = NDArray[np.float32]
 
@@ -56,21 +56,24 @@ def _orthogonal(size: int, generator: np.random.Generator) -> NDArray[np.float64
 
 
 def grow(
-    weights: Mapping[str, FloatArray], new_ids: Ids, vocab_size: int, generator: np.random.Generator
+    weights: Mapping[str, FloatArray], before: Vocabulary, after: Vocabulary, generator: np.random.Generator
 ) -> dict[str, FloatArray]:
-    """The parameters of a network for a larger vocabulary: old tokens keep their rows.
+    """The parameters of a network for a larger vocabulary: old tokens keep their rows of the embedding and of the head.
 
-    A new token begins as a mean token: its rows of the embedding and of the head, and its bias, are the means over the
-    old tokens. So its logit is the mean of theirs, which is far below that of a likely token. A little noise makes two
-    new tokens differ.
-
-    `new_ids` are those of the old tokens, (old vocabulary,); the generator draws the noise.
+    A new token begins with the rows of an old one that looks like it: é as e, a typographic quote as a plain one. If
+    none does, its rows are the means over all old tokens. The generator draws a little noise, so that no two tokens are
+    the same.
     """
-    grown = dict(weights)
+    grown, old_ids = dict(weights), before.ids_in(after)
+    new = [number for number, character in enumerate(after.characters) if character not in before.characters]
+    alike = {number: before.look_alikes(after.characters[number])[:1] for number in new}
+    like = {number: before.characters.index(found[0]) for number, found in alike.items() if found}
     for name in ("embedding", "head.weight", "head.bias"):
         if name in weights:  # a tied head has no weight of its own
             old = weights[name]
-            noise = generator.standard_normal((vocab_size, *old.shape[1:])) if old.ndim > 1 else np.zeros(vocab_size)
-            grown[name] = (old.mean(axis=0) + _NOISE * old.std(axis=0) * noise).astype(np.float32)
-            grown[name][new_ids] = old
+            rows = np.repeat(old.mean(axis=0, keepdims=True), len(after), axis=0)
+            rows[list(like)] = old[list(like.values())]
+            noise = generator.standard_normal(rows.shape) if old.ndim > 1 else np.zeros(len(rows))
+            grown[name] = (rows + _NOISE * old.std(axis=0) * noise).astype(np.float32)
+            grown[name][old_ids] = old
     return grown

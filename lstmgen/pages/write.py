@@ -7,7 +7,7 @@ import numpy as np
 
 from lstmgen.checkpoint import AnyArray, Checkpoint
 from lstmgen.config import CellKind
-from lstmgen.export.rounding import Rounding, rounded
+from lstmgen.network.rounding import Rounding, rounded
 from lstmgen.pages.page import fill_page
 
 _SCRIPTS = ("engine.js", "sampling.js", "writing.js", "write.js")

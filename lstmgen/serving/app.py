@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lstmgen.export.rounding import Rounding
+from lstmgen.network.rounding import Rounding
 from lstmgen.pages.write import writing_page
 from lstmgen.serving.batch import Part, Worker
 from lstmgen.serving.completions import Answer, Served, describe

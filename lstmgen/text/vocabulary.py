@@ -100,6 +100,14 @@ class Vocabulary:
         ids[code_points(self.characters)] = np.arange(len(self.characters), dtype=np.int32)
         return ids
 
+    @cached_property
+    def _by_base(self) -> dict[str, list[str]]:
+        """The characters, by what is left of them without accents and in lower case."""
+        groups: dict[str, list[str]] = {}
+        for character in self.characters:
+            groups.setdefault(_base(character).casefold(), []).append(character)
+        return groups
+
     def union(self, other: "Vocabulary") -> "Vocabulary":
         """The tokens of this vocabulary and of another one of the same kind, in the order of their code points."""
         return replace(self, characters="".join(sorted({*self.characters, *other.characters})))
@@ -211,16 +219,22 @@ class Vocabulary:
             known = f"none of the {len(self):,} characters that it knows is similar"
         return f"the model has never seen {describe_character(character)}, {where}; {known}; {remedy}"
 
+    def look_alikes(self, character: str) -> list[str]:
+        """Known characters that differ from this one by an accent or in case, or are used instead of it; best first."""
+        base = _base(character)
+        near = self._by_base.get(base.casefold(), [])
+        same = [c for c in near if _base(c) == base] + near
+        same += [c for group in _LOOK_ALIKES if character in group for c in self.characters if c in group]
+        return list(dict.fromkeys(same))
+
     def _similar(self, character: str) -> list[str]:
         """Up to three known characters that look like this one or have a similar name, the most similar first."""
-        base = _base(character)
-        same = [c for c in self.characters if _base(c) == base]
-        same += [c for c in self.characters if _base(c).casefold() == base.casefold()]
-        same += [c for group in _LOOK_ALIKES if character in group for c in self.characters if c in group]
+        if same := self.look_alikes(character):
+            return same[:3]
         names = {unicodedata.name(c, ""): c for c in self.characters}
         alphabetic = [name for name in names if name and "IDEOGRAPH" not in name]  # whose names are code points
         near = difflib.get_close_matches(unicodedata.name(character, ""), alphabetic, cutoff=0.75)
-        return list(dict.fromkeys(same or [names[name] for name in near]))[:3]
+        return [names[name] for name in near][:3]
 
     def to_mapping(self) -> dict[str, str]:
         """The vocabulary as values for JSON."""

@@ -1,13 +1,22 @@
 """Fine-tuning: the trained network that a run starts from, and how it grows by the characters of another text."""
 
+import shlex
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstmgen.checkpoint import Checkpoint, FloatArray, checkpoint_name, find_checkpoint, load_checkpoint
-from lstmgen.config import TextConfig
+from lstmgen.checkpoint import (
+    Checkpoint,
+    FloatArray,
+    checkpoint_name,
+    find_checkpoint,
+    load_checkpoint,
+    versioned_name,
+)
+from lstmgen.config import TextConfig, VocabularyKind
 from lstmgen.errors import ConfigError
+from lstmgen.evaluation.starter import STARTER, STARTER_READS, starter_nats
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import grow
@@ -15,7 +24,9 @@ from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import Corpus
 from lstmgen.text.vocabulary import Ids, Vocabulary, token_counts
 
-_FINGERPRINT_DIGITS = 12
+_LARGE_TEXT = 1_000_000  # characters; from here on, the starter model hardly helps
+_ENGLISH_NATS = 2.3  # per character: below, a text is in English that is like the starter's books
+_SHOWN_SOURCES = 3
 _ANOTHER_SCRIPT = 0.5  # a text with more characters that are new is probably in another script
 _CALIBRATION_TOKENS = 2048  # of the text, from which the bias of new tokens is chosen
 _CALIBRATION_LOGITS = 2**24  # at most: fewer tokens for a large vocabulary
@@ -29,7 +40,7 @@ class BaseModel:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.checkpoint.fingerprint()[:_FINGERPRINT_DIGITS]})"
+        return versioned_name(self.name, self.checkpoint)
 
     def fit_text(self, text: TextConfig, planned: Set[str]) -> TextConfig:
         """A text that is read in the same kind of tokens, if `vocabulary` is among the fields that are planned.
@@ -49,8 +60,9 @@ class BaseModel:
         Each new token begins with about the probability that is its frequency in the text. Without that, a text with
         many new tokens would begin with a very large loss.
         """
-        old = self.checkpoint.vocabulary.ids_in(vocabulary)
-        weights = grow(self.checkpoint.weights, old, len(vocabulary), np.random.default_rng(seed))
+        before = self.checkpoint.vocabulary
+        weights = grow(self.checkpoint.weights, before, vocabulary, np.random.default_rng(seed))
+        old = before.ids_in(vocabulary)
         new = np.setdiff1d(np.arange(len(vocabulary)), old)
         if len(new):
             engine = NumpyEngine(build_network(self.checkpoint.model, len(vocabulary)), weights)
@@ -58,7 +70,8 @@ class BaseModel:
             (logits,), _ = engine.read(text[None, :count], engine.initial_state(1))
             frequencies = np.maximum(1, token_counts(text, len(vocabulary))[new]) / len(text)
             certain = np.logaddexp.reduce(logits[:, old], axis=1, keepdims=True)  # the logit of probability 1
-            weights["head.bias"][new] += (certain - logits[:, new]).mean(axis=0) + np.log(frequencies)
+            usual = np.logaddexp.reduce(logits[:, new] - certain, axis=0) - np.log(count)  # with the bias it has
+            weights["head.bias"][new] += np.log(frequencies) - usual
         return weights
 
     def adapted_to(self) -> tuple[str, ...]:
@@ -82,6 +95,21 @@ class BaseModel:
         if same_text and _validation(text) != _validation(record.text):
             notes.append(f"{self.name} has learned from a part of what is held out now: the loss there says little")
         return notes
+
+
+def starter_advice(text: TextConfig, corpus: Corpus) -> list[str]:
+    """A line that recommends the starter model for a small text that it predicts well, with the command."""
+    if corpus.vocabulary.kind is VocabularyKind.BYTES or text.lines or len(corpus.ids) > _LARGE_TEXT:
+        return []
+    nats = starter_nats(corpus.vocabulary.decode(corpus.ids[:STARTER_READS]))
+    if nats is None or nats > _ENGLISH_NATS:
+        return []
+    sources = " ".join(map(shlex.quote, text.sources[:_SHOWN_SOURCES]))
+    more = " ..." if len(text.sources) > _SHOWN_SOURCES else ""
+    return [
+        f"a small English text: `from` {STARTER} starts from a model that has read 9 million characters: "
+        f"lstmgen train {sources}{more} `from` {STARTER}"
+    ]
 
 
 def find_base_model(reference: str) -> BaseModel:

@@ -28,7 +28,7 @@ from lstmgen.text.corpus import Corpus, SplitText, control_notes, read_corpus, r
 from lstmgen.text.sources import STANDARD_INPUT, Progress
 from lstmgen.text.vocabulary import Vocabulary, describe_character
 from lstmgen.training.events import Planned
-from lstmgen.training.fine_tuning import BaseModel
+from lstmgen.training.fine_tuning import BaseModel, starter_advice
 from lstmgen.training.loop import Preparation
 from lstmgen.training.machine import (
     Execution,
@@ -96,7 +96,11 @@ def prepare(
         corpus = corpus.extended(base.checkpoint.vocabulary)
     parts = corpus.split(text)
     _check_preview(training.preview, corpus.vocabulary, text.lines)
-    notes = [*corpus.notes, *control_notes(corpus, text), *(base.notes(text, corpus) if base else ())]
+    notes = [*corpus.notes, *control_notes(corpus, text)]
+    if base:
+        notes += base.notes(text, corpus)
+    elif folder is None and planned >= MODEL_FIELDS:
+        notes += starter_advice(text, corpus)
 
     vocab_size, tokens = len(corpus.vocabulary), len(parts.training)
     plan = Plan(model, training, planned, notes=tuple(notes), unit=corpus.vocabulary.unit)
