@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import fmean, mean
+from statistics import fmean, mean, median
 from typing import Any
 
 import numpy as np
@@ -143,10 +143,15 @@ def recall_json(config: RecallConfig, measured: Sequence[RecallMeasured]) -> dic
             {
                 "cell": str(model.cell),
                 "attention": model.attention,
+                "hidden_size": model.hidden_size,
                 "lag": lag,
                 "accuracy": mean(accuracies),
+                "accuracies": accuracies,
                 "accuracy_by_seed": accuracies,
                 "chance": CHANCE,
+                "longest_lag": min(run.longest_lag for run in runs),
+                "updates_to_95": updates_needed(runs, lag),
+                "gradient": median(run.gradient[lag] for run in runs),
                 "seeds": len(runs),
                 "questions": config.questions * len(runs),
                 "parameters": runs[0].parameters,
@@ -158,6 +163,11 @@ def recall_json(config: RecallConfig, measured: Sequence[RecallMeasured]) -> dic
             if (accuracies := [run.accuracy[lag] for run in runs])
         ],
     }
+
+
+def updates_needed(runs: Sequence[RecallMeasured], lag: int) -> int | None:
+    """After how many updates the last of the seeds had first reached `HOLDS`; None if one never did."""
+    return max(run.updates[lag] for run in runs) if all(lag in run.updates for run in runs) else None
 
 
 def by_network(measured: Sequence[RecallMeasured]) -> list[tuple[ModelConfig, list[RecallMeasured]]]:
