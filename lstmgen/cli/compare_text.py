@@ -147,18 +147,17 @@ def _chart(measured: Sequence[Measured], unit: str) -> str:
 def _conclusion(networks: Sequence[NetworkResult], unit: str, timed: bool) -> list[str]:
     """Which differences are real, and how that was decided; the best network comes first."""
     best, *others = networks
-    seeds = over_seeds(networks)
     lines = [f"The best: {best.name}."] if others else []
-    found = differences(networks)
+    found, seeds = differences(networks), over_seeds(networks)
     if others and found is None:
         lines.append("The held-out text is too short to tell what is chance.")
-    for network, behind in list(zip(networks, found or [], strict=False))[1:]:
-        real = "a real difference" + ("" if seeds else " for this seed")
-        lines.append(
-            f"{network.name}: {behind.nats:.4f} nats per {unit} more ({behind.low:.4f} to {behind.high:.4f}): "
-            f"{real if behind.real else 'noise, they may be equally good'}."
-        )
-    if others and found:
+    elif others and found:
+        for network, behind in zip(others, found[1:], strict=True):
+            real = "a real difference" + ("" if seeds else " for this seed")
+            lines.append(
+                f"{network.name}: {behind.nats:.4f} nats per {unit} more ({behind.low:.4f} to {behind.high:.4f}): "
+                f"{real if behind.real else 'noise, they may be equally good'}."
+            )
         lines.append(
             f"The ranges allow for chance, and for picking the best of {len(networks)}: "
             "if all were equally good, 95 of 100 such comparisons would call every difference noise."

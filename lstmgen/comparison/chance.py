@@ -41,7 +41,7 @@ def critical_gap(seeds: NDArray[np.int64]) -> float:
 def largest_gap(means: Floats, variances: Floats, seeds: NDArray[np.int64]) -> Floats:
     """The largest difference between two networks in standard errors, (...), of means over seeds, (..., networks)."""
     gaps = np.abs(means[..., :, None] - means[..., None, :])
-    return (gaps / np.sqrt(squared_errors(variances, seeds))).max(axis=(-2, -1))
+    return np.asarray((gaps / np.sqrt(squared_errors(variances, seeds))).max(axis=(-2, -1)))
 
 
 def squared_errors(variances: Floats, seeds: NDArray[np.int64]) -> Floats:

@@ -7,7 +7,7 @@ from itertools import product
 from lstmgen.config import Budget, BudgetUnit, CellKind, Device, ModelConfig, TextConfig, TrainingConfig, check
 from lstmgen.errors import ConfigError
 
-_RECALL_BUDGET = Budget(1500, BudgetUnit.STEPS)
+_RECALL_BUDGET = Budget(1800, BudgetUnit.STEPS)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class RecallConfig:
     seeds: int = 3
     budget: Budget = _RECALL_BUDGET  # of one network with one seed
     batch_size: int = 64
-    learning_rate: float = 0.01
+    learning_rate: float = 0.005
     first_lag: int = 4  # where the growing range of lags ends at the beginning
     learned_nats: float = 0.3  # below this loss a batch counts as learned, and the range grows
     lag_growth: float = 1.1

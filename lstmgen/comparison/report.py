@@ -75,18 +75,16 @@ def differences(networks: Sequence[NetworkResult]) -> list[Difference] | None:
 
     With several seeds, chance is how the seeds of a network differ; with one seed, the choice of the held-out text.
     """
-    best = min(range(len(networks)), key=lambda number: networks[number].nats_per_character)
-    if over_seeds(networks):
-        margins = margins_over_seeds([[run.nats_per_character for run in network.runs] for network in networks])
-    else:
-        margins = margins_over_text([network.runs[0].blocks for network in networks])
+    margins = (
+        margins_over_seeds([[run.nats_per_character for run in network.runs] for network in networks])
+        if over_seeds(networks)
+        else margins_over_text([network.runs[0].blocks for network in networks])
+    )
     if margins is None:
         return None
-    least = networks[best].nats_per_character
-    return [
-        Difference(network.nats_per_character - least, float(margin))
-        for network, margin in zip(networks, margins[best], strict=True)
-    ]
+    nats = np.array([network.nats_per_character for network in networks])
+    best = nats.argmin()
+    return [Difference(*pair) for pair in zip((nats - nats[best]).tolist(), margins[best].tolist(), strict=True)]
 
 
 def over_seeds(networks: Sequence[NetworkResult]) -> bool:
@@ -106,12 +104,12 @@ def network_results(measured: Sequence[Measured]) -> list[NetworkResult]:
 def comparison_json(comparison: Comparison, measured: Sequence[Measured]) -> dict[str, Any]:
     """The comparison as values that JSON can hold."""
     networks = network_results(measured)
+    found = differences(networks)
     return {
         "text": list(comparison.config.text.sources),
         "budget": {"amount": comparison.training.budget.amount, "unit": str(comparison.training.budget.unit)},
         "networks": [
-            _network_json(network, behind)
-            for network, behind in zip(networks, differences(networks) or [None] * len(networks), strict=True)
+            _network_json(network, found[number] if found else None) for number, network in enumerate(networks)
         ],
     }
 
