@@ -74,7 +74,7 @@ def recall_report(config: RecallConfig, measured: Sequence[RecallMeasured]) -> l
             f"{config.checked:,} fresh questions",
             "gradient: the norm of d logit of the right answer / d embedding of the letter, after training (median)",
             "Near 0 with right answers, a network latches: each letter leads it into a state that lasts. "
-            "Otherwise it carries the letter.",
+            "Otherwise it carries the letter, or attention finds it.",
         ],
         Table(("network", "units", "parameters", "longest lag\nin training", "seconds\nper seed"), sizes),
     ]
