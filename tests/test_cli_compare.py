@@ -123,6 +123,8 @@ def test_choices_that_cannot_work_are_refused(arguments: str, said: str, refused
         ("--run a", "--run", usage_error),
         ("--learning-rate 0.1", "--learning-rate", usage_error),
         ("--attention 0,8", "--attention", usage_error),
+        ("--hidden-size 8 --parameters 9k", "--hidden-size", usage_error),
+        ("--parameters 50", "--parameters 50", problem),
         ("--lags ten", "--lags", usage_error),
         ("--seeds 0", "--seeds", usage_error),
         ("--steps 0", "--steps", problem),
@@ -151,32 +153,57 @@ def test_json_has_an_entry_for_each_network_and_lag() -> None:
     assert named == [(*network, lag) for network in (("gru", 0), ("rnn", 0), ("gru", 6)) for lag in (3, 5)]
     for entry in networks:
         assert entry["accuracy"] == pytest.approx(sum(entry["accuracy_by_seed"]) / 2)
+        assert (entry["accuracies"], entry["hidden_size"]) == (entry["accuracy_by_seed"], 4)
         assert (entry["seeds"], entry["questions"], entry["steps"]) == (2, 2000, 2)
-        assert entry["chance"] == CHANCE
+        assert (entry["chance"], entry["updates_to_95"]) == (CHANCE, None)
+        assert 2 <= entry["longest_lag"] <= 5 and entry["gradient"] > 0
     assert ran.err == ""
 
 
-def test_the_table_has_a_row_for_each_network() -> None:
-    lines = recall("--cells", "coupled", "--lags", "3,5").text.splitlines()
+def test_each_network_has_rows_for_its_seeds_its_updates_and_its_gradient() -> None:
+    ran = recall("--cells", "coupled", "--lags", "10,25,50,100,200")
+    lines = ran.text.splitlines()
     header = next(number for number, line in enumerate(lines) if line.startswith("% right at lag"))
-    assert lines[header].split()[4:6] == ["3", "5"]
-    names = [line.strip().split("  ")[0] for line in lines[header + 1 : header + 5]]
-    assert names == ["coupled", "worst seed", "coupled, attention 6", "worst seed"]
+    assert lines[header].split()[4:] == ["10", "25", "50", "100", "200"]
+    names = [line.strip().split("  ")[0] for line in lines[header + 1 : header + 11]]
+    rows = ["seed 0", "seed 1", "updates until 95%", "gradient"]
+    assert names == ["coupled", *rows, "coupled, attention 201", *rows]
+    assert all(len(line) <= 80 for line in lines[header : header + 11])
 
 
 def test_marks_say_what_holds_and_what_is_at_chance(capsys: pytest.CaptureFixture[str]) -> None:
     config = RecallConfig(cells=(CellKind.RNN,), attention=0, lags=(10, 20, 30))
     (model,) = config.models()
     runs = [
-        RecallMeasured(model, seed, 7452, 400, 1.0, 30, {10: 0.999 - 0.01 * seed, 20: 0.3, 30: 0.039})
+        RecallMeasured(
+            model,
+            seed,
+            parameters=8400,
+            steps=400,
+            seconds=1.0,
+            longest_lag=30 - seed,
+            accuracy={10: 0.999 - 0.01 * seed, 20: 0.3, 30: 0.039},
+            updates={10: 50 + 25 * seed} | ({20: 75} if seed else {}),
+            gradient={10: 10.0**-seed, 20: 1e-18, 30: 0.0},
+        )
         for seed in range(3)
     ]
     print_report(recall_report(config, runs))
     lines = capsys.readouterr().out.splitlines()
-    (number,) = (number for number, line in enumerate(lines) if line.startswith("rnn"))
-    assert lines[number].split() == ["rnn", "98.9", "*", "30.0", "3.9", "-", "7,452", "1"]
-    assert lines[number + 1].split() == ["worst", "seed", "97.9", "30.0", "3.9"]
-    assert recall_json(config, runs)["networks"][0]["accuracy"] == pytest.approx(0.989)
+    (number,) = (number for number, line in enumerate(lines) if line.startswith("rnn") and "*" in line)
+    assert lines[number].split() == ["rnn", "98.9", "*", "30.0", "3.9", "-"]
+    assert [line.split()[-3:] for line in lines[number + 1 : number + 6]] == [
+        ["99.9", "30.0", "3.9"],
+        ["98.9", "30.0", "3.9"],
+        ["97.9", "30.0", "3.9"],
+        ["100", "never", "never"],
+        ["1e-01", "1e-18", "0e+00"],
+    ]
+    assert lines[-1].split() == ["rnn", str(model.hidden_size), "8,400", "28", "1"]
+    first = recall_json(config, runs)["networks"][0]
+    assert (first["accuracy"], first["longest_lag"]) == (pytest.approx(0.989), 28)
+    assert (first["updates_to_95"], first["gradient"]) == (100, 0.1)
+    assert [each["updates_to_95"] for each in recall_json(config, runs)["networks"][1:]] == [None, None]
 
 
 def test_one_seed_that_fails_is_not_holding() -> None:

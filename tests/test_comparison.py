@@ -1,7 +1,6 @@
 """Networks under the same budget and plan: matched, reproducible, resumable; differences and noise."""
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 import lstmgen
 from lstmgen.checkpoint import LAST, LOG, RUNS_FOLDER, find_checkpoint, list_runs, load_checkpoint
+from lstmgen.comparison.chance import critical_gap, largest_gap
 from lstmgen.comparison.config import ComparisonConfig
 from lstmgen.comparison.measurement import RunResult
 from lstmgen.comparison.networks import (
@@ -24,7 +24,7 @@ from lstmgen.comparison.networks import (
     open_comparison,
     plan_comparison,
 )
-from lstmgen.comparison.report import NetworkResult, difference, network_result
+from lstmgen.comparison.report import NetworkResult, differences, network_result
 from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.errors import CheckpointError, ConfigError, TextError
 from lstmgen.evaluation.confidence import Blocks
@@ -256,26 +256,62 @@ def network(name: str, *runs: RunResult) -> NetworkResult:
     return network_result(name, ModelConfig(), runs)
 
 
-def test_with_seeds_a_difference_below_two_standard_errors_is_noise() -> None:
-    best = network("best", result(1.50), result(1.52), result(1.54))  # standard deviation 0.02
-    near = network("near", result(1.52), result(1.54), result(1.56))
-    far = network("far", result(1.56), result(1.58), result(1.60))
-    assert best.spread == pytest.approx(0.02)
-    error = math.sqrt(2 * 0.02**2 / 3)
-    for other, nats, real in ((near, 0.02, False), (far, 0.06, True)):
-        found = difference(other, best)
-        assert found is not None and found.real is real
-        assert (found.nats, found.low, found.high) == pytest.approx((nats, nats - 2 * error, nats + 2 * error))
+@pytest.mark.parametrize("count", range(2, 7))
+def test_equal_networks_rarely_differ_by_more_than_chance_allows(count: int) -> None:
+    """Whichever two one looks at: in 6 of 100 comparisons at most, with any number of seeds."""
+    generator = np.random.default_rng(1)
+    for seeds in (*range(2, 11), [10] + [2] * (count - 1), [3] + [2] * (count - 1), [1] + [2] * (count - 1)):
+        numbers = np.broadcast_to(seeds, count)
+        samples = [generator.standard_normal((10_000, number)) for number in numbers]
+        means = np.stack([sample.mean(axis=1) for sample in samples], axis=1)
+        variances = np.stack([sample.var(axis=1, ddof=min(1, sample.shape[1] - 1)) for sample in samples], axis=1)
+        assert np.mean(largest_gap(means, variances, numbers) > critical_gap(numbers)) <= 0.06
+
+
+def test_a_difference_of_four_standard_deviations_is_found_with_few_seeds() -> None:
+    generator, counts = np.random.default_rng(1), np.array([3, 3, 3, 3, 3])
+    samples = generator.standard_normal((2000, 5, 3)) + 4 * np.array([1, 0, 0, 0, 0])[:, None]
+    found = largest_gap(samples.mean(axis=2), samples.var(axis=2, ddof=1), counts) > critical_gap(counts)
+    assert found.mean() > 0.9
+
+
+def test_texts_on_which_networks_are_equally_good_rarely_tell_them_apart() -> None:
+    generator, wrong = np.random.default_rng(1), 0
+    for _ in range(60):
+        networks = [
+            network(str(number), result(1.5, seed=int(seed), noise=10))
+            for number, seed in enumerate(generator.integers(2**32, size=6))
+        ]
+        wrong += any(each.real for each in differences(networks) or [])
+    assert wrong <= 5  # the intervals of each alone would be wrong in 24 of 60
+
+
+def test_one_network_whose_seeds_differ_much_does_not_hide_what_the_others_differ() -> None:
+    quiet = [network("a", *map(result, (1.50, 1.51, 1.52))), network("b", *map(result, (1.60, 1.61, 1.62)))]
+    wild = network("c", *map(result, (1.7, 2.2, 2.7)))
+    a, b, c = differences([*quiet, wild]) or []
+    assert (a.nats, a.real, b.real, c.real) == (0, False, True, False)
+    assert b.nats == pytest.approx(0.1) and b.high - b.nats == pytest.approx(b.nats - b.low)
+    assert b.low < c.low + 0.6 and c.margin > 5 * b.margin
+
+
+def test_a_network_of_one_seed_is_judged_by_the_seeds_of_the_others() -> None:
+    stopped = [network("a", result(1.50), result(1.51)), network("b", result(1.52))]
+    _, near = differences(stopped) or []
+    assert near.margin > 0.02 and not near.real
+    (alone,) = differences(stopped[:1]) or []
+    assert (alone.nats, alone.real) == (0, False)
 
 
 def test_with_one_seed_the_text_decides() -> None:
     best = network("best", result(1.5))
-    for nats, noise, real in ((1.6, 1.0, True), (1.5001, 5.0, False)):
-        found = difference(network("other", result(nats, seed=1, noise=noise)), best)
-        assert found is not None and found.real is real and found.low < found.nats < found.high
-    assert best.spread is None
+    for nats, noise, real in ((1.6, 1.0, True), (1.51, 5.0, False)):
+        found = differences([best, network("other", result(nats, seed=1, noise=noise))]) or []
+        assert [each.real for each in found] == [False, real]
+        assert found[1].low < found[1].nats < found[1].high
+    assert [each.margin for each in differences([best, best]) or []] == [0, 0]
 
 
 def test_a_text_that_is_too_short_decides_nothing() -> None:
     short = RunResult(0, 1000, 100, (150.0, 0.0), (100.0, 0.0), 1e4, 1e3, (1.5,))
-    assert difference(network("a", short), network("b", short)) is None
+    assert differences([network("a", short), network("b", short)]) is None

@@ -1,5 +1,6 @@
 """The text of the recall task is what it says; networks learn it, and a seed says all."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.recall import (
@@ -17,10 +19,12 @@ from lstmgen.comparison.recall import (
     RecallStepped,
     compare_recall,
     example,
+    key_gradient,
     measure_recall,
+    networks,
     recall_chunk,
 )
-from lstmgen.config import Budget, BudgetUnit, CellKind
+from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig
 from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import build_network
 from lstmgen.network.initialization import initialize
@@ -97,12 +101,54 @@ def test_the_same_seed_gives_the_same_results() -> None:
     assert len(set(losses.values())) == len(losses) == 4
 
 
-def test_the_lags_grow_only_as_they_are_learned() -> None:
-    config = RecallConfig(cells=(CellKind.RNN,), attention=0, lags=(50,), hidden_size=8, seeds=1, budget=steps(20))
-    longest = [event.longest_lag for event in compare_recall(config)]
-    assert set(longest) == {config.first_lag}  # it has learned nothing yet
-    *_, learned = compare_recall(RecallConfig(**{**vars(config), "learned_nats": 100.0, "budget": steps(80)}))
-    assert learned.longest_lag == 50
+def test_every_network_meets_every_lag_and_most_lags_grow_as_they_are_learned() -> None:
+    config = RecallConfig(cells=(CellKind.RNN,), attention=0, lags=(50,), hidden_size=8, seeds=1, budget=steps(40))
+    *stepped, measured = compare_recall(config)
+    lags = [event.lag for event in stepped if isinstance(event, RecallStepped)]
+    assert {event.growing for event in stepped if isinstance(event, RecallStepped)} == {config.first_lag}
+    assert sum(lag > config.first_lag for lag in lags) == pytest.approx(10, abs=1)  # a fourth, of all from 2 to 50
+    assert isinstance(measured, RecallMeasured) and measured.longest_lag == max(lags) > 40
+    *_, learned, _ = compare_recall(replace(config, learned_nats=100.0, budget=steps(80)))
+    assert isinstance(learned, RecallStepped) and learned.growing == 50
+
+
+def test_networks_have_about_as_many_parameters_unless_their_size_is_given() -> None:
+    for number in (RecallConfig.parameters, 20_000):
+        config = RecallConfig(parameters=number)
+        built = [build_network(model, len(TOKENS)) for model in networks(config)]
+        assert len(built) == 6
+        assert all(abs(network.parameter_count() - number) < 0.04 * number for network in built)
+    assert {model.hidden_size for model in networks(RecallConfig(hidden_size=9))} == {9}
+
+
+def test_updates_count_until_95_of_100_answers_are_right() -> None:
+    config = replace(LEARNS_LAG_3, lags=(3, 30), check_every=10)
+    *_, measured = compare_recall(config)
+    assert isinstance(measured, RecallMeasured)
+    assert 0 < measured.updates[3] < measured.updates.get(30, 121)
+    assert measured.updates[3] % 10 == 0
+    *_, short = compare_recall(replace(config, budget=steps(9)))
+    assert isinstance(short, RecallMeasured) and not short.updates
+
+
+def test_the_gradient_of_the_key_is_the_slope_of_the_answers_logit() -> None:
+    """Two small steps of the embedding measure it, too."""
+    network = build_network(ModelConfig(cell=CellKind.GRU, hidden_size=12, num_layers=1, embedding_size=6), len(TOKENS))
+    weights = initialize(network, np.random.default_rng(0))
+    model = Model(network, weights, torch.device("cpu"))
+    chunk = recall_chunk(np.random.default_rng(0), 4, 1)
+    answer = chunk.targets[0, -1]
+    assert list(chunk.inputs[0]).count(answer) == 1  # no distractor is the key, too
+
+    def logit(change: NDArray[np.float64]) -> float:
+        moved = {name: array.astype(np.float64) for name, array in weights.items()}
+        moved["embedding"][answer] += change
+        exact = Model(network, moved, torch.device("cpu"))
+        logits, _ = exact.read(torch.from_numpy(chunk.inputs), exact.initial_state(1))
+        return float(logits[0, -1, answer].detach())
+
+    slopes = [(logit(step) - logit(-step)) / 2e-4 for step in 1e-4 * np.eye(6)]
+    assert key_gradient(model, 4, 1, np.random.default_rng(0)) == pytest.approx(np.linalg.norm(slopes), rel=1e-3)
 
 
 def test_a_budget_of_time_ends() -> None:

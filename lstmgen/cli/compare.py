@@ -76,13 +76,13 @@ def compare(
     hidden_size: tuple[int, ...] | None = option(
         None,
         "Units in each layer, the same for all.",
-        shown_default=f"by --parameters; {RecallConfig.hidden_size} for --task recall",
+        shown_default="by --parameters",
         panel=_COMPARED,
     ),
     parameters: int | None = option(
         None,
         "About N parameters in each network: 500k, 2M.",
-        shown_default="those of the LSTM that is planned for text and budget",
+        shown_default=f"as the LSTM planned for text and budget; {RecallConfig.parameters:,} for --task recall",
         panel=_COMPARED,
         parser=parse_count,
     ),
@@ -123,7 +123,8 @@ def compare(
     All have the same plan but for the learning rate, and unless you choose hidden sizes, about as many parameters.
     Then each predicts the text that was held out, and the command tells which differences are noise.
     The recall task: among random letters, the one after ! must be repeated after ?, --lags characters later.
-    All networks learn by the same recipe, each at all lags; then they answer fresh questions.
+    All networks have about as many parameters and learn by the same recipe, each at all lags.
+    Then they answer fresh questions.
     With --steps a seed gives the same results again.
     """
     limit_threads(threads)
@@ -135,8 +136,10 @@ def compare(
         "hidden_size": hidden_size,
         "seeds": seeds,
     }
+    if hidden_size is not None and parameters is not None:
+        raise typer.BadParameter("give one of --hidden-size and --parameters")
     if task is not None:
-        others = {"TEXT": text, "--parameters": parameters, "--device": device, "--run": run}
+        others = {"TEXT": text, "--device": device, "--run": run}
         refused = given_options(given, TextConfig, TrainingConfig)
         refused += [name for name, value in others.items() if value is not None]
         if refused:
@@ -144,13 +147,13 @@ def compare(
         single = {name: _single(name, asked[name]) for name in ("attention", "num_layers", "hidden_size")}
         from lstmgen.cli.compare_recall import compare_on_recall
 
-        config = config_from(RecallConfig, {**asked, **single, "lags": lags, "budget": budget})
+        config = config_from(
+            RecallConfig, {**asked, **single, "lags": lags, "parameters": parameters, "budget": budget}
+        )
         compare_on_recall(config, threads or 1, json=json, quiet=quiet)
         return
     if lags is not None:
         raise typer.BadParameter("--lags is for --task recall")
-    if hidden_size is not None and parameters is not None:
-        raise typer.BadParameter("give one of --hidden-size and --parameters")
     from lstmgen.training.plan import PLANNED
 
     chosen = {name for name, value in given.items() if value is not None}

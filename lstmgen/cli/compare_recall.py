@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from math import sqrt
-from statistics import mean
+from statistics import mean, median
 
 from tqdm import tqdm
 
@@ -13,12 +13,11 @@ from lstmgen.cli.render import budget_in_words, plural, print_json
 from lstmgen.cli.report import print_report
 from lstmgen.cli.streams import outlive_output
 from lstmgen.comparison.config import RecallConfig
-from lstmgen.comparison.recall import CHANCE, RecallMeasured, RecallStepped, compare_recall, example
-from lstmgen.comparison.report import by_network, recall_json
+from lstmgen.comparison.recall import CHANCE, HOLDS, RecallMeasured, RecallStepped, compare_recall, example
+from lstmgen.comparison.report import by_network, recall_json, updates_needed
 from lstmgen.config import ModelConfig
 from lstmgen.report import Marked, Part, Table
 
-_HOLDS = 0.95
 _DEVIATIONS = 3.0  # of guessing: an accuracy up to this many standard deviations above chance is at chance
 _MARKS = {True: ("*", "green"), False: ("-", "red"), None: (" ", "")}
 
@@ -36,7 +35,7 @@ def compare_on_recall(config: RecallConfig, threads: int, *, json: bool, quiet: 
                     accuracies = ", ".join(f"{accuracy:.1%} at {lag}" for lag, accuracy in event.accuracy.items())
                     tqdm.write(f"{_named(event)}: {accuracies}; {event.seconds:.0f} s", file=sys.stderr)
             else:
-                description = f"{_named(event)}: loss {event.nats:.2f}, lags up to {event.longest_lag}"
+                description = f"{_named(event)}: loss {event.nats:.2f}, lags up to {event.growing}"
                 bar.set_description_str(description, refresh=False)
                 bar.update(len(measured) + event.progress - bar.n)
     if json:
@@ -46,15 +45,20 @@ def compare_on_recall(config: RecallConfig, threads: int, *, json: bool, quiet: 
 
 
 def recall_report(config: RecallConfig, measured: Sequence[RecallMeasured]) -> list[Part]:
-    """A row for each network and a column for each lag."""
-    lag, rows = min(config.lags), []
+    """A few rows for each network and a column for each lag; then the sizes of the networks."""
+    lag, rows, sizes = min(config.lags), [], []
     for model, runs in by_network(measured):
         by_lag = [[run.accuracy[lag] for run in runs] for lag in config.lags]
-        seconds = f"{mean(run.seconds for run in runs):.0f}"
-        marked = [_marked(accuracies, config.questions) for accuracies in by_lag]
-        rows.append((_name(model), *marked, f"{runs[0].parameters:,}", seconds))
+        rows.append((_name(model), *(_marked(accuracies, config.questions) for accuracies in by_lag)))
         if len(runs) > 1:
-            rows.append(("  worst seed", *(_percent(min(accuracies)) + "  " for accuracies in by_lag)))
+            rows += [
+                (f"  seed {run.seed}", *(f"{_percent(run.accuracy[lag])}  " for lag in config.lags)) for run in runs
+            ]
+        updates = [updates_needed(runs, lag) for lag in config.lags]
+        rows.append((f"  updates until {HOLDS:.0%}", *(f"{count:,}  " if count else "never  " for count in updates)))
+        rows.append(("  gradient", *(f"{median(run.gradient[lag] for run in runs):.0e}  " for lag in config.lags)))
+        longest, seconds = min(run.longest_lag for run in runs), mean(run.seconds for run in runs)
+        sizes.append((_name(model), model.hidden_size, f"{runs[0].parameters:,}", longest, f"{seconds:.0f}"))
     return [
         [
             f"The answer after ? repeats the letter after !, here {lag:,} characters later: {example(lag)}",
@@ -62,12 +66,17 @@ def recall_report(config: RecallConfig, measured: Sequence[RecallMeasured]) -> l
             f"{plural(config.seeds, 'seed')}, {config.questions:,} fresh questions for each seed and lag; "
             f"guessing reaches {CHANCE:.1%}",
         ],
-        Table(("% right at lag", *map(str, config.lags), "parameters", "seconds"), rows),
+        Table(("% right at lag", *(f"{lag:,}  " for lag in config.lags)), rows),
         [
-            f"* holds: at least {_HOLDS:.0%} with every seed",
+            f"* holds: at least {HOLDS:.0%} with every seed",
             "- at chance: no better than guessing",
-            "seconds: to train one network with one seed",
+            f"updates until {HOLDS:.0%}: until every seed had once answered {HOLDS:.0%} of "
+            f"{config.checked:,} fresh questions",
+            "gradient: the norm of d logit of the right answer / d embedding of the letter, after training (median)",
+            "Near 0 with right answers, a network latches: each letter leads it into a state that lasts. "
+            "Otherwise it carries the letter, or attention finds it.",
         ],
+        Table(("network", "units", "parameters", "longest lag\nin training", "seconds\nper seed"), sizes),
     ]
 
 
@@ -76,7 +85,7 @@ def holds(accuracies: Sequence[float], questions: int) -> bool | None:
 
     Each seed has an accuracy, and answered so many questions.
     """
-    if min(accuracies) >= _HOLDS:
+    if min(accuracies) >= HOLDS:
         return True
     deviation = sqrt(CHANCE * (1 - CHANCE) / (questions * len(accuracies)))
     return False if mean(accuracies) <= CHANCE + _DEVIATIONS * deviation else None

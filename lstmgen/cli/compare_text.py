@@ -24,7 +24,7 @@ from lstmgen.comparison.networks import (
     open_comparison,
     plan_comparison,
 )
-from lstmgen.comparison.report import NetworkResult, comparison_json, difference, network_results
+from lstmgen.comparison.report import NetworkResult, comparison_json, differences, network_results, over_seeds
 from lstmgen.config import BudgetUnit
 from lstmgen.errors import missing_package
 from lstmgen.inspection.memory import NOTICEABLE
@@ -148,25 +148,25 @@ def _conclusion(networks: Sequence[NetworkResult], unit: str, timed: bool) -> li
     """Which differences are real, and how that was decided; the best network comes first."""
     best, *others = networks
     lines = [f"The best: {best.name}."] if others else []
-    differences = [difference(network, best) for network in others]
-    for network, behind in zip(others, differences, strict=True):
-        if behind is None:
-            lines.append(f"{network.name}: the held-out text is too short to tell what is chance.")
-            continue
-        real = "a real difference" + ("" if behind.over_seeds else " for this seed")
+    found, seeds = differences(networks), over_seeds(networks)
+    if others and found is None:
+        lines.append("The held-out text is too short to tell what is chance.")
+    elif others and found:
+        for network, behind in zip(others, found[1:], strict=True):
+            real = "a real difference" + ("" if seeds else " for this seed")
+            lines.append(
+                f"{network.name}: {behind.nats:.4f} nats per {unit} more ({behind.low:.4f} to {behind.high:.4f}): "
+                f"{real if behind.real else 'noise, they may be equally good'}."
+            )
         lines.append(
-            f"{network.name}: {behind.nats:.4f} nats per {unit} more ({behind.low:.4f} to {behind.high:.4f}): "
-            f"{real if behind.real else 'noise, they may be equally good'}."
+            f"The ranges allow for chance, and for picking the best of {len(networks)}: "
+            "if all were equally good, 95 of 100 such comparisons would call every difference noise."
         )
-    if any(behind and behind.over_seeds for behind in differences):
-        lines.append(
-            "Each range is the difference, less and more two standard errors over the seeds; a smaller one is noise."
-        )
-    elif others:
-        lines.append(
-            "The ranges are 95% confidence intervals over parts of the held-out text. They do not cover the seed: "
-            "another seed can change a small difference; --seeds 3 shows by how much."
-        )
+        if not seeds:
+            lines.append(
+                "Chance is the choice of the held-out text here. Another seed can change a small difference, too; "
+                "--seeds 3 shows by how much."
+            )
     if timed and others:
         lines.append("In a budget of time the speed of a network counts, too, and what else runs on the machine.")
     lines.append(

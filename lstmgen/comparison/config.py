@@ -7,7 +7,7 @@ from itertools import product
 from lstmgen.config import Budget, BudgetUnit, CellKind, Device, ModelConfig, TextConfig, TrainingConfig, check
 from lstmgen.errors import ConfigError
 
-_RECALL_BUDGET = Budget(300, BudgetUnit.STEPS)
+_RECALL_BUDGET = Budget(1800, BudgetUnit.STEPS)
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,20 @@ class RecallConfig:
     cells: tuple[CellKind, ...] = tuple(CellKind)
     attention: int | None = None  # window of one more network, with the first cell; None: longer than each lag; 0: none
     lags: tuple[int, ...] = (10, 25, 50, 100, 200)
-    hidden_size: int = 64
+    hidden_size: int | None = None  # None: for each network the one that gives it the same number of parameters
+    parameters: int = 8400  # this number: an LSTM has 34 units
     num_layers: int = 1
     embedding_size: int = 16
     seeds: int = 3
     budget: Budget = _RECALL_BUDGET  # of one network with one seed
     batch_size: int = 64
-    learning_rate: float = 0.01
-    first_lag: int = 4  # the longest lag at the beginning
-    learned_nats: float = 0.3  # below this loss a batch counts as learned, and the longest lag grows
+    learning_rate: float = 0.005
+    first_lag: int = 4  # where the growing range of lags ends at the beginning
+    learned_nats: float = 0.3  # below this loss a batch counts as learned, and the range grows
     lag_growth: float = 1.1
-    questions: int = 1000  # fresh ones for each lag and seed
+    check_every: int = 25  # updates, to see at which lags the network has learned to answer
+    checked: int = 100  # fresh questions for each of these checks
+    questions: int = 1000  # fresh ones for each lag and seed, after training
 
     def __post_init__(self) -> None:
         _check_each_once(self, "cells", "lags")
@@ -42,14 +45,14 @@ class RecallConfig:
         self.models()
 
     def models(self) -> tuple[ModelConfig, ...]:
-        """The networks: each cell, and then the first one with attention."""
+        """The networks: each cell, and then the first one with attention; `recall` chooses hidden sizes left out."""
         window = max(self.lags) + 1 if self.attention is None else self.attention
         kinds = [(cell, 0) for cell in self.cells] + ([(self.cells[0], window)] if window else [])
         return tuple(
             ModelConfig(
                 cell=cell,
                 attention=attention,
-                hidden_size=self.hidden_size,
+                hidden_size=ModelConfig.hidden_size if self.hidden_size is None else self.hidden_size,
                 num_layers=self.num_layers,
                 embedding_size=self.embedding_size,
             )

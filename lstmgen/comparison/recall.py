@@ -5,13 +5,14 @@
 All other letters are distractors: they look like keys, but no ! precedes them. So a network has to store one letter,
 and to ignore the same letters before and after it.
 
-One network learns all lags. The lag of each batch is drawn from a range, which at first ends at a few characters and
-grows whenever a batch from its longer half is answered well. Then the network is measured at every lag, on fresh text.
+One network learns all lags. The lag of most batches is drawn from a range that at first ends at a few characters, and
+grows whenever a batch from its longer half is answered well. The lag of every fourth batch is drawn from the whole
+range, so that every network meets every lag. Then the network is measured at each lag, on fresh text.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_lowercase
 
 import numpy as np
@@ -20,11 +21,14 @@ import torch
 from lstmgen.comparison.config import RecallConfig
 from lstmgen.config import ModelConfig, Precision, TrainingConfig
 from lstmgen.network.architecture import build_network
+from lstmgen.network.forward import forward, head
 from lstmgen.network.initialization import initialize
+from lstmgen.network.kernels.torch_layers import run_layer
 from lstmgen.network.model import Model, using_threads
 from lstmgen.text.streams import IGNORED, Chunk
 from lstmgen.training.budget import BudgetMeter, RunningClock
 from lstmgen.training.machine import require_memory
+from lstmgen.training.plan import hidden_size_for
 from lstmgen.training.trainer import Trainer, learning_rate
 
 TOKENS = ascii_lowercase + "!?"
@@ -33,10 +37,14 @@ TOKENS = ascii_lowercase + "!?"
 CHANCE = 1 / len(ascii_lowercase)
 """The accuracy of guessing."""
 
+HOLDS = 0.95
+"""The accuracy from which on a network counts as one that has learned to remember."""
+
 MAX_BEFORE = 20
 """The largest number of distractors before the key."""
 
 _MIN_LAG = 2  # !w?w
+_WHOLE_RANGE_EVERY = 4  # batches
 _MEASURED_AT_ONCE = 100  # questions
 
 
@@ -47,8 +55,9 @@ class RecallStepped:
     model: ModelConfig
     seed: int
     progress: float  # fraction of this network's budget that is used up
-    longest_lag: int  # of the range from which lags are drawn
-    nats: float  # per answer of this batch
+    lag: int  # of this batch
+    nats: float  # per answer of it
+    growing: int  # where the growing range of lags ends
 
 
 @dataclass(frozen=True)
@@ -60,8 +69,12 @@ class RecallMeasured:
     parameters: int
     steps: int
     seconds: float  # of training
-    longest_lag: int  # that training reached
+    longest_lag: int  # in training
     accuracy: dict[int, float]  # of each lag, on fresh text
+    updates: dict[
+        int, int
+    ]  # of each lag: how many until the accuracy was first `HOLDS`; without the lags where it never was
+    gradient: dict[int, float]  # of each lag: see `key_gradient`
 
 
 def compare_recall(
@@ -72,12 +85,21 @@ def compare_recall(
     With a budget of steps the results follow from the config alone. More threads than one hardly help: the networks are
     small. Raises ConfigError for a network that needs more RAM than this machine has.
     """
-    for model in config.models():
+    models = networks(config)
+    for model in models:
         require_memory(build_network(model, len(TOKENS)), TrainingConfig(config.budget, batch_size=config.batch_size))
     with using_threads(threads), RunningClock(clock) as clock:
-        for model in config.models():
+        for model in models:
             for seed in range(config.seeds):
                 yield from _learn(config, model, seed, clock)
+
+
+def networks(config: RecallConfig) -> list[ModelConfig]:
+    """The networks with their hidden sizes. Raises ConfigError where one needs more parameters."""
+    models = config.models()
+    if config.hidden_size is not None:
+        return list(models)
+    return [replace(model, hidden_size=hidden_size_for(config.parameters, model, len(TOKENS))) for model in models]
 
 
 def _learn(
@@ -95,23 +117,37 @@ def _learn(
         seed=seed,
     )
     trainer = Trainer(Model(network, weights, torch.device("cpu")), training, Precision.FLOAT32)
-    learned_text, fresh_text = (np.random.default_rng([seed, part]) for part in (0, 1))
-    longest: float = min(config.first_lag, max(config.lags))
+    learned_text, fresh_text, checked_text = (np.random.default_rng([seed, part]) for part in range(3))
+    growing: float = min(config.first_lag, max(config.lags))
     started = clock()
     meter = BudgetMeter(config.budget, started=started, clock=clock)
-    step, progress = 0, 0.0
+    step, progress, longest = 0, 0.0, 0
+    updates: dict[int, int] = {}
     while progress < 1:
-        lag = int(learned_text.integers(_MIN_LAG, int(longest) + 1))
+        hardest = int(growing) if step % _WHOLE_RANGE_EVERY else max(config.lags)
+        lag = int(learned_text.integers(_MIN_LAG, hardest + 1))
         chunk = recall_chunk(learned_text, lag, config.batch_size)
         nats, _ = trainer.step(chunk, None, learning_rate(training, progress))
-        if 2 * lag > longest and nats < config.learned_nats:
-            longest = min(longest * config.lag_growth, max(config.lags))
-        step += 1
+        if growing / 2 < lag <= growing and nats < config.learned_nats:
+            growing = min(growing * config.lag_growth, max(config.lags))
+        step, longest = step + 1, max(longest, lag)
         progress = meter.progress(step, epochs=0)
-        yield RecallStepped(model, seed, progress, int(longest), nats)
-    seconds = clock() - started
-    accuracy = {lag: measure_recall(trainer.model, lag, config.questions, fresh_text) for lag in config.lags}
-    yield RecallMeasured(model, seed, network.parameter_count(), step, seconds, int(longest), accuracy)
+        yield RecallStepped(model, seed, progress, lag, nats, int(growing))
+        if step % config.check_every == 0:
+            for lag in [lag for lag in config.lags if lag not in updates]:
+                if measure_recall(trainer.model, lag, config.checked, checked_text) >= HOLDS:
+                    updates[lag] = step
+    yield RecallMeasured(
+        model,
+        seed,
+        network.parameter_count(),
+        step,
+        seconds=clock() - started,
+        longest_lag=longest,
+        accuracy={lag: measure_recall(trainer.model, lag, config.questions, fresh_text) for lag in config.lags},
+        updates=updates,
+        gradient={lag: key_gradient(trainer.model, lag, config.checked, fresh_text) for lag in config.lags},
+    )
 
 
 @torch.no_grad()
@@ -123,6 +159,25 @@ def measure_recall(model: Model, lag: int, questions: int, generator: np.random.
         logits, _ = model.read(torch.from_numpy(chunk.inputs), model.initial_state(len(chunk.inputs)))
         correct += int((logits[:, -1].argmax(dim=-1).numpy() == chunk.targets[:, -1]).sum())
     return correct / questions
+
+
+def key_gradient(model: Model, lag: int, questions: int, generator: np.random.Generator) -> float:
+    """The median norm of d logit of the right answer / d embedding of the key, over fresh questions.
+
+    It is near 0 where the network falls into a state that lasts, one for each letter (it latches), and of the order of
+    1 where it carries the letter unchanged: Bengio, Simard & Frasconi 1994.
+    """
+    chunk = recall_chunk(generator, lag, questions)
+    weights = model.network.arrange({name: parameter.detach() for name, parameter in model.parameters.items()})
+    # Each character gets a row of its own in the table of embeddings, so that each has its own gradient.
+    embedded = weights.embedding[torch.from_numpy(chunk.inputs.reshape(-1))].requires_grad_()
+    numbers = torch.arange(chunk.inputs.size).reshape(chunk.inputs.shape)
+    state = model.initial_state(questions)
+    outputs = forward(model.network, weights._replace(embedding=embedded), numbers, state, run_layer)
+    logits = head(outputs.head_inputs[:, -1], weights)
+    (gradient,) = torch.autograd.grad(logits.gather(1, torch.from_numpy(chunk.targets[:, -1:])).sum(), embedded)
+    norms = gradient.reshape(*chunk.inputs.shape, -1)[:, -lag].double().norm(dim=-1)  # in float32 the squares vanish
+    return float(norms.median())
 
 
 def recall_chunk(generator: np.random.Generator, lag: int, questions: int) -> Chunk:

@@ -1,14 +1,14 @@
 """What follows from a comparison: means over the seeds, which differences are real, and the fields of JSON."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import fmean, mean
+from statistics import fmean, mean, median
 from typing import Any
 
 import numpy as np
 
+from lstmgen.comparison.chance import margins_over_seeds, margins_over_text
 from lstmgen.comparison.config import RecallConfig
 from lstmgen.comparison.measurement import RunResult
 from lstmgen.comparison.networks import Comparison, Measured
@@ -52,28 +52,44 @@ class Difference:
     """How much worse a network is than the best one."""
 
     nats: float  # per character
-    low: float  # the range in which the difference lies, given the chance that could be measured
-    high: float
-    over_seeds: bool  # whether the range is that of chance over the seeds; if not, over parts of the text
+    margin: float  # how much of it can be chance
+
+    @property
+    def low(self) -> float:
+        """The lower end of the range in which the difference lies without the chance that could be measured."""
+        return self.nats - self.margin
+
+    @property
+    def high(self) -> float:
+        """The upper end of this range."""
+        return self.nats + self.margin
 
     @property
     def real(self) -> bool:
         """Whether it is larger than what chance explains."""
-        return self.low > 0 or self.high < 0
+        return self.nats > self.margin
 
 
-def difference(network: NetworkResult, best: NetworkResult) -> Difference | None:
-    """Compare a network with the best one; None: there is too little to tell what is chance.
+def differences(networks: Sequence[NetworkResult]) -> list[Difference] | None:
+    """Compare each network with the best one; None: the text is too short to tell what is chance.
 
-    With several seeds of both, a difference of less than two standard errors is noise. With one seed, the interval of
-    the block bootstrap decides; it covers the text, and not the seed.
+    With several seeds, chance is how the seeds of a network differ; with one seed, the choice of the held-out text.
     """
-    nats = network.nats_per_character - best.nats_per_character
-    if network.spread is not None and best.spread is not None:
-        error = math.hypot(network.spread / math.sqrt(len(network.runs)), best.spread / math.sqrt(len(best.runs)))
-        return Difference(nats, nats - 2 * error, nats + 2 * error, over_seeds=True)
-    interval = network.runs[0].blocks.interval(best.runs[0].blocks)
-    return None if interval is None else Difference(nats, interval.low, interval.high, over_seeds=False)
+    margins = (
+        margins_over_seeds([[run.nats_per_character for run in network.runs] for network in networks])
+        if over_seeds(networks)
+        else margins_over_text([network.runs[0].blocks for network in networks])
+    )
+    if margins is None:
+        return None
+    nats = np.array([network.nats_per_character for network in networks])
+    best = nats.argmin()
+    return [Difference(*pair) for pair in zip((nats - nats[best]).tolist(), margins[best].tolist(), strict=True)]
+
+
+def over_seeds(networks: Sequence[NetworkResult]) -> bool:
+    """Whether differences are judged by those between seeds."""
+    return any(network.spread is not None for network in networks)
 
 
 def network_results(measured: Sequence[Measured]) -> list[NetworkResult]:
@@ -88,11 +104,13 @@ def network_results(measured: Sequence[Measured]) -> list[NetworkResult]:
 def comparison_json(comparison: Comparison, measured: Sequence[Measured]) -> dict[str, Any]:
     """The comparison as values that JSON can hold."""
     networks = network_results(measured)
-    best = min(networks, key=lambda network: network.nats_per_character)
+    found = differences(networks)
     return {
         "text": list(comparison.config.text.sources),
         "budget": {"amount": comparison.training.budget.amount, "unit": str(comparison.training.budget.unit)},
-        "networks": [_network_json(network, difference(network, best)) for network in networks],
+        "networks": [
+            _network_json(network, found[number] if found else None) for number, network in enumerate(networks)
+        ],
     }
 
 
@@ -123,10 +141,15 @@ def recall_json(config: RecallConfig, measured: Sequence[RecallMeasured]) -> dic
             {
                 "cell": str(model.cell),
                 "attention": model.attention,
+                "hidden_size": model.hidden_size,
                 "lag": lag,
                 "accuracy": mean(accuracies),
+                "accuracies": accuracies,
                 "accuracy_by_seed": accuracies,
                 "chance": CHANCE,
+                "longest_lag": min(run.longest_lag for run in runs),
+                "updates_to_95": updates_needed(runs, lag),
+                "gradient": median(run.gradient[lag] for run in runs),
                 "seeds": len(runs),
                 "questions": config.questions * len(runs),
                 "parameters": runs[0].parameters,
@@ -138,6 +161,11 @@ def recall_json(config: RecallConfig, measured: Sequence[RecallMeasured]) -> dic
             if (accuracies := [run.accuracy[lag] for run in runs])
         ],
     }
+
+
+def updates_needed(runs: Sequence[RecallMeasured], lag: int) -> int | None:
+    """After how many updates the last of the seeds had first reached `HOLDS`; None if one never did."""
+    return max(run.updates[lag] for run in runs) if all(lag in run.updates for run in runs) else None
 
 
 def by_network(measured: Sequence[RecallMeasured]) -> list[tuple[ModelConfig, list[RecallMeasured]]]:

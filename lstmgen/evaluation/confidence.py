@@ -14,7 +14,7 @@ LEVEL = 0.95
 RESAMPLES = 2000
 _BLOCKS = 100
 _SHORTEST_BLOCK = 100
-_MIN_BLOCKS = 20
+MIN_BLOCKS = 20
 
 
 class Interval(NamedTuple):
@@ -56,7 +56,7 @@ class Blocks:
         nats = self.nats - other.nats if other else self.nats
         filled = self.characters > 0
         count = int(filled.sum())
-        if count < _MIN_BLOCKS:
+        if count < MIN_BLOCKS:
             return None
         drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
         means = drawn @ nats[filled] / (drawn @ self.characters[filled])
