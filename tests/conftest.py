@@ -1,6 +1,7 @@
 """What several tests share: networks of every kind with random weights, and a small trained run."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from lstmgen import benchmark
 from lstmgen.config import CellKind, ModelConfig, Peephole, Reset
+from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.architecture import Network, build_network
 from tests.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
 
@@ -131,6 +133,12 @@ def single(weights: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.f
     return {name: array.astype(np.float32) for name, array in weights.items()}
 
 
+def random_engine(name: str = "lstm", attention: int = 0) -> NumpyEngine:
+    """An engine of a small network with random weights."""
+    network = small_network(NETWORKS[name], attention=attention)
+    return NumpyEngine(network, single(random_weights(network)))
+
+
 FABLE = "A fox saw grapes on a vine. The fox leapt; the grapes hung high.\nThe fox left: sour, said the fox.\n"
 
 
@@ -155,6 +163,21 @@ def in_trained_folder(trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Work in the folder with the trained run; a test must not change that run."""
     monkeypatch.chdir(trained_folder)
     return trained_folder
+
+
+@pytest.fixture
+def own_folder(trained_folder: Path, nowhere: Path) -> Path:
+    """Work in a copy of the folder with the trained run, which a test may change."""
+    shutil.copytree(trained_folder, nowhere, dirs_exist_ok=True)
+    return nowhere
+
+
+@pytest.fixture
+def fable(nowhere: Path) -> Path:
+    """Work in a folder with nothing but a text."""
+    path = nowhere / "fable.txt"
+    path.write_text(FABLE * 6, encoding="utf-8")
+    return path
 
 
 @pytest.fixture

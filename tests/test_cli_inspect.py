@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from lstmgen.cells.arrays import softmax
 from lstmgen.cli.report import bar, height, histogram, signed_bar
 from lstmgen.inspection.trace import trace
 from lstmgen.language_model import load
@@ -46,7 +47,9 @@ def test_the_json_of_a_walk_is_the_trace_of_its_unit(name: str) -> None:
         assert step["cell_before"] == float(layer.before[layer.memory_name][time, 2])
         assert step["hidden"] == float(layer.after["hidden"][time, 2])
         assert len(step["attention"]) == min(time, 3)
-        assert list(step["predictions"].values()) == sorted(step["predictions"].values(), reverse=True)
+        likeliest = read.logits[time].argsort()[::-1][:5]
+        assert list(step["predictions"]) == [checkpoint.vocabulary.characters[token] for token in likeliest]
+        assert list(step["predictions"].values()) == pytest.approx(softmax(read.logits)[time, likeliest], rel=1e-5)
 
 
 @pytest.mark.usefixtures("runs")

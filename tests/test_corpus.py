@@ -298,15 +298,6 @@ def test_a_folder_that_cannot_be_written_is_replaced_by_the_systems(monkeypatch:
     assert decoded(read_corpus(TextConfig(sources=("fox.txt",)))) == FOX.replace("\r", "")
 
 
-def test_small_texts_stay_in_memory(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: pytest.fail("a file"))
-    monkeypatch.setenv("LSTMGEN_CACHE", str(nowhere / "cache"))
-    Path("small.txt").write_text("small\ntext\n")
-    for config in (TextConfig(("small.txt",), lines=True, held_out_seed=0), TextConfig(("small.txt",))):
-        read_corpus(config).split(config)
-    assert not (nowhere / "cache").exists()
-
-
 @pytest.mark.usefixtures("fox")
 @pytest.mark.parametrize("room", [0, 1, 101, 1999])
 def test_where_no_disk_has_room_the_remedy_is_named(room: int, monkeypatch: pytest.MonkeyPatch) -> None:

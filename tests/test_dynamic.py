@@ -23,7 +23,7 @@ from lstmgen.record import HELD_OUT, Position
 from lstmgen.text.streams import Chunk, ParallelStreams, every_line, one_stream
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
-from tests.conftest import CELLS
+from tests.conftest import CELLS, form
 
 VOCABULARY = Vocabulary(VocabularyKind.CHARACTERS, "\nabcdef")
 TRAINING = np.random.default_rng(1).integers(0, 7, 600)
@@ -44,9 +44,8 @@ def one_thread() -> Iterator[None]:
 
 def network(name: str = "lstm", *, attention: int = 0, lines: bool = False, num_layers: int = 2) -> Checkpoint:
     """A network of a few units with random weights."""
-    cell = {field: getattr(CELLS[name], field) for field in ("cell", "peepholes", "reset")}
     sizes = {"hidden_size": 5, "num_layers": num_layers, "embedding_size": 3, "attention": attention}
-    return untrained_checkpoint(VOCABULARY, lines=lines, **cell, **sizes)
+    return untrained_checkpoint(VOCABULARY, lines=lines, **form(CELLS[name]), **sizes)
 
 
 def surprises(predictions: Iterable[Predictions]) -> NDArray[np.float64]:

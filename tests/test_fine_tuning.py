@@ -22,7 +22,7 @@ from lstmgen.training.plan import PLANNED
 from lstmgen.training.prepare import prepare
 from lstmgen.training.state import frequency_nats
 from tests.command_line import done, files_below, problem, run_of_text, untrained_checkpoint, untrained_run, usage_error
-from tests.conftest import FABLE, NETWORKS, random_weights, single, small_network
+from tests.conftest import FABLE, NETWORKS, form, random_weights, single, small_network
 from tests.test_training import assert_same_tensors
 
 OTHER = "Zwölf Füchse sahen Trauben. Die Füchse sprangen; die Trauben hingen höher.\n"
@@ -133,15 +133,6 @@ def test_the_vocabulary_is_that_of_both_texts_in_the_order_of_code_points() -> N
     assert known[0] == "letters.txt" and known[1].startswith("fable.txt: ")
 
 
-def test_a_text_in_a_larger_vocabulary_is_the_same_text() -> None:
-    config = TextConfig(sources=("other.txt",))
-    own = read_corpus(config)
-    corpus = own.extended(Vocabulary(own.vocabulary.kind, "\x00QZ~é中"))
-    assert corpus.vocabulary.decode(corpus.ids) == own.vocabulary.decode(own.ids) == OTHER * 20
-    assert corpus.sha256 == own.sha256
-    assert corpus.vocabulary.characters == "".join(sorted(set(OTHER + "\x00QZ~é中")))
-
-
 # The run
 
 
@@ -206,8 +197,7 @@ def test_resuming_a_fine_tuned_run_gives_the_same_bytes_as_never_stopping(steps:
 
 @pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
 def test_every_network_can_be_fine_tuned(config: ModelConfig) -> None:
-    network = {name: getattr(config, name) for name in ("cell", "peepholes", "reset", "tied")}
-    untrained_run("any", "".join(sorted(set(FABLE))), attention=2, **network)
+    untrained_run("any", "".join(sorted(set(FABLE))), attention=2, **form(config))
     plan, *_, finished = events_of("--from", "any", "other.txt", "--steps", 2, "--run", "tuned")
     assert (finished["step"], plan["model"]["tied"]) == (2, config.tied)
     assert load("tuned").config == load("any").config

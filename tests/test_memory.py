@@ -16,15 +16,14 @@ from lstmgen.inspection.trace import trace
 from lstmgen.network.forward import forward, head, unroll
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
-from tests.conftest import NETWORKS
+from tests.conftest import NETWORKS, form
 
 LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "\nabcdef")
 IDS = np.random.default_rng(0).integers(1, 7, 40)
 
 
 def some_checkpoint(name: str, **more: int) -> Checkpoint:
-    form = {field: getattr(NETWORKS[name], field) for field in ("cell", "peepholes", "reset", "tied")}
-    return untrained_checkpoint(LETTERS, **{"num_layers": 2, **form, **more})
+    return untrained_checkpoint(LETTERS, num_layers=2, **form(NETWORKS[name]), **more)
 
 
 def loss(checkpoint: Checkpoint, seen: np.ndarray, target: int) -> float:

@@ -27,7 +27,7 @@ from lstmgen.generation.sampler import (
     negative_log_likelihood,
 )
 from lstmgen.text.streams import one_stream
-from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
+from tests.conftest import CELLS, VOCAB_SIZE, random_engine, small_network
 
 PROMPT = np.array([3])
 
@@ -38,11 +38,6 @@ def constant_engine(logits: list[float]) -> NumpyEngine:
     weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
     weights["head.bias"] = np.array(logits, np.float32)
     return NumpyEngine(network, weights)
-
-
-def random_engine(name: str = "lstm", attention: int = 0) -> NumpyEngine:
-    network = small_network(CELLS[name], attention=attention)
-    return NumpyEngine(network, single(random_weights(network)))
 
 
 UNIFORM = constant_engine([0.0] * VOCAB_SIZE)

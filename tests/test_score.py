@@ -6,29 +6,23 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from torch import nn
 
 from lstmgen.config import CellKind, ModelConfig
 from lstmgen.evaluation.confidence import Blocks
-from lstmgen.evaluation.score import Score, add_up, predict, predicted, score
+from lstmgen.evaluation.score import Score, add_up, predict, score
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.architecture import build_network
 from lstmgen.text.streams import (
     Chunk,
-    ParallelStreams,
-    ShuffledLines,
     cold_windows,
     every_line,
-    lines_in_order,
     one_stream,
     overlapping_streams,
-    stream_of_blocks,
 )
 from lstmgen.text.vocabulary import Ids
-from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
+from tests.conftest import CELLS, VOCAB_SIZE, random_engine, random_weights, single
 
 IDS = np.random.default_rng(7).integers(0, VOCAB_SIZE, 400)
 
@@ -44,8 +38,7 @@ def test_numbers_follow_from_the_sums() -> None:
 @pytest.mark.parametrize("chunk_length", [1, 7, 399, 4096])
 @pytest.mark.parametrize("name", CELLS)
 def test_pieces_of_any_length_give_the_same_sum(name: str, chunk_length: int) -> None:
-    network = small_network(CELLS[name], attention=3)
-    engine = NumpyEngine(network, single(random_weights(network)))
+    engine = random_engine(name, attention=3)
     expected = score(engine, one_stream(IDS))
     result = score(engine, one_stream(IDS, chunk_length))
     assert_allclose(result.nats, expected.nats, rtol=1e-5)
@@ -55,8 +48,7 @@ def test_pieces_of_any_length_give_the_same_sum(name: str, chunk_length: int) ->
 @pytest.mark.parametrize("logits", [1, 30, 200])
 @pytest.mark.parametrize("lines", [False, True])
 def test_a_chunk_whose_logits_are_too_many_is_read_in_pieces(lines: bool, logits: int) -> None:
-    network = small_network(CELLS["lstm"], attention=3)
-    engine = NumpyEngine(network, single(random_weights(network)))
+    engine = random_engine(attention=3)
 
     def chunks() -> Iterable[Chunk]:
         return every_line(IDS, 0, 4) if lines else overlapping_streams(IDS, 3, 5)
@@ -100,80 +92,15 @@ def test_score_equals_an_independent_computation_by_torch(num_layers: int) -> No
 
 
 def test_cold_windows_begin_from_the_initial_state() -> None:
-    network = small_network(CELLS["lstm"])
-    engine = NumpyEngine(network, single(random_weights(network)))
+    engine = random_engine()
     parts = [score(engine, one_stream(IDS[start : start + 51])).nats for start in range(0, 399, 50)]
     for batch_size in (1, 3, 64):
         assert_allclose(score(engine, cold_windows(IDS, 50, batch_size)).nats, sum(parts), rtol=1e-5)
 
 
-# What was predicted, and at which positions
-
-
-def read_through(chunks: Iterable[Chunk]) -> tuple[list[int], list[int]]:
-    """The positions and the ids of all predicted tokens."""
-    positions, ids = list[int](), list[int]()
-    for chunk in chunks:
-        part = predicted(chunk, np.zeros((*chunk.inputs.shape, VOCAB_SIZE), np.float32))
-        if part is not None:
-            assert len(part.logits) == len(part.ids) == len(part.positions)
-            positions += part.positions.tolist()
-            ids += part.ids.tolist()
-    return positions, ids
-
-
-@given(
-    st.lists(st.integers(0, 6), min_size=1, max_size=120),
-    st.integers(1, 30),
-    st.integers(1, 5),
-    st.lists(st.integers(0, 120), max_size=5),
-)
-@settings(deadline=None, max_examples=80)
-def test_of_a_text_each_position_but_the_first_is_predicted_once(
-    tokens: list[int], length: int, batch_size: int, cuts: list[int]
-) -> None:
-    ids = np.array(tokens, np.uint8)
-    for chunks in (
-        one_stream(ids, length),
-        stream_of_blocks(np.split(ids, sorted(cuts)), length),
-        overlapping_streams(ids, batch_size, 2, length),
-        cold_windows(ids, length, batch_size),
-    ):
-        positions, predicted_ids = read_through(chunks)
-        assert sorted(positions) == list(range(1, len(ids)))
-        assert predicted_ids == ids[positions].tolist()
-
-
-@given(st.lists(st.integers(0, 2), min_size=1, max_size=80), st.integers(0, 2), st.integers(1, 9), st.integers(1, 5))
-@settings(deadline=None, max_examples=80)
-def test_of_lines_each_position_but_empty_lines_is_predicted_once(
-    tokens: list[int], newline: int, length: int, batch_size: int
-) -> None:
-    ids = np.array(tokens, np.uint8)
-    ended = np.append(ids, newline)  # the end of a last line without a line feed is predicted after the text
-    before = np.concatenate([[newline], ids])
-    expected = np.flatnonzero((ended != newline) | (before != newline)).tolist()
-    for chunks in (
-        every_line(ids, newline, batch_size, length),
-        lines_in_order(ids, newline, length),
-        ShuffledLines(ids, newline, batch_size, length, seed=0).chunks(3),
-    ):
-        positions, predicted_ids = read_through(chunks)
-        assert sorted(positions) == expected
-        assert predicted_ids == ended[positions].tolist()
-    assert read_through(lines_in_order(ids, newline, length))[0] == expected
-
-
-def test_training_chunks_have_the_positions_of_their_tokens_too() -> None:
-    positions, ids = read_through(ParallelStreams(IDS, batch_size=3, chunk_length=20, seed=1).chunks(2))
-    assert len(set(positions)) == len(positions) > 350
-    assert ids == IDS[positions].tolist()
-
-
 @pytest.mark.parametrize("cut", [one_stream, lambda ids: cold_windows(ids, 9), lambda ids: every_line(ids, 0, 4)])
 def test_sums_by_block_are_those_of_the_score(cut: Callable[[Ids], Iterable[Chunk]]) -> None:
-    network = small_network(CELLS["gru-after"])
-    engine = NumpyEngine(network, single(random_weights(network)))
+    engine = random_engine("gru-after")
     blocks = Blocks(len(IDS))
     result = add_up(predict(engine, cut(IDS)), blocks)
     assert result == score(engine, cut(IDS))

@@ -1,6 +1,7 @@
 """What a network reads at a time: contiguous streams and shuffled lines for training, every token once for scoring."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lstmgen.config import ModelConfig, TrainingConfig
+from lstmgen.text.lines import random_order
 from lstmgen.text.streams import (
     IGNORED,
     Chunk,
@@ -64,14 +66,30 @@ def items(chunks: Iterable[Chunk]) -> list[tuple[int, ...]]:
     return found
 
 
-def assert_every_token_is_predicted_once(chunks: Iterable[Chunk], tokens: int) -> None:
+def predicted_positions(chunks: Iterable[Chunk], text: NDArray[Any]) -> list[int]:
+    """The positions of all predicted tokens, in order; a line that the text does not end has a line feed after it."""
+    ended, found = np.append(text, NEWLINE), list[int]()
+    for chunk in chunks:
+        rows, columns = np.nonzero(chunk.targets != IGNORED)
+        positions = chunk.positions[rows] + columns
+        assert np.array_equal(ended[positions], chunk.targets[rows, columns])
+        found += positions.tolist()
+    return sorted(found)
+
+
+def assert_every_token_is_predicted_once(chunks: list[Chunk], tokens: int) -> None:
     """The text is 0, 1, 2, ..., so that each token is equal to its position."""
-    seen: list[int] = []
     for inputs, targets in sequences(chunks):
         scored = targets != IGNORED
         assert np.array_equal(inputs[scored] + 1, targets[scored])
-        seen += targets[scored].tolist()
-    assert sorted(seen) == list(range(1, tokens))
+    assert predicted_positions(chunks, np.arange(tokens)) == list(range(1, tokens))
+
+
+def assert_every_line_is_predicted_once(chunks: list[Chunk], text: NDArray[np.uint8], lines: list[list[int]]) -> None:
+    """Every token and every end of a line that is not empty."""
+    assert sorted(items(chunks)) == sorted(tuple(line) for line in lines if line)
+    ended, before = np.append(text, NEWLINE), np.concatenate([[NEWLINE], text])
+    assert predicted_positions(chunks, text) == np.flatnonzero((ended != NEWLINE) | (before != NEWLINE)).tolist()
 
 
 def assert_resumes_anywhere(text: TrainingText, epoch: int) -> None:
@@ -120,6 +138,7 @@ def test_parallel_streams_read_one_contiguous_text_however_small(
     first = int(inputs[0, 0])
     assert np.array_equal(inputs.ravel(), np.arange(first, first + inputs.size))  # each row continues in the next
     assert np.array_equal(targets, inputs + 1)
+    assert predicted_positions(chunks, np.arange(tokens)) == targets.ravel().tolist()
     assert 0 <= first < chunk_length
     assert 0 <= tokens - 1 - targets[-1, -1] < batch_size  # the rest is too short for one more step
 
@@ -139,11 +158,11 @@ def test_parallel_streams_begin_at_another_offset_in_each_epoch_and_with_each_se
 def test_shuffled_lines_read_every_line_that_is_not_empty_once_an_epoch(
     lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int, epoch: int
 ) -> None:
-    text = ShuffledLines(joined(lines, final_newline), NEWLINE, batch_size, chunk_length, seed=1)
-    assert sorted(items(text.chunks(epoch))) == sorted(tuple(line) for line in lines if line)
-    assert all(
-        len(chunk.inputs) <= batch_size and 1 <= chunk.inputs.shape[1] <= chunk_length for chunk in text.chunks(epoch)
-    )
+    ids = joined(lines, final_newline)
+    text = ShuffledLines(ids, NEWLINE, batch_size, chunk_length, seed=1)
+    chunks = list(text.chunks(epoch))
+    assert_every_line_is_predicted_once(chunks, ids, lines)
+    assert all(len(each.inputs) <= batch_size and 1 <= each.inputs.shape[1] <= chunk_length for each in chunks)
     assert_resumes_anywhere(text, epoch)
 
 
@@ -174,9 +193,8 @@ def test_scoring_lines_predicts_every_token_and_every_end_once(
     lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int
 ) -> None:
     ids = joined(lines, final_newline)
-    assert sorted(items(every_line(ids, NEWLINE, batch_size, chunk_length))) == sorted(
-        tuple(line) for line in lines if line
-    )
+    for chunks in (every_line(ids, NEWLINE, batch_size, chunk_length), lines_in_order(ids, NEWLINE, chunk_length)):
+        assert_every_line_is_predicted_once(list(chunks), ids, lines)
 
 
 @given(
@@ -214,16 +232,6 @@ def test_one_stream_predicts_every_token_but_the_first_in_order_however_the_text
         assert [int(chunk.positions[0]) for chunk in chunks] == [int(chunk.targets[0, 0]) for chunk in chunks]
         assert [chunk.reset_state for chunk in chunks] == [True] * bool(chunks) + [False] * (len(chunks) - 1)
         assert all(1 <= chunk.inputs.shape[1] <= chunk_length for chunk in chunks)
-
-
-def test_an_endless_stream_is_read_block_by_block() -> None:
-    def endless() -> Iterator[NDArray[np.int64]]:
-        while True:
-            yield np.zeros(3, np.int64)
-
-    chunks = stream_of_blocks(endless())
-    widths = [next(chunks).inputs.shape[1] for _ in range(3)]
-    assert widths == [2, 3, 3]
 
 
 @given(LINES, st.booleans(), st.lists(st.integers(0, 300), max_size=9), st.integers(1, 8))
@@ -272,3 +280,11 @@ def test_the_chunks_of_a_stream_are_as_long_as_in_a_linear_division(
     assert len(lengths) == text.chunk_count(epoch)
     cuts = np.linspace(0, sum(lengths), len(lengths) + 1).round().astype(np.int64)
     assert lengths == np.diff(cuts).tolist()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 1000, 70_001])
+def test_a_random_order_is_the_permutation_of_the_generator(count: int) -> None:
+    """So a run that is resumed continues with the order of lines that it had, whichever version began it."""
+    one, other = np.random.default_rng([3, 4]), np.random.default_rng([3, 4])
+    assert random_order(one, count).tolist() == other.permutation(count).tolist()
+    assert one.random() == other.random()

@@ -4,17 +4,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from lstmgen.generation.engine import NumpyEngine
 from lstmgen.inspection.trace import Trace, trace, traces
 from tests import reference
-from tests.conftest import NETWORKS, VOCAB_SIZE, random_weights, single, small_network
+from tests.conftest import NETWORKS, VOCAB_SIZE, random_weights, small_network
 
 EXACT = 1e-12
 IDS = np.random.default_rng(1).integers(0, VOCAB_SIZE, 9)
 
 
-def some_trace(name: str, window: int = 0) -> Trace:
-    network = small_network(NETWORKS[name], attention=window)
+def some_trace(name: str) -> Trace:
+    network = small_network(NETWORKS[name])
     return trace(network, random_weights(network), IDS)
 
 
@@ -42,17 +41,6 @@ def test_every_number_equals_the_scalar_reference(name: str, window: int) -> Non
         assert_allclose(found.attention, [step.attention for step in steps], rtol=0, atol=EXACT)
     else:
         assert found.attention is None
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_logits_are_those_of_the_engine(name: str) -> None:
-    network = small_network(NETWORKS[name], attention=4)
-    named = single(random_weights(network))
-    found = trace(network, named, IDS)
-    engine = NumpyEngine(network, named)
-    logits, _ = engine.read(IDS[None], engine.initial_state(1))
-    assert_allclose(found.logits, logits[0], rtol=0, atol=1e-4)
-    assert found.logits.dtype == np.float32
 
 
 def test_the_activity_is_what_a_unit_remembers() -> None:

@@ -11,7 +11,7 @@ from lstmgen.inspection.units import find_units, one_character_each, ranks, stre
 from lstmgen.network.initialization import initialize
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
-from tests.conftest import CELLS
+from tests.conftest import CELLS, form
 
 TEXT = "".join(f"the fox {n}, THE {'very ' * (n % 4)}old fox.\n" for n in range(40))
 LETTERS = Vocabulary(VocabularyKind.CHARACTERS, "".join(sorted(set(TEXT))))
@@ -55,8 +55,7 @@ def test_the_largest_strength_is_one_and_a_constant_unit_has_none() -> None:
 
 @pytest.mark.parametrize("name", CELLS)
 def test_the_first_half_chooses_and_the_second_half_gives_the_score(name: str) -> None:
-    form = {field: getattr(CELLS[name], field) for field in ("cell", "peepholes", "reset")}
-    checkpoint = untrained_checkpoint(LETTERS, num_layers=2, **form)
+    checkpoint = untrained_checkpoint(LETTERS, num_layers=2, **form(CELLS[name]))
     found = find_units(checkpoint, IDS)
     read = trace(checkpoint.network, checkpoint.weights, IDS)
     memory = np.concatenate([layer.after[layer.memory_name] for layer in read.layers], axis=1)

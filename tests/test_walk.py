@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from lstmgen.cells.arrays import sigmoid, softmax
+from lstmgen.cells.arrays import sigmoid
 from lstmgen.config import VocabularyKind
 from lstmgen.errors import ConfigError
 from lstmgen.inspection.trace import trace
@@ -45,25 +45,6 @@ def test_each_peephole_adds_its_weight_times_the_cell_state() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_a_step_is_the_trace_of_its_unit(name: str) -> None:
-    form = {field: getattr(CELLS[name], field) for field in ("cell", "peepholes", "reset")}
-    checkpoint = untrained_checkpoint(LETTERS, **form, attention=3)
-    read = trace(checkpoint.network, checkpoint.weights, IDS)
-    unit, steps = walk(checkpoint, IDS, Unit(1, 3))
-    assert unit == (1, 3)
-    layer = read.layers[0]
-    assert "".join(step.character for step in steps) == LETTERS.decode(IDS)
-    for time, step in enumerate(steps):
-        assert step.gates == {gate: array[time, 2] for gate, array in layer.gates.items()}
-        assert step.cell == layer.after[layer.memory_name][time, 2]
-        assert step.cell_before == (steps[time - 1].cell if time else 0)
-        assert step.hidden == layer.after["hidden"][time, 2]
-        likeliest = read.logits[time].argsort()[::-1][:5]
-        assert list(step.predictions) == [LETTERS.characters[number] for number in likeliest]
-        assert list(step.predictions.values()) == pytest.approx(softmax(read.logits)[time, likeliest], rel=1e-5)
-
-
 def test_attention_names_the_past_tokens_that_it_picked() -> None:
     checkpoint = untrained_checkpoint(LETTERS, attention=3)
     read = trace(checkpoint.network, checkpoint.weights, IDS)
@@ -76,11 +57,6 @@ def test_attention_names_the_past_tokens_that_it_picked() -> None:
         for each in step.attention:
             assert each.character == LETTERS.characters[IDS[time - each.back]]
             assert each.weight == read.attention[time, 3 - each.back]
-
-
-def test_without_attention_there_is_none_to_show() -> None:
-    _, steps = walk(untrained_checkpoint(LETTERS), IDS)
-    assert all(step.attention is None for step in steps)
 
 
 def test_a_line_is_read_after_a_line_feed_and_attention_stays_in_it() -> None:
