@@ -22,7 +22,6 @@ from lstmgen.evaluation.score import add_up
 from lstmgen.language_model import LanguageModel, load
 from lstmgen.record import HELD_OUT
 from lstmgen.text.corpus import SplitText, read_corpus
-from lstmgen.text.sources import Source
 from lstmgen.text.vocabulary import Ids
 from tests.command_line import done, evaluated, files_below, problem, run_of_text, untrained_run, usage_error
 from tests.conftest import FABLE
@@ -31,12 +30,10 @@ LONG = FABLE * 30
 
 
 @pytest.fixture(autouse=True)
-def folder(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a copy of the folder with the trained run, which a test may change; a longer text lies there."""
-    shutil.copytree(trained_folder, tmp_path / "own")
-    monkeypatch.chdir(tmp_path / "own")
-    Path("long.txt").write_text(LONG, encoding="utf-8")
-    return tmp_path / "own"
+def folder(own_folder: Path) -> Path:
+    """Work in a copy of the folder with the trained run; a longer text lies there."""
+    (own_folder / "long.txt").write_text(LONG, encoding="utf-8")
+    return own_folder
 
 
 def own_text(name: str) -> SplitText:
@@ -62,11 +59,7 @@ def test_own_held_out_text_is_scored_exactly_and_nothing_is_changed(folder: Path
     assert found["perplexity"] == pytest.approx(math.exp(score.nats_per_character))
     assert found["accuracy"] == score.accuracy
     assert Path(found["checkpoint"]) == Path("checkpoints", "fable", "best.safetensors")
-    ran = done("eval", "fable")
-    assert ran.err == ""
-    lines = [line.split() for line in ran.text.splitlines() if line]
-    assert [line[0] for line in lines[:4]] == ["checkpoint", "text", "protocol", "characters"]
-    assert lines[5][0] == "fable"
+    assert done("eval", "fable").err == ""
     assert files_below(folder) == before
 
 
@@ -139,15 +132,6 @@ def test_numbers_that_are_none_never_reach_json() -> None:
     assert found["window"]["perplexity"] > 1e300
 
 
-def test_a_text_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stranger's checkpoint may name any file as its text."""
-    run_of_text("stranger", FABLE * 3)
-    blocks = iter(range(10**9))
-    monkeypatch.setattr(Source, "blocks", lambda _: (FABLE.encode() for _ in blocks))
-    problem("eval", "stranger")
-    assert next(blocks) < 10
-
-
 @pytest.mark.parametrize(
     ("choices", "said", "refused"),
     [
@@ -197,10 +181,9 @@ def test_the_baselines_know_the_training_text_and_predict_the_same(arguments: tu
     for baseline in expected:
         assert f" {baseline.name} {baseline.nats_per_character:.4f} " in shown
         assert f" {baseline.bits_per_character:.3f} " in shown
-    assert f"a {expected[0].name} {expected[0].bits_per_character:.2f}" in shown
     assert evaluated(*arguments, "--no-baselines")["baselines"] == []
     shown = done("eval", *arguments, "--no-baselines").text
-    assert not any(name in shown for name in ["gram", "uniform", "frequencies", " bits per ", "bz2", "xz", "gzip"])
+    assert not any(baseline.name in shown for baseline in expected)
 
 
 def test_a_model_of_lines_and_one_of_bytes_have_baselines() -> None:
@@ -285,8 +268,7 @@ def test_models_that_predict_the_same_text_share_a_table_and_a_sentence() -> Non
     assert "checkpoint " not in shown
     assert in_order(shown, "\nprotocol", "noise", "fable")
     more = noise["nats_per_character"] - fable["nats_per_character"]
-    assert f"noise needs {more:.4f} nats per character more than fable (95% interval " in shown
-    assert "No clear difference" not in shown
+    assert f"{more:.4f}" in shown and "No clear difference" not in shown
 
 
 def test_models_that_are_alike_have_no_clear_difference() -> None:
@@ -295,10 +277,9 @@ def test_models_that_are_alike_have_no_clear_difference() -> None:
     assert one.pop("checkpoint") != other.pop("checkpoint")
     assert one == other
     shown = done("eval", "fable", "twin", "long.txt").text
-    assert "0.0000 nats per character more than fable (95% interval 0.000 to 0.000). No clear difference." in shown
+    assert " 0.0000 " in shown and "No clear difference" in shown
     assert shown.count("uniform") == 1
-    own = done("eval", "fable", "twin").text  # a text too short for an interval
-    assert "needs 0.0000 nats per character more than fable.\n" in own
+    assert "No clear difference" not in done("eval", "fable", "twin").text  # the text is too short for an interval
     problem("eval", "fable", "twin", "-", stdin=FABLE.encode())  # standard input is read only once
 
 
@@ -393,17 +374,13 @@ def test_what_a_model_writes_is_compared_with_its_training_text() -> None:
     for name, copying in (("written", expected.written), ("held_out", expected.real)):
         assert found[name]["longest_run"] == copying.longest
         assert found[name]["found_in_training"] == {str(n): share for n, share in copying.fractions.items()}
-    shown = done(*choices).text
-    assert "150 characters" in shown
-    assert f"line {expected.line:,} of the training text" in shown
-    assert "text of its own" in shown  # the fable comes again and again, held out too
+    assert f"line {expected.line:,} of the training text" in done(*choices).text
 
 
 def test_a_text_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     run_of_text("noise", random_text("abcdef \n", 5000))
     writing(monkeypatch, lambda own, tokens: own.training[700 : 700 + tokens])
-    shown = done("eval", "noise", "--novelty", "-n", 400).text
-    assert "100%" in shown and "lstmgen sample --max-copy" in shown
+    assert "--max-copy" in done("eval", "noise", "--novelty", "-n", 400).text
     found = evaluated("noise", "--novelty", "-n", 400)["novelty"]
     assert found["written"]["longest_run"] == 400
     assert set(found["written"]["found_in_training"].values()) == {1.0}
@@ -411,19 +388,15 @@ def test_a_text_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> N
     assert found["longest_run"] == {"text": text[700:1100], "line": 1 + text[:700].count("\n")}
 
     writing(monkeypatch, lambda _, tokens: np.random.default_rng(5).integers(0, 8, tokens))
-    assert "it writes text of its own" in done("eval", "noise", "--novelty", "-n", 400).text
+    assert "--max-copy" not in done("eval", "noise", "--novelty", "-n", 400).text
 
 
 def test_a_list_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     names = sorted({random_text("abcdefgh", 6, seed) for seed in range(300)})
     run_of_text("names", "".join(f"{name}\n" for name in names), lines=True)
     writing(monkeypatch, lambda own, tokens: own.training[:tokens])
-    shown = done("eval", "names", "--novelty", "-n", 350).text
-    assert "100% of the lines" in shown
     assert evaluated("names", "--novelty", "-n", 350)["novelty"]["written"]["lines_found_in_training"] == 1
-
-    writing(monkeypatch, lambda own, tokens: own.validation[:tokens])
-    assert "100% of the lines" not in done("eval", "names", "--novelty", "-n", 70).text
+    assert "100% of the lines" in done("eval", "names", "--novelty", "-n", 350).text
 
 
 def test_where_nothing_was_held_out_what_was_written_stands_alone() -> None:

@@ -112,17 +112,13 @@ def test_a_model_of_lines_reads_each_alone() -> None:
 
 @pytest.mark.usefixtures("in_trained_folder")
 def test_characters_come_with_what_was_expected() -> None:
-    first, *others = scores("fable", "--characters")
-    assert (first["character"], first["position"], first["bits"], first["expected"]) == ("T", 0, 0, [])
-    assert "T" + "".join(character["character"] for character in others) == TEXT
-    assert sum(character["nats"] for character in others) == pytest.approx(load("fable").score(TEXT).nats)
-    for character in others:
-        probabilities = [expected["probability"] for expected in character["expected"]]
-        assert probabilities == sorted(probabilities, reverse=True)
-        assert sum(probabilities) <= 1 + 1e-6
-        for expected in character["expected"]:
-            if expected["character"] == character["character"]:
-                assert character["bits"] == pytest.approx(-math.log2(expected["probability"]), abs=1e-5)
+    model = load("fable")
+    scored = model.score_characters([model.vocabulary.encode(TEXT)])
+    for found, each in zip(scores("fable", "--characters"), scored, strict=True):
+        assert (found["character"], found["position"]) == (each.text, each.position)
+        assert (found["nats"], found["bits"]) == pytest.approx((each.nats, each.bits))
+        expected = [(other["character"], other["probability"]) for other in found["expected"]]
+        assert expected == [(other.token, pytest.approx(other.probability)) for other in each.expected]
 
 
 @pytest.mark.usefixtures("nowhere")
@@ -145,9 +141,6 @@ def test_the_table_of_characters_shows_what_cannot_be_seen_and_a_length_cuts_it(
     assert scores("fable", "--characters", "-n", 1000) == scores("fable", "--characters")
     shown = done("score", "fable", "--heatmap", "--length", 7, stdin=TEXT.encode()).text.splitlines()
     assert shown[0] == TEXT[:7]
-
-
-# Hostile text
 
 
 @pytest.mark.usefixtures("in_trained_folder")

@@ -1,6 +1,5 @@
 """Evaluation from Python: `model.evaluate()` is what `lstmgen eval` says, and it leaves everything as it was."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,16 @@ from lstmgen.checkpoint import load_checkpoint
 from lstmgen.errors import ConfigError, TextError, UnknownCharacterError
 from lstmgen.evaluation.config import NoveltyConfig
 from lstmgen.evaluation.evaluate import evaluate_model, evaluation_json
-from lstmgen.evaluation.own_text import NamedText
 from lstmgen.evaluation.score import Predictions, add_up
 from lstmgen.language_model import LanguageModel
 from lstmgen.record import HELD_OUT
-from tests.command_line import evaluated, run_of_text, untrained_run
+from tests.command_line import evaluated
 from tests.conftest import FABLE
-
-LETTERS = "".join(f"{a}{b}{c}\n" for a in "abc" for b in "abc" for c in "abc")
 
 
 @pytest.fixture(autouse=True)
-def folder(trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a copy of the folder with the trained run; another text lies there."""
-    shutil.copytree(trained_folder, tmp_path / "own")
-    monkeypatch.chdir(tmp_path / "own")
-    Path("other.txt").write_text(FABLE * 30, encoding="utf-16")
-    return tmp_path / "own"
+def other_text(own_folder: Path) -> None:
+    (own_folder / "other.txt").write_text(FABLE * 30, encoding="utf-16")
 
 
 @pytest.mark.parametrize(
@@ -50,16 +42,6 @@ def test_it_is_what_the_command_says_of_the_held_out_text(choices: dict[str, Any
 def test_it_is_what_the_command_says_of_another_file() -> None:
     found = lstmgen.load("fable").evaluate(Path("other.txt"), encoding="utf-16")
     assert evaluation_json(found) == evaluated("fable", "other.txt", "--encoding", "utf-16")
-
-
-def test_a_model_of_lines_and_one_of_bytes_are_evaluated() -> None:
-    run_of_text("names", LETTERS, lines=True)
-    names = lstmgen.load("names").evaluate()
-    assert evaluation_json(names) == evaluated("names")
-    assert names.unit == "character"
-    untrained_run("octets", None)
-    octets = lstmgen.load("octets").evaluate("é", baselines=False)
-    assert (octets.unit, octets.score.characters) == ("byte", 1)
 
 
 def test_a_string_is_the_text_itself() -> None:
@@ -117,20 +99,6 @@ def test_a_model_without_a_file_is_evaluated() -> None:
     assert found.score == named.score
 
 
-def test_notes_say_what_was_left_out() -> None:
-    Path("fable.txt").unlink()
-    model = lstmgen.load("fable")
-    Path("new.txt").write_text("The fox 🙂 saw", encoding="utf-8")
-    skipped, missing = model.evaluate(Path("new.txt"), on_unknown="skip").notes
-    assert "skipped" in skipped
-    assert missing.startswith("no baselines: ")
-    assert model.evaluate(FABLE, baselines=False).notes == ()
-    with pytest.raises(TextError, match=r"fable\.txt"):
-        model.evaluate(FABLE, dynamic=True)
-    with pytest.raises(TextError, match=r"fable\.txt"):
-        model.evaluate(FABLE, novelty=True)
-
-
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
@@ -143,17 +111,6 @@ def test_notes_say_what_was_left_out() -> None:
 def test_a_choice_that_cannot_work_is_a_problem(choices: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         lstmgen.load("fable").evaluate(**choices)
-
-
-def test_baselines_are_computed_once_for_models_of_the_same_text() -> None:
-    model = lstmgen.load("fable")
-    text = NamedText("other", model.vocabulary.encode(FABLE))
-    first = evaluate_model(model, text)
-    assert evaluate_model(model, text, earlier=[first]).baselines is first.baselines
-    without = evaluate_model(model, text, baselines=False)
-    again = evaluate_model(model, text, earlier=[without, evaluate_model(model)]).baselines
-    assert again is not first.baselines
-    assert [each.nats_per_character for each in again] == [each.nats_per_character for each in first.baselines]
 
 
 def test_each_measurement_can_be_watched() -> None:

@@ -31,15 +31,6 @@ def test_any_text_is_unchanged_by_encoding_to_characters_and_back(text: str) -> 
     assert [chr(code) for code in code_points(text)] == list(text)
 
 
-@given(st.binary())
-@settings(deadline=None, max_examples=60)
-def test_any_bytes_are_unchanged_by_a_command_line_argument_and_ids(data: bytes) -> None:
-    argument = data.decode("utf-8", "surrogateescape")  # as Python passes arguments that are not UTF-8
-    ids = BYTES.encode(argument)
-    assert ids.tolist() == list(data)
-    assert BYTES.to_bytes(ids) == data
-
-
 @given(st.lists(st.binary(max_size=4) | st.sampled_from(["é", "€", "😀"]).map(str.encode)).map(b"".join))
 @settings(deadline=None, max_examples=100)
 def test_bytes_decoded_one_at_a_time_equal_bytes_decoded_at_once(data: bytes) -> None:
@@ -86,11 +77,6 @@ def test_the_message_for_a_character_without_similar_ones_is_one_printable_line(
     assert "is similar" in message
     assert len(message.splitlines()) == 1
     assert message.isprintable()
-
-
-def test_unknown_characters_can_be_skipped() -> None:
-    assert ASCII.decode(ASCII.encode("naïve — yes", on_unknown=OnUnknown.SKIP)) == "nave  yes"
-    assert len(ASCII.encode("漢", on_unknown=OnUnknown.SKIP)) == 0
 
 
 @pytest.mark.parametrize(
