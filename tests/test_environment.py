@@ -15,13 +15,8 @@ from lstmgen.cli.environment import as_typed, out_of_memory, use_readable_size
 from lstmgen.errors import unwritable
 from tests.command_line import done, problem, run, run_of_text, untrained_run
 
+pytestmark = pytest.mark.usefixtures("nowhere")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither such locales nor such limits")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 # What cannot be written

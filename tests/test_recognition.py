@@ -17,13 +17,8 @@ from tests.command_line import done, problem
 WESTERN = "Déjà vu: «Ça, c'est l'été à Málaga», sagte Jörg größtenteils.\n" * 20
 WINDOWS = "It\u2019s a café… “naïve” – she said it costs 5 €, and didn\u2019t smile.\n" * 20
 RUSSIAN = "Съешь же ещё этих мягких французских булок, да выпей чаю.\n" * 20
+pytestmark = pytest.mark.usefixtures("nowhere")
 JAPANESE = "いろはにほへと ちりぬるを、わかよたれそ つねならむ。\n" * 20
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder to work in."""
-    monkeypatch.chdir(tmp_path)
 
 
 def refusal(data: bytes, encoding: str = "utf-8") -> str:

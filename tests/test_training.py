@@ -32,7 +32,7 @@ from lstmgen.training.loop import Preparation, TrainingRun
 from lstmgen.training.plan import PLANNED
 from lstmgen.training.trainer import AdamW, Trainer, learning_rate
 from lstmgen.training.validation import Validation
-from tests.conftest import CELLS, FABLE, random_weights, single, small_network
+from tests.conftest import CELLS, random_weights, single, small_network
 
 SMALL = ModelConfig(hidden_size=12, num_layers=2, embedding_size=6)
 QUICK = TrainingConfig(
@@ -46,15 +46,7 @@ QUICK = TrainingConfig(
 )
 
 
-@pytest.fixture(autouse=True)
-def fable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder of its own, with a text."""
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "fable.txt"
-    path.write_text(FABLE * 6, encoding="utf-8")
-    return path
-
-
+pytestmark = pytest.mark.usefixtures("fable")
 TEXT = TextConfig(sources=("fable.txt",))
 
 

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from lstmgen.checkpoint import BEST, LAST, LOG, load_checkpoint
-from tests.conftest import FABLE
 from tests.safety.forks import Death, Ended, Server
 from tests.test_training import assert_same_tensors
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork a process")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork a process"),
+    pytest.mark.usefixtures("fable"),
+]
 
 KILLED = -signal.SIGKILL
 TRAIN = "train fable.txt --hidden-size 8 --layers 1 --embedding-size 4 --batch-size 4 --chunk-length 16 --threads 1"
@@ -31,13 +33,6 @@ def server() -> Iterator[Server]:
     server = Server()
     yield server
     server.stop()
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "fable.txt").write_text(FABLE * 6, encoding="utf-8")
-    return tmp_path
 
 
 def train(kind: str, run: str) -> list[str]:

@@ -20,7 +20,6 @@ from lstmgen.training import storage
 from lstmgen.training.events import Evaluated, Event, Finished, SavedAgain, SaveFailed
 from lstmgen.training.loop import Preparation
 from tests.command_line import files_below
-from tests.conftest import FABLE
 from tests.safety.system_calls import NAMES, around_system_calls
 from tests.test_training import QUICK, SMALL, TEXT, assert_same_tensors, run_to_end
 
@@ -30,13 +29,10 @@ TRAINING = replace(QUICK, every=2)
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with a text. What is rescued goes to a folder in it."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "fable.txt").write_text(FABLE * 6, encoding="utf-8")
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    return tmp_path
+def temporary(fable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is rescued goes to a folder in the working folder."""
+    (fable.parent / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(fable.parent / "temporary"))
 
 
 @dataclass
