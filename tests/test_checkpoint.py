@@ -242,9 +242,7 @@ BIAS = "layers.0.bias"
         *(lambda bias, value=value: {BIAS: bias * 0 + value} for value in (np.nan, np.inf, -np.inf, 3e38)),
     ],
 )
-def test_weights_that_no_training_gives_are_refused(
-    victim: Path, change: Callable[[FloatArray], dict[str, AnyArray]]
-) -> None:
+def test_weights_of_no_training_are_refused(victim: Path, change: Callable[[FloatArray], dict[str, AnyArray]]) -> None:
     file = File(victim.read_bytes())
     file.tensors |= change(file.tensors.pop(BIAS))
     assert_refused(victim, file.with_checksums())
@@ -289,3 +287,8 @@ def test_a_description_of_another_form_is_refused(victim: Path, description: Any
     about = file.about | description if description in ({"format": 99}, {"unknown": 1}) else description
     file.header["__metadata__"] = {"lstmgen": json.dumps(about)}
     assert_refused(victim, file.with_header())
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error(victim: Path) -> None:
+    with pytest.raises(CheckpointError, match="victim"):
+        save_checkpoint(load_checkpoint(victim), victim / "file")

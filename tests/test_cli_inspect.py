@@ -127,9 +127,7 @@ def test_units_are_a_table_and_a_text(name: str) -> None:
 
 
 @pytest.mark.usefixtures("runs")
-def test_the_marks_below_the_text_are_the_heights_of_the_unit_and_a_terminal_shows_it_in_red_and_blue(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_text_is_shown_with_a_units_heights_or_in_red_and_blue(monkeypatch: pytest.MonkeyPatch) -> None:
     command = ("inspect", "lstm", "fable.txt", "--units", "--unit", "2.5", "--length", "800")
     shown = done(*command).text.split("Unit 2.5, ")[1].split("\n\n")[1].splitlines()
     text = (FABLE * 20)[:800]

@@ -141,9 +141,7 @@ def test_other_commands_end_at_a_full_disk_and_quietly_with_their_reader(
         assert reason(error) in err.splitlines()[-1] if expected else err == ""
 
 
-def test_a_product_is_complete_without_its_messages_and_errors_keep_their_exit_code(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_product_is_complete_without_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     untrained_run("x", "ab\n")
     for error, expected in ((errno.EPIPE, 0), (errno.ENOSPC, 1)):
         code, out, _ = ended(monkeypatch, "sample", "x", "-n", "40", err=Failing(error))
@@ -208,9 +206,7 @@ def test_a_signal_handler_may_write_in_the_middle_of_a_write(monkeypatch: pytest
     assert raw.content.decode().replace("stopping\n", "") == numbers
 
 
-def test_without_buffers_every_byte_appears_at_once_and_streams_without_bytes_are_left_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_streams_without_buffers_and_without_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = Failing(0, times=0)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8", write_through=True))  # type: ignore[type-var]
     with guarded_streams():

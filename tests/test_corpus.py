@@ -127,7 +127,7 @@ def test_several_files_are_one_text_with_a_line_feed_between_them(tmp_path: Path
         ("gb18030", b"abc", b"\x81"),
     ],
 )
-def test_bytes_that_are_not_text_are_named_with_the_offset_of_the_first(
+def test_bytes_that_are_not_text_are_named_with_their_offset(
     encoding: str, good: bytes, bad: bytes, block_bytes: int
 ) -> None:
     message = problem(good + bad, encoding=encoding, block_bytes=block_bytes)
@@ -191,9 +191,7 @@ def parts(text: str, fraction: float, lines: bool = False, seed: int | None = No
 @pytest.mark.parametrize(("lines", "seed"), [(False, None), (True, None), (True, 3)])
 @pytest.mark.parametrize("text", ["a", "ab", "a\nb", "\nabc", "abcdefgh"])
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.9])
-def test_a_part_is_held_out_only_where_both_parts_have_something_to_predict(
-    text: str, fraction: float, lines: bool, seed: int | None
-) -> None:
+def test_nothing_is_held_out_of_too_short_a_text(text: str, fraction: float, lines: bool, seed: int | None) -> None:
     assert parts(text, fraction, lines, seed) == [text, ""]
 
 

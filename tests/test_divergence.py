@@ -81,9 +81,7 @@ def test_a_slow_learner_is_not_called_diverged(training: dict[str, Any]) -> None
         ({"learning_rate": 9.9, "weight_decay": 9.9}, 0.1, 8),
     ],
 )
-def test_a_learning_rate_that_is_far_too_high_ends_in_a_good_network(
-    training: dict[str, Any], margin: float, every: int
-) -> None:
+def test_too_high_a_learning_rate_ends_in_a_good_network(training: dict[str, Any], margin: float, every: int) -> None:
     preparation = prepare(replace(LONG, budget=Budget(200, BudgetUnit.STEPS), every=every, **training))
     events = run_to_end(preparation)
     assert rollbacks(events)
@@ -112,7 +110,7 @@ def test_steps_without_a_finite_loss_lead_back_to_the_last_save(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("spoiled", "steps"), [(59, [40]), (60, [60, 40])])
-def test_a_last_checkpoint_that_is_no_good_itself_is_given_up_for_the_best_one(
+def test_a_bad_last_checkpoint_is_given_up_for_the_best(
     spoiled: int, steps: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step spoils the weights, and step 60 saves them. Going back there does not help. Step 60 may show it before."""
@@ -180,7 +178,7 @@ def after(steps: int) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize(("failing", "saved"), [(1, 0), (47, 40)])
-def test_a_run_that_is_interrupted_while_it_may_be_diverging_saves_the_good_state(
+def test_a_run_interrupted_while_diverging_saves_the_good_state(
     failing: int, saved: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The resumed run repeats the steps since then, with the same learning rate, as if it had not been interrupted."""
@@ -197,9 +195,7 @@ def test_a_run_that_is_interrupted_while_it_may_be_diverging_saves_the_good_stat
 
 
 @pytest.mark.parametrize("stop", [60 + CERTAIN, 75 + CERTAIN])
-def test_a_run_that_went_back_is_resumed_exactly_with_its_lower_learning_rate(
-    stop: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_went_back_is_resumed_exactly(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
     for end in (1000, stop):
         with monkeypatch.context() as patch:

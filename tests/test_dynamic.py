@@ -58,9 +58,7 @@ def read(checkpoint: Checkpoint, ids: NDArray[np.int64], config: DynamicConfig =
 
 
 @pytest.mark.parametrize(("name", "attention"), [*((name, 0) for name in CELLS), ("lstm", 3)])
-def test_without_learning_the_score_is_unchanged_and_with_learning_the_first_segment_is(
-    name: str, attention: int
-) -> None:
+def test_learning_changes_the_score_after_the_first_segment_alone(name: str, attention: int) -> None:
     checkpoint = network(name, attention=attention)
     still, learning = read(checkpoint, IDS, STILL), read(checkpoint, IDS)
     static = score(NumpyEngine(checkpoint.network, checkpoint.weights), one_stream(IDS))

@@ -39,9 +39,7 @@ WIDTHS = [("0", None), ("-5", None), ("x", None), ("", None), ("²", None), ("1"
 
 
 @pytest.mark.parametrize(("given", "columns"), [*WIDTHS, ("9" * 20, 1000)])
-def test_a_width_is_one_that_text_can_be_read_in(
-    given: str, columns: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_width_is_one_to_read_text_in(given: str, columns: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_terminal_columns", lambda: 0)
     for name in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):
         monkeypatch.setenv(name, given)

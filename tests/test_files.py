@@ -38,9 +38,7 @@ def test_only_the_parts_of_this_file_are_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])  # a file system needs no links
-def test_a_new_file_has_its_name_when_it_is_complete(
-    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_file_is_named_when_complete(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not links:
         monkeypatch.setattr(os, "link", refuse_links)
     path = tmp_path / ("a" * 200)
@@ -62,9 +60,7 @@ def test_a_new_file_is_removed_if_it_cannot_be_completed(error: type[BaseExcepti
 
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("before", [True, False])
-def test_a_file_that_exists_or_appears_meanwhile_is_not_overwritten(
-    before: bool, links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_file_is_overwritten(before: bool, links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not links:
         monkeypatch.setattr(os, "link", refuse_links)
     if before:

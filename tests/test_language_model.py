@@ -22,9 +22,7 @@ def model(trained_folder: Path) -> lstmgen.LanguageModel:
 
 
 @pytest.mark.parametrize("length", [0, 1, 300])
-def test_a_sample_is_the_prompt_and_length_more_characters_and_so_is_a_stream(
-    model: lstmgen.LanguageModel, length: int
-) -> None:
+def test_a_sample_and_a_stream_add_length_characters_to_the_prompt(model: lstmgen.LanguageModel, length: int) -> None:
     text = model.sample("A fox", length=length, seed=5)
     assert text.startswith("A fox")
     assert len(text) == len("A fox") + length
@@ -52,9 +50,7 @@ def test_a_sample_is_the_prompt_and_length_more_characters_and_so_is_a_stream(
         ),
     ],
 )
-def test_a_choice_that_cannot_work_is_named(
-    model: lstmgen.LanguageModel, choices: dict[str, Any], setting: str
-) -> None:
+def test_a_choice_that_cannot_be_is_named(model: lstmgen.LanguageModel, choices: dict[str, Any], setting: str) -> None:
     with pytest.raises(ConfigError, match=f"`{setting}`"):
         model.sample(**choices)
 

@@ -141,7 +141,7 @@ def without_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("without_clock")
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize(("hidden_size", "threads"), [(4, 1), (256, 8)])
-def test_no_clock_chooses_for_a_budget_that_counts(
+def test_no_clock_chooses_for_a_count(
     fast: bool, hidden_size: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
@@ -170,9 +170,7 @@ def test_the_plan_of_a_budget_that_counts_measures_no_speed(tmp_path: Path) -> N
     ("allowed", "fast"),
     [(None, True), ("ALL", True), ("avx512_core_bf16", True), ("AVX10_1_512_AMX", True), ("AVX2", False)],
 )
-def test_a_processor_that_is_held_back_has_no_fast_bfloat16(
-    allowed: str | None, fast: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_processor_held_back_is_not_fast(allowed: str | None, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     if allowed:
@@ -181,9 +179,7 @@ def test_a_processor_that_is_held_back_has_no_fast_bfloat16(
 
 
 @pytest.mark.parametrize(("share", "free"), [(1.0, True), (0.9, True), (0.5, False), (0.1, False)])
-def test_cores_are_free_where_threads_compute_most_of_the_time(
-    share: float, free: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cores_are_free_where_threads_compute_mostly(share: float, free: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     computed = 0.0
 
     def thread_time() -> float:
@@ -229,9 +225,7 @@ def let_steps_take(patch: pytest.MonkeyPatch, seconds_of: Callable[[int], float]
     return lengths
 
 
-def test_a_short_step_that_was_fast_by_chance_does_not_count_beside_whole_steps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_short_step_that_was_fast_by_chance_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of the longer short steps takes less time than the shorter ones, so that the estimate is too low."""
     seconds = iter([0.01, 0.01, 0.02, 0.001, 0.12, 0.1, 0.11])
     let_steps_take(monkeypatch, lambda _: next(seconds))
@@ -245,9 +239,7 @@ def speed_of(hidden_size: int, budget: float) -> float:
 
 
 @pytest.mark.parametrize(("hidden_size", "lengths"), [(4, [32, 64]), (512, [2, 4]), (1024, [1, 2])])
-def test_a_trial_of_a_large_network_reads_little(
-    hidden_size: int, lengths: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_networks_read_little(hidden_size: int, lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the allowance has room for short steps alone, no whole ones are made."""
     steps = let_steps_take(monkeypatch, lambda length: 0.001 * length)
     speed_of(hidden_size, 1e-9)
@@ -256,7 +248,7 @@ def test_a_trial_of_a_large_network_reads_little(
 
 @pytest.mark.parametrize(("budget", "per_token"), [(1e-9, 0.005), (1e6, 0.01)])
 @pytest.mark.parametrize("overhead", [0.0, 0.05])
-def test_short_steps_tell_how_long_a_whole_one_takes(
+def test_short_steps_tell_of_a_whole(
     budget: float, per_token: float, overhead: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the optimizer takes does not depend on the length; whole steps are made where there is time for them."""

@@ -93,9 +93,7 @@ def slow_probability(levels: Sequence[Counter[Gram]], vocab_size: int, context: 
 
 @given(TEXTS, TEXTS, st.integers(1, 4), st.sampled_from([None, 0, 2]))
 @settings(deadline=None, max_examples=60)
-def test_every_probability_equals_the_formulas(
-    text: list[int], read: list[int], order: int, boundary: int | None
-) -> None:
+def test_probabilities_equal_the_formulas(text: list[int], read: list[int], order: int, boundary: int | None) -> None:
     levels = list(slow_counts(text, order, boundary))
     expected = [
         slow_probability(levels, 4, context_of(read, position, order - 1, boundary), token)
@@ -119,7 +117,7 @@ def test_discounts_follow_from_the_numbers_of_ngrams_with_counts_one_to_four(bou
 
 @given(TEXTS, st.lists(st.integers(0, 4), max_size=8), st.integers(1, 9), st.sampled_from([None, 0]))
 @settings(deadline=None, max_examples=100)
-def test_probabilities_are_above_zero_and_sum_to_one_in_every_context(
+def test_probabilities_sum_to_one_and_none_is_zero(
     text: list[int], context: list[int], order: int, boundary: int | None
 ) -> None:
     model = model_of(text, order, Alphabet(5, boundary))  # 4 is in no text
@@ -134,7 +132,7 @@ def test_probabilities_are_above_zero_and_sum_to_one_in_every_context(
 
 @given(TEXTS, st.lists(st.integers(0, 80), max_size=4), st.integers(1, 90), st.sampled_from([None, 0]))
 @settings(deadline=None, max_examples=60)
-def test_parts_and_blocks_of_any_size_give_the_same_counts(
+def test_parts_and_blocks_give_the_same_counts(
     text: list[int], cuts: list[int], block: int, boundary: int | None
 ) -> None:
     alphabet = Alphabet(4, boundary)
@@ -160,9 +158,7 @@ def assert_same_ngrams(counter: NgramCounter, other: NgramCounter) -> None:
 
 @given(TEXTS, st.integers(1, 60), st.integers(1, 40), st.sampled_from([None, 0]))
 @settings(deadline=None, max_examples=60)
-def test_a_dropped_order_leaves_the_counts_of_a_counter_without_it(
-    text: list[int], most: int, block: int, boundary: int | None
-) -> None:
+def test_a_dropped_order_leaves_the_other_counts(text: list[int], most: int, block: int, boundary: int | None) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ngram, "BLOCK_TOKENS", block)
         patch.setattr(ngram, "MAX_NGRAMS", most)

@@ -230,9 +230,7 @@ TOGETHER: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(
     ("param", "fields"), [*((param, {param: value}) for param, values in WRONG.items() for value in values), *TOGETHER]
 )
-def test_what_cannot_be_answered_is_refused_and_the_field_is_named(
-    client: OpenAI, param: str, fields: dict[str, Any]
-) -> None:
+def test_what_cannot_be_answered_names_the_field(client: OpenAI, param: str, fields: dict[str, Any]) -> None:
     said = refused(client, extra_body=fields)
     assert said["param"] == param and param in said["message"]
 

@@ -187,14 +187,17 @@ def test_lines_of_similar_length_share_a_batch_so_that_there_is_little_padding()
     assert padding < 0.05 * sum(each.size for each in targets)
 
 
-@given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 8))
+@given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 8), st.sampled_from([1, 2, 7, 1 << 20]))
 @settings(deadline=None, max_examples=100)
 def test_scoring_lines_predicts_every_token_and_every_end_once(
-    lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int
+    lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int, block: int
 ) -> None:
+    """However the text is cut into blocks while its lines are looked for."""
     ids = joined(lines, final_newline)
-    for chunks in (every_line(ids, NEWLINE, batch_size, chunk_length), lines_in_order(ids, NEWLINE, chunk_length)):
-        assert_every_line_is_predicted_once(list(chunks), ids, lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lstmgen.text.storage.BLOCK", block)
+        for chunks in (every_line(ids, NEWLINE, batch_size, chunk_length), lines_in_order(ids, NEWLINE, chunk_length)):
+            assert_every_line_is_predicted_once(list(chunks), ids, lines)
 
 
 @given(
@@ -204,7 +207,7 @@ def test_scoring_lines_predicts_every_token_and_every_end_once(
     chunk_length=st.integers(1, 50),
 )
 @settings(deadline=None, max_examples=150)
-def test_overlapping_streams_predict_every_token_but_the_first_once_after_the_whole_warm_up(
+def test_overlapping_streams_predict_every_token_once(
     tokens: int, batch_size: int, warm_up: int, chunk_length: int
 ) -> None:
     ids = np.arange(tokens, dtype=np.int32)
@@ -221,7 +224,7 @@ def test_overlapping_streams_predict_every_token_but_the_first_once_after_the_wh
 
 @given(st.integers(0, 200), st.lists(st.integers(0, 200), max_size=8), st.integers(1, 50))
 @settings(deadline=None, max_examples=100)
-def test_one_stream_predicts_every_token_but_the_first_in_order_however_the_text_is_cut_into_blocks(
+def test_one_stream_predicts_every_token_in_order_from_any_blocks(
     tokens: int, cuts: list[int], chunk_length: int
 ) -> None:
     ids = np.arange(tokens, dtype=np.uint8)
@@ -236,9 +239,7 @@ def test_one_stream_predicts_every_token_but_the_first_in_order_however_the_text
 
 @given(LINES, st.booleans(), st.lists(st.integers(0, 300), max_size=9), st.integers(1, 8))
 @settings(deadline=None, max_examples=100)
-def test_blocks_of_a_text_become_blocks_of_whole_lines(
-    lines: list[list[int]], final_newline: bool, cuts: list[int], chunk_length: int
-) -> None:
+def test_blocks_of_whole_lines(lines: list[list[int]], final_newline: bool, cuts: list[int], chunk_length: int) -> None:
     ids = joined(lines, final_newline)
     blocks = list(whole_lines(iter(np.split(ids, sorted(cuts))), NEWLINE))
     assert np.array_equal(np.concatenate([*blocks, ids[:0]]), ids)
@@ -250,9 +251,7 @@ def test_blocks_of_a_text_become_blocks_of_whole_lines(
 
 @given(st.integers(1, 300), st.integers(1, 50), st.integers(1, 9))
 @settings(deadline=None, max_examples=80)
-def test_cold_windows_predict_every_token_but_the_first_once_each_from_the_initial_state(
-    tokens: int, window: int, batch_size: int
-) -> None:
+def test_cold_windows_predict_every_token_from_the_initial_state(tokens: int, window: int, batch_size: int) -> None:
     chunks = list(cold_windows(np.arange(tokens), window, batch_size))
     assert_every_token_is_predicted_once(chunks, tokens)
     assert all(chunk.reset_state and len(chunk.inputs) <= batch_size for chunk in chunks)
@@ -271,7 +270,7 @@ def test_the_smallest_type_of_ids_holds_all_that_is_read(cut: Callable[[NDArray[
 
 @given(st.integers(8, 3000), st.integers(1, 4), st.integers(1, 40), st.integers(0, 3))
 @settings(deadline=None, max_examples=80)
-def test_the_chunks_of_a_stream_are_as_long_as_in_a_linear_division(
+def test_chunks_are_as_long_as_in_a_linear_division(
     tokens: int, batch_size: int, chunk_length: int, epoch: int
 ) -> None:
     """So a run that is resumed continues with the chunks that it had, whichever version began it."""

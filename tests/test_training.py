@@ -86,7 +86,7 @@ def assert_same_tensors(ours: Checkpoint, theirs: Checkpoint) -> None:
         (CellKind.GRU, 0, False, 2, 20),
     ],
 )
-def test_resuming_gives_the_same_bytes_as_never_stopping(
+def test_resuming_gives_the_same_bytes(
     cell: CellKind, attention: int, lines: bool, chunk_growth: int, killed_at: int
 ) -> None:
     """A stop at the last step is the end of the run."""
@@ -107,9 +107,7 @@ def test_resuming_gives_the_same_bytes_as_never_stopping(
         assert replace(ours.record, seconds=0) == replace(theirs.record, seconds=0)
 
 
-def test_chunks_that_grow_are_joined_in_the_second_half_and_the_state_is_carried_between_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_chunks_that_grow_are_joined_in_the_second_half(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Chunk] = []
     step = Trainer.step
 
@@ -226,9 +224,7 @@ class Clock:
         return self.now
 
 
-def test_a_resumed_time_budget_goes_on_from_its_progress_and_holds_both_sessions(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_resumed_time_budget_holds_both_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, 0.05)
     preparation = prepare(replace(QUICK, budget=Budget(8, BudgetUnit.SECONDS), every=None))
     half = run_until(preparation, iter([False] * 40 + [True]).__next__, started=99.0, clock=clock)
@@ -249,9 +245,7 @@ def let_validation_rise(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Validation, "nats", lambda *_: next(losses))
 
 
-def test_a_network_that_learns_the_text_by_heart_ends_early_with_a_falling_learning_rate(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_overfitting_ends_early_with_a_falling_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     let_validation_rise(monkeypatch)
     preparation = prepare(replace(QUICK, budget=Budget(30, BudgetUnit.SECONDS), every=None))
     events = run_to_end(preparation, started=100.0, clock=Clock(monkeypatch, 0.05))
@@ -313,7 +307,7 @@ def test_the_optimizer_is_torchs_and_only_matrices_decay() -> None:
 
 
 @pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
-def test_bfloat16_is_used_where_it_is_asked_for_and_gradients_are_clipped(
+def test_bfloat16_is_used_if_asked_for_and_gradients_are_clipped(
     precision: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learner = trainer(precision, clip=0.01)
@@ -436,9 +430,7 @@ def test_a_run_that_fails_after_a_save_is_kept_and_so_are_other_runs() -> None:
     assert files() == before | added
 
 
-def test_a_run_that_cannot_be_saved_at_its_end_is_saved_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_cannot_be_saved_is_saved_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     renaming = os.replace

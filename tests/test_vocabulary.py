@@ -56,9 +56,7 @@ def test_a_character_of_several_bytes_is_returned_when_it_is_complete() -> None:
         ("\uff0c", "U+FF0C", "',' (U+002C"),
     ],
 )
-def test_an_unknown_character_is_named_with_its_position_and_similar_known_characters(
-    unknown: str, code: str, similar: str
-) -> None:
+def test_an_unknown_character_is_named_with_similar_ones(unknown: str, code: str, similar: str) -> None:
     with pytest.raises(UnknownCharacterError) as raised:
         ASCII.encode(f"abc{unknown}d{unknown}", where="prompt")
     message = str(raised.value)
@@ -83,9 +81,7 @@ def test_the_message_for_a_character_without_similar_ones_is_one_printable_line(
     ("vocabulary", "newline", "start"),
     [(characters("a\n "), 1, 1), (characters("a "), None, 1), (characters("ab"), None, 0), (BYTES, 10, 10)],
 )
-def test_a_text_without_prompt_begins_with_line_feed_else_space_else_the_first(
-    vocabulary: Vocabulary, newline: int | None, start: int
-) -> None:
+def test_where_a_text_without_prompt_begins(vocabulary: Vocabulary, newline: int | None, start: int) -> None:
     assert vocabulary.newline == newline
     assert vocabulary.start == start
     assert vocabulary.prompt_ids("", lines=False).tolist() == [start]

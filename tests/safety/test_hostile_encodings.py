@@ -26,7 +26,7 @@ def content(generator: random.Random) -> bytes:
     return bytes(generator.choices(alphabet, k=generator.randrange(1, 60)))
 
 
-def test_every_encoding_is_used_or_refused_in_one_line(
+def test_every_encoding_is_used_or_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trials: Callable[[int, int], int]
 ) -> None:
     path, used = tmp_path / "text", set()

@@ -119,7 +119,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("command", "signal_name"), ENDS)
-def test_a_process_that_is_ended_leaves_nothing_under_the_name(
+def test_a_process_that_is_ended_leaves_nothing(
     command: str, signal_name: str, trials: Callable[[int, int], int]
 ) -> None:
     Path("long.txt").write_text(TEXT * 2000, encoding="utf-8")

@@ -170,9 +170,7 @@ def test_a_folder_that_another_run_has_made_again_is_left_alone(at: int) -> None
 
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.ESTALE])
-def test_a_folder_that_cannot_be_looked_at_for_a_while_is_not_given_up(
-    error: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_is_away_for_a_while_is_not_given_up(error: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network disk is away, or its permissions have changed. A log that cannot be written does not matter either."""
     run_to_end(prepare_run("whole"))
     stat = Path.stat
