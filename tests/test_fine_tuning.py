@@ -232,9 +232,6 @@ def test_a_held_out_text_that_the_base_has_learned_from_is_named() -> None:
     assert warned == [False, True, False]
 
 
-# The plan
-
-
 # What is refused
 
 

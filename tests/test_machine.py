@@ -192,12 +192,6 @@ def test_cores_are_free_where_threads_compute_mostly(share: float, free: bool, m
     assert cores_are_free(1) == free
 
 
-def test_a_slow_way_to_compute_is_given_up_after_a_short_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = let_steps_take(monkeypatch, lambda length: 10.0 * length)
-    assert time_step(NETWORK, TRAINING, ONE_THREAD) == 40
-    assert steps == [2]
-
-
 @pytest.mark.parametrize("threads", [None, 1])
 def test_trials_leave_the_number_of_threads_as_it_was(threads: int | None) -> None:
     before = torch.get_num_threads()
@@ -236,14 +230,6 @@ def test_a_short_step_that_was_fast_by_chance_does_not_count(monkeypatch: pytest
 def speed_of(hidden_size: int, budget: float) -> float:
     network = build_network(ModelConfig(hidden_size=hidden_size), 65)
     return characters_per_second(network, TrainingConfig(chunk_length=64, budget=Budget(budget)), ONE_THREAD)
-
-
-@pytest.mark.parametrize(("hidden_size", "lengths"), [(4, [32, 64]), (512, [2, 4]), (1024, [1, 2])])
-def test_large_networks_read_little(hidden_size: int, lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the allowance has room for short steps alone, no whole ones are made."""
-    steps = let_steps_take(monkeypatch, lambda length: 0.001 * length)
-    speed_of(hidden_size, 1e-9)
-    assert steps == [lengths[0]] * 2 + [lengths[1]] * 2
 
 
 @pytest.mark.parametrize(("budget", "per_token"), [(1e-9, 0.005), (1e6, 0.01)])

@@ -1,6 +1,7 @@
 """What a text has in common with a training text, by the index and by a search at every position."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,3 +132,25 @@ def test_whole_lines_are_found_wherever_they_stand(written: str, fraction: float
 def test_without_text_there_is_nothing_to_copy() -> None:
     assert compared("", "abc") == (Copying(3, 0, 0, 0, {}, None), "", 1)
     assert compared("abc", "") == (Copying(0, 0, 0, 0, {}, None), "", 1)
+
+
+# The index in a file
+
+
+@pytest.mark.parametrize("damage", ["missing", "other", "cut", "text"])
+def test_an_index_that_cannot_be_used_is_treated_as_missing(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "text.index"
+    SuffixIndex.build(as_ids([1, 2, 3, 1, 2])).save(path, "digest")
+    if damage == "missing":
+        path.unlink()
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-3])
+    if damage == "text":
+        path.write_bytes(b"abc")
+    assert SuffixIndex.load(path, "other" if damage == "other" else "digest") is None
+
+
+def test_an_index_with_positions_outside_its_text_is_treated_as_missing(tmp_path: Path) -> None:
+    path = tmp_path / "text.index"
+    SuffixIndex(as_ids([1, 2, 3]), np.array([0, 1, 7], np.int32)).save(path, "digest")
+    assert SuffixIndex.load(path, "digest") is None

@@ -9,12 +9,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from lstmgen.config import ServingConfig
-from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.generation.filters.likelihood import temperature, top_p
 from lstmgen.generation.sampler import collect, draw_tokens
 from lstmgen.serving.batch import Job, Token, Worker
-from lstmgen.text.streams import one_stream
 from tests.conftest import CELLS, VOCAB_SIZE, random_engine
 
 PROMPT = np.array([3, 1, 4])
@@ -102,18 +100,6 @@ def test_prompts_are_read_in_chunks_of_any_length(length: int) -> None:
     written = run(engine, job(10, prompt), job(10, prompt, echo=[length], logprobs=0), job(10, [1, 2, 3] * 30))
     plain, echoed, _ = ids(written)
     assert plain == alone(engine, job(10, prompt)) and echoed == [[*prompt, *plain[0]]]
-
-
-def test_nothing_is_written_after_a_prompt_if_the_length_is_0() -> None:
-    assert run(random_engine(), job(0, copies=2), job(0, echo=[2])) == [[[], []], [[(1, None, ()), (4, None, ())]]]
-
-
-def test_nats_are_those_of_scoring_the_whole_text() -> None:
-    engine = random_engine("peephole")
-    ((tokens,), _) = run(engine, job(50, logprobs=0, echo=[3], heat=0.7, top_p=0.9), job(50, seed=9))
-    assert tokens[0] == (PROMPT[0], None, ())
-    whole = np.array([number for number, _, _ in tokens])
-    assert_allclose(sum(nats or 0 for _, nats, _ in tokens), score(engine, one_stream(whole)).nats, rtol=1e-5)
 
 
 def test_alternatives_are_the_likeliest_tokens_with_their_nats_for_those_who_ask() -> None:

@@ -3,8 +3,6 @@
 import ctypes
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -428,28 +426,6 @@ def test_a_run_that_fails_after_a_save_is_kept_and_so_are_other_runs() -> None:
     with pytest.raises(TrainingError):
         run_until(prepare(), fail)
     assert files() == before | added
-
-
-def test_a_run_that_cannot_be_saved_is_saved_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    renaming = os.replace
-
-    def full(source: Any, target: Any) -> None:
-        if Path(target).parent.parent.name == "checkpoints":
-            raise OSError(28, "No space left on device")
-        renaming(source, target)
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(CheckpointError):
-        run_to_end(prepare())
-    assert not Path("checkpoints").exists()
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
-    (rescued,) = (tmp_path / "temporary").iterdir()
-    uninterrupted = folder_of(run_to_end(prepare()))
-    for name in (LAST, BEST):
-        assert_same_tensors(load_checkpoint(rescued / name), load_checkpoint(uninterrupted / name))
 
 
 def test_resuming_names_what_is_not_as_it_was_and_removes_what_a_killed_save_left() -> None:

@@ -1,13 +1,11 @@
 """Tokens and their ids: round trips, characters that arrive byte by byte, and the message for unknown ones."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmgen.config import OnUnknown, VocabularyKind
+from lstmgen.config import VocabularyKind
 from lstmgen.errors import ConfigError, UnknownCharacterError
 from lstmgen.text.vocabulary import Vocabulary, code_points, describe_character
 
@@ -94,14 +92,3 @@ def test_a_prompt_is_read_unchanged_but_a_line_begins_with_a_line_feed(vocabular
     assert vocabulary.decode(vocabulary.prompt_ids("ba", lines=True)) == "\nba"
     with pytest.raises(ConfigError, match="`prompt`"):
         vocabulary.prompt_ids("b\na", lines=True)
-
-
-def test_a_prompt_of_skipped_characters_alone_is_like_an_empty_prompt() -> None:
-    assert ASCII.prompt_ids("漢", lines=False, on_unknown=OnUnknown.SKIP).tolist() == [ASCII.start]
-    with pytest.raises(UnknownCharacterError):
-        ASCII.prompt_ids("漢", lines=False)
-
-
-@pytest.mark.parametrize("vocabulary", [characters("b\na\ud800\u2028"), BYTES])
-def test_a_vocabulary_is_unchanged_by_json(vocabulary: Vocabulary) -> None:
-    assert Vocabulary.from_mapping(json.loads(json.dumps(vocabulary.to_mapping()))) == vocabulary
