@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from lstmgen import benchmark
@@ -23,6 +24,11 @@ VOCAB_SIZE = 7
 
 # Before torch is loaded: as many tests run at a time as there are processors, and threads that wait must not keep them.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
+
+# No test fails because a machine is slow.
+settings.register_profile("lstmgen", deadline=None, max_examples=80)
+settings.load_profile("lstmgen")
 
 
 def pytest_configure(config: pytest.Config) -> None:

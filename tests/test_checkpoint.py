@@ -204,10 +204,9 @@ class _Bomb:
 
 
 @pytest.fixture
-def victim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def victim(nowhere: Path) -> Path:
     """A good checkpoint of a run, `victim`, in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    return untrained_run("victim", "ab\n", attention=2)
+    return nowhere / untrained_run("victim", "ab\n", attention=2)
 
 
 def assert_refused(path: Path, content: bytes) -> None:

@@ -19,14 +19,13 @@ WALK = "The fox"
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runs(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of each cell, untrained, and a text."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     Path("fable.txt").write_text(FABLE * 20, encoding="utf-8")
     for name, model in CELLS.items():
         untrained_run(name, "".join(sorted(set(FABLE))), num_layers=2, attention=3, **form(model))
-    return tmp_path
+    return nowhere
 
 
 # A walk

@@ -2,7 +2,6 @@
 
 import errno
 import io
-import json
 import os
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from lstmgen.cli.app import main
 from lstmgen.cli.interrupt import StopRequest
 from lstmgen.cli.render import note, put
 from lstmgen.cli.streams import Output, OutputLostError, guarded_streams
-from tests.command_line import done, start, untrained_run
+from tests.command_line import done, untrained_run
 from tests.conftest import FABLE
 
 SMALL = ["--hidden-size", "8", "--layers", "1", "--embedding-size", "4", "--precision", "float32", "--batch-size", "4"]
@@ -64,10 +63,9 @@ def stream_on(raw: io.RawIOBase) -> io.TextIOWrapper:
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def folder(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "_PATIENCE_SECONDS", 0.0)
-    Path("fable.txt").write_text(FABLE * 5, encoding="utf-8")
+    (nowhere / "fable.txt").write_text(FABLE * 5, encoding="utf-8")
 
 
 def ended(
@@ -222,16 +220,6 @@ def test_streams_without_buffers_and_without_bytes(monkeypatch: pytest.MonkeyPat
 
 
 # With real pipes, devices, terminals and signals
-
-
-def test_a_real_reader_that_leaves() -> None:
-    process = start(*TRAIN, "--json")
-    assert process.stdout is not None and process.stderr is not None
-    assert json.loads(process.stdout.readline())["event"] == "plan"
-    process.stdout.close()
-    err = process.stderr.read().decode()
-    process.stderr.close()
-    assert (process.wait(60), step(), len(err.splitlines())) == (1, 60, 1)
 
 
 @posix

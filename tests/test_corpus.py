@@ -54,7 +54,6 @@ def problem(data: bytes, **options: Any) -> str:
 
 @given(st.text(st.sampled_from("ab\r\né€😀\ufeff") | st.characters(codec="utf-8"), min_size=2), BLOCKS)
 @example("\ufeff\r\na\r", 1)
-@settings(deadline=None, max_examples=100)
 def test_any_text_becomes_ids_and_back_whatever_the_block_size(text: str, block_bytes: int) -> None:
     expected = re.sub("\r\n?", "\n", text.removeprefix("\ufeff"))
     assume(len(set(expected)) > 1)
@@ -91,7 +90,6 @@ def test_ids_have_the_smallest_type_in_memory_or_mapped(
 
 
 @given(st.binary(min_size=2), BLOCKS)
-@settings(deadline=None, max_examples=60)
 def test_bytes_are_unchanged(data: bytes, block_bytes: int) -> None:
     corpus = read(data, block_bytes=block_bytes, vocabulary=VocabularyKind.BYTES, encoding="utf-8")
     assert corpus.vocabulary == Vocabulary(VocabularyKind.BYTES)
@@ -196,7 +194,6 @@ def test_nothing_is_held_out_of_too_short_a_text(text: str, fraction: float, lin
 
 
 @given(st.text("ab\n", min_size=8), st.sampled_from([0.25, 0.5, 0.75]))
-@settings(deadline=None, max_examples=80)
 def test_the_end_is_held_out_of_whole_lines_if_asked(text: str, fraction: float) -> None:
     train, validation = parts(text, fraction)
     assert train + validation == text
@@ -238,7 +235,6 @@ def test_which_lines_are_held_out_follows_the_seed() -> None:
 
 
 @given(st.text(st.sampled_from("ab\ud800\udfff\U0001f600é"), min_size=2), BLOCKS)
-@settings(deadline=None, max_examples=60)
 def test_surrogates_are_kept_wherever_the_text_is_cut(text: str, block: int) -> None:
     text = "ab" + text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
     with pytest.MonkeyPatch.context() as patch:

@@ -33,15 +33,6 @@ LEARNING = DynamicConfig(segment_length=SEGMENT, learning_rate=0.02, decay=0.01,
 STILL = replace(LEARNING, learning_rate=0.0, decay=0.0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The products of a few units are too small for several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def network(name: str = "lstm", *, attention: int = 0, lines: bool = False, num_layers: int = 2) -> Checkpoint:
     """A network of a few units with random weights."""
     sizes = {"hidden_size": 5, "num_layers": num_layers, "embedding_size": 3, "attention": attention}

@@ -30,13 +30,10 @@ QUICK = ["--precision", "float32", "--threads", "1"]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(own_folder: Path) -> Path:
     """Work in a folder with a trained run, `fable`, its text, and another text with other characters."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(trained_folder / "fable.txt", tmp_path)
-    shutil.copytree(trained_folder / "checkpoints", tmp_path / "checkpoints")
-    (tmp_path / "other.txt").write_text(OTHER * 20, encoding="utf-8")
-    return tmp_path
+    (own_folder / "other.txt").write_text(OTHER * 20, encoding="utf-8")
+    return own_folder
 
 
 def events_of(*arguments: object) -> list[dict[str, Any]]:

@@ -30,12 +30,11 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hostile(nowhere: Path) -> Path:
     """A model of bytes, and a text that would like to do harm, in a file whose name would too."""
-    monkeypatch.chdir(tmp_path)
     untrained_run("octets", None)
     path = Path("a<b>&amp;.txt")
-    path.write_text(HOSTILE, encoding="utf-8", newline="")
+    (nowhere / path).write_text(HOSTILE, encoding="utf-8", newline="")
     return path
 
 

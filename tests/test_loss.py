@@ -1,7 +1,7 @@
 """The head's loss equals torch's own, in values and gradients, however the rows are cut."""
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -25,7 +25,6 @@ def problem() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 @given(smoothing=st.sampled_from([0.0, 0.02, 0.5]), logits=st.integers(1, 60))
-@settings(deadline=None)
 def test_loss_and_gradients_equal_those_of_torch(smoothing: float, logits: int) -> None:
     inputs, weight, bias, targets = problem()
     loss, nats = head_loss(inputs, (weight, bias), targets, smoothing, max_logits=logits)

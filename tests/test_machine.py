@@ -11,14 +11,12 @@ import pytest
 import torch
 
 from lstmgen.config import Budget, BudgetUnit, Device, ModelConfig, Precision, TextConfig, TrainingConfig
-from lstmgen.errors import ConfigError
 from lstmgen.network.architecture import Network, build_network
 from lstmgen.text.streams import Chunk
 from lstmgen.training import machine
 from lstmgen.training.machine import (
     Execution,
     characters_per_second,
-    choose_device,
     choose_execution,
     cores_are_free,
     has_fast_bfloat16,
@@ -241,9 +239,3 @@ def test_short_steps_tell_of_a_whole(
     steps = let_steps_take(monkeypatch, lambda length: overhead + per_token * length)
     assert speed_of(512, budget) == pytest.approx(0.85 * 32 * 64 / (overhead + 64 * per_token))
     assert (64 in steps) == (budget > 1)
-
-
-def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="`device`"):
-        choose_device(Device.CUDA)

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
@@ -95,7 +95,6 @@ def slow_probability(levels: Sequence[Counter[Gram]], vocab_size: int, context: 
 @given(TEXTS, TEXTS, st.integers(1, 4), st.sampled_from([None, 0, 2]))
 @example(LONG_TEXT, LONG_TEXT[:100], 3, None)
 @example(LONG_TEXT, LONG_TEXT[:100], 3, 0)
-@settings(deadline=None, max_examples=60)
 def test_probabilities_equal_the_formulas(text: list[int], read: list[int], order: int, boundary: int | None) -> None:
     levels = list(slow_counts(text, order, boundary))
     expected = [
@@ -107,7 +106,6 @@ def test_probabilities_equal_the_formulas(text: list[int], read: list[int], orde
 
 
 @given(TEXTS, st.lists(st.integers(0, 4), max_size=8), st.integers(1, 9), st.sampled_from([None, 0]))
-@settings(deadline=None, max_examples=100)
 def test_probabilities_sum_to_one_and_none_is_zero(
     text: list[int], context: list[int], order: int, boundary: int | None
 ) -> None:
@@ -122,7 +120,6 @@ def test_probabilities_sum_to_one_and_none_is_zero(
 
 
 @given(TEXTS, st.lists(st.integers(0, 80), max_size=4), st.integers(1, 90), st.sampled_from([None, 0]))
-@settings(deadline=None, max_examples=60)
 def test_parts_and_blocks_give_the_same_counts(
     text: list[int], cuts: list[int], block: int, boundary: int | None
 ) -> None:
@@ -148,7 +145,6 @@ def assert_same_ngrams(counter: NgramCounter, other: NgramCounter) -> None:
 
 
 @given(TEXTS, st.integers(1, 60), st.integers(1, 40), st.sampled_from([None, 0]))
-@settings(deadline=None, max_examples=60)
 def test_a_dropped_order_leaves_the_other_counts(text: list[int], most: int, block: int, boundary: int | None) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ngram, "BLOCK_TOKENS", block)

@@ -20,12 +20,11 @@ HOSTILE = "\x1b[\x07\x9b\r\u202e\nab"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(nowhere: Path) -> Path:
     """Work in a folder with a model that writes escape sequences, and one that writes any bytes."""
-    monkeypatch.chdir(tmp_path)
     untrained_run("hostile", HOSTILE)
     untrained_run("octets", None)
-    return tmp_path
+    return nowhere
 
 
 @pytest.mark.parametrize(

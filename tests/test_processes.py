@@ -29,10 +29,9 @@ NETWORK = ("--hidden-size", "8", "--layers", "1", "--chunk-length", "8", "--drop
 
 
 @pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_folder(nowhere: Path) -> None:
     """Work in a folder with a text."""
-    monkeypatch.chdir(tmp_path)
-    Path("fable.txt").write_text(FABLE * 40, encoding="utf-8")
+    (nowhere / "fable.txt").write_text(FABLE * 40, encoding="utf-8")
 
 
 @contextmanager

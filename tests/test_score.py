@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from torch import nn
@@ -153,7 +153,6 @@ def shown(lines: list[LineScore]) -> list[tuple[int, list[int]]]:
 
 
 @given(TEXTS, CUTS)
-@settings(deadline=None, max_examples=100)
 def test_a_line_in_context_is_scored_after_all_the_text_before_it(tokens: list[int], cuts: list[int]) -> None:
     ids = np.array(tokens, np.uint8)
     lines = list(lines_in_context(ENGINE, in_blocks(tokens, cuts), NEWLINE))
@@ -177,7 +176,6 @@ def sums_within(parts: list[Predictions], begin: int, end: int) -> tuple[float, 
 
 
 @given(TEXTS, CUTS)
-@settings(deadline=None, max_examples=60)
 def test_a_separate_line_is_scored_as_if_it_were_the_whole_text(tokens: list[int], cuts: list[int]) -> None:
     lines = list(separate_lines(ENGINE, in_blocks(tokens, cuts), NEWLINE))
     assert shown(lines) == numbered(tokens)
@@ -256,7 +254,6 @@ def surprises(ids: Ids, vocabulary: Vocabulary) -> list[float]:
 
 
 @given(st.text(LETTERS.characters, min_size=1, max_size=40), st.integers(0, 9))
-@settings(deadline=None, max_examples=60)
 def test_characters_add_up_to_the_text_and_its_surprise(text: str, alternatives: int) -> None:
     ids = LETTERS.encode(text)
     found = scored(ids, LETTERS, alternatives)
@@ -280,7 +277,6 @@ def test_characters_add_up_to_the_text_and_its_surprise(text: str, alternatives:
 
 
 @given(st.text("aé日🙂\n", min_size=1, max_size=30), st.integers(1, 9))
-@settings(deadline=None, max_examples=60)
 def test_a_character_of_several_bytes_has_the_surprise_of_all_its_bytes(text: str, chunk_length: int) -> None:
     ids = BYTES.encode(text)
     found = scored(ids, BYTES, chunk_length=chunk_length)
@@ -305,7 +301,6 @@ def test_the_expected_tokens_of_a_character_of_several_bytes_are_those_of_its_fi
 
 
 @given(st.binary(min_size=1, max_size=20) | COMPLETE_AND_INCOMPLETE_CHARACTERS | ENCODED_SURROGATES)
-@settings(deadline=None, max_examples=80)
 def test_bytes_that_are_not_text_come_out_once_with_their_surprise(content: bytes) -> None:
     ids = np.frombuffer(content, np.uint8)
     found, nats = scored(ids, BYTES), surprises(ids, BYTES)

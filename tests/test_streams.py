@@ -154,7 +154,6 @@ def test_parallel_streams_begin_at_another_offset_in_each_epoch_and_with_each_se
 
 
 @given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 8), st.integers(0, 3))
-@settings(deadline=None, max_examples=100)
 def test_shuffled_lines_read_every_line_that_is_not_empty_once_an_epoch(
     lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int, epoch: int
 ) -> None:
@@ -188,7 +187,6 @@ def test_lines_of_similar_length_share_a_batch_so_that_there_is_little_padding()
 
 
 @given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 8), st.sampled_from([1, 2, 7, 1 << 20]))
-@settings(deadline=None, max_examples=100)
 def test_scoring_lines_predicts_every_token_and_every_end_once(
     lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int, block: int
 ) -> None:
@@ -223,7 +221,6 @@ def test_overlapping_streams_predict_every_token_once(
 
 
 @given(st.integers(0, 200), st.lists(st.integers(0, 200), max_size=8), st.integers(1, 50))
-@settings(deadline=None, max_examples=100)
 def test_one_stream_predicts_every_token_in_order_from_any_blocks(
     tokens: int, cuts: list[int], chunk_length: int
 ) -> None:
@@ -238,7 +235,6 @@ def test_one_stream_predicts_every_token_in_order_from_any_blocks(
 
 
 @given(LINES, st.booleans(), st.lists(st.integers(0, 300), max_size=9), st.integers(1, 8))
-@settings(deadline=None, max_examples=100)
 def test_blocks_of_whole_lines(lines: list[list[int]], final_newline: bool, cuts: list[int], chunk_length: int) -> None:
     ids = joined(lines, final_newline)
     blocks = list(whole_lines(iter(np.split(ids, sorted(cuts))), NEWLINE))
@@ -250,7 +246,6 @@ def test_blocks_of_whole_lines(lines: list[list[int]], final_newline: bool, cuts
 
 
 @given(st.integers(1, 300), st.integers(1, 50), st.integers(1, 9))
-@settings(deadline=None, max_examples=80)
 def test_cold_windows_predict_every_token_from_the_initial_state(tokens: int, window: int, batch_size: int) -> None:
     chunks = list(cold_windows(np.arange(tokens), window, batch_size))
     assert_every_token_is_predicted_once(chunks, tokens)
@@ -269,7 +264,6 @@ def test_the_smallest_type_of_ids_holds_all_that_is_read(cut: Callable[[NDArray[
 
 
 @given(st.integers(8, 3000), st.integers(1, 4), st.integers(1, 40), st.integers(0, 3))
-@settings(deadline=None, max_examples=80)
 def test_chunks_are_as_long_as_in_a_linear_division(
     tokens: int, batch_size: int, chunk_length: int, epoch: int
 ) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmgen.config import VocabularyKind
@@ -18,7 +18,6 @@ def characters(text: str) -> Vocabulary:
 
 
 @given(st.text(st.characters()))  # lone surrogates included
-@settings(deadline=None, max_examples=60)
 def test_any_text_is_unchanged_by_encoding_to_characters_and_back(text: str) -> None:
     vocabulary = characters("".join(sorted(set(text), reverse=True)))
     ids = vocabulary.encode(text)
@@ -30,7 +29,6 @@ def test_any_text_is_unchanged_by_encoding_to_characters_and_back(text: str) -> 
 
 
 @given(st.lists(st.binary(max_size=4) | st.sampled_from(["é", "€", "😀"]).map(str.encode)).map(b"".join))
-@settings(deadline=None, max_examples=100)
 def test_bytes_decoded_one_at_a_time_equal_bytes_decoded_at_once(data: bytes) -> None:
     decoder = BYTES.decoder()
     assert "".join(decoder.feed(number) for number in data) + decoder.finish() == BYTES.decode(np.array(list(data)))

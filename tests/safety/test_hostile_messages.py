@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -27,15 +27,13 @@ def acts(text: str) -> set[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in a folder with a run."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TERM", "dumb")
     run_of_text("fable", "The fox.\n" * 9)
-    return tmp_path
+    return nowhere
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=None) | st.sampled_from(HOSTILE), max_size=50), st.integers(1, 400))
 def test_every_message_is_a_printable_line_of_bounded_length(text: str, times: int) -> None:
     for error in (TextError(text * times), ConfigError("hidden_size", text * times, "give less")):

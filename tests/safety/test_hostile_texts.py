@@ -73,15 +73,14 @@ def command(generator: random.Random, name: str, text: bytes) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a model of running text, of lines, of hostile characters and of bytes."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TERM", "dumb")
     run_of_text("fable", LETTERS * 9)
     run_of_text("names", LETTERS * 9, lines=True)
     untrained_run("hostile", "".join(sorted(set(HOSTILE))))
     untrained_run("octets", None)
-    return tmp_path
+    return nowhere
 
 
 def problem_with(line: list[str], text: bytes, *, terminal: bool) -> str | None:

@@ -20,11 +20,10 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(nowhere: Path) -> Path:
     """Work in a folder with a run of `fable.txt`."""
-    monkeypatch.chdir(tmp_path)
     run_of_text("fable", TEXT)
-    return tmp_path
+    return nowhere
 
 
 def record(**changes: object) -> None:
