@@ -123,10 +123,7 @@ def test_a_comparison_is_missed_by_everybody(command: list[str], monkeypatch: py
 
 @pytest.mark.parametrize(
     ("error", "terminal", "expected"),
-    [
-        *((error, False, 1) for error in (*FULL, errno.EIO)),
-        *((errno.EPIPE, False, 0), (errno.EIO, True, 0)),
-    ],
+    [*((error, False, 1) for error in (*FULL, errno.EIO)), *((errno.EPIPE, False, 0), (errno.EIO, True, 0))],
 )
 def test_other_commands_end_at_a_full_disk_and_quietly_with_their_reader(
     error: int, terminal: bool, expected: int, monkeypatch: pytest.MonkeyPatch

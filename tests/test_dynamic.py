@@ -166,10 +166,7 @@ def test_the_adapted_model_has_the_new_weights_and_the_given_one_is_unchanged() 
     assert all(weight.dtype == np.float32 for weight in adapted.weights.values())
     assert (adapted.model, adapted.vocabulary, adapted.extra) == (checkpoint.model, checkpoint.vocabulary, {})
     assert adapted.record == replace(
-        checkpoint.record,
-        validation_nats=None,
-        position=Position(step=60),
-        adapted_to=("the held-out text",),
+        checkpoint.record, validation_nats=None, position=Position(step=60), adapted_to=("the held-out text",)
     )
     assert checkpoint.record.adapted_to == ()
 

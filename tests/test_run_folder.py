@@ -12,15 +12,7 @@ import pytest
 
 from lstmgen.checkpoint import BEST, LAST, LOG, load_checkpoint
 from lstmgen.errors import CheckpointError, ConfigError
-from lstmgen.training.storage import (
-    LOCK,
-    OWNER,
-    FolderLock,
-    first_free,
-    new_run,
-    refuse_if_in_use,
-    resumed_run,
-)
+from lstmgen.training.storage import LOCK, OWNER, FolderLock, first_free, new_run, refuse_if_in_use, resumed_run
 from tests.command_line import done, files_below, problem, start
 
 SIZES = "--hidden-size 8 --layers 1 --embedding-size 4 --batch-size 4 --chunk-length 16"

@@ -27,14 +27,7 @@ from lstmgen.evaluation.score import (
 )
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.architecture import build_network
-from lstmgen.text.streams import (
-    Chunk,
-    cold_windows,
-    every_line,
-    lines_in_order,
-    one_stream,
-    overlapping_streams,
-)
+from lstmgen.text.streams import Chunk, cold_windows, every_line, lines_in_order, one_stream, overlapping_streams
 from lstmgen.text.vocabulary import Ids, Vocabulary
 from tests.command_line import untrained_checkpoint
 from tests.conftest import CELLS, VOCAB_SIZE, random_engine, random_weights, single

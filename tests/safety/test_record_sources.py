@@ -40,10 +40,7 @@ def name_sources(*names: str) -> None:
 
 
 @posix
-@pytest.mark.parametrize(
-    "name",
-    ["fifo", "link-to-fifo", "fifo.gz", "loop", "/dev/zero", "/dev/stdin", "/dev/tty"],
-)
+@pytest.mark.parametrize("name", ["fifo", "link-to-fifo", "fifo.gz", "loop", "/dev/zero", "/dev/stdin", "/dev/tty"])
 @pytest.mark.parametrize(
     "command", [["eval", "fable"], ["inspect", "fable", "--gates"], ["sample", "fable", "--max-copy=9"]]
 )
