@@ -110,6 +110,15 @@ def test_an_unknown_character_is_an_error_or_skipped(model: lstmgen.LanguageMode
 
 
 @pytest.mark.usefixtures("nowhere")
+def test_a_model_of_lines_scores_each_line_from_its_beginning() -> None:
+    names = lstmgen.load(untrained_run("names", "abc\n", lines=True))
+    ab, c, both = (names.score(text) for text in ("ab\n", "c\n", "c\nab\n"))
+    assert (ab.characters, c.characters, both.characters) == (3, 2, 5)
+    assert both.nats == pytest.approx(ab.nats + c.nats, rel=1e-5)
+    assert names.score("ab\nc") == pytest.approx(names.score("c\n\nab\n"))
+
+
+@pytest.mark.usefixtures("nowhere")
 def test_a_model_of_bytes_streams_whole_characters() -> None:
     octets = lstmgen.load(untrained_run("octets", None))
     assert octets.sample("日本 é", length=0) == "日本 é"
