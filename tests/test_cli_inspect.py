@@ -28,9 +28,6 @@ def runs(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return nowhere
 
 
-# A walk
-
-
 @pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize("name", CELLS)
 def test_the_json_of_a_walk_is_the_trace_of_its_unit(name: str) -> None:
@@ -99,9 +96,6 @@ def test_a_walk_is_coloured_in_a_terminal_alone(monkeypatch: pytest.MonkeyPatch)
     ]
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[3" not in done("inspect", "lstm", "--walk", WALK, terminal=True).text
-
-
-# Units, gates, memory
 
 
 @pytest.mark.usefixtures("runs")
@@ -187,9 +181,6 @@ def test_the_text_is_by_default_what_training_held_out(choice: str) -> None:
     assert ran.err == "note: 198 characters of fable.txt: the last 10%, held out\n"
 
 
-# What is refused
-
-
 @pytest.mark.usefixtures("in_trained_folder")
 def test_exactly_one_thing_is_shown() -> None:
     for choice in ([], ["--units", "--gates"], ["--walk", "a", "--memory"]):
@@ -212,9 +203,6 @@ def test_what_a_user_can_fix_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     untrained_run("some", "ab\n")
     assert "TEXT" in problem("inspect", "some", "--gates")
-
-
-# Bars
 
 
 def test_a_bar_is_as_long_as_its_fraction() -> None:

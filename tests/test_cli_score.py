@@ -19,9 +19,6 @@ def scores(*arguments: object, text: str = TEXT) -> list[dict[str, Any]]:
     return done("score", *arguments, "--json", stdin=text.encode()).json_lines
 
 
-# All of it
-
-
 @pytest.mark.usefixtures("in_trained_folder")
 def test_the_total_is_the_score() -> None:
     score = load("fable").score(TEXT)
@@ -80,9 +77,6 @@ def test_wrong_usage_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     usage_error("score", "fable")
 
 
-# By line
-
-
 @pytest.mark.usefixtures("in_trained_folder")
 def test_lines_are_ranked_the_likeliest_first_and_add_up() -> None:
     lines = scores("fable", "--lines")
@@ -105,9 +99,6 @@ def test_a_model_of_lines_reads_each_alone() -> None:
     (total,) = scores("names", text="ab\n\nca\nab")
     assert total["nats"] == pytest.approx(sum(line["nats"] for line in lines), rel=1e-5)
     assert total["characters"] == 9
-
-
-# By character
 
 
 @pytest.mark.usefixtures("in_trained_folder")

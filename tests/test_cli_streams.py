@@ -216,9 +216,6 @@ def test_streams_without_buffers_and_without_bytes(monkeypatch: pytest.MonkeyPat
     assert text.getvalue().startswith("lstmgen ")
 
 
-# With real pipes, devices, terminals and signals
-
-
 @posix
 @pytest.mark.parametrize("hang_up", [False, True])
 def test_a_terminal_that_goes_away(hang_up: bool) -> None:
@@ -268,9 +265,6 @@ def test_a_signal_that_is_ignored_stays_ignored_and_a_second_hangup_ends_nothing
             assert (stop(), stop.exit_code) == (True, 129)
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-# What is shown at the end
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,6 @@ def let_steps_fail(patch: pytest.MonkeyPatch, *failing: range) -> None:
     patch.setattr(Trainer, "step", step)
 
 
-# What is a good loss
-
-
 def test_a_loss_is_bad_if_it_is_far_above_the_lowest_and_above_that_of_character_frequencies() -> None:
     ids = np.array([0] * 90 + [1] * 10, np.uint8)
     frequencies = frequency_nats(ids, 4)
@@ -69,9 +66,6 @@ def test_a_slow_learner_is_not_called_diverged(training: dict[str, Any]) -> None
     events = run_to_end(prepare(replace(LONG, **training)))
     assert not rollbacks(events)
     assert isinstance(events[-1], Finished)
-
-
-# Going back
 
 
 @pytest.mark.parametrize(
@@ -168,9 +162,6 @@ def test_training_that_diverges_again_and_again_ends_with_one_line(monkeypatch: 
     line = problem(*command.split())
     assert "--learning-rate" in line
     assert not Path("checkpoints").exists()
-
-
-# Interrupted, and resumed
 
 
 def after(steps: int) -> Callable[[], bool]:

@@ -71,9 +71,6 @@ def test_nothing_is_learned_from_a_token_before_it_is_scored(position: int, shif
     assert ours[before] != theirs[before]
 
 
-# The update
-
-
 class ByTorch:
     """The same LSTM of nn.Embedding, nn.LSTM and nn.Linear in float64, and the update of the module's docstring."""
 
@@ -133,9 +130,6 @@ def test_weights_move_as_the_equation_says(decay: float) -> None:
     for name, weight in adapted.items():
         assert np.abs(weight - checkpoint.weights[name]).max() > 1e-2
         assert_allclose(weight, expected[name].detach().numpy(), rtol=1e-4, atol=1e-5)
-
-
-# The order of reading, and the adapted model
 
 
 def test_a_model_of_lines_begins_each_from_the_initial_state() -> None:

@@ -19,9 +19,6 @@ pytestmark = pytest.mark.usefixtures("nowhere")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither such locales nor such limits")
 
 
-# What cannot be written
-
-
 @pytest.mark.parametrize("length", ["9", "-1"])
 def test_what_cannot_be_written_is_told_with_a_remedy_for_its_cause(length: str) -> None:
     untrained_run("mine", "ab\n")
@@ -30,9 +27,6 @@ def test_what_cannot_be_written_is_told_with_a_remedy_for_its_cause(length: str)
     assert len({line.rpartition("; ")[2] for line in told}) == 3
     assert unwritable(OSError("the cable is loose")).startswith("the cable is loose; ")  # it has no number
     assert unwritable(OSError()).startswith("OSError; ")
-
-
-# Widths
 
 
 WIDTHS = [("0", None), ("-5", None), ("x", None), ("", None), ("²", None), ("1", 20), ("20", 20), ("70", 70)]
@@ -54,9 +48,6 @@ def test_a_width_is_one_to_read_text_in(given: str, columns: int | None, monkeyp
         monkeypatch.setenv("COLUMNS", "0")
         use_readable_size()
         assert os.environ.get("COLUMNS") == wider
-
-
-# Locales
 
 
 @POSIX
@@ -100,9 +91,6 @@ def test_a_name_is_the_same_with_combining_accents() -> None:
     assert done("info", "e\u0301te\u0301").text.startswith("checkpoint")
     assert "exist" in problem("train", "--run", "e\u0301te\u0301", "--steps", 1)
     assert "exist" in problem("train", "--run", "\u00e9t\u00e9", "--steps", 1)
-
-
-# Limits of memory
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,6 @@ def test_a_checkpoint_gives_the_same_bytes_with_what_a_program_needs_to_know(fil
     assert onnx_files(checkpoint_of(ModelConfig(), 0, lines=True), "small") == files
 
 
-# The command
-
-
 def test_the_command_writes_two_new_files(nowhere: Path) -> None:
     untrained_run("any", CHARACTERS)
     ran = done("export", nowhere / "checkpoints" / "any", "--onnx", "any.onnx")

@@ -40,9 +40,6 @@ def events_of(*arguments: object) -> list[dict[str, Any]]:
     return done("train", *arguments, "--json", *QUICK).json_lines
 
 
-# The network grows
-
-
 @pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
 def test_old_tokens_keep_their_weights_and_logits_and_new_ones_have_some(config: ModelConfig) -> None:
     network = small_network(config, attention=2)
@@ -128,9 +125,6 @@ def test_the_vocabulary_is_that_of_both_texts_in_the_order_of_code_points() -> N
     adapted = fine_tuning("other.txt", BaseModel(replace(base.checkpoint, record=record), "adapted"))
     known = adapted.checkpoint.record.adapted_to
     assert known[0] == "letters.txt" and known[1].startswith("fable.txt: ")
-
-
-# The run
 
 
 def test_a_fine_tuned_run_is_a_new_run_that_says_where_it_came_from(folder: Path) -> None:
@@ -229,9 +223,6 @@ def test_a_held_out_text_that_the_base_has_learned_from_is_named() -> None:
     assert warned == [False, True, False]
 
 
-# What is refused
-
-
 OF_THE_NETWORK = "--cell lstm|--peepholes input|--reset after|--hidden-size 24|--layers 1|--embedding-size 64"
 
 
@@ -254,9 +245,6 @@ def test_a_preview_that_neither_text_has_and_a_base_that_cannot_be_read_are_prob
     broken.write_bytes((folder / "checkpoints" / "fable" / "best.safetensors").read_bytes()[:500])
     assert "broken.safetensors" in problem("train", "--from", broken, "other.txt", "--steps", 1)
     assert not Path("checkpoints/other-lstm").exists()
-
-
-# The record
 
 
 def test_a_record_without_base_or_other_processes_has_no_field_for_them_and_can_be_read() -> None:

@@ -38,9 +38,6 @@ def hostile(nowhere: Path) -> Path:
     return path
 
 
-# In a terminal
-
-
 @pytest.mark.usefixtures("terminal", "in_trained_folder")
 def test_a_terminal_shows_the_text_in_colours_of_its_surprise() -> None:
     written = done("score", "fable", "--heatmap", stdin=TEXT.encode(), terminal=True).text
@@ -91,9 +88,6 @@ def test_what_is_hardly_possible_is_not_named_unless_it_is_the_likeliest() -> No
     expected = tuple(Expected(token, probability) for token, probability in (("a", 0.9), (" ", 0.006), ("c", 0.004)))
     assert CharacterScore(0, "a", 0.1, expected).alternatives == "a 90%  ␣ 1%"
     assert CharacterScore(0, "c", 5.0, expected[2:]).alternatives == "c 0%"
-
-
-# As a page
 
 
 class Page(HTMLParser):

@@ -61,16 +61,6 @@ def test_whole_numbers_of_numpy_are_whole_numbers(model: lstmgen.LanguageModel, 
     assert model.sample("A", **choices)
 
 
-def test_a_number_of_samples_gives_a_list_of_texts(model: lstmgen.LanguageModel) -> None:
-    texts = model.sample("A fox", samples=3, length=40, seed=7)
-    assert isinstance(texts, list)
-    assert [len(text) for text in texts] == [45] * 3
-    assert len(set(texts)) == 3
-    assert all(text.startswith("A fox") for text in texts)
-    assert model.sample("A fox", samples=1, length=40, seed=7) == texts[:1]
-    assert model.sample("A fox", length=40, seed=7) == texts[0]
-
-
 @pytest.mark.parametrize("several", [{"samples": 2}, {"best_of": 3}, {"samples": 2, "best_of": 2}])
 def test_a_stream_is_one_text(model: lstmgen.LanguageModel, several: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"samples|best_of"):
