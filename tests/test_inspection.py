@@ -219,8 +219,8 @@ def test_half_is_left_after_a_half_life() -> None:
 TEXT = np.random.default_rng(0).integers(1, 7, 40)
 
 
-def some_checkpoint(name: str, **more: int) -> Checkpoint:
-    return untrained_checkpoint(LETTERS, num_layers=2, **form(NETWORKS[name]), **more)
+def some_checkpoint(name: str) -> Checkpoint:
+    return untrained_checkpoint(LETTERS, num_layers=2, attention=3, **form(NETWORKS[name]))
 
 
 def loss(checkpoint: Checkpoint, seen: np.ndarray, target: int) -> float:
@@ -230,7 +230,7 @@ def loss(checkpoint: Checkpoint, seen: np.ndarray, target: int) -> float:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_loss_is_the_mean_over_cold_starts(name: str) -> None:
-    checkpoint = some_checkpoint(name, attention=3)
+    checkpoint = some_checkpoint(name)
     found = measure_memory(checkpoint, TEXT)
     assert list(found.nats_per_character) == [1, 2, 4, 8, 16]
     positions = np.arange(16, 40)
@@ -255,7 +255,7 @@ def test_a_line_is_the_most_that_a_model_of_lines_sees() -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_reach_is_the_norm_of_the_gradient(name: str) -> None:
-    checkpoint = some_checkpoint(name, attention=3)
+    checkpoint = some_checkpoint(name)
     positions, visible = np.array([20, 33]), 6
     found = gradient_reach(checkpoint, context(TEXT, positions, np.zeros(40, np.int64), visible))
     network = checkpoint.network
