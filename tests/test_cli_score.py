@@ -136,9 +136,7 @@ def test_the_table_of_characters_shows_what_cannot_be_seen_and_a_length_cuts_it(
 
 @pytest.mark.usefixtures("in_trained_folder")
 @pytest.mark.parametrize("command", ["eval", "score"])
-def test_a_missing_device_is_a_problem_and_torch_on_one_scores_alike(
-    command: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_device_is_a_problem_and_torch_scores_alike(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = done(command, "fable", "fable.txt", "--json").json_lines[0]["nats_per_character"]
     if not torch.cuda.is_available():
         assert "--device" in problem(command, "fable", "fable.txt", "--device", "cuda")

@@ -104,9 +104,7 @@ def test_steps_without_a_finite_loss_lead_back_to_the_last_save(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("spoiled", "steps"), [(59, [40]), (60, [60, 40])])
-def test_a_bad_last_checkpoint_is_given_up_for_the_best(
-    spoiled: int, steps: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_last_checkpoint_is_given_up(spoiled: int, steps: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A step spoils the weights, and step 60 saves them. Going back there does not help. Step 60 may show it before."""
     train, count = Trainer.step, 0
 
@@ -169,9 +167,7 @@ def after(steps: int) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize(("failing", "saved"), [(1, 0), (47, 40)])
-def test_a_run_interrupted_while_diverging_saves_the_good_state(
-    failing: int, saved: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_interrupted_while_diverging_is_good(failing: int, saved: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The resumed run repeats the steps since then, with the same learning rate, as if it had not been interrupted."""
     whole = folder_of(run_to_end(prepare(LONG)))
     let_steps_fail(monkeypatch, range(failing, failing + SUSPECTED))

@@ -139,9 +139,7 @@ def without_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("without_clock")
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize(("hidden_size", "threads"), [(4, 1), (256, 8)])
-def test_no_clock_chooses_for_a_count(
-    fast: bool, hidden_size: int, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_clock_chooses_steps(fast: bool, hidden_size: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     monkeypatch.setattr(machine, "has_fast_bfloat16", lambda _: fast)
     network = build_network(ModelConfig(hidden_size=hidden_size), 65)
@@ -232,7 +230,7 @@ def speed_of(hidden_size: int, budget: float) -> float:
 
 @pytest.mark.parametrize(("budget", "per_token"), [(1e-9, 0.005), (1e6, 0.01)])
 @pytest.mark.parametrize("overhead", [0.0, 0.05])
-def test_short_steps_tell_of_a_whole(
+def test_short_steps_tell_enough(
     budget: float, per_token: float, overhead: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the optimizer takes does not depend on the length; whole steps are made where there is time for them."""

@@ -106,9 +106,7 @@ def test_probabilities_equal_the_formulas(text: list[int], read: list[int], orde
 
 
 @given(TEXTS, st.lists(st.integers(0, 4), max_size=8), st.integers(1, 9), st.sampled_from([None, 0]))
-def test_probabilities_sum_to_one_and_none_is_zero(
-    text: list[int], context: list[int], order: int, boundary: int | None
-) -> None:
+def test_probabilities_sum_to_one(text: list[int], context: list[int], order: int, boundary: int | None) -> None:
     model = model_of(text, order, Alphabet(5, boundary))  # 4 is in no text
     for shown in (context, [], text[:order], text[-order:], [*text, 0], [4, 4]):
         probabilities = probabilities_after(model, shown)
@@ -120,9 +118,7 @@ def test_probabilities_sum_to_one_and_none_is_zero(
 
 
 @given(TEXTS, st.lists(st.integers(0, 80), max_size=4), st.integers(1, 90), st.sampled_from([None, 0]))
-def test_parts_and_blocks_give_the_same_counts(
-    text: list[int], cuts: list[int], block: int, boundary: int | None
-) -> None:
+def test_parts_and_blocks_count_alike(text: list[int], cuts: list[int], block: int, boundary: int | None) -> None:
     alphabet = Alphabet(4, boundary)
     whole = counted(text, alphabet)
     expected = surprises(list(models(whole))[3], text)

@@ -90,9 +90,7 @@ TINY = ["--hidden-size", 4, "--layers", 1, "--precision", "float32", "--threads"
     ],
     ids=lambda command: " ".join(map(str, command)).encode("unicode_escape").decode(),
 )
-def test_a_terminal_gets_no_names_with_control_characters(
-    command: list[object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_gets_no_hostile_names(command: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")  # so that what is left of control characters is not our own colour
     monkeypatch.setenv("NO_COLOR", "1")
     path = run_of_text(NAME, f"{HOSTILE}\nba\n" * 40)

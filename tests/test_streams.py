@@ -205,9 +205,7 @@ def test_scoring_lines_predicts_every_token_and_every_end_once(
     chunk_length=st.integers(1, 50),
 )
 @settings(deadline=None, max_examples=150)
-def test_overlapping_streams_predict_every_token_once(
-    tokens: int, batch_size: int, warm_up: int, chunk_length: int
-) -> None:
+def test_overlapping_streams_predict_all_once(tokens: int, batch_size: int, warm_up: int, chunk_length: int) -> None:
     ids = np.arange(tokens, dtype=np.int32)
     chunks = list(overlapping_streams(ids, batch_size, warm_up, chunk_length))
     assert_every_token_is_predicted_once(chunks, tokens)
@@ -221,9 +219,7 @@ def test_overlapping_streams_predict_every_token_once(
 
 
 @given(st.integers(0, 200), st.lists(st.integers(0, 200), max_size=8), st.integers(1, 50))
-def test_one_stream_predicts_every_token_in_order_from_any_blocks(
-    tokens: int, cuts: list[int], chunk_length: int
-) -> None:
+def test_one_stream_predicts_every_token_in_order(tokens: int, cuts: list[int], chunk_length: int) -> None:
     ids = np.arange(tokens, dtype=np.uint8)
     blocks = np.split(ids, sorted(cuts))  # empty ones among them
     for chunks in (list(stream_of_blocks(iter(blocks), chunk_length)), list(one_stream(ids, chunk_length))):
@@ -264,9 +260,7 @@ def test_the_smallest_type_of_ids_holds_all_that_is_read(cut: Callable[[NDArray[
 
 
 @given(st.integers(8, 3000), st.integers(1, 4), st.integers(1, 40), st.integers(0, 3))
-def test_chunks_are_as_long_as_in_a_linear_division(
-    tokens: int, batch_size: int, chunk_length: int, epoch: int
-) -> None:
+def test_chunks_are_as_long_as_a_linear_division(tokens: int, batch_size: int, chunk_length: int, epoch: int) -> None:
     """So a run that is resumed continues with the chunks that it had, whichever version began it."""
     text = ParallelStreams(np.zeros(tokens, np.uint8), batch_size, chunk_length, seed=0)
     lengths = [chunk.inputs.shape[1] for chunk in text.chunks(epoch)]

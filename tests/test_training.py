@@ -84,7 +84,7 @@ def assert_same_tensors(ours: Checkpoint, theirs: Checkpoint) -> None:
         (CellKind.GRU, 0, False, 2, 20),
     ],
 )
-def test_resuming_gives_the_same_bytes(
+def test_resuming_is_exact_to_bytes(
     cell: CellKind, attention: int, lines: bool, chunk_growth: int, killed_at: int
 ) -> None:
     """A stop at the last step is the end of the run."""
@@ -305,9 +305,7 @@ def test_the_optimizer_is_torchs_and_only_matrices_decay() -> None:
 
 
 @pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
-def test_bfloat16_is_used_if_asked_for_and_gradients_are_clipped(
-    precision: Precision, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bfloat16_is_used_and_gradients_are_clipped(precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
     learner = trainer(precision, clip=0.01)
     reading = learner.model.read_outputs
     low: list[bool] = []

@@ -186,9 +186,7 @@ SLOW_STEPS = [(0.1, 100)] * 15
         (1, STEPS + SLOW_STEPS, 1),
     ],
 )
-def test_slowdowns(
-    threads: int, steps: list[tuple[float, int]], expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slowdown(threads: int, steps: list[tuple[float, int]], expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "cores_are_free", lambda _: False)
     slowdown = Slowdown(threads, threads, max_seconds=1.25)
     assert any(slowdown.notice(*step) for step in steps) == (expected != threads)

@@ -97,9 +97,7 @@ def test_kills_at_random_moments_change_nothing(server: Server, trials: Callable
 
 
 @pytest.mark.parametrize("moment", ["before", "within", "after"])
-def test_a_kill_at_a_call_of_a_save_changes_nothing(
-    moment: str, server: Server, trials: Callable[[int, int], int]
-) -> None:
+def test_a_kill_in_a_save_changes_nothing(moment: str, server: Server, trials: Callable[[int, int], int]) -> None:
     """Of the first save or of a later one. `within`: a file is half written."""
     ended = server.run(*train("", "whole"))
     assert ended.code == 0, ended.error

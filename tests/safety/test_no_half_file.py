@@ -118,9 +118,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("command", "signal_name"), ENDS)
-def test_a_process_that_is_ended_leaves_nothing(
-    command: str, signal_name: str, trials: Callable[[int, int], int]
-) -> None:
+def test_a_process_that_ends_leaves_nothing(command: str, signal_name: str, trials: Callable[[int, int], int]) -> None:
     Path("long.txt").write_text(TEXT * 2000, encoding="utf-8")
     for _ in range(trials(1, 8)):
         process = begun(*LONG[command])
