@@ -1,13 +1,10 @@
 """One report in a terminal, in a pipe and on a page."""
 
-import io
 import re
 import sys
-from itertools import count
 
 import pytest
 
-from lstmgen.cli.reading_bar import reading_bar
 from lstmgen.cli.report import print_report
 from lstmgen.inspection.walk import Unit
 from lstmgen.pages.sections import section
@@ -72,34 +69,3 @@ def test_no_number_of_a_wide_table_is_cut(capsys: pytest.CaptureFixture[str], mo
     written = shown(capsys, table)
     assert written.count("100.0%") == 9
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", written).splitlines())) <= 72
-
-
-# The bar while a text is read: on a terminal, and only if reading takes a while
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def bar_shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, seconds: float, quiet: bool = False) -> str:
-    """What is written while a text of 100 blocks is read, on a clock that goes on by itself."""
-    clock = count()
-    monkeypatch.setattr("tqdm.std.time", lambda: next(clock) * seconds / 100)
-    monkeypatch.setattr(sys, "stderr", stream)
-    with reading_bar(quiet) as progress:
-        for block in range(1, 101):
-            progress(block * 1000, 100_000)
-    return stream.getvalue()
-
-
-def test_a_long_reading_has_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = bar_shown(Terminal(), monkeypatch, seconds=20)
-    assert "reading the text" in text
-    assert "/100k" in text
-
-
-def test_otherwise_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert bar_shown(io.StringIO(), monkeypatch, seconds=20) == ""
-    assert bar_shown(Terminal(), monkeypatch, seconds=20, quiet=True) == ""
-    assert "reading" not in bar_shown(Terminal(), monkeypatch, seconds=0.1)
