@@ -267,6 +267,9 @@ def test_a_signal_that_is_ignored_stays_ignored_and_a_second_hangup_ends_nothing
         signal.signal(signal.SIGHUP, before)
 
 
+# What is shown at the end
+
+
 @pytest.mark.parametrize(
     ("budget", "remedy"),
     [(["--steps", "10"], "--steps 20"), (["--epochs", "1"], "--epochs 2"), (["--time", "4s"], "--time 1m")],

@@ -102,6 +102,19 @@ def test_of_a_list_lines_from_all_of_it_are_compared() -> None:
     assert found.real.lines == pytest.approx(0.5, abs=0.11)
 
 
+@pytest.mark.parametrize("damage", ["none", "missing", "another text", "cut", "no index", "positions outside"])
+def test_an_index_that_cannot_be_used_is_treated_as_missing(damage: str, tmp_path: Path) -> None:
+    path, index = tmp_path / "text.index", SuffixIndex.build(as_ids([1, 2, 3, 1, 2]))
+    if damage == "positions outside":
+        index = SuffixIndex(as_ids([1, 2, 3]), np.array([0, 1, 7], np.int32))
+    index.save(path, "another" if damage == "another text" else "digest")
+    content = path.read_bytes()
+    path.write_bytes({"cut": content[:-3], "no index": b"abc"}.get(damage, content))
+    if damage == "missing":
+        path.unlink()
+    assert (SuffixIndex.load(path, "digest") is None) == (damage != "none")
+
+
 # Whole lines
 
 
@@ -132,19 +145,3 @@ def test_whole_lines_are_found_wherever_they_stand(written: str, fraction: float
 def test_without_text_there_is_nothing_to_copy() -> None:
     assert compared("", "abc") == (Copying(3, 0, 0, 0, {}, None), "", 1)
     assert compared("abc", "") == (Copying(0, 0, 0, 0, {}, None), "", 1)
-
-
-# The index in a file
-
-
-@pytest.mark.parametrize("damage", ["none", "missing", "another text", "cut", "no index", "positions outside"])
-def test_an_index_that_cannot_be_used_is_treated_as_missing(damage: str, tmp_path: Path) -> None:
-    path, index = tmp_path / "text.index", SuffixIndex.build(as_ids([1, 2, 3, 1, 2]))
-    if damage == "positions outside":
-        index = SuffixIndex(as_ids([1, 2, 3]), np.array([0, 1, 7], np.int32))
-    index.save(path, "another" if damage == "another text" else "digest")
-    content = path.read_bytes()
-    path.write_bytes({"cut": content[:-3], "no index": b"abc"}.get(damage, content))
-    if damage == "missing":
-        path.unlink()
-    assert (SuffixIndex.load(path, "digest") is None) == (damage != "none")
