@@ -1,6 +1,7 @@
 """What several tests share: networks of every kind with random weights, and a small trained run."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -10,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from lstmgen import benchmark
 from lstmgen.config import CellKind, ModelConfig, Peephole, Reset
+from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.architecture import Network, build_network
 from tests.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
 
@@ -21,6 +24,11 @@ VOCAB_SIZE = 7
 
 # Before torch is loaded: as many tests run at a time as there are processors, and threads that wait must not keep them.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
+
+# No test fails because a machine is slow.
+settings.register_profile("lstmgen", deadline=None, max_examples=80)
+settings.load_profile("lstmgen")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -131,6 +139,12 @@ def single(weights: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.f
     return {name: array.astype(np.float32) for name, array in weights.items()}
 
 
+def random_engine(name: str = "lstm", attention: int = 0) -> NumpyEngine:
+    """An engine of a small network with random weights."""
+    network = small_network(NETWORKS[name], attention=attention)
+    return NumpyEngine(network, single(random_weights(network)))
+
+
 FABLE = "A fox saw grapes on a vine. The fox leapt; the grapes hung high.\nThe fox left: sour, said the fox.\n"
 
 
@@ -155,6 +169,21 @@ def in_trained_folder(trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Work in the folder with the trained run; a test must not change that run."""
     monkeypatch.chdir(trained_folder)
     return trained_folder
+
+
+@pytest.fixture
+def own_folder(trained_folder: Path, nowhere: Path) -> Path:
+    """Work in a copy of the folder with the trained run, which a test may change."""
+    shutil.copytree(trained_folder, nowhere, dirs_exist_ok=True)
+    return nowhere
+
+
+@pytest.fixture
+def fable(nowhere: Path) -> Path:
+    """Work in a folder with nothing but a text."""
+    path = nowhere / "fable.txt"
+    path.write_text(FABLE * 6, encoding="utf-8")
+    return path
 
 
 @pytest.fixture

@@ -58,9 +58,7 @@ def test_help_and_version_are_products() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_and_option_says_what_it_does_and_every_value_has_a_default(
-    command: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_command_and_option_has_help_and_a_default(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")  # room for an option in a line
     assert command in done("--help").text
     lines = [line for line in help_of(command) if line.startswith("--")]
@@ -112,9 +110,7 @@ def test_wrong_usage_exits_with_2(arguments: str) -> None:
 
 @pytest.mark.usefixtures("in_trained_folder")
 @pytest.mark.parametrize("command", ["sample", "eval", "info"])
-def test_a_checkpoint_that_is_not_there_is_a_problem(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_checkpoint_is_a_problem(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("nothing", "", "checkpoints", "x" * 5000, "fable.txt/run"):
         problem(command, name)
     monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from lstmgen.cells.arrays import softmax
 from lstmgen.cli.report import bar, height, histogram, signed_bar
 from lstmgen.inspection.trace import trace
 from lstmgen.language_model import load
@@ -18,17 +19,13 @@ WALK = "The fox"
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runs(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of each cell, untrained, and a text."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     Path("fable.txt").write_text(FABLE * 20, encoding="utf-8")
     for name, model in CELLS.items():
         untrained_run(name, "".join(sorted(set(FABLE))), num_layers=2, attention=3, **form(model))
-    return tmp_path
-
-
-# A walk
+    return nowhere
 
 
 @pytest.mark.usefixtures("runs")
@@ -46,7 +43,9 @@ def test_the_json_of_a_walk_is_the_trace_of_its_unit(name: str) -> None:
         assert step["cell_before"] == float(layer.before[layer.memory_name][time, 2])
         assert step["hidden"] == float(layer.after["hidden"][time, 2])
         assert len(step["attention"]) == min(time, 3)
-        assert list(step["predictions"].values()) == sorted(step["predictions"].values(), reverse=True)
+        likeliest = read.logits[time].argsort()[::-1][:5]
+        assert list(step["predictions"]) == [checkpoint.vocabulary.characters[token] for token in likeliest]
+        assert list(step["predictions"].values()) == pytest.approx(softmax(read.logits)[time, likeliest], rel=1e-5)
 
 
 @pytest.mark.usefixtures("runs")
@@ -99,9 +98,6 @@ def test_a_walk_is_coloured_in_a_terminal_alone(monkeypatch: pytest.MonkeyPatch)
     assert "\x1b[3" not in done("inspect", "lstm", "--walk", WALK, terminal=True).text
 
 
-# Units, gates, memory
-
-
 @pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru-after"])
 def test_units_are_a_table_and_a_text(name: str) -> None:
@@ -124,9 +120,7 @@ def test_units_are_a_table_and_a_text(name: str) -> None:
 
 
 @pytest.mark.usefixtures("runs")
-def test_the_marks_below_the_text_are_the_heights_of_the_unit_and_a_terminal_shows_it_in_red_and_blue(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_text_is_shown_with_a_units_heights_or_in_red_and_blue(monkeypatch: pytest.MonkeyPatch) -> None:
     command = ("inspect", "lstm", "fable.txt", "--units", "--unit", "2.5", "--length", "800")
     shown = done(*command).text.split("Unit 2.5, ")[1].split("\n\n")[1].splitlines()
     text = (FABLE * 20)[:800]
@@ -187,9 +181,6 @@ def test_the_text_is_by_default_what_training_held_out(choice: str) -> None:
     assert ran.err == "note: 198 characters of fable.txt: the last 10%, held out\n"
 
 
-# What is refused
-
-
 @pytest.mark.usefixtures("in_trained_folder")
 def test_exactly_one_thing_is_shown() -> None:
     for choice in ([], ["--units", "--gates"], ["--walk", "a", "--memory"]):
@@ -212,9 +203,6 @@ def test_what_a_user_can_fix_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     untrained_run("some", "ab\n")
     assert "TEXT" in problem("inspect", "some", "--gates")
-
-
-# Bars
 
 
 def test_a_bar_is_as_long_as_its_fraction() -> None:

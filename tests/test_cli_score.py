@@ -19,9 +19,6 @@ def scores(*arguments: object, text: str = TEXT) -> list[dict[str, Any]]:
     return done("score", *arguments, "--json", stdin=text.encode()).json_lines
 
 
-# All of it
-
-
 @pytest.mark.usefixtures("in_trained_folder")
 def test_the_total_is_the_score() -> None:
     score = load("fable").score(TEXT)
@@ -80,9 +77,6 @@ def test_wrong_usage_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     usage_error("score", "fable")
 
 
-# By line
-
-
 @pytest.mark.usefixtures("in_trained_folder")
 def test_lines_are_ranked_the_likeliest_first_and_add_up() -> None:
     lines = scores("fable", "--lines")
@@ -107,22 +101,15 @@ def test_a_model_of_lines_reads_each_alone() -> None:
     assert total["characters"] == 9
 
 
-# By character
-
-
 @pytest.mark.usefixtures("in_trained_folder")
 def test_characters_come_with_what_was_expected() -> None:
-    first, *others = scores("fable", "--characters")
-    assert (first["character"], first["position"], first["bits"], first["expected"]) == ("T", 0, 0, [])
-    assert "T" + "".join(character["character"] for character in others) == TEXT
-    assert sum(character["nats"] for character in others) == pytest.approx(load("fable").score(TEXT).nats)
-    for character in others:
-        probabilities = [expected["probability"] for expected in character["expected"]]
-        assert probabilities == sorted(probabilities, reverse=True)
-        assert sum(probabilities) <= 1 + 1e-6
-        for expected in character["expected"]:
-            if expected["character"] == character["character"]:
-                assert character["bits"] == pytest.approx(-math.log2(expected["probability"]), abs=1e-5)
+    model = load("fable")
+    scored = model.score_characters([model.vocabulary.encode(TEXT)])
+    for found, each in zip(scores("fable", "--characters"), scored, strict=True):
+        assert (found["character"], found["position"]) == (each.text, each.position)
+        assert (found["nats"], found["bits"]) == pytest.approx((each.nats, each.bits))
+        expected = [(other["character"], other["probability"]) for other in found["expected"]]
+        assert expected == [(other.token, pytest.approx(other.probability)) for other in each.expected]
 
 
 @pytest.mark.usefixtures("nowhere")
@@ -147,14 +134,9 @@ def test_the_table_of_characters_shows_what_cannot_be_seen_and_a_length_cuts_it(
     assert shown[0] == TEXT[:7]
 
 
-# Hostile text
-
-
 @pytest.mark.usefixtures("in_trained_folder")
 @pytest.mark.parametrize("command", ["eval", "score"])
-def test_a_device_that_is_not_there_is_a_problem_and_torch_on_one_scores_alike(
-    command: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_device_is_a_problem_and_torch_scores_alike(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = done(command, "fable", "fable.txt", "--json").json_lines[0]["nats_per_character"]
     if not torch.cuda.is_available():
         assert "--device" in problem(command, "fable", "fable.txt", "--device", "cuda")

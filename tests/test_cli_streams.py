@@ -2,7 +2,6 @@
 
 import errno
 import io
-import json
 import os
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from lstmgen.cli.app import main
 from lstmgen.cli.interrupt import StopRequest, exit_on_signals
 from lstmgen.cli.render import note, put
 from lstmgen.cli.streams import Output, OutputLostError, guarded_streams
-from tests.command_line import done, start, untrained_run
+from tests.command_line import done, untrained_run
 from tests.conftest import FABLE
 
 SMALL = ["--hidden-size", "8", "--layers", "1", "--embedding-size", "4", "--precision", "float32", "--batch-size", "4"]
@@ -64,10 +63,9 @@ def stream_on(raw: io.RawIOBase) -> io.TextIOWrapper:
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def folder(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "_PATIENCE_SECONDS", 0.0)
-    Path("fable.txt").write_text(FABLE * 5, encoding="utf-8")
+    (nowhere / "fable.txt").write_text(FABLE * 5, encoding="utf-8")
 
 
 def ended(
@@ -125,10 +123,7 @@ def test_a_comparison_is_missed_by_everybody(command: list[str], monkeypatch: py
 
 @pytest.mark.parametrize(
     ("error", "terminal", "expected"),
-    [
-        *((error, False, 1) for error in (*FULL, errno.EIO)),
-        *((errno.EPIPE, False, 0), (errno.EIO, True, 0)),
-    ],
+    [*((error, False, 1) for error in (*FULL, errno.EIO)), *((errno.EPIPE, False, 0), (errno.EIO, True, 0))],
 )
 def test_other_commands_end_at_a_full_disk_and_quietly_with_their_reader(
     error: int, terminal: bool, expected: int, monkeypatch: pytest.MonkeyPatch
@@ -141,9 +136,7 @@ def test_other_commands_end_at_a_full_disk_and_quietly_with_their_reader(
         assert reason(error) in err.splitlines()[-1] if expected else err == ""
 
 
-def test_a_product_is_complete_without_its_messages_and_errors_keep_their_exit_code(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_product_is_complete_without_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     untrained_run("x", "ab\n")
     for error, expected in ((errno.EPIPE, 0), (errno.ENOSPC, 1)):
         code, out, _ = ended(monkeypatch, "sample", "x", "-n", "40", err=Failing(error))
@@ -208,9 +201,7 @@ def test_a_signal_handler_may_write_in_the_middle_of_a_write(monkeypatch: pytest
     assert raw.content.decode().replace("stopping\n", "") == numbers
 
 
-def test_without_buffers_every_byte_appears_at_once_and_streams_without_bytes_are_left_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_streams_without_buffers_and_without_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = Failing(0, times=0)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8", write_through=True))  # type: ignore[type-var]
     with guarded_streams():
@@ -223,19 +214,6 @@ def test_without_buffers_every_byte_appears_at_once_and_streams_without_bytes_ar
     with pytest.raises(SystemExit):
         main(["--version"])
     assert text.getvalue().startswith("lstmgen ")
-
-
-# With real pipes, devices, terminals and signals
-
-
-def test_a_real_reader_that_leaves() -> None:
-    process = start(*TRAIN, "--json")
-    assert process.stdout is not None and process.stderr is not None
-    assert json.loads(process.stdout.readline())["event"] == "plan"
-    process.stdout.close()
-    err = process.stderr.read().decode()
-    process.stderr.close()
-    assert (process.wait(60), step(), len(err.splitlines())) == (1, 60, 1)
 
 
 @posix

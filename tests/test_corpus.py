@@ -56,7 +56,6 @@ def problem(data: bytes, **options: Any) -> str:
 
 @given(st.text(st.sampled_from("ab\r\né€😀\ufeff") | st.characters(codec="utf-8"), min_size=2), BLOCKS)
 @example("\ufeff\r\na\r", 1)
-@settings(deadline=None, max_examples=100)
 def test_any_text_becomes_ids_and_back_whatever_the_block_size(text: str, block_bytes: int) -> None:
     expected = re.sub("\r\n?", "\n", text.removeprefix("\ufeff"))
     assume(len(set(expected)) > 1)
@@ -93,7 +92,6 @@ def test_ids_have_the_smallest_type_in_memory_or_mapped(
 
 
 @given(st.binary(min_size=2), BLOCKS)
-@settings(deadline=None, max_examples=60)
 def test_bytes_are_unchanged(data: bytes, block_bytes: int) -> None:
     corpus = read(data, block_bytes=block_bytes, vocabulary=VocabularyKind.BYTES, encoding="utf-8")
     assert corpus.vocabulary == Vocabulary(VocabularyKind.BYTES)
@@ -129,9 +127,7 @@ def test_several_files_are_one_text_with_a_line_feed_between_them(tmp_path: Path
         ("gb18030", b"abc", b"\x81"),
     ],
 )
-def test_bytes_that_are_not_text_are_named_with_the_offset_of_the_first(
-    encoding: str, good: bytes, bad: bytes, block_bytes: int
-) -> None:
+def test_bytes_that_are_no_text_are_named(encoding: str, good: bytes, bad: bytes, block_bytes: int) -> None:
     message = problem(good + bad, encoding=encoding, block_bytes=block_bytes)
     assert f"byte 0x{bad[0]:02X} at offset {len(good)} is not {encoding}" in message
     assert "`vocabulary`" in message
@@ -193,14 +189,11 @@ def parts(text: str, fraction: float, lines: bool = False, seed: int | None = No
 @pytest.mark.parametrize(("lines", "seed"), [(False, None), (True, None), (True, 3)])
 @pytest.mark.parametrize("text", ["a", "ab", "a\nb", "\nabc", "abcdefgh"])
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.9])
-def test_a_part_is_held_out_only_where_both_parts_have_something_to_predict(
-    text: str, fraction: float, lines: bool, seed: int | None
-) -> None:
+def test_nothing_is_held_out_of_too_short_a_text(text: str, fraction: float, lines: bool, seed: int | None) -> None:
     assert parts(text, fraction, lines, seed) == [text, ""]
 
 
 @given(st.text("ab\n", min_size=8), st.sampled_from([0.25, 0.5, 0.75]))
-@settings(deadline=None, max_examples=80)
 def test_the_end_is_held_out_of_whole_lines_if_asked(text: str, fraction: float) -> None:
     train, validation = parts(text, fraction)
     assert train + validation == text
@@ -242,7 +235,6 @@ def test_which_lines_are_held_out_follows_the_seed() -> None:
 
 
 @given(st.text(st.sampled_from("ab\ud800\udfff\U0001f600é"), min_size=2), BLOCKS)
-@settings(deadline=None, max_examples=60)
 def test_surrogates_are_kept_wherever_the_text_is_cut(text: str, block: int) -> None:
     text = "ab" + text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
     with pytest.MonkeyPatch.context() as patch:
@@ -307,15 +299,6 @@ def test_a_temporary_file_may_have_a_name_as_it_has_on_windows(monkeypatch: pyte
     corpus = read_corpus(TextConfig(sources=("fox.txt",)))
     assert decoded(corpus) == FOX.replace("\r", "")
     assert list(Path(os.environ["LSTMGEN_CACHE"]).iterdir()) == []
-
-
-def test_small_texts_stay_in_memory(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: pytest.fail("a file"))
-    monkeypatch.setenv("LSTMGEN_CACHE", str(nowhere / "cache"))
-    Path("small.txt").write_text("small\ntext\n", encoding="utf-8")
-    for config in (TextConfig(("small.txt",), lines=True, held_out_seed=0), TextConfig(("small.txt",))):
-        read_corpus(config).split(config)
-    assert not (nowhere / "cache").exists()
 
 
 @pytest.mark.usefixtures("fox")

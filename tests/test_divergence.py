@@ -18,16 +18,10 @@ from lstmgen.training.events import Event, Finished, RolledBack, Stepped
 from lstmgen.training.state import CERTAIN, SUSPECTED, RunState, frequency_nats
 from lstmgen.training.trainer import Trainer
 from tests.command_line import problem
-from tests.conftest import FABLE
 from tests.test_training import QUICK, Clock, assert_same_tensors, folder_of, prepare, run_to_end, run_until
 
+pytestmark = pytest.mark.usefixtures("fable")
 LONG = replace(QUICK, budget=Budget(120, BudgetUnit.STEPS), every=20)
-
-
-@pytest.fixture(autouse=True)
-def fable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("fable.txt").write_text(FABLE * 6, encoding="utf-8")
 
 
 def rollbacks(events: list[Event]) -> list[RolledBack]:
@@ -44,9 +38,6 @@ def let_steps_fail(patch: pytest.MonkeyPatch, *failing: range) -> None:
         return (math.nan, None) if any(count in numbers for numbers in failing) else train(*arguments, **options)
 
     patch.setattr(Trainer, "step", step)
-
-
-# What is a good loss
 
 
 def test_a_loss_is_bad_if_it_is_far_above_the_lowest_and_above_that_of_character_frequencies() -> None:
@@ -77,9 +68,6 @@ def test_a_slow_learner_is_not_called_diverged(training: dict[str, Any]) -> None
     assert isinstance(events[-1], Finished)
 
 
-# Going back
-
-
 @pytest.mark.parametrize(
     ("training", "margin", "every"),
     [
@@ -87,9 +75,7 @@ def test_a_slow_learner_is_not_called_diverged(training: dict[str, Any]) -> None
         ({"learning_rate": 9.9, "weight_decay": 9.9}, 0.1, 8),
     ],
 )
-def test_a_learning_rate_that_is_far_too_high_ends_in_a_good_network(
-    training: dict[str, Any], margin: float, every: int
-) -> None:
+def test_too_high_a_learning_rate_ends_in_a_good_network(training: dict[str, Any], margin: float, every: int) -> None:
     preparation = prepare(replace(LONG, budget=Budget(200, BudgetUnit.STEPS), every=every, **training))
     events = run_to_end(preparation)
     assert rollbacks(events)
@@ -118,9 +104,7 @@ def test_steps_without_a_finite_loss_lead_back_to_the_last_save(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("spoiled", "steps"), [(59, [40]), (60, [60, 40])])
-def test_a_last_checkpoint_that_is_no_good_itself_is_given_up_for_the_best_one(
-    spoiled: int, steps: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_last_checkpoint_is_given_up(spoiled: int, steps: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A step spoils the weights, and step 60 saves them. Going back there does not help. Step 60 may show it before."""
     train, count = Trainer.step, 0
 
@@ -139,13 +123,11 @@ def test_a_last_checkpoint_that_is_no_good_itself_is_given_up_for_the_best_one(
 
 
 def test_the_best_weights_are_kept_when_training_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = folder_of(run_to_end(prepare(replace(LONG, budget=Budget(40, BudgetUnit.STEPS), warm_up=0.06))))
     let_steps_fail(monkeypatch, range(51, 1000))
     preparation = prepare(LONG)
     with pytest.raises(TrainingError), preparation.start(started=0.0) as session:
         list(session.events())
     best = load_checkpoint(session.folder / BEST).record.position
-    assert load_checkpoint(whole / BEST).record.position.step == 40
     assert (best.step, best.best_step) == (40, 40)
 
 
@@ -180,17 +162,12 @@ def test_training_that_diverges_again_and_again_ends_with_one_line(monkeypatch: 
     assert not Path("checkpoints").exists()
 
 
-# Interrupted, and resumed
-
-
 def after(steps: int) -> Callable[[], bool]:
     return iter([False] * (steps - 1) + [True]).__next__
 
 
 @pytest.mark.parametrize(("failing", "saved"), [(1, 0), (47, 40)])
-def test_a_run_that_is_interrupted_while_it_may_be_diverging_saves_the_good_state(
-    failing: int, saved: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_interrupted_while_diverging_is_good(failing: int, saved: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The resumed run repeats the steps since then, with the same learning rate, as if it had not been interrupted."""
     whole = folder_of(run_to_end(prepare(LONG)))
     let_steps_fail(monkeypatch, range(failing, failing + SUSPECTED))
@@ -205,9 +182,7 @@ def test_a_run_that_is_interrupted_while_it_may_be_diverging_saves_the_good_stat
 
 
 @pytest.mark.parametrize("stop", [60 + CERTAIN, 75 + CERTAIN])
-def test_a_run_that_went_back_is_resumed_exactly_with_its_lower_learning_rate(
-    stop: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_went_back_is_resumed_exactly(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
     for end in (1000, stop):
         with monkeypatch.context() as patch:

@@ -23,7 +23,7 @@ from lstmgen.record import HELD_OUT, Position
 from lstmgen.text.streams import Chunk, ParallelStreams, every_line, one_stream
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
-from tests.conftest import CELLS
+from tests.conftest import CELLS, form
 
 VOCABULARY = Vocabulary(VocabularyKind.CHARACTERS, "\nabcdef")
 TRAINING = np.random.default_rng(1).integers(0, 7, 600)
@@ -33,20 +33,10 @@ LEARNING = DynamicConfig(segment_length=SEGMENT, learning_rate=0.02, decay=0.01,
 STILL = replace(LEARNING, learning_rate=0.0, decay=0.0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The products of a few units are too small for several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def network(name: str = "lstm", *, attention: int = 0, lines: bool = False, num_layers: int = 2) -> Checkpoint:
     """A network of a few units with random weights."""
-    cell = {field: getattr(CELLS[name], field) for field in ("cell", "peepholes", "reset")}
     sizes = {"hidden_size": 5, "num_layers": num_layers, "embedding_size": 3, "attention": attention}
-    return untrained_checkpoint(VOCABULARY, lines=lines, **cell, **sizes)
+    return untrained_checkpoint(VOCABULARY, lines=lines, **form(CELLS[name]), **sizes)
 
 
 def surprises(predictions: Iterable[Predictions]) -> NDArray[np.float64]:
@@ -59,9 +49,7 @@ def read(checkpoint: Checkpoint, ids: NDArray[np.int64], config: DynamicConfig =
 
 
 @pytest.mark.parametrize(("name", "attention"), [*((name, 0) for name in CELLS), ("lstm", 3)])
-def test_without_learning_the_score_is_unchanged_and_with_learning_the_first_segment_is(
-    name: str, attention: int
-) -> None:
+def test_learning_changes_the_score_after_the_first_segment_alone(name: str, attention: int) -> None:
     checkpoint = network(name, attention=attention)
     still, learning = read(checkpoint, IDS, STILL), read(checkpoint, IDS)
     static = score(NumpyEngine(checkpoint.network, checkpoint.weights), one_stream(IDS))
@@ -81,9 +69,6 @@ def test_nothing_is_learned_from_a_token_before_it_is_scored(position: int, shif
     ours, theirs = read(checkpoint, IDS), read(checkpoint, changed)
     assert np.array_equal(ours[:before], theirs[:before])
     assert ours[before] != theirs[before]
-
-
-# The update
 
 
 class ByTorch:
@@ -147,9 +132,6 @@ def test_weights_move_as_the_equation_says(decay: float) -> None:
         assert_allclose(weight, expected[name].detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
-# The order of reading, and the adapted model
-
-
 def test_a_model_of_lines_begins_each_from_the_initial_state() -> None:
     checkpoint = network("gru-before", lines=True)
     engine = NumpyEngine(checkpoint.network, checkpoint.weights)
@@ -178,10 +160,7 @@ def test_the_adapted_model_has_the_new_weights_and_the_given_one_is_unchanged() 
     assert all(weight.dtype == np.float32 for weight in adapted.weights.values())
     assert (adapted.model, adapted.vocabulary, adapted.extra) == (checkpoint.model, checkpoint.vocabulary, {})
     assert adapted.record == replace(
-        checkpoint.record,
-        validation_nats=None,
-        position=Position(step=60),
-        adapted_to=("the held-out text",),
+        checkpoint.record, validation_nats=None, position=Position(step=60), adapted_to=("the held-out text",)
     )
     assert checkpoint.record.adapted_to == ()
 

@@ -16,16 +16,8 @@ from lstmgen.cli.environment import as_typed, out_of_memory, show_colours, use_r
 from lstmgen.errors import unwritable
 from tests.command_line import done, problem, run, run_of_text, untrained_run
 
+pytestmark = pytest.mark.usefixtures("nowhere")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither such locales nor such limits")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-# What cannot be written
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has one error for all of them")
@@ -39,16 +31,11 @@ def test_what_cannot_be_written_is_told_with_a_remedy_for_its_cause(length: str)
     assert unwritable(OSError()).startswith("OSError; ")
 
 
-# Widths
-
-
 WIDTHS = [("0", None), ("-5", None), ("x", None), ("", None), ("²", None), ("1", 20), ("20", 20), ("70", 70)]
 
 
 @pytest.mark.parametrize(("given", "columns"), [*WIDTHS, ("9" * 20, 1000)])
-def test_a_width_is_one_that_text_can_be_read_in(
-    given: str, columns: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_width_is_one_to_read_text_in(given: str, columns: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_terminal_columns", lambda: 0)
     for name in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):
         monkeypatch.setenv(name, given)
@@ -65,9 +52,6 @@ def test_a_width_is_one_that_text_can_be_read_in(
         assert os.environ.get("COLUMNS") == wider
 
 
-# Colours
-
-
 def test_a_terminal_of_windows_is_told_to_show_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setitem(
@@ -80,9 +64,6 @@ def test_a_terminal_of_windows_is_told_to_show_colours(monkeypatch: pytest.Monke
     assert calls[-1:] == ["fixed"]
     monkeypatch.setitem(sys.modules, "colorama", None)  # it is not installed
     show_colours()
-
-
-# Locales
 
 
 @POSIX
@@ -126,9 +107,6 @@ def test_a_name_is_the_same_with_combining_accents() -> None:
     assert done("info", "e\u0301te\u0301").text.startswith("checkpoint")
     assert "exist" in problem("train", "--run", "e\u0301te\u0301", "--steps", 1)
     assert "exist" in problem("train", "--run", "\u00e9t\u00e9", "--steps", 1)
-
-
-# Limits of memory
 
 
 @pytest.mark.parametrize(

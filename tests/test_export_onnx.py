@@ -85,9 +85,7 @@ def test_a_chunk_of_any_length_and_batch_continues_the_one_before(files: tuple[b
     assert np.concatenate(parts, axis=1) == pytest.approx(whole, abs=1e-6)
 
 
-def test_the_same_checkpoint_gives_the_same_bytes_which_say_what_a_program_needs_to_know_and_no_more(
-    files: tuple[bytes, bytes],
-) -> None:
+def test_a_checkpoint_gives_the_same_bytes_with_what_a_program_needs_to_know(files: tuple[bytes, bytes]) -> None:
     for content in files:
         metadata = session(content).get_modelmeta().custom_metadata_map
         about = json.loads(metadata["lstmgen"])
@@ -95,9 +93,6 @@ def test_the_same_checkpoint_gives_the_same_bytes_which_say_what_a_program_needs
         assert about["model"]["hidden_size"] == 6
         assert b"lstmgen/" not in content and b".py" not in content  # nothing about the machine that made it
     assert onnx_files(checkpoint_of(ModelConfig(), 0, lines=True), "small") == files
-
-
-# The command
 
 
 def test_the_command_writes_two_new_files(nowhere: Path) -> None:

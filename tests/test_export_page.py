@@ -74,9 +74,7 @@ def test_the_command_says_what_it_chose_and_what_it_costs(tmp_path: Path) -> Non
     assert "--html" in usage_error("export")
 
 
-def test_a_page_has_the_name_of_its_run_or_file_and_not_its_place(
-    nowhere: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_has_the_name_of_its_run_and_not_its_place(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = untrained_run("noise", "abc\n")
     names = {path: "noise", path.absolute().with_name("last.safetensors"): "noise", nowhere / "my.safetensors": "my"}
     assert {each: public_name(each) for each in names} == names
@@ -294,9 +292,7 @@ def test_a_seed_writes_the_same_text_again_and_continues_it_from_anywhere(opened
     assert text_of(opened) == longer[:350]
 
 
-def test_a_reader_picks_an_alternative_and_the_model_continues_from_there(
-    opened: Browser, trained_folder: Path
-) -> None:
+def test_a_reader_picks_an_alternative_and_the_model_continues(opened: Browser, trained_folder: Path) -> None:
     model = open_page(opened, trained_folder / "checkpoints" / "fable" / "best.safetensors")
     type_text(opened, "The fox left the grapes")
     choose(opened, temperature=0, length=200)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lstmgen.files import new_file, remove_parts, replace_file
+from lstmgen.files import new_file
 
 
 def names(folder: Path) -> list[str]:
@@ -18,31 +18,8 @@ def refuse_links(*_: object) -> None:
     raise PermissionError("links")
 
 
-def test_a_replacement_is_whole_or_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_: int) -> None:
-        raise KeyboardInterrupt
-
-    for content in (b"older", b"old"):
-        replace_file(tmp_path / "a", content)
-        assert (tmp_path / "a").read_bytes() == content
-    monkeypatch.setattr(os, "fsync", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        replace_file(tmp_path / "a", b"new")
-    assert (tmp_path / "a").read_bytes() == b"old"
-    assert names(tmp_path) == ["a"]
-
-
-def test_only_the_parts_of_this_file_are_removed(tmp_path: Path) -> None:
-    for name in ("a.1.part", "a.22.part", "a", "b.1.part"):
-        (tmp_path / name).write_bytes(b"")
-    remove_parts(tmp_path / "a")
-    assert names(tmp_path) == ["a", "b.1.part"]
-
-
 @pytest.mark.parametrize("links", [True, False])  # a file system needs no links
-def test_a_new_file_has_its_name_when_it_is_complete(
-    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_file_is_named_when_complete(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not links:
         monkeypatch.setattr(os, "link", refuse_links)
     path = tmp_path / ("a" * 200)
@@ -54,19 +31,9 @@ def test_a_new_file_has_its_name_when_it_is_complete(
     assert (path.stat().st_nlink, path.read_bytes()) == (1, b"new")
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_a_new_file_is_removed_if_it_cannot_be_completed(error: type[BaseException], tmp_path: Path) -> None:
-    with pytest.raises(error), new_file(tmp_path / "a") as file:
-        file.write(b"half")
-        raise error
-    assert names(tmp_path) == []
-
-
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("before", [True, False])
-def test_a_file_that_exists_or_appears_meanwhile_is_not_overwritten(
-    before: bool, links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_file_is_overwritten(before: bool, links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not links:
         monkeypatch.setattr(os, "link", refuse_links)
     if before:

@@ -292,7 +292,6 @@ PATTERNS = [None, "a{5}", "[abc ]*", "(ab|ba)+", ".*2", "(?s:.)*", "[^a]{2,4}(a|
     lines=st.booleans(),
     seed=st.integers(0, 9),
 )
-@settings(max_examples=100, deadline=None)
 def test_all_filters_together_keep_their_promises(config: SamplingConfig, prompt: str, lines: bool, seed: int) -> None:
     """A sample matches its expression, or says that it does not and why."""
     model = UNIFORM[lines]

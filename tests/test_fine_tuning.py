@@ -22,7 +22,7 @@ from lstmgen.training.plan import PLANNED
 from lstmgen.training.prepare import prepare
 from lstmgen.training.state import frequency_nats
 from tests.command_line import done, files_below, problem, run_of_text, untrained_checkpoint, untrained_run, usage_error
-from tests.conftest import FABLE, NETWORKS, random_weights, single, small_network
+from tests.conftest import FABLE, NETWORKS, form, random_weights, single, small_network
 from tests.test_training import assert_same_tensors
 
 OTHER = "Zwölf Füchse sahen Trauben. Die Füchse sprangen; die Trauben hingen höher.\n"
@@ -30,20 +30,14 @@ QUICK = ["--precision", "float32", "--threads", "1"]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(own_folder: Path) -> Path:
     """Work in a folder with a trained run, `fable`, its text, and another text with other characters."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(trained_folder / "fable.txt", tmp_path)
-    shutil.copytree(trained_folder / "checkpoints", tmp_path / "checkpoints")
-    (tmp_path / "other.txt").write_text(OTHER * 20, encoding="utf-8")
-    return tmp_path
+    (own_folder / "other.txt").write_text(OTHER * 20, encoding="utf-8")
+    return own_folder
 
 
 def events_of(*arguments: object) -> list[dict[str, Any]]:
     return done("train", *arguments, "--json", *QUICK).json_lines
-
-
-# The network grows
 
 
 @pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
@@ -138,18 +132,6 @@ def test_the_vocabulary_is_that_of_both_texts_in_the_order_of_code_points() -> N
     assert known[0] == "letters.txt" and known[1].startswith("fable.txt: ")
 
 
-def test_a_text_in_a_larger_vocabulary_is_the_same_text() -> None:
-    config = TextConfig(sources=("other.txt",))
-    own = read_corpus(config)
-    corpus = own.extended(Vocabulary(own.vocabulary.kind, "\x00QZ~é中"))
-    assert corpus.vocabulary.decode(corpus.ids) == own.vocabulary.decode(own.ids) == OTHER * 20
-    assert corpus.sha256 == own.sha256
-    assert corpus.vocabulary.characters == "".join(sorted(set(OTHER + "\x00QZ~é中")))
-
-
-# The run
-
-
 def test_a_fine_tuned_run_is_a_new_run_that_says_where_it_came_from(folder: Path) -> None:
     before = files_below(folder / "checkpoints" / "fable")
     fingerprint = load("fable").checkpoint.fingerprint()
@@ -211,8 +193,7 @@ def test_resuming_a_fine_tuned_run_gives_the_same_bytes_as_never_stopping(steps:
 
 @pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
 def test_every_network_can_be_fine_tuned(config: ModelConfig) -> None:
-    network = {name: getattr(config, name) for name in ("cell", "peepholes", "reset", "tied")}
-    untrained_run("any", "".join(sorted(set(FABLE))), attention=2, **network)
+    untrained_run("any", "".join(sorted(set(FABLE))), attention=2, **form(config))
     plan, *_, finished = events_of("--from", "any", "other.txt", "--steps", 2, "--run", "tuned")
     assert (finished["step"], plan["model"]["tied"]) == (2, config.tied)
     assert load("tuned").config == load("any").config
@@ -247,12 +228,6 @@ def test_a_held_out_text_that_the_base_has_learned_from_is_named() -> None:
     assert warned == [False, True, False]
 
 
-# The plan
-
-
-# What is refused
-
-
 OF_THE_NETWORK = "--cell lstm|--peepholes input|--reset after|--hidden-size 24|--layers 1|--embedding-size 64"
 
 
@@ -275,9 +250,6 @@ def test_a_preview_that_neither_text_has_and_a_base_that_cannot_be_read_are_prob
     broken.write_bytes((folder / "checkpoints" / "fable" / "best.safetensors").read_bytes()[:500])
     assert "broken.safetensors" in problem("train", "--from", broken, "other.txt", "--steps", 1)
     assert not Path("checkpoints/other-lstm").exists()
-
-
-# The record
 
 
 def test_a_record_without_base_or_other_processes_has_no_field_for_them_and_can_be_read() -> None:

@@ -179,6 +179,7 @@ def test_a_folder_that_may_not_be_read_is_a_problem_or_a_note(monkeypatch: pytes
 def test_stars_match_as_in_a_shell() -> None:
     write({"a.txt": "", "x/b.txt": "", "x/y/c.txt": "", "x/.h/d.txt": "", "x/y/.e.txt": "", "x/y/z/f.md": ""})
     assert found("**/*.txt") == ["a.txt", "x/b.txt", "x/y/c.txt"]
+    assert found("[!b].txt", "x/b.*", "**/*.md") == ["a.txt", "x/b.txt", "x/y/z/f.md"]
     assert found("x/**/*.md", "x/**/y/*") == ["x/y/z/f.md", "x/y/c.txt"]
     assert found("x/**") == ["x/b.txt", "x/y/c.txt", "x/y/z/f.md"]
     assert found(str(Path("**", "y", "*").absolute())) == [Path("x/y/c.txt").absolute().as_posix()]

@@ -30,16 +30,12 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hostile(nowhere: Path) -> Path:
     """A model of bytes, and a text that would like to do harm, in a file whose name would too."""
-    monkeypatch.chdir(tmp_path)
     untrained_run("octets", None)
     path = Path("a<b>&amp;.txt")
-    path.write_text(HOSTILE, encoding="utf-8", newline="")
+    (nowhere / path).write_text(HOSTILE, encoding="utf-8", newline="")
     return path
-
-
-# In a terminal
 
 
 @pytest.mark.usefixtures("terminal", "in_trained_folder")
@@ -92,9 +88,6 @@ def test_what_is_hardly_possible_is_not_named_unless_it_is_the_likeliest() -> No
     expected = tuple(Expected(token, probability) for token, probability in (("a", 0.9), (" ", 0.006), ("c", 0.004)))
     assert CharacterScore(0, "a", 0.1, expected).alternatives == "a 90%  ␣ 1%"
     assert CharacterScore(0, "c", 5.0, expected[2:]).alternatives == "c 0%"
-
-
-# As a page
 
 
 class Page(HTMLParser):

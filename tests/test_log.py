@@ -56,13 +56,8 @@ def test_steps_that_are_done_again_count_once(tmp_path: Path) -> None:
     ]
     after = [{"event": "plan"}, step_event(150, 1.8), evaluation_event(160, 1.7, 1.9), step_event(200, 1.6)]
     curve = curve_of(tmp_path / "log.jsonl", *before, *after)
-    assert [(loss.step, loss.nats) for loss in curve.training] == [
-        (50, 3),
-        (100, 2),
-        (150, 1.8),
-        (160, 1.7),
-        (200, 1.6),
-    ]
+    training = [(loss.step, loss.nats) for loss in curve.training]
+    assert training == [(50, 3), (100, 2), (150, 1.8), (160, 1.7), (200, 1.6)]
     assert [(loss.step, loss.nats) for loss in curve.validation] == [(100, 2.1), (160, 1.9)]
 
 
@@ -83,14 +78,10 @@ def test_what_comes_last_does_not_undo_the_last_evaluation(tmp_path: Path) -> No
         b'"step"',
         b'{"event": ["step"]}',
         b'{"event": "of a newer version", "step": 1}',
-        json.dumps(step_event(75, 2) | {"step": "75"}).encode(),
-        json.dumps(step_event(75, 2) | {"step": None}).encode(),
-        json.dumps(step_event(75, 2) | {"epoch": True}).encode(),
-        json.dumps(step_event(75, 2) | {"epoch": 10**400}).encode(),
+        *(json.dumps(step_event(75, 2) | {"step": value}).encode() for value in ("75", None)),
+        *(json.dumps(step_event(75, 2) | {"epoch": value}).encode() for value in (True, 10**400)),
+        *(json.dumps(step_event(75, nats)).encode() for nats in (float("nan"), float("inf"), 1e300)),
         json.dumps(step_event(75, 2) | {"seconds": -1}).encode(),
-        json.dumps(step_event(75, float("nan"))).encode(),
-        json.dumps(step_event(75, float("inf"))).encode(),
-        json.dumps(step_event(75, 1e300)).encode(),
         json.dumps(evaluation_event(75, None, None)).encode(),
     ],
 )

@@ -1,6 +1,7 @@
 """What a text has in common with a training text, by the index and by a search at every position."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +100,19 @@ def test_of_a_list_lines_from_all_of_it_are_compared() -> None:
     found = compare_copying(training, encoded("ab\n" * 7), real, LETTERS, lines=True)
     assert found.real is not None
     assert found.real.lines == pytest.approx(0.5, abs=0.11)
+
+
+@pytest.mark.parametrize("damage", ["none", "missing", "another text", "cut", "no index", "positions outside"])
+def test_an_index_that_cannot_be_used_is_treated_as_missing(damage: str, tmp_path: Path) -> None:
+    path, index = tmp_path / "text.index", SuffixIndex.build(as_ids([1, 2, 3, 1, 2]))
+    if damage == "positions outside":
+        index = SuffixIndex(as_ids([1, 2, 3]), np.array([0, 1, 7], np.int32))
+    index.save(path, "another" if damage == "another text" else "digest")
+    content = path.read_bytes()
+    path.write_bytes({"cut": content[:-3], "no index": b"abc"}.get(damage, content))
+    if damage == "missing":
+        path.unlink()
+    assert (SuffixIndex.load(path, "digest") is None) == (damage != "none")
 
 
 # Whole lines

@@ -1,10 +1,12 @@
 """What every command writes: no control character reaches a terminal, and no file or run is ever overwritten."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lstmgen.checkpoint import load_checkpoint, save_checkpoint
 from tests.command_line import (
     controls,
     done,
@@ -20,12 +22,11 @@ HOSTILE = "\x1b[\x07\x9b\r\u202e\nab"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(nowhere: Path) -> Path:
     """Work in a folder with a model that writes escape sequences, and one that writes any bytes."""
-    monkeypatch.chdir(tmp_path)
     untrained_run("hostile", HOSTILE)
     untrained_run("octets", None)
-    return tmp_path
+    return nowhere
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,7 @@ TINY = ["--hidden-size", 4, "--layers", 1, "--precision", "float32", "--threads"
     "command",
     [
         ["info", NAME],
+        ["runs", NAME, "--plot"],
         ["info", NAME, "--json"],
         ["runs"],
         ["runs", "--json"],
@@ -88,12 +90,14 @@ TINY = ["--hidden-size", 4, "--layers", 1, "--precision", "float32", "--threads"
     ],
     ids=lambda command: " ".join(map(str, command)).encode("unicode_escape").decode(),
 )
-def test_names_and_texts_reach_a_terminal_without_control_characters(
-    command: list[object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_gets_no_hostile_names(command: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")  # so that what is left of control characters is not our own colour
     monkeypatch.setenv("NO_COLOR", "1")
-    run_of_text(NAME, f"{HOSTILE}\nba\n" * 40)
+    path = run_of_text(NAME, f"{HOSTILE}\nba\n" * 40)
+    checkpoint, hostile = load_checkpoint(path), ("\x1b]0;\x07\u202e",)
+    record = replace(checkpoint.record, versions={"\x1b[31m": "\u202e\n"}, adapted_to=hostile, device="\x1b[0m\n")
+    save_checkpoint(replace(checkpoint, record=record), path)
+    write_log(path.parent, evaluation_event(1, 3.0, 3.0))
     ran = done(*command, terminal=True)
     shown = ran.text + ran.err.replace("\r", "")  # the bar returns to the beginning of its line
     assert shown

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, TrainingConfig
@@ -43,10 +43,7 @@ def plan(
 
 
 @given(seconds=st.floats(5, 1e4), more=st.floats(1, 20), tokens=st.integers(2, 10**8))
-@settings(max_examples=100, deadline=None)
-def test_more_time_never_gives_a_smaller_network_and_more_text_never_more_dropout(
-    seconds: float, more: float, tokens: int
-) -> None:
+def test_more_time_gives_no_smaller_network_more_text_no_more_dropout(seconds: float, more: float, tokens: int) -> None:
     small, large = plan(seconds, tokens), plan(more * seconds, tokens)
     assert small.model.hidden_size <= large.model.hidden_size
     of_one_size = replace(DEFAULTS, planned=SIZE_GIVEN)
@@ -55,7 +52,6 @@ def test_more_time_never_gives_a_smaller_network_and_more_text_never_more_dropou
 
 
 @given(seconds=st.floats(5, 1e5), tokens=st.integers(2, 10**8))
-@settings(max_examples=100, deadline=None)
 def test_a_network_has_time_and_text_for_its_parameters(seconds: float, tokens: int) -> None:
     planned = plan(seconds, tokens)
     parameters = layer_parameter_count(planned.model, planned.model.hidden_size)
@@ -120,11 +116,6 @@ def test_labels_are_smoothed_where_parts_of_the_text_have_tokens_of_their_own() 
         assert make_plan(fitted, 10**6, 5000, like_a_laptop).training.dropout == dropout
 
 
-def test_the_vocabulary_does_not_decide_how_large_the_layers_are() -> None:
-    model = ModelConfig(tied=True, embedding_size=128)
-    assert layer_parameter_count(model, 256) == parameter_count(model, 9000, 256) - 9000 * 128 - 9000 - 128 * 256
-
-
 def test_larger_networks_are_not_tried_where_a_smaller_one_is_too_slow() -> None:
     tried: list[int] = []
 
@@ -137,10 +128,7 @@ def test_larger_networks_are_not_tried_where_a_smaller_one_is_too_slow() -> None
 
 
 @given(parameters=st.integers(2_000, 20_000_000), cell=st.sampled_from(CellKind), layers=st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
-def test_the_hidden_size_for_a_number_of_parameters_is_the_nearest_of_those_that_are_fast(
-    parameters: int, cell: CellKind, layers: int
-) -> None:
+def test_the_hidden_size_is_the_nearest_to_a_number_of_parameters(parameters: int, cell: CellKind, layers: int) -> None:
     model = ModelConfig(cell=cell, num_layers=layers, embedding_size=8)
     size = hidden_size_for(parameters, model, VOCAB_SIZE)
 
@@ -156,8 +144,6 @@ def test_the_hidden_size_for_a_number_of_parameters_is_the_nearest_of_those_that
 @pytest.mark.parametrize(
     ("parameters", "embedding_size"), [(10_000_000, 128), (330_000, 64), (160_000, 32), (90_000, 32)]
 )
-def test_the_embedding_of_a_large_vocabulary_gets_at_most_half_of_the_parameters_asked_for(
-    parameters: int, embedding_size: int
-) -> None:
+def test_an_embedding_gets_at_most_half_of_the_parameters(parameters: int, embedding_size: int) -> None:
     asked = replace(DEFAULTS, planned=SIZE_GIVEN)
     assert fit_to_vocabulary(asked, EVERYWHERE % 2500, 2500, parameters).model.embedding_size == embedding_size

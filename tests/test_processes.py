@@ -29,10 +29,9 @@ NETWORK = ("--hidden-size", "8", "--layers", "1", "--chunk-length", "8", "--drop
 
 
 @pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_folder(nowhere: Path) -> None:
     """Work in a folder with a text."""
-    monkeypatch.chdir(tmp_path)
-    Path("fable.txt").write_text(FABLE * 40, encoding="utf-8")
+    (nowhere / "fable.txt").write_text(FABLE * 40, encoding="utf-8")
 
 
 @contextmanager
@@ -130,9 +129,7 @@ def test_a_run_goes_on_where_a_process_was_killed() -> None:
     assert load_checkpoint(Path("checkpoints/killed") / LAST).record.position.step == finished["step"]
 
 
-def test_a_launcher_that_says_nonsense_is_named_and_without_one_there_is_one_process(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_launcher_that_says_nonsense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with joined_processes(Device.AUTO) as processes:
         assert processes is ALONE
     for name, value in {"RANK": "first", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():

@@ -29,9 +29,7 @@ def test_nothing_in_a_report_drives_a_terminal_or_becomes_html(capsys: pytest.Ca
     assert "<img" not in page and page.count("&lt;img") >= 10
 
 
-def test_a_paragraph_is_a_line_in_a_pipe_and_wrapped_in_a_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_terminal_wraps_paragraphs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(capsys, "one", ["two", "three"], {"a": "b"}) == "one\n\ntwo\nthree\n\na  b\n"
     words = "held-out text " * 30
     assert shown(capsys, words).count("\n") == 1
@@ -42,9 +40,7 @@ def test_a_paragraph_is_a_line_in_a_pipe_and_wrapped_in_a_terminal(
     assert " ".join(lines).split() == words.split()
 
 
-def test_a_chart_has_a_row_for_each_place_of_its_first_curve(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_chart_has_a_row_for_each_place(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     first = Curve("loss", {1: 3.0, 4: 2.0, 16: 1.0})
     powers = Curve("gradient", {place: 10.0**-place for place in range(1, 5)}, powers=True)

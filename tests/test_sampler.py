@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from lstmgen.generation.sampler import (
     negative_log_likelihood,
 )
 from lstmgen.text.streams import one_stream
-from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
+from tests.conftest import CELLS, VOCAB_SIZE, random_engine, small_network
 
 PROMPT = np.array([3])
 
@@ -38,11 +38,6 @@ def constant_engine(logits: list[float]) -> NumpyEngine:
     weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
     weights["head.bias"] = np.array(logits, np.float32)
     return NumpyEngine(network, weights)
-
-
-def random_engine(name: str = "lstm", attention: int = 0) -> NumpyEngine:
-    network = small_network(CELLS[name], attention=attention)
-    return NumpyEngine(network, single(random_weights(network)))
 
 
 UNIFORM = constant_engine([0.0] * VOCAB_SIZE)
@@ -76,23 +71,10 @@ def test_temperature_zero_ignores_the_seed_and_takes_the_most_likely() -> None:
     assert write(engine, seed=1, heat=0.0) == write(engine, seed=2, heat=0.0) == [[2] * 50]
 
 
-def test_samples_of_a_batch_differ() -> None:
-    """Seven tokens, fifty draws: two rows agree by chance with probability 7^-50."""
-    texts = write(UNIFORM, samples=8)
-    assert len({tuple(text) for text in texts}) == 8
-
-
 @pytest.mark.parametrize("name", CELLS)
 def test_a_sample_does_not_depend_on_those_beside_it(name: str) -> None:
     engine = random_engine(name)
     assert write(engine, samples=5, seed=9)[0] == write(engine, samples=1, seed=9)[0]
-
-
-@given(length=st.integers(0, 40), samples=st.integers(1, 4))
-@settings(max_examples=20, deadline=None)
-def test_length_is_honoured_exactly(length: int, samples: int) -> None:
-    texts = write(UNIFORM, length=length, samples=samples)
-    assert [len(text) for text in texts] == [length] * samples
 
 
 def test_without_a_maximum_a_sample_goes_on_until_its_end_token() -> None:
@@ -144,25 +126,6 @@ def test_a_token_without_probability_is_never_drawn() -> None:
 def test_negative_log_likelihood_is_finite_for_extreme_logits() -> None:
     logits = np.array([[1e4, 0.0, -1e4]] * 2, np.float32)
     assert_allclose(negative_log_likelihood(logits, np.array([0, 2])), [0, 2e4])
-
-
-def test_each_sample_says_why_it_ended() -> None:
-    ended = collect(events(UNIFORM, samples=40, end=4, length=5), 40)
-    for sample in ended:
-        assert (sample.ids[-1] == 4) == (sample.finish_reason is FinishReason.LINE)
-    assert {sample.finish_reason for sample in ended} == {FinishReason.LINE, FinishReason.LENGTH}
-
-
-def test_nothing_of_a_stop_text_is_written() -> None:
-    """A sample ends where a stop text first occurs in the sample drawn without stop texts."""
-    stops = ["\x01\x02\x01\x03", "\x06\x06"]
-    whole = collect(events(UNIFORM, samples=20, length=400), 20)
-    stopped = collect(events(UNIFORM, samples=20, length=400, stops=stops), 20)
-    for long, short in zip(whole, stopped, strict=True):
-        text = "".join(map(chr, long.ids))
-        positions = [position for stop in stops if (position := text.find(stop)) >= 0]
-        assert short.ids == long.ids[: min(positions, default=400)]
-        assert short.finish_reason is (FinishReason.STOP if positions else FinishReason.LENGTH)
 
 
 @given(text=st.text("ab", min_size=1, max_size=40), stops=st.lists(st.text("ab", min_size=1, max_size=5), max_size=3))

@@ -42,16 +42,6 @@ def test_only_the_last_tokens_of_a_long_prompt_are_saved(tmp_path: Path) -> None
     assert (load_prompt_state(tmp_path / "state", network, MODEL).text == prompt_state.text[-RECENT:]).all()
 
 
-def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
-    _, _, prompt_state = a_prompt_state("lstm")
-    (tmp_path / "state").write_text("mine", encoding="utf-8")
-    with pytest.raises(CheckpointError):
-        save_prompt_state(prompt_state, tmp_path / "state", MODEL)
-    assert (tmp_path / "state").read_text(encoding="utf-8") == "mine"
-    with pytest.raises(CheckpointError, match="`save_state`"):
-        save_prompt_state(prompt_state, tmp_path / "nowhere" / "state", MODEL)
-
-
 def put(name: str, value: Any) -> Callable[[dict[str, Any], dict[str, str]], None]:
     return lambda tensors, _metadata: tensors.update({name: value})
 

@@ -9,20 +9,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 from lstmgen.config import ServingConfig
-from lstmgen.evaluation.score import score
 from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.generation.filters.likelihood import temperature, top_p
 from lstmgen.generation.sampler import collect, draw_tokens
 from lstmgen.serving.batch import Job, Token, Worker
-from lstmgen.text.streams import one_stream
-from tests.conftest import CELLS, VOCAB_SIZE, random_weights, single, small_network
+from tests.conftest import CELLS, VOCAB_SIZE, random_engine
 
 PROMPT = np.array([3, 1, 4])
-
-
-def engine_of(cell: str = "lstm", attention: int = 0) -> NumpyEngine:
-    network = small_network(CELLS[cell], attention=attention)
-    return NumpyEngine(network, single(random_weights(network)))
 
 
 def job(length: int = 40, prompt: Any = PROMPT, *, seed: int = 0, **more: Any) -> Job:
@@ -90,39 +83,27 @@ def different_jobs() -> list[Job]:
     [*((cell, attention, 64) for cell in CELLS for attention in (0, 3)), ("gru-after", 3, 3), ("lstm", 0, 3)],
 )
 def test_texts_in_one_batch_are_those_that_the_sampler_draws(cell: str, attention: int, max_rows: int) -> None:
-    engine = engine_of(cell, attention)
+    engine = random_engine(cell, attention)
     written = run(engine, *different_jobs(), max_rows=max_rows, endless=job(100_000))  # what does not fit takes turns
     assert ids(written) == [alone(engine, each) for each in different_jobs()]
 
 
 def test_a_job_with_all_rows_does_not_hold_up_the_next_one() -> None:
-    ((text,),) = run(engine_of(), job(5), max_rows=4, endless=job(1_000_000, copies=4))
+    ((text,),) = run(random_engine(), job(5), max_rows=4, endless=job(1_000_000, copies=4))
     assert len(text) == 5
 
 
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 1000])
 def test_prompts_are_read_in_chunks_of_any_length(length: int) -> None:
-    engine = engine_of()
+    engine = random_engine()
     prompt = np.random.default_rng(0).integers(0, VOCAB_SIZE, length)
     written = run(engine, job(10, prompt), job(10, prompt, echo=[length], logprobs=0), job(10, [1, 2, 3] * 30))
     plain, echoed, _ = ids(written)
     assert plain == alone(engine, job(10, prompt)) and echoed == [[*prompt, *plain[0]]]
 
 
-def test_nothing_is_written_after_a_prompt_if_the_length_is_0() -> None:
-    assert run(engine_of(), job(0, copies=2), job(0, echo=[2])) == [[[], []], [[(1, None, ()), (4, None, ())]]]
-
-
-def test_nats_are_those_of_scoring_the_whole_text() -> None:
-    engine = engine_of("peephole")
-    ((tokens,), _) = run(engine, job(50, logprobs=0, echo=[3], heat=0.7, top_p=0.9), job(50, seed=9))
-    assert tokens[0] == (PROMPT[0], None, ())
-    whole = np.array([number for number, _, _ in tokens])
-    assert_allclose(sum(nats or 0 for _, nats, _ in tokens), score(engine, one_stream(whole)).nats, rtol=1e-5)
-
-
 def test_alternatives_are_the_likeliest_tokens_with_their_nats_for_those_who_ask() -> None:
-    (few,), (many,), (none,) = run(engine_of(), job(20, logprobs=2), job(20, logprobs=VOCAB_SIZE), job(20))
+    (few,), (many,), (none,) = run(random_engine(), job(20, logprobs=2), job(20, logprobs=VOCAB_SIZE), job(20))
     for (_, _, short), (number, own, whole), plain in zip(few, many, none, strict=True):
         assert [other for other, _ in short] == [other for other, _ in whole[:2]] and plain == (number, None, ())
         costs = [nats for _, nats in whole]

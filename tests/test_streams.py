@@ -1,6 +1,7 @@
 """What a network reads at a time: contiguous streams and shuffled lines for training, every token once for scoring."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lstmgen.config import ModelConfig, TrainingConfig
+from lstmgen.text.lines import random_order
 from lstmgen.text.streams import (
     IGNORED,
     Chunk,
@@ -64,14 +66,30 @@ def items(chunks: Iterable[Chunk]) -> list[tuple[int, ...]]:
     return found
 
 
-def assert_every_token_is_predicted_once(chunks: Iterable[Chunk], tokens: int) -> None:
+def predicted_positions(chunks: Iterable[Chunk], text: NDArray[Any]) -> list[int]:
+    """The positions of all predicted tokens, in order; a line that the text does not end has a line feed after it."""
+    ended, found = np.append(text, NEWLINE), list[int]()
+    for chunk in chunks:
+        rows, columns = np.nonzero(chunk.targets != IGNORED)
+        positions = chunk.positions[rows] + columns
+        assert np.array_equal(ended[positions], chunk.targets[rows, columns])
+        found += positions.tolist()
+    return sorted(found)
+
+
+def assert_every_token_is_predicted_once(chunks: list[Chunk], tokens: int) -> None:
     """The text is 0, 1, 2, ..., so that each token is equal to its position."""
-    seen: list[int] = []
     for inputs, targets in sequences(chunks):
         scored = targets != IGNORED
         assert np.array_equal(inputs[scored] + 1, targets[scored])
-        seen += targets[scored].tolist()
-    assert sorted(seen) == list(range(1, tokens))
+    assert predicted_positions(chunks, np.arange(tokens)) == list(range(1, tokens))
+
+
+def assert_every_line_is_predicted_once(chunks: list[Chunk], text: NDArray[np.uint8], lines: list[list[int]]) -> None:
+    """Every token and every end of a line that is not empty."""
+    assert sorted(items(chunks)) == sorted(tuple(line) for line in lines if line)
+    ended, before = np.append(text, NEWLINE), np.concatenate([[NEWLINE], text])
+    assert predicted_positions(chunks, text) == np.flatnonzero((ended != NEWLINE) | (before != NEWLINE)).tolist()
 
 
 def assert_resumes_anywhere(text: TrainingText, epoch: int) -> None:
@@ -120,6 +138,7 @@ def test_parallel_streams_read_one_contiguous_text_however_small(
     first = int(inputs[0, 0])
     assert np.array_equal(inputs.ravel(), np.arange(first, first + inputs.size))  # each row continues in the next
     assert np.array_equal(targets, inputs + 1)
+    assert predicted_positions(chunks, np.arange(tokens)) == targets.ravel().tolist()
     assert 0 <= first < chunk_length
     assert 0 <= tokens - 1 - targets[-1, -1] < batch_size  # the rest is too short for one more step
 
@@ -135,15 +154,14 @@ def test_parallel_streams_begin_at_another_offset_in_each_epoch_and_with_each_se
 
 
 @given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 8), st.integers(0, 3))
-@settings(deadline=None, max_examples=100)
 def test_shuffled_lines_read_every_line_that_is_not_empty_once_an_epoch(
     lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int, epoch: int
 ) -> None:
-    text = ShuffledLines(joined(lines, final_newline), NEWLINE, batch_size, chunk_length, seed=1)
-    assert sorted(items(text.chunks(epoch))) == sorted(tuple(line) for line in lines if line)
-    assert all(
-        len(chunk.inputs) <= batch_size and 1 <= chunk.inputs.shape[1] <= chunk_length for chunk in text.chunks(epoch)
-    )
+    ids = joined(lines, final_newline)
+    text = ShuffledLines(ids, NEWLINE, batch_size, chunk_length, seed=1)
+    chunks = list(text.chunks(epoch))
+    assert_every_line_is_predicted_once(chunks, ids, lines)
+    assert all(len(each.inputs) <= batch_size and 1 <= each.inputs.shape[1] <= chunk_length for each in chunks)
     assert_resumes_anywhere(text, epoch)
 
 
@@ -168,15 +186,16 @@ def test_lines_of_similar_length_share_a_batch_so_that_there_is_little_padding()
     assert padding < 0.05 * sum(each.size for each in targets)
 
 
-@given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 8))
-@settings(deadline=None, max_examples=100)
+@given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 8), st.sampled_from([1, 2, 7, 1 << 20]))
 def test_scoring_lines_predicts_every_token_and_every_end_once(
-    lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int
+    lines: list[list[int]], final_newline: bool, batch_size: int, chunk_length: int, block: int
 ) -> None:
+    """However the text is cut into blocks while its lines are looked for."""
     ids = joined(lines, final_newline)
-    assert sorted(items(every_line(ids, NEWLINE, batch_size, chunk_length))) == sorted(
-        tuple(line) for line in lines if line
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lstmgen.text.storage.BLOCK", block)
+        for chunks in (every_line(ids, NEWLINE, batch_size, chunk_length), lines_in_order(ids, NEWLINE, chunk_length)):
+            assert_every_line_is_predicted_once(list(chunks), ids, lines)
 
 
 @given(
@@ -186,9 +205,7 @@ def test_scoring_lines_predicts_every_token_and_every_end_once(
     chunk_length=st.integers(1, 50),
 )
 @settings(deadline=None, max_examples=150)
-def test_overlapping_streams_predict_every_token_but_the_first_once_after_the_whole_warm_up(
-    tokens: int, batch_size: int, warm_up: int, chunk_length: int
-) -> None:
+def test_overlapping_streams_predict_all_once(tokens: int, batch_size: int, warm_up: int, chunk_length: int) -> None:
     ids = np.arange(tokens, dtype=np.int32)
     chunks = list(overlapping_streams(ids, batch_size, warm_up, chunk_length))
     assert_every_token_is_predicted_once(chunks, tokens)
@@ -202,10 +219,7 @@ def test_overlapping_streams_predict_every_token_but_the_first_once_after_the_wh
 
 
 @given(st.integers(0, 200), st.lists(st.integers(0, 200), max_size=8), st.integers(1, 50))
-@settings(deadline=None, max_examples=100)
-def test_one_stream_predicts_every_token_but_the_first_in_order_however_the_text_is_cut_into_blocks(
-    tokens: int, cuts: list[int], chunk_length: int
-) -> None:
+def test_one_stream_predicts_every_token_in_order(tokens: int, cuts: list[int], chunk_length: int) -> None:
     ids = np.arange(tokens, dtype=np.uint8)
     blocks = np.split(ids, sorted(cuts))  # empty ones among them
     for chunks in (list(stream_of_blocks(iter(blocks), chunk_length)), list(one_stream(ids, chunk_length))):
@@ -216,21 +230,8 @@ def test_one_stream_predicts_every_token_but_the_first_in_order_however_the_text
         assert all(1 <= chunk.inputs.shape[1] <= chunk_length for chunk in chunks)
 
 
-def test_an_endless_stream_is_read_block_by_block() -> None:
-    def endless() -> Iterator[NDArray[np.int64]]:
-        while True:
-            yield np.zeros(3, np.int64)
-
-    chunks = stream_of_blocks(endless())
-    widths = [next(chunks).inputs.shape[1] for _ in range(3)]
-    assert widths == [2, 3, 3]
-
-
 @given(LINES, st.booleans(), st.lists(st.integers(0, 300), max_size=9), st.integers(1, 8))
-@settings(deadline=None, max_examples=100)
-def test_blocks_of_a_text_become_blocks_of_whole_lines(
-    lines: list[list[int]], final_newline: bool, cuts: list[int], chunk_length: int
-) -> None:
+def test_blocks_of_whole_lines(lines: list[list[int]], final_newline: bool, cuts: list[int], chunk_length: int) -> None:
     ids = joined(lines, final_newline)
     blocks = list(whole_lines(iter(np.split(ids, sorted(cuts))), NEWLINE))
     assert np.array_equal(np.concatenate([*blocks, ids[:0]]), ids)
@@ -241,10 +242,7 @@ def test_blocks_of_a_text_become_blocks_of_whole_lines(
 
 
 @given(st.integers(1, 300), st.integers(1, 50), st.integers(1, 9))
-@settings(deadline=None, max_examples=80)
-def test_cold_windows_predict_every_token_but_the_first_once_each_from_the_initial_state(
-    tokens: int, window: int, batch_size: int
-) -> None:
+def test_cold_windows_predict_every_token_from_the_initial_state(tokens: int, window: int, batch_size: int) -> None:
     chunks = list(cold_windows(np.arange(tokens), window, batch_size))
     assert_every_token_is_predicted_once(chunks, tokens)
     assert all(chunk.reset_state and len(chunk.inputs) <= batch_size for chunk in chunks)
@@ -262,13 +260,18 @@ def test_the_smallest_type_of_ids_holds_all_that_is_read(cut: Callable[[NDArray[
 
 
 @given(st.integers(8, 3000), st.integers(1, 4), st.integers(1, 40), st.integers(0, 3))
-@settings(deadline=None, max_examples=80)
-def test_the_chunks_of_a_stream_are_as_long_as_in_a_linear_division(
-    tokens: int, batch_size: int, chunk_length: int, epoch: int
-) -> None:
+def test_chunks_are_as_long_as_a_linear_division(tokens: int, batch_size: int, chunk_length: int, epoch: int) -> None:
     """So a run that is resumed continues with the chunks that it had, whichever version began it."""
     text = ParallelStreams(np.zeros(tokens, np.uint8), batch_size, chunk_length, seed=0)
     lengths = [chunk.inputs.shape[1] for chunk in text.chunks(epoch)]
     assert len(lengths) == text.chunk_count(epoch)
     cuts = np.linspace(0, sum(lengths), len(lengths) + 1).round().astype(np.int64)
     assert lengths == np.diff(cuts).tolist()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 1000, 70_001])
+def test_a_random_order_is_the_permutation_of_the_generator(count: int) -> None:
+    """So a run that is resumed continues with the order of lines that it had, whichever version began it."""
+    one, other = np.random.default_rng([3, 4]), np.random.default_rng([3, 4])
+    assert random_order(one, count).tolist() == other.permutation(count).tolist()
+    assert one.random() == other.random()

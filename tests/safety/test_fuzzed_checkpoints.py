@@ -102,15 +102,6 @@ def test_a_changed_file_is_refused_or_usable(
     assert memory() - before < MAX_MEMORY
 
 
-def test_a_header_that_is_cut_anywhere_is_refused(files: list[bytes], trials: Callable[[int, int], int]) -> None:
-    for content in files[: trials(1, len(files))]:
-        for length in range(0, 8 + int.from_bytes(content[:8], "little"), trials(97, 8)):
-            TARGET.write_bytes(content[:length])
-            with pytest.raises(CheckpointError) as refused:
-                load_checkpoint(TARGET)
-            assert_one_line(str(refused.value))
-
-
 @pytest.mark.parametrize("name", ["zero", "resume/generator", "resume/state/9"])
 def test_a_file_that_claims_to_be_huge_costs_no_memory(name: str, files: list[bytes]) -> None:
     """It has a hole of 4 GB, which takes no room on the disk."""

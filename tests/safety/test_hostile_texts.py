@@ -4,18 +4,24 @@ A text that a person gives is data: it may hold any bytes.
 """
 
 import os
+import pkgutil
 import random
 import re
 import sys
 from collections.abc import Callable
+from encodings import __path__ as encodings_path
+from encodings.aliases import aliases
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 import lstmgen
-from lstmgen.errors import LstmgenError
+from lstmgen.config import TextConfig
+from lstmgen.errors import LstmgenError, TextError
 from lstmgen.printable import MESSAGE_LENGTH
+from lstmgen.text.corpus import read_corpus
+from lstmgen.text.vocabulary import code_points
 from tests.command_line import controls, run, run_of_text, untrained_run
 
 DIRECTIONS = "\u202e\u202d\u2066\u2069\u200f\u061c"
@@ -73,15 +79,14 @@ def command(generator: random.Random, name: str, text: bytes) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a model of running text, of lines, of hostile characters and of bytes."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TERM", "dumb")
     run_of_text("fable", LETTERS * 9)
     run_of_text("names", LETTERS * 9, lines=True)
     untrained_run("hostile", "".join(sorted(set(HOSTILE))))
     untrained_run("octets", None)
-    return tmp_path
+    return nowhere
 
 
 def problem_with(line: list[str], text: bytes, *, terminal: bool) -> str | None:
@@ -146,3 +151,41 @@ def test_no_string_given_to_the_library_leads_to_another_error_than_its_own(tria
             assert not controls(str(error)) and not set(DIRECTIONS) & set(str(error)), f"seed {seed}: {error!r}"
         except Exception as error:
             raise AssertionError(f"seed {seed}: {text!r:.300}") from error
+
+
+# Every character encoding that Python knows, and words that are none, are either used or refused in one line
+
+
+ENCODING_NAMES = sorted(
+    {*aliases, *aliases.values(), *(module.name for module in pkgutil.iter_modules(encodings_path))}
+)
+NO_NAMES = ["", " ", "no such", "a\0b", "\udcff", "x" * 5000, "../utf-8", "\x1b[31m"]
+
+
+def encoded_content(generator: random.Random) -> bytes:
+    """A few bytes: of any kind, or of the kinds that escape sequences and internationalised names are made of."""
+    alphabet = generator.choice([bytes(range(256)), b"\\xuUN{}0aD8d\n", b"xn--a.b-\xc3", b"+-AaZ9/,\n", b"abc \r\n"])
+    return bytes(generator.choices(alphabet, k=generator.randrange(1, 60)))
+
+
+@pytest.mark.filterwarnings("ignore:invalid:DeprecationWarning")  # of the escapes in unicode_escape
+def test_every_encoding_is_used_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trials: Callable[[int, int], int]
+) -> None:
+    path, used = tmp_path / "text", set()
+    for seed in range(trials(2, 20)):
+        for name in ENCODING_NAMES + NO_NAMES:
+            generator = random.Random(f"{seed} {name!r}")
+            path.write_bytes(encoded_content(generator))
+            monkeypatch.setattr("lstmgen.text.sources.BLOCK_BYTES", generator.choice([1, 3, 1 << 20]))
+            try:
+                corpus = read_corpus(TextConfig((str(path),), encoding=name))
+            except TextError as error:
+                assert len(str(error).splitlines()) == 1, f"seed {seed}, encoding {name!r}"
+            except Exception as error:
+                raise AssertionError(f"seed {seed}, encoding {name!r}, {path.read_bytes()!r}") from error
+            else:
+                used.add(name)
+                assert code_points(corpus.vocabulary.characters).max() > 0
+    assert {"utf_8", "cp1252", "koi8_r"} <= used
+    assert used.isdisjoint({*NO_NAMES, "rot_13", "hex_codec", "undefined"})

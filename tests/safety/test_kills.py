@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from lstmgen.checkpoint import BEST, LAST, LOG, load_checkpoint
-from tests.conftest import FABLE
 from tests.safety.forks import Death, Ended, Server
 from tests.test_training import assert_same_tensors
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork a process")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork a process"),
+    pytest.mark.usefixtures("fable"),
+]
 
 KILLED = -9  # by SIGKILL, a name that Windows lacks
 TRAIN = "train fable.txt --hidden-size 8 --layers 1 --embedding-size 4 --batch-size 4 --chunk-length 16 --threads 1"
@@ -30,13 +32,6 @@ def server() -> Iterator[Server]:
     server = Server()
     yield server
     server.stop()
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "fable.txt").write_text(FABLE * 6, encoding="utf-8")
-    return tmp_path
 
 
 def train(kind: str, run: str) -> list[str]:
@@ -101,9 +96,7 @@ def test_kills_at_random_moments_change_nothing(server: Server, trials: Callable
 
 
 @pytest.mark.parametrize("moment", ["before", "within", "after"])
-def test_a_kill_at_any_system_call_of_a_save_changes_nothing(
-    moment: str, server: Server, trials: Callable[[int, int], int]
-) -> None:
+def test_a_kill_in_a_save_changes_nothing(moment: str, server: Server, trials: Callable[[int, int], int]) -> None:
     """Of the first save or of a later one. `within`: a file is half written."""
     ended = server.run(*train("", "whole"))
     assert ended.code == 0, ended.error

@@ -89,9 +89,7 @@ def peak_mb(folder: Path, text: Path, *options: str) -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process's peak memory")
-def test_a_large_text_trains_in_little_more_memory_than_a_small_one(
-    trials: Callable[[int, int], int], tmp_path: Path
-) -> None:
+def test_a_large_text_trains_in_little_more_memory(trials: Callable[[int, int], int], tmp_path: Path) -> None:
     """`--long`: 2 GB within 600 MB more than a small text; otherwise 80 MB within 60 MB."""
     size, allowed = trials(80, 2000), trials(60, 600)
     small, large = tmp_path / "small.txt", tmp_path / "large.txt"

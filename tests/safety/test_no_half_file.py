@@ -34,12 +34,11 @@ OUTPUTS = {"eval": Path("checkpoints/out/best.safetensors"), "runs": Path("out.s
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(nowhere: Path) -> Path:
     """Work in a folder with a run."""
-    monkeypatch.chdir(tmp_path)
     run_folder = run_of_text("fable", TEXT).parent
     write_log(run_folder, evaluation_event(1, 3.0, 3.0), evaluation_event(2, 2.0, 2.5))
-    return tmp_path
+    return nowhere
 
 
 class Moment(NamedTuple):
@@ -119,9 +118,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("command", "signal_name"), ENDS)
-def test_a_process_that_is_ended_leaves_nothing_under_the_name(
-    command: str, signal_name: str, trials: Callable[[int, int], int]
-) -> None:
+def test_a_process_that_ends_leaves_nothing(command: str, signal_name: str, trials: Callable[[int, int], int]) -> None:
     Path("long.txt").write_text(TEXT * 2000, encoding="utf-8")
     for _ in range(trials(1, 8)):
         process = begun(*LONG[command])

@@ -21,7 +21,6 @@ from lstmgen.training import storage
 from lstmgen.training.events import Evaluated, Event, Finished, SavedAgain, SaveFailed
 from lstmgen.training.loop import Preparation
 from tests.command_line import files_below
-from tests.conftest import FABLE
 from tests.safety.system_calls import NAMES, around_system_calls
 from tests.test_training import QUICK, SMALL, TEXT, assert_same_tensors, run_to_end
 
@@ -31,13 +30,10 @@ TRAINING = replace(QUICK, every=2)
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with a text. What is rescued goes to a folder in it."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "fable.txt").write_text(FABLE * 6, encoding="utf-8")
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    return tmp_path
+def temporary(fable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is rescued goes to a folder in the working folder."""
+    (fable.parent / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(fable.parent / "temporary"))
 
 
 @dataclass
@@ -177,9 +173,7 @@ def test_a_folder_that_another_run_has_made_again_is_left_alone(at: int) -> None
 
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.ESTALE])
-def test_a_folder_that_cannot_be_looked_at_for_a_while_is_not_given_up(
-    error: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_is_away_for_a_while_is_not_given_up(error: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network disk is away, or its permissions have changed. A log that cannot be written does not matter either."""
     run_to_end(prepare_run("whole"))
     stat = Path.stat
