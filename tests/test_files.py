@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lstmgen.files import new_file
+from lstmgen.files import new_file, replace_file
 
 
 def names(folder: Path) -> list[str]:
