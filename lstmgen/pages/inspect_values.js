@@ -40,6 +40,30 @@ function value(name, step) {
 /** What the chosen unit remembered before a step. */
 const memoryBefore = (step) => (begins.has(step) ? 0 : memory(layer, unit, step - 1));
 
+/** A value on a wire of the picture, such as "f c *": operands come before their operator. */
+function computed(expression, step) {
+  const stack = [];
+  for (const word of expression.split(" ")) {
+    if (word === "tanh") {
+      stack.push(Math.tanh(stack.pop()));
+    } else if ("*+-".includes(word)) {
+      const [second, first] = [stack.pop(), stack.pop()];
+      stack.push(word === "*" ? first * second : word === "+" ? first + second : first - second);
+    } else {
+      stack.push(word === "1" ? 1 : named(word, step));
+    }
+  }
+  return stack[0];
+}
+
+/** The value of a letter: c' is after the step, c before it. */
+function named(letter, step) {
+  const line = data.lines.find((each) => each.letter === letter);
+  if (line) return value(line.value, step);
+  const after = data.lines.find((each) => each.letter === `${letter}'`);
+  return begins.has(step) ? 0 : value(after.value, step - 1);
+}
+
 /** A memory between -1 and 1: tanh of a cell state. */
 const activity = (remembered) => (data.memory === "cell" ? Math.tanh(remembered) : remembered);
 
