@@ -99,7 +99,12 @@ EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
         Line("reset", "reset gate", "r", "σ", "the fraction of the past that the candidate sees", "reset"),
         _CANDIDATE._replace(letter="n"),
         Line(
-            "update", "update gate", "z", "σ", "the fraction of the old state h that it keeps; at 0 it forgets", "update"
+            "update",
+            "update gate",
+            "z",
+            "σ",
+            "the fraction of the old state h that it keeps; at 0 it forgets",
+            "update",
         ),
         Line("hidden", "output", "h'", "z h + (1 - z) n", _MEMORY_IS_OUTPUT, "update"),
     ),
@@ -120,10 +125,10 @@ def lines_of(gates: Iterable[str]) -> tuple[Line, ...]:
 def sums(cell: Cell) -> dict[str, tuple[str, ...]]:
     """The terms of the sum inside the σ or tanh of each gate, by the gate's name.
 
-        W x     what the token adds
-        R h     what the outputs of the layer's last step add; R (r h) or r (R h + b) for the candidate of a GRU
-        p c     what the peephole adds: p c' for the output gate
-        b       the bias
+    W x     what the token adds
+    R h     what the outputs of the layer's last step add; R (r h) or r (R h + b) for the candidate of a GRU
+    p c     what the peephole adds: p c' for the output gate
+    b       the bias
     """
     found = {}
     for gate in cell.gate_names:

@@ -21,9 +21,9 @@ from lstmgen.errors import ConfigError
 from lstmgen.inspection.walk import Line, formula, lines_of, sums
 
 _TOP, _STATE, _WRITE, _OUTPUT, _PEEPHOLE = 36, 76, 146, 178, 194  # from the top, in pixels: the rows
-_GATE, _HIDDEN, _INPUT, _NAMES, _BOTTOM, _FOOT, _HEIGHT = 228, 298, 332, 368, 384, 412, 432
-_LEFT, _MARGIN, _COLUMN, _WIDE, _SOURCE = 44, 44, 96, 132, 50  # the cell's edge; outside it; from gate to gate
-_ROUND, _BOX, _BOX_HEIGHT, _GAP, _BEND, _HEAD = 13, 25, 17, 8, 12, 8  # half sizes; a bend's radius; an arrow's length
+_GATE, _HIDDEN, _INPUT, _NAMES, _BOTTOM, _FOOT, _HEIGHT = 228, 304, 338, 372, 388, 416, 436
+_LEFT, _MARGIN, _COLUMN, _WIDE, _SOURCE = 50, 50, 96, 132, 50  # the cell's edge; outside it; from gate to gate
+_ROUND, _BOX, _BOX_HEIGHT, _GAP, _BEND, _HEAD = 13, 25, 17, 8, 12, 9  # half sizes; a bend's radius; an arrow's length
 
 Point = tuple[float, float]
 
@@ -61,9 +61,8 @@ class Picture:
 
     def circle(self, x: float, y: float, text: str, part: int = 0, *, kind: str = "") -> None:
         """A pointwise operation."""
-        shape = f'<circle cx="{x:g}" cy="{y:g}" r="{_ROUND}"/>'
-        if len(text) > 2:
-            shape = f'<ellipse cx="{x:g}" cy="{y:g}" rx="{2 * _ROUND}" ry="{_ROUND}"/>'
+        wide = 2 * _ROUND if len(text) > 2 else _ROUND
+        shape = f'<ellipse cx="{x:g}" cy="{y:g}" rx="{wide}" ry="{_ROUND}"/>'
         self._boxes.append(f'<g class="operation"{_data(part)}>{shape}{_text(x, y + 5, text, kind)}</g>')
 
     def box(self, x: float, y: float, text: str, part: int = 0, *, half: int = _BOX, title: str = "") -> None:
@@ -130,8 +129,12 @@ def draw_chain(cell: Cell, text: str) -> str:
             kind = "state" if level == levels[0] else ""
             if step == 0:
                 picture.wire((0, level), (left, level), kind=kind)
-            picture.wire((left + wide, level), (left + (apart if step + 1 < len(text) else wide + _MARGIN), level), kind=kind)
-            picture.label(left + wide + _MARGIN / 2 + (10 if step + 1 < len(text) else -2), level - 8, f"{letter}{number}")
+            picture.wire(
+                (left + wide, level), (left + (apart if step + 1 < len(text) else wide + _MARGIN), level), kind=kind
+            )
+            picture.label(
+                left + wide + _MARGIN / 2 + (10 if step + 1 < len(text) else -2), level - 8, f"{letter}{number}"
+            )
     told = f"The same cell reads {', '.join(text)}, one after the other, and hands on {' and '.join(states.values())}."
     return picture.svg(2 * _MARGIN + wide + apart * (len(text) - 1), 228, f"The chain of the cell: {cell}", told, body)
 
@@ -158,7 +161,9 @@ def draw_attention() -> str:
         picture.box(x, softmax, "a")
         picture.wire((x, softmax - _BOX_HEIGHT), (x, weighed + _ROUND), kind="gated")
         if back > 1:
-            picture.wire((x + _BOX, softmax), (x + columns[1] - columns[0] - _BOX, softmax), kind="peephole", head=False)
+            picture.wire(
+                (x + _BOX, softmax), (x + columns[1] - columns[0] - _BOX, softmax), kind="peephole", head=False
+            )
         bypass = (x + _ROUND, output), (x + 44, output), (x + 44, weighed), (x + _ROUND, weighed)
         picture.wire(*bypass, over=[(x + 44, score), (x + 44, softmax)])
         picture.circle(x, weighed, "×")
@@ -177,7 +182,9 @@ def draw_attention() -> str:
     picture.wire((now, total - _ROUND), (now, 8))
     picture.circle(now, output, "y", kind="letter")
     picture.label(now, output + 38, "now", kind="name")
-    told = "The output y of each step is compared with the last outputs: a = softmax(Q y · y back) says how much of each "
+    told = (
+        "The output y of each step is compared with the last outputs: a = softmax(Q y · y back) says how much of each "
+    )
     return picture.svg(
         584, 392, "Attention to the last outputs", f"{told}is taken, and C times the sum is added to y.", [body]
     )
@@ -237,9 +244,7 @@ class _CellPicture(Picture):
         self._state()
         self._outputs()
         width = self.right + _MARGIN
-        body = (
-            f'<rect class="body" x="{_LEFT}" y="{_TOP}" width="{self.right - _LEFT:g}" height="{_BOTTOM - _TOP}" rx="14"/>'
-        )
+        body = f'<rect class="body" x="{_LEFT}" y="{_TOP}" width="{self.right - _LEFT:g}" height="{_BOTTOM - _TOP}" rx="14"/>'
         told = "; ".join(f"{line.name}: {line.letter} = {formula(line, self.sums)}" for line in self.lines)
         return self.svg(width, _HEIGHT, f"One step of the cell: {self.cell}", f"{told}.", [body])
 
@@ -260,7 +265,7 @@ class _CellPicture(Picture):
         if self.old == "h":
             start = ((source - 2 * _BEND if self.products else 0, _STATE), (source, _STATE), (source, _HIDDEN))
         end = max((x - _BEND for x in [*seen, *multiplied]), default=source)
-        self.wire(*start, (end, _HIDDEN), value="h", kind="" if self.old == "h" else "", head=False)
+        self.wire(*start, (end, _HIDDEN), value="h", head=False)
         end = max(gate.x for gate in self.gates.values()) - _BEND
         self.wire((source, _FOOT - _ROUND), (source, _INPUT), (end, _INPUT), kind="input", head=False)
 
@@ -275,10 +280,12 @@ class _CellPicture(Picture):
             if multiplier := self._multiplier(term):
                 self._multiplied(gate, term, multiplier)
             elif name == "W x":
-                self.wire((x - 2 * _BEND, _INPUT), (x, _INPUT), (x, below), part=part, kind="input", over=[(x, _HIDDEN)])
+                self.wire(
+                    (x - 2 * _BEND, _INPUT), (x, _INPUT), (x, below), part=part, kind="input", over=[(x, _HIDDEN)]
+                )
             elif name == "R h":
                 join = (x - 2 * _BEND, _HIDDEN), (x, _HIDDEN), (x, _HIDDEN - 2 * _BEND)
-                self.wire(*join, part=part, head=False)
+                self.wire(*join, part=part, value="h", head=False)
             elif name == "b":
                 continue
             elif "p" in letters and letters & {self.old, f"{self.old}_"}:
@@ -291,28 +298,30 @@ class _CellPicture(Picture):
         x, part, by = gate.x - _WIDE / 2, self.parts[gate.line.letter], self.gates[multiplier]
         others = [each for each in ast.walk(term) if isinstance(each, ast.BinOp) and isinstance(each.op, ast.Add)]
         if others:
-            self.wire((x - 2 * _BEND, _HIDDEN), (x, _HIDDEN), (x, _HIDDEN - 22), part=part, head=False)
+            self.wire((x - 2 * _BEND, _HIDDEN), (x, _HIDDEN), (x, _HIDDEN - 22), part=part, value="h", head=False)
+            self.wire((x, _HIDDEN - 32 - _BOX_HEIGHT), (x, _GATE + _ROUND), part=part)
             self.box(x, _HIDDEN - 32, _written(others[0]), part, half=34)
         else:
             self.wire((x - 2 * _BEND, _HIDDEN), (x, _HIDDEN), (x, _GATE + _ROUND), part=part, value="h")
-        self.wire((by.x + _BOX, _GATE), (x - _ROUND, _GATE), part=self.parts[multiplier], value=multiplier, kind="gated")
+        self.wire(
+            (by.x + _BOX, _GATE), (x - _ROUND, _GATE), part=self.parts[multiplier], value=multiplier, kind="gated"
+        )
         self.label((by.x + _BOX + x - _ROUND) / 2 - 2, _GATE - 9, multiplier, self.parts[multiplier], value=multiplier)
         self.circle(x, _GATE, "×", part)
         self.wire((x + _ROUND, _GATE), (gate.x - _BOX, _GATE), part=part, value="" if others else f"{multiplier} h *")
 
     def _peephole(self, gate: _Sum, name: str) -> None:
         """From the line of the state to the left side of a gate: the old state from the left, the new one from above."""
-        x, part = gate.x - _COLUMN / 2 + 2, self.parts[gate.line.letter]
+        first, part = _LEFT + _SOURCE - 20, self.parts[gate.line.letter]
+        x = gate.x - _COLUMN / 2 + 8 if gate.x > first + _COLUMN else first
         end = (x, _GATE), (gate.x - _BOX, _GATE)
         if name.endswith("'"):
             self.wire((x - 2 * _BEND, _STATE), (x, _STATE), *end, part=part, value=self.new, kind="peephole")
         else:
-            first = _LEFT + _SOURCE - 20
-            over = () if x - first < _COLUMN / 2 else ((first, _PEEPHOLE), (x, _PEEPHOLE))
-            down = (first if over else x, _STATE)
-            start = (down[0] - 2 * _BEND, _STATE), down
-            self.wire(*start, *over, *end, part=part, value=self.old, kind="peephole")
-        self.label(x - 2, _GATE + 20, name, part, kind="letter small", anchor="middle")
+            rail = () if x == first else ((first, _PEEPHOLE), (x, _PEEPHOLE))
+            start = (first - 2 * _BEND, _STATE), (first, _STATE)
+            self.wire(*start, *rail, *end, part=part, value=self.old, kind="peephole")
+        self.label(x - 4, _GATE + 20, name, part, kind="letter small", anchor="middle")
 
     def _state(self) -> None:
         """The line of the state, with what is kept and what is added; and the wires that come to it."""
@@ -344,7 +353,7 @@ class _CellPicture(Picture):
             else:
                 self._write(factors, x, part)
                 self.wire((x, _WRITE - _ROUND), entry, part=part, value=value)
-                self.label(x + 8, _STATE + 44, "", part, value=value)
+                self.label(x + 10, _STATE + 40, "", part, value=value, anchor="start")
             stations[x] = ("+", value)
         start, value, kept = 0.0, self.old, not any(self.old in product for product in self.products)
         for number, x in enumerate(sorted(stations), 1):
@@ -360,11 +369,11 @@ class _CellPicture(Picture):
     def _out(self, letter: str, *way: Point) -> None:
         """From the top of a gate."""
         gate = self.gates[letter]
-        aside = way[0] == (gate.x, _OUTPUT)
+        aside, branches = way[0] == (gate.x, _OUTPUT), any(f"1 {letter} -" in product for product in self.products)
         part, kind = self.parts[letter], "gated" if gate.line.equation == "σ" else ""
         over = [(gate.x, _PEEPHOLE)]
         self.wire((gate.x, _GATE - _BOX_HEIGHT), *way, part=part, value=letter, kind=kind, over=over)
-        x, y = (gate.x + 34, _OUTPUT - 9) if aside else (gate.x + 8, _PEEPHOLE - 12)
+        x, y = (gate.x + 38, _OUTPUT - 10) if aside else (gate.x + 10, (_GATE - 26) if branches else _PEEPHOLE - 10)
         self.label(x, y, letter, part, value=letter, anchor="middle" if aside else "start")
 
     def _write(self, factors: Sequence[str], x: float, part: int) -> None:
@@ -400,7 +409,7 @@ class _CellPicture(Picture):
                 self.wire(*down, (x, 118 - _ROUND), part=part, value=self.new)
                 self.circle(x, 118, "tanh", part)
                 self.wire((x, 118 + _ROUND), (x, _OUTPUT - _ROUND), part=part, value=seen)
-                self.label(x + 8, _OUTPUT - 28, "", part, value=seen, anchor="start")
+                self.label(x + 10, _OUTPUT - 28, "", part, value=seen, anchor="start")
             else:
                 self.wire(*down, (x, _OUTPUT - _ROUND), part=part, value=self.new)
             self.circle(x, _OUTPUT, "×", part)
@@ -475,7 +484,7 @@ def _path(points: Sequence[Point]) -> str:
 
 def _arrow(before: Point, end: Point) -> str:
     """The head of an arrow that ends at a point."""
-    (x, y), half = _towards(end, before, _HEAD + 1), 4.5
+    (x, y), half = _towards(end, before, _HEAD + 1), 5.5
     wide, high = (0, half) if y == end[1] else (half, 0)
     points = f"{end[0]:g},{end[1]:g} {x - wide:g},{y - high:g} {x + wide:g},{y + high:g}"
     return f'<polygon class="head" points="{points}"/>'
@@ -489,4 +498,3 @@ def _data(part: int, value: str = "") -> str:
 def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "middle", data: str = "") -> str:
     named = f' class="{kind}"' if kind else ""
     return f'<text{named} x="{x:g}" y="{y:g}" text-anchor="{anchor or "middle"}"{data}>{escape(text)}</text>'
-

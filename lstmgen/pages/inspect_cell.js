@@ -12,7 +12,8 @@ function showCell(step) {
     const known = Number.isFinite(now);
     const color = wire.classList.contains("gated") ? "--gate" : now < 0 ? "--negative" : "--positive";
     wire.style.setProperty("--wire", known ? `rgb(var(${color}))` : "");
-    wire.querySelector(".line").style.strokeWidth = known ? 1.25 + 5 * Math.tanh(Math.abs(now)) : "";
+    const most = wire.classList.contains("peephole") ? 2 : 5; // pixels
+    wire.querySelector(".line").style.strokeWidth = known ? 1.25 + most * Math.tanh(Math.abs(now)) : "";
   }
   for (const text of written) {
     const now = computed(text.dataset.value, step);
@@ -27,6 +28,10 @@ function showPart(chosen) {
     drawn.classList.toggle("later", part > 0 && drawn.dataset.part > part);
     drawn.classList.toggle("earlier", drawn.dataset.part < part);
   }
+  const first = document.querySelector(`.diagram .gate[data-part="${part}"], .diagram [data-part="${part}"]`);
+  const frame = document.querySelector(".cell"); // on a phone it is narrower than the picture
+  const [box, own] = [frame.getBoundingClientRect(), first?.getBoundingClientRect()];
+  frame.scrollLeft = own ? frame.scrollLeft + own.left - box.left - box.width / 3 : 0;
   for (const [number, button] of [...element("parts").children].entries()) {
     button.setAttribute("aria-pressed", number === part);
   }

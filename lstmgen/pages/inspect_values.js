@@ -26,6 +26,9 @@ function memory(layerNumber, unitNumber, step) {
   return lowest[number] + ((highest[number] - lowest[number]) * bits) / 65535;
 }
 
+/** An entry of a list of 16-bit integers in base64. */
+const int16 = (base64, index) => new DataView(bytesOf(base64).buffer).getInt16(2 * index, true);
+
 const hasGates = (unitNumber = unit) => stored.length === 0 || rowOf.has(`${layer}.${unitNumber}`);
 
 /** A value of the chosen unit after a step, by its name; undefined if the page does not hold it. */
@@ -87,9 +90,20 @@ function inWords(name) {
   return name === "\u21b5" ? "line feed" : `\u201c${name}\u201d`;
 }
 
+/** The terms of the sum inside a gate of the chosen unit; undefined if the page does not hold them. */
+function terms(gate, step) {
+  const held = data.terms[`${layer}.${unit}`]?.[gate];
+  return held && Object.values(held).map((term) => (typeof term === "number" ? term : int16(term, step) / 1000));
+}
+
 /** The equation of a line with the numbers of a step, for those lines whose numbers are on the data. */
 function numbers(line, step) {
-  if (gates.length === 0 || gates.includes(line.value) || line.value === "candidate") return "";
+  if (["\u03c3", "tanh"].some((name) => line.equation.startsWith(name))) {
+    const [first, ...rest] = terms(line.value, step) ?? [];
+    if (first === undefined) return "";
+    const added = rest.map((term) => ` ${term < 0 ? "\u2212" : "+"} ${number(Math.abs(term))}`);
+    return `= ${line.equation.split("(")[0]}(${number(first)}${added.join("")})`;
+  }
   if (line.value === "hidden" && gates.includes("output")) {
     return `= ${number(value("output", step))} tanh(${number(value("cell", step))})`;
   }
