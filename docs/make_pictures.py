@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lstmgen.cells import build_cell
 from lstmgen.config import CellKind, ModelConfig, Peephole, Reset
-from lstmgen.pages.diagram import draw_attention, draw_cell, draw_chain, standalone
+from lstmgen.pages.diagram import draw_attention, draw_cell, draw_chain
+from lstmgen.pages.svg import standalone
 
 FOLDER = Path(__file__).with_name("pictures")
 CELLS = {

@@ -3,8 +3,8 @@
 Values are stored as fractions of their range. A gate has 8 bits for 0 to 1, a candidate 8 bits for -1 to 1: both differ
 from the exact value by at most 1/510 of the range. The memory of a unit has 16 bits for its least to its largest value.
 Of all units, the first 8 of these bits are stored. The other 8 bits and the gates take several times as much: they are
-stored for as many units as `BYTES` allows. An output is not stored: it follows from the output gate and the memory. The sums
-inside the gates have 16 bits a term, in thousandths up to 32, for the first few of these units.
+stored for as many units as `BYTES` allows. An output is not stored: it follows from the output gate and the memory.
+For the first few of these units, each term of the sums inside the gates has 16 bits, in thousandths, at most 32.
 """
 
 import base64

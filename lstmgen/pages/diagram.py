@@ -3,8 +3,8 @@
 No cell is drawn by hand. A gate gets a column, and the equations in `inspection/walk.py` say what joins what:
 
     σ, tanh of a sum                    a box above the wires of x and h; a peephole enters it from the left
-    c' = f c + i g                      on the line of the state, × in the column of f, + in the column of g
-    (1 - f) g                           a branch of f through 1−
+    c' = f c + i g                      on the line of the state: × in the column of f, + in the column of g
+    (1 - f) g                           a branch of f through a circle with 1-
     h' = o tanh(c')                     down from the line of the state, to the right of all gates
     R (r h), r (R h + b)                a candidate that sees the old output through another gate
 """
@@ -12,97 +12,25 @@ No cell is drawn by hand. A gate gets a column, and the equations in `inspection
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from html import escape
-from importlib.resources import files
 from typing import NamedTuple
 
 from lstmgen.cells import Cell
 from lstmgen.errors import ConfigError
 from lstmgen.inspection.walk import Line, formula, lines_of, sums
+from lstmgen.pages.svg import BEND, BOX, BOX_HEIGHT, ROUND, Picture, Point
 
-_TOP, _STATE, _WRITE, _OUTPUT, _PEEPHOLE = 36, 76, 146, 178, 194  # from the top, in pixels: the rows
+_TOP, _STATE, _TANH, _WRITE, _OUTPUT, _PEEPHOLE = 36, 76, 118, 146, 178, 194  # the rows, from the top
 _GATE, _HIDDEN, _INPUT, _NAMES, _BOTTOM, _FOOT, _HEIGHT = 228, 304, 338, 372, 388, 416, 436
-_LEFT, _MARGIN, _COLUMN, _WIDE, _SOURCE = 50, 50, 96, 132, 50  # the cell's edge; outside it; from gate to gate
-_ROUND, _BOX, _BOX_HEIGHT, _GAP, _BEND, _HEAD = 13, 25, 17, 8, 12, 9  # half sizes; a bend's radius; an arrow's length
-
-Point = tuple[float, float]
+_MARGIN, _SOURCE, _FIRST, _COLUMN, _WIDE = 50, 80, 126, 96, 132  # the columns: x, the first gate; between two gates
+_SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉"
 
 
-class _Sum(NamedTuple):
+class _Gate(NamedTuple):
     """A gate in the picture."""
 
     line: Line
     x: float
     terms: Sequence[ast.expr]  # of the sum inside its σ or tanh
-
-
-class Picture:
-    """Parts of an SVG, drawn in the order wires, boxes, labels. Each belongs to a part of the step, 0: to all."""
-
-    def __init__(self) -> None:
-        self._wires: list[str] = []
-        self._boxes: list[str] = []
-        self._labels: list[str] = []
-
-    def wire(
-        self,
-        *points: Point,
-        part: int = 0,
-        value: str = "",
-        kind: str = "",
-        head: bool = True,
-        over: Sequence[Point] = (),
-    ) -> None:
-        """A wire with rounded bends, and an arrow at its end; `over`: where it crosses one that was drawn before."""
-        path = _path(points[:-1] + (_towards(points[-1], points[-2], _HEAD),) if head else points)
-        under = "".join(f'<path class="gap" d="M{x:g} {y - _GAP}v{2 * _GAP}"/>' for x, y in over)
-        drawn = f'{under}<path class="line" d="{path}"/>' + (_arrow(points[-2], points[-1]) if head else "")
-        self._wires.append(f'<g class="{f"wire {kind}".strip()}"{_data(part, value)}>{drawn}</g>')
-
-    def circle(self, x: float, y: float, text: str, part: int = 0, *, kind: str = "") -> None:
-        """A pointwise operation."""
-        wide = 2 * _ROUND if len(text) > 2 else _ROUND
-        shape = f'<ellipse cx="{x:g}" cy="{y:g}" rx="{wide}" ry="{_ROUND}"/>'
-        self._boxes.append(f'<g class="operation"{_data(part)}>{shape}{_text(x, y + 5, text, kind)}</g>')
-
-    def box(self, x: float, y: float, text: str, part: int = 0, *, half: int = _BOX, title: str = "") -> None:
-        """A function with weights; one with a title is a gate."""
-        shape = f'<rect x="{x - half:g}" y="{y - _BOX_HEIGHT}" width="{2 * half}" height="{2 * _BOX_HEIGHT}" rx="6"/>'
-        kind, titled = ("gate", f"<title>{escape(title)}</title>") if title else ("weights", "")
-        kind += " candidate" if title and text != "σ" else ""
-        self._boxes.append(f'<g class="{kind}"{_data(part)}>{titled}{shape}{_text(x, y + 6, text)}</g>')
-
-    def label(
-        self, x: float, y: float, text: str, part: int = 0, *, value: str = "", kind: str = "letter", anchor: str = ""
-    ) -> None:
-        """A text, and above it room for the number of a wire's value."""
-        written = _text(x, y, text, kind, anchor) if text else ""
-        if value:
-            number = _text(x, y - (15 if text else 0), "", "live", anchor, _data(0, value))
-            written += number
-        self._labels.append(f"<g{_data(part)}>{written}</g>")
-
-    def svg(self, width: float, height: float, name: str, description: str, body: Sequence[str] = ()) -> str:
-        """The picture, with a name and a description for those who do not see it."""
-        inside = "\n".join((*body, *self._wires, *self._boxes, *self._labels))
-        return (
-            f'<svg class="diagram" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
-            f'role="img" aria-labelledby="diagram-title diagram-text">\n<title id="diagram-title">{escape(name)}</title>'
-            f'\n<desc id="diagram-text">{escape(description)}</desc>\n{inside}\n</svg>'
-        )
-
-
-def parts_of(lines: Sequence[Line]) -> list[str]:
-    """The parts of a step in the order in which a picture explains them."""
-    return list(dict.fromkeys(line.part for line in lines))
-
-
-def standalone(picture: str) -> str:
-    """Return a picture as the content of a file, with its own style."""
-    style = "".join(files("lstmgen.pages").joinpath(f"{name}.css").read_text("utf-8") for name in ("colors", "diagram"))
-    svg, inside = picture.split("\n", 1)
-    svg = svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"')
-    return f"{svg}\n<style>\n{style}</style>\n{inside}\n"
 
 
 def draw_cell(cell: Cell) -> str:
@@ -115,79 +43,67 @@ def draw_chain(cell: Cell, text: str) -> str:
     picture, wide, apart = Picture(), 92, 164
     states = {name: "c" if name == "cell" else "h" for name in reversed(cell.state_type._fields)}
     levels = (92, 128) if len(states) > 1 else (110,)
-    body = []
     for step, character in enumerate(text):
         left, number = _MARGIN + step * apart, _SUBSCRIPTS[step + 1]
         middle = left + wide / 2
-        body.append(f'<rect class="body" x="{left}" y="64" width="{wide}" height="92" rx="14"/>')
+        picture.body(left, 64, wide, 92)
         picture.label(middle, 116, str(cell.kind), kind="plain")
         picture.circle(middle, 206, character)
-        picture.wire((middle, 206 - _ROUND), (middle, 156), kind="input")
+        picture.wire((middle, 206 - ROUND), (middle, 156), kind="input")
         picture.wire((middle, 64), (middle, 24))
         picture.label(middle + 8, 38, f"h{number}", anchor="start")
         for level, letter in zip(levels, states.values(), strict=True):
             kind = "state" if level == levels[0] else ""
             if step == 0:
                 picture.wire((0, level), (left, level), kind=kind)
-            picture.wire(
-                (left + wide, level), (left + (apart if step + 1 < len(text) else wide + _MARGIN), level), kind=kind
-            )
-            picture.label(
-                left + wide + _MARGIN / 2 + (10 if step + 1 < len(text) else -2), level - 8, f"{letter}{number}"
-            )
+            start, end = left + wide, left + (apart if step + 1 < len(text) else wide + _MARGIN)
+            picture.wire((start, level), (end, level), kind=kind)
+            picture.label((start + end) / 2 - 2, level - 8, f"{letter}{number}")
     told = f"The same cell reads {', '.join(text)}, one after the other, and hands on {' and '.join(states.values())}."
-    return picture.svg(2 * _MARGIN + wide + apart * (len(text) - 1), 228, f"The chain of the cell: {cell}", told, body)
-
-
-_SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉"
+    return picture.svg(2 * _MARGIN + wide + apart * (len(text) - 1), 228, f"The chain of the cell: {cell}", told)
 
 
 def draw_attention() -> str:
     """Return the picture of `network/attention.py`, with three outputs to look back at."""
     picture, columns, now, c = Picture(), (126, 240, 354), 528, 448
     total, weighed, softmax, score, output = 76, 136, 200, 264, 330
-    body = '<rect class="body" x="8" y="36" width="568" height="348" rx="14"/>'
-    picture.wire((now, output - _ROUND), (now, total + _ROUND), value="y")
-    picture.wire((now, score + 2 * _BEND), (now, score), (c + _BOX, score))
-    for start, end in ((c - _BOX, columns[2]), (columns[2] - _ROUND, columns[1]), (columns[1] - _ROUND, columns[0])):
-        picture.wire((start, score), (end + _ROUND, score))
+    picture.body(8, 36, 568, 348)
+    picture.wire((now, output - ROUND), (now, total + ROUND))
+    picture.wire((now, score + 2 * BEND), (now, score), (c + BOX, score))
+    for start, end in ((c - BOX, columns[2]), (columns[2] - ROUND, columns[1]), (columns[1] - ROUND, columns[0])):
+        picture.wire((start, score), (end + ROUND, score))
     picture.box(c, score, "Q")
     for back, x in zip((3, 2, 1), columns, strict=True):
         picture.circle(x, output, "y", kind="letter")
         picture.label(x, output + 38, f"{back} back", kind="name")
-        picture.wire((x, output - _ROUND), (x, score + _ROUND))
+        picture.wire((x, output - ROUND), (x, score + ROUND))
         picture.circle(x, score, "·")
-        picture.wire((x, score - _ROUND), (x, softmax + _BOX_HEIGHT))
+        picture.wire((x, score - ROUND), (x, softmax + BOX_HEIGHT))
         picture.box(x, softmax, "a")
-        picture.wire((x, softmax - _BOX_HEIGHT), (x, weighed + _ROUND), kind="gated")
+        picture.wire((x, softmax - BOX_HEIGHT), (x, weighed + ROUND), kind="gated")
         if back > 1:
-            picture.wire(
-                (x + _BOX, softmax), (x + columns[1] - columns[0] - _BOX, softmax), kind="peephole", head=False
-            )
-        bypass = (x + _ROUND, output), (x + 44, output), (x + 44, weighed), (x + _ROUND, weighed)
+            picture.wire((x + BOX, softmax), (x + columns[1] - columns[0] - BOX, softmax), kind="peephole", head=False)
+        bypass = (x + ROUND, output), (x + 44, output), (x + 44, weighed), (x + ROUND, weighed)
         picture.wire(*bypass, over=[(x + 44, score), (x + 44, softmax)])
         picture.circle(x, weighed, "×")
         if back == 3:
-            picture.wire((x, weighed - _ROUND), (x, total), (columns[1] - _ROUND, total))
+            picture.wire((x, weighed - ROUND), (x, total), (columns[1] - ROUND, total))
             continue
-        picture.wire((x, weighed - _ROUND), (x, total + _ROUND))
+        picture.wire((x, weighed - ROUND), (x, total + ROUND))
         picture.circle(x, total, "+")
-        picture.wire((x + _ROUND, total), ((c - _BOX if back == 1 else columns[2] - _ROUND), total))
-    picture.label(columns[0] - 34, softmax + 5, "softmax", kind="name", anchor="end")
-    picture.label(columns[0] - 34, score + 5, "score", kind="name", anchor="end")
-    picture.label(columns[0] - 34, weighed + 5, "pick", kind="name", anchor="end")
+        picture.wire((x + ROUND, total), ((c - BOX if back == 1 else columns[2] - ROUND), total))
+    for level, name in ((softmax, "softmax"), (score, "score"), (weighed, "pick")):
+        picture.label(columns[0] - 34, level + 5, name, kind="name", anchor="end")
     picture.box(c, total, "C")
-    picture.wire((c + _BOX, total), (now - _ROUND, total))
+    picture.wire((c + BOX, total), (now - ROUND, total))
     picture.circle(now, total, "+")
-    picture.wire((now, total - _ROUND), (now, 8))
+    picture.wire((now, total - ROUND), (now, 8))
     picture.circle(now, output, "y", kind="letter")
     picture.label(now, output + 38, "now", kind="name")
     told = (
         "The output y of each step is compared with the last outputs: a = softmax(Q y · y back) says how much of each "
     )
-    return picture.svg(
-        584, 392, "Attention to the last outputs", f"{told}is taken, and C times the sum is added to y.", [body]
-    )
+    return picture.svg(584, 392, "Attention to the last outputs", f"{told}is taken, and C times the sum is added to y.")
 
 
 class _CellPicture(Picture):
@@ -196,7 +112,8 @@ class _CellPicture(Picture):
     def __init__(self, cell: Cell) -> None:
         super().__init__()
         self.cell, self.lines, self.sums = cell, lines_of(cell.gate_names), sums(cell)
-        self.parts = {line.letter: parts_of(self.lines).index(line.part) + 1 for line in self.lines}
+        order = list(dict.fromkeys(line.part for line in self.lines))
+        self.parts = {line.letter: order.index(line.part) + 1 for line in self.lines}
         of = {line.value: line for line in self.lines}
         self.new = (of.get("cell") or of.get("hidden") or self.lines[-1]).letter
         self.old = self.new.removesuffix("'")
@@ -204,12 +121,13 @@ class _CellPicture(Picture):
         self.products = [] if state.value in self.sums else [*self._factors(state)]
         gates = [line for line in self.lines if line.value in self.sums]
         keeping = {name for product in self.products if self.old in product for name in map(_gate_of, product)}
-        x, self.gates = float(_LEFT + _SOURCE + 26), dict[str, _Sum]()
+        x, self.gates = float(_FIRST), dict[str, _Gate]()
         for line in sorted(gates, key=lambda line: line.letter not in keeping):
             terms = [self._parsed(line, term) for term in self.sums[line.value]]
             x += 0 if not self.gates else _WIDE if any(map(self._multiplier, terms)) else _COLUMN
-            self.gates[line.letter] = _Sum(line, x, terms)
+            self.gates[line.letter] = _Gate(line, x, terms)
         self.output = of.get("hidden") if "cell" in of else None
+        self.joined: list[str] = []  # the gates whose output leads somewhere
         self.last = x
         self.up = x + (_COLUMN + 58 if self.output else 72)
         self.right = self.up + 26
@@ -243,48 +161,47 @@ class _CellPicture(Picture):
         self._rails()
         self._state()
         self._outputs()
+        for letter, gate in self.gates.items():
+            if self.joined.count(letter) != 1:
+                raise self._unplaced(gate.line)
         width = self.right + _MARGIN
-        body = f'<rect class="body" x="{_LEFT}" y="{_TOP}" width="{self.right - _LEFT:g}" height="{_BOTTOM - _TOP}" rx="14"/>'
+        self.body(_MARGIN, _TOP, self.right - _MARGIN, _BOTTOM - _TOP)
         told = "; ".join(f"{line.name}: {line.letter} = {formula(line, self.sums)}" for line in self.lines)
-        return self.svg(width, _HEIGHT, f"One step of the cell: {self.cell}", f"{told}.", [body])
+        return self.svg(width, _HEIGHT, f"One step of the cell: {self.cell}", f"{told}.")
 
     def _sources(self) -> None:
-        """x from below, and h from the left, or from the line of the state if h is the state."""
-        source = _LEFT + _SOURCE - 20
+        """The circle of x below, and h from the left, or from the line of the state if h is the state."""
         if self.old != "h":
             self.label(_MARGIN / 2 - 2, _HIDDEN - 10, "h", value="h")
         self.label(_MARGIN / 2 - 2, _STATE - 10, self.old, value=self.old)
-        self.circle(source, _FOOT, "x", kind="letter")
+        self.circle(_SOURCE, _FOOT, "x", kind="letter")
 
     def _rails(self) -> None:
         """The wires of h and x below the gates, as far as there are gates that see them."""
-        source = _LEFT + _SOURCE - 20
         seen = [gate.x for gate in self.gates.values() if "R h" in self.sums[gate.line.value]]
         multiplied = [gate.x - _WIDE / 2 for gate in self.gates.values() if any(map(self._multiplier, gate.terms))]
         start: tuple[Point, ...] = ((0, _HIDDEN),)
         if self.old == "h":
-            start = ((source - 2 * _BEND if self.products else 0, _STATE), (source, _STATE), (source, _HIDDEN))
-        end = max((x - _BEND for x in [*seen, *multiplied]), default=source)
+            start = ((_SOURCE - 2 * BEND if self.products else 0, _STATE), (_SOURCE, _STATE), (_SOURCE, _HIDDEN))
+        end = max((x - BEND for x in [*seen, *multiplied]), default=_SOURCE)
         self.wire(*start, (end, _HIDDEN), value="h", head=False)
-        end = max(gate.x for gate in self.gates.values()) - _BEND
-        self.wire((source, _FOOT - _ROUND), (source, _INPUT), (end, _INPUT), kind="input", head=False)
+        end = max(gate.x for gate in self.gates.values()) - BEND
+        self.wire((_SOURCE, _FOOT - ROUND), (_SOURCE, _INPUT), (end, _INPUT), kind="input", head=False)
 
-    def _gate(self, gate: _Sum) -> None:
+    def _gate(self, gate: _Gate) -> None:
         """A gate with everything that enters it."""
         line, x, part = gate.line, gate.x, self.parts[gate.line.letter]
         self.label(x, _NAMES, line.value, part, kind="name", anchor="middle")
         title = f"{line.name}: {line.letter} = {formula(line, self.sums)}"
         self.box(x, _GATE, line.equation, part, title=title)
         for name, term in zip(self.sums[line.value], gate.terms, strict=True):
-            below, letters = _GATE + _BOX_HEIGHT, {each.id for each in ast.walk(term) if isinstance(each, ast.Name)}
+            below, letters = _GATE + BOX_HEIGHT, {each.id for each in ast.walk(term) if isinstance(each, ast.Name)}
             if multiplier := self._multiplier(term):
                 self._multiplied(gate, term, multiplier)
             elif name == "W x":
-                self.wire(
-                    (x - 2 * _BEND, _INPUT), (x, _INPUT), (x, below), part=part, kind="input", over=[(x, _HIDDEN)]
-                )
+                self.wire((x - 2 * BEND, _INPUT), (x, _INPUT), (x, below), part=part, kind="input", over=[(x, _HIDDEN)])
             elif name == "R h":
-                join = (x - 2 * _BEND, _HIDDEN), (x, _HIDDEN), (x, _HIDDEN - 2 * _BEND)
+                join = (x - 2 * BEND, _HIDDEN), (x, _HIDDEN), (x, _HIDDEN - 2 * BEND)
                 self.wire(*join, part=part, value="h", head=False)
             elif name == "b":
                 continue
@@ -293,33 +210,32 @@ class _CellPicture(Picture):
             else:
                 raise self._unplaced(line)
 
-    def _multiplied(self, gate: _Sum, term: ast.expr, multiplier: str) -> None:
+    def _multiplied(self, gate: _Gate, term: ast.expr, multiplier: str) -> None:
         """What the candidate of a GRU sees of the past: times the reset gate, before the product with R or after it."""
         x, part, by = gate.x - _WIDE / 2, self.parts[gate.line.letter], self.gates[multiplier]
         others = [each for each in ast.walk(term) if isinstance(each, ast.BinOp) and isinstance(each.op, ast.Add)]
         if others:
-            self.wire((x - 2 * _BEND, _HIDDEN), (x, _HIDDEN), (x, _HIDDEN - 22), part=part, value="h", head=False)
-            self.wire((x, _HIDDEN - 32 - _BOX_HEIGHT), (x, _GATE + _ROUND), part=part)
+            self.wire((x - 2 * BEND, _HIDDEN), (x, _HIDDEN), (x, _HIDDEN - 22), part=part, value="h", head=False)
+            self.wire((x, _HIDDEN - 32 - BOX_HEIGHT), (x, _GATE + ROUND), part=part)
             self.box(x, _HIDDEN - 32, _written(others[0]), part, half=34)
         else:
-            self.wire((x - 2 * _BEND, _HIDDEN), (x, _HIDDEN), (x, _GATE + _ROUND), part=part, value="h")
-        self.wire(
-            (by.x + _BOX, _GATE), (x - _ROUND, _GATE), part=self.parts[multiplier], value=multiplier, kind="gated"
-        )
-        self.label((by.x + _BOX + x - _ROUND) / 2 - 2, _GATE - 9, multiplier, self.parts[multiplier], value=multiplier)
+            self.wire((x - 2 * BEND, _HIDDEN), (x, _HIDDEN), (x, _GATE + ROUND), part=part, value="h")
+        self.wire((by.x + BOX, _GATE), (x - ROUND, _GATE), part=self.parts[multiplier], value=multiplier, kind="gated")
+        self.label((by.x + BOX + x - ROUND) / 2 - 2, _GATE - 9, multiplier, self.parts[multiplier], value=multiplier)
+        self.joined.append(multiplier)
         self.circle(x, _GATE, "×", part)
-        self.wire((x + _ROUND, _GATE), (gate.x - _BOX, _GATE), part=part, value="" if others else f"{multiplier} h *")
+        self.wire((x + ROUND, _GATE), (gate.x - BOX, _GATE), part=part, value="" if others else f"{multiplier} h *")
 
-    def _peephole(self, gate: _Sum, name: str) -> None:
-        """From the line of the state to the left side of a gate: the old state from the left, the new one from above."""
-        first, part = _LEFT + _SOURCE - 20, self.parts[gate.line.letter]
+    def _peephole(self, gate: _Gate, name: str) -> None:
+        """From the line of the state to the left side of a gate: the old state around it, the new one from above."""
+        first, part = _SOURCE, self.parts[gate.line.letter]
         x = gate.x - _COLUMN / 2 + 8 if gate.x > first + _COLUMN else first
-        end = (x, _GATE), (gate.x - _BOX, _GATE)
+        end = (x, _GATE), (gate.x - BOX, _GATE)
         if name.endswith("'"):
-            self.wire((x - 2 * _BEND, _STATE), (x, _STATE), *end, part=part, value=self.new, kind="peephole")
+            self.wire((x - 2 * BEND, _STATE), (x, _STATE), *end, part=part, value=self.new, kind="peephole")
         else:
             rail = () if x == first else ((first, _PEEPHOLE), (x, _PEEPHOLE))
-            start = (first - 2 * _BEND, _STATE), (first, _STATE)
+            start = (first - 2 * BEND, _STATE), (first, _STATE)
             self.wire(*start, *rail, *end, part=part, value=self.old, kind="peephole")
         self.label(x - 4, _GATE + 20, name, part, kind="letter small", anchor="middle")
 
@@ -328,9 +244,12 @@ class _CellPicture(Picture):
         state = next(line for line in self.lines if line.letter == self.new)
         part, end = self.parts[self.new], self.right + _MARGIN
         if not self.products:
-            (gate,) = self.gates.values()
-            self.wire((gate.x, _GATE - _BOX_HEIGHT), (gate.x, _STATE), (end, _STATE), part=part, value=self.new)
+            gate = self.gates[state.letter]
+            self.joined.append(state.letter)
+            self.wire((gate.x, _GATE - BOX_HEIGHT), (gate.x, _STATE), (end, _STATE), part=part, value=self.new)
             return
+        if not any(self.old in product for product in self.products):
+            raise self._unplaced(state)
         stations: dict[float, tuple[str, str]] = {}
         for factors in self.products:
             value = " ".join([factors[0], *(f"{factor} *" for factor in factors[1:])])
@@ -343,36 +262,37 @@ class _CellPicture(Picture):
                     raise self._unplaced(state)
                 for letter in letters:
                     x = self.gates[letter].x
-                    self._out(letter, (x, _STATE + _ROUND))
+                    self._out(letter, (x, _STATE + ROUND))
                     stations[x] = ("×", value)
                 continue
             x = max(self.gates[letter].x for letter in letters)
-            entry = (x, _STATE + _ROUND)
+            entry = (x, _STATE + ROUND)
             if len(others) == 1:
                 self._out(letters[0], entry)
             else:
                 self._write(factors, x, part)
-                self.wire((x, _WRITE - _ROUND), entry, part=part, value=value)
+                self.wire((x, _WRITE - ROUND), entry, part=part, value=value)
                 self.label(x + 10, _STATE + 40, "", part, value=value, anchor="start")
             stations[x] = ("+", value)
-        start, value, kept = 0.0, self.old, not any(self.old in product for product in self.products)
+        start, value = 0.0, self.old
         for number, x in enumerate(sorted(stations), 1):
             operation, product = stations[x]
-            self.wire((start, _STATE), (x - _ROUND, _STATE), part=0 if number == 1 else part, value=value, kind="state")
+            self.wire((start, _STATE), (x - ROUND, _STATE), part=0 if number == 1 else part, value=value, kind="state")
             self.circle(x, _STATE, operation, part)
-            value = product if operation == "×" or kept else f"{value} {product} +"
+            value = product if operation == "×" else f"{value} {product} +"
             if operation == "×":
                 self.label(x + 50, _STATE - 10, "", part, value=value)
-            start = x + _ROUND
+            start = x + ROUND
         self.wire((start, _STATE), (end, _STATE), part=part, value=self.new, kind="state")
 
     def _out(self, letter: str, *way: Point) -> None:
         """From the top of a gate."""
         gate = self.gates[letter]
+        self.joined.append(letter)
         aside, branches = way[0] == (gate.x, _OUTPUT), any(f"1 {letter} -" in product for product in self.products)
         part, kind = self.parts[letter], "gated" if gate.line.equation == "σ" else ""
         over = [(gate.x, _PEEPHOLE)]
-        self.wire((gate.x, _GATE - _BOX_HEIGHT), *way, part=part, value=letter, kind=kind, over=over)
+        self.wire((gate.x, _GATE - BOX_HEIGHT), *way, part=part, value=letter, kind=kind, over=over)
         x, y = (gate.x + 38, _OUTPUT - 10) if aside else (gate.x + 10, (_GATE - 26) if branches else _PEEPHOLE - 10)
         self.label(x, y, letter, part, value=letter, anchor="middle" if aside else "start")
 
@@ -381,16 +301,16 @@ class _CellPicture(Picture):
         for factor in factors:
             letter = _gate_of(factor)
             gate = self.gates[letter]
-            if gate.x == x:
-                self._out(letter, (x, _WRITE + _ROUND))
+            if gate.x == x and factor == letter:
+                self._out(letter, (x, _WRITE + ROUND))
             elif factor == letter:
-                self._out(letter, (gate.x, _WRITE), (x - _ROUND, _WRITE))
+                self._out(letter, (gate.x, _WRITE), (x - ROUND, _WRITE))
             else:
                 middle = gate.x + 44
-                start = (gate.x, _WRITE + 2 * _BEND), (gate.x, _WRITE), (middle - _ROUND, _WRITE)
+                start = (gate.x, _WRITE + 2 * BEND), (gate.x, _WRITE), (middle - ROUND, _WRITE)
                 self.wire(*start, part=part, value=letter, kind="gated")
-                self.circle(middle, _WRITE, "1−", part)
-                end = (middle + _ROUND, _WRITE), (x - _ROUND, _WRITE)
+                self.circle(middle, _WRITE, "1\N{MINUS SIGN}", part)
+                end = (middle + ROUND, _WRITE), (x - ROUND, _WRITE)
                 self.wire(*end, part=part, value=factor, kind="gated")
                 self.label((middle + x) / 2, _WRITE - 10, "", part, value=factor)
         self.circle(x, _WRITE, "×", part)
@@ -400,37 +320,36 @@ class _CellPicture(Picture):
         level, part, end = _STATE, self.parts[self.new], self.right + _MARGIN
         if self.output:
             level, part = _HIDDEN, self.parts[self.output.letter]
-            gate, seen = self._output_factors()
+            gate, seen = self._output_factors(self.output)
             x = self.last + _COLUMN
             squashed = " " in seen
-            self._out(gate, (self.gates[gate].x, _OUTPUT), (x - _ROUND, _OUTPUT))
-            down = (x - 2 * _BEND, _STATE), (x, _STATE)
+            self._out(gate, (self.gates[gate].x, _OUTPUT), (x - ROUND, _OUTPUT))
+            down = (x - 2 * BEND, _STATE), (x, _STATE)
             if squashed:
-                self.wire(*down, (x, 118 - _ROUND), part=part, value=self.new)
-                self.circle(x, 118, "tanh", part)
-                self.wire((x, 118 + _ROUND), (x, _OUTPUT - _ROUND), part=part, value=seen)
+                self.wire(*down, (x, _TANH - ROUND), part=part, value=self.new)
+                self.circle(x, _TANH, "tanh", part)
+                self.wire((x, _TANH + ROUND), (x, _OUTPUT - ROUND), part=part, value=seen)
                 self.label(x + 10, _OUTPUT - 28, "", part, value=seen, anchor="start")
             else:
-                self.wire(*down, (x, _OUTPUT - _ROUND), part=part, value=self.new)
+                self.wire(*down, (x, _OUTPUT - ROUND), part=part, value=self.new)
             self.circle(x, _OUTPUT, "×", part)
-            up = (self.up - 2 * _BEND, level), (self.up, level), (self.up, 4)
+            up = (self.up - 2 * BEND, level), (self.up, level), (self.up, 4)
             self.wire(*up, part=part, value="h'", over=[(self.up, _STATE)])
-            self.wire((x, _OUTPUT + _ROUND), (x, level), (end, level), part=part, value="h'")
+            self.wire((x, _OUTPUT + ROUND), (x, level), (end, level), part=part, value="h'")
             self.label(end - _MARGIN / 2, _STATE - 10, self.new, self.parts[self.new], value=self.new)
         else:
-            self.wire((self.up - 2 * _BEND, level), (self.up, level), (self.up, 4), part=part, value="h'")
+            self.wire((self.up - 2 * BEND, level), (self.up, level), (self.up, 4), part=part, value="h'")
         self.label(end - _MARGIN / 2, level - 10, "h'", part, value="h'")
         self.label(self.up - 10, 22, "to the next layer", part, kind="name", anchor="end")
 
-    def _output_factors(self) -> tuple[str, str]:
+    def _output_factors(self, output: Line) -> tuple[str, str]:
         """The gate of the output, and what it multiplies: the new state, or its tanh."""
-        assert self.output is not None
-        products = [*self._factors(self.output)]
+        products = [*self._factors(output)]
         if len(products) == 1 and len(products[0]) == 2:
             for gate, seen in (products[0], products[0][::-1]):
                 if gate in self.gates and seen in (self.new, f"{self.new} tanh"):
                     return gate, seen
-        raise self._unplaced(self.output)
+        raise self._unplaced(output)
 
 
 def _flat(node: ast.expr, kind: type[ast.operator]) -> Iterator[ast.expr]:
@@ -464,37 +383,3 @@ def _gate_of(factor: str) -> str:
 
 def _written(node: ast.expr) -> str:
     return ast.unparse(node).replace(" * ", " ").replace("_", "'")
-
-
-def _towards(point: Point, other: Point, length: float) -> Point:
-    """The point that lies so far from a point in the direction of another."""
-    distance = abs(other[0] - point[0]) + abs(other[1] - point[1])  # wires run along the axes
-    step = min(length, distance) / distance
-    return point[0] + (other[0] - point[0]) * step, point[1] + (other[1] - point[1]) * step
-
-
-def _path(points: Sequence[Point]) -> str:
-    """A line through points, round at each bend."""
-    drawn = f"M{points[0][0]:g} {points[0][1]:g}"
-    for before, (x, y), after in zip(points, points[1:], points[2:], strict=False):
-        (a, b), (c, d) = _towards((x, y), before, _BEND), _towards((x, y), after, _BEND)
-        drawn += f"L{a:g} {b:g}Q{x:g} {y:g} {c:g} {d:g}"
-    return f"{drawn}L{points[-1][0]:g} {points[-1][1]:g}"
-
-
-def _arrow(before: Point, end: Point) -> str:
-    """The head of an arrow that ends at a point."""
-    (x, y), half = _towards(end, before, _HEAD + 1), 5.5
-    wide, high = (0, half) if y == end[1] else (half, 0)
-    points = f"{end[0]:g},{end[1]:g} {x - wide:g},{y - high:g} {x + wide:g},{y + high:g}"
-    return f'<polygon class="head" points="{points}"/>'
-
-
-def _data(part: int, value: str = "") -> str:
-    part_of = f' data-part="{part}"' if part else ""
-    return part_of + (f' data-value="{escape(value)}"' if value else "")
-
-
-def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "middle", data: str = "") -> str:
-    named = f' class="{kind}"' if kind else ""
-    return f'<text{named} x="{x:g}" y="{y:g}" text-anchor="{anchor or "middle"}"{data}>{escape(text)}</text>'
