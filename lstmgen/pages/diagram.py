@@ -60,11 +60,13 @@ def draw_chain(cell: Cell, text: str) -> str:
             picture.wire((start, level), (end, level), kind=kind)
             picture.label((start + end) / 2 - 2, level - 8, f"{letter}{number}")
     told = f"The same cell reads {', '.join(text)}, one after the other, and hands on {' and '.join(states.values())}."
-    return picture.svg(2 * _MARGIN + wide + apart * (len(text) - 1), 228, f"The chain of the cell: {cell}", told)
+    return picture.svg(
+        "chain", 2 * _MARGIN + wide + apart * (len(text) - 1), 228, f"The chain of the cell: {cell}", told
+    )
 
 
 def draw_attention() -> str:
-    """Return the picture of `network/attention.py`, with three outputs to look back at."""
+    """Return the picture of `network/attention.py`, with three outputs to look back at, of weights a1 to a3."""
     picture, columns, now, c = Picture(), (126, 240, 354), 528, 448
     total, weighed, softmax, score, output = 76, 136, 200, 264, 330
     picture.body(8, 36, 568, 348)
@@ -75,21 +77,23 @@ def draw_attention() -> str:
     picture.box(c, score, "Q")
     for back, x in zip((3, 2, 1), columns, strict=True):
         picture.circle(x, output, "y", kind="letter")
-        picture.label(x, output + 38, f"{back} back", kind="name")
+        picture.label(x, output + 38, f"{back} back", kind=f"name back a{back}")
         picture.wire((x, output - ROUND), (x, score + ROUND))
         picture.circle(x, score, "·")
         picture.wire((x, score - ROUND), (x, softmax + BOX_HEIGHT))
         picture.box(x, softmax, "a")
-        picture.wire((x, softmax - BOX_HEIGHT), (x, weighed + ROUND), kind="gated")
+        picture.wire((x, softmax - BOX_HEIGHT), (x, weighed + ROUND), kind="recalled", value=f"a{back}")
+        picture.label(x - 9, weighed + 35, "", value=f"a{back}", anchor="end")
         if back > 1:
-            picture.wire((x + BOX, softmax), (x + columns[1] - columns[0] - BOX, softmax), kind="peephole", head=False)
+            picture.wire((x + BOX, softmax), (x + columns[1] - columns[0] - BOX, softmax), kind="norm", head=False)
         bypass = (x + ROUND, output), (x + 44, output), (x + 44, weighed), (x + ROUND, weighed)
         picture.wire(*bypass, over=[(x + 44, score), (x + 44, softmax)])
         picture.circle(x, weighed, "×")
         if back == 3:
-            picture.wire((x, weighed - ROUND), (x, total), (columns[1] - ROUND, total))
+            way = (x, weighed - ROUND), (x, total), (columns[1] - ROUND, total)
+            picture.wire(*way, kind="recalled", value="a3")
             continue
-        picture.wire((x, weighed - ROUND), (x, total + ROUND))
+        picture.wire((x, weighed - ROUND), (x, total + ROUND), kind="recalled", value=f"a{back}")
         picture.circle(x, total, "+")
         picture.wire((x + ROUND, total), ((c - BOX if back == 1 else columns[2] - ROUND), total))
     for level, name in ((softmax, "softmax"), (score, "score"), (weighed, "pick")):
@@ -103,7 +107,9 @@ def draw_attention() -> str:
     told = (
         "The output y of each step is compared with the last outputs: a = softmax(Q y · y back) says how much of each "
     )
-    return picture.svg(584, 392, "Attention to the last outputs", f"{told}is taken, and C times the sum is added to y.")
+    return picture.svg(
+        "attention", 584, 392, "Attention to the last outputs", f"{told}is taken, and C times the sum is added to y."
+    )
 
 
 class _CellPicture(Picture):
@@ -167,7 +173,7 @@ class _CellPicture(Picture):
         width = self.right + _MARGIN
         self.body(_MARGIN, _TOP, self.right - _MARGIN, _BOTTOM - _TOP)
         told = "; ".join(f"{line.name}: {line.letter} = {formula(line, self.sums)}" for line in self.lines)
-        return self.svg(width, _HEIGHT, f"One step of the cell: {self.cell}", f"{told}.")
+        return self.svg("cell", width, _HEIGHT, f"One step of the cell: {self.cell}", f"{told}.")
 
     def _sources(self) -> None:
         """The circle of x below, and h from the left, or from the line of the state if h is the state."""

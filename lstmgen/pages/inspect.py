@@ -7,7 +7,7 @@ from typing import Any
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.inspection.report import Findings, gates_report, memory_report, units_report
 from lstmgen.inspection.walk import formula, lines_of, sums
-from lstmgen.pages.diagram import draw_cell
+from lstmgen.pages.diagram import draw_attention, draw_cell
 from lstmgen.pages.page import fill_page, visible
 from lstmgen.pages.sections import section
 from lstmgen.printable import count, name_of, shown
@@ -47,6 +47,7 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
         ("inspect_values.js", "inspect_cell.js", "inspect.js"),
         ("diagram.css",),
         diagram=draw_cell(cell),
+        attention=draw_attention() if network.attention else "",
         network=visible(f"{network}, {count(network.parameter_count())} parameters"),
         token=token,
         layers=_numbers(range(1, len(network.cells) + 1)),

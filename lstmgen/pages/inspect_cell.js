@@ -10,7 +10,8 @@ function showCell(step) {
   for (const wire of wires) {
     const now = computed(wire.dataset.value, step);
     const known = Number.isFinite(now);
-    const color = wire.classList.contains("gated") ? "--gate" : now < 0 ? "--negative" : "--positive";
+    const own = ["gated", "recalled"].find((kind) => wire.classList.contains(kind));
+    const color = { gated: "--gate", recalled: "--picked" }[own] ?? (now < 0 ? "--negative" : "--positive");
     wire.style.setProperty("--wire", known ? `rgb(var(${color}))` : "");
     const most = wire.classList.contains("peephole") ? 2 : 5; // pixels
     wire.querySelector(".line").style.strokeWidth = known ? 1.25 + most * Math.tanh(Math.abs(now)) : "";
@@ -18,6 +19,10 @@ function showCell(step) {
   for (const text of written) {
     const now = computed(text.dataset.value, step);
     text.textContent = Number.isFinite(now) ? number(now) : "";
+  }
+  for (const text of document.querySelectorAll(".diagram .back")) {
+    const [back] = recalled([...text.classList].at(-1), step);
+    text.textContent = back === undefined ? "" : `${nameAt(step - back)}, ${back} back`;
   }
 }
 

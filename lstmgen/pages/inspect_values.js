@@ -59,8 +59,15 @@ function computed(expression, step) {
   return stack[0];
 }
 
+/** Of the three past tokens that attention looks at most: how far back it is, and its weight; a1 is the nearest. */
+function recalled(name, step) {
+  const strongest = data.attention[step].slice(0, 3).sort(([back], [other]) => back - other);
+  return strongest[name.slice(1) - 1] ?? [];
+}
+
 /** The value of a letter: c' is after the step, c before it. */
 function named(letter, step) {
+  if (/^a\d$/.test(letter)) return recalled(letter, step)[1];
   const line = data.lines.find((each) => each.letter === letter);
   if (line) return value(line.value, step);
   const after = data.lines.find((each) => each.letter === `${letter}'`);

@@ -61,13 +61,14 @@ class Picture:
             written += _text(x, y - (15 if text else 0), "", "live", anchor, _data(0, value))
         self._labels.append(f"<g{_data(part)}>{written}</g>")
 
-    def svg(self, width: float, height: float, name: str, description: str) -> str:
-        """The picture, with a name and a description for those who do not see it."""
+    def svg(self, identity: str, width: float, height: float, name: str, description: str) -> str:
+        """The picture, with a name and a description for those who do not see it; `identity`: unique in a page."""
         inside = "\n".join((*self._bodies, *self._wires, *self._boxes, *self._labels))
+        size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
         return (
-            f'<svg class="diagram" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
-            f'aria-labelledby="diagram-title diagram-text">\n<title id="diagram-title">{escape(name)}</title>\n'
-            f'<desc id="diagram-text">{escape(description)}</desc>\n{inside}\n</svg>'
+            f'<svg class="diagram" {size} role="img" aria-labelledby="{identity}-title {identity}-text">\n'
+            f'<title id="{identity}-title">{escape(name)}</title>\n'
+            f'<desc id="{identity}-text">{escape(description)}</desc>\n{inside}\n</svg>'
         )
 
 
