@@ -256,7 +256,8 @@ for (const button of element("parts").children) {
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
   const elsewhere = target !== document.body && !element("player").contains(target);
-  const ownKeys = target.matches("select, input[type=number]") || (target.matches("button") && key === " ");
+  const scrolls = target.matches(".cell") && target.scrollWidth > target.clientWidth && key.startsWith("Arrow");
+  const ownKeys = scrolls || target.matches("select, input[type=number]") || (target.matches("button") && key === " ");
   if (elsewhere || ownKeys || event.ctrlKey || event.altKey || event.metaKey || !(key in keys)) return;
   event.preventDefault();
   if (key.length > 1) pause(); // an arrow
