@@ -9,6 +9,7 @@ import pytest
 
 from lstmgen.cells import Cell, build_cell
 from lstmgen.cells.lstm import LSTMCell
+from lstmgen.config import CellKind, ModelConfig, Peephole
 from lstmgen.errors import ConfigError
 from lstmgen.inspection import walk
 from lstmgen.inspection.walk import Line
@@ -19,8 +20,15 @@ from tests.conftest import CELLS
 
 FOLDER = Path(__file__).parent.parent / "docs"
 SVG = "{http://www.w3.org/2000/svg}"
+FORMS = CELLS | {
+    f"peephole-{'-'.join(some)}": ModelConfig(cell=CellKind.PEEPHOLE, peepholes=some)
+    for size in (1, 2, 3)
+    for some in combinations(Peephole, size)
+}
+"""Every cell with every choice."""
+
 PICTURES = {
-    **{name: draw_cell(build_cell(config, 1)) for name, config in CELLS.items()},
+    **{name: draw_cell(build_cell(config, 1)) for name, config in FORMS.items()},
     **{f"chain-{name}": draw_chain(build_cell(CELLS[name], 1), "the") for name in ("rnn", "lstm")},
     "attention": draw_attention(),
 }
@@ -42,9 +50,9 @@ def test_a_picture_has_a_name_and_a_description(name: str) -> None:
     assert svg.attrib["aria-labelledby"].split() == [title.attrib["id"], description.attrib["id"]]
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", FORMS)
 def test_a_picture_names_each_gate_of_its_cell_once(name: str) -> None:
-    cell, svg = build_cell(CELLS[name], 1), parsed(PICTURES[name])
+    cell, svg = build_cell(FORMS[name], 1), parsed(PICTURES[name])
     gates = [group for group in svg.iter(f"{SVG}g") if group.attrib.get("class", "").startswith("gate")]
     assert len(gates) == len(cell.gate_names)
     for gate in cell.gate_names:
@@ -54,9 +62,9 @@ def test_a_picture_names_each_gate_of_its_cell_once(name: str) -> None:
         assert (group.findtext(f"{SVG}title") or "?").split(": ")[1] in described
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", FORMS)
 def test_a_picture_has_the_peepholes_of_its_cell_and_no_others(name: str) -> None:
-    peepholes = getattr(build_cell(CELLS[name], 1), "peepholes", ())
+    peepholes = getattr(build_cell(FORMS[name], 1), "peepholes", ())
     svg = parsed(PICTURES[name])
     assert sum("peephole" in group.attrib.get("class", "") for group in svg.iter(f"{SVG}g")) == len(peepholes)
     assert texts(svg).count("p c'") == ("output" in peepholes)

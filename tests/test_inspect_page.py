@@ -15,8 +15,9 @@ from lstmgen.printable import printable
 from lstmgen.text.vocabulary import Ids
 from tests.browser import HOSTILE, Browser, assert_self_contained
 from tests.command_line import done, untrained_run, usage_error
-from tests.conftest import CELLS, FABLE
+from tests.conftest import CELLS, FABLE, form
 
+SHOWN = ("rnn", "lstm", "peephole", "coupled", "gru-after", "gru-before")
 RIGHT, LEFT, HOME, END = "\ue014", "\ue012", "\ue011", "\ue010"
 
 
@@ -30,8 +31,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of each cell, untrained, and a text; and a run and a text of characters that would like to do harm."""
     monkeypatch.chdir(tmp_path)
     Path("fable.txt").write_text(FABLE * 10, encoding="utf-8")
-    for name in ("rnn", "lstm", "peephole", "coupled", "gru-after"):
-        untrained_run(name, "".join(sorted(set(FABLE))), cell=CELLS[name].cell, num_layers=2, attention=3)
+    for name in SHOWN:
+        untrained_run(name, "".join(sorted(set(FABLE))), **form(CELLS[name]), num_layers=2, attention=3)
     untrained_run("hostile", "".join(sorted(set(HOSTILE))), attention=2)
     Path("a<b>&amp;.txt").write_text(HOSTILE, encoding="utf-8", newline="")
     return tmp_path
@@ -170,7 +171,7 @@ def check_sums(window: Browser, name: str, ids: Ids, unit: Unit, time: int) -> N
             assert [float(each.replace(" ", "")) for each in written] == pytest.approx(expected, abs=0.0061), value
 
 
-@pytest.fixture(params=["rnn", "lstm", "peephole", "coupled", "gru-after"])
+@pytest.fixture(params=SHOWN)
 def opened(request: pytest.FixtureRequest, window: Browser, folder: Path) -> tuple[Browser, Trace]:
     """A page about a network of each cell in a browser, and the trace that it shows."""
     name = str(request.param)
@@ -311,5 +312,8 @@ def test_a_unit_without_gates_says_so(window: Browser, monkeypatch: pytest.Monke
     choose(window, "color", "forget")
     choose(window, "unit", 3)
     assert set(steps_shown(window)) == {"cell"}
+    window.press(RIGHT)
+    written = "return [...document.querySelectorAll('.diagram .live')].filter((e) => e.textContent)"
+    assert {*window.run(f"{written}.map((e) => e.dataset.value)")} == {"c", "c'", "c' tanh"}
     assert not window.run(hidden)
     assert window.run("return document.getElementById('color').value") == "cell"
