@@ -314,6 +314,6 @@ def test_a_unit_without_gates_says_so(window: Browser, monkeypatch: pytest.Monke
     assert set(steps_shown(window)) == {"cell"}
     window.press(RIGHT)
     written = "return [...document.querySelectorAll('.diagram .live')].filter((e) => e.textContent)"
-    assert {*window.run(f"{written}.map((e) => e.dataset.value)")} == {"c", "c'", "c' tanh"}
+    assert {*window.run(f"{written}.map((e) => e.dataset.value)")} == {"c", "c'", "c' tanh", "a1"}
     assert not window.run(hidden)
     assert window.run("return document.getElementById('color').value") == "cell"
