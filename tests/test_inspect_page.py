@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from lstmgen.inspection.trace import Trace, trace
+from lstmgen.inspection.walk import Unit, terms
 from lstmgen.language_model import load
 from lstmgen.printable import printable
+from lstmgen.text.vocabulary import Ids
 from tests.browser import HOSTILE, Browser, assert_self_contained
 from tests.command_line import done, untrained_run, usage_error
-from tests.conftest import CELLS, FABLE
+from tests.conftest import CELLS, FABLE, form
 
+SHOWN = ("rnn", "lstm", "peephole", "coupled", "gru-after", "gru-before")
 RIGHT, LEFT, HOME, END = "\ue014", "\ue012", "\ue011", "\ue010"
 
 
@@ -28,8 +31,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of each cell, untrained, and a text; and a run and a text of characters that would like to do harm."""
     monkeypatch.chdir(tmp_path)
     Path("fable.txt").write_text(FABLE * 10, encoding="utf-8")
-    for name in ("rnn", "lstm", "peephole", "coupled", "gru-after"):
-        untrained_run(name, "".join(sorted(set(FABLE))), cell=CELLS[name].cell, num_layers=2, attention=3)
+    for name in SHOWN:
+        untrained_run(name, "".join(sorted(set(FABLE))), **form(CELLS[name]), num_layers=2, attention=3)
     untrained_run("hostile", "".join(sorted(set(HOSTILE))), attention=2)
     Path("a<b>&amp;.txt").write_text(HOSTILE, encoding="utf-8", newline="")
     return tmp_path
@@ -105,7 +108,70 @@ def check(window: Browser, read: Trace, layer: int, unit: int, time: int) -> Non
         assert value == pytest.approx(array[time, unit - 1], abs=precision + 0.00501), name
 
 
-@pytest.fixture(params=["rnn", "lstm", "peephole", "coupled", "gru-after"])
+def computed(value: str, letters: dict[str, float]) -> float:
+    """The value on a wire, with its operators last."""
+    stack: list[float] = []
+    for word in value.split():
+        if word == "tanh":
+            stack.append(float(np.tanh(stack.pop())))
+        elif word in ("*", "+", "-"):
+            second, first = stack.pop(), stack.pop()
+            stack.append({"*": first * second, "+": first + second, "-": first - second}[word])
+        else:
+            stack.append(1.0 if word == "1" else letters[word])
+    (result,) = stack
+    return result
+
+
+def check_picture(window: Browser, read: Trace, layer: int, unit: int, time: int) -> None:
+    """The numbers on the wires are those of the trace, and a wire is thicker for a larger value."""
+    traced = read.layers[layer - 1]
+    letters = {"h": traced.before["hidden"], "h'": traced.after["hidden"]}
+    if traced.memory_name == "cell":
+        letters |= {"c": traced.before["cell"], "c'": traced.after["cell"]}
+    names = {"candidate": "n"} if "reset" in traced.gates else {"candidate": "g"}
+    letters |= {names.get(gate, gate[0] if gate != "update" else "z"): array for gate, array in traced.gates.items()}
+    now = {letter: float(array[time, unit - 1]) for letter, array in letters.items()}
+    shown = window.run(
+        "return [...document.querySelectorAll('.diagram .live')].map((e) => [e.dataset.value, e.textContent])"
+    )
+    assert {"h'", "h"} <= {value for value, _ in shown}
+    assert read.attention is not None
+    strongest = sorted(read.attention[time][::-1][:time].argsort()[::-1][:3] + 1)  # tokens back
+    now |= {f"a{number}": float(read.attention[time, -back]) for number, back in enumerate(strongest, 1)}
+    for value, text in shown:
+        if re.fullmatch(r"a\d", value) and value not in now:
+            assert text == ""  # there are not so many tokens before this one
+            continue
+        assert float(text.replace("\u2212", "-")) == pytest.approx(computed(value, now), abs=0.0125), value
+    wires = window.run("""
+        const all = [...document.querySelectorAll(".diagram .wire[data-value]:not(.peephole)")];
+        return all.map((e) => [e.dataset.value, parseFloat(e.querySelector(".line").style.strokeWidth)]);
+    """)
+    for value, width in wires:
+        if re.fullmatch(r"a\d", value) and value not in now:
+            continue
+        assert width == pytest.approx(1.25 + 5 * np.tanh(abs(computed(value, now))), abs=0.06), value
+
+
+def check_sums(window: Browser, name: str, ids: Ids, unit: Unit, time: int) -> None:
+    """The equations of the gates have the terms of the trace, in two digits."""
+    checkpoint = load(name).checkpoint
+    read = trace(checkpoint.network, checkpoint.weights, ids)
+    found = terms(checkpoint.network, checkpoint.weights, read, unit)
+    shown = window.run("""
+        const rows = [...document.querySelectorAll(".row:not([hidden])")];
+        return rows.map((e) => [e.querySelector(".value").dataset.value, e.querySelector(".numbers").textContent]);
+    """)
+    assert {*found} <= {value for value, _ in shown}
+    for value, text in shown:
+        if value in found:
+            written = re.findall(r"(?:^|[+-] )-?[\d.]+", text.replace("\u2212", "-").partition("(")[2].rstrip(")"))
+            expected = [float(term[time]) for term in found[value].values()]
+            assert [float(each.replace(" ", "")) for each in written] == pytest.approx(expected, abs=0.0061), value
+
+
+@pytest.fixture(params=SHOWN)
 def opened(request: pytest.FixtureRequest, window: Browser, folder: Path) -> tuple[Browser, Trace]:
     """A page about a network of each cell in a browser, and the trace that it shows."""
     name = str(request.param)
@@ -124,6 +190,7 @@ def test_a_reader_picks_a_unit_and_steps_through_the_text(opened: tuple[Browser,
     check(window, read, 2, 3, 0)
     window.press(RIGHT, RIGHT, RIGHT, LEFT)
     check(window, read, 2, 3, 2)
+    check_picture(window, read, 2, 3, 2)
     assert "Unit 2.3 at character 3 of 150: \u201cf\u201d" in status(window)
     assert "Likely next: " in status(window)
     window.press(END)
@@ -142,6 +209,45 @@ def test_a_reader_picks_a_unit_and_steps_through_the_text(opened: tuple[Browser,
         spans = "[...document.querySelectorAll('#text span')]"
         painted = window.run(f"return new Set({spans}.map((e) => getComputedStyle(e).backgroundColor)).size")
         assert painted > 3
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["peephole", "gru-after"])
+def test_the_sums_inside_the_gates_are_those_of_the_trace(window: Browser, name: str) -> None:
+    done("inspect", name, "fable.txt", "--html", "page.html", "--length", 30, "--unit", "2.4")
+    window.open(Path("page.html"))
+    window.press(RIGHT, RIGHT)
+    check_sums(window, name, load(name).vocabulary.encode((FABLE * 10)[:30]), Unit(2, 4), 2)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("lstm", [{"forget"}, {"input", "candidate"}, {"cell"}, {"output", "hidden"}]),
+        ("gru-after", [{"reset"}, {"candidate"}, {"update", "hidden"}]),
+        ("rnn", []),
+    ],
+)
+def test_the_parts_of_a_step_are_shown_in_their_order(window: Browser, name: str, parts: list[set[str]]) -> None:
+    done("inspect", name, "fable.txt", "--html", "page.html", "--length", 30)
+    window.open(Path("page.html"))
+    later = "return document.querySelectorAll('.diagram .later').length"
+    everything, hidden = set(steps_shown(window)), []
+    for number, names in enumerate(parts, 1):
+        window.press(str(number))
+        assert set(steps_shown(window)) == names
+        pressed = "return [...document.querySelectorAll('#parts [aria-pressed=true]')].map((e) => e.dataset.part)"
+        assert window.run(pressed) == [str(number)]
+        hidden.append(window.run(later))
+    assert hidden == sorted(hidden, reverse=True)
+    window.press(RIGHT, "0")
+    assert set(steps_shown(window)) == everything
+    assert window.run(later) == 0
+    assert "character 2 of 30" in status(window)
+    assert window.run("return document.querySelectorAll('#parts button').length") == (len(parts) + 1 if parts else 0)
+    with window.size(360, 800):
+        assert window.run("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
 @pytest.mark.usefixtures("folder")
@@ -206,5 +312,8 @@ def test_a_unit_without_gates_says_so(window: Browser, monkeypatch: pytest.Monke
     choose(window, "color", "forget")
     choose(window, "unit", 3)
     assert set(steps_shown(window)) == {"cell"}
+    window.press(RIGHT)
+    written = "return [...document.querySelectorAll('.diagram .live')].filter((e) => e.textContent)"
+    assert {*window.run(f"{written}.map((e) => e.dataset.value)")} == {"c", "c'", "c' tanh", "a1"}
     assert not window.run(hidden)
     assert window.run("return document.getElementById('color').value") == "cell"

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from lstmgen.cli.render import put, rendered
 from lstmgen.cli.report import bar, signed_bar
-from lstmgen.inspection.walk import EQUATIONS, Line, Unit, WalkStep, formula
+from lstmgen.inspection.walk import Line, Unit, WalkStep, formula, lines_of
 from lstmgen.printable import name_of, printable
 
 _NARROWEST, _WIDEST = 70, 120  # columns
@@ -21,7 +21,7 @@ _GATE, _POSITIVE, _NEGATIVE, _FAINT = "green", "red", "blue", "dim"
 def print_walk(unit: Unit, steps: Sequence[WalkStep], *, chosen: bool) -> None:
     """Print a walk of at least one step to stdout; `chosen`: whether the user chose the unit."""
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
-    lines = EQUATIONS[tuple(steps[0].gates)]
+    lines = lines_of(steps[0].gates)
     scale = max(1.0, *(abs(step.cell) for step in steps))
     for text in _explanation(unit, steps[0], lines, scale, width, chosen=chosen):
         put(text + "\n")
@@ -38,7 +38,7 @@ def _explanation(
     yield from textwrap.wrap(f"Layer {unit.layer}, unit {unit.unit}{why}.", width)
     yield ""
     for line in lines:
-        beginning = f"{line.name:<{_NAME}}{line.letter:<2} = {formula(line, first):<{_EQUATION - 12}} "
+        beginning = f"{line.name:<{_NAME}}{line.letter:<2} = {formula(line, first.terms):<{_EQUATION - 12}} "
         for number, part in enumerate(textwrap.wrap(line.meaning, width - len(beginning))):
             yield (" " * len(beginning) if number else beginning) + part
     yield ""

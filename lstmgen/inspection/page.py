@@ -4,6 +4,7 @@ Values are stored as fractions of their range. A gate has 8 bits for 0 to 1, a c
 from the exact value by at most 1/510 of the range. The memory of a unit has 16 bits for its least to its largest value.
 Of all units, the first 8 of these bits are stored. The other 8 bits and the gates take several times as much: they are
 stored for as many units as `BYTES` allows. An output is not stored: it follows from the output gate and the memory.
+For the first few of these units, each term of the sums inside the gates has 16 bits, in thousandths, at most 32.
 """
 
 import base64
@@ -16,15 +17,16 @@ from numpy.typing import NDArray
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.generation.sampler import most_likely
 from lstmgen.inspection.trace import FloatArray, line_starts, trace
-from lstmgen.inspection.walk import PREDICTIONS, Unit, most_varied_units
+from lstmgen.inspection.walk import PREDICTIONS, Unit, most_varied_units, terms
 from lstmgen.text.vocabulary import Ids
 
-BYTES = 3_500_000
+BYTES = 3_200_000
 """How many values are stored: in base64 they take a third more.
 
 The page then stays below 5 MB, unless what all units remember takes more."""
 
 _MAX, _MAX_MEMORY = 2**8 - 1, 2**16 - 1  # the integers for the end of a range
+_EXPLAINED = 8  # units whose sums are stored
 _RECALLED, _MIN_RECALLED = 5, 0.01  # past tokens of each step's attention; the least weight of one
 
 
@@ -47,10 +49,12 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
             units        the units with all values, as such pairs
             ranges       the lowest and highest value of each of their gates, by its name
             activations  these gates, and in the last row the last 8 bits of the memory, (units, gates + 1, time)
+            terms        of the first of these units, by their names and the names of their gates and terms: the values,
+                         (time,), in thousandths, 2 bytes each; of b, its value
             predictions  of each step: pairs [id, probability], the likeliest first
             attention    of each step: pairs [tokens back, weight], the strongest first; null without attention
 
-        `values` and `activations` are bytes in base64.
+        `values`, `activations` and `terms` are bytes in base64.
     """
     read = trace(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token)
     past = np.arange(len(ids)) - line_starts(ids, checkpoint.end_token)  # the tokens that each step has read before
@@ -78,6 +82,15 @@ def page_data(checkpoint: Checkpoint, ids: Ids, first: Sequence[Unit] = ()) -> d
         "units": ranked[:room],
         "ranges": ranges,
         "activations": _base64(np.stack(activations)),
+        "terms": {
+            f"{unit}": {
+                gate: {
+                    name: float(values[0]) if name == "b" else _in_thousandths(values) for name, values in parts.items()
+                }
+                for gate, parts in terms(checkpoint.network, checkpoint.weights, read, unit).items()
+            }
+            for unit in ranked[:_EXPLAINED]
+        },
         "predictions": [
             [[number, round(probability, 4)] for number, probability in zip(*step, strict=True)]
             for step in zip(likely.tolist(), probabilities.tolist(), strict=True)
@@ -100,9 +113,13 @@ def _in_16_bits(memory: FloatArray) -> tuple[NDArray[np.int64], dict[str, Any]]:
     return bits, stored
 
 
-def _base64(values: NDArray[np.int64]) -> str:
-    """Integers below 256, a byte each."""
-    return base64.b64encode(values.astype(np.uint8).tobytes()).decode("ascii")
+def _in_thousandths(values: FloatArray) -> str:
+    return _base64((values * 1000).round().clip(-(2**15), 2**15 - 1), "<i2")
+
+
+def _base64(values: NDArray[Any], kind: str = "u1") -> str:
+    """Integers, by default below 256, a byte each."""
+    return base64.b64encode(values.astype(kind).tobytes()).decode("ascii")
 
 
 def _recalled(attention: FloatArray, past: NDArray[np.int64]) -> list[list[list[float]]]:

@@ -1,12 +1,13 @@
 """A walk: one unit, token by token, with every number that made its gates, its memory and its output."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmgen.cells import Cell
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.errors import ConfigError
 from lstmgen.generation.sampler import most_likely
@@ -58,19 +59,25 @@ class Line(NamedTuple):
     letter: str
     equation: str  # of a gate: the function of its sum
     meaning: str
+    part: str  # of the step, in which a picture of the cell shows it
 
 
 _MEMORY_IS_OUTPUT = "what it remembers, which is also its output"
-_FORGET = Line("forget", "forget gate", "f", "σ", "the fraction of the old cell state c that it keeps; at 0 it forgets")
-_CANDIDATE = Line("candidate", "candidate", "g", "tanh", "what it could write")
-_OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of tanh(c') that it puts out")
-_HIDDEN = Line("hidden", "output", "h'", "o tanh(c')", "for the next layer, and for its own at the next character")
+_FORGET = Line(
+    "forget", "forget gate", "f", "σ", "the fraction of the old cell state c that it keeps; at 0 it forgets", "forget"
+)
+_CANDIDATE = Line("candidate", "candidate", "g", "tanh", "what it could write", "candidate")
+_BOTH = "input and candidate"
+_OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of tanh(c') that it puts out", "output")
+_HIDDEN = Line(
+    "hidden", "output", "h'", "o tanh(c')", "for the next layer, and for its own at the next character", "output"
+)
 EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
     ("input", "forget", "candidate", "output"): (
         _FORGET,
-        Line("input", "input gate", "i", "σ", "the fraction of the candidate that it writes"),
-        _CANDIDATE,
-        Line("cell", "cell state", "c'", "f c + i g", "what it remembers: what it kept, and what it wrote"),
+        Line("input", "input gate", "i", "σ", "the fraction of the candidate that it writes", _BOTH),
+        _CANDIDATE._replace(part=_BOTH),
+        Line("cell", "cell state", "c'", "f c + i g", "what it remembers: what it kept, and what it wrote", "update"),
         _OUTPUT,
         _HIDDEN,
     ),
@@ -83,19 +90,54 @@ EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
             "c'",
             "f c + (1 - f) g",
             "what it remembers; with one gate for both, it writes as much as it forgets",
+            "update",
         ),
         _OUTPUT,
         _HIDDEN,
     ),
     ("reset", "update", "candidate"): (
-        Line("reset", "reset gate", "r", "σ", "the fraction of the past that the candidate sees"),
-        Line("update", "update gate", "z", "σ", "the fraction of the old state h that it keeps; at 0 it forgets"),
-        Line("candidate", "candidate", "n", "tanh", "what it could write"),
-        Line("hidden", "output", "h'", "z h + (1 - z) n", _MEMORY_IS_OUTPUT),
+        Line("reset", "reset gate", "r", "σ", "the fraction of the past that the candidate sees", "reset"),
+        _CANDIDATE._replace(letter="n"),
+        Line(
+            "update",
+            "update gate",
+            "z",
+            "σ",
+            "the fraction of the old state h that it keeps; at 0 it forgets",
+            "update",
+        ),
+        Line("hidden", "output", "h'", "z h + (1 - z) n", _MEMORY_IS_OUTPUT, "update"),
     ),
-    ("candidate",): (Line("candidate", "output", "h'", "tanh", f"{_MEMORY_IS_OUTPUT}; no gate keeps the old h"),),
+    ("candidate",): (
+        Line("candidate", "output", "h'", "tanh", f"{_MEMORY_IS_OUTPUT}; no gate keeps the old h", "replace"),
+    ),
 }
-"""The lines of each cell, by the names of its gates."""
+"""The lines of each cell, by the names of its gates, in the order in which they are explained."""
+
+
+def lines_of(gates: Iterable[str]) -> tuple[Line, ...]:
+    """The lines of the cell with these gates; raise ConfigError if `EQUATIONS` has none."""
+    if (lines := EQUATIONS.get(tuple(gates))) is None:
+        raise ConfigError("cell", ", ".join(gates), "there are no equations for these gates; add them to EQUATIONS")
+    return lines
+
+
+def sums(cell: Cell) -> dict[str, tuple[str, ...]]:
+    """The terms of the sum inside the σ or tanh of each gate, by the gate's name.
+
+    W x     what the token adds
+    R h     what the outputs of the layer's last step add; R (r h) or r (R h + b) for the candidate of a GRU
+    p c     what the peephole adds: p c' for the output gate
+    b       the bias
+    """
+    found = {}
+    for gate in cell.gate_names:
+        recurrent = "R h"
+        if gate == "candidate" and "reset" in cell.gate_names:
+            recurrent = "r (R h + b)" if "bias_candidate" in cell.shapes() else "R (r h)"
+        peephole = ("p c'" if gate == "output" else "p c",) if f"peephole_{gate}" in cell.shapes() else ()
+        found[gate] = ("W x", recurrent, *peephole, "b")
+    return found
 
 
 def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Unit, list[WalkStep]]:
@@ -105,7 +147,7 @@ def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Un
     read = trace(network, checkpoint.weights, ids, end_token=checkpoint.end_token)
     unit = unit or most_varied_units(read)[0]
     layer, number = read.layers[unit.layer - 1], unit.unit - 1
-    sums = terms(network, checkpoint.weights, read, unit)
+    own = terms(network, checkpoint.weights, read, unit)
     likely, probabilities = most_likely(read.logits, PREDICTIONS)
     starts = line_starts(ids, checkpoint.end_token)
     steps = []
@@ -119,7 +161,7 @@ def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Un
             WalkStep(
                 character=names[ids[time]],
                 gates={name: float(gate[time, number]) for name, gate in layer.gates.items()},
-                terms={gate: {name: float(term[time]) for name, term in parts.items()} for gate, parts in sums.items()},
+                terms={gate: {name: float(term[time]) for name, term in parts.items()} for gate, parts in own.items()},
                 cell_before=float(layer.before[layer.memory_name][time, number]),
                 cell=float(layer.after[layer.memory_name][time, number]),
                 hidden=float(layer.after["hidden"][time, number]),
@@ -130,9 +172,9 @@ def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Un
     return unit, steps
 
 
-def formula(line: Line, step: WalkStep) -> str:
-    """Return the equation of a line in letters, given any step of the walk."""
-    return f"{line.equation}({' + '.join(step.terms[line.value])})" if line.value in step.gates else line.equation
+def formula(line: Line, terms: Mapping[str, Iterable[str]]) -> str:
+    """Return the equation of a line in letters, given the names of each gate's terms."""
+    return f"{line.equation}({' + '.join(terms[line.value])})" if line.value in terms else line.equation
 
 
 def check_unit(network: Network, unit: Unit) -> None:
@@ -154,15 +196,7 @@ def most_varied_units(read: Trace) -> list[Unit]:
 def terms(
     network: Network, weights: Mapping[str, FloatArray], read: Trace, unit: Unit
 ) -> dict[str, dict[str, NDArray[Any]]]:
-    """The terms of the sum inside the σ or tanh of each gate of one unit.
-
-    Returns, by the gate's name, the terms by their names in the equations, each (time,):
-
-        W x     what the token adds
-        R h     what the outputs of the layer's last step add; R (r h) or r (R h + b) for the candidate of a GRU
-        p c     what the peephole adds: p c' for the output gate
-        b       the bias
-    """
+    """The values of the terms of one unit, each (time,), by the gate's name and the term's name in `sums`."""
     layer, number = read.layers[unit.layer - 1], unit.unit - 1
     own = network.arrange(weights).layers[unit.layer - 1]
     inputs = (
@@ -171,20 +205,25 @@ def terms(
         else np.sum([below.after["hidden"] for below in read.layers[: unit.layer - 1]], axis=0)
     )
     hidden = layer.before["hidden"]
-    found = {}
-    for block, gate in enumerate(layer.gates):
-        row = block * network.hidden_size + number
-        sums = {"W x": inputs @ own["weight_ih"][row]}
-        if gate == "candidate" and "bias_candidate" in own:
-            recurrent = hidden @ own["weight_hh"][row] + own["bias_candidate"][number]
-            sums["r (R h + b)"] = layer.gates["reset"][:, number] * recurrent
-        elif gate == "candidate" and "reset" in layer.gates:
-            sums["R (r h)"] = (layer.gates["reset"] * hidden) @ own["weight_hh"][row]
-        else:
-            sums["R h"] = hidden @ own["weight_hh"][row]
-        if (peephole := own.get(f"peephole_{gate}")) is not None:
-            name, seen = ("p c'", layer.after) if gate == "output" else ("p c", layer.before)
-            sums[name] = peephole[number] * seen["cell"][:, number]
-        sums["b"] = np.full(len(read.ids), own["bias"][row])
-        found[gate] = sums
-    return found
+
+    def values(term: str, gate: str, row: int) -> NDArray[Any]:
+        match term:
+            case "W x":
+                return np.asarray(inputs @ own["weight_ih"][row])
+            case "R h":
+                return np.asarray(hidden @ own["weight_hh"][row])
+            case "R (r h)":
+                return np.asarray((layer.gates["reset"] * hidden) @ own["weight_hh"][row])
+            case "r (R h + b)":
+                recurrent = hidden @ own["weight_hh"][row] + own["bias_candidate"][number]
+                return np.asarray(layer.gates["reset"][:, number] * recurrent)
+            case "p c" | "p c'":
+                seen = layer.after if term == "p c'" else layer.before
+                return np.asarray(own[f"peephole_{gate}"][number] * seen["cell"][:, number])
+            case _:
+                return np.full(len(read.ids), own["bias"][row])
+
+    return {
+        gate: {term: values(term, gate, block * network.hidden_size + number) for term in parts}
+        for block, (gate, parts) in enumerate(sums(network.cells[unit.layer - 1]).items())
+    }

@@ -1,4 +1,4 @@
-// What is shown, and what the reader chooses. The scripts before this one: base, inspect_values.
+// What is shown, and what the reader chooses. The scripts before this one: base, inspect_values, inspect_cell.
 
 let timer = null;
 let picked = []; // the characters that are marked because attention looked at them
@@ -50,16 +50,16 @@ function markAttention() {
 const rows = data.lines.map((line) => {
   const row = create("div", "row");
   const head = create("div", "");
-  const parts = { numbers: create("span", "faint numbers"), value: create("span", "value") };
+  const shown = { numbers: create("span", "faint numbers"), value: create("span", "value") };
   const equation = create("span", "equation", `${line.letter} = ${line.equation}`);
   const named = create("div", "named");
-  named.append(create("b", "", line.name), equation, parts.numbers);
-  head.append(named, parts.value);
+  named.append(create("b", "", line.name), equation, shown.numbers);
+  head.append(named, shown.value);
   const filled = bar(0, gates.includes(line.value) ? "bar" : "bar signed");
   row.append(head, filled, create("div", "faint", line.meaning));
-  parts.value.dataset.value = line.value;
+  shown.value.dataset.value = line.value;
   element("rows").append(row);
-  return { line, row, fill: filled.firstChild, ...parts };
+  return { line, row, fill: filled.firstChild, ...shown };
 });
 
 function fillBar(fill, name, value) {
@@ -72,13 +72,13 @@ function fillBar(fill, name, value) {
 }
 
 function showWalk() {
-  for (const { line, row, ...parts } of rows) {
+  for (const { line, row, ...shown } of rows) {
     const now = value(line.value, position);
-    row.hidden = now === undefined;
-    if (now === undefined) continue;
-    parts.value.textContent = number(now);
-    parts.numbers.textContent = hasGates() ? numbers(line, position) : "";
-    fillBar(parts.fill, line.value, now);
+    row.hidden = now === undefined || (part > 0 && line.part !== parts[part - 1]);
+    if (row.hidden) continue;
+    shown.value.textContent = number(now);
+    shown.numbers.textContent = hasGates() ? numbers(line, position) : "";
+    fillBar(shown.fill, line.value, now);
   }
   element("without-gates").hidden = hasGates();
 }
@@ -183,6 +183,7 @@ function go(step) {
   element("position").setAttribute("aria-valuetext", where());
   keepVisible(characters[position]);
   markAttention();
+  showCell(position);
   showWalk();
   showPredictions();
   showStatus();
@@ -241,13 +242,25 @@ const keys = {
   " ": toggle,
 };
 
+function choosePart(chosen) {
+  showPart(chosen);
+  showWalk();
+}
+
+for (const button of element("parts").children) {
+  const number = Number(button.dataset.part);
+  keys[number] = () => choosePart(number);
+  button.addEventListener("click", keys[number]);
+}
+
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
   const elsewhere = target !== document.body && !element("player").contains(target);
-  const ownKeys = target.matches("select, input[type=number]") || (target.matches("button") && key === " ");
+  const scrolls = target.matches(".cell") && target.scrollWidth > target.clientWidth && key.startsWith("Arrow");
+  const ownKeys = scrolls || target.matches("select, input[type=number]") || (target.matches("button") && key === " ");
   if (elsewhere || ownKeys || event.ctrlKey || event.altKey || event.metaKey || !(key in keys)) return;
   event.preventDefault();
-  if (key !== " ") pause();
+  if (key.length > 1) pause(); // an arrow
   keys[key]();
 });
 
@@ -282,4 +295,5 @@ for (const shown of document.querySelectorAll(".attentive")) {
 }
 element("speed").value = "5";
 pause();
+showPart(0);
 choose(layer, unit);

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-import numpy as np
-
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.inspection.report import Findings, gates_report, memory_report, units_report
-from lstmgen.inspection.walk import EQUATIONS, formula, walk
+from lstmgen.inspection.walk import formula, lines_of, sums
+from lstmgen.pages.diagram import draw_attention, draw_cell
 from lstmgen.pages.page import fill_page, visible
 from lstmgen.pages.sections import section
 from lstmgen.printable import count, name_of, shown
@@ -26,8 +25,8 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
         findings: for the sections below the text.
     """
     network, token = checkpoint.network, checkpoint.vocabulary.unit
-    _, (step,) = walk(checkpoint, np.array(data["text"][:1]))
-    lines = [{**line._asdict(), "equation": formula(line, step)} for line in EQUATIONS[tuple(step.gates)]]
+    cell = network.cells[0]
+    lines = [{**line._asdict(), "equation": formula(line, sums(cell))} for line in lines_of(cell.gate_names)]
     memory_first = sorted(lines, key=lambda line: line["value"] != data["memory"])
     tokens = [{"name": name_of(name), "shown": _shown(name)} for name in data["tokens"]]
     stored, units = len(data["units"]), len(network.cells) * network.hidden_size
@@ -45,7 +44,10 @@ def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], fi
         "inspect",
         title,
         {**data, "tokens": tokens, "lines": lines, "token": token},
-        ("inspect_values.js", "inspect.js"),
+        ("inspect_values.js", "inspect_cell.js", "inspect.js"),
+        ("diagram.css",),
+        diagram=draw_cell(cell),
+        attention=draw_attention() if network.attention else "",
         network=visible(f"{network}, {count(network.parameter_count())} parameters"),
         token=token,
         layers=_numbers(range(1, len(network.cells) + 1)),

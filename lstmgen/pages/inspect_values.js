@@ -26,6 +26,9 @@ function memory(layerNumber, unitNumber, step) {
   return lowest[number] + ((highest[number] - lowest[number]) * bits) / 65535;
 }
 
+/** An entry of a list of 16-bit integers in base64. */
+const int16 = (base64, index) => new DataView(bytesOf(base64).buffer).getInt16(2 * index, true);
+
 const hasGates = (unitNumber = unit) => stored.length === 0 || rowOf.has(`${layer}.${unitNumber}`);
 
 /** A value of the chosen unit after a step, by its name; undefined if the page does not hold it. */
@@ -39,6 +42,37 @@ function value(name, step) {
 
 /** What the chosen unit remembered before a step. */
 const memoryBefore = (step) => (begins.has(step) ? 0 : memory(layer, unit, step - 1));
+
+/** A value on a wire of the picture, such as "f c *": operands come before their operator. */
+function computed(expression, step) {
+  const stack = [];
+  for (const word of expression.split(" ")) {
+    if (word === "tanh") {
+      stack.push(Math.tanh(stack.pop()));
+    } else if ("*+-".includes(word)) {
+      const [second, first] = [stack.pop(), stack.pop()];
+      stack.push(word === "*" ? first * second : word === "+" ? first + second : first - second);
+    } else {
+      stack.push(word === "1" ? 1 : named(word, step));
+    }
+  }
+  return stack[0];
+}
+
+/** Of the three past tokens that attention looks at most: how far back it is, and its weight; a1 is the nearest. */
+function recalled(name, step) {
+  const strongest = data.attention[step].slice(0, 3).sort(([back], [other]) => back - other);
+  return strongest[name.slice(1) - 1] ?? [];
+}
+
+/** The value of a letter: c' is after the step, c before it. */
+function named(letter, step) {
+  if (/^a\d$/.test(letter)) return recalled(letter, step)[1];
+  const line = data.lines.find((each) => each.letter === letter);
+  if (line) return value(line.value, step);
+  const after = data.lines.find((each) => each.letter === `${letter}'`);
+  return begins.has(step) ? 0 : value(after.value, step - 1);
+}
 
 /** A memory between -1 and 1: tanh of a cell state. */
 const activity = (remembered) => (data.memory === "cell" ? Math.tanh(remembered) : remembered);
@@ -63,9 +97,20 @@ function inWords(name) {
   return name === "\u21b5" ? "line feed" : `\u201c${name}\u201d`;
 }
 
+/** The terms of the sum inside a gate of the chosen unit; undefined if the page does not hold them. */
+function terms(gate, step) {
+  const held = data.terms[`${layer}.${unit}`]?.[gate];
+  return held && Object.values(held).map((term) => (typeof term === "number" ? term : int16(term, step) / 1000));
+}
+
 /** The equation of a line with the numbers of a step, for those lines whose numbers are on the data. */
 function numbers(line, step) {
-  if (gates.length === 0 || gates.includes(line.value) || line.value === "candidate") return "";
+  if (["\u03c3", "tanh"].some((name) => line.equation.startsWith(name))) {
+    const [first, ...rest] = terms(line.value, step) ?? [];
+    if (first === undefined) return "";
+    const added = rest.map((term) => ` ${term < 0 ? "\u2212" : "+"} ${number(Math.abs(term))}`);
+    return `= ${line.equation.split("(")[0]}(${number(first)}${added.join("")})`;
+  }
   if (line.value === "hidden" && gates.includes("output")) {
     return `= ${number(value("output", step))} tanh(${number(value("cell", step))})`;
   }

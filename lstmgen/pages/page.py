@@ -15,7 +15,9 @@ from typing import Any
 from lstmgen.printable import printable
 
 
-def fill_page(name: str, title: str, data: Any = None, scripts: Sequence[str] = (), **values: object) -> str:
+def fill_page(
+    name: str, title: str, data: Any = None, scripts: Sequence[str] = (), styles: Sequence[str] = (), **values: object
+) -> str:
     """Return a page.
 
     Args:
@@ -23,9 +25,10 @@ def fill_page(name: str, title: str, data: Any = None, scripts: Sequence[str] = 
         title: of the page, as text.
         data: what the scripts find as JSON.
         scripts: the names of the scripts after base.js, in their order; a page without scripts has no data either.
+        styles: the names of the style sheets between base.css and that of the page.
         values: what fills the template, as HTML.
     """
-    style = _read("base.css") + _read(f"{name}.css")
+    style = "".join(map(_read, ("colors.css", "base.css", *styles, f"{name}.css")))
     policy, content = f"style-src {_hash(style)};", ""
     if scripts:
         script = "".join(map(_read, ("base.js", *scripts)))
