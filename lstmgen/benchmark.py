@@ -44,7 +44,7 @@ _CHUNKS = 50  # of random text; every loop reads them again and again
 _FAST = 0.5  # bfloat16 is used where its products have more than this fraction of the speed of float32
 _FLOPS_PER_WEIGHT = 6  # a product and a sum for each weight and token, forward once and backward twice
 
-CELLS: tuple[ModelConfig, ...] = (
+MEASURED: tuple[ModelConfig, ...] = (
     ModelConfig(cell=CellKind.LSTM),
     ModelConfig(cell=CellKind.COUPLED),
     ModelConfig(cell=CellKind.PEEPHOLE),

@@ -11,11 +11,11 @@ from typing import Any
 
 from openai import OpenAI
 
-from lstmgen.config import ServingConfig
 from lstmgen.language_model import LanguageModel
 from lstmgen.serving.app import build_app
 from lstmgen.serving.batch import Worker
 from lstmgen.serving.completions import Served
+from lstmgen.serving.config import ServingConfig
 from lstmgen.serving.server import HttpServer, known_hosts, listen
 
 NAME = "fable"

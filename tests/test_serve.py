@@ -9,10 +9,11 @@ import pytest
 from numpy.testing import assert_allclose
 from openai import APIStatusError, OpenAI
 
-from lstmgen.config import ServingConfig, VocabularyKind
+from lstmgen.config import VocabularyKind
 from lstmgen.language_model import LanguageModel, load
 from lstmgen.network.rounding import Rounding
 from lstmgen.pages.write import writing_page
+from lstmgen.serving.config import ServingConfig
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
 from tests.conftest import FABLE

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from lstmgen.config import ServingConfig
 from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.generation.filters.likelihood import temperature, top_p
 from lstmgen.generation.sampler import collect, draw_tokens
 from lstmgen.serving.batch import Job, Token, Worker
+from lstmgen.serving.config import ServingConfig
 from tests.conftest import CELLS, VOCAB_SIZE, random_engine
 
 PROMPT = np.array([3, 1, 4])

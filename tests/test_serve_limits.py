@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lstmgen.config import ServingConfig
 from lstmgen.language_model import LanguageModel, load
 from lstmgen.serving import server
+from lstmgen.serving.config import ServingConfig
 from tests.serving import HEAD, Running, running
 
 JSON = {"Content-Type": "application/json"}

@@ -44,7 +44,7 @@ def bench(
     runs in a process of its own, in turns with ours. x is the ratio of the two.
     Sampling: one character after the other at temperature 0.8, beside loops over nn.LSTM and nn.LSTMCell.
     """
-    from lstmgen.benchmark import CELLS, Machine, SamplingSpeed, TrainingSpeed, measure, result_count
+    from lstmgen.benchmark import MEASURED, Machine, SamplingSpeed, TrainingSpeed, measure, result_count
     from lstmgen.cli.reading_bar import progress_bar
     from lstmgen.cli.report import print_report
     from lstmgen.training.machine import keep_freed_memory
@@ -54,7 +54,7 @@ def bench(
     models = [
         replace(model, hidden_size=size, num_layers=layers)
         for size in sizes
-        for model in CELLS
+        for model in MEASURED
         if cell is None or model.cell in cell
     ]
     training = TrainingConfig(batch_size=batch_size, chunk_length=chunk_length)

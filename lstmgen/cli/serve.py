@@ -5,8 +5,9 @@ import typer
 from lstmgen.cli.interrupt import StopRequest
 from lstmgen.cli.options import CHECKPOINT, QUIET, THREADS, Given, config_from, limit_threads, options_from
 from lstmgen.cli.render import note, print_json
-from lstmgen.config import ServingConfig, option
+from lstmgen.config import option
 from lstmgen.errors import LstmgenError, missing_package
+from lstmgen.serving.config import ServingConfig
 
 EXAMPLES = """
 lstmgen serve

@@ -60,7 +60,7 @@ class Novelty:
 
 
 def compare_copying(
-    training: Ids, written: Ids, held_out: Ids, vocabulary: Vocabulary, *, lines: bool, known: Set[str] = frozenset()
+    training: Ids, written: Ids, validation: Ids, vocabulary: Vocabulary, *, lines: bool, known: Set[str] = frozenset()
 ) -> Novelty:
     """Compare a model's text, and the same number of tokens of held-out text, with the training text.
 
@@ -69,10 +69,10 @@ def compare_copying(
     held-out text, nor among the `known` words, in lower case.
     """
     index, newline = SuffixIndex.build(training), vocabulary.newline if lines else None
-    real = held_out[: len(written)] if newline is None else _spread_lines(held_out, newline, len(written))
+    real = validation[: len(written)] if newline is None else _spread_lines(validation, newline, len(written))
     copied = measure_copying(index, written, newline)
     learned = known | words(vocabulary.decode(training)).keys()
-    others = words(vocabulary.decode(held_out))
+    others = words(vocabulary.decode(validation))
     in_written, in_real = words(vocabulary.decode(written)), words(vocabulary.decode(real))
     line_feeds = 0 if vocabulary.newline is None else (training[: copied.training_position] == vocabulary.newline).sum()
     return Novelty(

@@ -16,11 +16,12 @@ from typing import Literal, NamedTuple, TypeAlias, cast
 import numpy as np
 
 from lstmgen.cells.arrays import concatenate
-from lstmgen.config import FinishReason, ServingConfig
+from lstmgen.config import FinishReason
 from lstmgen.generation.engine import Engine, FloatArray
 from lstmgen.generation.filters.base import Filter, History
 from lstmgen.generation.sampler import Ending, draw, most_likely, negative_log_likelihood, uniforms
 from lstmgen.network.architecture import NetworkState, map_state
+from lstmgen.serving.config import ServingConfig
 from lstmgen.serving.messages import RequestError, server_error
 from lstmgen.text.vocabulary import Ids
 

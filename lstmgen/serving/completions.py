@@ -17,12 +17,13 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lstmgen import __version__
-from lstmgen.config import OnUnknown, SamplingConfig, ServingConfig
+from lstmgen.config import OnUnknown, SamplingConfig
 from lstmgen.errors import LstmgenError, UnknownCharacterError
 from lstmgen.generation.filters import Batch, build_filters
 from lstmgen.generation.filters.base import Filter
 from lstmgen.language_model import LanguageModel
 from lstmgen.serving.batch import Job, Part, Token
+from lstmgen.serving.config import ServingConfig
 from lstmgen.serving.messages import RequestError, event, to_json
 from lstmgen.text.vocabulary import Vocabulary, as_string
 

@@ -13,8 +13,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lstmgen.config import ServingConfig
 from lstmgen.language_model import load
+from lstmgen.serving.config import ServingConfig
 from tests.serving import running
 
 FIELDS = [
