@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -28,9 +29,21 @@ from lstmgen.cli.streams import OutputLostError, exit_code_for, guarded_streams
 from lstmgen.errors import LstmgenError
 from lstmgen.printable import message_line
 
+_MEANT = {"generate": "sample", "chat": "sample -i", "list": "runs", "ls": "runs", "models": "runs", "help": "--help"}
+_MEANT |= {"rm": "runs rm", "remove": "runs rm", "delete": "runs rm", "rename": "runs rename", "mv": "runs rename"}
+_MEANT |= {"finetune": "train --from", "resume": "train --resume", "test": "eval", "version": "--version"}
+"""The names that other programs have for a command."""
+
 
 class _Commands(TyperGroup):
     """The commands. What is said about wrong usage may quote any argument, so it is made printable."""
+
+    def resolve_command(self, context: Any, arguments: list[str]) -> Any:
+        typed, *_ = arguments
+        (meant,) = [_MEANT[typed]] if typed in _MEANT else get_close_matches(typed, self.commands, 1) or [""]
+        if meant not in ("", typed):
+            context.fail(f"No such command {typed!r}. Use: lstmgen {meant}")
+        return super().resolve_command(context, arguments)
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         with _printable_usage_errors():
@@ -99,7 +112,7 @@ def _show_version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+        typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     pass

@@ -9,8 +9,10 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from lstmgen.cli.options import typed_text
 from lstmgen.cli.render import with_options
-from lstmgen.draft import Draft
+from lstmgen.config import OnUnknown
+from lstmgen.draft import UNSPACED, Draft
 from lstmgen.errors import LstmgenError, unwritable
 from lstmgen.files import new_file, replace_file
 from lstmgen.printable import printable
@@ -66,7 +68,7 @@ class Conversation:
                     if line.startswith("/"):
                         self._carry_out(word, value.strip())
                     else:
-                        self._draft.write(line.replace("\\n", "\n"))
+                        self._draft.write(self._after_space(typed_text(line)))
                         self._continue()
                 except LstmgenError as error:
                     message = str(error)
@@ -95,6 +97,8 @@ class Conversation:
                 for number, probability in draft.alternatives(_whole_number(value or "10")):
                     shown = printable(self._vocabulary.decode(np.array([number])), single_line=True)
                     self._console.print(f"  {shown if shown != ' ' else '(space)':8} {probability:6.1%}")
+            case "temp" | "length" if not value:
+                self._console.print(draft.config.temperature if word == "temp" else draft.config.length)
             case "temp":
                 draft.config = replace(draft.config, temperature=float(value))
             case "length":
@@ -107,6 +111,12 @@ class Conversation:
                 self._console.print(HELP)
             case _:
                 self._console.print(f"unknown command /{printable(word, single_line=True)}; /help lists all")
+
+    def _after_space(self, words: str) -> str:
+        """The words of the user, after a space if a word of the text would run into them."""
+        before = self._vocabulary.decode(self._draft.ids[-4:])[-1:]  # a character has up to 4 bytes
+        apart = not before or not words[:1].isalnum() or UNSPACED.match(before) or UNSPACED.match(words)
+        return words if apart or not len(self._vocabulary.encode(" ", on_unknown=OnUnknown.SKIP)) else f" {words}"
 
     def _continue(self) -> None:
         """Let the model write a piece and show each token at once; Ctrl-C ends the piece, which is kept."""

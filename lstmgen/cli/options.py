@@ -47,6 +47,7 @@ _UNNAMED_UNITS = {r"^[\d.]+": "s", r"h\s*[0-5]?\d": "m", r"m(?:in)?\s*[0-5]?\d":
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
 _MAX_COUNT = 1e15
 _METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
+_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
 _METAVARS |= {list[int]: "N", tuple[str, ...]: "TEXT", tuple[int, ...]: "N,N"}
 
 Given = dict[str, Any]
@@ -112,6 +113,8 @@ def _parameter(
         kind = list[str] | None
     elif get_origin(base) is tuple:
         kind, more["parser"] = str | None, _comma_separated(get_args(base)[0])
+    if metavar == _METAVARS[str]:
+        more["parser"] = typed_text
     made = typer.Option(
         *_names(name, names),
         show_default=shown_default or ("none" if default is None else True),
@@ -164,6 +167,11 @@ def budget_from(seconds: float | None, epochs: float | None, steps: int | None) 
     if len(budgets) > 1:
         raise typer.BadParameter("give one of --time, --epochs and --steps")
     return budgets[0] if budgets else None
+
+
+def typed_text(text: str) -> str:
+    r"""Read a text that was typed: \n is a line feed, \t a tab, and \\ a backslash."""
+    return re.sub(r"\\([nt\\])", lambda match: _ESCAPES[match[1]], text)
 
 
 def parse_duration(text: str) -> float:

@@ -137,6 +137,8 @@ def score(
         note(message_line(f"the page is {html}{more}"), quiet=quiet)
     else:
         _show_total(model, blocks, {"checkpoint": str(path), "text": config.name}, json=json)
+    if checkpoints == [None] and (lines or by_character):  # otherwise the user or the result says it
+        note(message_line(f"model {checkpoint_name(path)}"), quiet=quiet)
     for line in stream.notes:
         note(f"note: {message_line(line)}", quiet=quiet)
 
