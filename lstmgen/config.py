@@ -96,6 +96,9 @@ Value = TypeVar("Value")
 _MAX_CHARACTERS = 100_000  # of a string in a checkpoint
 _IN_NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # other surrogates stand for bytes that are not UTF-8
 
+MAX_NAMED = 3
+"""Up to this many files of a text are named one by one."""
+
 MAX_SOURCES = 250_000
 """The largest number of files that a text may have."""
 
@@ -183,7 +186,7 @@ class TextConfig:
     @property
     def name(self) -> str:
         """What to call the text: its sources, or where many files are, such as `84 files in poems/`."""
-        if len(self.sources) <= 3:
+        if len(self.sources) <= MAX_NAMED:
             return ", ".join("standard input" if source == "-" else source for source in self.sources)
         try:
             folder = posixpath.commonpath(map(posixpath.dirname, self.sources))
@@ -335,8 +338,9 @@ class TrainingConfig:
     @property
     def batch(self) -> str:
         """What a step reads, in words: streams x tokens."""
-        first = f"batch {self.batch_size} x {self.chunk_length}"
-        return first if self.chunk_growth == 1 else f"{first}, later x {self.chunk_growth * self.chunk_length}"
+        first = f"{self.batch_size} streams of {self.chunk_length} characters"
+        later = f", {self.chunk_growth * self.chunk_length} in the second half"
+        return first if self.chunk_growth == 1 else first + later
 
 
 CONVERSATION_LENGTH = 80

@@ -24,7 +24,7 @@ from lstmgen.cli.environment import (
 )
 from lstmgen.cli.interrupt import exit_on_signals
 from lstmgen.cli.options import typer_command
-from lstmgen.cli.render import with_options
+from lstmgen.cli.render import note, with_options
 from lstmgen.cli.streams import OutputLostError, exit_code_for, guarded_streams
 from lstmgen.errors import LstmgenError
 from lstmgen.printable import message_line
@@ -157,5 +157,5 @@ def _run(arguments: Sequence[str]) -> None:
             problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
         else:
             raise
-    typer.echo(f"lstmgen: {message_line(problem)}", err=True)
+    note(message_line(f"lstmgen: {problem}"))
     raise SystemExit(1)

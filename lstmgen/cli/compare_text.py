@@ -30,7 +30,7 @@ from lstmgen.errors import missing_package
 from lstmgen.inspection.memory import NOTICEABLE
 from lstmgen.printable import count, readably
 from lstmgen.report import Table
-from lstmgen.training.events import Stepped
+from lstmgen.training.events import Finished, Stepped
 from lstmgen.training.learning_curve import LearningCurve
 from lstmgen.training.machine import keep_freed_memory
 
@@ -59,6 +59,8 @@ def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, qu
                     measured.append(event)
                     nats = event.result.nats_per_character
                     display.write(f"{_named(event.run)}: {nats:.4f} nats per {comparison.unit}")
+                elif isinstance(event, Finished) and not event.interrupted:
+                    display.announce("measuring: held-out text · memory · speed")
                 elif isinstance(event, Stepped):
                     display.show(event)
     stopped = len(measured) < total
@@ -68,7 +70,7 @@ def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, qu
         else:
             _print(comparison, measured)
     if stopped:
-        remedy = "the same command goes on from here" if run else "give --run NAME to keep the networks, and to go on"
+        remedy = "the same command continues from here" if run else "with --run NAME it could be continued"
         note(f"\nstopped: {len(measured)} of {total} are trained and measured; {remedy}", quiet=quiet)
         raise typer.Exit(stop.exit_code)
 
@@ -96,6 +98,7 @@ def _plan(comparison: Comparison, run: str | None) -> str:
         f"text     {config.text.name}: {config.text.validation_part} held out\n"
         f"networks {'; '.join(networks)}\n"
         f"training each {budget_in_words(training.budget)}, {plural(config.seeds, 'seed')}, {recipe(training)}\n"
+        f"then     each is measured: its score, how far back it remembers, and how fast it writes; this takes longer\n"
         f"run      {'not kept; --run NAME keeps the networks' if run is None else run}"
     )
 

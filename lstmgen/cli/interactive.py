@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lstmgen.cli.options import typed_text
-from lstmgen.cli.render import with_options
+from lstmgen.cli.render import columns_of, facts_text, laid_out, with_options
 from lstmgen.config import OnUnknown
 from lstmgen.draft import UNSPACED, Draft
 from lstmgen.errors import LstmgenError, unwritable
@@ -18,14 +18,20 @@ from lstmgen.files import new_file, replace_file
 from lstmgen.printable import printable
 from lstmgen.text.vocabulary import Vocabulary
 
-HELP = """\
-Enter         the model continues the text
-words, Enter  your words are added to the text; then the model continues (\\n is a new line)
-/undo         remove the last piece, yours or the model's          /retry      replace the model's last piece
-/keep N       keep only N words of the model's last piece          /top N      show the N most likely next characters
-/temp X       set the temperature                                  /length N   set how many characters it writes
-/text         show the whole text                                  /save FILE  write the text to a new file
-/help         show this help                                       /quit       end; the text is written to stdout"""
+HELP = {
+    "Enter": "the model continues the text",
+    "words, Enter": "adds your words; then the model continues (\\n is a new line)",
+    "/undo": "remove the last piece, yours or the model's",
+    "/retry": "replace the model's last piece",
+    "/keep N": "keep only N words of the model's last piece",
+    "/top N": "show the N most likely next characters",
+    "/temp X": "show or set the temperature",
+    "/length N": "show or set how many characters the model writes",
+    "/text": "show the whole text",
+    "/save FILE": "write the text to a new file",
+    "/help": "show this help",
+    "/quit": "end; the text is written to stdout",
+}
 
 _NEEDS = {
     "keep": "a number, such as /keep 3",
@@ -57,7 +63,7 @@ class Conversation:
 
     def run(self) -> None:
         """Run until /quit, the end of the input, or Ctrl-C at the prompt."""
-        self._console.print(HELP)
+        self._console.print(facts_text(HELP, columns_of(sys.stderr)), end="")
         self._show()
         with suppress(KeyboardInterrupt):
             while (line := _next_line()) is not None:
@@ -108,7 +114,7 @@ class Conversation:
             case "save":
                 self._save(value)
             case "help":
-                self._console.print(HELP)
+                self._console.print(facts_text(HELP, columns_of(sys.stderr)), end="")
             case _:
                 self._console.print(f"unknown command /{printable(word, single_line=True)}; /help lists all")
 
@@ -147,7 +153,7 @@ class Conversation:
             self._console.print(f"saved {printable(value, single_line=True)}")
 
     def _complain(self, message: str) -> None:
-        self._console.print(printable(message, single_line=True), style="red")
+        self._console.print(laid_out(printable(message, single_line=True), columns_of(sys.stderr)), style="red")
 
     def _show(self, tokens: int = _SHOWN_TOKENS) -> None:
         """Show the end of the text."""

@@ -108,16 +108,19 @@ def _parameter(
 ) -> Parameter:
     """Return the parameter from which typer makes an option; its default None tells that it was not given."""
     base = get_args(kind)[0] if get_origin(kind) in (UnionType, Union) else kind
-    metavar = metavar or _METAVARS.get(base)
+    metavar = metavar or ("" if base is bool else _METAVARS.get(base))
     if base == tuple[str, ...]:
         kind = list[str] | None
     elif get_origin(base) is tuple:
         kind, more["parser"] = str | None, _comma_separated(get_args(base)[0])
     if metavar == _METAVARS[str]:
         more["parser"] = typed_text
+    shown_default = shown_default or ("" if default is None or default is False else str(default))
+    if shown_default:
+        more["help"] += f" \\[default: {shown_default}]"
     made = typer.Option(
         *_names(name, names),
-        show_default=shown_default or ("none" if default is None else True),
+        show_default=False,
         metavar=metavar,
         rich_help_panel=panel,
         **more,

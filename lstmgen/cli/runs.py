@@ -147,7 +147,7 @@ def _list(folders: Sequence[Path], json: bool) -> None:
             )
         )
     if rows:
-        columns = ("run", "network", "parameters", "text", "steps", "time", "validation nats", "saved")
+        columns = ("run", "network", "parameters", "text", "steps", "time", "validation", "saved")
         print_report([Table(columns, rows, left=("network", "text", "saved"))])
 
 
