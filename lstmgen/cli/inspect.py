@@ -105,6 +105,7 @@ def inspect(
     from lstmgen.inspection.walk import Unit, check_unit
 
     path = find_checkpoint(checkpoints[0])
+    taken = "" if checkpoints != [None] else f", read by {checkpoint_name(path)}"
     checkpoint, about = load_checkpoint(path), {"checkpoint": str(path)}
     selected = None
     if unit is not None:
@@ -129,7 +130,7 @@ def inspect(
     (choice,) = chosen
     longest = length or _LENGTHS[choice] if html is None else max(length or 0, *_LENGTHS.values())
     read = text_to_read(checkpoint, text, length=longest, encoding=encoding, on_unknown=on_unknown)
-    for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}"):
+    for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}{taken}"):
         note(f"note: {message_line(line)}", quiet=quiet)
     watch = partial(progress_bar, quiet=quiet, desc="visible")
     if html is not None:

@@ -20,7 +20,7 @@ from lstmgen.cli.options import (
     engine_on,
     limit_threads,
 )
-from lstmgen.cli.render import note, print_json, put
+from lstmgen.cli.render import columns_of, note, print_json, put, wrapped
 from lstmgen.cli.report import print_facts
 from lstmgen.config import Device, OnUnknown, TextConfig, option
 from lstmgen.errors import TextError
@@ -193,7 +193,14 @@ def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bo
             )
         else:
             shown = printable(text, single_line=True)
-            put(f"{score.bits_per_character:18.3f} {score.bits:9.1f} {line.number:7}  {shown}\n")
+            numbers, columns = (
+                f"{score.bits_per_character:18.3f} {score.bits:9.1f} {line.number:7}",
+                columns_of(sys.stdout),
+            )
+            if columns < 2 * len(numbers):
+                put(f"{numbers}\n{wrapped(shown, columns, '  ', '  ')}\n")
+            else:
+                put(wrapped(shown, columns, f"{numbers}  ", " " * (len(numbers) + 2)) + "\n")
 
 
 def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", length: int | None, *, json: bool) -> None:
