@@ -110,8 +110,8 @@ def option(default: Value, help_text: str, names: str = "", **more: Any) -> Valu
         default: its default.
         help_text: what `--help` says about the option.
         names: the option's names, with spaces between; empty: the field's name, such as `--hidden-size`.
-        more: `shown_default`, the default in words; `panel`, the heading above it in the help text; `metavar`, what
-            stands for a value, if not what is usual for its type; `parser`, which reads it; `min` and `max`.
+        more: `shown_default`, the default in words; `panel`, the heading above it in the help text; `metavar`, the
+            name of its value, if not the usual one of its type; `parser`, which reads it; `min` and `max`.
     """
     return field(default=default, metadata={"help": help_text, "names": names, **more})
 
@@ -166,7 +166,7 @@ class TextConfig:
     encoding: str = option("utf-8", "The character encoding of the text.", metavar="NAME")
     vocabulary: VocabularyKind = option(
         VocabularyKind.CHARACTERS,
-        "What is read and written one at a time; bytes take any data and give it back unchanged.",
+        "Read and write characters or bytes. Bytes take any data and give it back unchanged.",
     )
     lines: bool = option(
         False,
@@ -225,7 +225,7 @@ class ModelConfig:
     hidden_size: int = option(256, "Units in each layer.", shown_default=_PLANNED)
     num_layers: int = option(2, "Recurrent layers; from the second on, each adds its output to its input.", "--layers")
     embedding_size: int = option(
-        64, "Size of the vector that stands for a character.", shown_default="64; 128 for large vocabularies"
+        64, "Embedding size: the numbers that represent a character.", shown_default="64; 128 for large vocabularies"
     )
     tied: bool = option(
         False,

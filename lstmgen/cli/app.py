@@ -24,7 +24,7 @@ from lstmgen.cli.environment import (
 )
 from lstmgen.cli.interrupt import exit_on_signals
 from lstmgen.cli.options import typer_command
-from lstmgen.cli.render import note, with_options
+from lstmgen.cli.render import columns_of, laid_out, note, with_options
 from lstmgen.cli.streams import OutputLostError, exit_code_for, guarded_streams
 from lstmgen.errors import LstmgenError
 from lstmgen.printable import message_line
@@ -60,7 +60,7 @@ def _printable_usage_errors() -> Iterator[None]:
         yield
     except Exception as error:
         if hasattr(error, "format_message"):  # an error of typer's; it has no public class for all of them
-            error.message = message_line(error.message)  # type: ignore[attr-defined]  # see the line above
+            error.message = laid_out(message_line(error.message), columns_of(sys.stderr) - 4)  # type: ignore[attr-defined]  # see the line above
         raise
 
 

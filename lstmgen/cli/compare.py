@@ -82,7 +82,7 @@ def compare(
     parameters: int | None = option(
         None,
         "About N parameters in each network: 500k, 2M.",
-        shown_default="those of the LSTM that is planned for text and budget",
+        shown_default="as many as the LSTM that is planned for text and budget",
         panel=_COMPARED,
         parser=parse_count,
     ),

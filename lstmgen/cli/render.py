@@ -19,6 +19,7 @@ _CONFIGS = (TextConfig, ModelConfig, TrainingConfig, SamplingConfig)
 _OPTIONS = {name: option for config in _CONFIGS for name, option in options_of(config).items()}
 _OPTIONS["seconds"] = "--time"
 
+_WIDEST = 10_000  # columns of a terminal; more: it is a pipe
 _LABEL, _NARROW = 9, 50  # columns: of the labels of a plan; below this, labels have no column of their own
 _COMMAND = re.compile(r"(?<=[:;]) (lstmgen (?:'[^']*'|[^;'])+)(?:; )?")
 
@@ -42,7 +43,7 @@ def laid_out(text: str, columns: int) -> str:
 
     What follows the label of a line, such as `network`, is indented; commands are never broken.
     """
-    if columns == sys.maxsize:
+    if columns > _WIDEST:
         return text
     lines = []
     for line in text.split("\n"):
@@ -58,7 +59,9 @@ def laid_out(text: str, columns: int) -> str:
 
 
 def wrapped(text: str, columns: int, first: str = "", others: str = "") -> str:
-    """Break a text between words, with a beginning for its first line and one for the others."""
+    """Break a text between words, with a beginning for its first line and one for the others; not for a pipe."""
+    if columns > _WIDEST:
+        return first + text
     return textwrap.fill(
         text,
         columns,

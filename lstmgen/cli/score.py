@@ -89,7 +89,7 @@ def score(
     limit_threads(threads)
     checkpoints, text = checkpoints_and_text("score", words or [])
     if len(checkpoints) > 1:
-        raise typer.BadParameter("give one CHECKPOINT and one TEXT: lstmgen score poems-lstm mine.txt")
+        raise typer.BadParameter("put the model first: lstmgen score poems-lstm mine.txt")
     by_character = characters or heatmap or html is not None
     if sum((lines, characters, heatmap, html is not None)) > 1:
         raise typer.BadParameter("give one of --lines, --characters, --heatmap and --html")

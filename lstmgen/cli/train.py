@@ -146,7 +146,7 @@ def train(
 def _new_run(
     given: Given, parameters: int | None, start: str | None, *, run: str | None, **machine: Any
 ) -> "Preparation":
-    """Prepare a run with what was given; the rest is planned, or with --from that of the checkpoint."""
+    """Prepare a run with what was given; the rest is planned, or with --from taken from the checkpoint."""
     if start is None:
         if given["hidden_size"] is not None and parameters is not None:
             raise typer.BadParameter("give one of --hidden-size and --parameters")

@@ -248,7 +248,7 @@ def _on_this_machine(
         f"{name} {now[name]} instead of {before[name]}" for name in now if before.get(name, now[name]) != now[name]
     ]
     if differing:
-        notes.append(f"{', '.join(differing)}: the result can differ from that of a run without interruption")
+        notes.append(f"{', '.join(differing)}: the result can differ from a run that was never interrupted")
     return replace(record, device=new_device, threads=threads, processes=processes), notes
 
 
