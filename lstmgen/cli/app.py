@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from lstmgen import __version__
 from lstmgen.cli import bench, compare, export, info, inspect, runs, sample, score, serve, train
@@ -33,6 +33,15 @@ _MEANT = {"generate": "sample", "chat": "sample -i", "list": "runs", "ls": "runs
 _MEANT |= {"rm": "runs rm", "remove": "runs rm", "delete": "runs rm", "rename": "runs rename", "mv": "runs rename"}
 _MEANT |= {"finetune": "train --from", "resume": "train --resume", "test": "eval", "version": "--version"}
 """The names that other programs have for a command."""
+
+
+class _Command(TyperCommand):
+    """A command whose help option takes no value in the help text."""
+
+    def get_help_option(self, context: Any) -> Any:
+        if (option := super().get_help_option(context)) is not None:
+            option.metavar = ""
+        return option
 
 
 class _Commands(TyperGroup):
@@ -99,7 +108,7 @@ for _name, _command, _examples in (
     ("info", info.info, info.EXAMPLES),
 ):
     _paragraphs = "Examples:\n\n" + _examples.strip().replace("\n", "\n\n")
-    app.command(_name, epilog=_paragraphs)(typer_command(_command))
+    app.command(_name, cls=_Command, epilog=_paragraphs)(typer_command(_command))
 
 
 def _show_version(wanted: bool) -> None:

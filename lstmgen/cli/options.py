@@ -115,8 +115,8 @@ def _parameter(
         kind, more["parser"] = str | None, _comma_separated(get_args(base)[0])
     if metavar == _METAVARS[str]:
         more["parser"] = typed_text
-    shown_default = shown_default or ("" if default is None or default is False else str(default))
-    if shown_default:
+    shown_default = shown_default or ("none" if default is None else str(default))
+    if default is not False:
         more["help"] += f" \\[default: {shown_default}]"
     made = typer.Option(
         *_names(name, names),

@@ -10,7 +10,6 @@ from lstmgen.cli.reading_bar import progress_bar
 from lstmgen.cli.render import budget_in_words, columns_of, duration, laid_out, plural, put, recipe, with_options
 from lstmgen.config import MAX_NAMED, Budget, BudgetUnit, ModelConfig, TextConfig, TrainingConfig, from_mapping
 from lstmgen.printable import count, message_line, printable, readably
-from lstmgen.training.budget import is_short
 from lstmgen.training.events import (
     Evaluated,
     Event,
@@ -34,7 +33,6 @@ class ProgressDisplay:
     def __init__(self, quiet: bool, unit: str, *, verbose: bool = False) -> None:
         """Begin to show, or write nothing; `unit` is what one token of the text is, character or byte."""
         self._verbose = verbose
-        self._budget = Budget()
         self._quiet = quiet
         self._unit = unit
         self._tokens = _TOKENS[unit]
@@ -83,7 +81,6 @@ class ProgressDisplay:
             case SavedAgain():
                 self.write(f"\nStep {event.step:,} is saved.")
             case Planned():
-                self._budget = from_mapping(TrainingConfig, event.training).budget
                 self.write(with_options(_plan(event, self._unit, verbose=self._verbose)))
             case Finished():
                 self._show_end(event)
@@ -132,14 +129,14 @@ class ProgressDisplay:
     def _show_evaluation(self, event: Evaluated) -> None:
         if event.validation_nats is not None:
             self._validation = f"validation {event.validation_nats:.3f}"
-        if not event.preview and is_short(self._budget, event.seconds, event.progress):
-            return
+        blank = "\n" if event.preview else ""
         best = ", the best so far" if event.best and event.validation_nats is not None else ""
         self.write(
-            f"\n{event.progress:4.0%}  step {event.step:,} · epoch {event.epoch:.2f} · loss {event.training_nats:.4f}"
-            f"{self._validation and ' · '}{self._validation}{best}"
+            f"{blank}{event.progress:4.0%}  step {event.step:,} · epoch {event.epoch:.2f} · "
+            f"loss {event.training_nats:.4f}{self._validation and ' · '}{self._validation}{best}"
         )
-        self.write("\n".join("    " + line for line in event.preview.strip("\n").split("\n")))
+        if event.preview:
+            self.write("\n".join("    " + line for line in event.preview.strip("\n").split("\n")))
 
     def _show_end(self, end: Finished) -> None:
         """Show where the model is, and the command to use next, in place of the bar."""

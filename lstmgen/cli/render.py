@@ -34,7 +34,7 @@ def columns_of(stream: TextIO) -> int:
     if not stream.isatty():
         return sys.maxsize
     with suppress(OSError, ValueError):  # no number in COLUMNS; a stream that is not a file
-        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns)
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns or 80)
     return 80
 
 

@@ -22,7 +22,7 @@ lstmgen runs --json
 lstmgen runs --plot
 lstmgen runs poems-lstm poems-gru --plot -o curves.png
 lstmgen runs rename poems-lstm poems
-lstmgen runs rm poems-gru
+lstmgen runs rm poems-gru --yes
 """
 
 _SIZE_IN_PIPE = (100, 30)  # columns and lines of a chart that is not written to a terminal

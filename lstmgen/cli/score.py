@@ -193,10 +193,8 @@ def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bo
             )
         else:
             shown = printable(text, single_line=True)
-            numbers, columns = (
-                f"{score.bits_per_character:18.3f} {score.bits:9.1f} {line.number:7}",
-                columns_of(sys.stdout),
-            )
+            columns = columns_of(sys.stdout)
+            numbers = f"{score.bits_per_character:18.3f} {score.bits:9.1f} {line.number:7}"
             if columns < 2 * len(numbers):
                 put(f"{numbers}\n{wrapped(shown, columns, '  ', '  ')}\n")
             else:

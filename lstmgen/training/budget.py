@@ -65,15 +65,6 @@ class RunningClock:
             self()
 
 
-_SHORT_SECONDS = 60.0
-
-
-def is_short(budget: Budget, seconds: float, progress: float) -> bool:
-    """Whether a run takes less than a minute, as far as that is known after some seconds and progress."""
-    total = budget.amount if budget.unit is BudgetUnit.SECONDS else seconds / max(progress, 1e-9)
-    return total < _SHORT_SECONDS
-
-
 class BudgetMeter:
     """Measures the fraction of a budget that is used up, from 0 to 1; it starts when it is made."""
 

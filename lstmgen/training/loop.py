@@ -22,7 +22,7 @@ from lstmgen.language_model import LanguageModel
 from lstmgen.network.model import Model
 from lstmgen.text.corpus import SplitText
 from lstmgen.text.streams import Chunk, build_text
-from lstmgen.training.budget import BudgetMeter, RunningClock, is_short
+from lstmgen.training.budget import BudgetMeter, RunningClock
 from lstmgen.training.events import (
     WORSE_NATS,
     Evaluated,
@@ -49,7 +49,7 @@ EVALUATIONS = 10
 
 _EVALUATION_FRACTION = 0.05  # of a time budget: more than this is not spent on evaluations at its tenths
 _PREVIEW_LENGTH, _PREVIEW_LINES = 200, 5  # characters; items of a list
-_SHORT_PREVIEWS = 3  # in a short run
+_SHORT_SECONDS, _SHORT_PREVIEWS = 60.0, 3  # a run that takes less time, and how many previews it has
 _PREVIEW_FRACTION = 0.02  # of a time budget: a preview that takes longer is cut
 _SLOW_FRACTION = 0.02  # of a time budget: where steps are slow for longer than this, one thread computes
 _STEP_SMOOTHING = 0.5  # how much of the time of a slow step is expected of the next one
@@ -321,9 +321,8 @@ class TrainingRun:
         """Whether to write a preview: at every evaluation that was asked for, and at fewer in a short run."""
         progress, before = self.state.position.progress, self._previews
         self._previews = int(_SHORT_PREVIEWS * progress)
-        training = self.state.training
-        short = is_short(training.budget, self._meter.seconds(), progress)
-        return not short or training.every is not None or self._previews > before
+        seconds = self.state.training.budget.amount if self._meter.timed else self._meter.seconds() / progress
+        return seconds >= _SHORT_SECONDS or self.state.training.every is not None or self._previews > before
 
     def _preview(self, weights: dict[str, FloatArray]) -> str:
         """A short text that the network writes now. It is shorter where there is no time."""
