@@ -18,7 +18,7 @@ from lstmgen.report import MIN_POWER, Chart, Curve, Facts, Histogram, Marked, Pa
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _HEIGHTS = "▁▂▃▄▅▆▇█"
-_NARROWEST, _WIDEST = 60, 120  # columns of a chart
+_NARROWEST, _WIDEST = 50, 120  # columns of a chart
 _MAX_WIDTH = 10_000  # columns of a table in a pipe
 _NUMBERS = 49  # columns of its numbers, and of the space between them
 _MIN_RISE = 0.01  # a curve that rises less is drawn as nearly flat
