@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import typer
 
-from lstmgen.cli.interrupt import StopRequest
+from lstmgen.cli.interrupt import STOPPING, StopRequest
 from lstmgen.cli.progress import ProgressDisplay
 from lstmgen.cli.render import budget_in_words, note, plural, print_json, put, recipe
 from lstmgen.cli.report import print_report
@@ -35,7 +35,6 @@ from lstmgen.training.learning_curve import LearningCurve
 from lstmgen.training.machine import keep_freed_memory
 
 _SIZE_IN_PIPE = (100, 24)  # columns and lines of a chart that is not written to a terminal
-_STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"
 
 
 def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, quiet: bool) -> None:
@@ -49,7 +48,7 @@ def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, qu
         total = len(comparison.networks) * config.seeds
         with (
             ProgressDisplay(quiet, comparison.unit) as display,
-            StopRequest(lambda: display.write(_STOPPING)) as stop,
+            StopRequest(lambda: display.write(STOPPING)) as stop,
         ):
             for event in compare_networks(comparison, folder, stop):
                 if isinstance(event, ComparedRun):

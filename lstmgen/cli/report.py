@@ -59,7 +59,8 @@ def _print_table(table: Table) -> None:
         shown.add_column(cells[0], justify=justify, no_wrap=not words, min_width=width)
     for row in rows:
         shown.add_row(*row)
-    console = Console(markup=False, highlight=False, width=min(columns_of(sys.stdout), _MAX_WIDTH))
+    width = min(columns_of(sys.stdout), _MAX_WIDTH)
+    console = Console(markup=False, highlight=False, width=width, height=1)  # with a height, also if TERM is dumb
     unlimited = console.options.update(max_width=_MAX_WIDTH)
     for padding in (2, 1):  # columns between two others
         shown.padding = (0, padding, 0, 0)

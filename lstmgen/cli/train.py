@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lstmgen.cli.interrupt import StopRequest
+from lstmgen.cli.interrupt import STOPPING, StopRequest
 from lstmgen.cli.options import (
     BUDGET,
     EPOCHS,
@@ -42,7 +42,6 @@ lstmgen train --from poems-lstm notes.md --time 1m
 """
 
 _RUN = "Run"
-_STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"
 
 
 def train(
@@ -182,7 +181,7 @@ def _train(
     outlive_output()
     with (
         ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit, verbose=verbose) as display,
-        StopRequest(lambda: display.write(_STOPPING)) as stop,
+        StopRequest(lambda: display.write(STOPPING)) as stop,
         prepared.start(started, processes=processes) as session,
     ):
         for event in session.events(stop):
