@@ -144,7 +144,7 @@ def test_a_bar_keeps_its_length_and_says_less_in_a_narrow_terminal(
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     with progress_bar(quiet=False, total=1.0, ascii=True) as bar:
-        bar.dynamic_ncols, bar.ncols = None, columns
+        bar.dynamic_ncols, bar.ncols = False, columns
         bar.desc = "loss 1.234 · validation 1.234 · 76.4 k chars/s · epoch 21.2"
         bar.n = 1
         line = str(bar)
@@ -159,6 +159,6 @@ def test_a_bar_that_a_narrower_terminal_has_broken_is_erased(monkeypatch: pytest
     monkeypatch.setattr(sys, "stderr", screen)
     with progress_bar(quiet=False, total=1.0) as bar:
         monkeypatch.setenv("COLUMNS", "40")
-        bar.dynamic_ncols, bar.ncols = None, 120
+        bar.dynamic_ncols, bar.ncols = False, 120
         bar.refresh()
     assert "\x1b[2A\r\x1b[J" in screen.getvalue()

@@ -21,6 +21,7 @@ _OPTIONS["seconds"] = "--time"
 
 _WIDEST = 10_000  # columns of a terminal; more: it is a pipe
 _LABEL, _NARROW = 9, 50  # columns: of the labels of a plan; below this, labels have no column of their own
+_MIN_VALUE = 16  # columns of a value next to its name
 _COMMAND = re.compile(r"(?<=[:;]) (lstmgen (?:'[^']*'|[^;'])+)(?:; )?")
 
 
@@ -79,7 +80,7 @@ def facts_text(facts: Mapping[str, str], columns: int) -> str:
     lines = []
     for name, value in facts.items():
         line = printable(value, single_line=True)
-        if columns < width + _NARROW // 2:
+        if columns < width + _MIN_VALUE:
             lines += [name, wrapped(line, columns, "  ", "  ")]
         else:
             lines.append(wrapped(line, columns, f"{name:<{width}}", " " * width))
