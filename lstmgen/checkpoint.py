@@ -7,6 +7,7 @@ before it is used, because the file may come from a stranger, or be incomplete.
 import hashlib
 import json
 import math
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -27,9 +28,9 @@ from lstmgen.network.rounding import RoundedArray, Rounding, rounded
 from lstmgen.record import TrainingRecord
 from lstmgen.text.vocabulary import Vocabulary
 
-RUNS_FOLDER = Path("checkpoints")
+RUNS_FOLDER = Path(os.environ.get("LSTMGEN_HOME") or "checkpoints").expanduser()
 STARTERS = Path(__file__).with_name("starters")  # trained models that are part of the package, a folder each
-BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.jsonl"
+BEST, LAST, LOG, INDEX = "best.safetensors", "last.safetensors", "log.jsonl", "training-text.index"
 FORMAT = 1
 
 _METADATA_KEY = "lstmgen"  # one key, so that the same content is the same bytes
@@ -254,9 +255,8 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
     runs = list_runs()
     if reference is None:
         if not runs:
-            raise CheckpointError(
-                f"no runs in {RUNS_FOLDER}; train one: lstmgen train; or name the starter model: english"
-            )
+            where = RUNS_FOLDER.absolute()
+            raise CheckpointError(f"no runs in {where}; train one: lstmgen train; or name the starter model: english")
         return file_of_run(runs[-1], file)
     try:
         for candidate in _places(reference):
@@ -270,8 +270,9 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
         reference = reference[:_SHOWN_CHARACTERS]
     if file != BEST and names_checkpoint(reference):
         raise CheckpointError(f"{reference}: this run has no {file}; name a run that lstmgen train made")
-    known = ", ".join(run.name for run in reversed(runs[-5:])) or f"none in {RUNS_FOLDER}"
-    raise CheckpointError(f"{reference}: no such run, folder or checkpoint; runs here: {known}")
+    known = ", ".join(run.name for run in reversed(runs[-5:])) or "none"
+    place = RUNS_FOLDER.absolute()
+    raise CheckpointError(f"{reference}: no such run in {place}, and no such file or folder; the newest runs: {known}")
 
 
 def file_of_run(folder: Path, file: str = BEST) -> Path:

@@ -96,6 +96,9 @@ Value = TypeVar("Value")
 _MAX_CHARACTERS = 100_000  # of a string in a checkpoint
 _IN_NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # other surrogates stand for bytes that are not UTF-8
 
+MAX_NAMED = 3
+"""Up to this many files of a text are named one by one."""
+
 MAX_SOURCES = 250_000
 """The largest number of files that a text may have."""
 
@@ -107,8 +110,8 @@ def option(default: Value, help_text: str, names: str = "", **more: Any) -> Valu
         default: its default.
         help_text: what `--help` says about the option.
         names: the option's names, with spaces between; empty: the field's name, such as `--hidden-size`.
-        more: `shown_default`, the default in words; `panel`, the heading above it in the help text; `metavar`, what
-            stands for a value, if not what is usual for its type; `parser`, which reads it; `min` and `max`.
+        more: `shown_default`, the default in words; `panel`, the heading above it in the help text; `metavar`, the
+            name of its value, if not the usual one of its type; `parser`, which reads it; `min` and `max`.
     """
     return field(default=default, metadata={"help": help_text, "names": names, **more})
 
@@ -163,7 +166,7 @@ class TextConfig:
     encoding: str = option("utf-8", "The character encoding of the text.", metavar="NAME")
     vocabulary: VocabularyKind = option(
         VocabularyKind.CHARACTERS,
-        "What is read and written one at a time; bytes take any data and give it back unchanged.",
+        "Read and write characters or bytes. Bytes take any data and give it back unchanged.",
     )
     lines: bool = option(
         False,
@@ -183,7 +186,7 @@ class TextConfig:
     @property
     def name(self) -> str:
         """What to call the text: its sources, or where many files are, such as `84 files in poems/`."""
-        if len(self.sources) <= 3:
+        if len(self.sources) <= MAX_NAMED:
             return ", ".join("standard input" if source == "-" else source for source in self.sources)
         try:
             folder = posixpath.commonpath(map(posixpath.dirname, self.sources))
@@ -222,7 +225,7 @@ class ModelConfig:
     hidden_size: int = option(256, "Units in each layer.", shown_default=_PLANNED)
     num_layers: int = option(2, "Recurrent layers; from the second on, each adds its output to its input.", "--layers")
     embedding_size: int = option(
-        64, "Size of the vector that stands for a character.", shown_default="64; 128 for large vocabularies"
+        64, "Embedding size: the numbers that represent a character.", shown_default="64; 128 for large vocabularies"
     )
     tied: bool = option(
         False,
@@ -335,8 +338,9 @@ class TrainingConfig:
     @property
     def batch(self) -> str:
         """What a step reads, in words: streams x tokens."""
-        first = f"batch {self.batch_size} x {self.chunk_length}"
-        return first if self.chunk_growth == 1 else f"{first}, later x {self.chunk_growth * self.chunk_length}"
+        first = f"{self.batch_size} streams of {self.chunk_length} characters"
+        later = f", {self.chunk_growth * self.chunk_length} in the second half"
+        return first if self.chunk_growth == 1 else first + later
 
 
 CONVERSATION_LENGTH = 80

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from lstmgen.generation.engine import PromptState
 from lstmgen.generation.sampler import Drawn, most_likely
 from lstmgen.language_model import LanguageModel
 from lstmgen.text.vocabulary import Ids
+
+UNSPACED = re.compile(r"[\s\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uf900-\ufaff\uff00-\uffef]")
+"""A character that no space is put next to: white space, and the scripts that do not separate words."""
+
+_REST_OF_WORD = 30  # characters that a piece may have beyond its length, to end with a word
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,30 @@ class Draft:
         self._add(self._model.vocabulary.encode(text, on_unknown=self._on_unknown), by_model=False)
 
     def propose(self) -> Generator[int, None, None]:
-        """Let the model continue the text; yields each id when it is drawn.
+        """Let the model continue the text to the end of a word or line; yields each id when it is drawn.
 
         When the generator ends or is closed, the ids that it has yielded become a piece of the text. Raises ConfigError
         for ids that do not match the expression of the options; they do not become a piece.
         """
         self._proposals += 1
         drawn: list[int] = []
+        config, vocabulary = self.config, self._model.vocabulary
+        if config.match is None and config.length > 0:
+            config = replace(config, length=config.length + _REST_OF_WORD)
+        last = ""
         try:
-            for event in self._model.draw_one(self._current, self.config, self._seed + self._proposals):
-                if isinstance(event, Drawn) and not (self._model.lines and event.id == self._model.vocabulary.newline):
-                    drawn.append(event.id)
-                    yield event.id
+            for event in self._model.draw_one(self._current, config, self._seed + self._proposals):
+                if not isinstance(event, Drawn) or (self._model.lines and event.id == vocabulary.newline):
+                    continue
+                character = vocabulary.decode(np.array([event.id]))
+                ended = len(drawn) >= self.config.length > 0 and any(map(UNSPACED.match, (last, character)))
+                if ended and (character != "\n" or last == "\n"):
+                    break
+                drawn.append(event.id)
+                yield event.id
+                if ended:
+                    break
+                last = character
         except ConfigError:
             drawn.clear()
             raise

@@ -15,7 +15,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from lstmgen.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from lstmgen.checkpoint import INDEX, Checkpoint, find_checkpoint, load_checkpoint
 from lstmgen.config import ModelConfig, OnUnknown, SamplingConfig, TextConfig
 from lstmgen.errors import ConfigError
 from lstmgen.evaluation.characters import CharacterScore, score_characters
@@ -66,7 +66,7 @@ class LanguageModel:
         self.record: TrainingRecord = checkpoint.record
         self.end_token: int | None = checkpoint.end_token
         self.engine: Engine = engine or NumpyEngine(checkpoint.network, checkpoint.weights)
-        self.index_path = None if path is None else path.with_name("training-text.index")
+        self.index_path = None if path is None else path.with_name(INDEX)
         self._training_index: SuffixIndex | None = None
 
     @property

@@ -82,7 +82,7 @@ def test_an_unknown_character_of_a_text_is_named_or_skipped_with_a_note(tmp_path
     file = tmp_path / "other.txt"
     file.write_text("The fox 🙂 sawé", encoding="utf-8")
     line = problem("eval", "fable", file)
-    assert "'🙂'" in line and "8" in line
+    assert "'🙂'" in line and "character 9 " in line
     ran = done("eval", "fable", file, "--on-unknown", "skip", "--json")
     assert ran.json_lines[0]["characters"] == len("The fox  saw") - 1
     assert "2 characters skipped" in ran.err

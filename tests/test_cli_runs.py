@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -15,6 +16,7 @@ from lstmgen.checkpoint import load_checkpoint
 from lstmgen.cli.chart import describe, limits, picture, terminal_chart
 from lstmgen.language_model import load
 from lstmgen.training.learning_curve import LearningCurve, Loss
+from lstmgen.training.storage import FolderLock
 from tests.command_line import (
     controls,
     done,
@@ -238,3 +240,66 @@ def test_verifying_tells_which_file_is_as_it_was_saved(trained_folder: Path, tmp
     states = run("info", folder, "--verify", "--json").json_lines
     found = [(state["good"], state["step"], state["checksums"]) for state in states]
     assert found == [(True, 60, True), (False, None, False)]
+
+
+# Removing and renaming
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_runs_are_removed_all_or_none_and_only_with_consent() -> None:
+    both = {"learns", "overfits"}
+    usage_error("runs", "rm", "learns")  # nobody can be asked
+    for others in (["nowhere"], ["../learns"], [".", "--plot"]):
+        assert run("runs", "rm", "overfits", *others, "--yes").code in (1, 2)
+    usage_error("runs", "rm")
+    usage_error("runs", "--yes")
+    assert {path.name for path in Path("checkpoints").iterdir()} == both
+    done("runs", "rm", "learns", "checkpoints/overfits", "-y")
+    assert not list(Path("checkpoints").iterdir())
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_a_run_that_trains_or_holds_files_of_others_stays() -> None:
+    folder = Path("checkpoints", "learns")
+    lock = FolderLock(folder)
+    for arguments in (["rm", "learns", "--yes"], ["rename", "learns", "new"]):
+        assert "trains here" in problem("runs", *arguments)
+    lock.release()
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    for arguments in (["rm", "learns", "--yes"], ["rename", "learns", "new"]):
+        assert "notes.txt" in problem("runs", *arguments)
+    assert load_checkpoint(folder / "best.safetensors")
+
+
+@pytest.mark.usefixtures("two_runs")
+def test_a_run_is_renamed_and_replaces_no_other() -> None:
+    content = Path("checkpoints", "learns", "best.safetensors").read_bytes()
+    for name in ("overfits", "a/b", ""):
+        problem("runs", "rename", "learns", name)
+    usage_error("runs", "rename", "learns")
+    done("runs", "rename", "learns", "new")
+    assert Path("checkpoints", "new", "best.safetensors").read_bytes() == content
+    assert {path.name for path in Path("checkpoints").iterdir()} == {"new", "overfits"}
+
+
+def test_runs_are_found_in_the_folder_that_the_environment_names(tmp_path: Path) -> None:
+    code = "import lstmgen.checkpoint; print(lstmgen.checkpoint.RUNS_FOLDER)"
+    for home, folder in ((str(tmp_path), str(tmp_path)), ("", "checkpoints")):
+        ran = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "LSTMGEN_HOME": home}, capture_output=True, check=True
+        )
+        assert ran.stdout.decode().strip() == folder
+
+
+# Other names of commands
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("list", "runs"), ("generate", "sample"), ("rm", "runs rm")])
+def test_the_names_of_other_programs_lead_to_a_command(typed: str, meant: str) -> None:
+    assert f"lstmgen {meant}" in usage_error(typed, "poems")
+
+
+def test_a_mistyped_command_leads_to_the_nearest_and_others_to_none() -> None:
+    assert "lstmgen sample" in usage_error("smaple")
+    assert "lstmgen " not in usage_error("xyzzy").split("Error")[1]
+    assert done("-V").text == done("--version").text

@@ -48,6 +48,33 @@ def events_of(*arguments: object, stdin: bytes | None = None) -> list[dict[str, 
 # What is written, and where
 
 
+def test_the_plan_is_four_lines_and_more_only_when_asked() -> None:
+    def plan(*options: str) -> list[str]:
+        lines = done("train", "fable.txt", *SMALL, "--steps", 1, *options).err.splitlines()
+        return [line.split()[0] for line in lines[: lines.index("") if "" in lines else None]]
+
+    short = plan()
+    assert [word for word in short if word != "note"] == ["text", "network", "training", "run"]
+    for more in (["-v"], ["--verbose"], ["--dry-run"]):
+        assert "reason" in plan(*more)
+
+
+def test_a_list_is_told_from_running_text(folder: Path) -> None:
+    (folder / "names.txt").write_text("".join(f"Name {number:o}\n" for number in range(400)), encoding="utf-8")
+    for text, more, advised in (("names.txt", [], True), ("names.txt", ["--lines"], False), ("fable.txt", [], False)):
+        plan = done("train", text, "--dry-run", "--json", "--steps", 1, *SMALL, *more).json_lines[0]
+        assert any("`lines`" in note for note in plan["notes"]) == advised
+
+
+def test_a_short_run_has_three_previews_and_a_list_has_several_items(folder: Path) -> None:
+    (folder / "names.txt").write_text("".join(f"N{number:o}\n" for number in range(400)), encoding="utf-8")
+    for text, options in (("fable.txt", []), ("names.txt", ["--lines"])):
+        events = done("train", text, "--json", "--steps", 40, *SMALL, *options).json_lines
+        previews = [event["preview"] for event in events if event["event"] == "evaluation" and event["preview"]]
+        assert len(previews) == 3
+        assert all(preview.count("\n") == 4 for preview in previews) or not options
+
+
 def test_training_writes_to_stderr_and_makes_a_run() -> None:
     ran = done("train", "fable.txt", "--run", "small", "--steps", 12, *SMALL)
     assert ran.out == b""
@@ -56,7 +83,8 @@ def test_training_writes_to_stderr_and_makes_a_run() -> None:
     assert load_checkpoint(Path("checkpoints/small/last.safetensors")).record.position.step == 12
     assert len(done("sample", "small", "-n", 20, "--seed", 1).text) == 20
     ran = done("train", "fable.txt", "--steps", 2, *SMALL, "-q")
-    assert (ran.out, ran.err) == (b"", "")
+    assert ran.text.split()[0] == "fable-lstm" and float(ran.text.split()[1]) > 0 and ran.text.count("\n") == 1
+    assert ran.err == ""
 
 
 def test_json_is_an_event_a_line_and_the_log_holds_the_same() -> None:

@@ -163,7 +163,7 @@ def test_a_given_vocabulary_keeps_its_ids_and_its_kind() -> None:
 @pytest.mark.parametrize("block_bytes", [1, 3, 1 << 20])
 def test_characters_outside_a_given_vocabulary_are_named_or_skipped_and_counted(block_bytes: int) -> None:
     known = Vocabulary(VocabularyKind.CHARACTERS, "\nab")
-    with pytest.raises(UnknownCharacterError, match=r"é.*position 4 of the text"):
+    with pytest.raises(UnknownCharacterError, match=r"é.*character 5 of the text"):
         read("ab\r\naéé".encode(), known, block_bytes=block_bytes)
     corpus = read("éaébé".encode(), known, OnUnknown.SKIP, block_bytes=block_bytes)
     assert decoded(corpus) == "ab"

@@ -30,18 +30,20 @@ def test_both_write_in_turns(model: LanguageModel) -> None:
     draft.write(" saw")
     proposed = model.vocabulary.decode(np.array(list(draft.propose())))
     assert text(model, draft) == "The fox saw" + proposed
-    assert len(proposed) == 12
+    assert len(proposed) >= 12
+    rest = proposed[11:]
+    assert not rest.rstrip("\n").count(" ") or rest == " "  # it ends where a word or a line ends
 
 
 def test_a_proposal_depends_on_all_the_text_before_it(model: LanguageModel) -> None:
     """At temperature 0 the result equals that of one prompt with the whole text."""
     draft = begin(model, length=20, temperature=0.0)
     draft.write(" hung")
-    list(draft.propose())
+    first = list(draft.propose())
     draft.write(" The")
-    list(draft.propose())
-    halfway = model.sample("The fox hung", length=20, temperature=0.0)
-    assert text(model, draft) == model.sample(halfway + " The", length=20, temperature=0.0)
+    second = list(draft.propose())
+    halfway = model.sample("The fox hung", length=len(first), temperature=0.0)
+    assert text(model, draft) == model.sample(halfway + " The", length=len(second), temperature=0.0)
 
 
 def test_undo_removes_one_piece_at_a_time(model: LanguageModel) -> None:

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from rich.color import ColorType
 from rich.console import Console
 from rich.text import Text
 
@@ -44,14 +45,14 @@ def test_a_terminal_shows_the_text_in_colours_of_its_surprise() -> None:
     shown = Text.from_ansi(written.split("\nbits of surprise")[0])
     assert shown.plain.rstrip("\n") == TEXT.replace("\n", "↵\n").rstrip("\n")
     model = load("fable")
-    reds: dict[int, set[int]] = {}
+    brightness: dict[int, set[int]] = {}
     offset = 0
     for character in model.score_characters([model.vocabulary.encode(TEXT)]):
         color = shown.get_style_at_offset(Console(), offset).bgcolor
         assert color is not None
-        reds.setdefault(character.level, set()).add(color.get_truecolor().red)
+        brightness.setdefault(character.level, set()).add(sum(color.get_truecolor()))
         offset += len(shown_character(character.text))
-    rising = [value for _, (value,) in sorted(reds.items())]
+    rising = [value for _, (value,) in sorted(brightness.items())]
     assert rising == sorted(set(rising))
     assert len(rising) > 2
 
@@ -74,8 +75,17 @@ def test_without_colours_digits_stand_below(in_terminal: bool, monkeypatch: pyte
 @pytest.mark.usefixtures("terminal")
 def test_a_terminal_gets_no_control_characters_but_colours(hostile: Path) -> None:
     written = done("score", "octets", hostile, "--heatmap", terminal=True).text
-    assert controls(re.sub(r"\x1b\[[0-9;]*m", "", written)) == set()
+    assert controls(re.sub(r"\x1b\[[0-9;]*[mK]", "", written)) == set()
     assert "\u202e" not in written
+
+
+@pytest.mark.usefixtures("in_trained_folder", "terminal")
+def test_every_level_of_the_legend_has_a_colour_of_its_own() -> None:
+    written = done("score", "fable", "--heatmap", stdin=TEXT.encode(), terminal=True).text
+    legend = Text.from_ansi(written.split("bits of surprise ")[1])
+    colors = [legend.get_style_at_offset(Console(), legend.plain.index(str(level))).bgcolor for level in range(9)]
+    assert len({color.get_truecolor() for color in colors if color}) == 9
+    assert {color.type for color in colors if color} == {ColorType.EIGHT_BIT}  # exactly these, on most terminals
 
 
 def test_levels_are_bits_rounded_up_to_the_most() -> None:

@@ -28,7 +28,7 @@ def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, seconds: floa
 def test_a_long_reading_has_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown(Terminal(), monkeypatch, seconds=20)
     assert "reading the text" in text
-    assert "/100k" in text
+    assert "100%" in text
 
 
 def test_otherwise_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

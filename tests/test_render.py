@@ -1,6 +1,8 @@
 """What is shown cannot drive a terminal, and numbers read as people write them."""
 
+import io
 import json
+import sys
 
 import pytest
 import typer
@@ -8,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmgen.cli.options import parse_duration
-from lstmgen.cli.render import duration
+from lstmgen.cli.reading_bar import progress_bar
+from lstmgen.cli.render import duration, laid_out
+from lstmgen.cli.report import print_report
 from lstmgen.printable import count, json_line, printable, readably
+from lstmgen.report import Table
 from tests.command_line import controls
 
 CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]
@@ -67,3 +72,64 @@ def test_durations_are_read() -> None:
 def test_a_time_that_can_be_misread_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_duration(text)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+WIDTHS = (30, 50, 80, 120)
+LONG_NAME = "a-run-with-a-name-of-forty-characters-lstm"
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_message_is_broken_between_words_and_a_command_has_a_line_of_its_own(columns: int) -> None:
+    command = f"lstmgen sample {LONG_NAME} -p 'The; sea'"
+    message = f"training {'many words ' * 20}of {LONG_NAME}; write: {command}; or begin again\n    a preview"
+    shown = laid_out(message, columns)
+    assert f"    {command}" in shown.split("\n")
+    assert shown.split() == message.replace("sea';", "sea'").split()
+    for line in shown.split("\n"):
+        assert len(line) <= columns or command in line or line.strip(" ;") == LONG_NAME
+    assert laid_out(message, sys.maxsize) == message
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_table_keeps_its_first_column_and_its_numbers_whole(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "dumb")  # without colours
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [(LONG_NAME, "2 x 256 lstm", "123,456,789", "a text of several words")]
+    print_report([Table(("run", "network", "steps", "text"), rows, left=("network", "text"))])
+    lines = screen.getvalue().splitlines()
+    assert any(LONG_NAME in line.split() for line in lines) and any("123,456,789" in line.split() for line in lines)
+    assert all(len(line) <= max(columns, len(LONG_NAME)) for line in lines)
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_bar_keeps_its_length_and_says_less_in_a_narrow_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress_bar(quiet=False, total=1.0, ascii=True) as bar:
+        bar.dynamic_ncols, bar.ncols = False, columns
+        bar.desc = "loss 1.234 · validation 1.234 · 76.4 k chars/s · epoch 21.2"
+        bar.n = 1
+        line = str(bar)
+    assert len(line) <= columns and line.count("#") >= 20
+    shown = [fact for fact in bar.desc.split(" · ") if fact in line]
+    assert shown == bar.desc.split(" · ")[: len(shown)]
+    assert len(shown) == {30: 0, 50: 1, 80: 2, 120: 4}[columns]
+
+
+def test_a_bar_that_a_narrower_terminal_has_broken_is_erased(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress_bar(quiet=False, total=1.0) as bar:
+        monkeypatch.setenv("COLUMNS", "40")
+        bar.dynamic_ncols, bar.ncols = False, 120
+        bar.refresh()
+    assert "\x1b[2A\r\x1b[J" in screen.getvalue()

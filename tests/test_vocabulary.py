@@ -58,7 +58,7 @@ def test_an_unknown_character_is_named_with_similar_ones(unknown: str, code: str
     message = str(raised.value)
     assert describe_character(unknown) in message
     assert code in message
-    assert "position 3 of the prompt" in message
+    assert "character 4 of the prompt" in message
     assert message.partition(": ")[2].startswith(similar)  # the most similar one comes first
     assert "`on_unknown`" in message
     assert len(message.splitlines()) == 1

@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from lstmgen import __version__
 from lstmgen.cli import bench, compare, export, info, inspect, runs, sample, score, serve, train
@@ -24,14 +25,35 @@ from lstmgen.cli.environment import (
 )
 from lstmgen.cli.interrupt import exit_on_signals
 from lstmgen.cli.options import typer_command
-from lstmgen.cli.render import with_options
+from lstmgen.cli.render import columns_of, laid_out, note, with_options
 from lstmgen.cli.streams import OutputLostError, exit_code_for, guarded_streams
 from lstmgen.errors import LstmgenError
 from lstmgen.printable import message_line
 
+_MEANT = {"generate": "sample", "chat": "sample -i", "list": "runs", "ls": "runs", "models": "runs", "help": "--help"}
+_MEANT |= {"rm": "runs rm", "remove": "runs rm", "delete": "runs rm", "rename": "runs rename", "mv": "runs rename"}
+_MEANT |= {"finetune": "train --from", "resume": "train --resume", "test": "eval", "version": "--version"}
+"""The names that other programs have for a command."""
+
+
+class _Command(TyperCommand):
+    """A command whose help option takes no value in the help text."""
+
+    def get_help_option(self, context: Any) -> Any:
+        if (option := super().get_help_option(context)) is not None:
+            option.metavar = ""
+        return option
+
 
 class _Commands(TyperGroup):
     """The commands. What is said about wrong usage may quote any argument, so it is made printable."""
+
+    def resolve_command(self, context: Any, arguments: list[str]) -> Any:
+        typed, *_ = arguments
+        (meant,) = [_MEANT[typed]] if typed in _MEANT else get_close_matches(typed, self.commands, 1) or [""]
+        if meant not in ("", typed):
+            context.fail(f"No such command {typed!r}. Use: lstmgen {meant}")
+        return super().resolve_command(context, arguments)
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         with _printable_usage_errors():
@@ -48,7 +70,7 @@ def _printable_usage_errors() -> Iterator[None]:
         yield
     except Exception as error:
         if hasattr(error, "format_message"):  # an error of typer's; it has no public class for all of them
-            error.message = message_line(error.message)  # type: ignore[attr-defined]  # see the line above
+            error.message = laid_out(message_line(error.message), columns_of(sys.stderr) - 4)  # type: ignore[attr-defined]  # see the line above
         raise
 
 
@@ -87,7 +109,7 @@ for _name, _command, _examples in (
     ("info", info.info, info.EXAMPLES),
 ):
     _paragraphs = "Examples:\n\n" + _examples.strip().replace("\n", "\n\n")
-    app.command(_name, epilog=_paragraphs)(typer_command(_command))
+    app.command(_name, cls=_Command, epilog=_paragraphs)(typer_command(_command))
 
 
 def _show_version(wanted: bool) -> None:
@@ -100,7 +122,7 @@ def _show_version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+        typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     pass
@@ -146,5 +168,5 @@ def _run(arguments: Sequence[str]) -> None:
             problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
         else:
             raise
-    typer.echo(f"lstmgen: {message_line(problem)}", err=True)
+    note(message_line(f"lstmgen: {problem}"))
     raise SystemExit(1)

@@ -36,13 +36,13 @@ def bench(
     json: bool = JSON,
     quiet: bool = QUIET,
 ) -> None:
-    """Measure how fast this machine trains and samples, and how near that is to its limits.
+    """Measure how fast this machine trains and samples, and how close that is to its limits.
 
     It takes less than three minutes.
     Training: whole steps, from tokens to updated weights, without dropout. "of peak" compares with the speed of a
     large product of matrices in the same precision. The torch.nn loop is what one would write with torch alone. It
     runs in a process of its own, in turns with ours. x is the ratio of the two.
-    Sampling: one character after the other at temperature 0.8, beside loops over nn.LSTM and nn.LSTMCell.
+    Sampling: one character after the other at temperature 0.8, compared with loops over nn.LSTM and nn.LSTMCell.
     """
     from lstmgen.benchmark import MEASURED, Machine, SamplingSpeed, TrainingSpeed, measure, result_count
     from lstmgen.cli.reading_bar import progress_bar

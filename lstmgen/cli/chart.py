@@ -64,7 +64,7 @@ _STYLES = (  # a run's marker, and the colours of its validation and its trainin
     ("▼", "bright_red", "red"),
     ("○", "bright_blue", "blue"),
 )
-_NARROWEST, _WIDEST = 40, 160  # columns, with the labels
+_NARROWEST, _WIDEST = 24, 160  # columns, with the labels
 _LOWEST, _HIGHEST = 10, 30  # rows, without the horizontal axis and the text above and below
 _AXIS_ROWS = 2 + 1  # the axis and its labels, and the line of the shell's prompt
 _TICK_COLUMNS, _TICK_ROWS = 12, 3  # smallest distance between two labels

@@ -7,7 +7,6 @@ from statistics import mean, median
 
 from tqdm import tqdm
 
-from lstmgen.cli.progress import BAR_FORMAT
 from lstmgen.cli.reading_bar import progress_bar
 from lstmgen.cli.render import budget_in_words, plural, print_json
 from lstmgen.cli.report import print_report
@@ -27,7 +26,7 @@ def compare_on_recall(config: RecallConfig, threads: int, *, json: bool, quiet: 
     outlive_output()
     measured: list[RecallMeasured] = []
     total = float(len(config.models()) * config.seeds)
-    with progress_bar(quiet=quiet, total=total, bar_format=BAR_FORMAT) as bar:
+    with progress_bar(quiet=quiet, total=total) as bar:
         for event in compare_recall(config, threads=threads):
             if isinstance(event, RecallMeasured):
                 measured.append(event)
@@ -35,7 +34,7 @@ def compare_on_recall(config: RecallConfig, threads: int, *, json: bool, quiet: 
                     accuracies = ", ".join(f"{accuracy:.1%} at {lag}" for lag, accuracy in event.accuracy.items())
                     tqdm.write(f"{_named(event)}: {accuracies}; {event.seconds:.0f} s", file=sys.stderr)
             else:
-                description = f"{_named(event)}: loss {event.nats:.2f}, lags up to {event.growing}"
+                description = f"{_named(event)}: loss {event.nats:.2f} · lags up to {event.growing}"
                 bar.set_description_str(description, refresh=False)
                 bar.update(len(measured) + event.progress - bar.n)
     if json:

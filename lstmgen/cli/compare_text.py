@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import typer
 
-from lstmgen.cli.interrupt import StopRequest
+from lstmgen.cli.interrupt import STOPPING, StopRequest
 from lstmgen.cli.progress import ProgressDisplay
 from lstmgen.cli.render import budget_in_words, note, plural, print_json, put, recipe
 from lstmgen.cli.report import print_report
@@ -30,12 +30,11 @@ from lstmgen.errors import missing_package
 from lstmgen.inspection.memory import NOTICEABLE
 from lstmgen.printable import count, readably
 from lstmgen.report import Table
-from lstmgen.training.events import Stepped
+from lstmgen.training.events import Finished, Stepped
 from lstmgen.training.learning_curve import LearningCurve
 from lstmgen.training.machine import keep_freed_memory
 
 _SIZE_IN_PIPE = (100, 24)  # columns and lines of a chart that is not written to a terminal
-_STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"
 
 
 def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, quiet: bool) -> None:
@@ -49,7 +48,7 @@ def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, qu
         total = len(comparison.networks) * config.seeds
         with (
             ProgressDisplay(quiet, comparison.unit) as display,
-            StopRequest(lambda: display.write(_STOPPING)) as stop,
+            StopRequest(lambda: display.write(STOPPING)) as stop,
         ):
             for event in compare_networks(comparison, folder, stop):
                 if isinstance(event, ComparedRun):
@@ -59,6 +58,8 @@ def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, qu
                     measured.append(event)
                     nats = event.result.nats_per_character
                     display.write(f"{_named(event.run)}: {nats:.4f} nats per {comparison.unit}")
+                elif isinstance(event, Finished) and not event.interrupted:
+                    display.announce("measuring: held-out text · memory · speed")
                 elif isinstance(event, Stepped):
                     display.show(event)
     stopped = len(measured) < total
@@ -68,7 +69,7 @@ def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, qu
         else:
             _print(comparison, measured)
     if stopped:
-        remedy = "the same command goes on from here" if run else "give --run NAME to keep the networks, and to go on"
+        remedy = "the same command continues from here" if run else "with --run NAME it could be continued"
         note(f"\nstopped: {len(measured)} of {total} are trained and measured; {remedy}", quiet=quiet)
         raise typer.Exit(stop.exit_code)
 
@@ -96,6 +97,7 @@ def _plan(comparison: Comparison, run: str | None) -> str:
         f"text     {config.text.name}: {config.text.validation_part} held out\n"
         f"networks {'; '.join(networks)}\n"
         f"training each {budget_in_words(training.budget)}, {plural(config.seeds, 'seed')}, {recipe(training)}\n"
+        f"then     each is measured: its score, how far back it remembers, and how fast it writes; this takes longer\n"
         f"run      {'not kept; --run NAME keeps the networks' if run is None else run}"
     )
 

@@ -1,4 +1,4 @@
-"""What a score means beside its baselines, in words.
+"""What a score means compared with its baselines, in words.
 
 Only the n-gram model is compared with a confidence interval. The other baselines are compared by their numbers as they
 are printed, in hundredths of a bit: numbers that look equal count as equal.

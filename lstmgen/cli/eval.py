@@ -40,7 +40,7 @@ lstmgen eval poems-lstm --dynamic --save-adapted poems-adapted
 lstmgen eval --novelty --temp 0.5
 """
 
-_DYNAMIC = "Going on learning"
+_DYNAMIC = "Dynamic evaluation"
 _NOVELTY = "What is copied"
 
 
@@ -56,14 +56,14 @@ def evaluate(
     no_baselines: bool = option(False, "Leave out the baselines: n-grams, compressors, frequencies."),
     dynamic: bool = option(
         False,
-        "Also score a copy that goes on learning: it learns from each piece of the text after its score.",
+        "Also score a copy that keeps learning as it reads: from each piece of the text, once that is scored.",
         panel=_DYNAMIC,
     ),
     save_adapted: str | None = option(
         None, "Save that copy as a new run after the text.", shown_default="not saved", panel=_DYNAMIC, metavar="NAME"
     ),
     novelty: bool = option(
-        False, "Let the model write, and measure how much of that stands in its training text.", panel=_NOVELTY
+        False, "Let the model write, and measure how much of that is copied from its training text.", panel=_NOVELTY
     ),
     length: int | None = option(
         None,
@@ -95,7 +95,7 @@ def evaluate(
     The protocol is exact: one stream over the whole text with carried state,
     every character but the first predicted once, sums divided by their count.
     A model of lines reads each line from its initial state.
-    Baselines that were given the same training text stand beside it; intervals
+    It is compared with baselines that know the same training text; intervals
     come from a block bootstrap over the text. --dynamic always computes on the CPU.
     """
     limit_threads(threads)

@@ -12,8 +12,8 @@ from lstmgen.report import Part, Table
 
 _SHOWN_RUN = 60  # characters of the longest copied run that are printed
 _LONG_RUN = 20  # characters; shorter runs are common in all text of a language
-_CLEAR_DIFFERENCE = 0.05  # of two fractions, beside a ratio of 2
-_LEARNED_BY_HEART = 0.5  # fraction of the written lines that stand in the training text
+_CLEAR_DIFFERENCE = 0.05  # of two fractions, besides a ratio of 2
+_MEMORISED = 0.5  # fraction of the written lines that stand in the training text
 
 
 def evaluations_report(evaluations: Sequence[Evaluation]) -> list[Part]:
@@ -59,7 +59,7 @@ def _range(interval: Interval | None) -> str:
 
 
 def _sentences(group: Sequence[Evaluation], best: Evaluation) -> list[str]:
-    """The best model beside its baselines, copies that keep learning, and how much more the other models need."""
+    """The best model and its baselines, copies that keep learning, and how much more the other models need."""
     sentences, exact = [], best.exact
     ngram_blocks = next((baseline.blocks for baseline in best.baselines if baseline.blocks), None)
     if ngram_blocks is not None:
@@ -74,8 +74,8 @@ def _sentences(group: Sequence[Evaluation], best: Evaluation) -> list[str]:
         if dynamic := evaluation.dynamic:
             saved = 1 - dynamic.score.nats / evaluation.exact.score.nats
             sentences.append(
-                f"{evaluation.name} needs {abs(saved):.1%} {'less' if saved >= 0 else 'more'} if it goes on learning "
-                "from the text that it has read. Compare this number only with models that also go on learning."
+                f"{evaluation.name} needs {abs(saved):.1%} {'less' if saved >= 0 else 'more'} if it keeps learning "
+                "as it reads. Compare this number only with models that also keep learning."
             )
     for other in group:
         if other is not best:
@@ -98,14 +98,14 @@ def _novelty_report(evaluation: Evaluation, novelty: Novelty) -> list[Part]:
             fractions = [copying.fractions.get(length) for length in lengths]
             others = [copying.lines, copying.non_words] if has_lines else [copying.non_words]
             rows.append((title, *map(_percent, fractions), copying.longest, *map(_percent, others)))
-    beside = f" The same is shown for {real.tokens:,} {unit}s of held-out text." if real else ""
+    also = f" The same is shown for {real.tokens:,} {unit}s of held-out text." if real else ""
     run = novelty.longest_run
     shown = run[:_SHOWN_RUN] + ("..." if len(run) > _SHOWN_RUN else "")
     longest = f"The longest run that was copied, from line {novelty.line:,} of the training text: {shown}"
     return [
         f"{evaluation.name} wrote {written.tokens:,} {unit}s at {evaluation.writing}. "
-        f"For runs of {', '.join(map(str, lengths))} {unit}s, the table shows the fraction that stands in the training "
-        f"text, and its last column the fraction of words that stand in none of the texts.{beside}",
+        f"For runs of {', '.join(map(str, lengths))} {unit}s, the table shows the fraction found in the training text. "
+        f"Its last column is the fraction of words found in none of the texts.{also}",
         Table(("", *map(str, lengths), "longest\nrun", *(["whole\nlines"] if has_lines else []), "non-\nwords"), rows),
         [longest, *([_copying_in_words(written, real, unit)] if real else [])],
     ]
@@ -118,10 +118,10 @@ def _percent(fraction: float | None) -> str:
 def _copying_in_words(written: Copying, real: Copying, unit: str) -> str:
     """Whether a model copies more of its training text than held-out text repeats."""
     if written.lines is not None and real.lines is not None:
-        learned = written.lines > max(_LEARNED_BY_HEART, 2 * real.lines)
-        conclusion = ": it has learned its list by heart. Train on more lines, or for a shorter time" if learned else ""
+        learned = written.lines > max(_MEMORISED, 2 * real.lines)
+        conclusion = ": it has memorised its list. Train on more lines, or for a shorter time" if learned else ""
         return (
-            f"{written.lines:.0%} of the lines that it wrote stand in the training text, and {real.lines:.0%} of the "
+            f"{written.lines:.0%} of the lines that it wrote are in the training text, and {real.lines:.0%} of the "
             f"held-out lines{conclusion}."
         )
     lengths = sorted(n for n in written.fractions.keys() & real.fractions.keys() if n >= _LONG_RUN)
@@ -129,8 +129,8 @@ def _copying_in_words(written: Copying, real: Copying, unit: str) -> str:
     if copied:
         n = max(copied, key=lambda n: (copied[n], n))
         return (
-            f"{written.fractions[n]:.0%} of the runs of {n} {unit}s that it wrote stand in the training text, and "
-            f"{real.fractions[n]:.0%} of those in held-out text: it repeats its training text by heart. "
+            f"{written.fractions[n]:.0%} of the runs of {n} {unit}s that it wrote are in the training text, and "
+            f"{real.fractions[n]:.0%} of the runs in held-out text: it has memorised parts of its training text. "
             "lstmgen sample --max-copy prevents long copies."
         )
     less = any(_clearly_more(real, written, n) for n in lengths)

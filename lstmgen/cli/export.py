@@ -31,7 +31,7 @@ def export(
     ),
     onnx: Path | None = option(
         None,
-        "Write the network for ONNX runtimes: one step as FILE, and a chunk beside it; for a.onnx as a-chunk.onnx.",
+        "Write the network for ONNX runtimes: one step as FILE, and a chunk next to it, a-chunk.onnx for a.onnx.",
         panel=_FORMAT,
     ),
     torch: Path | None = option(

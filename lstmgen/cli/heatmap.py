@@ -3,8 +3,9 @@
 Without colours, a line of marks below each line of the text stands for them: for surprise its bits, rounded.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.color import Color
@@ -18,32 +19,37 @@ from lstmgen.inspection.units import Units
 from lstmgen.inspection.walk import Unit
 from lstmgen.printable import shown
 
-RGB: TypeAlias = tuple[float, float, float]
-"""Red, green and blue, 0 to 255."""
-
 _SHOWN_TOKENS = 1200  # of a text that is coloured by a unit
 _LONGEST_PART = 200  # characters of a line that are shown together
-_PAPER, _HOT, _INK = (22, 23, 26), (214, 62, 8), (236, 233, 227)
-_POSITIVE, _NEGATIVE = (196, 40, 40), (40, 90, 210)
-"""Colours. The background is fixed too: on an unknown one, the scale of colours might not rise evenly."""
+_PAPER, _LIGHT_INK, _DARK_INK = 234, 254, 16
+_HEAT = (_PAPER, 52, 88, 124, 160, 196, 202, 208, 214)
+_NEGATIVE, _POSITIVE = (_PAPER, 17, 18, 20, 27), (_PAPER, 52, 88, 124, 160)
+_BRIGHT = _HEAT[6:]
+"""Colours of the 256 that most terminals have: in fewer steps of red, green and blue, two levels would look the same.
+
+The whole lines have a background of their own, because a scale would not rise evenly on an unknown one.
+"""
+
+
+_REST_OF_LINE = f"\x1b[48;5;{_PAPER}m\x1b[K\x1b[0m"  # gets the background, too
 
 
 class _Painted(NamedTuple):
     """A character and its colour."""
 
     text: str
-    background: RGB
+    background: int  # the number of a colour
     mark: str  # what stands below it where there are no colours; empty: nothing
 
 
 def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
     """Yield a text coloured by surprise in parts, so that each can be written before the next is made, and a legend."""
     levels = ((character.text, character.level) for character in characters)
-    yield from _paint(_Painted(text, _background(number), f"{number or ''}") for text, number in levels)
+    yield from _paint(_Painted(text, _HEAT[number], f"{number or ''}") for text, number in levels)
     if _has_colors():
         scale = (f" {number}{'+' if number == MAX_BITS else ''} " for number in range(MAX_BITS + 1))
         yield "\nbits of surprise "
-        yield from _paint(_Painted(text, _background(number), "") for number, text in enumerate(scale))
+        yield from _paint(_Painted(text, _HEAT[number], "") for number, text in enumerate(scale))
         yield "\n"
     else:
         yield f"\nBelow each line: bits of surprise, rounded; {MAX_BITS} means {MAX_BITS} or more, a space means 0.\n"
@@ -70,8 +76,8 @@ def unit_text(units: Units, tokens: Sequence[str], unit: Unit | None) -> Iterato
 
 
 def _of_unit(text: str, value: float) -> _Painted:
-    color = _mix(_PAPER, _POSITIVE if value > 0 else _NEGATIVE, min(abs(value), 1.0))
-    return _Painted(text, color, height((value + 1) / 2))
+    scale = _POSITIVE if value > 0 else _NEGATIVE
+    return _Painted(text, scale[math.ceil(min(abs(value), 1.0) * (len(scale) - 1))], height((value + 1) / 2))
 
 
 def _has_colors() -> bool:
@@ -93,22 +99,13 @@ def _paint(characters: Iterable[_Painted]) -> Iterator[str]:
         yield show(line)
 
 
-def _mix(from_: RGB, to: RGB, fraction: float) -> RGB:
-    """Return the colour between two, at this fraction of the way from the first to the second."""
-    red, green, blue = (start + fraction * (end - start) for start, end in zip(from_, to, strict=True))
-    return red, green, blue
-
-
 def _in_colors(line: Iterable[_Painted]) -> str:
     text = Text()
     for character in line:
-        style = Style(color=Color.from_rgb(*_INK), bgcolor=Color.from_rgb(*character.background))
-        text.append(shown(character.text), style)
-    return rendered(text)
-
-
-def _background(number: int) -> RGB:
-    return _mix(_PAPER, _HOT, number / MAX_BITS)
+        ink = _DARK_INK if character.background in _BRIGHT else _LIGHT_INK
+        style = Style(color=Color.from_ansi(ink), bgcolor=Color.from_ansi(character.background))
+        text.append(shown(character.text).removesuffix("\n"), style)
+    return f"{rendered(text)}{_REST_OF_LINE}\n"
 
 
 def _with_marks(line: Iterable[_Painted]) -> str:

@@ -80,15 +80,17 @@ def inspect(
     """See what the gates, cell states and attention do while a network reads.
 
     A walk explains each step of one unit: its equations, with their numbers.
-    Units are found by features of the text that they track. The score is that of
-    text that was not used to find them, beside the same network before training.
+    Units are found by features of the text that they track. They are scored on
+    text that was not used to find them, and compared with the network before training.
     """
     limit_threads(threads)
     checkpoints, text = checkpoints_and_text("inspect", words or [])
     choices = {"units": units, "gates": gates, "memory": memory, "html": html is not None}
     chosen = [name for name, given in choices.items() if given]
     if len(checkpoints) > 1:
-        raise typer.BadParameter("give one CHECKPOINT and one TEXT")
+        raise typer.BadParameter(
+            f"{checkpoints[1]}: give one model and one text: lstmgen inspect poems-lstm mine.txt --units"
+        )
     if len(chosen) + (walk is not None) != 1:
         raise typer.BadParameter("give one of --walk, --units, --gates, --memory and --html")
     if walk is not None and (text is not None or length is not None):
@@ -105,6 +107,7 @@ def inspect(
     from lstmgen.inspection.walk import Unit, check_unit
 
     path = find_checkpoint(checkpoints[0])
+    taken = "" if checkpoints != [None] else f", read by {checkpoint_name(path)}"
     checkpoint, about = load_checkpoint(path), {"checkpoint": str(path)}
     selected = None
     if unit is not None:
@@ -129,7 +132,7 @@ def inspect(
     (choice,) = chosen
     longest = length or _LENGTHS[choice] if html is None else max(length or 0, *_LENGTHS.values())
     read = text_to_read(checkpoint, text, length=longest, encoding=encoding, on_unknown=on_unknown)
-    for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}"):
+    for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}{taken}"):
         note(f"note: {message_line(line)}", quiet=quiet)
     watch = partial(progress_bar, quiet=quiet, desc="visible")
     if html is not None:

@@ -9,21 +9,29 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from lstmgen.cli.render import with_options
-from lstmgen.draft import Draft
+from lstmgen.cli.options import typed_text
+from lstmgen.cli.render import columns_of, facts_text, laid_out, with_options
+from lstmgen.config import OnUnknown
+from lstmgen.draft import UNSPACED, Draft
 from lstmgen.errors import LstmgenError, unwritable
 from lstmgen.files import new_file, replace_file
 from lstmgen.printable import printable
 from lstmgen.text.vocabulary import Vocabulary
 
-HELP = """\
-Enter         the model continues the text
-words, Enter  your words are added to the text; then the model continues (\\n is a new line)
-/undo         remove the last piece, yours or the model's          /retry      replace the model's last piece
-/keep N       keep only N words of the model's last piece          /top N      show the N most likely next characters
-/temp X       set the temperature                                  /length N   set how many characters it writes
-/text         show the whole text                                  /save FILE  write the text to a new file
-/help         show this help                                       /quit       end; the text is written to stdout"""
+HELP = {
+    "Enter": "the model continues the text",
+    "words, Enter": "adds your words; then the model continues (\\n is a new line)",
+    "/undo": "remove the last piece, yours or the model's",
+    "/retry": "replace the model's last piece",
+    "/keep N": "keep only N words of the model's last piece",
+    "/top N": "show the N most likely next characters",
+    "/temp X": "show or set the temperature",
+    "/length N": "show or set how many characters the model writes",
+    "/text": "show the whole text",
+    "/save FILE": "write the text to a new file",
+    "/help": "show this help",
+    "/quit": "end; the text is written to stdout",
+}
 
 _NEEDS = {
     "keep": "a number, such as /keep 3",
@@ -55,7 +63,7 @@ class Conversation:
 
     def run(self) -> None:
         """Run until /quit, the end of the input, or Ctrl-C at the prompt."""
-        self._console.print(HELP)
+        self._console.print(facts_text(HELP, columns_of(sys.stderr)), end="")
         self._show()
         with suppress(KeyboardInterrupt):
             while (line := _next_line()) is not None:
@@ -66,7 +74,7 @@ class Conversation:
                     if line.startswith("/"):
                         self._carry_out(word, value.strip())
                     else:
-                        self._draft.write(line.replace("\\n", "\n"))
+                        self._draft.write(self._after_space(typed_text(line)))
                         self._continue()
                 except LstmgenError as error:
                     message = str(error)
@@ -95,6 +103,8 @@ class Conversation:
                 for number, probability in draft.alternatives(_whole_number(value or "10")):
                     shown = printable(self._vocabulary.decode(np.array([number])), single_line=True)
                     self._console.print(f"  {shown if shown != ' ' else '(space)':8} {probability:6.1%}")
+            case "temp" | "length" if not value:
+                self._console.print(draft.config.temperature if word == "temp" else draft.config.length)
             case "temp":
                 draft.config = replace(draft.config, temperature=float(value))
             case "length":
@@ -104,9 +114,15 @@ class Conversation:
             case "save":
                 self._save(value)
             case "help":
-                self._console.print(HELP)
+                self._console.print(facts_text(HELP, columns_of(sys.stderr)), end="")
             case _:
                 self._console.print(f"unknown command /{printable(word, single_line=True)}; /help lists all")
+
+    def _after_space(self, words: str) -> str:
+        """The words of the user, after a space if a word of the text would run into them."""
+        before = self._vocabulary.decode(self._draft.ids[-4:])[-1:]  # a character has up to 4 bytes
+        apart = not before or not words[:1].isalnum() or UNSPACED.match(before) or UNSPACED.match(words)
+        return words if apart or not len(self._vocabulary.encode(" ", on_unknown=OnUnknown.SKIP)) else f" {words}"
 
     def _continue(self) -> None:
         """Let the model write a piece and show each token at once; Ctrl-C ends the piece, which is kept."""
@@ -137,7 +153,7 @@ class Conversation:
             self._console.print(f"saved {printable(value, single_line=True)}")
 
     def _complain(self, message: str) -> None:
-        self._console.print(printable(message, single_line=True), style="red")
+        self._console.print(laid_out(printable(message, single_line=True), columns_of(sys.stderr)), style="red")
 
     def _show(self, tokens: int = _SHOWN_TOKENS) -> None:
         """Show the end of the text."""

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"
+
 
 @contextmanager
 def exit_on_signals() -> Iterator[None]:

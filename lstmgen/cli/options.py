@@ -47,6 +47,7 @@ _UNNAMED_UNITS = {r"^[\d.]+": "s", r"h\s*[0-5]?\d": "m", r"m(?:in)?\s*[0-5]?\d":
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
 _MAX_COUNT = 1e15
 _METAVARS: dict[object, str] = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
+_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
 _METAVARS |= {list[int]: "N", tuple[str, ...]: "TEXT", tuple[int, ...]: "N,N"}
 
 Given = dict[str, Any]
@@ -107,14 +108,19 @@ def _parameter(
 ) -> Parameter:
     """Return the parameter from which typer makes an option; its default None tells that it was not given."""
     base = get_args(kind)[0] if get_origin(kind) in (UnionType, Union) else kind
-    metavar = metavar or _METAVARS.get(base)
+    metavar = metavar or ("" if base is bool else _METAVARS.get(base))
     if base == tuple[str, ...]:
         kind = list[str] | None
     elif get_origin(base) is tuple:
         kind, more["parser"] = str | None, _comma_separated(get_args(base)[0])
+    if metavar == _METAVARS[str]:
+        more["parser"] = typed_text
+    shown_default = shown_default or ("none" if default is None else str(default))
+    if default is not False:
+        more["help"] += f" \\[default: {shown_default}]"
     made = typer.Option(
         *_names(name, names),
-        show_default=shown_default or ("none" if default is None else True),
+        show_default=False,
         metavar=metavar,
         rich_help_panel=panel,
         **more,
@@ -164,6 +170,11 @@ def budget_from(seconds: float | None, epochs: float | None, steps: int | None) 
     if len(budgets) > 1:
         raise typer.BadParameter("give one of --time, --epochs and --steps")
     return budgets[0] if budgets else None
+
+
+def typed_text(text: str) -> str:
+    r"""Read a text that was typed: \n is a line feed, \t a tab, and \\ a backslash."""
+    return re.sub(r"\\([nt\\])", lambda match: _ESCAPES[match[1]], text)
 
 
 def parse_duration(text: str) -> float:

@@ -91,7 +91,7 @@ class SampleOutput:
             self._write(self._vocabulary.to_bytes(ids))
 
     def write_text(self, text: str) -> None:
-        """Write text that is not made of tokens, such as JSON or what stands between samples."""
+        """Write text that is not made of tokens, such as JSON or what separates samples."""
         if self.terminal:
             self._write_to_terminal(printable(self._decoder.finish() + text))
         else:

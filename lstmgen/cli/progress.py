@@ -7,8 +7,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lstmgen.cli.reading_bar import progress_bar
-from lstmgen.cli.render import budget_in_words, duration, plural, recipe, with_options
-from lstmgen.config import Budget, BudgetUnit, ModelConfig, TextConfig, TrainingConfig, from_mapping
+from lstmgen.cli.render import budget_in_words, columns_of, duration, laid_out, plural, put, recipe, with_options
+from lstmgen.config import MAX_NAMED, Budget, BudgetUnit, ModelConfig, TextConfig, TrainingConfig, from_mapping
 from lstmgen.printable import count, message_line, printable, readably
 from lstmgen.training.events import (
     Evaluated,
@@ -25,19 +25,19 @@ from lstmgen.training.events import (
 )
 
 _TOKENS = {"character": "chars", "byte": "bytes"}
-BAR_FORMAT = "{percentage:3.0f}% {bar} {elapsed}<{remaining} {desc}"
 
 
 class ProgressDisplay:
     """Writes the events of training to stderr; on a terminal with a progress bar."""
 
-    def __init__(self, quiet: bool, unit: str) -> None:
+    def __init__(self, quiet: bool, unit: str, *, verbose: bool = False) -> None:
         """Begin to show, or write nothing; `unit` is what one token of the text is, character or byte."""
+        self._verbose = verbose
         self._quiet = quiet
         self._unit = unit
         self._tokens = _TOKENS[unit]
-        self._bar = progress_bar(quiet=quiet, total=1.0, bar_format=BAR_FORMAT)
-        self._loss = self._pace = self._validation = ""
+        self._bar = progress_bar(quiet=quiet, total=1.0)
+        self._validation = ""
 
     def __enter__(self) -> "ProgressDisplay":
         return self
@@ -49,9 +49,8 @@ class ProgressDisplay:
         """Show one event."""
         match event:
             case Stepped():
-                self._loss = f"loss {event.nats:.3f}"
-                self._pace = f"{count(event.characters_per_second)} {self._tokens}/s · epoch {event.epoch:.1f}"
-                self._describe()
+                pace = f"{count(event.characters_per_second)} {self._tokens}/s"
+                self.describe(f"loss {event.nats:.3f}", self._validation, pace, f"epoch {event.epoch:.1f}")
                 if self._bar.n == 0:
                     self._bar.initial = self._bar.n = event.progress  # earlier sessions do not count for the speed
                 self._bar.update(event.progress - self._bar.n)
@@ -82,14 +81,13 @@ class ProgressDisplay:
             case SavedAgain():
                 self.write(f"\nStep {event.step:,} is saved.")
             case Planned():
-                self.write(with_options(_plan(event, self._unit)))
+                self.write(with_options(_plan(event, self._unit, verbose=self._verbose)))
             case Finished():
                 self._show_end(event)
 
     def restart(self) -> None:
         """Begin the bar again, for another run."""
-        self._bar.initial = 0
-        self._bar.set_description_str(refresh=False)
+        self._bar.initial, self._bar.desc = 0, ""
         self._bar.reset()
         self._validation = ""
 
@@ -110,25 +108,35 @@ class ProgressDisplay:
             f"train it further with a larger budget, such as: lstmgen train --resume {run} {larger}"
         )
 
+    def put_result(self, end: Finished) -> None:
+        """Write the name of the run and its result to stdout."""
+        nats = "" if end.validation_nats is None else f" {end.validation_nats:.4f} nats per {self._unit}"
+        put(printable(f"{_run_of(end)}{nats}", single_line=True) + "\n")
+
     def write(self, text: str) -> None:
         """Write a line above the bar."""
         if not self._quiet:
-            tqdm.write(printable(text), file=sys.stderr)
+            tqdm.write(laid_out(printable(text), columns_of(sys.stderr)), file=sys.stderr)
 
-    def _describe(self) -> None:
-        """Set the text after the bar; it is drawn later."""
-        self._bar.set_description_str(f"{self._loss}{self._validation} · {self._pace}", refresh=False)
+    def announce(self, text: str) -> None:
+        """Say in the bar what happens now."""
+        self._bar.set_description_str(text)
+
+    def describe(self, *facts: str) -> None:
+        """Say what is shown beside the bar when it is drawn next, the most important first."""
+        self._bar.desc = " · ".join(filter(None, facts))
 
     def _show_evaluation(self, event: Evaluated) -> None:
         if event.validation_nats is not None:
-            self._validation = f" · validation {event.validation_nats:.3f}"
-            self._describe()
+            self._validation = f"validation {event.validation_nats:.3f}"
+        blank = "\n" if event.preview else ""
         best = ", the best so far" if event.best and event.validation_nats is not None else ""
         self.write(
-            f"\n{event.progress:4.0%}  step {event.step:,} · epoch {event.epoch:.2f} · loss {event.training_nats:.4f}"
-            f"{self._validation}{best}"
+            f"{blank}{event.progress:4.0%}  step {event.step:,} · epoch {event.epoch:.2f} · "
+            f"loss {event.training_nats:.4f}{self._validation and ' · '}{self._validation}{best}"
         )
-        self.write("\n".join("    " + line for line in event.preview.strip("\n").split("\n")))
+        if event.preview:
+            self.write("\n".join("    " + line for line in event.preview.strip("\n").split("\n")))
 
     def _show_end(self, end: Finished) -> None:
         """Show where the model is, and the command to use next, in place of the bar."""
@@ -149,28 +157,31 @@ class ProgressDisplay:
         )
 
 
-def _plan(plan: Planned, unit: str) -> str:
-    """The plan in a few lines."""
+def _plan(plan: Planned, unit: str, *, verbose: bool) -> str:
+    """The plan in four lines: text, network, training and run; with all choices and their reasons if `verbose`."""
     from lstmgen.network.architecture import build_network
 
     training = from_mapping(TrainingConfig, plan.training)
     network = build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)
     of_vocabulary = plan.parameters - plan.layer_parameters
-    parameters = f"{count(plan.parameters)} parameters"
-    if of_vocabulary > 0.1 * plan.parameters:
-        parameters += f", {count(of_vocabulary)} of them in the embedding and the output layer"
+    files, start = len(plan.text), f", trained further from {plan.started_from}" if plan.started_from else ""
     processor = plural(plan.threads, "thread") if plan.device == "cpu" else plan.device
+    text = f"{files} files: " if 1 < files <= MAX_NAMED else ""
     lines = [
-        f"text     {message_line(TextConfig(tuple(plan.text)).name)}: "
-        f"{plan.training_symbols:,} {unit}s for training, {plan.validation_symbols:,} for validation, "
-        f"{plan.vocab_size:,} distinct",
-        *([f"from     {plan.started_from}"] if plan.started_from else []),
-        f"network  {network}, {parameters}",
-        f"training {budget_in_words(training.budget)}, {recipe(training)}; {plan.precision} on {processor}",
-        *(f"reason   {line}" for line in plan.reasons),
+        f"text     {text}{message_line(TextConfig(tuple(plan.text)).name)}, {plan.training_symbols:,} {unit}s, "
+        f"and {plan.validation_symbols:,} for validation",
+        f"network  {network}, {count(plan.parameters)} parameters{start}",
+        f"training {budget_in_words(training.budget)} on {processor} in {plan.precision}",
         f"run      {message_line(plan.run)}",
         *(f"note     {message_line(line)}" for line in plan.notes),
     ]
+    if verbose:
+        lines += [
+            f"recipe   {recipe(training)}",
+            f"sizes    {plan.vocab_size:,} distinct {unit}s; "
+            f"{count(of_vocabulary)} parameters in the embedding and the output layer",
+            *(f"reason   {line}" for line in plan.reasons),
+        ]
     return "\n".join(lines)
 
 

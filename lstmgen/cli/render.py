@@ -1,9 +1,12 @@
 """How results and messages are written: text without control characters, tables, JSON, numbers."""
 
+import os
 import re
 import sys
+import textwrap
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -16,16 +19,78 @@ _CONFIGS = (TextConfig, ModelConfig, TrainingConfig, SamplingConfig)
 _OPTIONS = {name: option for config in _CONFIGS for name, option in options_of(config).items()}
 _OPTIONS["seconds"] = "--time"
 
+_WIDEST = 10_000  # columns of a terminal; more: it is a pipe
+_LABEL, _NARROW = 9, 50  # columns: of the labels of a plan; below this, labels have no column of their own
+_MIN_VALUE = 16  # columns of a value next to its name
+_COMMAND = re.compile(r"(?<=[:;]) (lstmgen (?:'[^']*'|[^;'])+)(?:; )?")
+
 
 def with_options(message: str) -> str:
     """Return a message of the core with options in place of the settings that it names: `num_layers` -> --layers."""
     return re.sub(r"`([a-z_]+)`", lambda match: _OPTIONS.get(match[1], "--" + match[1].replace("_", "-")), message)
 
 
+def columns_of(stream: TextIO) -> int:
+    """The width of a terminal; a pipe has room for any line."""
+    if not stream.isatty():
+        return sys.maxsize
+    with suppress(OSError, ValueError):  # no number in COLUMNS; a stream that is not a file
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns or 80)
+    return 80
+
+
+def laid_out(text: str, columns: int) -> str:
+    """Return a message as it is shown: on a terminal, words are not broken, and commands have lines of their own.
+
+    What follows the label of a line, such as `network`, is indented; commands are never broken.
+    """
+    if columns > _WIDEST:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        label = re.match(r"[a-z]+:? +(?=\S)", line)
+        is_labelled = label and len(label[0]) == _LABEL and columns > _NARROW
+        hanging = " " * (_LABEL if is_labelled else len(line) - len(line.lstrip()) or 2)
+        for number, part in enumerate(_COMMAND.split(line)):
+            if number % 2:
+                lines.append(f"    {part}")
+            elif part or number == 0:
+                lines.append(wrapped(part, columns, "" if number == 0 else hanging, hanging))
+    return "\n".join(lines)
+
+
+def wrapped(text: str, columns: int, first: str = "", others: str = "") -> str:
+    """Break a text between words, with a beginning for its first line and one for the others; not for a pipe."""
+    if columns > _WIDEST:
+        return first + text
+    return textwrap.fill(
+        text,
+        columns,
+        initial_indent=first,
+        subsequent_indent=others,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def facts_text(facts: Mapping[str, str], columns: int) -> str:
+    """Return names and values as two columns, or below each other where that is too wide."""
+    width = max(map(len, facts)) + 2
+    lines = []
+    for name, value in facts.items():
+        line = printable(value, single_line=True)
+        if columns < width + _MIN_VALUE:
+            lines += [name, wrapped(line, columns, "  ", "  ")]
+        else:
+            lines.append(wrapped(line, columns, f"{name:<{width}}", " " * width))
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
 def note(text: str, *, quiet: bool = False) -> None:
-    """Write a message to stderr; see `with_options`."""
+    """Write a message to stderr; see `with_options` and `laid_out`."""
     if not quiet:
-        sys.stderr.write(printable(with_options(text)) + "\n")
+        sys.stderr.write(laid_out(printable(with_options(text)), columns_of(sys.stderr)) + "\n")
         sys.stderr.flush()
 
 

@@ -5,18 +5,21 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
+from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lstmgen.cli.render import put
+from lstmgen.cli.render import columns_of, facts_text, put, wrapped
 from lstmgen.printable import printable
 from lstmgen.report import MIN_POWER, Chart, Curve, Facts, Histogram, Marked, Part, Table
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _HEIGHTS = "▁▂▃▄▅▆▇█"
-_NARROWEST, _WIDEST = 60, 120  # columns of a chart
+_NARROWEST, _WIDEST = 50, 120  # columns of a chart
+_MAX_WIDTH = 10_000  # columns of a table in a pipe
 _NUMBERS = 49  # columns of its numbers, and of the space between them
 _MIN_RISE = 0.01  # a curve that rises less is drawn as nearly flat
 
@@ -36,30 +39,39 @@ def print_report(parts: Iterable[Part]) -> None:
 
 
 def print_facts(facts: Facts) -> None:
-    """Write names and values as two columns to stdout."""
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        put(f"{name:<{width}}  {printable(value, single_line=True)}".rstrip() + "\n")
+    """Write names and values to stdout."""
+    put(facts_text(facts, columns_of(sys.stdout)))
 
 
 def _wrapped(paragraph: str) -> str:
     """Break a paragraph at the width of a terminal; a pipe gets it whole."""
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-    line = printable(paragraph, single_line=True)
-    return textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False) + "\n"
+    return wrapped(printable(paragraph, single_line=True), columns_of(sys.stdout)) + "\n"
 
 
 def _print_table(table: Table) -> None:
-    """Write a table; in a pipe it is not cut at the width of a terminal."""
-    shown = RichTable(box=None, pad_edge=False)
+    """Write a table. Its first column and its numbers are never cut: where they do not fit, each row is a list."""
+    shown, rows = RichTable(box=None, pad_edge=False), [list(map(_cell, row)) for row in table.rows]
     for number, name in enumerate(table.columns):
-        left = number == 0 or name in table.left
-        shown.add_column(Text(printable(name)), justify="left" if left else "right", no_wrap=name in table.left)
-    for row in table.rows:
-        shown.add_row(*map(_cell, row))
-    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
-    if console.measure(shown, options=console.options.update(max_width=sys.maxsize)).minimum > console.width:
-        shown.padding = (0, 1, 0, 0)  # one column between two others instead of two, so that no number is cut
+        words = number > 0 and name in table.left  # these may be broken
+        cells = [Text(printable(name)), *(row[number] for row in rows if number < len(row))]
+        width = None if words else max(cell_len(line) for cell in cells for line in cell.plain.split("\n"))
+        justify: Literal["left", "right"] = "left" if number == 0 or words else "right"
+        shown.add_column(cells[0], justify=justify, no_wrap=not words, min_width=width)
+    for row in rows:
+        shown.add_row(*row)
+    width = min(columns_of(sys.stdout), _MAX_WIDTH)
+    console = Console(markup=False, highlight=False, width=width, height=1)  # with a height, also if TERM is dumb
+    unlimited = console.options.update(max_width=_MAX_WIDTH)
+    for padding in (2, 1):  # columns between two others
+        shown.padding = (0, padding, 0, 0)
+        if console.measure(shown, options=unlimited).minimum <= console.width:
+            break
+    else:
+        names = [name.replace("\n", " ") for name in table.columns[1:]]
+        for first, *others in rows:
+            facts = {name: cell.plain for name, cell in zip(names, others, strict=False) if cell.plain}
+            put(f"{first.plain}\n{textwrap.indent(facts_text(facts, console.width - 2), '  ')}")
+        return
     with console.capture() as captured:
         console.print(shown)
     put("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))

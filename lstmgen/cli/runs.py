@@ -12,7 +12,7 @@ from lstmgen.cli.options import JSON, argument
 from lstmgen.cli.render import duration, note, print_json, put
 from lstmgen.cli.report import print_report
 from lstmgen.config import option
-from lstmgen.errors import CheckpointError, ConfigError, missing_package
+from lstmgen.errors import CheckpointError, ConfigError, missing_package, unwritable
 from lstmgen.printable import count, message_line
 from lstmgen.report import Table
 
@@ -21,13 +21,19 @@ lstmgen runs
 lstmgen runs --json
 lstmgen runs --plot
 lstmgen runs poems-lstm poems-gru --plot -o curves.png
+lstmgen runs rename poems-lstm poems
+lstmgen runs rm poems-gru --yes
 """
 
 _SIZE_IN_PIPE = (100, 30)  # columns and lines of a chart that is not written to a terminal
 
 
 def runs(
-    run: list[str] | None = argument("RUN", "Names or folders of runs.", "all; with --plot the newest"),
+    run: list[str] | None = argument(
+        "RUN... | rm RUN... | rename RUN NAME",
+        "Names or folders of runs. rm removes runs, rename gives a run another name.",
+        "all; with --plot the newest",
+    ),
     plot: bool = option(False, "Draw the training and validation losses in one chart."),
     output: Path | None = option(
         None,
@@ -35,9 +41,24 @@ def runs(
         "--output -o",
         shown_default="the terminal",
     ),
+    yes: bool = option(False, "With rm: do not ask.", "--yes -y"),
     json: bool = JSON,
 ) -> None:
-    """List the runs in checkpoints/, the newest last, or draw their learning curves."""
+    """List the runs in checkpoints/, the newest last, or draw their learning curves; remove or rename runs.
+
+    The folder of the runs is LSTMGEN_HOME, if that variable is set.
+    """
+    match run:
+        case ["rm", *names] if names and not (plot or json):
+            _remove(names, yes)
+            return
+        case ["rename", old, new] if not (plot or json or yes):
+            _rename(old, new)
+            return
+        case ["rm" | "rename", *_]:
+            raise typer.BadParameter("write: lstmgen runs rm RUN... [--yes], or: lstmgen runs rename RUN NAME")
+    if yes:
+        raise typer.BadParameter("--yes is for rm")
     if output is not None and not plot:
         raise typer.BadParameter("--output is for --plot")
     if json and plot:
@@ -51,6 +72,35 @@ def runs(
         _list(folders, json)
     elif not json:
         note(f"no runs in {RUNS_FOLDER}; train one: lstmgen train")
+
+
+def _remove(names: Sequence[str], yes: bool) -> None:
+    """Remove runs, or none of them if one cannot be removed."""
+    from lstmgen.training.storage import remove_run, unused_run
+
+    folders = list(dict.fromkeys(map(unused_run, names)))
+    if not yes:
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise typer.BadParameter("give --yes to remove runs where nobody can be asked")
+        typer.confirm(f"Remove {message_line(', '.join(map(str, folders)))}?", abort=True, err=True)
+    for folder in folders:
+        remove_run(folder)
+        note(message_line(f"removed {folder}"))
+
+
+def _rename(old: str, new: str) -> None:
+    from lstmgen.checkpoint import new_run_folder
+    from lstmgen.training.storage import unused_run
+
+    folder = unused_run(old)
+    try:
+        target = new_run_folder(new, "name")
+        folder.rename(target)
+    except ConfigError as error:
+        raise CheckpointError(str(error).removeprefix("`name` ")) from error
+    except OSError as error:
+        raise CheckpointError(f"cannot rename {folder}: {unwritable(error)}") from error
+    note(message_line(f"{folder} is now {target}"))
 
 
 def _list(folders: Sequence[Path], json: bool) -> None:
@@ -97,7 +147,7 @@ def _list(folders: Sequence[Path], json: bool) -> None:
             )
         )
     if rows:
-        columns = ("run", "network", "parameters", "text", "steps", "time", "validation nats", "saved")
+        columns = ("run", "network", "parameters", "text", "steps", "time", "validation", "saved")
         print_report([Table(columns, rows, left=("network", "text", "saved"))])
 
 

@@ -1,6 +1,7 @@
 """`lstmgen sample`."""
 
 import secrets
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -21,7 +22,8 @@ from lstmgen.cli.options import (
 )
 from lstmgen.cli.render import note
 from lstmgen.config import CONVERSATION_LENGTH, LINE_SAMPLES, Device, FinishReason, OnUnknown, SamplingConfig, option
-from lstmgen.errors import ConfigError, TextError
+from lstmgen.errors import CheckpointError, ConfigError, TextError
+from lstmgen.printable import message_line
 
 if TYPE_CHECKING:
     from lstmgen.language_model import LanguageModel
@@ -42,7 +44,7 @@ _OUTPUT = "Where it goes"
 
 def sample(
     checkpoint: str | None = CHECKPOINT,
-    prompt: str = option("", "What the text begins with.", "--prompt -p", shown_default="nothing"),
+    prompt: str = option("", "What the text begins with; \\n is a new line.", "--prompt -p", shown_default="nothing"),
     prompt_file: str | None = option(
         None,
         "Read what the text begins with from a file, or from standard input (-).",
@@ -52,9 +54,7 @@ def sample(
     on_unknown: OnUnknown = option(
         OnUnknown.ERROR, "What to do with a character of the prompt that the model has never seen."
     ),
-    interactive: bool = option(
-        False, "Write together: you a line, the model a piece; pieces can be undone.", "--interactive -i"
-    ),
+    interactive: bool = option(False, "Write together, in turns; any piece can be undone.", "--interactive -i"),
     seed: int | None = option(
         None, "The same seed writes the same text.", shown_default="random, shown on stderr", min=0
     ),
@@ -81,7 +81,7 @@ def sample(
 ) -> None:
     """Write text with a trained network."""
     limit_threads(threads)
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint
+    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint, names_checkpoint
     from lstmgen.cli.interactive import Conversation
     from lstmgen.cli.output import SampleOutput
     from lstmgen.draft import Draft
@@ -97,7 +97,13 @@ def sample(
         prompt = _read_prompt(prompt_file)
     if interactive and (json or given["samples"] is not None or given["best_of"] is not None):
         raise typer.BadParameter("--interactive writes one text; leave out --json, --samples and --best-of")
-    path = find_checkpoint(checkpoint)
+    try:
+        path = find_checkpoint(checkpoint)
+    except CheckpointError as error:
+        if checkpoint is None or names_checkpoint(checkpoint):
+            raise
+        command = shlex.join(["lstmgen", "sample", "-p", checkpoint])
+        raise CheckpointError(f"{error}. To begin with this text: {command}") from error
     loaded = load_checkpoint(path)
     model = LanguageModel(loaded, path, engine_on(device, loaded))
     if interactive and given["length"] is None:
@@ -119,8 +125,8 @@ def sample(
         save_prompt_state(prompt_state, save_state, loaded.fingerprint())
     endless = config.length < 0 and not interactive
     with SampleOutput(model.vocabulary, output, endless=endless, keep_on_error=interactive) as out:
-        if seed is None:
-            note(f"seed {chosen_seed}", quiet=quiet)
+        if seed is None or checkpoint is None:
+            note(message_line(f"seed {chosen_seed} · model {checkpoint_name(path)}"), quiet=quiet)
         if interactive:
             draft = Draft(model, prompt_state, config, chosen_seed, on_unknown)
             try:

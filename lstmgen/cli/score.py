@@ -20,7 +20,7 @@ from lstmgen.cli.options import (
     engine_on,
     limit_threads,
 )
-from lstmgen.cli.render import note, print_json, put
+from lstmgen.cli.render import columns_of, note, print_json, put, wrapped
 from lstmgen.cli.report import print_facts
 from lstmgen.config import Device, OnUnknown, TextConfig, option
 from lstmgen.errors import TextError
@@ -89,7 +89,7 @@ def score(
     limit_threads(threads)
     checkpoints, text = checkpoints_and_text("score", words or [])
     if len(checkpoints) > 1:
-        raise typer.BadParameter("give one CHECKPOINT and one TEXT: lstmgen score poems-lstm mine.txt")
+        raise typer.BadParameter("put the model first: lstmgen score poems-lstm mine.txt")
     by_character = characters or heatmap or html is not None
     if sum((lines, characters, heatmap, html is not None)) > 1:
         raise typer.BadParameter("give one of --lines, --characters, --heatmap and --html")
@@ -137,6 +137,8 @@ def score(
         note(message_line(f"the page is {html}{more}"), quiet=quiet)
     else:
         _show_total(model, blocks, {"checkpoint": str(path), "text": config.name}, json=json)
+    if checkpoints == [None] and (lines or by_character):  # otherwise the user or the result says it
+        note(message_line(f"model {checkpoint_name(path)}"), quiet=quiet)
     for line in stream.notes:
         note(f"note: {message_line(line)}", quiet=quiet)
 
@@ -191,7 +193,12 @@ def _show_lines(model: "LanguageModel", blocks: "Iterable[Ids]", *, separate: bo
             )
         else:
             shown = printable(text, single_line=True)
-            put(f"{score.bits_per_character:18.3f} {score.bits:9.1f} {line.number:7}  {shown}\n")
+            columns = columns_of(sys.stdout)
+            numbers = f"{score.bits_per_character:18.3f} {score.bits:9.1f} {line.number:7}"
+            if columns < 2 * len(numbers):
+                put(f"{numbers}\n{wrapped(shown, columns, '  ', '  ')}\n")
+            else:
+                put(wrapped(shown, columns, f"{numbers}  ", " " * (len(numbers) + 2)) + "\n")
 
 
 def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", length: int | None, *, json: bool) -> None:

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lstmgen.cli.interrupt import StopRequest
+from lstmgen.cli.interrupt import STOPPING, StopRequest
 from lstmgen.cli.options import (
     BUDGET,
     EPOCHS,
     JSON,
-    QUIET,
     STEPS,
     THREADS,
     Given,
@@ -43,7 +42,6 @@ lstmgen train --from poems-lstm notes.md --time 1m
 """
 
 _RUN = "Run"
-_STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"
 
 
 def train(
@@ -91,9 +89,10 @@ def train(
         panel=_RUN,
         metavar="CHECKPOINT",
     ),
-    dry_run: bool = option(False, "Show the plan and stop.", panel=_RUN),
+    dry_run: bool = option(False, "Show the plan with its reasons, and stop.", panel=_RUN),
+    verbose: bool = option(False, "Show the reasons for the plan.", "--verbose -v"),
     json: bool = JSON,
-    quiet: bool = QUIET,
+    quiet: bool = option(False, "Write only the name of the run, its result, and errors.", "--quiet -q"),
 ) -> None:
     """Train a network to write like a text."""
     started = time.perf_counter()
@@ -131,11 +130,11 @@ def train(
             with reading_bar(quiet or json) as progress:
                 prepared = prepare_together(processes, prepare)
             if not dry_run:
-                _train(prepared, processes, started, json=json, quiet=quiet or json)
+                _train(prepared, processes, started, json=json, quiet=quiet or json, verbose=verbose)
             elif json:
                 print_json(to_mapping(prepared.planned))
             else:
-                with ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit) as display:
+                with ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit, verbose=True) as display:
                     display.show(prepared.planned)
         except (CheckpointError, EndedElsewhereError, TrainingError):
             if processes.is_first:
@@ -146,7 +145,7 @@ def train(
 def _new_run(
     given: Given, parameters: int | None, start: str | None, *, run: str | None, **machine: Any
 ) -> "Preparation":
-    """Prepare a run with what was given; the rest is planned, or with --from that of the checkpoint."""
+    """Prepare a run with what was given; the rest is planned, or with --from taken from the checkpoint."""
     if start is None:
         if given["hidden_size"] is not None and parameters is not None:
             raise typer.BadParameter("give one of --hidden-size and --parameters")
@@ -175,12 +174,14 @@ def _new_run(
     return prepare(text, base.checkpoint.model, training, run=run, planned=planned, base=base, **machine)
 
 
-def _train(prepared: "Preparation", processes: "Processes", started: float, *, json: bool, quiet: bool) -> None:
+def _train(
+    prepared: "Preparation", processes: "Processes", started: float, *, json: bool, quiet: bool, verbose: bool
+) -> None:
     """Train to the end, or until the user stops it, and show what happens."""
     outlive_output()
     with (
-        ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit) as display,
-        StopRequest(lambda: display.write(_STOPPING)) as stop,
+        ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit, verbose=verbose) as display,
+        StopRequest(lambda: display.write(STOPPING)) as stop,
         prepared.start(started, processes=processes) as session,
     ):
         for event in session.events(stop):
@@ -191,6 +192,8 @@ def _train(prepared: "Preparation", processes: "Processes", started: float, *, j
                 display.show(event)
             if json and is_logged(event):
                 print_json(to_mapping(event))
+    if isinstance(event, Finished) and quiet and not json and processes.is_first:
+        display.put_result(event)
     if isinstance(event, Finished) and event.interrupted:
         raise typer.Exit(stop.exit_code)
 

@@ -1,17 +1,18 @@
 """A walk as text: at each character the equations of one unit with their numbers, bars, and what comes next."""
 
-import shutil
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from lstmgen.cli.render import put, rendered
+from lstmgen.cli.render import columns_of, put, rendered, wrapped
 from lstmgen.cli.report import bar, signed_bar
 from lstmgen.inspection.walk import Line, Unit, WalkStep, formula, lines_of
 from lstmgen.printable import name_of, printable
 
-_NARROWEST, _WIDEST = 70, 120  # columns
+_NARROW, _WIDEST = 70, 120  # columns; in fewer than the first, the value of an equation is on a line of its own
+_IN_PIPE = 80
 _NAME, _EQUATION = 12, 40  # columns of each line before its bar
 _MIN_RECALLED, _MAX_RECALLED = 0.05, 5  # fraction of the attention; number of past characters
 _TEXT_BEFORE = 50  # characters
@@ -20,7 +21,7 @@ _GATE, _POSITIVE, _NEGATIVE, _FAINT = "green", "red", "blue", "dim"
 
 def print_walk(unit: Unit, steps: Sequence[WalkStep], *, chosen: bool) -> None:
     """Print a walk of at least one step to stdout; `chosen`: whether the user chose the unit."""
-    width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
+    width = min(columns_of(sys.stdout), _WIDEST) if sys.stdout.isatty() else _IN_PIPE
     lines = lines_of(steps[0].gates)
     scale = max(1.0, *(abs(step.cell) for step in steps))
     for text in _explanation(unit, steps[0], lines, scale, width, chosen=chosen):
@@ -39,8 +40,10 @@ def _explanation(
     yield ""
     for line in lines:
         beginning = f"{line.name:<{_NAME}}{line.letter:<2} = {formula(line, first.terms):<{_EQUATION - 12}} "
-        for number, part in enumerate(textwrap.wrap(line.meaning, width - len(beginning))):
-            yield (" " * len(beginning) if number else beginning) + part
+        if width < _NARROW:
+            yield from (beginning.rstrip(), wrapped(line.meaning, width, "  ", "  "))
+        else:
+            yield wrapped(line.meaning, width, beginning, " " * len(beginning))
     yield ""
     before = "h, c: the output and the cell state" if any(line.value == "cell" for line in lines) else "h: the output"
     letters = f"x: what the layer reads. {before} at the character before."
@@ -69,12 +72,16 @@ def _numbers(line: Line, step: WalkStep) -> str:
 def _step(step: WalkStep, read: str, lines: Sequence[Line], scale: float, width: int) -> Text:
     name = name_of(step.character)
     shown = Text("\n").append(name, "bold").append(f" {'─' * (width - 2 - len(name))}\n", _FAINT)
-    shown.append(f"{'after':<{_NAME}}{read[-_TEXT_BEFORE:]}\n{'':<{_NAME}}{_in_words(step)}\n")
+    indent = " " * _NAME
+    shown.append(f"{'after':<{_NAME}}{read[-min(_TEXT_BEFORE, width - _NAME) :]}\n")
+    shown.append(wrapped(_in_words(step), width, indent, indent) + "\n")
     for line in lines:
         value = step.gates[line.value] if line.value in step.gates else getattr(step, line.value)
         equation = f"{line.letter:<2} = {_numbers(line, step)}"
-        shown.append(f"{line.name:<{_NAME}}{equation:<{_EQUATION}} = {value:z5.2f}  ")
-        room = (width - _NAME - _EQUATION - 11) // 2 * 2 + 1  # odd, for the line in the middle
+        columns = _NAME + _EQUATION if width >= _NARROW else 2
+        shown.append(f"{line.name:<{_NAME}}{equation}".ljust(columns) + ("" if width >= _NARROW else "\n  "))
+        shown.append(f" = {value:z5.2f}  ")
+        room = (width - columns - 11) // 2 * 2 + 1  # odd, for the line in the middle
         if line.value in step.gates and line.equation == "σ":
             filled = bar(value, room)
             shown.append(filled, _GATE).append("·" * (room - len(filled)), _FAINT)
@@ -83,9 +90,9 @@ def _step(step: WalkStep, read: str, lines: Sequence[Line], scale: float, width:
             shown.append(signed_bar(relative, room // 2), _POSITIVE if value > 0 else _NEGATIVE)
         shown.append("\n")
     if step.attention is not None:
-        shown.append(f"{'looks back':<{_NAME}}{_recalled(step)}\n")
+        shown.append(wrapped(_recalled(step), width, f"{'looks back':<{_NAME}}", indent) + "\n")
     predictions = "   ".join(f"{name_of(character)} {p:.0%}" for character, p in step.predictions.items())
-    return shown.append(f"{'predicts':<{_NAME}}{predictions}\n")
+    return shown.append(wrapped(predictions, width, f"{'predicts':<{_NAME}}", indent) + "\n")
 
 
 def _in_words(step: WalkStep) -> str:

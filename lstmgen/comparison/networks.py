@@ -40,7 +40,7 @@ class ComparedNetwork:
     model: ModelConfig
     precision: Precision
     threads: int
-    learning_rate: float | None = None  # None: that of the plan, as in comparisons of an earlier version
+    learning_rate: float | None = None  # None: the one of the plan, as in comparisons of an earlier version
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def open_comparison(config: ComparisonConfig, run: str) -> tuple[Comparison, Pat
     if (folder / COMPARISON).is_file():
         comparison = _read(Comparison, folder / COMPARISON)
         if comparison.config != config:
-            remedy = f"{folder} is a comparison with other options; give the same ones to go on, or another name"
+            remedy = f"{folder} is a comparison with other options; give the same ones to continue it, or another name"
             raise ConfigError("run", run, remedy)
         return comparison, folder
     if folder.exists():

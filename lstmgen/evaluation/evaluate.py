@@ -146,7 +146,7 @@ def evaluate_model(
 
         with using_threads(threads):
             adapting = AdaptingModel(checkpoint, own.training, DynamicConfig())
-            learned = measure("going on learning", adapting.predict(ids))
+            learned = measure("dynamic evaluation", adapting.predict(ids))
         evaluation = replace(evaluation, dynamic=learned, adapted=adapting.adapted(adapts_to))
     return evaluation
 

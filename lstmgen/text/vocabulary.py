@@ -157,14 +157,15 @@ class Vocabulary:
             try:  # surrogates that Python uses for bytes outside UTF-8 become these bytes again
                 return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
             except UnicodeEncodeError as error:
-                at = f"{describe_character(text[error.start])}, position {error.start} of the {where}"
+                at = f"{describe_character(text[error.start])}, character {error.start + 1:,} of the {where}"
                 raise UnknownCharacterError(f"{at}, has no UTF-8 encoding; remove it") from error
         ids = look_up(self._id_of, narrow_code_points(text))
         if len(ids) == 0 or ids.min() >= 0:
             return ids
         if on_unknown is OnUnknown.ERROR:
             first = int((ids < 0).argmax())
-            where = f"position {before + first:,} of the {where}"
+            number = before + first + 1
+            where = f"the first character of the {where}" if number == 1 else f"character {number:,} of the {where}"
             raise UnknownCharacterError(self.describe_unknown(text[first], where, remedy))
         return ids[ids >= 0]
 

@@ -80,7 +80,7 @@ class Overfitting(Event):
 
 @dataclass(frozen=True)
 class RolledBack(Event):
-    """The loss diverged. Training goes on from the last good state, with a lower learning rate."""
+    """The loss diverged. Training continues from the last good state, with a lower learning rate."""
 
     event: ClassVar[str] = "rolled_back"
     step: int
@@ -112,7 +112,7 @@ class Suspended(Event):
 
 @dataclass(frozen=True)
 class SaveFailed(Event):
-    """The run could not be saved. Training goes on, and saving is tried again until it works."""
+    """The run could not be saved. Training continues, and saving is tried again until it works."""
 
     event: ClassVar[str] = "save_failed"
     step: int

@@ -48,7 +48,8 @@ EVALUATIONS = 10
 """How many evaluations a run has if `every` is not given. It has fewer where they would take too much time."""
 
 _EVALUATION_FRACTION = 0.05  # of a time budget: more than this is not spent on evaluations at its tenths
-_PREVIEW_LENGTH = 200
+_PREVIEW_LENGTH, _PREVIEW_LINES = 200, 5  # characters; items of a list
+_SHORT_SECONDS, _SHORT_PREVIEWS = 60.0, 3  # a run that takes less time, and how many previews it has
 _PREVIEW_FRACTION = 0.02  # of a time budget: a preview that takes longer is cut
 _SLOW_FRACTION = 0.02  # of a time budget: where steps are slow for longer than this, one thread computes
 _STEP_SMOOTHING = 0.5  # how much of the time of a slow step is expected of the next one
@@ -136,6 +137,7 @@ class TrainingRun:
         self._frequency_nats = frequency_nats(text.training, len(checkpoint.vocabulary))
         chunks, sums = record.validation_chunks, evaluated_sums(checkpoint.extra)
         self._validation = Validation(text.validation, checkpoint.end_token, budget, clock, chunks, sums, processes)
+        self._previews = int(_SHORT_PREVIEWS * record.position.progress)
         self._told_stopped = 0.0  # seconds for which the process was stopped, as far as events have told
         self._slowdown = Slowdown(record.threads, prepared.max_threads, _SLOW_FRACTION * budget.amount)
         torch.set_num_threads(record.threads)
@@ -307,13 +309,20 @@ class TrainingRun:
             training_nats=state.training_nats,
             validation_nats=nats,
             best=best,
-            preview=self._preview(weights) if is_sound and self._processes.is_first else "",
+            preview=self._preview(weights) if is_sound and self._processes.is_first and self._preview_due() else "",
             seconds=self._meter.seconds(),
         )
         yield evaluated  # before the save: after a crash, the log has every event up to the last save
         yield from self._save(best=best, validation_nats=nats)
         self._meter.evaluation_seconds = self._clock() - started
         return evaluated
+
+    def _preview_due(self) -> bool:
+        """Whether to write a preview: at every evaluation that was asked for, and at fewer in a short run."""
+        progress, before = self.state.position.progress, self._previews
+        self._previews = int(_SHORT_PREVIEWS * progress)
+        seconds = self.state.training.budget.amount if self._meter.timed else self._meter.seconds() / progress
+        return seconds >= _SHORT_SECONDS or self.state.training.every is not None or self._previews > before
 
     def _preview(self, weights: dict[str, FloatArray]) -> str:
         """A short text that the network writes now. It is shorter where there is no time."""
@@ -322,8 +331,11 @@ class TrainingRun:
             max_seconds = min(max_seconds, _PREVIEW_FRACTION * training.budget.amount)
         end = self._clock() + max_seconds
         model = LanguageModel(replace(self._checkpoint, weights=weights))
-        pieces = model.stream(training.preview, length=_PREVIEW_LENGTH, seed=self.state.position.step)
-        return "".join(takewhile(lambda _: self._clock() <= end, pieces))
+        texts = (
+            model.stream(training.preview, length=_PREVIEW_LENGTH, seed=self.state.position.step + number)
+            for number in range(_PREVIEW_LINES if model.lines else 1)
+        )
+        return "\n".join("".join(takewhile(lambda _: self._clock() <= end, text)).removesuffix("\n") for text in texts)
 
     def _end_early(self, evaluated: Evaluated) -> Overfitting | None:
         """If the network overfits, let the learning rate fall from now on, and then end.

@@ -4,11 +4,11 @@ Three choices follow from the number of tokens that the network can read within 
 
 1. The network is as large as can still learn from that many tokens.
 2. A text is not read more often than helps.
-3. Regularisation (dropout, weight drop, weight decay) depends on how well the network could learn the text by heart:
+3. Regularisation (dropout, weight drop, weight decay) depends on how easily the network could memorise the text:
 
        pressure = (epochs - 1) * parameters / tokens of the text
 
-   A network that reads a text once cannot learn it by heart; one that has few parameters cannot either.
+   A network that reads a text once cannot memorise it, and neither can one with few parameters.
 
 The first choice counts the parameters of the recurrent layers alone. The embedding and the head grow with the
 vocabulary, and most of their rows belong to rare tokens. The third counts all parameters.
@@ -48,7 +48,7 @@ MODEL_FIELDS = frozenset({"hidden_size", "embedding_size", "tied"})
 
 _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _TOKENS_READ_PER_PARAMETER = 3.0  # with fewer, a smaller network becomes better in the same time
-_PARAMETERS_PER_TOKEN = 6.0  # of the text; more would only help to learn it by heart
+_PARAMETERS_PER_TOKEN = 6.0  # of the text; more would only help to memorise it
 _CHUNK_GROWTH = 2  # many updates help most in the beginning, longer chunks afterwards
 _DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING = 4.0, 0.055  # of units, and of recurrent weights
 _MIN_DROPOUT, _MAX_DROPOUT, _MAX_WEIGHT_DROP = 0.04, 0.5, 0.6  # less does nothing, but it takes time
@@ -58,7 +58,7 @@ _RATE_WITHOUT_CELL_STATE = 0.008  # the learning rate of the tanh RNN and the GR
 _LARGE = 384  # above this hidden size the learning rate falls with it, and more tokens must be read
 _MAX_EPOCHS = 120.0
 _TRAINED_RATE = 1 / 6  # the learning rate of a trained network, as a fraction of that of a new one
-_TRAINED_EPOCHS = 12.0  # the most for a trained network: it learns a text by heart sooner than a new one
+_TRAINED_EPOCHS = 12.0  # the most for a trained network: it memorises a text sooner than a new one
 _TRAINED_WEIGHT_DROP = 0.2  # the most for a trained network: more would undo too much of what it has learned
 _TRAINED_WARM_UP = 0.01  # there is little to warm up: this is half of what a new network has
 _LARGE_VOCABULARY = 1000
@@ -212,8 +212,7 @@ def make_plan(plan: Plan, tokens: int, vocab_size: int, speed: Speed, *, trained
         seconds = budget.amount * most_epochs / epochs
         outcome = "makes a trained network memorise it" if trained else "hardly helps"
         reasons.append(
-            f"reading the text more than {readably(most_epochs)} times {outcome}: "
-            f"training ends after about {seconds:.0f} s"
+            f"stops after about {seconds:.0f} s: reading a text more than {readably(most_epochs)} times {outcome}"
         )
         epochs = most_epochs
     parameters = parameter_count(model, vocab_size, model.hidden_size)
@@ -240,7 +239,7 @@ def make_plan(plan: Plan, tokens: int, vocab_size: int, speed: Speed, *, trained
         if trained:
             rate = round(rate * _TRAINED_RATE, 5)
             reasons.append(
-                f"learning rate {readably(rate)}, {readably(_TRAINED_RATE, 2)} times that of a new network: the "
+                f"learning rate {readably(rate)}, {readably(_TRAINED_RATE, 2)} times the rate of a new network: the "
                 "network is trained, and large steps would undo that"
             )
         training = replace(training, learning_rate=rate)

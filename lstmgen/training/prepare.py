@@ -26,7 +26,7 @@ from lstmgen.network.initialization import initialize
 from lstmgen.record import TrainingRecord
 from lstmgen.text.corpus import Corpus, SplitText, control_notes, read_corpus, read_same_corpus
 from lstmgen.text.sources import STANDARD_INPUT, Progress
-from lstmgen.text.vocabulary import Vocabulary, describe_character
+from lstmgen.text.vocabulary import Ids, Vocabulary, describe_character
 from lstmgen.training.events import Planned
 from lstmgen.training.fine_tuning import BaseModel, starter_advice
 from lstmgen.training.loop import Preparation
@@ -45,6 +45,8 @@ from lstmgen.training.storage import LOCK, first_free, is_free, refuse_if_in_use
 from lstmgen.training.validation import VALIDATION_LIMIT
 
 _MAX_RUNS = 10_000
+_ADVISED_ON = 1 << 18  # tokens of a text
+_MIN_LINES, _SHORT_LINE = 50, 40.0  # lines, and their mean length, from which and below which a text may be a list
 
 
 def prepare(
@@ -96,7 +98,7 @@ def prepare(
         corpus = corpus.extended(base.checkpoint.vocabulary)
     parts = corpus.split(text)
     _check_preview(training.preview, corpus.vocabulary, text.lines)
-    notes = [*corpus.notes, *control_notes(corpus, text)]
+    notes = [*corpus.notes, *_advice(parts.training, corpus, text), *control_notes(corpus, text)]
     if base:
         notes += base.notes(text, corpus)
     elif folder is None and planned >= MODEL_FIELDS:
@@ -141,6 +143,16 @@ def prepare(
     notes = [*plan.notes, *_notes(plan, parts, execution, processes)]
     event = _planned(checkpoint, parts, first_free(folders), plan.reasons, notes)
     return Preparation(checkpoint, parts, folders, None, event, execution.max_threads if processes == 1 else 1)
+
+
+def _advice(ids: Ids, corpus: Corpus, text: TextConfig) -> Iterator[str]:
+    """What suits a list of names or titles: short lines, and none of them empty."""
+    newline = corpus.vocabulary.newline
+    if newline is None or text.lines:
+        return
+    lengths = np.diff(np.flatnonzero(np.asarray(ids[:_ADVISED_ON]) == newline)) - 1
+    if len(lengths) >= _MIN_LINES and lengths.min() > 0 and lengths.mean() < _SHORT_LINE:
+        yield "the lines are short: if each is an item of its own, such as a name, train with `lines`"
 
 
 def _notes(plan: Plan, parts: SplitText, execution: Execution, processes: int) -> Iterator[str]:
@@ -235,7 +247,7 @@ def _on_this_machine(
         f"{name} {now[name]} instead of {before[name]}" for name in now if before.get(name, now[name]) != now[name]
     ]
     if differing:
-        notes.append(f"{', '.join(differing)}: the result can differ from that of a run without interruption")
+        notes.append(f"{', '.join(differing)}: the result can differ from a run that was never interrupted")
     return replace(record, device=new_device, threads=threads, processes=processes), notes
 
 

@@ -19,13 +19,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lstmgen.checkpoint import BEST, LAST, LOG, Checkpoint, load_checkpoint, to_bytes
+from lstmgen.checkpoint import BEST, INDEX, LAST, LOG, RUNS_FOLDER, Checkpoint, composed, load_checkpoint, to_bytes
 from lstmgen.errors import CheckpointError, ConfigError, unwritable
 from lstmgen.files import remove_parts, replace_file, replace_files
 from lstmgen.training.events import Event, Stepped, is_logged, to_mapping
 from lstmgen.training.learning_curve import logged_step
 
 LOCK, OWNER = ".lock", ".owner"
+_FILES = {BEST, LAST, LOG, LOCK, OWNER, INDEX}  # all that a run's folder has, besides part files
 _MAX_NAMES = 1000
 
 
@@ -207,6 +208,38 @@ def resumed_run(file: Path, checkpoint: Checkpoint) -> Storage:
 def refuse_if_in_use(path: Path) -> None:
     """Raise CheckpointError if another process trains in this folder."""
     _lock(path).release()
+
+
+def unused_run(name: str) -> Path:
+    """The folder of a run that may be removed or renamed, by its name or path.
+
+    Raises CheckpointError if there is no such run, if a process trains in it, or if it holds files of anyone else.
+    """
+    for folder in (RUNS_FOLDER / composed(name), Path(name)):
+        with suppress(OSError, ValueError):  # there is none, or it is not a valid file name
+            files = [file.name for file in folder.iterdir()]
+            if not {BEST, LAST, LOG}.isdisjoint(files):
+                break
+    else:
+        raise CheckpointError(f"{name}: no such run in {RUNS_FOLDER.absolute()}")
+    others = [file for file in files if file not in _FILES and not file.endswith(".part")]
+    if others or folder.is_symlink():
+        problem = f"holds other files, such as {min(others)}; move them" if others else "is a link; name its folder"
+        raise CheckpointError(f"{folder}: {problem}")
+    refuse_if_in_use(folder)
+    return folder
+
+
+def remove_run(folder: Path) -> None:
+    """Remove a folder that `unused_run` found; raises CheckpointError if a process trains in it now."""
+    lock = _lock(folder)
+    try:
+        for file in list(folder.iterdir()):
+            if file.name not in (LOCK, OWNER):
+                file.unlink()
+    finally:
+        lock.release()
+    folder.rmdir()
 
 
 def first_free(folders: Sequence[Path]) -> Path:
