@@ -220,7 +220,7 @@ def test_likeliest_alone_is_temperature_zero_and_none_in_bounds_leads_to_a_warni
     for only in (["--top-k", 1], ["--top-p", 0], ["--min-p", 1], ["--temp", 0, "--word-temp", 0]):
         assert done("sample", "-n", 80, "--seed", 2, "--temp", 1, *only).text == greedy
     for temperature in ("1e-300", "1e-9", "1000"):
-        ran = done("sample", "-n", 60, "--temp", temperature, "--seed", 1)
+        ran = done("sample", "-q", "-n", 60, "--temp", temperature, "--seed", 1)
         assert (len(ran.text), ran.err) == (60, "")
 
 
