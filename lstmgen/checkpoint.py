@@ -256,7 +256,9 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
     if reference is None:
         if not runs:
             where = RUNS_FOLDER.absolute()
-            raise CheckpointError(f"no runs in {where}; train one: lstmgen train; or name the starter model: english")
+            raise CheckpointError(
+                f"no runs in {where}; train one, or write with the starter model: lstmgen sample english"
+            )
         return file_of_run(runs[-1], file)
     try:
         for candidate in _places(reference):
