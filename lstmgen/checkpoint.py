@@ -255,10 +255,8 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
     runs = list_runs()
     if reference is None:
         if not runs:
-            where = RUNS_FOLDER.absolute()
-            raise CheckpointError(
-                f"no runs in {where}; train one, or write with the starter model: lstmgen sample english"
-            )
+            remedy = "train one: lstmgen train; the starter model writes without one: lstmgen sample english"
+            raise CheckpointError(f"no runs in {RUNS_FOLDER.absolute()}; {remedy}")
         return file_of_run(runs[-1], file)
     try:
         for candidate in _places(reference):
