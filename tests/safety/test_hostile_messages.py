@@ -58,7 +58,7 @@ def test_a_tensor_with_a_hostile_name_is_named_in_printable_form(folder: Path) -
             lstmgen.load("hostile.safetensors")
         assert not acts(str(refused.value))
         assert len(str(refused.value)) <= MESSAGE_LENGTH
-        assert not acts(problem("info", "hostile.safetensors", terminal=True))
+        assert acts(problem("info", "hostile.safetensors", terminal=True)) <= {"\n"}  # a terminal gets wrapped lines
 
 
 @pytest.mark.parametrize(
