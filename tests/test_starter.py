@@ -1,6 +1,7 @@
 """The starter model `english`: it is found, it writes, it is recommended where it helps, and it can be fine-tuned."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lstmgen.config import VocabularyKind
 from lstmgen.errors import CheckpointError
 from lstmgen.evaluation.starter import STARTER, WORDS, load_starter, starter_nats, starter_words
 from lstmgen.text.vocabulary import Vocabulary
+from lstmgen.training import prepare
 from lstmgen.training.fine_tuning import find_base_model
 from tests.command_line import done, problem, untrained_checkpoint, untrained_run
 
@@ -118,3 +120,21 @@ def test_scales_that_do_not_fit_are_damage(tmp_path: Path) -> None:
     path.write_bytes(save(tensors, metadata))
     with pytest.raises(CheckpointError):
         load_checkpoint(path)
+
+
+def test_the_machine_is_measured_before_the_starter_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = []  # the starter's products keep the cores busy for a moment, and training would begin on one thread
+
+    def noted(name: str) -> Callable[..., object]:
+        function = getattr(prepare, name)
+
+        def call(*arguments: object) -> object:
+            order.append(name)
+            return function(*arguments)
+
+        return call
+
+    for name in ("starter_advice", "choose_execution"):
+        monkeypatch.setattr(prepare, name, noted(name))
+    done("train", "tale.txt", "--steps", "1", "--threads", "1", "--dry-run")
+    assert order == ["choose_execution", "starter_advice"]

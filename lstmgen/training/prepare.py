@@ -101,8 +101,6 @@ def prepare(
     notes = [*corpus.notes, *_advice(parts.training, corpus, text), *control_notes(corpus, text)]
     if base:
         notes += base.notes(text, corpus)
-    elif folder is None and planned >= MODEL_FIELDS:
-        notes += starter_advice(text, corpus)
 
     vocab_size, tokens = len(corpus.vocabulary), len(parts.training)
     plan = Plan(model, training, planned, notes=tuple(notes), unit=corpus.vocabulary.unit)
@@ -141,6 +139,8 @@ def prepare(
         ),
     )
     notes = [*plan.notes, *_notes(plan, parts, execution, processes)]
+    if base is None and folder is None and planned >= MODEL_FIELDS:
+        notes += starter_advice(text, corpus)  # now: its products would keep the cores busy while they are measured
     event = _planned(checkpoint, parts, first_free(folders), plan.reasons, notes)
     return Preparation(checkpoint, parts, folders, None, event, execution.max_threads if processes == 1 else 1)
 
