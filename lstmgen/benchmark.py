@@ -240,7 +240,7 @@ def _sampling_speed(
 
 
 def weights_per_token(network: Network) -> int:
-    """How many weights are multiplied for each token: those of all matrices but the embedding, which is looked up."""
+    """How many weights are multiplied for each token: all matrices count except the embedding, which is looked up."""
     return sum(math.prod(shape) for name, shape in network.shapes().items() if len(shape) > 1 and name != "embedding")
 
 

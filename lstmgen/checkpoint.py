@@ -211,7 +211,7 @@ def _check_sizes(
             shown = str(shape)[:_SHOWN_CHARACTERS]
             raise CheckpointError(f"weight {name} has the shape {shown}, expected {wanted}; the file is damaged")
     if any(shape != expected.get(name, ())[:1] for name, shape in scales.items()):
-        raise CheckpointError("its scales are not those of its weights; the file is damaged")
+        raise CheckpointError("its scales do not fit its weights; the file is damaged")
     training = record.training
     rows = training.batch_size * (training.chunk_length if record.text.lines else 1)
     state = rows * model.hidden_size * (2 * model.num_layers + model.attention)

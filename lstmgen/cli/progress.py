@@ -123,7 +123,7 @@ class ProgressDisplay:
         self._bar.set_description_str(text)
 
     def describe(self, *facts: str) -> None:
-        """Say what is shown beside the bar when it is drawn next, the most important first."""
+        """Set the facts that are drawn next to the bar, the most important first."""
         self._bar.desc = " · ".join(filter(None, facts))
 
     def _show_evaluation(self, event: Evaluated) -> None:

@@ -15,7 +15,7 @@ _SEPARATOR = " · "
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]  # it is no generic class when it runs
-    """A bar that keeps its length: a narrow terminal has fewer facts beside it. A resize leaves nothing behind."""
+    """A bar that keeps its length: a narrow terminal shows fewer facts next to it. A resize leaves nothing behind."""
 
     def _leave_old_width(self) -> None:
         """Erase what was drawn, if the terminal has become narrower and has broken that into lines."""

@@ -169,5 +169,5 @@ def updates_needed(runs: Sequence[RecallMeasured], lag: int) -> int | None:
 
 
 def by_network(measured: Sequence[RecallMeasured]) -> list[tuple[ModelConfig, list[RecallMeasured]]]:
-    """The runs of each network; those of one network follow each other."""
+    """Group the runs by network; the runs of a network come one after another."""
     return [(model, list(runs)) for model, runs in groupby(measured, key=lambda run: run.model)]

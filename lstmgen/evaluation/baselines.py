@@ -150,7 +150,7 @@ def _gzip(known: bytes, unknown: Iterable[bytes]) -> int:
 
 
 def bz2_added_bytes(known: bytes, unknown: Iterable[bytes], block: int = _BZ2_BLOCK) -> int:
-    """Bytes that the unknown text adds to the known text, of which one block of bz2 has room for the end."""
+    """How many bytes the unknown text adds when it follows the end of the known text in one block of bz2."""
     first = next(iter(unknown), b"")
     known = known[max(0, len(known) + len(first) - block) :]
     both = _compressed_size(bz2.BZ2Compressor(), chain([known, first], unknown))

@@ -33,7 +33,7 @@ class CharacterScore:
     position: int  # of its first token in the text, from 0
     text: str  # for bytes that are not valid UTF-8: U+FFFD, possibly several times
     nats: float  # its surprise; for a model of bytes, the sum over all its bytes
-    expected: tuple[Expected, ...]  # the most likely tokens at its position, or at that of its first byte
+    expected: tuple[Expected, ...]  # the most likely tokens at its position, or at its first byte
 
     @property
     def bits(self) -> float:
@@ -47,7 +47,7 @@ class CharacterScore:
 
     @property
     def alternatives(self) -> str:
-        """The expected tokens with their probabilities; of those of 0%, only the likeliest one of all."""
+        """The expected tokens with their probabilities; a token of 0% is left out, unless it is the likeliest."""
         named = [f"{name_of(each.token)} {each.probability:.0%}" for each in self.expected]
         return "  ".join(text for number, text in enumerate(named) if number == 0 or not text.endswith(" 0%"))
 
@@ -58,7 +58,7 @@ def score_characters(
     """Score the characters of a text; each comes with the `alternatives` most likely tokens at its position.
 
     `first` are the ids at the beginning that are given and not predicted, (tokens,); their surprise is 0. The
-    predictions are those of all other tokens, in the order of the text.
+    predictions are of all other tokens, in the order of the text.
     """
     decoder = vocabulary.decoder()
     position, nats, expected, complete = 0, 0.0, tuple[Expected, ...](), True
