@@ -7,7 +7,7 @@ from statistics import mean, median
 
 from tqdm import tqdm
 
-from lstmgen.cli.reading_bar import progress_bar
+from lstmgen.cli.reading_bar import SEPARATOR, progress_bar
 from lstmgen.cli.render import budget_in_words, plural, print_json
 from lstmgen.cli.report import print_report
 from lstmgen.cli.streams import outlive_output
@@ -34,7 +34,7 @@ def compare_on_recall(config: RecallConfig, threads: int, *, json: bool, quiet: 
                     accuracies = ", ".join(f"{accuracy:.1%} at {lag}" for lag, accuracy in event.accuracy.items())
                     tqdm.write(f"{_named(event)}: {accuracies}; {event.seconds:.0f} s", file=sys.stderr)
             else:
-                description = f"{_named(event)}: loss {event.nats:.2f} · lags up to {event.growing}"
+                description = SEPARATOR.join([f"{_named(event)}: loss {event.nats:.2f}", f"lags up to {event.growing}"])
                 bar.set_description_str(description, refresh=False)
                 bar.update(len(measured) + event.progress - bar.n)
     if json:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lstmgen.cli.reading_bar import progress_bar
+from lstmgen.cli.reading_bar import SEPARATOR, progress_bar
 from lstmgen.cli.render import budget_in_words, columns_of, duration, laid_out, plural, put, recipe, with_options
 from lstmgen.config import MAX_NAMED, Budget, BudgetUnit, ModelConfig, TextConfig, TrainingConfig, from_mapping
 from lstmgen.printable import count, message_line, printable, readably
@@ -124,7 +124,7 @@ class ProgressDisplay:
 
     def describe(self, *facts: str) -> None:
         """Set the facts that are drawn next to the bar, the most important first."""
-        self._bar.desc = " · ".join(filter(None, facts))
+        self._bar.desc = SEPARATOR.join(filter(None, facts))
 
     def _show_evaluation(self, event: Evaluated) -> None:
         if event.validation_nats is not None:

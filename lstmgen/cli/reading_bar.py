@@ -11,7 +11,8 @@ from lstmgen.cli.render import columns_of
 from lstmgen.text.sources import Progress
 
 _MIN_BAR = 20  # columns
-_SEPARATOR = " · "
+SEPARATOR = " · "
+"""Separates the facts in the description of a bar; each fact is shown whole or not at all."""
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]  # it is no generic class when it runs
@@ -44,12 +45,12 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # it is no generic class when it ru
         times = 2 * len(self.format_interval(seconds)) + 2  # with a space before them
         room = (values["ncols"] or 80) - len("100% ") - _MIN_BAR - times
         values["bar_format"] = "{percentage:3.0f}% {bar}" + (" {elapsed}<{remaining}{desc}" if room >= 0 else "")
-        facts, values["prefix"] = values["prefix"].removesuffix(": ").split(_SEPARATOR), " "
+        facts, values["prefix"] = values["prefix"].removesuffix(": ").split(SEPARATOR), " "
         for number, fact in enumerate(facts):
-            room -= len(fact) + (len(_SEPARATOR) if number else 1)
+            room -= len(fact) + (len(SEPARATOR) if number else 1)
             if room < 0:
                 break
-            values["prefix"] += (_SEPARATOR if number else "") + fact
+            values["prefix"] += (SEPARATOR if number else "") + fact
         return values
 
 
