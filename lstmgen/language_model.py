@@ -11,7 +11,7 @@ Nothing here imports torch but `evaluate(dynamic=True)`.
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from lstmgen.config import ModelConfig, OnUnknown, SamplingConfig, TextConfig
 from lstmgen.errors import ConfigError
 from lstmgen.evaluation.characters import CharacterScore, score_characters
 from lstmgen.evaluation.config import NoveltyConfig
-from lstmgen.evaluation.evaluate import Evaluation, evaluate_model
 from lstmgen.evaluation.own_text import NamedText, index_training_text, read_named_text
 from lstmgen.evaluation.score import (
     LineScore,
@@ -47,6 +46,9 @@ from lstmgen.record import TrainingRecord
 from lstmgen.text.streams import first_block, lines_in_order, stream_of_blocks, whole_lines
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
+
+if TYPE_CHECKING:
+    from lstmgen.evaluation.evaluate import Evaluation
 
 _LINES_AT_ONCE = 64
 
@@ -254,7 +256,7 @@ class LanguageModel:
         length: int = NoveltyConfig.length,
         temperature: float = NoveltyConfig.temperature,
         seed: int = NoveltyConfig.seed,
-    ) -> Evaluation:
+    ) -> "Evaluation":
         """How well the model predicts a text, compared with baselines that know its training text.
 
         Args:
@@ -272,6 +274,8 @@ class LanguageModel:
         Raises UnknownCharacterError for the text, ConfigError for an argument with an invalid value, and TextError if
         there is nothing to predict, or a text that is needed cannot be read.
         """
+        from lstmgen.evaluation.evaluate import evaluate_model
+
         unknown, given, default = OnUnknown(on_unknown), None, NoveltyConfig()
         for name, value in (("length", length), ("temperature", temperature), ("seed", seed)):
             if not novelty and value != getattr(default, name):

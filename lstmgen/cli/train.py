@@ -21,8 +21,6 @@ from lstmgen.cli.options import (
     parse_count,
     parse_duration,
 )
-from lstmgen.cli.progress import ProgressDisplay
-from lstmgen.cli.reading_bar import reading_bar
 from lstmgen.cli.render import print_json, with_options
 from lstmgen.cli.streams import outlive_output
 from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig, option
@@ -102,6 +100,8 @@ def train(
     given |= {"sources": text, "budget": budget}
 
     from lstmgen.checkpoint import LAST
+    from lstmgen.cli.progress import ProgressDisplay
+    from lstmgen.cli.reading_bar import reading_bar
     from lstmgen.errors import CheckpointError, TrainingError
     from lstmgen.training.machine import keep_freed_memory
     from lstmgen.training.prepare import prepare_together
@@ -178,6 +178,8 @@ def _train(
     prepared: "Preparation", processes: "Processes", started: float, *, json: bool, quiet: bool, verbose: bool
 ) -> None:
     """Train to the end, or until the user stops it, and show what happens."""
+    from lstmgen.cli.progress import ProgressDisplay
+
     outlive_output()
     with (
         ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit, verbose=verbose) as display,
