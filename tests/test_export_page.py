@@ -59,6 +59,9 @@ def test_int8_is_chosen_where_it_costs_little_and_float16_otherwise(in_trained_f
     nothing = Choice(Rounding.FLOAT16, exact_nats=0.0, nats={Rounding.INT8: 1e-9, Rounding.FLOAT16: 0.0})
     assert (nothing.loss(Rounding.INT8), nothing.loss(Rounding.FLOAT16)) == (np.inf, 0)
 
+    stored = {name: rounded(array, Rounding.INT8).restored() for name, array in model.checkpoint.weights.items()}
+    assert choose_rounding(replace(model.checkpoint, weights=stored)).rounding is Rounding.INT8
+
 
 # The command
 

@@ -19,6 +19,7 @@ from lstmgen.cli.options import (
     checkpoints_and_text,
     config_from,
     engine_on,
+    find_model,
     limit_threads,
 )
 from lstmgen.cli.render import note, print_json
@@ -104,7 +105,7 @@ def evaluate(
         raise typer.BadParameter("--save-adapted needs --dynamic and a single checkpoint")
     if not novelty and (length, temperature, seed) != (None, None, None):
         raise typer.BadParameter("--length, --temp and --seed are for --novelty")
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, new_run_folder, run_name
+    from lstmgen.checkpoint import load_checkpoint, new_run_folder, run_name
     from lstmgen.cli.evaluation_report import evaluations_report
     from lstmgen.cli.report import print_report
     from lstmgen.evaluation.evaluate import Evaluation, evaluate_model, evaluation_json
@@ -117,7 +118,7 @@ def evaluate(
     folder = None if save_adapted is None else new_run_folder(save_adapted, "save_adapted")
     writing = config_from(NoveltyConfig, {"length": length, "temperature": temperature, "seed": seed})
     evaluations: list[Evaluation] = []
-    for path in [find_checkpoint(reference) for reference in references]:
+    for path in [find_model(reference, quiet=quiet) for reference in references]:
         checkpoint = load_checkpoint(path)
         evaluation = evaluate_model(
             LanguageModel(checkpoint, path, engine_on(device, checkpoint)),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lstmgen.cli.options import CHECKPOINT, QUIET, THREADS, limit_threads
+from lstmgen.cli.options import CHECKPOINT, QUIET, THREADS, find_model, limit_threads
 from lstmgen.cli.render import note
 from lstmgen.config import option
 from lstmgen.printable import count
@@ -53,10 +53,10 @@ def export(
     chosen = [name for name, path in formats.items() if path is not None]
     if len(chosen) != 1:
         raise typer.BadParameter(f"give one of {', '.join(formats)}")
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, public_name
+    from lstmgen.checkpoint import load_checkpoint, public_name
     from lstmgen.cli.output import whole_file
 
-    path = find_checkpoint(checkpoint)
+    path = find_model(checkpoint, quiet=quiet)
     loaded, name = load_checkpoint(path), public_name(path)
     if html is not None:
         from lstmgen.export.rounding import choose_rounding
@@ -89,8 +89,8 @@ def export(
 
 def _reason(choice: "Choice", unit: str) -> str:
     """Say how the weights are rounded, and what that costs."""
-    if choice.problem:
-        return f"weights in {choice.rounding}: int8 needs a held-out text to be measured on, and {choice.problem}"
+    if choice.reason:
+        return f"weights in {choice.rounding}: {choice.reason}"
     losses = (f"{rounding} {nats:.4f} ({choice.loss(rounding):+.2%})" for rounding, nats in choice.nats.items())
     return (
         f"weights in {choice.rounding}; nats per {unit} on {choice.tokens:,} held-out {unit}s: "

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from lstmgen.cli.options import CHECKPOINT, JSON
+from lstmgen.cli.options import CHECKPOINT, JSON, find_model
 from lstmgen.cli.render import duration, plural, print_json, put, recipe
 from lstmgen.cli.report import print_facts
 from lstmgen.config import option
@@ -25,9 +25,9 @@ def info(
     json: bool = JSON,
 ) -> None:
     """Show everything that a checkpoint contains: network, vocabulary, text and training."""
-    from lstmgen.checkpoint import LAST, find_checkpoint, load_checkpoint
+    from lstmgen.checkpoint import LAST, load_checkpoint
 
-    path = find_checkpoint(checkpoint)
+    path = find_model(checkpoint)
     if verify:
         _verify(path, json)
         return

@@ -224,6 +224,22 @@ def checkpoints_and_text(command: str, words: list[str]) -> tuple[list[str | Non
     return [*checkpoints] or [None], last
 
 
+def find_model(reference: str | None, *, quiet: bool = False) -> Path:
+    """The checkpoint that a user names, or that of the newest run; says so if it is a run that hides the starter model.
+
+    Raises CheckpointError if there is none.
+    """
+    from lstmgen.checkpoint import RUNS_FOLDER, STARTERS, find_checkpoint
+    from lstmgen.cli.render import note
+
+    path = find_checkpoint(reference)
+    folder = path.parent
+    if folder.name == reference and folder.parent == RUNS_FOLDER and (STARTERS / folder.name).is_dir():
+        remedy = f"to use the starter model, rename your run: lstmgen runs rename {reference} NEW-NAME"
+        note(f"note: {reference} is your run in {folder}; {remedy}", quiet=quiet)
+    return path
+
+
 def engine_on(device: Device, checkpoint: "Checkpoint") -> "Engine | None":
     """Return an engine that computes a checkpoint's network on a device; None: the one of NumPy, on the CPU.
 

@@ -17,6 +17,7 @@ from lstmgen.cli.options import (
     Given,
     config_from,
     engine_on,
+    find_model,
     limit_threads,
     options_from,
 )
@@ -81,7 +82,7 @@ def sample(
 ) -> None:
     """Write text with a trained network."""
     limit_threads(threads)
-    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint, names_checkpoint
+    from lstmgen.checkpoint import checkpoint_name, load_checkpoint, names_checkpoint
     from lstmgen.cli.interactive import Conversation
     from lstmgen.cli.output import SampleOutput
     from lstmgen.draft import Draft
@@ -98,7 +99,7 @@ def sample(
     if interactive and (json or given["samples"] is not None or given["best_of"] is not None):
         raise typer.BadParameter("--interactive writes one text; leave out --json, --samples and --best-of")
     try:
-        path = find_checkpoint(checkpoint)
+        path = find_model(checkpoint, quiet=quiet)
     except CheckpointError as error:
         if checkpoint is None or names_checkpoint(checkpoint):
             raise

@@ -18,6 +18,7 @@ from lstmgen.cli.options import (
     argument,
     checkpoints_and_text,
     engine_on,
+    find_model,
     limit_threads,
 )
 from lstmgen.cli.render import columns_of, note, print_json, put, wrapped
@@ -101,13 +102,13 @@ def score(
         raise typer.BadParameter("--json is for numbers; give it with --characters")
     if text is None and sys.stdin is not None and sys.stdin.isatty():
         raise typer.BadParameter("name a TEXT, or pipe one in")
-    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
+    from lstmgen.checkpoint import checkpoint_name, load_checkpoint
     from lstmgen.evaluation.own_text import adaptation_notes
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.corpus import open_text
     from lstmgen.text.sources import STANDARD_INPUT
 
-    path = find_checkpoint(checkpoints[0])
+    path = find_model(checkpoints[0], quiet=quiet)
     checkpoint = load_checkpoint(path)
     model = LanguageModel(checkpoint, path, engine_on(device, checkpoint))
     source = STANDARD_INPUT if text is None else text

@@ -3,7 +3,7 @@
 import typer
 
 from lstmgen.cli.interrupt import StopRequest
-from lstmgen.cli.options import CHECKPOINT, QUIET, THREADS, Given, config_from, limit_threads, options_from
+from lstmgen.cli.options import CHECKPOINT, QUIET, THREADS, Given, config_from, find_model, limit_threads, options_from
 from lstmgen.cli.render import note, print_json
 from lstmgen.config import option
 from lstmgen.errors import LstmgenError, missing_package
@@ -36,13 +36,13 @@ def serve(
         import uvicorn  # noqa: F401  # likewise
     except ModuleNotFoundError as error:
         raise LstmgenError(f"serve: {missing_package(error, 'serve')}") from error
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, public_name
+    from lstmgen.checkpoint import load_checkpoint, public_name
     from lstmgen.language_model import LanguageModel
     from lstmgen.serving.app import build_app
     from lstmgen.serving.completions import Served
     from lstmgen.serving.server import HttpServer, ip, known_hosts, listen, url
 
-    path = find_checkpoint(checkpoint)
+    path = find_model(checkpoint, quiet=quiet)
     model = LanguageModel(load_checkpoint(path), path)
     name = public_name(path).encode("utf-8", "replace").decode()
     with listen(host, port) as listening:

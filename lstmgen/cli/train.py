@@ -16,6 +16,7 @@ from lstmgen.cli.options import (
     argument,
     budget_from,
     config_from,
+    find_model,
     given_options,
     options_from,
     parse_count,
@@ -127,6 +128,8 @@ def train(
             return _new_run(given, parameters, start, run=run, **machine)
 
         try:
+            if start is not None:
+                find_model(start, quiet=quiet or json)  # which says if it is not the starter model
             with reading_bar(quiet or json) as progress:
                 prepared = prepare_together(processes, prepare)
             if not dry_run:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
+import numpy as np
+
 from lstmgen.checkpoint import Checkpoint, FloatArray
 from lstmgen.errors import TextError
 from lstmgen.evaluation.own_text import read_own_text
@@ -20,13 +22,15 @@ _MAX_TOKENS, _MIN_TOKENS, _PRODUCTS = 20_000, 2_000, 2e10
 The same tokens are scored with all weights, so that few suffice to compare them.
 """
 
+_NEEDED = "int8 needs a held-out text to be measured on"
+
 
 @dataclass(frozen=True)
 class Choice:
     """How the weights of a checkpoint are rounded, and why."""
 
     rounding: Rounding
-    problem: str = ""  # why nothing was measured
+    reason: str = ""  # why nothing was measured
     tokens: int = 0  # how many held-out tokens were scored
     exact_nats: float = 0.0  # per token, with the weights of the checkpoint
     nats: Mapping[Rounding, float] = field(default_factory=dict)  # per token, with each rounding that was tried
@@ -39,16 +43,21 @@ class Choice:
 
 
 def choose_rounding(checkpoint: Checkpoint) -> Choice:
-    """Choose int8 if the nats of the held-out text stay within `ALLOWED_LOSS`; otherwise, or without a text, float16.
+    """Choose int8 if the weights are already stored in 8 bits, or the held-out nats stay within `ALLOWED_LOSS`.
+
+    Otherwise, or without a held-out text, float16.
 
     The model may have learned from that text since: only scores of the same text are compared.
     """
+    stored = {name: rounded(array, Rounding.INT8).restored() for name, array in checkpoint.weights.items()}
+    if all(np.allclose(stored[name], array, rtol=1e-5, atol=0) for name, array in checkpoint.weights.items()):
+        return Choice(Rounding.INT8, "the checkpoint has 8 bits too")
     try:
         ids = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy="use float16").validation
     except TextError as error:
-        return Choice(Rounding.FLOAT16, str(error))
+        return Choice(Rounding.FLOAT16, f"{_NEEDED}, and {error}")
     if len(ids) < 2:
-        return Choice(Rounding.FLOAT16, f"training held out only {len(ids)} characters")
+        return Choice(Rounding.FLOAT16, f"{_NEEDED}, and training held out only {len(ids)} characters")
     affordable = int(_PRODUCTS / checkpoint.network.parameter_count())
     ids = ids[: min(_MAX_TOKENS, max(_MIN_TOKENS, affordable))]
 
