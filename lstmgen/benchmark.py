@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lstmgen.config import CellKind, ModelConfig, Precision, Reset, SamplingConfig, TrainingConfig
+from lstmgen.config import CellKind, Device, ModelConfig, Precision, Reset, SamplingConfig, TrainingConfig
 from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.generation.filters.likelihood import temperature
 from lstmgen.generation.sampler import draw_tokens
@@ -31,7 +31,7 @@ from lstmgen.network.initialization import initialize
 from lstmgen.network.kernels.torch_layers import torch_lstm_runs_in_this_precision
 from lstmgen.network.model import Model
 from lstmgen.text.streams import Chunk, ParallelStreams
-from lstmgen.training.machine import bfloat16_speed, require_memory
+from lstmgen.training.machine import bfloat16_speed, choose_device, has_fast_bfloat16, require_memory
 from lstmgen.training.trainer import Trainer, mixed
 
 VOCAB_SIZE = 65  # tiny-shakespeare's
@@ -62,7 +62,7 @@ class Machine:
     """The machine that the speeds were measured on."""
 
     measure: ClassVar[str] = "machine"
-    processor: str
+    processor: str  # or the GPU
     threads: int
     precision: Precision
     bfloat16_is_fast: bool  # whether products in bfloat16 are about as fast as in float32, or faster
@@ -115,10 +115,11 @@ def measure(
     training: TrainingConfig,
     precision: Precision,
     threads: int | None,
+    device: Device = Device.CPU,
     *,
     effort: Effort = _FULL_EFFORT,
 ) -> Iterator[Result]:
-    """Measure the machine, how fast each network trains, and how fast the LSTMs among them write.
+    """Measure the machine, how fast each network trains, and on a CPU how fast the LSTMs among them write.
 
     `training` gives the batch size and chunk length; nothing is dropped, since the bare loops drop nothing.
     A precision of auto is the one in which a large product is faster. Threads of None are as many as torch would use.
@@ -128,27 +129,28 @@ def measure(
     for model in models:
         require_memory(build_network(model, VOCAB_SIZE), training)
     torch.set_num_threads(threads or torch.get_num_threads())
-    fast = bfloat16_speed() > _FAST
+    where = choose_device(device)
+    fast = bfloat16_speed() > _FAST if where == _CPU else has_fast_bfloat16(where)
     kinds = [Precision.FLOAT32, *([Precision.BFLOAT16] if fast else [])] if precision is Precision.AUTO else [precision]
-    peaks = {kind: _product_peak(kind, effort) for kind in kinds}
+    peaks = {kind: _product_peak(kind, where, effort) for kind in kinds}
     precision = max(peaks, key=peaks.__getitem__)
-    with mixed(_CPU, precision):
-        runs = torch_lstm_runs_in_this_precision()
-    machine = Machine(_processor(), torch.get_num_threads(), precision, fast, peaks[precision])
+    with mixed(where, precision):
+        runs = where != _CPU or torch_lstm_runs_in_this_precision()
+    machine = Machine(_processor(where), torch.get_num_threads(), precision, fast, peaks[precision])
     yield machine
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, _begin_bare_loops, (machine.threads,)) as bare:
         for model in models:
             comparable = model.reset is not Reset.BEFORE and (runs or model.cell is not CellKind.LSTM)
             layer = _BARE.get(model.cell) if comparable else None
-            yield _training_speed(model, layer, training, machine, bare, effort)
-        for model, samples in _sampled(models):
+            yield _training_speed(model, layer, training, machine, where, bare, effort)
+        for model, samples in _sampled(models) if where == _CPU else ():
             yield _sampling_speed(model, samples, precision if runs else Precision.FLOAT32, bare, effort)
 
 
-def result_count(models: Sequence[ModelConfig]) -> int:
+def result_count(models: Sequence[ModelConfig], device: Device = Device.CPU) -> int:
     """How many results `measure` yields for these networks."""
-    return 1 + len(models) + len(_sampled(models))
+    return 1 + len(models) + (len(_sampled(models)) if choose_device(device) == _CPU else 0)
 
 
 def _sampled(models: Sequence[ModelConfig]) -> list[tuple[ModelConfig, int]]:
@@ -162,8 +164,10 @@ def _begin_bare_loops(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _processor() -> str:
-    """The processor's name, as the system gives it."""
+def _processor(device: torch.device) -> str:
+    """The name of the GPU or the processor, as the system gives it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -171,19 +175,24 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _product_peak(precision: Precision, effort: Effort) -> float:
+def _product_peak(precision: Precision, device: torch.device, effort: Effort) -> float:
     """Billions of operations per second in a product of matrices: the best of larger and larger ones.
 
     It ends at a size that takes long: a precision without fast hardware is not faster in larger products.
     """
     kind, best = torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32, 0.0
-    for size in effort.peak_sizes:
-        factor = torch.ones(size, size, dtype=kind)
-        seconds = min(_seconds(partial(torch.mm, factor, factor), effort) for _ in range(_MIN_ROUNDS))
+    for size in effort.peak_sizes if device == _CPU else [4 * size for size in effort.peak_sizes]:
+        factor = torch.ones(size, size, dtype=kind, device=device)
+        seconds = min(_seconds(partial(_multiply, factor), effort) for _ in range(_MIN_ROUNDS))
         best = max(best, 2 * size**3 / seconds / 1e9)
         if seconds > _PEAK_SECONDS:
             break
     return best
+
+
+def _multiply(factor: torch.Tensor) -> float:
+    """A product, and one of its numbers: a GPU has computed it when the number is there."""
+    return float((factor @ factor)[0, 0])
 
 
 def _training_speed(
@@ -191,6 +200,7 @@ def _training_speed(
     layer: type[nn.RNNBase] | None,
     training: TrainingConfig,
     machine: Machine,
+    device: torch.device,
     bare: ProcessPoolExecutor,
     effort: Effort,
 ) -> TrainingSpeed:
@@ -198,7 +208,7 @@ def _training_speed(
     training = replace(training, dropout=0.0, weight_drop=0.0, state_reset=0.0)
     network = build_network(model, VOCAB_SIZE)
     weights = initialize(network, np.random.default_rng(0))
-    trainer, precision = Trainer(Model(network, weights, _CPU), training, machine.precision), machine.precision
+    trainer, precision = Trainer(Model(network, weights, device), training, machine.precision), machine.precision
     chunks, state = cycle(_chunks(training)), None
 
     def step() -> None:
@@ -207,7 +217,7 @@ def _training_speed(
 
     loops = [lambda: _seconds(step, effort)]
     if layer is not None:
-        bare_loop = partial(_bare_training_seconds, layer, model, training, precision, effort)
+        bare_loop = partial(_bare_training_seconds, layer, model, training, precision, device, effort)
         loops.append(lambda: bare.submit(bare_loop).result())
     ours, *theirs = _in_turns(loops, effort)
     tokens, seconds = training.batch_size * training.chunk_length, statistics.median(ours)
@@ -288,18 +298,25 @@ class _Bare(nn.Module):
 
 
 def _bare_training_seconds(
-    layer: type[nn.RNNBase], model: ModelConfig, training: TrainingConfig, precision: Precision, effort: Effort
+    layer: type[nn.RNNBase],
+    model: ModelConfig,
+    training: TrainingConfig,
+    precision: Precision,
+    device: torch.device,
+    effort: Effort,
 ) -> float:
     """Seconds that a step of the bare loop takes: carried state, clipped gradients, AdamW."""
-    network = _Bare(layer, model)
+    network = _Bare(layer, model).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, fused=True)
-    chunks = cycle([(torch.from_numpy(c.inputs), torch.from_numpy(c.targets)) for c in _chunks(training)])
+    chunks = cycle(
+        [tuple(torch.from_numpy(ids).to(device) for ids in (c.inputs, c.targets)) for c in _chunks(training)]
+    )
     state: Any = None
 
     def step() -> None:
         nonlocal state
         inputs, targets = next(chunks)
-        with mixed(_CPU, precision):
+        with mixed(device, precision):
             logits, state = network(inputs, state)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         optimizer.zero_grad()

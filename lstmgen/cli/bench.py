@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from lstmgen.cli.options import JSON, QUIET, THREADS
 from lstmgen.cli.render import print_json
-from lstmgen.config import CellKind, ModelConfig, Precision, TrainingConfig, option
+from lstmgen.config import CellKind, Device, ModelConfig, Precision, TrainingConfig, option
 from lstmgen.printable import count
 from lstmgen.report import Table
 
@@ -32,6 +32,7 @@ def bench(
     batch_size: int = option(TrainingConfig.batch_size, "Parallel streams.", min=1),
     chunk_length: int = option(64, "Characters of each stream in a step.", min=1),
     precision: Precision = option(Precision.AUTO, "Number format of the matrix products; auto takes the faster one."),
+    device: Device = option(Device.CPU, "Where to train; sampling is measured on the CPU alone."),
     threads: int | None = THREADS,
     json: bool = JSON,
     quiet: bool = QUIET,
@@ -59,8 +60,10 @@ def bench(
     ]
     training = TrainingConfig(batch_size=batch_size, chunk_length=chunk_length)
     results = []
-    measured = measure(models, training, precision, threads)
-    for result in progress_bar(measured, quiet=quiet, total=result_count(models), desc="measuring", unit=" rows"):
+    measured = measure(models, training, precision, threads, device)
+    for result in progress_bar(
+        measured, quiet=quiet, total=result_count(models, device), desc="measuring", unit=" rows"
+    ):
         results.append(result)
         if json:
             print_json({"measure": result.measure, **asdict(result)})
