@@ -263,7 +263,7 @@ def test_a_run_that_trains_or_holds_files_of_others_stays() -> None:
     folder = Path("checkpoints", "learns")
     lock = FolderLock(folder)
     for arguments in (["rm", "learns", "--yes"], ["rename", "learns", "new"]):
-        assert "trains here" in problem("runs", *arguments)
+        assert "is training here" in problem("runs", *arguments)
     lock.release()
     (folder / "notes.txt").write_text("mine", encoding="utf-8")
     for arguments in (["rm", "learns", "--yes"], ["rename", "learns", "new"]):

@@ -169,7 +169,7 @@ def test_characters_outside_a_given_vocabulary_are_named_or_skipped_and_counted(
     corpus = read("éaébé".encode(), known, OnUnknown.SKIP, block_bytes=block_bytes)
     assert decoded(corpus) == "ab"
     (note,) = corpus.notes
-    assert note.startswith("3 ")
+    assert " 3 " in note
     assert read(b"ab", known, OnUnknown.SKIP).notes == ()
 
 

@@ -193,7 +193,7 @@ class TextStream:
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes for the user about the text read so far."""
-        skipped = f"skipped {self._skipped:,} characters that the model has never seen"
+        skipped = f"skipped {self._skipped:,} character{'s' * (self._skipped > 1)} that the model has never seen"
         return (*self._notes, *([skipped] if self._skipped else []))
 
     def __iter__(self) -> Iterator[Ids]:
@@ -258,10 +258,10 @@ def control_notes(corpus: Corpus, config: TextConfig) -> list[str]:
     counts = dict(zip(characters, token_counts(corpus.ids, len(characters)), strict=True))
     controls = sum(count for character, count in counts.items() if "\x80" <= character <= "\x9f")
     if controls:
-        reason = "cp1252 read as latin-1?" if text_codec(config.encoding) == "iso8859-1" else "its encoding?"
-        notes.append(f"the text has {controls:,} control characters (U+0080 to U+009F); {reason} see `encoding`")
+        reason = "is it cp1252?" if text_codec(config.encoding) == "iso8859-1" else "is the encoding right?"
+        notes.append(f"the text has control characters (U+0080 to U+009F): {controls:,}; {reason} See `encoding`")
     if "\0" in characters:
-        notes.append(f"the text has {counts[chr(0)]:,} zero bytes (U+0000); is it plain text?")
+        notes.append(f"the text has zero bytes (U+0000): {counts[chr(0)]:,}; is it plain text?")
     return notes
 
 

@@ -186,7 +186,7 @@ def _texts_below(folder: Path, notes: list[str], *, zero_bytes: bool) -> list[So
         remedy = "name a file, or a folder with text files"
         raise TextError(f"{folder}: this folder has no text files; {reason}{'; ' * bool(reason)}{remedy}")
     if others:
-        notes.append(f"{folder}: skipped {others:,} files that are not text")
+        notes.append(f"{folder}: skipped {others:,} file{'s' * (others > 1)} (not text)")
     return texts
 
 
