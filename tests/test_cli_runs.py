@@ -236,7 +236,7 @@ def test_verifying_tells_which_file_is_as_it_was_saved(trained_folder: Path, tmp
     assert (ran.code, ran.text) == (1, first + "\n")
     assert "last.safetensors" in ran.err
     assert "damaged" in ran.err
-    assert "best.safetensors is good" in ran.err
+    assert "best.safetensors, from step 60, is good" in ran.err
     states = run("info", folder, "--verify", "--json").json_lines
     found = [(state["good"], state["step"], state["checksums"]) for state in states]
     assert found == [(True, 60, True), (False, None, False)]

@@ -456,7 +456,7 @@ def test_a_text_that_is_too_long_for_the_page_is_not_continued(opened: Browser) 
     type_text(opened, "ab" * 50_000)
     write(opened, length=200)
     assert opened.run("return writing.pieces.length") == 100_000
-    assert opened.run("return element('status').textContent").endswith("the page writes no more than this")
+    assert opened.run("return element('status').textContent").endswith("maximum length")
 
 
 def test_the_end_of_the_text_is_in_sight_unless_the_reader_scrolls_back(opened: Browser) -> None:

@@ -123,7 +123,7 @@ def evaluated_sums(arrays: Mapping[str, AnyArray]) -> AnyArray | None:
 
 
 def frequency_nats(ids: Ids, vocab_size: int) -> float:
-    """The nats per token of a model that only knows the frequency of each token, estimated from parts of a long text."""
+    """The nats per token of a model that only knows token frequencies, estimated from parts of a long text."""
     stride = max(_SAMPLE_TOKENS, len(ids) // _SAMPLES)
     samples = [ids[start : start + _SAMPLE_TOKENS] for start in range(0, len(ids), stride)]
     counts = np.sum([token_counts(sample, vocab_size) for sample in samples], axis=0)
