@@ -1,7 +1,7 @@
-"""How fast this machine trains and samples, and how near that is to its limits.
+"""How fast this machine trains and samples, and how close that is to its limits.
 
-Each speed is measured in turns with the one that it is compared to, because the speed of a machine drifts. The bare
-loops are what one would write with torch alone. They run in a process of their own, without this package's settings.
+Because a machine's speed drifts, each loop takes turns with the one it is compared to. The bare loops are what one
+would write with torch alone. They run in a separate process, without this package's settings.
 """
 
 import math
@@ -38,10 +38,10 @@ VOCAB_SIZE = 65  # tiny-shakespeare's
 
 _CPU = torch.device("cpu")
 _MIN_ROUNDS = 2
-_ROW_SECONDS = 6.0  # no further round begins after this time
+_ROW_SECONDS = 6.0  # no new round begins after this time
 _PEAK_SECONDS = 0.2
-_CHUNKS = 50  # of random text; every loop reads them again and again
-_FAST = 0.5  # bfloat16 is used where its products have more than this fraction of the speed of float32
+_CHUNKS = 50  # of random text; every loop cycles through them
+_FAST = 0.5  # bfloat16 is considered if its products reach more than this fraction of float32's speed
 _FLOPS_PER_WEIGHT = 6  # a product and a sum for each weight and token, forward once and backward twice
 
 MEASURED: tuple[ModelConfig, ...] = (
@@ -52,21 +52,21 @@ MEASURED: tuple[ModelConfig, ...] = (
     ModelConfig(cell=CellKind.GRU, reset=Reset.BEFORE),
     ModelConfig(cell=CellKind.RNN),
 )
-"""The networks that are measured, in each of the sizes that are asked for."""
+"""The networks to measure, in each of the requested sizes."""
 
 _BARE = {CellKind.LSTM: nn.LSTM, CellKind.GRU: nn.GRU, CellKind.RNN: nn.RNN}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine that the speeds were measured on."""
+    """The machine on which the speeds were measured."""
 
     measure: ClassVar[str] = "machine"
     processor: str  # or the GPU
     threads: int
     precision: Precision
-    bfloat16_is_fast: bool  # whether products in bfloat16 are about as fast as in float32, or faster
-    peak_gigaflops: float  # billions of operations per second in a large product of matrices
+    bfloat16_is_fast: bool  # whether products in bfloat16 are not much slower than in float32
+    peak_gigaflops: float  # billions of operations per second in a large matrix product
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class TrainingSpeed:
     measure: ClassVar[str] = "training"
     network: str
     characters_per_second: float
-    gigaflops: float  # billions of operations per second, in the products with weights alone
+    gigaflops: float  # billions of operations per second, counting only the products with weights
     share_of_peak: float  # `gigaflops` as a fraction of `Machine.peak_gigaflops`
-    bare_characters_per_second: float | None  # with torch.nn alone; None: torch has no such layer that works here
+    bare_characters_per_second: float | None  # with torch.nn alone; None: torch has no such layer, or it does not work
     ratio: float | None  # ours / bare, the median over the rounds
 
 
@@ -90,7 +90,7 @@ class SamplingSpeed:
     network: str
     samples: int
     characters_per_second: float
-    lstm_loop: float  # nn.LSTM called for each character, in bfloat16 if training computes so and nn.LSTM can
+    lstm_loop: float  # nn.LSTM called for each character, in training's precision if it can
     lstm_cell_loop: float  # nn.LSTMCell, in float32
     ratio: float  # ours / the faster of both
 
@@ -102,9 +102,9 @@ Result: TypeAlias = Machine | TrainingSpeed | SamplingSpeed
 class Effort:
     """How often and how long everything is measured."""
 
-    rounds: int = 5  # fewer on a machine where they take long
+    rounds: int = 5  # fewer on a slow machine
     round_seconds: float = 0.3
-    peak_sizes: tuple[int, ...] = (256, 512, 1024, 2048)  # of the matrices whose product shows the machine's peak
+    peak_sizes: tuple[int, ...] = (256, 512, 1024, 2048)  # of the matrices whose product gives the machine's peak
 
 
 _FULL_EFFORT = Effort()
@@ -121,10 +121,10 @@ def measure(
 ) -> Iterator[Result]:
     """Measure the machine, how fast each network trains, and on a CPU how fast the LSTMs among them write.
 
-    `training` gives the batch size and chunk length; nothing is dropped, since the bare loops drop nothing.
-    A precision of auto is the one in which a large product is faster. Threads of None are as many as torch would use.
-    Where torch's LSTM does not work in that precision, no bare loop trains with it, and the bare loops sample in
-    float32. Raises ConfigError for a network that needs more memory than this machine has.
+    `training` gives the batch size and chunk length; dropout is off, because the bare loops have none. With precision
+    auto, the one with the faster large product is used. Without a number of threads, torch's default is. If torch's
+    LSTM does not work in that precision, the LSTM has no bare training loop, and the bare loops sample in float32.
+    Raises ConfigError for a network that needs more memory than this machine has.
     """
     for model in models:
         require_memory(build_network(model, VOCAB_SIZE), training)
@@ -154,18 +154,18 @@ def result_count(models: Sequence[ModelConfig], device: Device = Device.CPU) -> 
 
 
 def _sampled(models: Sequence[ModelConfig]) -> list[tuple[ModelConfig, int]]:
-    """The networks whose sampling is measured, and the numbers of samples."""
+    """The networks to measure sampling with, and the numbers of samples."""
     return [(model, samples) for model in models if model.cell is CellKind.LSTM for samples in (1, 64)]
 
 
 def _begin_bare_loops(threads: int) -> None:
-    """Prepare the process of the bare loops; the process that waits for it handles Ctrl-C."""
+    """Prepare the process of the bare loops; its parent handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
 
 
 def _processor(device: torch.device) -> str:
-    """The name of the GPU or the processor, as the system gives it."""
+    """The name of the GPU or the processor, as the system reports it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -176,9 +176,9 @@ def _processor(device: torch.device) -> str:
 
 
 def _product_peak(precision: Precision, device: torch.device, effort: Effort) -> float:
-    """Billions of operations per second in a product of matrices: the best of larger and larger ones.
+    """Billions of operations per second in a matrix product: the best over growing sizes.
 
-    It ends at a size that takes long: a precision without fast hardware is not faster in larger products.
+    Stops at a size that takes long: without fast hardware, larger products are no faster.
     """
     kind, best = torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32, 0.0
     for size in effort.peak_sizes if device == _CPU else [4 * size for size in effort.peak_sizes]:
@@ -250,12 +250,12 @@ def _sampling_speed(
 
 
 def weights_per_token(network: Network) -> int:
-    """How many weights are multiplied for each token: all matrices count except the embedding, which is looked up."""
+    """How many weights each token is multiplied with: all matrices except the embedding, which is looked up."""
     return sum(math.prod(shape) for name, shape in network.shapes().items() if len(shape) > 1 and name != "embedding")
 
 
 def _in_turns(loops: Sequence[Callable[[], float]], effort: Effort) -> list[tuple[float, ...]]:
-    """The seconds of each loop in every round; there are fewer rounds on a machine where they take long."""
+    """The seconds of each loop in every round; a slow machine makes fewer rounds."""
     begun, rounds = time.perf_counter(), list[list[float]]()
     while len(rounds) < effort.rounds:
         if len(rounds) >= _MIN_ROUNDS and time.perf_counter() - begun > _ROW_SECONDS:
@@ -265,7 +265,7 @@ def _in_turns(loops: Sequence[Callable[[], float]], effort: Effort) -> list[tupl
 
 
 def _seconds(step: Callable[[], Any], effort: Effort) -> float:
-    """Seconds that a step takes: the mean over a round, after one step to warm up."""
+    """Mean seconds per step over a round, after one step to warm up."""
     step()
     begun, steps = time.perf_counter(), 0
     while steps == 0 or time.perf_counter() - begun < effort.round_seconds:
@@ -305,7 +305,7 @@ def _bare_training_seconds(
     device: torch.device,
     effort: Effort,
 ) -> float:
-    """Seconds that a step of the bare loop takes: carried state, clipped gradients, AdamW."""
+    """Seconds per step of the bare loop: carried state, clipped gradients, AdamW."""
     network = _Bare(layer, model).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, fused=True)
     chunks = cycle(
@@ -332,7 +332,7 @@ def _bare_training_seconds(
 def _bare_sampling_seconds(
     cells: bool, model: ModelConfig, samples: int, precision: Precision, effort: Effort
 ) -> float:
-    """Seconds that a character of every sample takes in the usual loop: one call of the layers for each character."""
+    """Seconds per character of all samples in the usual loop, which calls the layers once per character."""
     embedding, head = nn.Embedding(VOCAB_SIZE, model.embedding_size), nn.Linear(model.hidden_size, VOCAB_SIZE)
     layers = nn.LSTM(model.embedding_size, model.hidden_size, model.num_layers, batch_first=True)
     chain = [nn.LSTMCell(cell.input_size, cell.hidden_size) for cell in build_network(model, VOCAB_SIZE).cells]
