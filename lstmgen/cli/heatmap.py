@@ -4,6 +4,7 @@ Without colours, a line of marks below each line of text takes their place: for 
 """
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,13 +13,14 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-from lstmgen.cli.render import rendered, text_console
+from lstmgen.cli.render import columns_of, rendered, text_console
 from lstmgen.cli.report import height
 from lstmgen.evaluation.characters import MAX_BITS, CharacterScore
 from lstmgen.inspection.units import Units
 from lstmgen.inspection.walk import Unit
 from lstmgen.printable import shown
 
+_MIN_COLUMNS = 50  # for a scale next to its name
 _SHOWN_TOKENS = 1200  # of a text coloured by a unit
 _LONGEST_PART = 200  # characters of a line to paint together
 _PAPER, _LIGHT_INK, _DARK_INK = 234, 254, 16
@@ -48,7 +50,7 @@ def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
     yield from _paint(_Painted(text, _HEAT[number], f"{number or ''}") for text, number in levels)
     if _has_colors():
         scale = (f" {number}{'+' if number == MAX_BITS else ''} " for number in range(MAX_BITS + 1))
-        yield "\nbits of surprise "
+        yield _label("\nbits of surprise")
         yield from _paint(_Painted(text, _HEAT[number], "") for number, text in enumerate(scale))
         yield "\n"
     else:
@@ -67,7 +69,7 @@ def unit_text(units: Units, tokens: Sequence[str], unit: Unit | None) -> Iterato
     activity = units.activity[found.unit.layer - 1][part, found.unit.unit - 1].tolist()
     yield from _paint(_of_unit(text, value) for text, value in zip(tokens[part], activity, strict=True))
     if _has_colors():
-        yield "\n\nwhat the unit remembers "
+        yield _label("\n\nwhat the unit remembers")
         yield from _paint(_of_unit(f" {value:+g} ", value) for value in (-1.0, -0.5, 0.0, 0.5, 1.0))
         yield "\n"
     else:
@@ -78,6 +80,11 @@ def unit_text(units: Units, tokens: Sequence[str], unit: Unit | None) -> Iterato
 def _of_unit(text: str, value: float) -> _Painted:
     scale = _POSITIVE if value > 0 else _NEGATIVE
     return _Painted(text, scale[math.ceil(min(abs(value), 1.0) * (len(scale) - 1))], height((value + 1) / 2))
+
+
+def _label(text: str) -> str:
+    """The name of a scale, on a line of its own in a narrow terminal."""
+    return text + (" " if columns_of(sys.stdout) >= _MIN_COLUMNS else "\n")
 
 
 def _has_colors() -> bool:
