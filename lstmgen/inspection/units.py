@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.errors import TextError
 from lstmgen.inspection.features import Feature, text_features
-from lstmgen.inspection.trace import FloatArray, traces
+from lstmgen.inspection.trace import FloatArray, one_character_each, traces
 from lstmgen.inspection.walk import Unit
 from lstmgen.network.initialization import initialize
-from lstmgen.text.vocabulary import Ids, Vocabulary
+from lstmgen.text.vocabulary import Ids
 
 CHANGES = 20
 """A feature counts if it changes, or a position begins again, at least this many times in either half of the text."""
@@ -89,12 +89,6 @@ def find_units(checkpoint: Checkpoint, ids: Ids) -> Units:
         tokens=len(ids),
         activity=activity,
     )
-
-
-def one_character_each(vocabulary: Vocabulary, ids: Ids) -> str:
-    """A text with exactly one character for each token; U+FFFD for a byte outside ASCII."""
-    characters = [character or "\ufffd" for character in vocabulary.characters_by_id()]
-    return "".join(characters[number] for number in ids)
 
 
 def _read(checkpoint: Checkpoint, weights: Mapping[str, FloatArray], ids: Ids) -> FloatArray:
