@@ -63,13 +63,19 @@ def units_report(units: Units, token: str) -> list[Part]:
     """The unit that tracks each feature, with its score; a token is a character or byte."""
     half = units.tokens // 2
     rows = [(each.found.feature, each.found.unit, each.found, each.untrained) for each in units.features]
+    none = [f"No unit tracks: {', '.join(units.untracked)}."] if units.untracked else []
+    if not rows:
+        return [none]
     return [
         f"Some units follow a feature of the text that nobody told them about. The first {half:,} {token}s chose the "
         f"unit of each feature, the other {units.tokens - half:,} gave its score. The last column is the score of the "
-        "best unit before training, in the same network.",
+        "best unit before training, in the same network. First come the features that training made most visible.",
         Table(("feature", "unit", "score", "before training"), rows),
-        f"Units are LAYER.UNIT. AUC: how often the unit tells a {token} with the feature from one without; "
-        "0.50 is chance. r: the rank correlation; 0 is chance.",
+        [
+            f"Units are LAYER.UNIT. AUC: how often the unit tells a {token} with the feature from one without; "
+            "0.50 is chance. r: the rank correlation; 0 is chance.",
+            *none,
+        ],
     ]
 
 
@@ -92,8 +98,9 @@ def gates_report(uses: Sequence[GateUse], token: str) -> list[Part]:
         f"A gate that is nearly shut, below {NEARLY_SHUT}, lets hardly anything through. One that is nearly open, "
         f"above {NEARLY_OPEN}, lets nearly all through. The table counts all units and {token}s.",
         Table(("layer", "gate", "nearly shut", "nearly open", "from 0 to 1"), gates, left=("gate", "from 0 to 1")),
-        f"After how many {token}s is half of what a unit remembered gone? That is its half-life, "
-        "by the mean logarithm of the gate that keeps it.",
+        f"After how many {token}s is half of what a unit remembered gone, if nothing is written over it? That is its "
+        "half-life, by the mean logarithm of the gate that keeps it. What a unit writes at each step can replace what "
+        f"it remembered much sooner, so a half-life of thousands of {token}s does not mean that it remembers so long.",
         Table(
             ("layer", "median", "below 1, doubling to 1,024 and more", "longest, by unit"),
             half_lives,
@@ -210,8 +217,10 @@ def units_json(found: Units) -> dict[str, Any]:
         "characters": found.tokens,
         "units": [_finding_json(each) for each in found.units],
         "features": [
-            {**_finding_json(each.found), "untrained": _finding_json(each.untrained)} for each in found.features
+            {**_finding_json(each.found), "untrained": _finding_json(each.untrained), "contrast": each.contrast}
+            for each in found.features
         ],
+        "untracked": found.untracked,
     }
 
 
