@@ -168,6 +168,8 @@ def test_bytes_have_pairs_as_well() -> None:
         ("(a) (b\n\nc) (d)", {"round brackets": ["a", "d"]}),
         ("1 < 2 <b>c</b> d > e", {"tags": ["b", "/b"]}),
         ("/* one */ x <!-- two -->", {"block comments": [" one "], "comments in HTML": [" two "]}),
+        ("# Heading\nx = 1  # one\n", {"comments after #": [" one"]}),
+        ("x = 1; // one\nhttp://a.b\n", {"comments after //": [" one"]}),
         ("a) b( c", {}),
         ("()", {}),
         ("", {}),

@@ -26,6 +26,8 @@ PAIRS = {
     "tags": (r"<(?=[/A-Za-z])", ">"),
     "block comments": (r"/\*", r"\*/"),
     "comments in HTML": ("<!--", "-->"),
+    "comments after #": (r"(?<=[ \t])#(?= )", "\n"),
+    "comments after //": (r"(?<!\S)//(?= )", "\n"),
 }
 """What opens and what closes each pair, as regular expressions. An apostrophe, as in don't, is no quote."""
 
