@@ -13,15 +13,14 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-from lstmgen.cli.render import columns_of, rendered, text_console
+from lstmgen.cli.render import columns_of, rendered, text_console, wrapped
 from lstmgen.cli.report import height
 from lstmgen.evaluation.characters import MAX_BITS, CharacterScore
-from lstmgen.inspection.units import Units
+from lstmgen.inspection.units import MIN_STRENGTH, Units
 from lstmgen.inspection.walk import Unit
 from lstmgen.printable import shown
 
 _MIN_COLUMNS = 50  # for a scale next to its name
-_SHOWN_TOKENS = 1200  # of a text coloured by a unit
 _LONGEST_PART = 200  # characters of a line to paint together
 _PAPER, _LIGHT_INK, _DARK_INK = 234, 254, 16
 _HEAT = (_PAPER, 52, 88, 124, 160, 196, 202, 208, 214)
@@ -58,14 +57,17 @@ def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
 
 
 def unit_text(units: Units, tokens: Sequence[str], unit: Unit | None) -> Iterator[str]:
-    """Yield the beginning of the second half of a text, coloured by what one unit remembers; then a legend.
+    """Yield an excerpt of a text, coloured by what one unit remembers, and a legend.
 
-    None means the unit to which training added most.
+    None is the unit of the first feature; without features nothing is shown.
     """
-    best = units.features[0].found
-    found = best if unit in (None, best.unit) else next(each for each in units.units if each.unit == unit)
-    yield f"\nUnit {found.unit}, {found.feature}, {found}:\n\n"
-    part = slice(len(tokens) // 2, len(tokens) // 2 + _SHOWN_TOKENS)
+    best = [each.found for each in units.features if unit in (None, each.found.unit)]
+    best += [each for each in units.units if each.unit == unit]
+    if not best:
+        return
+    found, part = best[0], units.excerpts[best[0].feature]
+    tracks = f"{found.feature}, {found}" if found.strength >= MIN_STRENGTH else "which tracks none of these features"
+    yield f"\n{wrapped(f'Unit {found.unit}, {tracks}:', columns_of(sys.stdout))}\n\n"
     activity = units.activity[found.unit.layer - 1][part, found.unit.unit - 1].tolist()
     yield from _paint(_of_unit(text, value) for text, value in zip(tokens[part], activity, strict=True))
     if _has_colors():
