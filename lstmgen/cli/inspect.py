@@ -47,8 +47,8 @@ _PAGE_LENGTH = 2000  # characters that --html shows
 
 def inspect(
     words: list[str] | None = argument(
-        "[CHECKPOINT] [TEXT]",
-        "The name or the folder of a run, or a checkpoint file; and a text, as for train.",
+        "[CHECKPOINT]... [TEXT]",
+        "The name or the folder of a run, or a checkpoint file, of several for --html; and a text, as for train.",
         "the newest run, and the text that its training held out",
     ),
     walk: str | None = option(None, "Walk through these characters with one unit, gate by gate.", panel=_SHOW),
@@ -84,15 +84,16 @@ def inspect(
     text that was not used to find them, and compared with the network before training.
     """
     limit_threads(threads)
-    checkpoints, text = checkpoints_and_text("inspect", words or [])
+    references, text = checkpoints_and_text("inspect", words or [])
     choices = {"units": units, "gates": gates, "memory": memory, "html": html is not None}
     chosen = [name for name, given in choices.items() if given]
-    if len(checkpoints) > 1:
-        raise typer.BadParameter(
-            f"{checkpoints[1]}: give one model and one text: lstmgen inspect poems-lstm mine.txt --units"
-        )
     if len(chosen) + (walk is not None) != 1:
         raise typer.BadParameter("give one of --walk, --units, --gates, --memory and --html")
+    if len(references) > 1 and html is None:
+        raise typer.BadParameter(
+            f"{references[1]}: several models are for --html; otherwise give one model and one text: "
+            "lstmgen inspect poems-lstm mine.txt --units"
+        )
     if walk is not None and (text is not None or length is not None):
         raise typer.BadParameter("--walk has its own text; leave out TEXT and --length")
     if unit is not None and (gates or memory):
@@ -103,18 +104,19 @@ def inspect(
     from lstmgen.cli.output import whole_file
     from lstmgen.cli.reading_bar import progress_bar
     from lstmgen.cli.report import print_report
-    from lstmgen.inspection.trace import begun, text_to_read
+    from lstmgen.inspection.trace import texts_to_read
     from lstmgen.inspection.walk import Unit, check_unit
 
-    path = find_checkpoint(checkpoints[0])
-    taken = "" if checkpoints != [None] else f", read by {checkpoint_name(path)}"
-    checkpoint, about = load_checkpoint(path), {"checkpoint": str(path)}
+    paths = list(dict.fromkeys(map(find_checkpoint, references)))
+    models = [(checkpoint_name(path), load_checkpoint(path)) for path in paths]
+    (_, checkpoint), about = models[0], {"checkpoint": str(paths[0])}
     selected = None
     if unit is not None:
         if not (match := re.fullmatch(r"(\d{1,9})\.(\d{1,9})", unit)):
             raise typer.BadParameter(f"--unit {unit}: give LAYER.UNIT, such as 1.5")
         selected = Unit(int(match[1]), int(match[2]))
-        check_unit(checkpoint.network, selected)
+        for _, each in models:
+            check_unit(each.network, selected)
     if walk is not None:
         from lstmgen.cli.walk_report import print_walk
         from lstmgen.inspection.report import walk_json
@@ -131,22 +133,22 @@ def inspect(
         return
     (choice,) = chosen
     longest = length or _LENGTHS[choice] if html is None else max(length or 0, *_LENGTHS.values())
-    read = text_to_read(checkpoint, text, length=longest, encoding=encoding, on_unknown=on_unknown)
-    for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}{taken}"):
+    texts = texts_to_read(models, text, length=longest, encoding=encoding, on_unknown=on_unknown)
+    read = texts[0]
+    readers = f", read by {' and '.join(name for name, _ in models)}" if references == [None] or len(models) > 1 else ""
+    for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}{readers}"):
         note(f"note: {message_line(line)}", quiet=quiet)
     watch = partial(progress_bar, quiet=quiet, desc="visible")
     if html is not None:
-        from lstmgen.inspection.page import page_data
         from lstmgen.inspection.report import find_all
         from lstmgen.pages.inspect import inspect_page
 
         with whole_file(html, "html") as file:
-            findings = find_all(checkpoint, read.ids, watch)
-            first = ([] if selected is None else [selected]) + findings.tracking_units()
-            data = page_data(checkpoint, begun(read.ids[: length or _PAGE_LENGTH], checkpoint.end_token), first)
-            title = f"{checkpoint_name(path)} reads {read.name}"
-            file.write(inspect_page(title, checkpoint, data, findings).encode())
-        facts = f"the page is {html}, with {len(data['text']):,} {checkpoint.vocabulary.unit}s"
+            findings = [find_all(each, own.ids, watch) for (_, each), own in zip(models, texts, strict=True)]
+            shown = [own.ids[: length or _PAGE_LENGTH] for own in texts]
+            title = f"{' and '.join(name for name, _ in models)} read{'s' if len(models) == 1 else ''} {read.name}"
+            file.write(inspect_page(title, models, shown, findings, selected).encode())
+        facts = f"the page is {html}, with {len(shown[0]):,} {checkpoint.vocabulary.unit}s"
         note(message_line(facts), quiet=quiet)
         return
     fields, parts, coloured = _findings(checkpoint, read.ids, choice, selected, watch)
