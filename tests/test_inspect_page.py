@@ -19,12 +19,13 @@ from lstmgen.language_model import load
 from lstmgen.network.rounding import Rounding, rounded
 from lstmgen.pages.inspect import inspect_page
 from lstmgen.text.vocabulary import Ids
+from tests import reference
 from tests.browser import HOSTILE, Browser, assert_self_contained
 from tests.command_line import done, problem, run_of_text, untrained_run, usage_error
 from tests.conftest import CELLS, FABLE, form
 
 SHOWN = ("rnn", "lstm", "peephole", "coupled", "gru-after", "gru-before")
-RIGHT, LEFT, HOME, END = "\ue014", "\ue012", "\ue011", "\ue010"
+RIGHT, LEFT, HOME, END, SHIFT, ESCAPE = "\ue014", "\ue012", "\ue011", "\ue010", "\ue008", "\ue00c"
 
 
 def data_of(page: str) -> Any:
@@ -515,3 +516,135 @@ def test_lesions_are_those_of_the_reference(window: Browser, name: str) -> None:
 
 def nats(logits: list[float], id_: int) -> float:
     return float(np.log(np.exp(np.array(logits) - logits[id_]).sum()))
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["rnn", "peephole", "gru-after"])
+def test_influence_is_what_a_replaced_character_changes(window: Browser, name: str) -> None:
+    page_of(window, [name, "lstm"], FABLE[:40])
+    checkpoint = stored(load(name).checkpoint)
+    ids = checkpoint.vocabulary.encode(FABLE[:40])
+    window.run("go(25)")
+    window.press("i")
+    wait(window)
+    shown = {int(place): effect for place, effect in window.run("return effects.get(readings[0])").items()}
+    space, other = checkpoint.vocabulary.encode(" a")  # the two that the text has most often
+    assert window.run("return neutralOf(text)") == [" ", "a"]
+
+    def log_probabilities(tokens: Ids) -> NDArray[np.float64]:
+        logits = trace(checkpoint.network, checkpoint.weights, tokens).logits[-1]
+        return np.asarray(logits - np.log(np.exp(logits).sum()))
+
+    before = log_probabilities(ids[:26])
+    for place in range(26):
+        changed = ids[:26].copy()
+        changed[place] = other if changed[place] == space else space
+        divergence = (np.exp(before) * (before - log_probabilities(changed))).sum()
+        assert shown[place] == pytest.approx(divergence, abs=1e-9, rel=1e-6)
+    assert len(shown) == 26
+    named = window.run("return document.querySelector('.influence li .came').textContent")
+    assert named == f"{25 - max(range(26), key=lambda place: shown[place])} back"
+    painted = "return [...document.querySelectorAll('#text span')].filter((e) => e.style.backgroundColor).length"
+    assert window.run(painted) == 26
+    assert window.run("return [...document.querySelectorAll('.influence')].map((e) => e.hidden)") == [False, False]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_stretch_is_compared_with_all_others(window: Browser) -> None:
+    page_of(window, ["lstm"], (FABLE * 10)[:200])
+    read = read_by("lstm", load("lstm").vocabulary.encode((FABLE * 10)[:200]))
+    window.run("go(50)")
+    window.command(
+        "POST",
+        "/actions",
+        {
+            "actions": [
+                {
+                    "type": "key",
+                    "id": "keyboard",
+                    "actions": [
+                        {"type": "keyDown", "value": SHIFT},
+                        *[{"type": kind, "value": RIGHT} for kind in ("keyDown", "keyUp")] * 4,
+                        {"type": "keyUp", "value": SHIFT},
+                    ],
+                }
+            ]
+        },
+    )
+    wait(window)
+    assert window.run("return stretch") == [50, 54]
+    for chosen, layers in (("", (0, 1)), ("2", (1,))):
+        choose(window, "alike", chosen)
+        wait(window)
+        memory = np.concatenate([read.layers[layer].after["cell"] for layer in layers], axis=1)
+        directions = (memory - memory.mean(axis=0)) / memory.std(axis=0)
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        expected = [np.mean((directions[50:55] * directions[end - 4 : end + 1]).sum(axis=1)) for end in range(4, 200)]
+        np.testing.assert_allclose(window.run("return likenesses.get(focus).slice(4)"), expected, atol=1e-5)
+    ends = window.run("return mostAlike(likenesses.get(focus), stretch)")
+    assert len(ends) == 4 and all(abs(end - 54) > 4 for end in ends)
+    allowed = [end for end in range(4, 200) if abs(end - 54) > 4]
+    assert ends[0] == max(allowed, key=lambda end: expected[end - 4])
+    first = "document.querySelector('.likeness button')"
+    assert window.run(f"return {first}.querySelector('mark').textContent.length") == 5
+    window.run(f"{first}.click()")
+    assert window.run("return position") == ends[0]
+    window.press(ESCAPE)
+    assert window.run("return stretch") is None
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_a_reader_types_another_text_and_the_network_writes_on(window: Browser) -> None:
+    page_of(window, ["fable", "fable"], FABLE[:50])
+    model = load("fable")
+    choose(window, "own", "The fox \u20ac")
+    window.run("element('read-own').click()")
+    assert "fable has never seen \u201c\u20ac\u201d (U+20AC)" in window.run("return element('problem').textContent")
+    assert window.run("return text.length") == 50
+    choose(window, "own", "The fox left")
+    window.run("element('read-own').click()")
+    wait(window)
+    assert window.run("return element('problem').hidden")
+    logits = window.run("return readings[1].steps.map(({ logits }) => [...logits])")
+    np.testing.assert_allclose(logits, read_by("fable", model.vocabulary.encode("The fox left")).logits, atol=1e-9)
+    choose(window, "temperature", 0)
+    choose(window, "length", 50)
+    window.press("w")
+    assert window.run("return tasks.size") == 0 or window.run("return text.join('')") == "The fox left"
+    window.run("go(6); write()")
+    wait(window)
+    assert window.run("return text.join('')") == model.sample("The fox", temperature=0, length=50)
+    assert window.run("return readings.map(({ steps }) => steps.length)") == [57, 57]
+    texts = []
+    choose(window, "temperature", 1)
+    for seed in (3, 3, 4):
+        choose(window, "seed", seed)
+        window.run("go(6); write()")
+        wait(window)
+        texts.append(window.run("return text.join('')"))
+    assert texts[0] == texts[1] != texts[2]
+    window.run("element('read-first').click()")
+    wait(window)
+    assert window.run("return text.join('')") == FABLE[:50]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_network_with_a_lesion_writes_with_it(window: Browser) -> None:
+    page_of(window, ["lstm"], FABLE[:30])
+    window.run("go(9)")
+    choose(window, "lesion", "shut")
+    window.run("element('harm').click()")
+    wait(window)
+    # Without outputs, also in the window of attention, it predicts the same whatever it reads.
+    logits = window.run("return readings[0].lesion.steps.map(({ logits }) => [...logits])")
+    assert np.ptp(logits[3:], axis=0).max() < 1e-12
+    choose(window, "temperature", 0)
+    window.run("go(12); write()")
+    wait(window)
+    written = window.run("return text.slice(13)")
+    assert len(written) == 50 and len(set(written)) == 1
+    assert window.run("return readings[0].known") == 63
+    assert "intact" in window.run("return document.querySelector('.predictions').textContent")
+    window.press("l")
+    wait(window)
+    assert window.run("return document.querySelector('.harm').hidden")

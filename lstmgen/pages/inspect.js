@@ -162,15 +162,18 @@ function showWalk() {
   }
 }
 
+/** A button for each part, as many as the cell with the most parts has; they are named as in the cell in focus. */
 function makeParts() {
   const { parts } = panels[readings.indexOf(focus)];
-  const buttons = ["all", ...parts].map((name, number) => {
-    const button = create("button", "", number ? `${number} ${name}` : name);
+  const most = Math.max(...panels.map((panel) => panel.parts.length));
+  const buttons = Array.from({ length: most + 1 }, (_, number) => {
+    const name = number === 0 ? "all" : [number, parts[number - 1]].join(" ").trim();
+    const button = create("button", "", name);
     button.type = "button";
     button.addEventListener("click", () => showPart(number));
     return button;
   });
-  element("parts").replaceChildren(...(parts.length > 1 ? buttons : []));
+  element("parts").replaceChildren(...(most > 1 ? buttons : []));
 }
 
 function showPart(chosen) {

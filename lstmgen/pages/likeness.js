@@ -40,9 +40,9 @@ function* compare(rows, [first, last], likeness) {
 /** The last steps of the stretches that are most alike; none overlaps the stretch itself or a better one. */
 function mostAlike(likeness, [first, last]) {
   const found = [last];
-  for (const end of [...likeness.keys()].sort((one, other) => likeness[other] - likeness[one])) {
-    if (likeness[end] === undefined || found.length > ALIKE) break;
+  const ends = [...likeness.keys()].slice(last - first);
+  for (const end of ends.sort((one, other) => likeness[other] - likeness[one])) {
     if (found.every((other) => Math.abs(end - other) > last - first)) found.push(end);
   }
-  return found.slice(1);
+  return found.slice(1, ALIKE + 1);
 }
