@@ -26,9 +26,10 @@ class Command(TyperCommand):
 
     def format_help(self, context: Any, formatter: Any) -> None:
         """Write the help text: to the formatter, or typer writes it itself."""
-        for parameter in self.params:
+        parameters: list[Any] = self.params
+        for parameter in parameters:
             if parameter.param_type_name == "argument":
-                parameter.display_type_rich = lambda ctx: None  # type: ignore[attr-defined,method-assign]  # noqa: ARG005  # typer's name
+                parameter.display_type_rich = lambda ctx: None  # noqa: ARG005  # typer's name
         if not write_narrow(self, context, formatter):
             super().format_help(context, formatter)
 

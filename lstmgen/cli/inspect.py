@@ -108,12 +108,12 @@ def inspect(
     from lstmgen.cli.output import whole_file
     from lstmgen.cli.reading_bar import progress_bar
     from lstmgen.cli.report import print_report
-    from lstmgen.inspection.trace import begun, texts_to_read
+    from lstmgen.inspection.trace import texts_to_read
     from lstmgen.inspection.walk import Unit, check_unit
 
     paths = list(dict.fromkeys(find_model(reference, quiet=quiet) for reference in references))
     models = [(checkpoint_name(path), load_checkpoint(path)) for path in paths]
-    (name, checkpoint), about = models[0], {"checkpoint": str(paths[0])}
+    (_, checkpoint), about = models[0], {"checkpoint": str(paths[0])}
     selected = None
     if unit is not None:
         if not (match := re.fullmatch(r"(\d{1,9})\.(\d{1,9})", unit)):
@@ -144,23 +144,20 @@ def inspect(
         note(f"note: {message_line(line)}", quiet=quiet)
     watch = partial(progress_bar, quiet=quiet, desc="memory")
     if html is not None:
-        if len(models) > 1:
-            raise ConfigError("html", str(html), "a page shows one network; name one run")
-        from lstmgen.inspection.page import page_data
         from lstmgen.inspection.report import find_all
         from lstmgen.pages.inspect import inspect_page
 
         with whole_file(html, "html") as file:
-            findings = find_all(checkpoint, read.ids, watch)
-            first = ([] if selected is None else [selected]) + findings.tracking_units()
-            data = page_data(checkpoint, begun(read.ids[: length or _PAGE_LENGTH], checkpoint.end_token), first)
-            title = f"{name} reads {read.name}"
-            file.write(inspect_page(title, checkpoint, data, findings).encode())
-        facts = f"the page is {html}, with {len(data['text']):,} {checkpoint.vocabulary.unit}s"
+            findings = [find_all(each, own.ids, watch) for (_, each), own in zip(models, texts, strict=True)]
+            beginnings = [own.ids[: length or _PAGE_LENGTH] for own in texts]
+            title = f"{', '.join(name for name, _ in models)} read{'s' if len(models) == 1 else ''} {read.name}"
+            file.write(inspect_page(title, models, beginnings, findings, selected).encode())
+        facts = f"the page is {html}, with {len(beginnings[0]):,} {checkpoint.vocabulary.unit}s"
         note(message_line(facts), quiet=quiet)
         return
+    coloured: Iterable[str] = ()
     if memory:
-        fields, parts, coloured = *_memory(list(map(str, paths)), models, [each.ids for each in texts], watch), ()
+        fields, parts = _memory(list(map(str, paths)), models, [each.ids for each in texts], watch)
     else:
         fields, parts, coloured = _findings(checkpoint, read.ids, choice, selected)
     if json:
