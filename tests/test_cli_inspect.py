@@ -202,7 +202,7 @@ def test_several_networks_are_columns_and_rows_of_blocks() -> None:
 def test_several_networks_read_the_text_that_the_first_one_held_out() -> None:
     other = Path("checkpoints", "fable", "last.safetensors")
     ran = done("inspect", "fable", other, "--memory", "--json")
-    assert "198 characters of fable.txt: the last 10%, held out, read by fable and " in ran.err
+    assert "198 characters of fable.txt: the last 10%, held out, read by fable, " in ran.err
     assert ran.json_lines[0]["text"] == "fable.txt: the last 10%, held out"
     assert len(done("inspect", "fable", "fable", "--memory", "--json").json_lines[0]["networks"]) == 1
 
@@ -215,6 +215,13 @@ def test_each_network_encodes_the_text_itself(nowhere: Path) -> None:
     assert problem("inspect", "letters", "fewer", "text.txt", "--memory", "-q").startswith("lstmgen: fewer: ")
     ran = done("inspect", "letters", "fewer", "text.txt", "--memory", "--json", "--on-unknown", "skip")
     assert len(ran.json_lines[0]["networks"]) == 2
+    untrained_run("bytes", None)
+    untrained_run("lines", "".join(sorted(set(text))), lines=True)
+    ran = done("inspect", "letters", "bytes", "lines", "-", "--memory", "--json", stdin=text.encode())
+    letters, as_bytes, lines = ran.json_lines[0]["networks"]
+    assert "but not for bytes" in ran.err
+    assert letters["examples"]["round brackets"] == {"1": 20, "2": 20} == as_bytes["examples"]["round brackets"]
+    assert list(lines["visible"]) == ["1", "2", "4", "8", "16", "32"] != list(letters["visible"])
 
 
 @pytest.mark.usefixtures("in_trained_folder")

@@ -1,18 +1,21 @@
 """What is left of a change some tokens later: against two whole forward passes in double precision."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
 from lstmgen.cells.arrays import softmax
 from lstmgen.checkpoint import Checkpoint
+from lstmgen.cli.report import print_report
 from lstmgen.config import VocabularyKind
 from lstmgen.inspection.influence import MIN_EXAMPLES, divergence, influence, pair_memory
 from lstmgen.inspection.memory import measure_memory
 from lstmgen.inspection.pairs import find_pairs
 from lstmgen.inspection.report import memories_report
 from lstmgen.inspection.trace import trace
+from lstmgen.pages.sections import section
 from lstmgen.report import Table
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
@@ -70,6 +73,20 @@ def test_without_recurrence_nothing_is_left_after_one_token() -> None:
     first, *others = influence(checkpoint, LETTERS.encode("abbab (ab) " * 9)).values()
     assert first > 0.01
     assert others == [0] * 5
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_network_that_never_changes_its_mind_has_a_report(count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = some_checkpoint("lstm")
+    for weight in checkpoint.weights.values():
+        weight[:] = 0
+    memory = measure_memory(checkpoint, LETTERS.encode("abbab (ab) " * 12))
+    assert {*memory.influence.values(), *memory.gradient.values()} == {0}
+    assert set(memory.pairs["round brackets"].ratios.values()) == {1}
+    parts = memories_report({f"network {number}": memory for number in range(count)}, "character")
+    print_report(parts)
+    assert len(re.findall(r"^ *\d+  +0( +0)?$", capsys.readouterr().out, re.MULTILINE)) == 7 + 8
+    assert "<polyline" in section("memory", parts)
 
 
 def test_the_other_token_depends_on_the_seed_alone() -> None:

@@ -1,7 +1,7 @@
 """`lstmgen inspect`: a walk, units, gates, memory, or a page with all of it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,6 @@ from lstmgen.printable import message_line
 
 if TYPE_CHECKING:
     from lstmgen.checkpoint import Checkpoint
-    from lstmgen.inspection.memory import Watch
     from lstmgen.inspection.walk import Unit
     from lstmgen.report import Part
     from lstmgen.text.vocabulary import Ids
@@ -139,10 +138,13 @@ def inspect(
     longest = length or _LENGTHS[choice] if html is None else max(length or 0, *_LENGTHS.values())
     texts = texts_to_read(models, text, length=longest, encoding=encoding, on_unknown=on_unknown)
     read = texts[0]
-    readers = f", read by {' and '.join(name for name, _ in models)}" if references == [None] or len(models) > 1 else ""
-    for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}{readers}"):
+    readers = f", read by {', '.join(name for name, _ in models)}" if references == [None] or len(models) > 1 else ""
+    notes = [*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}{readers}"]
+    if others := [name for name, each in models if each.vocabulary.unit != checkpoint.vocabulary.unit]:
+        notes.append(f"distances and losses are in {checkpoint.vocabulary.unit}s, but not for {', '.join(others)}")
+    for line in notes:
         note(f"note: {message_line(line)}", quiet=quiet)
-    watch = partial(progress_bar, quiet=quiet, desc="memory")
+    watch = partial(progress_bar, quiet=quiet)
     if html is not None:
         from lstmgen.inspection.report import find_all
         from lstmgen.pages.inspect import inspect_page
@@ -188,7 +190,7 @@ def _findings(
 
 
 def _memory(
-    files: Sequence[str], models: "Sequence[tuple[str, Checkpoint]]", texts: "Sequence[Ids]", watch: "Watch"
+    files: Sequence[str], models: "Sequence[tuple[str, Checkpoint]]", texts: "Sequence[Ids]", watch: Callable[..., Any]
 ) -> "tuple[dict[str, Any], list[Part]]":
     """How far back networks look: as fields of JSON and as a report."""
     from lstmgen.inspection.memory import measure_memory
@@ -196,7 +198,7 @@ def _memory(
 
     size = max(checkpoint.network.layer_parameter_count() for _, checkpoint in models)
     memories = {
-        name: measure_memory(checkpoint, ids, watch, size=size)
+        name: measure_memory(checkpoint, ids, partial(watch, desc=f"memory of {name}"), size=size)
         for (name, checkpoint), ids in zip(models, texts, strict=True)
     }
     networks = [

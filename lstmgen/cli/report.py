@@ -92,9 +92,11 @@ def _chart(chart: Chart) -> str:
     (curve,) = chart.curves
     heights, least, first = chart.heights(curve), min(curve.points.values()), len(heading)
     name = printable(curve.name, single_line=True)
-    lines = [f"{heading}  {name}" if chart.lowest else f"{heading}  {name}, rise"]
+    lines = [f"{heading}  {name}" if chart.lowest is not None else f"{heading}  {name}, rise"]
     for place, value in curve.points.items():
-        number = f"{value:8.1e}" if chart.lowest else f"{value:.4f} {value - least:+8.4f}"
+        number = f"{value:.4f} {value - least:+8.4f}"
+        if chart.lowest is not None:
+            number = f"{value:8.1e}" if value else f"{0:8}"
         lines.append(f"{place:>{first},}  {number} {bar(heights.get(place, 0), width - first - _NUMBERS)}")
     return "".join(line.rstrip() + "\n" for line in lines)
 

@@ -24,7 +24,7 @@ MIN_EXAMPLES = 10
 """With fewer examples of a pair nothing is said of it."""
 
 _WORK = 4e10  # multiplications of one measurement; it decides how many examples are affordable
-_FEWEST, _MAX = 32, 256  # examples
+_FEWEST, _MAX = 64, 256  # examples
 _LOGITS = 1 << 20  # how many logits exist at once
 _ROUNDING = 1e-28  # nats; a smaller divergence cannot be told from none
 

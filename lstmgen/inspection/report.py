@@ -15,7 +15,6 @@ from lstmgen.inspection.memory import NOTICEABLE, Memory, Watch, measure_memory,
 from lstmgen.inspection.trace import traces
 from lstmgen.inspection.units import Finding, Units, find_units
 from lstmgen.inspection.walk import Unit, WalkStep
-from lstmgen.printable import readably
 from lstmgen.report import Chart, Curve, Histogram, Part, Table
 from lstmgen.text.vocabulary import Ids
 
@@ -133,7 +132,7 @@ def memories_report(memories: Mapping[str, Memory], token: str) -> list[Part]:
     parts: list[Part] = [
         f"Loss: how well it predicts from the last few {token}s alone, in the mean of the same {positions:,} "
         "predictions. It shows how much of the past helps. It does not show what is remembered without being needed.",
-        *_by_distance(f"{token}s visible", losses, f"nats per {token}", "{:.3f}", reaches),
+        *_by_distance(f"{token}s visible", losses, f"nats per {token}", _nats, reaches),
         f"{used}: more of them change the loss by less than {NOTICEABLE} nats.",
     ]
     if any(influences.values()):
@@ -141,7 +140,7 @@ def memories_report(memories: Mapping[str, Memory], token: str) -> list[Part]:
             f"Influence: one {token} is changed, and the predictions some {token}s later are compared with those "
             "without the change (Kullback-Leibler divergence in nats, mean). It shows whether anything of the change "
             "is left. It does not show whether that is of use.",
-            *_by_distance(f"{token}s later", influences, "nats", "{:.1e}"),
+            *_by_distance(f"{token}s later", influences, "nats", _power),
         ]
     gradients = {name: memory.gradient for name, memory in memories.items()}
     return [
@@ -149,7 +148,7 @@ def memories_report(memories: Mapping[str, Memory], token: str) -> list[Part]:
         f"Gradient: how much a tiny change of the input some {token}s back changes the loss, |d loss / d input|. "
         "It shows what training can learn from. It does not show what is remembered: a network that keeps a value in "
         "saturated units has a gradient near 0.",
-        *_by_distance(f"{token}s back", gradients, "gradient", "{:.1e}"),
+        *_by_distance(f"{token}s back", gradients, "gradient", _power),
         f"The bars of influence and gradient are logarithmic and begin at {MIN_POWER:.0e} of the largest value: what "
         "is smaller has no bar. An influence below 1e-28 counts as 0.",
         *_pairs_report([memory.pairs for memory in memories.values()], list(memories), token),
@@ -157,13 +156,17 @@ def memories_report(memories: Mapping[str, Memory], token: str) -> list[Part]:
 
 
 def _by_distance(
-    places: str, values: Mapping[str, Mapping[int, float]], measured: str, shown: str, marks: Mapping[str, int] = {}
+    places: str,
+    values: Mapping[str, Mapping[int, float]],
+    measured: str,
+    shown: Callable[[float], str],
+    marks: Mapping[str, int] | None = None,
 ) -> list[Part]:
     """A chart of some networks' values by distance, linear if there are marks, and for several networks a table."""
     largest = max(value for points in values.values() for value in points.values())
-    curves = [Curve(name or measured, points, marks.get(name)) for name, points in values.items()]
-    chart = Chart(places, curves, None if marks else largest * MIN_POWER)
-    return [chart] if len(values) == 1 else [_table(places, values, shown.format), chart]
+    curves = [Curve(name or measured, points, (marks or {}).get(name)) for name, points in values.items()]
+    chart = Chart(places, curves, None if marks else largest * MIN_POWER or MIN_POWER)
+    return [chart] if len(values) == 1 else [_table(places, values, shown), chart]
 
 
 def _table(places: str, values: Mapping[str, Mapping[int, float]], shown: Callable[[float], str]) -> Table:
@@ -204,8 +207,16 @@ def _pairs_report(found: Sequence[Mapping[str, PairMemory]], names: Sequence[str
     return [*parts, Chart(f"{token}s later", curves, 1)] if len(names) > 1 else parts
 
 
+def _nats(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _power(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
+
+
 def _ratio(value: float) -> str:
-    return readably(value, 3)
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 # JSON
