@@ -28,7 +28,7 @@ class Command(TyperCommand):
         """Write the help text: to the formatter, or typer writes it itself."""
         for parameter in self.params:
             if parameter.param_type_name == "argument":
-                parameter.display_type_rich = lambda ctx: None  # type: ignore[attr-defined,method-assign]  # noqa: ARG005  # typer's name
+                parameter.display_type_rich = lambda ctx: None  # type: ignore[attr-defined]  # noqa: ARG005  # typer passes it by name
         if not write_narrow(self, context, formatter):
             super().format_help(context, formatter)
 
