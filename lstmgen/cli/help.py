@@ -15,47 +15,34 @@ MIN_PANEL_COLUMNS = 76
 """In narrower panels, typer would cut off the names of options."""
 
 
-class Command(TyperCommand):
-    """A command whose help text shows no type for arguments and the help option."""
+class _Help:
+    """Help without the types of arguments and flags."""
 
-    def get_help_option(self, context: Any) -> Any:
-        """The option --help."""
-        if (option := super().get_help_option(context)) is not None:
-            option.metavar = ""
-        return option
-
-    def format_help(self, context: Any, formatter: Any) -> None:
+    def format_help(self: Any, context: Any, formatter: Any) -> None:
         """Write the help text: to the formatter, or typer writes it itself."""
-        parameters: list[Any] = self.params
-        for parameter in parameters:
+        for parameter in self.get_params(context):
             if parameter.param_type_name == "argument":
-                parameter.display_type_rich = lambda ctx: None  # noqa: ARG005  # typer's name
-        if not write_narrow(self, context, formatter):
-            super().format_help(context, formatter)
+                parameter.display_type_rich = lambda ctx: None  # noqa: ARG005  # typer passes it by name
+            elif parameter.is_flag:
+                parameter.metavar = ""
+        columns = shutil.get_terminal_size().columns
+        if columns < MIN_PANEL_COLUMNS:
+            formatter.write("\n".join(_narrow(self, context, columns)) + "\n")
+        else:
+            super().format_help(context, formatter)  # type: ignore[misc]  # of typer
 
 
-class CommandGroup(TyperGroup):
-    """A group of commands whose help text shows no type for its options, which are flags."""
+class Command(_Help, TyperCommand):
+    """A command."""
 
-    def format_help(self, context: Any, formatter: Any) -> None:
-        """Write the help text: to the formatter, or typer writes it itself."""
-        for option in self.get_params(context):
-            option.metavar = ""
-        if not write_narrow(self, context, formatter):
-            super().format_help(context, formatter)
+
+class CommandGroup(_Help, TyperGroup):
+    """A group of commands."""
 
 
 def paragraphs(text: str) -> str:
     """Join the lines of each paragraph, so that they are wrapped at the width of the terminal."""
     return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))
-
-
-def write_narrow(command: Any, context: Any, formatter: Any) -> bool:
-    """Write the help text of a command for a narrow terminal; return whether the terminal is narrow."""
-    columns = shutil.get_terminal_size().columns
-    if columns < MIN_PANEL_COLUMNS:
-        formatter.write("\n".join(_narrow(command, context, columns)) + "\n")
-    return columns < MIN_PANEL_COLUMNS
 
 
 def _narrow(command: Any, context: Any, columns: int) -> Iterator[str]:
