@@ -151,10 +151,10 @@ def inspect(
 
         with whole_file(html, "html") as file:
             findings = [find_all(each, own.ids, watch) for (_, each), own in zip(models, texts, strict=True)]
-            beginnings = [own.ids[: length or _PAGE_LENGTH] for own in texts]
+            begins = [own.ids[: length or _PAGE_LENGTH] for own in texts]
             title = f"{', '.join(name for name, _ in models)} read{'s' if len(models) == 1 else ''} {read.name}"
-            file.write(inspect_page(title, models, beginnings, findings, selected).encode())
-        facts = f"the page is {html}, with {len(beginnings[0]):,} {checkpoint.vocabulary.unit}s"
+            file.write(inspect_page(title, models, begins, findings, selected).encode())
+        facts = f"the page is {html}, with {len(begins[0]):,} {checkpoint.vocabulary.unit}s"
         note(message_line(facts), quiet=quiet)
         return
     coloured: Iterable[str] = ()

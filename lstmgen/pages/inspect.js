@@ -60,7 +60,7 @@ function findAgain() {
   }
   effects = new Map();
   likenesses = new Map();
-  if (mode === "influence") start("influence", findInfluence(position), () => paintText(position - FARTHEST, position + 1));
+  if (mode === "influence") start("influence", findInfluence(position), showInfluence);
   if (mode === "likeness" && known() === text.length) start("likeness", findLikeness(stretchNow()), () => paintText());
 }
 
@@ -69,11 +69,17 @@ const inOrder = () => [...panels].sort((one, other) => (other.reading === focus)
 
 function* findInfluence(step) {
   const neutral = neutralOf(text);
-  element("neutral").textContent = neutral.map((character) => inWords(nameOf(character))).join(" or ");
+  element("neutral").textContent = neutral.map((character) => `a ${inWords(nameOf(character))}`).join(" or, if it is one, ");
   for (const panel of inOrder()) {
     effects.set(panel.reading, {});
     yield* influence(panel.reading, text, step, neutral, effects.get(panel.reading));
-    panel.showInfluence(effects.get(panel.reading), step);
+  }
+}
+
+function showInfluence() {
+  paintText(position - FARTHEST, position + 1);
+  for (const panel of panels) {
+    if (effects.has(panel.reading)) panel.showInfluence(effects.get(panel.reading), position);
   }
 }
 
@@ -235,7 +241,8 @@ function turnTo(reading) {
 /** A screen reader is told of the network in focus alone, and of none while the text plays: it could not keep up. */
 function announce() {
   for (const panel of panels) {
-    panel.part("status").setAttribute("aria-live", timer === null && panel.reading === focus ? "polite" : "off");
+    const live = timer === null && panel.reading === focus ? "polite" : "off";
+    for (const part of ["status", "harm"]) panel.part(part).setAttribute("aria-live", live);
   }
 }
 
@@ -318,9 +325,8 @@ function* writeOn(written, most) {
 }
 
 function write() {
-  const written = [];
-  const before = text.slice(0, position + 1);
-  const most = Math.min(Number(element("length").value), LONGEST - before.length);
+  const [written, before] = [[], text.slice(0, position + 1)];
+  const most = Math.max(0, Math.min(Number(element("length").value), LONGEST - before.length));
   start("write", writeOn(written, most), () => {
     element("wrote").textContent = `${focus.data.name} writes: ${written.length} of ${most} characters`;
     if (tasks.has("write")) return;
@@ -346,6 +352,7 @@ function readOwn() {
 // Keys and clicks
 
 const steps = { ArrowRight: () => position + 1, ArrowLeft: () => position - 1, Home: () => 0, End: () => text.length - 1 };
+// The keys of letters and digits, as the page lists them
 const keys = {
   " ": toggle,
   Escape: clearStretch,
@@ -362,7 +369,7 @@ document.addEventListener("keydown", (event) => {
   const { target, key } = event;
   const elsewhere = target !== document.body && !element("player").contains(target);
   const scrolls = target.matches(".cell") && target.scrollWidth > target.clientWidth && key.startsWith("Arrow");
-  const types = target.matches("select, textarea, input[type=number]") || (target.matches("button, summary") && key === " ");
+  const types = target.matches("select, textarea, input:not(#position)") || (target.matches("button, summary") && key === " ");
   if (elsewhere || scrolls || types || event.ctrlKey || event.altKey || event.metaKey) return;
   if (key in steps) {
     pause();

@@ -13,7 +13,7 @@ from lstmgen.pages.diagram import draw_attention, draw_cell
 from lstmgen.pages.network import network_data
 from lstmgen.pages.page import fill, fill_page, visible
 from lstmgen.pages.sections import section
-from lstmgen.printable import count
+from lstmgen.printable import count, printable
 from lstmgen.text.vocabulary import Ids
 
 _SCRIPTS = "engine vocabulary sampling work reading unit lesions influence likeness panel inspect_text unit_map inspect"
@@ -43,7 +43,8 @@ def inspect_page(
     networks, panels, sections = [], [], []
     for number, ((name, checkpoint), ids, found) in enumerate(zip(models, texts, findings, strict=True)):
         first = unit or (found.tracking_units() or _varied(checkpoint, ids))[0]
-        networks.append({"name": name, "unit": first, **_network(checkpoint, found, rounding)})
+        called = {"name": printable(name, single_line=True), "unit": first}
+        networks.append(called | _network(checkpoint, found, rounding))
         panels.append(_panel(number, name, checkpoint))
         below = "\n".join(section(title, parts) for title, parts in _sections(checkpoint, found).items())
         heading = f"<h2>{visible(name)}</h2>\n" if len(models) > 1 else ""

@@ -34,8 +34,8 @@ function writeText(characters) {
 /** The colour of a character; none where nothing is known. */
 function colorAt(step) {
   if (mode === "influence") {
-    const found = effects.get(focus) ?? {};
-    return found[step] === undefined ? undefined : fractionColor("--picked", Math.sqrt(found[step] / mostEffect()));
+    const found = effects.get(focus)?.[step];
+    return found === undefined ? undefined : fractionColor("--picked", 1 + Math.log10(found / mostEffect()) / DECADES);
   }
   if (mode === "likeness") {
     const alike = likenesses.get(focus)?.[step];
@@ -47,7 +47,7 @@ function colorAt(step) {
   return colorOf(focus, name, focus.value(name, step));
 }
 
-const LARGEST_SURPRISE = 6; // nats
+const [LARGEST_SURPRISE, DECADES] = [6, 4]; // nats; what the logarithmic scale of influence has
 const mostEffect = () => Math.max(1e-9, ...Object.values(effects.get(focus) ?? {}));
 
 /** Colour the characters from one on to another: painting is slow for a long text. */
@@ -61,12 +61,13 @@ function paintText(first = 0, end = text.length) {
   const own = { surprise: "--hot", influence: "--picked" }[mode] ?? (gate ? "--gate" : null);
   const colors = own ? [0, 0.5, 1].map((value) => fractionColor(own, value)) : [-1, -0.5, 0, 0.5, 1].map(signedColor);
   element("scale").style.background = `linear-gradient(to right, ${colors.map(css).join(", ")})`;
-  element("scale-from").textContent = own ? "0" : "\u22121";
+  const most = mostEffect();
+  element("scale-from").textContent = mode === "influence" ? inNats(most / 10 ** DECADES) : own ? "0" : "\u22121";
   const cell = mode === "unit" && element("color").value === "cell";
   element("scale-to").textContent = {
     unit: cell ? "1: tanh of the cell state" : "1",
     surprise: `${LARGEST_SURPRISE} nats and more`,
-    influence: effects.get(focus) && Object.keys(effects.get(focus)).length ? `${mostEffect().toFixed(3)} nats` : "",
+    influence: `${inNats(most)}, logarithmic`,
     likeness: "1: the same direction",
   }[mode];
 }

@@ -85,7 +85,8 @@ class Panel {
     box.hidden = !harm;
     if (!harm) return;
     if (!reading.lesion) {
-      box.textContent = `This cell cannot ${harm.name}: it has no such gate.`;
+      const none = `This cell cannot ${harm.name}: it has no such gate.`;
+      if (box.textContent !== none) box.textContent = none;
       return;
     }
     const { count: characters, harmed, intact } = lossesAfter(reading, NEXT);
@@ -95,7 +96,8 @@ class Panel {
         ? "No character follows that it could predict."
         : `The next ${characters} characters: ${harmed.toFixed(2)} nats each, without the lesion ${intact.toFixed(2)} ` +
           `(${cost < 0 ? "\u2212" : "+"}${Math.abs(cost).toFixed(2)}).`;
-    box.replaceChildren(create("b", "", `Lesion: ${reading.lesion.words}, ${harm.where}. `), loss);
+    const title = `Lesion: ${reading.lesion.words}, ${harm.where}. `;
+    if (box.textContent !== title + loss) box.replaceChildren(create("b", "", title), loss); // it is read aloud
   }
 
   /** The characters on which the prediction depends most. */
@@ -106,7 +108,7 @@ class Panel {
     const list = this.part("influence").querySelector("ul");
     showFractions(list, found.map((at) => [nameAt(at), effects[at] / most, `${step - at} back`]), "--picked");
     found.forEach((at, number) => {
-      list.children[number].querySelector(".number").textContent = `${effects[at].toFixed(effects[at] < 0.01 ? 4 : 2)} nats`;
+      list.children[number].querySelector(".number").textContent = inNats(effects[at]);
     });
   }
 
@@ -117,7 +119,7 @@ class Panel {
       const from = end - (last - first);
       const button = create("button", "token");
       button.type = "button";
-      const shown = (start, stop) => text.slice(Math.max(0, start), Math.max(0, stop)).map(nameOf).join("");
+      const shown = (start, stop) => text.slice(Math.max(0, start), stop).map(inLine).join("");
       button.append(shown(from - 15, from), create("mark", "", shown(from, end + 1)), shown(end + 1, end + 11));
       button.title = `character ${count(end + 1)}`;
       button.addEventListener("click", () => go(end));

@@ -51,6 +51,8 @@ function number(value) {
   return (text === "-0.00" ? "0.00" : text).replace("-", "\u2212");
 }
 
+const inNats = (value) => `${value < 0.01 ? value.toExponential(0).replace("-", "\u2212") : value.toFixed(2)} nats`;
+
 /** The name of a character as it is read aloud. */
 const inWords = (name) => ({ "␣": "space", "↵": "line feed" })[name] ?? `\u201c${name}\u201d`;
 
@@ -92,7 +94,7 @@ function sentence(reading, step) {
 
 const STRONGEST = 0.78; // opacity, so that text on it can be read
 const signedColor = (value) => [value < 0 ? "--negative" : "--positive", Math.min(1, Math.abs(value)) * STRONGEST];
-const fractionColor = (name, value) => [name, Math.min(1, value) * STRONGEST];
+const fractionColor = (name, value) => [name, Math.max(0, Math.min(1, value)) * STRONGEST];
 const css = ([name, opacity]) => `rgb(var(${name}) / ${opacity.toFixed(3)})`;
 
 /** The colour of a value of the chosen unit. */

@@ -95,7 +95,12 @@ function continues([first, ...others], byte) {
 const vocabularyOf = ({ code_points }) => (code_points.length ? new Characters(code_points) : new Bytes());
 
 /** The name of a character, or of a byte, in which a space is visible, too. */
-const nameOf = (character) => ({ " ": "␣", "\n": "↵", "\t": "⇥" })[character] ?? (character.startsWith("0x") ? character : visible(character));
+function nameOf(character) {
+  return { " ": "␣", "\n": "↵", "\t": "⇥" }[character] ?? (character.startsWith("0x") ? character : visible(character));
+}
+
+/** A character in a line of text: a line feed is visible. */
+const inLine = (character) => (character === "\n" ? "↵" : visible(character));
 
 /** The characters of a text that a vocabulary does not have, each once. */
 const unknownTo = (vocabulary, text) => [...new Set(text)].filter((character) => vocabulary.encode(character).ids.length === 0);

@@ -1,13 +1,16 @@
 // Long computations: in pieces, between which the page shows and listens.
 
-const PIECE = 16; // milliseconds
+const [PIECE, SHOWN] = [20, 100]; // milliseconds of computing at a time; between two looks at the progress
 const tasks = new Map(); // by name: a generator and what shows its progress; the newest goes first
 let scheduled = false;
 
-/** Start what a generator computes, which yields where it may pause. A task of the same name is given up. */
+/**
+ * Start what a generator computes, which yields where it may pause. `show` is called now and then, and at the end. A task of
+ * the same name is given up.
+ */
 function start(name, generator, show) {
   tasks.delete(name);
-  tasks.set(name, { generator, show });
+  tasks.set(name, { generator, show, shown: performance.now() });
   schedule();
 }
 
@@ -25,6 +28,9 @@ function work() {
   let done = false;
   while (!done && performance.now() < end) ({ done } = task.generator.next());
   if (done) tasks.delete(name);
-  task.show();
+  if (done || end > task.shown + SHOWN) {
+    task.shown = end;
+    task.show();
+  }
   schedule();
 }
