@@ -21,7 +21,7 @@ DISTANCES = tuple(2**power for power in range(9))
 """How many tokens after a change predictions are compared, at most."""
 
 MIN_EXAMPLES = 10
-"""With fewer examples of a pair nothing is said of it."""
+"""With fewer examples nothing is said."""
 
 _WORK = 4e10  # multiplications of one measurement; it decides how many examples are affordable
 _FEWEST, _MAX = 64, 256  # examples
@@ -43,7 +43,7 @@ def influence(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None, seed
 
     It is the mean Kullback-Leibler divergence of the prediction for the token `distance` after the changed one, from
     what it is without the change. The other token is drawn from the text, (time,); all others stay. In a model of
-    lines, both are in one line. It is empty for a text without two different tokens.
+    lines, both are in one line, and a distance needs 10 examples. It is empty for a text without two different tokens.
 
     The fewer parameters the layers have, the more examples are affordable. The same `size`, instead of their number,
     gives the same examples for several networks.
@@ -64,7 +64,9 @@ def influence(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None, seed
     states = _states_before(checkpoint, ids, set(positions.tolist()))
     known = {}
     for distance, (kept, other) in _compare(checkpoint, ids, positions, np.array(changed)[:, None], distances, states):
-        known[distance] = float(divergence(kept, other)[room[positions] >= distance].mean())
+        rows = room[positions] >= distance
+        if rows.sum() >= min(MIN_EXAMPLES, len(rows)):
+            known[distance] = float(divergence(kept, other)[rows].mean())
     return known
 
 
