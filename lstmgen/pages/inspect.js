@@ -136,7 +136,6 @@ function choose(layer, unit) {
   const chosen = `${focus.layer}.${focus.unit}`;
   if (tracked.value !== chosen) tracked.value = chosen; // two features may have the same unit
   if (tracked.selectedIndex < 0) tracked.value = "";
-  element("explained").textContent = `Unit ${chosen} of ${name}, in equations`;
   element("map-title").textContent = `Layer ${focus.layer} of ${name}: what each unit remembers`;
   const label = `Layer ${focus.layer}: a square for each unit. Choose a unit by its number above.`;
   element("layer-map").setAttribute("aria-label", label);
@@ -167,6 +166,7 @@ function turnTo(reading) {
   options(element("color"), memoryFirst.map(({ value, name }) => [value, name]));
   element("writer").textContent = own.name;
   announce();
+  panels[readings.indexOf(focus)].part("equations").append(element("rows"));
   makeRows();
   makeParts();
   showPart(part);

@@ -35,7 +35,7 @@ function writeText(characters) {
 function colorAt(step) {
   if (mode === "influence") {
     const found = effects.get(focus)?.[step];
-    return found === undefined ? undefined : fractionColor("--picked", 1 + Math.log10(found / mostEffect()) / DECADES);
+    return found === undefined ? undefined : fractionColor("--hot", 1 + Math.log10(found / mostEffect()) / DECADES);
   }
   if (mode === "likeness") {
     const alike = likenesses.get(focus)?.[step];
@@ -58,7 +58,7 @@ function paintText(first = 0, end = text.length) {
     spans[step].classList.toggle("unread", step >= known());
   }
   const gate = mode === "unit" && isGate(element("color").value);
-  const own = { surprise: "--hot", influence: "--picked" }[mode] ?? (gate ? "--gate" : null);
+  const own = { surprise: "--hot", influence: "--hot" }[mode] ?? (gate ? "--gate" : null);
   const colors = own ? [0, 0.5, 1].map((value) => fractionColor(own, value)) : [-1, -0.5, 0, 0.5, 1].map(signedColor);
   element("scale").style.background = `linear-gradient(to right, ${colors.map(css).join(", ")})`;
   const most = mostEffect();

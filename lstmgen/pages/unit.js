@@ -51,7 +51,10 @@ function number(value) {
   return (text === "-0.00" ? "0.00" : text).replace("-", "\u2212");
 }
 
-const inNats = (value) => `${value < 0.01 ? value.toExponential(0).replace("-", "\u2212") : value.toFixed(2)} nats`;
+function inNats(value) {
+  const shown = value < 1e-4 ? value.toExponential(0).replace("-", "\u2212") : value.toFixed(value < 0.1 ? 4 : 2);
+  return `${shown} nats`;
+}
 
 /** The name of a character as it is read aloud. */
 const inWords = (name) => ({ "␣": "space", "↵": "line feed" })[name] ?? `\u201c${name}\u201d`;
