@@ -1,0 +1,386 @@
+"""Make every number of LEARN.md again with this version.
+
+    python docs/make_learn.py                  all of them
+    python docs/make_learn.py units lesions    only these blocks
+    python docs/make_learn.py --in FOLDER      keep the networks in a folder; those that are there are not trained again
+
+A block of LEARN.md begins with `<!-- made: NAME -->` and ends with `<!-- end -->`. This program trains the networks,
+runs the commands that the blocks show, writes the blocks, and names each number of the prose that is in no block.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache, partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstmgen.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from lstmgen.generation.engine import NumpyEngine
+from lstmgen.generation.sampler import negative_log_likelihood
+from lstmgen.inspection.trace import text_to_read
+from lstmgen.language_model import LanguageModel
+from lstmgen.network.architecture import Network
+
+LEARN = Path(__file__).with_name("LEARN.md")
+RECIPE = (
+    "--hidden-size 64 --layers 1 --steps 1500 --learning-rate 0.012 --weight-decay 0.08 --precision float32 --threads 1"
+)
+CELLS = ("rnn", "lstm", "peephole", "coupled", "gru")
+NETWORKS = {f"learn-{cell}": f"--cell {cell} --chunk-length 64" for cell in CELLS} | {
+    "learn-attention": "--attention 32 --chunk-length 64",
+    "learn-short": "--chunk-length 8 --batch-size 256",
+    "learn-long": "--chunk-length 256 --batch-size 8",
+}
+"""Each network by its run, with what it has besides the recipe."""
+
+TEXT = 'The "if"'  # the walks read this
+REPEATED = 'the "method" and the "meth'  # attention reads this
+OWN_TEXT = "own.txt"  # what the starter model wrote
+COLUMNS = 80
+DISTANCES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+def lstmgen(*arguments: object) -> str:
+    """What a command writes to stdout, run in the current folder."""
+    command = [sys.executable, "-m", "lstmgen", *map(str, arguments)]
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    ran = subprocess.run(  # noqa: S603  # the commands of LEARN.md
+        command, capture_output=True, encoding="utf-8", env={**environment, "PYTHONUTF8": "1"}
+    )
+    if ran.returncode:
+        raise SystemExit(f"{' '.join(command)}: {ran.stderr}")
+    return ran.stdout
+
+
+def train(name: str) -> None:
+    """Train one of the networks, unless it is there."""
+    if not Path("checkpoints", name).exists():
+        lstmgen("train", *NETWORKS[name].split(), *RECIPE.split(), "--run", name, "--quiet")
+
+
+def shown(*arguments: str, lines: Iterable[str]) -> str:
+    """A block that shows a command and some of what it writes."""
+    words = [f"'{word}'" if re.search(r'[\s"]', word) else word for word in arguments]
+    return "\n".join(["```", f"$ lstmgen {' '.join(words)}", *(line.rstrip() for line in lines), "```"])
+
+
+# Walks: each cell is shown by its unit for open quotes.
+
+
+@cache
+def quote_unit(name: str) -> str:
+    """The unit of a network that tracks best whether a quote is open."""
+    found = json.loads(lstmgen("inspect", name, "--units", "--json"))["features"]
+    (best,) = (each for each in found if each["feature"] == "inside quotes")
+    return f"{best['layer']}.{best['unit']}"
+
+
+def walk(name: str, *parts: str, steps: Collection[int] = (4, 6, 7)) -> str:
+    """The walk of a network's unit for quotes: all lines of some steps, counted from 0, or those of some parts."""
+    arguments = ("inspect", name, "--walk", TEXT, "--unit", quote_unit(name))
+    _, *blocks = re.split(r"^.+ ─{9,}\n", lstmgen(*arguments), flags=re.MULTILINE)
+    taken = [block.splitlines() for number, block in enumerate(blocks) if number in steps]
+    lines = [line for block in taken for line in ([""] if len(parts) != 1 else []) + _only(block, parts)]
+    return shown(*arguments, lines=lines)
+
+
+def _only(block: list[str], parts: Collection[str]) -> list[str]:
+    return [line for line in block if line and (not parts or line.startswith(("after", *parts)))]
+
+
+def looks_back() -> str:
+    """Where attention looks, at the last characters of a text that repeats a word."""
+    arguments = ("inspect", "learn-attention", "--walk", REPEATED)
+    blocks = re.split(r"^.+ ─{9,}\n", lstmgen(*arguments), flags=re.MULTILINE)[-4:]
+    lines = [line for block in blocks for line in ["", *_only(block.splitlines(), ("looks back", "     ", "predicts"))]]
+    return shown(*arguments, lines=[line for line in lines if "It keeps" not in line])
+
+
+# Memory
+
+
+@cache
+def measures(name: str) -> Mapping[str, Mapping[int, float]]:
+    """The four measures of a network's memory, each by the number of characters."""
+    (found,) = json.loads(lstmgen("inspect", name, "--memory", "--json"))["networks"]
+    found |= {"quotes": found["pairs"].get("double quotes", {})}
+    return {
+        measure: {int(number): value for number, value in found[measure].items()}
+        for measure in ("visible", "influence", "gradient", "quotes")
+    }
+
+
+MEASURES = {
+    "visible": ("loss, seeing so many", "{:.3f}"),
+    "influence": ("influence", "{:.0e}"),
+    "gradient": ("gradient", "{:.0e}"),
+    "quotes": ("knows open quote", "{:.1f}"),
+}
+"""The name of a row, and how its numbers are written."""
+
+
+def table(rows: Iterable[tuple[str, Iterable[str]]], first: int, width: int) -> list[str]:
+    """Lines of a name and of cells that are aligned at the right."""
+    return [f"{name:<{first}}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows]
+
+
+def memory(name: str) -> str:
+    """The four measures of one network."""
+    rows = [("characters", map(str, DISTANCES))]
+    for measure, (title, form) in MEASURES.items():
+        found = measures(name)[measure]
+        rows.append((title, [form.format(found[number]) if number in found else "" for number in DISTANCES]))
+    return shown("inspect", name, "--memory", lines=table(rows, 21, 7))
+
+
+def comparison(names: Mapping[str, str], columns: Iterable[tuple[str, str, int]]) -> str:
+    """A table of networks, shown by the given names: each column is a measure at one number of characters."""
+    chosen = list(columns)
+    rows = [("", [f"{title} {number}" for title, _, number in chosen])]
+    for name, title in names.items():
+        cells = []
+        for _, measure, number in chosen:
+            value = measures(name)[measure].get(number)
+            cells.append("" if value is None else MEASURES[measure][1].format(value))
+        rows.append((title, cells))
+    return "\n".join(["```", *table(rows, 18, 13), "```"])
+
+
+def six_cells() -> str:
+    """All networks with chunks of 64 in one table."""
+    names = {f"learn-{name}": name for name in (*CELLS, "attention")}
+    return comparison(
+        names,
+        [
+            ("loss", "visible", 128),
+            ("quote", "quotes", 8),
+            ("influence", "influence", 32),
+            ("gradient", "gradient", 64),
+        ],
+    )
+
+
+def chunks() -> str:
+    """The LSTM after training with chunks of several lengths."""
+    names = {"learn-short": "chunks of 8", "learn-lstm": "chunks of 64", "learn-long": "chunks of 256"}
+    return comparison(
+        names,
+        [
+            ("loss", "visible", 128),
+            ("quote", "quotes", 8),
+            ("influence", "influence", 32),
+            ("gradient", "gradient", 64),
+        ],
+    )
+
+
+def gates() -> str:
+    """How the gates of the LSTM are used."""
+    arguments = ("inspect", "learn-lstm", "--gates")
+    paragraphs = lstmgen(*arguments).split("\n\n")
+    tables = [part for part in paragraphs if part.startswith("layer")]
+    return shown(*arguments, lines="\n\n".join(tables).splitlines())
+
+
+# The recall task
+
+
+@cache
+def recalled() -> str:
+    """What the recall task says of six networks."""
+    return lstmgen("compare", "--task", "recall", "--threads", 1, "--quiet")
+
+
+def recall() -> str:
+    """The accuracy of six networks by lag."""
+    lines = recalled().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("% right at lag"))
+    last = next(number for number, line in enumerate(lines) if number > first and not line)
+    return shown("compare", "--task", "recall", lines=lines[first:last])
+
+
+# What units of the starter learn
+
+
+def units() -> str:
+    """What units of the starter model track, in a text of its own."""
+    arguments = ("inspect", "english", OWN_TEXT, "--units")
+    paragraphs = lstmgen(*arguments).split("\n\n")
+    (found,) = (part for part in paragraphs if part.startswith("feature"))
+    return shown(*arguments, lines=found.splitlines())
+
+
+def quoting() -> str:
+    """Lines of its own text with the memory of the starter's unit for quotes below them."""
+    found = json.loads(lstmgen("inspect", "english", OWN_TEXT, "--units", "--json"))["features"]
+    (best,) = (each for each in found if each["feature"] == "inside quotes")
+    arguments = ("inspect", "english", OWN_TEXT, "--units", "--unit", f"{best['layer']}.{best['unit']}")
+    lines = lstmgen(*arguments).splitlines()
+    pairs = pairwise(lines)
+    short = [
+        pair
+        for pair in pairs
+        if len(pair[0]) <= COLUMNS and len(set('"“”') & set(pair[0])) and pair[1][:1] in "▁▂▃▄▅▆▇█"
+    ]
+    return shown(*arguments, lines=[line for pair in short[:4] for line in pair])
+
+
+# Lesions
+
+
+Lesion = Mapping[str, float]
+LESIONS: Mapping[str, Mapping[str, Lesion]] = {
+    "learn-lstm": {
+        "keep everything": {"forget": 1},
+        "forget everything": {"forget": 0},
+        "write nothing": {"input": 0},
+        "freeze": {"forget": 1, "input": 0},
+        "put nothing out": {"output": 0},
+    },
+    "learn-gru": {"keep everything": {"update": 1}, "forget everything": {"update": 0}},
+}
+"""Gates that are held at a value, with the names that the page of `inspect --html` has for them."""
+
+
+def held(network: Network, weights: Mapping[str, Any], lesion: Lesion) -> dict[str, Any]:
+    """Weights of the same network with gates that are always 0 or 1, in all layers, whatever they see."""
+    changed = {name: array.copy() for name, array in weights.items()}
+    for number, cell in enumerate(network.cells):
+        for gate, value in lesion.items():
+            block = cell.gate_names.index(gate) * network.hidden_size
+            rows = slice(block, block + network.hidden_size)
+            for name in ("weight_ih", "weight_hh"):
+                changed[f"layers.{number}.{name}"][rows] = 0
+            if (peephole := f"layers.{number}.peephole_{gate}") in changed:
+                changed[peephole][:] = 0
+            changed[f"layers.{number}.bias"][rows] = 1000 if value else -1000  # σ of it is exactly 1 or 0
+    return changed
+
+
+def loss_after(checkpoint: Checkpoint, ids: Any, lesion: Lesion, *, places: int = 100, length: int = 50) -> float:
+    """The mean loss of the next characters with a lesion, in nats, from each of some places of a text, (time,)."""
+    network, before = checkpoint.network, 200
+    starts = np.linspace(before, len(ids) - length - 1, places).astype(int)[:, None]
+    intact = NumpyEngine(network, checkpoint.weights)
+    _, state = intact.read(ids[starts + np.arange(-before, 0)], intact.initial_state(places))
+    lesioned = NumpyEngine(network, held(network, checkpoint.weights, lesion))
+    logits, _ = lesioned.read(ids[starts + np.arange(length)], state)
+    targets = ids[starts + np.arange(1, length + 1)]
+    return float(negative_log_likelihood(logits.reshape(targets.size, -1), targets.reshape(-1)).mean())
+
+
+def lesions() -> str:
+    """The loss after each lesion."""
+    rows = [("", ["nats per character"])]
+    for name, ways in LESIONS.items():
+        checkpoint = load_checkpoint(find_checkpoint(name))
+        loss = partial(loss_after, checkpoint, text_to_read(checkpoint, length=20_000).ids)
+        kind = str(checkpoint.model.cell)
+        rows.append((kind, [f"{loss({}):.2f}"]))
+        for title, lesion in ways.items():
+            which = " and ".join(f"the {gate} gate at {value}" for gate, value in lesion.items())
+            rows.append((f"  {title}: {which}", [f"{loss(lesion):.2f}"]))
+    return "\n".join(["```", *table(rows, 58, 20), "```"])
+
+
+def lesioned_texts() -> str:
+    """What the LSTM writes with each lesion."""
+    checkpoint = load_checkpoint(find_checkpoint("learn-lstm"))
+    lines = []
+    for title, lesion in {"intact": {}, **LESIONS["learn-lstm"]}.items():
+        model = LanguageModel(replace(checkpoint, weights=held(checkpoint.network, checkpoint.weights, lesion)))
+        written = model.sample("The ", length=56, temperature=0.5, seed=1)
+        lines.append(f"{title:<19}{written}".replace("\n", "↵"))
+    return "\n".join(["```", *lines, "```"])
+
+
+PARTS = {
+    "forget": ("forget gate",),
+    "write": ("input gate", "candidate"),
+    "update": ("cell state",),
+    "output": ("output gate", "output ", "predicts"),
+}
+BLOCKS: dict[str, Callable[[], str]] = {
+    **{f"walk-{cell}": partial(walk, f"learn-{cell}") for cell in CELLS},
+    **{f"walk-{part}": partial(walk, "learn-lstm", *parts) for part, parts in PARTS.items()},
+    **{f"memory-{name.removeprefix('learn-')}": partial(memory, name) for name in NETWORKS},
+    "looks-back": looks_back,
+    "six-cells": six_cells,
+    "chunks": chunks,
+    "gates": gates,
+    "recall": recall,
+    "units": units,
+    "quoting": quoting,
+    "lesions": lesions,
+    "lesioned-texts": lesioned_texts,
+}
+"""What is made, by name."""
+
+MADE = re.compile(r"<!-- made: (\S+) -->\n(.*?)\n?<!-- end -->", re.DOTALL)
+
+
+def fill(page: str, names: Collection[str]) -> str:
+    """Make some blocks of a page again."""
+
+    def block(found: re.Match[str]) -> str:
+        name, made = found[1], found[2]
+        if name in names:
+            print(name, file=sys.stderr)
+            made = BLOCKS[name]()
+        return f"<!-- made: {name} -->\n{made}\n<!-- end -->"
+
+    return MADE.sub(block, page)
+
+
+NUMBER = re.compile(r"(?<![\w.,])\d+\.\d+(?![\w.])|(?<![\w.])\d(?:\.\d)?e[+-]\d+|(?<![\w.,])\d+(?:\.\d+)? ?%")
+"""A number of the prose that must be in a block: with a decimal point, an exponent or a percent sign."""
+
+
+def contradicted(page: str) -> list[str]:
+    """The numbers of the prose that are in no block, but for those of equations and of code."""
+    made = " ".join(found[2] for found in MADE.finditer(page))
+    known = {number.replace(" ", "") for number in NUMBER.findall(re.sub(r"(?<=\d)(?=[-+])|[-+](?=\d)", " ", made))}
+    known |= {number.replace(" ", "") for number in NUMBER.findall(made)}
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", MADE.sub("", page), flags=re.DOTALL)
+    return [number for number in NUMBER.findall(prose) if number.replace(" ", "") not in known]
+
+
+def main() -> None:
+    """Train the networks, two at a time, and write the blocks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("blocks", nargs="*", choices=[[], *BLOCKS], metavar="BLOCK", help="default: all")
+    parser.add_argument("--in", dest="folder", type=Path, help="keep the networks here; default: a temporary folder")
+    chosen = parser.parse_args()
+    names = chosen.blocks or list(BLOCKS)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = chosen.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chdir(folder)
+        with ThreadPoolExecutor(2) as pool:
+            tasks = [pool.submit(recalled)] if "recall" in names else []
+            tasks += [pool.submit(train, name) for name in NETWORKS]
+            for task in tasks:
+                task.result()
+        if not Path(OWN_TEXT).exists():
+            written = lstmgen("sample", "english", "-n", 20_000, "--seed", 1, "--quiet")
+            Path(OWN_TEXT).write_text(written, encoding="utf-8", newline="\n")
+        page = fill(LEARN.read_text(encoding="utf-8"), names)
+        LEARN.write_text(page, encoding="utf-8", newline="\n")
+        os.chdir(LEARN.parent)  # the temporary folder can be removed only from outside
+    for number in contradicted(page):
+        print(f"LEARN.md: no block has the {number} of the prose", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
