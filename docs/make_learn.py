@@ -1,11 +1,11 @@
-"""Make every number of LEARN.md again with this version.
+"""Make every number of LEARN.md, and the table of the recall task in TRIALS.md, again with this version.
 
     python docs/make_learn.py                  all of them
     python docs/make_learn.py units lesions    only these blocks
     python docs/make_learn.py --in FOLDER      keep the networks in a folder; those that are there are not trained again
 
-A block of LEARN.md begins with `<!-- made: NAME -->` and ends with `<!-- end -->`. This program trains the networks,
-runs the commands that the blocks show, writes the blocks, and names each number of the prose that is in no block.
+A block of these pages begins with `<!-- made: NAME -->` and ends with `<!-- end -->`. This program trains the networks,
+runs the commands that the blocks show, writes the blocks, and names each number of LEARN.md's prose that is in none.
 """
 
 import argparse
@@ -32,15 +32,16 @@ from lstmgen.inspection.trace import text_to_read
 from lstmgen.language_model import LanguageModel
 from lstmgen.network.architecture import Network
 
-LEARN = Path(__file__).with_name("LEARN.md")
-RECIPE = (
-    "--hidden-size 64 --layers 1 --steps 1500 --learning-rate 0.012 --weight-decay 0.08 --precision float32 --threads 1"
-)
+FOLDER = Path(__file__).parent
+LEARN = FOLDER / "LEARN.md"
+PAGES = (LEARN, FOLDER / "TRIALS.md")  # with blocks
+RECIPE = "--layers 1 --steps 1500 --learning-rate 0.012 --weight-decay 0.08 --precision float32 --threads 1"
 CELLS = ("rnn", "lstm", "peephole", "coupled", "gru")
-NETWORKS = {f"learn-{cell}": f"--cell {cell} --chunk-length 64" for cell in CELLS} | {
-    "learn-attention": "--attention 32 --chunk-length 64",
-    "learn-short": "--chunk-length 8 --batch-size 256",
-    "learn-long": "--chunk-length 256 --batch-size 8",
+NETWORKS = {f"learn-{cell}": f"--cell {cell} --hidden-size 64 --chunk-length 64" for cell in CELLS} | {
+    "learn-attention": "--attention 32 --hidden-size 64 --chunk-length 64",
+    "learn-rnn-wide": "--cell rnn --hidden-size 132 --chunk-length 64",  # about as many weights as learn-lstm
+    "learn-short": "--hidden-size 64 --chunk-length 8 --batch-size 256",
+    "learn-long": "--hidden-size 64 --chunk-length 256 --batch-size 8",
 }
 """Each network by its run, with what it has besides the recipe."""
 
@@ -69,10 +70,9 @@ def train(name: str) -> None:
         lstmgen("train", *NETWORKS[name].split(), *RECIPE.split(), "--run", name, "--quiet")
 
 
-def shown(*arguments: str, lines: Iterable[str]) -> str:
-    """A block that shows a command and some of what it writes."""
-    words = [f"'{word}'" if re.search(r'[\s"]', word) else word for word in arguments]
-    return "\n".join(["```", f"$ lstmgen {' '.join(words)}", *(line.rstrip() for line in lines), "```"])
+def typed(*arguments: str) -> str:
+    """A command as one types it."""
+    return " ".join(["$ lstmgen", *(f"'{word}'" if re.search(r'[\s"]', word) else word for word in arguments)])
 
 
 # Walks: each cell is shown by its unit for open quotes.
@@ -86,25 +86,24 @@ def quote_unit(name: str) -> str:
     return f"{best['layer']}.{best['unit']}"
 
 
-def walk(name: str, *parts: str, steps: Collection[int] = (4, 6, 7)) -> str:
+def walk(name: str, *parts: str, steps: Collection[int] = (4, 6, 7)) -> list[str]:
     """The walk of a network's unit for quotes: all lines of some steps, counted from 0, or those of some parts."""
     arguments = ("inspect", name, "--walk", TEXT, "--unit", quote_unit(name))
-    _, *blocks = re.split(r"^.+ ─{9,}\n", lstmgen(*arguments), flags=re.MULTILINE)
-    taken = [block.splitlines() for number, block in enumerate(blocks) if number in steps]
-    lines = [line for block in taken for line in ([""] if len(parts) != 1 else []) + _only(block, parts)]
-    return shown(*arguments, lines=lines)
+    return [typed(*arguments), *steps_of(lstmgen(*arguments), steps, parts)]
 
 
-def _only(block: list[str], parts: Collection[str]) -> list[str]:
-    return [line for line in block if line and (not parts or line.startswith(("after", *parts)))]
+def steps_of(written: str, steps: Collection[int], parts: Collection[str] = ()) -> list[str]:
+    """The lines of some steps of a walk, without the sentence that says them in words."""
+    _, *blocks = re.split(r"^.+ ─{9,}\n", written, flags=re.MULTILINE)
+    lines = [line for number in steps for line in blocks[number].splitlines() if line and "It keeps" not in line]
+    return [line for line in lines if not parts or line.startswith(("after", *parts))]
 
 
-def looks_back() -> str:
+def looks_back() -> list[str]:
     """Where attention looks, at the last characters of a text that repeats a word."""
     arguments = ("inspect", "learn-attention", "--walk", REPEATED)
-    blocks = re.split(r"^.+ ─{9,}\n", lstmgen(*arguments), flags=re.MULTILINE)[-4:]
-    lines = [line for block in blocks for line in ["", *_only(block.splitlines(), ("looks back", "     ", "predicts"))]]
-    return shown(*arguments, lines=[line for line in lines if "It keeps" not in line])
+    last = range(len(REPEATED) - 4, len(REPEATED))
+    return [typed(*arguments), *steps_of(lstmgen(*arguments), last, ("looks back", "   ", "predicts"))]
 
 
 # Memory
@@ -135,62 +134,49 @@ def table(rows: Iterable[tuple[str, Iterable[str]]], first: int, width: int) -> 
     return [f"{name:<{first}}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows]
 
 
-def memory(name: str) -> str:
+def memory(name: str) -> list[str]:
     """The four measures of one network."""
     rows = [("characters", map(str, DISTANCES))]
     for measure, (title, form) in MEASURES.items():
         found = measures(name)[measure]
         rows.append((title, [form.format(found[number]) if number in found else "" for number in DISTANCES]))
-    return shown("inspect", name, "--memory", lines=table(rows, 21, 7))
+    return [typed("inspect", name, "--memory"), *table(rows, 21, 7)]
 
 
-def comparison(names: Mapping[str, str], columns: Iterable[tuple[str, str, int]]) -> str:
+def cell(name: str, *, steps: Collection[int] = (4, 6)) -> list[str]:
+    """The walk of a network, and its memory."""
+    return [*walk(name, steps=steps), "", *memory(name)]
+
+
+COLUMNS_OF_COMPARISON = (
+    ("loss", "visible", 128),
+    ("quote", "quotes", 8),
+    ("influence", "influence", 32),
+    ("gradient", "gradient", 64),
+)
+
+
+def comparison(names: Mapping[str, str]) -> list[str]:
     """A table of networks, shown by the given names: each column is a measure at one number of characters."""
-    chosen = list(columns)
-    rows = [("", [f"{title} {number}" for title, _, number in chosen])]
+    rows = [("", ["parameters", *(f"{title} {number}" for title, _, number in COLUMNS_OF_COMPARISON)])]
     for name, title in names.items():
-        cells = []
-        for _, measure, number in chosen:
+        cells = [f"{load_checkpoint(find_checkpoint(name)).network.parameter_count():,}"]
+        for _, measure, number in COLUMNS_OF_COMPARISON:
             value = measures(name)[measure].get(number)
             cells.append("" if value is None else MEASURES[measure][1].format(value))
         rows.append((title, cells))
-    return "\n".join(["```", *table(rows, 18, 13), "```"])
+    return table(rows, 15, 13)
 
 
-def six_cells() -> str:
-    """All networks with chunks of 64 in one table."""
-    names = {f"learn-{name}": name for name in (*CELLS, "attention")}
-    return comparison(
-        names,
-        [
-            ("loss", "visible", 128),
-            ("quote", "quotes", 8),
-            ("influence", "influence", 32),
-            ("gradient", "gradient", 64),
-        ],
-    )
+def six_cells() -> list[str]:
+    """All cells in one table, and the RNN once more with as many weights as the LSTM."""
+    names = {f"learn-{name}": name for name in ("rnn", "rnn-wide", *CELLS[1:], "attention")}
+    return comparison(names | {"learn-rnn-wide": "rnn, 132 units", "learn-attention": "attention 32"})
 
 
-def chunks() -> str:
+def chunks() -> list[str]:
     """The LSTM after training with chunks of several lengths."""
-    names = {"learn-short": "chunks of 8", "learn-lstm": "chunks of 64", "learn-long": "chunks of 256"}
-    return comparison(
-        names,
-        [
-            ("loss", "visible", 128),
-            ("quote", "quotes", 8),
-            ("influence", "influence", 32),
-            ("gradient", "gradient", 64),
-        ],
-    )
-
-
-def gates() -> str:
-    """How the gates of the LSTM are used."""
-    arguments = ("inspect", "learn-lstm", "--gates")
-    paragraphs = lstmgen(*arguments).split("\n\n")
-    tables = [part for part in paragraphs if part.startswith("layer")]
-    return shown(*arguments, lines="\n\n".join(tables).splitlines())
+    return comparison({"learn-short": "chunks of 8", "learn-lstm": "chunks of 64", "learn-long": "chunks of 256"})
 
 
 # The recall task
@@ -202,38 +188,26 @@ def recalled() -> str:
     return lstmgen("compare", "--task", "recall", "--threads", 1, "--quiet")
 
 
-def recall() -> str:
-    """The accuracy of six networks by lag."""
-    lines = recalled().splitlines()
-    first = next(number for number, line in enumerate(lines) if line.startswith("% right at lag"))
-    last = next(number for number, line in enumerate(lines) if number > first and not line)
-    return shown("compare", "--task", "recall", lines=lines[first:last])
+def recall(*, seeds: bool = True) -> list[str]:
+    """The accuracy of six networks by lag, of each seed or only the mean."""
+    first, *lines = recalled()[recalled().index("% right at lag") :].split("\n\n")[0].splitlines()
+    lines = [line for line in lines if seeds or not line.startswith("  seed")]
+    return [typed("compare", "--task", "recall"), first, *lines]
 
 
 # What units of the starter learn
 
 
-def units() -> str:
-    """What units of the starter model track, in a text of its own."""
-    arguments = ("inspect", "english", OWN_TEXT, "--units")
-    paragraphs = lstmgen(*arguments).split("\n\n")
-    (found,) = (part for part in paragraphs if part.startswith("feature"))
-    return shown(*arguments, lines=found.splitlines())
-
-
-def quoting() -> str:
-    """Lines of its own text with the memory of the starter's unit for quotes below them."""
+def units() -> list[str]:
+    """What units of the starter model track in a text of its own, and a few lines with the memory of one."""
     found = json.loads(lstmgen("inspect", "english", OWN_TEXT, "--units", "--json"))["features"]
     (best,) = (each for each in found if each["feature"] == "inside quotes")
     arguments = ("inspect", "english", OWN_TEXT, "--units", "--unit", f"{best['layer']}.{best['unit']}")
-    lines = lstmgen(*arguments).splitlines()
-    pairs = pairwise(lines)
-    short = [
-        pair
-        for pair in pairs
-        if len(pair[0]) <= COLUMNS and len(set('"“”') & set(pair[0])) and pair[1][:1] in "▁▂▃▄▅▆▇█"
-    ]
-    return shown(*arguments, lines=[line for pair in short[:4] for line in pair])
+    written = lstmgen(*arguments)
+    (features,) = (part for part in written.split("\n\n") if part.startswith("feature"))
+    pairs = [pair for pair in pairwise(written.splitlines()) if pair[1][:1] in set("▁▂▃▄▅▆▇█")]
+    quoting = [pair for pair in pairs if set('"“”') & set(pair[0]) and len(pair[0]) <= COLUMNS]
+    return [typed(*arguments), *features.splitlines(), "", *(line for pair in quoting[:4] for line in pair)]
 
 
 # Lesions
@@ -280,7 +254,7 @@ def loss_after(checkpoint: Checkpoint, ids: Any, lesion: Lesion, *, places: int 
     return float(negative_log_likelihood(logits.reshape(targets.size, -1), targets.reshape(-1)).mean())
 
 
-def lesions() -> str:
+def lesions() -> list[str]:
     """The loss after each lesion."""
     rows = [("", ["nats per character"])]
     for name, ways in LESIONS.items():
@@ -291,18 +265,19 @@ def lesions() -> str:
         for title, lesion in ways.items():
             which = " and ".join(f"the {gate} gate at {value}" for gate, value in lesion.items())
             rows.append((f"  {title}: {which}", [f"{loss(lesion):.2f}"]))
-    return "\n".join(["```", *table(rows, 58, 20), "```"])
+    return table(rows, 58, 20)
 
 
-def lesioned_texts() -> str:
+def lesioned_texts() -> list[str]:
     """What the LSTM writes with each lesion."""
     checkpoint = load_checkpoint(find_checkpoint("learn-lstm"))
-    lines = []
-    for title, lesion in {"intact": {}, **LESIONS["learn-lstm"]}.items():
+    lines, ways = [], LESIONS["learn-lstm"]
+    for title in ("intact", "keep everything", "forget everything", "put nothing out"):
+        lesion = ways.get(title, {})
         model = LanguageModel(replace(checkpoint, weights=held(checkpoint.network, checkpoint.weights, lesion)))
         written = model.sample("The ", length=56, temperature=0.5, seed=1)
         lines.append(f"{title:<19}{written}".replace("\n", "↵"))
-    return "\n".join(["```", *lines, "```"])
+    return lines
 
 
 PARTS = {
@@ -311,17 +286,20 @@ PARTS = {
     "update": ("cell state",),
     "output": ("output gate", "output ", "predicts"),
 }
-BLOCKS: dict[str, Callable[[], str]] = {
-    **{f"walk-{cell}": partial(walk, f"learn-{cell}") for cell in CELLS},
-    **{f"walk-{part}": partial(walk, "learn-lstm", *parts) for part, parts in PARTS.items()},
-    **{f"memory-{name.removeprefix('learn-')}": partial(memory, name) for name in NETWORKS},
-    "looks-back": looks_back,
+BLOCKS: dict[str, Callable[[], list[str]]] = {
+    "walk-rnn": partial(walk, "learn-rnn", steps=(4, 6)),
+    "memory-rnn": partial(memory, "learn-rnn"),
+    **{f"walk-{part}": partial(walk, "learn-lstm", *lines) for part, lines in PARTS.items()},
+    "memory-lstm": partial(memory, "learn-lstm"),
+    "peephole": partial(cell, "learn-peephole", steps=(4, 7)),
+    "coupled": partial(cell, "learn-coupled"),
+    "gru": partial(cell, "learn-gru"),
+    "attention": lambda: [*looks_back(), "", *memory("learn-attention")],
     "six-cells": six_cells,
     "chunks": chunks,
-    "gates": gates,
-    "recall": recall,
+    "recall": partial(recall, seeds=False),
+    "recall-by-seed": recall,
     "units": units,
-    "quoting": quoting,
     "lesions": lesions,
     "lesioned-texts": lesioned_texts,
 }
@@ -337,7 +315,7 @@ def fill(page: str, names: Collection[str]) -> str:
         name, made = found[1], found[2]
         if name in names:
             print(name, file=sys.stderr)
-            made = BLOCKS[name]()
+            made = "\n".join(["```", *(line.rstrip() for line in BLOCKS[name]()), "```"])
         return f"<!-- made: {name} -->\n{made}\n<!-- end -->"
 
     return MADE.sub(block, page)
@@ -375,10 +353,10 @@ def main() -> None:
         if not Path(OWN_TEXT).exists():
             written = lstmgen("sample", "english", "-n", 20_000, "--seed", 1, "--quiet")
             Path(OWN_TEXT).write_text(written, encoding="utf-8", newline="\n")
-        page = fill(LEARN.read_text(encoding="utf-8"), names)
-        LEARN.write_text(page, encoding="utf-8", newline="\n")
-        os.chdir(LEARN.parent)  # the temporary folder can be removed only from outside
-    for number in contradicted(page):
+        for page in PAGES:
+            page.write_text(fill(page.read_text(encoding="utf-8"), names), encoding="utf-8", newline="\n")
+        os.chdir(FOLDER)  # the temporary folder can be removed only from outside
+    for number in contradicted(LEARN.read_text(encoding="utf-8")):
         print(f"LEARN.md: no block has the {number} of the prose", file=sys.stderr)
 
 
