@@ -4,8 +4,8 @@
     python docs/make_learn.py units lesions    only these blocks
     python docs/make_learn.py --in FOLDER      keep the networks in a folder; those that are there are not trained again
 
-A block of these pages begins with `<!-- made: NAME -->` and ends with `<!-- end -->`. This program trains the networks,
-runs the commands that the blocks show, writes the blocks, and names each number of LEARN.md's prose that is in none.
+Before a block of these pages is a line `<!-- made: NAME -->`. This program trains the networks, runs the commands that
+the blocks show, writes the blocks, and names each number of LEARN.md's prose that is in none.
 """
 
 import argparse
@@ -102,8 +102,8 @@ def steps_of(written: str, steps: Collection[int], parts: Collection[str] = ()) 
 def looks_back() -> list[str]:
     """Where attention looks, at the last characters of a text that repeats a word."""
     arguments = ("inspect", "learn-attention", "--walk", REPEATED)
-    last = range(len(REPEATED) - 4, len(REPEATED))
-    return [typed(*arguments), *steps_of(lstmgen(*arguments), last, ("looks back", "   ", "predicts"))]
+    steps = (REPEATED.index("m"), REPEATED.rindex("m"), len(REPEATED) - 1)
+    return [typed(*arguments), *steps_of(lstmgen(*arguments), steps, ("looks back", "   ", "predicts"))]
 
 
 # Memory
@@ -143,9 +143,9 @@ def memory(name: str) -> list[str]:
     return [typed("inspect", name, "--memory"), *table(rows, 21, 7)]
 
 
-def cell(name: str, *, steps: Collection[int] = (4, 6)) -> list[str]:
+def cell(name: str, *parts: str, steps: Collection[int] = (4, 6)) -> list[str]:
     """The walk of a network, and its memory."""
-    return [*walk(name, steps=steps), "", *memory(name)]
+    return [*walk(name, *parts, steps=steps), "", *memory(name)]
 
 
 COLUMNS_OF_COMPARISON = (
@@ -207,7 +207,7 @@ def units() -> list[str]:
     (features,) = (part for part in written.split("\n\n") if part.startswith("feature"))
     pairs = [pair for pair in pairwise(written.splitlines()) if pair[1][:1] in set("▁▂▃▄▅▆▇█")]
     quoting = [pair for pair in pairs if set('"“”') & set(pair[0]) and len(pair[0]) <= COLUMNS]
-    return [typed(*arguments), *features.splitlines(), "", *(line for pair in quoting[:4] for line in pair)]
+    return [typed(*arguments), *features.splitlines(), "", *(line for pair in quoting[:3] for line in pair)]
 
 
 # Lesions
@@ -291,7 +291,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     "memory-rnn": partial(memory, "learn-rnn"),
     **{f"walk-{part}": partial(walk, "learn-lstm", *lines) for part, lines in PARTS.items()},
     "memory-lstm": partial(memory, "learn-lstm"),
-    "peephole": partial(cell, "learn-peephole", steps=(4, 7)),
+    "peephole": partial(cell, "learn-peephole", "forget", "input", "cell state", "output gate", steps=(4, 7)),
     "coupled": partial(cell, "learn-coupled"),
     "gru": partial(cell, "learn-gru"),
     "attention": lambda: [*looks_back(), "", *memory("learn-attention")],
@@ -305,7 +305,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
 }
 """What is made, by name."""
 
-MADE = re.compile(r"<!-- made: (\S+) -->\n(.*?)\n?<!-- end -->", re.DOTALL)
+MADE = re.compile(r"<!-- made: (\S+) -->\n(```\n.*?```)$", re.DOTALL | re.MULTILINE)
 
 
 def fill(page: str, names: Collection[str]) -> str:
@@ -316,7 +316,7 @@ def fill(page: str, names: Collection[str]) -> str:
         if name in names:
             print(name, file=sys.stderr)
             made = "\n".join(["```", *(line.rstrip() for line in BLOCKS[name]()), "```"])
-        return f"<!-- made: {name} -->\n{made}\n<!-- end -->"
+        return f"<!-- made: {name} -->\n{made}"
 
     return MADE.sub(block, page)
 
@@ -324,13 +324,15 @@ def fill(page: str, names: Collection[str]) -> str:
 NUMBER = re.compile(r"(?<![\w.,])\d+\.\d+(?![\w.])|(?<![\w.])\d(?:\.\d)?e[+-]\d+|(?<![\w.,])\d+(?:\.\d+)? ?%")
 """A number of the prose that must be in a block: with a decimal point, an exponent or a percent sign."""
 
+BY_DEFINITION = {"0.69", "3.8%"}  # the loss of a probability of one half; one of 26 letters
+
 
 def contradicted(page: str) -> list[str]:
-    """The numbers of the prose that are in no block, but for those of equations and of code."""
-    made = " ".join(found[2] for found in MADE.finditer(page))
-    known = {number.replace(" ", "") for number in NUMBER.findall(re.sub(r"(?<=\d)(?=[-+])|[-+](?=\d)", " ", made))}
-    known |= {number.replace(" ", "") for number in NUMBER.findall(made)}
-    prose = re.sub(r"```.*?```|`[^`\n]*`", "", MADE.sub("", page), flags=re.DOTALL)
+    """The numbers of the prose before the exercises that are in no block; those in code and equations do not count."""
+    known = BY_DEFINITION | {
+        number.replace(" ", "") for made in MADE.finditer(page) for number in NUMBER.findall(made[2])
+    }
+    prose = re.sub(r"`[^`\n]*`", "", MADE.sub("", page.partition("## Exercises")[0]))
     return [number for number in NUMBER.findall(prose) if number.replace(" ", "") not in known]
 
 

@@ -17,6 +17,7 @@ from tests.conftest import CELLS, VOCAB_SIZE, random_weights, small_network
 
 DOCS = Path(__file__).parent.parent / "docs"
 LEARN = (DOCS / "LEARN.md").read_text(encoding="utf-8")
+PAGES = (LEARN, (DOCS / "TRIALS.md").read_text(encoding="utf-8"))
 PROGRAM = runpy.run_path(str(DOCS / "make_learn.py"))
 QUOTES = 'The "if" was a "met" (hod).\n'
 
@@ -27,12 +28,12 @@ def options(command: str) -> dict[str, str]:
 
 
 def test_the_blocks_are_those_that_are_made() -> None:
-    names = [found[1] for found in PROGRAM["MADE"].finditer(LEARN)]
+    names = [found[1] for page in PAGES for found in PROGRAM["MADE"].finditer(page)]
     assert sorted(names) == sorted(PROGRAM["BLOCKS"])
-    assert LEARN.count("<!--") == 2 * len(names)
+    assert sum(page.count("<!--") for page in PAGES) == len(names)
 
 
-@pytest.mark.parametrize(("name", "made"), [found.groups() for found in PROGRAM["MADE"].finditer(LEARN)])
+@pytest.mark.parametrize(("name", "made"), [found for page in PAGES for found in PROGRAM["MADE"].findall(page)])
 def test_every_block_fits_80_columns(name: str, made: str) -> None:
     first, *lines, last = made.splitlines()
     assert (first, last) == ("```", "```") and lines, name
@@ -41,7 +42,7 @@ def test_every_block_fits_80_columns(name: str, made: str) -> None:
 
 def test_the_prose_has_the_numbers_of_the_blocks() -> None:
     assert PROGRAM["contradicted"](LEARN) == []
-    block = "<!-- made: x -->\n```\nkeeps 91% of -0.93 (2e-05)\n```\n<!-- end -->\n"
+    block = "<!-- made: x -->\n```\nkeeps 91% of -0.93 (2e-05)\n```\n"
     assert PROGRAM["contradicted"](f"{block}It keeps 91 % of -0.93, and 2e-05.") == []
     assert PROGRAM["contradicted"](f"{block}It keeps 92 % of -0.94, and 3e-05.") == ["92 %", "0.94", "3e-05"]
 
