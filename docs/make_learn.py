@@ -79,10 +79,11 @@ def typed(*arguments: str) -> str:
 
 
 @cache
-def quote_unit(name: str) -> str:
-    """The unit of a network that tracks best whether a quote is open."""
-    found = json.loads(lstmgen("inspect", name, "--units", "--json"))["features"]
-    (best,) = (each for each in found if each["feature"] == "inside quotes")
+def quote_unit(*text: str) -> str:
+    """The unit of a network that tracks best, in the text, whether a quote is open; or any, if none does."""
+    found = json.loads(lstmgen("inspect", *text, "--units", "--json"))
+    of_quotes = [each for each in found["features"] if each["feature"] == "inside quotes"]
+    best = [*of_quotes, *found["units"]][0]
     return f"{best['layer']}.{best['unit']}"
 
 
@@ -200,9 +201,7 @@ def recall(*, seeds: bool = True) -> list[str]:
 
 def units() -> list[str]:
     """What units of the starter model track in a text of its own, and a few lines with the memory of one."""
-    found = json.loads(lstmgen("inspect", "english", OWN_TEXT, "--units", "--json"))["features"]
-    (best,) = (each for each in found if each["feature"] == "inside quotes")
-    arguments = ("inspect", "english", OWN_TEXT, "--units", "--unit", f"{best['layer']}.{best['unit']}")
+    arguments = ("inspect", "english", OWN_TEXT, "--units", "--unit", quote_unit("english", OWN_TEXT))
     written = lstmgen(*arguments)
     (features,) = (part for part in written.split("\n\n") if part.startswith("feature"))
     pairs = [pair for pair in pairwise(written.splitlines()) if pair[1][:1] in set("▁▂▃▄▅▆▇█")]
@@ -308,20 +307,18 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
 MADE = re.compile(r"<!-- made: (\S+) -->\n(```\n.*?```)$", re.DOTALL | re.MULTILINE)
 
 
-def fill(page: str, names: Collection[str]) -> str:
-    """Make some blocks of a page again."""
-
-    def block(found: re.Match[str]) -> str:
-        name, made = found[1], found[2]
-        if name in names:
-            print(name, file=sys.stderr)
-            made = "\n".join(["```", *(line.rstrip() for line in BLOCKS[name]()), "```"])
-        return f"<!-- made: {name} -->\n{made}"
-
-    return MADE.sub(block, page)
+def make(name: str) -> str:
+    """Make one block."""
+    print(name, file=sys.stderr)
+    return "\n".join(["```", *(line.rstrip() for line in BLOCKS[name]()), "```"])
 
 
-NUMBER = re.compile(r"(?<![\w.,])\d+\.\d+(?![\w.])|(?<![\w.])\d(?:\.\d)?e[+-]\d+|(?<![\w.,])\d+(?:\.\d+)? ?%")
+def fill(page: str, made: Mapping[str, str]) -> str:
+    """Put blocks, by name, into a page."""
+    return MADE.sub(lambda found: f"<!-- made: {found[1]} -->\n{made.get(found[1], found[2])}", page)
+
+
+NUMBER = re.compile(r"(?<![\w.,])(?:\d+(?:\.\d+)? ?%|\d+\.\d+(?![\w.])|\d(?:\.\d)?e[+-]\d+)")
 """A number of the prose that must be in a block: with a decimal point, an exponent or a percent sign."""
 
 BY_DEFINITION = {"0.69", "3.8%"}  # the loss of a probability of one half; one of 26 letters
@@ -332,32 +329,38 @@ def contradicted(page: str) -> list[str]:
     known = BY_DEFINITION | {
         number.replace(" ", "") for made in MADE.finditer(page) for number in NUMBER.findall(made[2])
     }
-    prose = re.sub(r"`[^`\n]*`", "", MADE.sub("", page.partition("## Exercises")[0]))
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", MADE.sub("", page.partition("## Exercises")[0]), flags=re.DOTALL)
     return [number for number in NUMBER.findall(prose) if number.replace(" ", "") not in known]
 
 
 def main() -> None:
-    """Train the networks, two at a time, and write the blocks."""
+    """Train the networks and write the blocks, while a second process teaches the recall task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("blocks", nargs="*", choices=[[], *BLOCKS], metavar="BLOCK", help="default: all")
+    parser.add_argument("blocks", nargs="*", metavar="BLOCK", help=f"default: all of {', '.join(BLOCKS)}")
     parser.add_argument("--in", dest="folder", type=Path, help="keep the networks here; default: a temporary folder")
     chosen = parser.parse_args()
     names = chosen.blocks or list(BLOCKS)
-    with tempfile.TemporaryDirectory() as temporary:
+    if unknown := set(names) - BLOCKS.keys():
+        parser.error(f"there is no block {', '.join(unknown)}")
+    of_recall = [name for name in names if name.startswith("recall")]
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor() as pool:
         folder = chosen.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         os.chdir(folder)
-        with ThreadPoolExecutor(2) as pool:
-            tasks = [pool.submit(recalled)] if "recall" in names else []
-            tasks += [pool.submit(train, name) for name in NETWORKS]
-            for task in tasks:
-                task.result()
-        if not Path(OWN_TEXT).exists():
-            written = lstmgen("sample", "english", "-n", 20_000, "--seed", 1, "--quiet")
-            Path(OWN_TEXT).write_text(written, encoding="utf-8", newline="\n")
-        for page in PAGES:
-            page.write_text(fill(page.read_text(encoding="utf-8"), names), encoding="utf-8", newline="\n")
+        asked = pool.submit(recalled) if of_recall else None
+        if names != of_recall:
+            for name in NETWORKS:
+                train(name)
+            if not Path(OWN_TEXT).exists():
+                written = lstmgen("sample", "english", "-n", 20_000, "--seed", 1, "--quiet")
+                Path(OWN_TEXT).write_text(written, encoding="utf-8", newline="\n")
+        made = {name: make(name) for name in names if name not in of_recall}
+        if asked:
+            asked.result()
+        made |= {name: make(name) for name in of_recall}
         os.chdir(FOLDER)  # the temporary folder can be removed only from outside
+    for page in PAGES:
+        page.write_text(fill(page.read_text(encoding="utf-8"), made), encoding="utf-8", newline="\n")
     for number in contradicted(LEARN.read_text(encoding="utf-8")):
         print(f"LEARN.md: no block has the {number} of the prose", file=sys.stderr)
 
