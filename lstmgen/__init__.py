@@ -5,7 +5,7 @@
     print(model.sample("To be", length=200))
     print(model.score("To be or not to be").bits_per_character)
 
-The public names are imported at first use, and torch is not.
+The public names are imported on first use; torch is not imported.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ __all__ = ["LanguageModel", "LstmgenError", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name of the public API at its first use, so that `lstmgen --help` does not have to wait for it."""
+    """Import a name of the public API on first use, so that `lstmgen --help` does not have to wait for it."""
     if name in ("LanguageModel", "load"):
         from lstmgen import language_model
 

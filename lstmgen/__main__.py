@@ -1,4 +1,4 @@
-"""`python -m lstmgen` is `lstmgen`."""
+"""`python -m lstmgen` runs the `lstmgen` command."""
 
 from lstmgen.cli.app import main
 

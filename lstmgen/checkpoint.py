@@ -1,7 +1,7 @@
 """A model as one self-contained safetensors file, and the folder of runs.
 
-The file describes itself in JSON, in its metadata; nothing in it can run code. Everything that a file claims is checked
-before it is used, because the file may come from a stranger, or be incomplete.
+The file describes itself as JSON in its metadata; nothing in it can run code. Because it may be untrusted or damaged,
+every claim in it is checked before use.
 """
 
 import hashlib
@@ -29,22 +29,22 @@ from lstmgen.record import TrainingRecord
 from lstmgen.text.vocabulary import Vocabulary
 
 RUNS_FOLDER = Path(os.environ.get("LSTMGEN_HOME") or "checkpoints").expanduser()
-STARTERS = Path(__file__).with_name("starters")  # trained models that are part of the package, a folder each
+STARTERS = Path(__file__).with_name("starters")  # the trained models in the package, one folder each
 BEST, LAST, LOG, INDEX = "best.safetensors", "last.safetensors", "log.jsonl", "training-text.index"
 FORMAT = 1
 
-_METADATA_KEY = "lstmgen"  # one key, so that the same content is the same bytes
+_METADATA_KEY = "lstmgen"  # a single key, so that equal content gives equal bytes
 _EXTRA_PREFIX = "resume/"
-_SCALES_PREFIX = "scales/"  # of a matrix that is stored in 8 bits
+_SCALES_PREFIX = "scales/"  # of a matrix stored in 8 bits
 _DESCRIBING = ("model", "vocabulary", "record")
 _CHECKSUMS = "checksums"
-_DESCRIPTION = "description"  # its name among the checksums; no tensor has this name
+_DESCRIPTION = "description"  # its key among the checksums; no tensor has this name
 _CHECKSUM_DIGITS = 32
 _FINGERPRINT_DIGITS = 12
 _SHOWN_CHARACTERS = 60
 LONGEST_NAME = 100
-_NOT_ON_WINDOWS = r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?|.*\."  # as the name of a folder
-_MAX_DESCRIPTION = 32 << 20  # characters; the names of the text's files have at most half of them
+_NOT_ON_WINDOWS = r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?|.*\."  # as a folder's name
+_MAX_DESCRIPTION = 32 << 20  # characters; the names of the text's files take at most half of them
 _MAX_WEIGHT = 1e6
 _OTHER_NUMBERS = 1 << 16  # of a run, besides its optimizer and its carried state
 
@@ -55,7 +55,7 @@ AnyArray = NDArray[Any]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained network with everything that sampling and evaluating need. Only resuming needs `extra`."""
+    """A trained network with everything that sampling and evaluation need. Only resuming needs `extra`."""
 
     model: ModelConfig
     vocabulary: Vocabulary
@@ -74,10 +74,10 @@ class Checkpoint:
         return self.vocabulary.newline if self.record.text.lines else None
 
     def fingerprint(self) -> str:
-        """A digest of everything that decides the model's output: configuration, vocabulary and weights."""
+        """A digest of everything that determines the model's output: configuration, vocabulary and weights."""
         model = asdict(self.model)
         if not self.model.tied:
-            del model["tied"]  # older versions do not know this field, and their fingerprints stay valid
+            del model["tied"]  # older versions lack this field, and their fingerprints stay valid
         about = json.dumps([model, self.vocabulary.to_mapping()], sort_keys=True)
         digest = hashlib.sha256(about.encode("utf-8", "surrogatepass"))
         for name, array in sorted(self.weights.items()):
@@ -88,7 +88,7 @@ class Checkpoint:
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint. At every moment the path holds either the old file or the complete new one.
 
-    Raises CheckpointError if it cannot be written; the old file is then still there.
+    Raises CheckpointError if it cannot be written; the old file is then intact.
     """
     try:
         replace_file(path, to_bytes(checkpoint))
@@ -97,7 +97,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def to_bytes(checkpoint: Checkpoint, *, in_8_bits: bool = False) -> bytes:
-    """The content of a checkpoint's file, with matrices in 32 or in 8 bits. The same checkpoint is the same bytes."""
+    """The content of a checkpoint's file, with matrices in 32 or 8 bits. Equal checkpoints give equal bytes."""
     tensors: dict[str, AnyArray] = dict(checkpoint.weights)
     if in_8_bits:
         small = {name: rounded(array, Rounding.INT8) for name, array in checkpoint.weights.items()}
@@ -116,7 +116,7 @@ def to_bytes(checkpoint: Checkpoint, *, in_8_bits: bool = False) -> bytes:
 
 
 def _checksums(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> dict[str, str]:
-    """A checksum of each tensor by name, and one of the description. They find damage, not forgery."""
+    """A checksum of each tensor, by name, and one of the description. They detect damage, not forgery."""
     description = json.dumps({key: about[key] for key in _DESCRIBING}, sort_keys=True)
     digests = {_DESCRIPTION: hashlib.sha256(description.encode())}
     for name, array in tensors.items():
@@ -126,11 +126,11 @@ def _checksums(about: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> dic
 
 
 def load_checkpoint(path: Path, *, tensors: bool = True) -> Checkpoint:
-    """Read a checkpoint, and check everything that it claims.
+    """Read a checkpoint, and check every claim in it.
 
     Args:
         path: the file.
-        tensors: whether to read and check its numbers; otherwise `weights` and `extra` are empty, which is fast.
+        tensors: whether to read and check its tensors; if not, `weights` and `extra` are empty, which is fast.
 
     Raises CheckpointError naming the file, what is wrong with it and the remedy: the run's other file, if that is good.
     """
@@ -144,7 +144,7 @@ def load_checkpoint(path: Path, *, tensors: bool = True) -> Checkpoint:
             step = _load(other).record.position.step
         except CheckpointError:
             raise error from None
-        raise CheckpointError(f"{error}; {other} is good, of step {step:,}") from error
+        raise CheckpointError(f"{error}; {other}, from step {step:,}, is good") from error
 
 
 def _load(path: Path, *, tensors: bool = True) -> Checkpoint:
@@ -173,7 +173,7 @@ def _load(path: Path, *, tensors: bool = True) -> Checkpoint:
 
 
 def has_checksums(path: Path) -> bool:
-    """Whether a checkpoint, which can be loaded, holds checksums; older versions wrote none."""
+    """Whether a checkpoint that can be loaded has checksums; older versions wrote none."""
     with safe_open(path, framework="numpy") as file:
         return _CHECKSUMS in _parse(file.metadata())
 
@@ -185,11 +185,13 @@ def _parse(metadata: Mapping[str, str] | None) -> dict[str, Any]:
     try:
         about = json.loads(description)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError("a safetensors file, but not one of lstmgen's") from error
+        raise CheckpointError("a safetensors file, but lstmgen did not write it") from error
     if not isinstance(about, dict) or not all(isinstance(about.get(key), dict) for key in _DESCRIBING):
         raise CheckpointError("its description cannot be read")
     if about.get("format") != FORMAT:
-        raise CheckpointError(f"format {about.get('format')!r:.40}, this version reads {FORMAT}; upgrade lstmgen")
+        raise CheckpointError(
+            f"its format is {about.get('format')!r:.40}, this version reads {FORMAT}; upgrade lstmgen"
+        )
     if unknown := about.keys() - {"format", _CHECKSUMS, *_DESCRIBING}:
         raise CheckpointError(f"its description has an unknown part, {min(unknown)!r:.40}; the file is damaged")
     return about
@@ -198,7 +200,7 @@ def _parse(metadata: Mapping[str, str] | None) -> dict[str, Any]:
 def _check_sizes(
     shapes: Mapping[str, tuple[int, ...]], model: ModelConfig, vocabulary: Vocabulary, record: TrainingRecord
 ) -> None:
-    """Raise CheckpointError if the tensors are not those of the network and of a run; they are not read yet."""
+    """Raise CheckpointError unless the tensors fit the network and a run of it; only their shapes are read."""
     weights, scales, extra = (_part(shapes, prefix) for prefix in ("", _SCALES_PREFIX, _EXTRA_PREFIX))
     layers = sum(name.endswith("weight_hh") for name in weights)
     if model.num_layers != layers:
@@ -221,24 +223,24 @@ def _check_sizes(
 
 
 def _part(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
-    """The tensors whose names have this prefix, without it; with an empty one, those that have none."""
+    """The tensors whose names have this prefix, which is removed; an empty prefix selects those without one."""
     others = () if prefix else (_SCALES_PREFIX, _EXTRA_PREFIX)
     names = (name for name in tensors if name.startswith(prefix) and not name.startswith(others))
     return {name.removeprefix(prefix): tensors[name] for name in names}
 
 
 def _compare(stored: Any, computed: Mapping[str, str], tensors: Iterable[str]) -> None:
-    """Raise CheckpointError for the first checksum, of these tensors or the description, that is not the stored one."""
+    """Raise CheckpointError for the first checksum, of these tensors or the description, that differs."""
     if not isinstance(stored, dict):
         raise CheckpointError("its checksums cannot be read; the file is damaged")
     for name in sorted({_DESCRIPTION, *tensors, *(stored if tensors else ())}):
         if stored.get(name) != computed.get(name):
             part = "its description" if name == _DESCRIPTION else f"tensor {name}"
-            raise CheckpointError(f"{part} is not as it was saved (its checksum differs); the file is damaged")
+            raise CheckpointError(f"{part} has changed since it was saved (its checksum differs); the file is damaged")
 
 
 def problem_with(weights: Mapping[str, AnyArray]) -> str | None:
-    """Describe which weights have a type or numbers that no training gives; None: none has."""
+    """Describe the first weight whose type or numbers training cannot produce; None: there is none."""
     for name, array in weights.items():
         if array.dtype != np.float32:
             return f"weight {name} has the type {array.dtype}, expected float32"
@@ -255,7 +257,7 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
     runs = list_runs()
     if reference is None:
         if not runs:
-            remedy = "train one: lstmgen train; the starter model writes without one: lstmgen sample english"
+            remedy = "train one: lstmgen train; or try the starter model: lstmgen sample english"
             raise CheckpointError(f"no runs in {RUNS_FOLDER.absolute()}; {remedy}")
         return file_of_run(runs[-1], file)
     try:
@@ -265,23 +267,23 @@ def find_checkpoint(reference: str | None, file: str = BEST) -> Path:
                 return found
         folder = RUNS_FOLDER / reference
         if folder.is_dir() and folder in RUNS_FOLDER.iterdir() and not file_of_run(folder).exists():
-            raise CheckpointError(f"{reference}: nothing is saved yet; if it no longer trains, train it again")
+            raise CheckpointError(f"{reference}: this run has saved nothing yet; if it is not training, train it again")
     except (OSError, ValueError):  # not a valid file name
         reference = reference[:_SHOWN_CHARACTERS]
     if file != BEST and names_checkpoint(reference):
-        raise CheckpointError(f"{reference}: this run has no {file}; name a run that lstmgen train made")
+        raise CheckpointError(f"{reference}: there is no {file}; name a run that lstmgen train made")
     known = ", ".join(run.name for run in reversed(runs[-5:])) or "none"
     place = RUNS_FOLDER.absolute()
     raise CheckpointError(f"{reference}: no such run in {place}, and no such file or folder; the newest runs: {known}")
 
 
 def file_of_run(folder: Path, file: str = BEST) -> Path:
-    """A checkpoint of a run. A process that was killed in its first save may have left the last one alone."""
+    """A checkpoint of a run. A process killed during its first save may have left only the last one."""
     return folder / LAST if file == BEST and not (folder / BEST).exists() else folder / file
 
 
 def _places(reference: str) -> tuple[Path, ...]:
-    """Where a run or a file of this name may be. A run of the user's comes before a starter model of its name."""
+    """Where a run or a file of this name may be. A user's run takes precedence over a starter model."""
     return RUNS_FOLDER / reference, RUNS_FOLDER / composed(reference), Path(reference), STARTERS / reference
 
 
@@ -295,7 +297,7 @@ def names_checkpoint(word: str) -> bool:
 
 
 def list_runs() -> list[Path]:
-    """The folders of all runs that have a checkpoint, the newest last."""
+    """The folders of all runs with a checkpoint, the newest last."""
     if not RUNS_FOLDER.is_dir():
         return []
     runs = [run for run in RUNS_FOLDER.iterdir() if file_of_run(run).is_file()]
@@ -303,7 +305,7 @@ def list_runs() -> list[Path]:
 
 
 def composed(name: str) -> str:
-    """A name in the form in which runs are stored: an accent and its letter are one character, however it was typed."""
+    """A name as runs store it: an accented letter is one character, however it was typed."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -311,10 +313,10 @@ def run_folder(name: str, setting: str) -> Path:
     """The folder of a run of this name; raises ConfigError, naming the setting, if it is not a valid name."""
     name = composed(name)
     if re.fullmatch(_NOT_ON_WINDOWS, name, re.IGNORECASE):
-        raise ConfigError(setting, name, "Windows cannot have a folder of this name; give another")
+        raise ConfigError(setting, name, "Windows does not allow a folder of this name; choose another")
     if not re.fullmatch(r"\w[\w.+-]*", name) or len(name) > LONGEST_NAME:
         shown = name[:LONGEST_NAME] or "(an empty name)"
-        remedy = f"give a short name of letters, digits, - and _; the run goes to {RUNS_FOLDER / 'NAME'}"
+        remedy = f"use letters, digits, - and _, at most {LONGEST_NAME} in all; the run goes to {RUNS_FOLDER / 'NAME'}"
         raise ConfigError(setting, shown, remedy)
     return RUNS_FOLDER / name
 
@@ -323,7 +325,7 @@ def new_run_folder(name: str, setting: str) -> Path:
     """The folder of a new run; raises ConfigError, naming the setting, if the name is not valid or the run exists."""
     folder = run_folder(name, setting)
     if folder.exists():
-        raise ConfigError(setting, name, f"{folder} exists, and is not overwritten; give another name")
+        raise ConfigError(setting, name, f"{folder} exists and is never overwritten; choose another name")
     return folder
 
 
@@ -333,16 +335,16 @@ def checkpoint_name(path: Path) -> str:
 
 
 def versioned_name(name: str, checkpoint: Checkpoint) -> str:
-    """A checkpoint's name with the beginning of its fingerprint: a run remembers its base model by it."""
+    """A checkpoint's name with the beginning of its fingerprint, by which a run remembers its base model."""
     return f"{name} ({checkpoint.fingerprint()[:_FINGERPRINT_DIGITS]})"
 
 
 def public_name(path: Path) -> str:
-    """What a checkpoint is called for others, without its path: the name of its run's folder, or of its file."""
+    """A checkpoint's name without its path, for others to see: its run's folder, or its file."""
     folder = path.resolve().parent.name if path.name in (BEST, LAST) else ""
     return folder or path.stem
 
 
 def run_name(folder: Path) -> str:
-    """The name of a run on the command line: its name, or its folder if that is elsewhere."""
+    """What the command line calls a run: its name, or its folder if that is elsewhere."""
     return folder.name if folder.parent in (RUNS_FOLDER, STARTERS) else str(folder)

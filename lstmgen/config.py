@@ -1,4 +1,4 @@
-"""Every choice a user can make: its name, default and bounds and, if it is an option, its help text."""
+"""Every setting: its name, default and bounds, and for an option its help text."""
 
 import math
 import posixpath
@@ -94,10 +94,10 @@ Config = TypeVar("Config")
 Value = TypeVar("Value")
 
 _MAX_CHARACTERS = 100_000  # of a string in a checkpoint
-_IN_NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # other surrogates stand for bytes that are not UTF-8
+_NEVER_IN_NAMES = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # other surrogates encode bytes that are not UTF-8
 
 MAX_NAMED = 3
-"""Up to this many files of a text are named one by one."""
+"""A text of up to this many files is described by their names."""
 
 MAX_SOURCES = 250_000
 """The largest number of files that a text may have."""
@@ -109,9 +109,9 @@ def option(default: Value, help_text: str, names: str = "", **more: Any) -> Valu
     Args:
         default: its default.
         help_text: what `--help` says about the option.
-        names: the option's names, with spaces between; empty: the field's name, such as `--hidden-size`.
-        more: `shown_default`, the default in words; `panel`, the heading above it in the help text; `metavar`, the
-            name of its value, if not the usual one of its type; `parser`, which reads it; `min` and `max`.
+        names: the option's names, separated by spaces; empty: made from the field's name, such as `--hidden-size`.
+        more: `shown_default`, the default in words; `panel`, the option's heading in the help text; `metavar`, the
+            name of its value, if it is not the usual one for the type; `parser`, which reads it; `min` and `max`.
     """
     return field(default=default, metadata={"help": help_text, "names": names, **more})
 
@@ -125,8 +125,8 @@ def check(config: Any, name: str, condition: bool, remedy: str) -> None:
 def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """Build a config dataclass from JSON values, as `asdict` makes them; missing names take their defaults.
 
-    The file may come from anywhere. Raises CheckpointError for names and types that this version does not know, and
-    ConfigError for values that it does not take.
+    The values may come from an untrusted file. Raises CheckpointError for unknown names and wrong types, and
+    ConfigError for values out of bounds.
     """
     kinds = get_type_hints(kind)
     try:
@@ -136,7 +136,7 @@ def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def _converted(value: Any, kind: Any) -> Any:
-    """Convert a value that was read from JSON back to its type; raises TypeError or ValueError."""
+    """Convert a JSON value to its type; raises TypeError or ValueError."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is UnionType:
         return None if value is None else _converted(value, arguments[0])
@@ -148,8 +148,8 @@ def _converted(value: Any, kind: Any) -> Any:
         return from_mapping(kind, value)  # type: ignore[arg-type]  # it is a class, no instance
     if origin is None and issubclass(kind, StrEnum):
         return kind(value)
-    if kind is str and isinstance(value, str) and (len(value) > _MAX_CHARACTERS or _IN_NO_NAME.search(value)):
-        raise ValueError(f"{value[:40]!a}: too long for a name, or with characters that none has; the file is damaged")
+    if kind is str and isinstance(value, str) and (len(value) > _MAX_CHARACTERS or _NEVER_IN_NAMES.search(value)):
+        raise ValueError(f"{value[:40]!a}: too long, or with characters that no name has; the file is damaged")
     if type(value) is kind or (kind is float and type(value) is int and abs(value) <= sys.float_info.max):
         return value
     raise TypeError(f"{value!r:.40} is not of the type {getattr(kind, '__name__', kind)}")
@@ -160,13 +160,13 @@ _PLANNED = "planned from text, budget and speed"
 
 @dataclass(frozen=True)
 class TextConfig:
-    """How a text is found and read."""
+    """Where the text is, and how to read it."""
 
     sources: tuple[str, ...] = ("python-docs",)
     encoding: str = option("utf-8", "The character encoding of the text.", metavar="NAME")
     vocabulary: VocabularyKind = option(
         VocabularyKind.CHARACTERS,
-        "Read and write characters or bytes. Bytes take any data and give it back unchanged.",
+        "Read and write characters or bytes. Bytes handle any data and reproduce it unchanged.",
     )
     lines: bool = option(
         False,
@@ -174,7 +174,7 @@ class TextConfig:
         shown_default="off",
     )
     validation: float = option(
-        0.1, "Fraction of the text that is held out for validation: its end, or with --lines random lines; 0: none."
+        0.1, "Fraction of the text to hold out for validation: its end, or random lines with --lines; 0: none."
     )
     held_out_seed: int | None = None  # chooses the lines that are held out; None: the last ones, or the text's end
 
@@ -185,7 +185,7 @@ class TextConfig:
 
     @property
     def name(self) -> str:
-        """What to call the text: its sources, or where many files are, such as `84 files in poems/`."""
+        """What to call the text: its sources, or for many files their number and folder: `84 files in poems/`."""
         if len(self.sources) <= MAX_NAMED:
             return ", ".join("standard input" if source == "-" else source for source in self.sources)
         try:
@@ -214,12 +214,12 @@ MAX_THREADS = 4096
 """The largest number of processor threads to compute with."""
 
 MAX_ATTENDED = 1 << 22
-"""The most numbers that attention looks back at in one text: past outputs times units."""
+"""The maximum of past outputs times units that attention keeps for one text."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network. With the size of a vocabulary it determines the shape of every weight."""
+    """The network. Together with the size of the vocabulary it determines the shape of every weight."""
 
     cell: CellKind = option(CellKind.LSTM, f"The recurrent cell: {', '.join(CellKind)}.", metavar="CELL")
     hidden_size: int = option(256, "Units in each layer.", shown_default=_PLANNED)
@@ -235,7 +235,7 @@ class ModelConfig:
     )
     peepholes: tuple[Peephole, ...] = option(
         tuple(Peephole),
-        "For --cell peephole: the gates that see the cell state, with commas between.",
+        "For --cell peephole: the gates that see the cell state, separated by commas.",
         metavar="GATES",
         shown_default=",".join(Peephole),
     )
@@ -245,11 +245,11 @@ class ModelConfig:
     attention: int = option(0, "Every step attends to the last N outputs; 0: no attention.")
 
     def __post_init__(self) -> None:
-        for name, most in (("hidden_size", 65_536), ("num_layers", 1000), ("embedding_size", 65_536)):
-            check(self, name, 1 <= getattr(self, name) <= most, f"give 1 to {most:,}")
+        for name, maximum in (("hidden_size", 65_536), ("num_layers", 1000), ("embedding_size", 65_536)):
+            check(self, name, 1 <= getattr(self, name) <= maximum, f"give 1 to {maximum:,}")
         check(self, "attention", 0 <= self.attention <= 65_536, "give 0 (none) to 65,536 past outputs")
         fits = self.attention * self.hidden_size <= MAX_ATTENDED
-        remedy = f"times `hidden_size` {self.hidden_size} it is at most {MAX_ATTENDED:,}; make one of them smaller"
+        remedy = f"times `hidden_size` {self.hidden_size} is more than {MAX_ATTENDED:,}; make one of them smaller"
         check(self, "attention", fits, remedy)
         if not self.peepholes:
             raise ConfigError("peepholes", "(none)", "name at least one gate, or use `cell` lstm")
@@ -282,12 +282,12 @@ class TrainingConfig:
     budget: Budget = field(default_factory=Budget)
     batch_size: int = option(
         32,
-        "Parallel streams, or as many lines as hold the same number of characters; fewer if the text is short. "
-        "With torchrun: in each process.",
+        "Parallel streams, or enough lines to hold the same number of characters; fewer if the text is short. "
+        "With torchrun: per process.",
     )
     chunk_length: int = option(
         32,
-        "Characters of each stream in one update; the state is carried over to the next.",
+        "Characters that each stream reads per update; the state carries over to the next.",
         shown_default="32; 64 in the second half",
     )
     learning_rate: float = option(0.012, "Peak learning rate: it rises to this, then falls linearly to zero.")
@@ -297,30 +297,30 @@ class TrainingConfig:
     clip: float = option(1.0, "Largest gradient norm; a larger gradient is scaled down to it.")
     dropout: float = option(
         0.1,
-        "Fraction of units dropped between layers and before the output layer, chosen anew for each chunk.",
+        "Fraction of units dropped between layers and before the output layer, redrawn for each chunk.",
         shown_default=_PLANNED,
     )
     weight_drop: float = option(
-        0.0, "Fraction of the recurrent weights dropped, chosen anew for each chunk.", shown_default=_PLANNED
+        0.0, "Fraction of the recurrent weights dropped, redrawn for each chunk.", shown_default=_PLANNED
     )
     label_smoothing: float = option(
         0.0,
-        "Fraction of each target that is spread over all characters.",
+        "Fraction of each target's probability that is spread over all characters.",
         shown_default="planned for large vocabularies",
     )
-    chunk_growth: int = 1  # in the second half of the budget a step reads this many chunks as one
+    chunk_growth: int = 1  # how many chunks a step reads as one in the second half of the budget
     state_reset: float = 0.02  # probability that a stream's state is reset after a chunk
-    warm_up: float = 0.02  # fraction of the budget in which the learning rate rises
-    most_epochs: float | None = None  # with a budget of time: the most epochs; None: as many as there is time for
+    warm_up: float = 0.02  # fraction of the budget during which the learning rate rises
+    most_epochs: float | None = None  # the maximum for a time budget; None: as many as there is time for
     precision: Precision = option(
-        Precision.AUTO, "Number format of the matrix products; auto takes the faster one that works here."
+        Precision.AUTO, "Number format of the matrix products; auto picks the faster one that works here."
     )
     every: int | None = option(
         None, "Evaluate, save and write a preview every N steps.", shown_default="ten times in the budget"
     )
     preview: str = option("", "Text that each preview begins with.", shown_default="nothing")
     seed: int = option(
-        0, "Seed of the first weights, the dropout, the order of the text and, with --lines, the held-out lines."
+        0, "Seed for the initial weights, dropout, the order of the text and, with --lines, the held-out lines."
     )
 
     def __post_init__(self) -> None:
@@ -337,22 +337,22 @@ class TrainingConfig:
 
     @property
     def batch(self) -> str:
-        """What a step reads, in words: streams x tokens."""
+        """What a step reads, in words: streams and tokens."""
         first = f"{self.batch_size} streams of {self.chunk_length} characters"
         later = f", {self.chunk_growth * self.chunk_length} in the second half"
         return first if self.chunk_growth == 1 else first + later
 
 
 CONVERSATION_LENGTH = 80
-"""How many characters the model writes at a time in a conversation, if the user does not say."""
+"""How many characters the model writes at a time in a conversation, by default."""
 
 LINE_SAMPLES = 10
-"""How many items a model of lines writes, if the user does not say."""
+"""How many items a model of lines writes, by default."""
 
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How text is written. None: the filter is not used."""
+    """How to write text. None: the filter is off."""
 
     length: int = option(
         500,
@@ -364,7 +364,7 @@ class SamplingConfig:
     )
     word_temperature: float | None = option(
         None,
-        "Another temperature where a word may begin: varied words, spelled well.",
+        "Temperature where a word may begin: a higher one gives varied but well-spelled words.",
         "--word-temp",
         shown_default="as --temp",
     )
@@ -383,11 +383,11 @@ class SamplingConfig:
     )
     match: str | None = option(
         None,
-        "All that is written after the prompt matches this pattern, within --length.",
+        "Everything after the prompt matches this pattern, within --length.",
         metavar="REGEX",
         shown_default="anything",
     )
-    stop: tuple[str, ...] = option((), "End before this text; may be given several times.", shown_default="none")
+    stop: tuple[str, ...] = option((), "Stop before this text; may be given several times.", shown_default="none")
     samples: int = option(1, f"Texts to write, as one batch. For a model of lines the default is {LINE_SAMPLES}.")
     best_of: int = option(1, "Write N candidates for each text and keep the one the model finds likeliest.")
 

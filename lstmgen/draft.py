@@ -1,4 +1,4 @@
-"""A text that a person and a model write together, piece by piece; undoing a piece needs no computation."""
+"""A text that a person and a model write together, piece by piece; undo is instant."""
 
 import re
 from collections.abc import Generator
@@ -14,9 +14,9 @@ from lstmgen.language_model import LanguageModel
 from lstmgen.text.vocabulary import Ids
 
 UNSPACED = re.compile(r"[\s\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uf900-\ufaff\uff00-\uffef]")
-"""A character that no space is put next to: white space, and the scripts that do not separate words."""
+"""A character that needs no space next to it: white space, and scripts that do not separate words."""
 
-_REST_OF_WORD = 30  # characters that a piece may have beyond its length, to end with a word
+_REST_OF_WORD = 30  # characters by which a piece may exceed its length, to end with a whole word
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Piece:
 
 
 class Draft:
-    """The text so far; its pieces can be undone, the last one first."""
+    """The text so far, as pieces that can be undone, the last one first."""
 
     def __init__(
         self,
@@ -39,10 +39,10 @@ class Draft:
         seed: int,
         on_unknown: OnUnknown = OnUnknown.ERROR,
     ) -> None:
-        """Begin a draft with the text of `prompt_state`; `config` may be changed between two pieces.
+        """Begin a draft with the text of `prompt_state`; `config` may change between two pieces.
 
-        The seed and the number of the proposal determine all that the model writes. `on_unknown` is for what the person
-        writes.
+        The seed and the number of the proposal determine everything the model writes. `on_unknown` applies to what the
+        person writes.
         """
         self.config = config
         self._model = model
@@ -63,14 +63,14 @@ class Draft:
         return self._pieces[-1] if self._pieces else None
 
     def write(self, text: str) -> None:
-        """Add text of the person; raises UnknownCharacterError and then adds nothing."""
+        """Add the person's text; raises UnknownCharacterError, and adds nothing then."""
         self._add(self._model.vocabulary.encode(text, on_unknown=self._on_unknown), by_model=False)
 
     def propose(self) -> Generator[int, None, None]:
-        """Let the model continue the text to the end of a word or line; yields each id when it is drawn.
+        """Let the model continue the text to the end of a word or line; yields each id as it is drawn.
 
-        When the generator ends or is closed, the ids that it has yielded become a piece of the text. Raises ConfigError
-        for ids that do not match the expression of the options; they do not become a piece.
+        When the generator ends or is closed, the ids yielded so far become a piece of the text. Raises ConfigError if
+        they do not match the regular expression of the options; they are then discarded.
         """
         self._proposals += 1
         drawn: list[int] = []
@@ -106,7 +106,7 @@ class Draft:
         return piece
 
     def keep_words(self, count: int) -> None:
-        """Keep the first `count` words of the last piece, with the white space before each word, and drop the rest."""
+        """Keep only the first `count` words of the last piece, with the white space before each."""
         piece = self.undo()
         if piece is None:
             return

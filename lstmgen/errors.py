@@ -1,7 +1,7 @@
 """Exceptions for problems that a user can fix.
 
-A message names a setting by its Python name in backquotes, such as `hidden_size`. The command line shows the option,
---hidden-size, in its place.
+Messages name a setting by its Python name in backquotes, such as `hidden_size`. The command line replaces that with the
+option, --hidden-size.
 """
 
 import errno
@@ -10,34 +10,34 @@ from lstmgen.printable import message_line
 
 _SPACE = "free some space"
 _PERMISSIONS = "check the permissions of this path and of its folder"
-_NAME = "the file system does not allow this name; give another"
-_OPEN_FILES = "close other programs, or raise the limit of open files (ulimit -n)"
+_NAME = "the file system does not allow this name; choose another"
+_OPEN_FILES = "close other programs, or raise the limit on open files (ulimit -n)"
 _REMEDIES = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
     errno.EACCES: _PERMISSIONS,
     errno.EPERM: _PERMISSIONS,
-    errno.EROFS: "give a place that can be written to",
+    errno.EROFS: "choose a place that you can write to",
     errno.ENAMETOOLONG: "give a shorter name",
     errno.EISDIR: "this is a folder; give the name of a file",
-    errno.ENOTDIR: "a part of the path is not a folder; give another path",
+    errno.ENOTDIR: "part of the path is not a folder; give another path",
     errno.ENOENT: "make the folder first",
     errno.EEXIST: "give another name",
     errno.ELOOP: "a link in the path leads back to itself; remove it",
-    errno.EFBIG: "raise the limit for the size of a file (ulimit -f), or give a place on another file system",
+    errno.EFBIG: "raise the limit on file size (ulimit -f), or choose another file system",
     errno.EINVAL: _NAME,
     errno.EILSEQ: _NAME,
     errno.EMFILE: _OPEN_FILES,
     errno.ENFILE: _OPEN_FILES,
-    errno.ENOMEM: "close other programs, or raise the limit of memory (ulimit -v)",
+    errno.ENOMEM: "close other programs, or raise the limit on memory (ulimit -v)",
 }
-_OTHER_REMEDY = "check the disk, or give another place"
+_OTHER_REMEDY = "check the disk, or choose another place"
 
 
 class LstmgenError(Exception):
     """A problem that a user can fix; its message is one line that names the thing, the value and the remedy.
 
-    The message may quote a name or a text of a stranger. Therefore it is made printable, and a long one is shortened.
+    Because the message may quote untrusted text, it is made printable, and shortened if it is long.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -52,7 +52,7 @@ class ConfigError(LstmgenError):
 
         Args:
             setting: the name of the field or parameter.
-            value: its value; True: the setting is a switch, and its name says all.
+            value: its value; True: the setting is a switch, so its name is enough.
             remedy: what is wrong with it, and what to do.
         """
         super().__init__(f"`{setting}`" + ("" if value is True else f" {_in_words(value)}") + f": {remedy}")
@@ -81,12 +81,12 @@ def unwritable(error: OSError) -> str:
 
 
 def missing_package(error: ModuleNotFoundError, extra: str) -> str:
-    """Say which package is missing, and how to install all packages of the extra that it belongs to."""
+    """Say which package is missing, and how to install the extra that it belongs to."""
     return f"{error.name} is not installed; pip install 'lstmgen[{extra}]'"
 
 
 def _in_words(value: object) -> str:
-    """The value as text. Python refuses to write very large integers, because that takes long."""
+    """The value as text. Python refuses to convert very large integers, because that is slow."""
     try:
         return str(value)
     except ValueError:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-_KEPT_OF_NAME = 40  # characters; so that the name of the part file is short enough for every file system
+_KEPT_OF_NAME = 40  # characters; keeps the part file's name short enough for every file system
 _PATIENCE_SECONDS = 2.0  # how long a file may be in use
 _RETRY_SECONDS = 0.02
 
@@ -26,7 +26,7 @@ def replace_files(contents: Iterable[tuple[Path, bytes]]) -> None:
 
     At every moment each path holds either the old file or the complete new one: all contents are written to part files
     next to the paths and flushed to the disk before the first path changes. Raises OSError if they cannot be written;
-    old files are then still there, and no part file is left.
+    the old files are then intact, and no part file is left.
     """
     parts: dict[Path, Path] = {}
     try:
@@ -55,7 +55,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def write_all(write: Callable[[memoryview], int], content: bytes) -> None:
-    """Write all of a content with a function that may write less than it is given, and returns how many bytes."""
+    """Write everything with a function that may write only part of its argument and returns the number of bytes."""
     left = memoryview(content)
     while left:
         left = left[write(left) :]
@@ -64,7 +64,7 @@ def write_all(write: Callable[[memoryview], int], content: bytes) -> None:
 def _flush(file: int) -> None:
     """Flush an open file to the disk."""
     os.fsync(file)
-    if sys.platform == "darwin":  # where the disk may still keep it in a cache, which a power cut empties
+    if sys.platform == "darwin":  # fsync may leave it in the disk's cache, which a power cut empties
         import fcntl
 
         with suppress(OSError):
@@ -72,7 +72,7 @@ def _flush(file: int) -> None:
 
 
 def _when_unused(change: Callable[[], object]) -> None:
-    """Rename or remove a file. Windows refuses that while a program reads the file, such as `sample` or a scanner."""
+    """Rename or remove a file. Windows refuses while another program, such as `sample` or a virus scanner, reads it."""
     patience = _PATIENCE_SECONDS if sys.platform == "win32" else 0
     patient_until = time.monotonic() + patience
     while True:
@@ -86,7 +86,7 @@ def _when_unused(change: Callable[[], object]) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush the names of a folder's files to the disk, where the system can: a renaming then survives a power cut."""
+    """Flush a folder's file names to the disk, where the system can, so that a rename survives a power cut."""
     if hasattr(os, "O_DIRECTORY"):
         with suppress(OSError):
             opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -97,7 +97,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def remove_parts(path: Path) -> None:
-    """Remove the part files of processes that were killed while they replaced this file."""
+    """Remove the part files that killed processes left while replacing this file."""
     for part in path.parent.glob(f"{path.name}.*.part"):
         part.unlink(missing_ok=True)
 
@@ -106,8 +106,8 @@ def remove_parts(path: Path) -> None:
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """Create a file that does not exist yet, for the length of the context. It gets its name when it is complete.
 
-    The content is written to a part file beside the path. An error in the context removes the part file; a process
-    that is killed leaves it. Raises FileExistsError, also if the path appears meanwhile, or another OSError.
+    The content is written to a part file next to the path. An error in the context removes the part file; a killed
+    process leaves it behind. Raises FileExistsError, even if the path appears meanwhile, or another OSError.
     """
     _require_free(path)
     part = _part_of(path)
@@ -137,5 +137,5 @@ def _require_free(path: Path) -> None:
 
 
 def _part_of(path: Path) -> Path:
-    """A new path beside this one, for its content until it is complete."""
+    """A new path next to this one, to hold its content until it is complete."""
     return path.with_name(f"{path.name[:_KEPT_OF_NAME]}.{secrets.token_hex(4)}.part")

@@ -5,13 +5,13 @@
     print(model.score("To be or not to be").bits_per_character)
     print(model.evaluate().score.bits_per_character)
 
-Nothing here imports torch but `evaluate(dynamic=True)`.
+Only `evaluate(dynamic=True)` imports torch.
 """
 
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from lstmgen.config import ModelConfig, OnUnknown, SamplingConfig, TextConfig
 from lstmgen.errors import ConfigError
 from lstmgen.evaluation.characters import CharacterScore, score_characters
 from lstmgen.evaluation.config import NoveltyConfig
-from lstmgen.evaluation.evaluate import Evaluation, evaluate_model
 from lstmgen.evaluation.own_text import NamedText, index_training_text, read_named_text
 from lstmgen.evaluation.score import (
     LineScore,
@@ -48,6 +47,9 @@ from lstmgen.text.streams import first_block, lines_in_order, stream_of_blocks, 
 from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, Vocabulary, as_string
 
+if TYPE_CHECKING:
+    from lstmgen.evaluation.evaluate import Evaluation
+
 _LINES_AT_ONCE = 64
 
 
@@ -55,7 +57,7 @@ class LanguageModel:
     """A trained network with its vocabulary; no method changes the network."""
 
     def __init__(self, checkpoint: Checkpoint, path: Path | None = None, engine: Engine | None = None) -> None:
-        """Wrap a checkpoint, from the file `path` if there is one; an index of the training text is saved beside it.
+        """Wrap a checkpoint, from the file `path` if there is one; the index of the training text is saved next to it.
 
         The engine runs the network, for example on a GPU; None: NumPy, on the CPU.
         """
@@ -97,13 +99,13 @@ class LanguageModel:
 
         Args:
             prompt: the beginning of each text; it is part of the result.
-            samples: the number of texts in the list; None: one text, which is returned as a str.
+            samples: the number of texts in the list; None: return one text as a str.
             seed: the same seed gives the same text; None: a random seed.
             on_unknown: "error", or "skip" to leave out characters of the prompt that the model has never seen.
             choices: the other fields of `lstmgen.config.SamplingConfig` by name, such as length or temperature.
 
         Raises UnknownCharacterError for the prompt or a stop text; ValueError for `on_unknown` or a negative seed;
-        ConfigError for an invalid option, a text that nothing ends, or one that ended before it matched `match`; and
+        ConfigError for an invalid option, a text without an end, or one that ended before it matched `match`; and
         TextError if `max_copy` needs the training text and it cannot be read.
         """
         config = SamplingConfig(samples=1 if samples is None else samples, **choices)
@@ -123,7 +125,7 @@ class LanguageModel:
         """Generate one text piece by piece, the prompt first; the arguments are those of `sample`.
 
         A length of -1 means no end. Raises what `sample` raises, and ConfigError for `samples` or `best_of` other than
-        1. That a text does not match is known, and raised, only after its last piece.
+        1. A text that does not match raises only after its last piece.
         """
         config = SamplingConfig(**choices)
         prompt_state = self.read_prompt(prompt, OnUnknown(on_unknown))
@@ -183,13 +185,13 @@ class LanguageModel:
     def draw_one(self, prompt_state: PromptState, config: SamplingConfig, seed: int) -> Iterator[Drawn | Ended]:
         """Draw one sample, as `draw` does.
 
-        Raises ConfigError if the configuration asks for several samples or candidates, because their tokens would
-        come in turns; and at the end of a sample that does not match its expression.
+        Raises ConfigError if the configuration asks for several samples or candidates, because their tokens would be
+        interleaved; and at the end of a sample that does not match its expression.
         """
         for name in ("samples", "best_of"):
             if (count := getattr(config, name)) != 1:
                 raise ConfigError(
-                    name, count, "only a single text can come piece by piece; leave it out, or use sample()"
+                    name, count, "only a single text can be written piece by piece; leave it out, or use sample()"
                 )
         return self._require_match(self.draw(prompt_state, config, seed), config)
 
@@ -200,9 +202,9 @@ class LanguageModel:
             yield event
 
     def never_ends(self, config: SamplingConfig) -> bool:
-        """Whether nothing is sure to end a sample: neither its length, a stop text, nor the model itself.
+        """Whether a sample may be endless: without a length, a stop text or a model of lines.
 
-        An expression such as .* may go on for ever.
+        Even with a regular expression, because one such as .* never has to end.
         """
         return config.length < 0 and not (self.lines or config.stop)
 
@@ -218,9 +220,9 @@ class LanguageModel:
         return written[:tokens]
 
     def training_index(self) -> SuffixIndex:
-        """The index of the training text; it is built at the first call and saved in the checkpoint's folder.
+        """The index of the training text, built on the first call and saved in the checkpoint's folder.
 
-        Raises TextError if it must be built and the training text cannot be read again, or has changed.
+        Raises TextError if the training text is needed for that and cannot be read again, or has changed.
         """
         if self._training_index is None:
             self._training_index = index_training_text(self.record, self.vocabulary, self.index_path)
@@ -234,10 +236,10 @@ class LanguageModel:
         return self.score_ids(self.vocabulary.encode(text, on_unknown=OnUnknown(on_unknown)))
 
     def score_ids(self, ids: Ids) -> Score:
-        """How well the model predicts tokens, by the exact protocol.
+        """How well the model predicts tokens, under the exact protocol.
 
-        The text is read as one stream with carried state, and every token but the first is predicted once. A model of
-        lines reads each line from the initial state, and predicts all its tokens and its line feed once.
+        The model reads the text as one stream with carried state, and predicts every token but the first once. A model
+        of lines reads each line from the initial state, and predicts all its tokens and its line feed once.
         """
         return score(self.engine, exact_protocol(ids, self.end_token))
 
@@ -254,7 +256,7 @@ class LanguageModel:
         length: int = NoveltyConfig.length,
         temperature: float = NoveltyConfig.temperature,
         seed: int = NoveltyConfig.seed,
-    ) -> Evaluation:
+    ) -> "Evaluation":
         """How well the model predicts a text, compared with baselines that know its training text.
 
         Args:
@@ -265,17 +267,19 @@ class LanguageModel:
             baselines: also compute the baselines: n-grams, compressors, frequencies, uniform guesses.
             dynamic: also score a copy of the model that keeps learning as it reads.
             novelty: also let the model write a text, and measure how much of it is copied from its training text.
-            length: of that text, in tokens.
-            temperature: at which it is written.
+            length: the length of that text, in tokens.
+            temperature: the temperature for it.
             seed: the same seed gives the same text.
 
-        Raises UnknownCharacterError for the text, ConfigError for an argument with an invalid value, and TextError if
-        there is nothing to predict, or a text that is needed cannot be read.
+        Raises UnknownCharacterError for the text, ConfigError for an invalid argument, and TextError if there is
+        nothing to predict, or a text that is needed cannot be read.
         """
+        from lstmgen.evaluation.evaluate import evaluate_model
+
         unknown, given, default = OnUnknown(on_unknown), None, NoveltyConfig()
         for name, value in (("length", length), ("temperature", temperature), ("seed", seed)):
             if not novelty and value != getattr(default, name):
-                raise ConfigError(name, value, "it is for the text of `novelty`; add novelty=True")
+                raise ConfigError(name, value, "it only affects the text of `novelty`; add novelty=True")
         if isinstance(text, Path):
             given = read_named_text(str(text), self.checkpoint, encoding=encoding, on_unknown=unknown)
         elif text is not None:
@@ -292,10 +296,10 @@ class LanguageModel:
         )
 
     def predict(self, blocks: Iterable[Ids]) -> tuple[Ids, Iterator[Predictions]]:
-        """Read a text that comes in blocks, (tokens,), in its order.
+        """Read a text that comes in blocks, (tokens,), in order.
 
-        Returns the tokens that are given and not predicted, and the predictions of all others. In one stream, the
-        first token is given. In lines, no token is given: each line starts from the initial state, and its line feed
+        Returns the tokens that are not predicted, and the predictions of all others. In one stream, the first token is
+        not predicted. With a model of lines every token is: each line starts from the initial state, and its line feed
         is predicted too.
         """
         if (newline := self.end_token) is not None:
@@ -314,8 +318,8 @@ class LanguageModel:
     def score_lines(self, blocks: Iterable[Ids], *, separate: bool = False) -> Iterator[LineScore]:
         """The score of each line of a text that comes in blocks, (tokens,).
 
-        A line is scored given all the text before it. With `separate`, and always by a model of lines, it is scored
-        alone, from the initial state. Raises ConfigError for separate lines if the model knows no line feed.
+        Each line is scored given all the text before it. With `separate`, and always with a model of lines, it is
+        scored alone, from the initial state. Raises ConfigError for separate lines if the model knows no line feed.
         """
         newline = self.vocabulary.newline
         if not (separate or self.lines):

@@ -1,4 +1,4 @@
-"""Text that is safe to show, without characters that a terminal obeys; messages of one line; readable numbers."""
+"""Text that is safe to show, without terminal escapes; one-line messages; readable numbers."""
 
 import json
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ _DIRECTIONS = [
     0x200F,
     *range(0x202A, 0x202F),
     *range(0x2066, 0x206A),
-]  # these change the order in a line
+]  # these change the direction of a line
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *_DIRECTIONS, *range(0xD800, 0xE000)]
 _SAFE = {code: _replacement(code) for code in _CONTROLS if chr(code) not in _KEPT}
 _IN_JSON = {code: f"\\u{code:04x}" for code in _CONTROLS}
-_LINE_FEED = "\u240a"  # the arrow that `shown` puts in its place is in more fonts
+_LINE_FEED = "\u240a"  # `shown` uses an arrow instead, because more fonts have it
 _SAFE_LINE = _SAFE | {ord("\n"): _LINE_FEED, ord("\t"): "\u2409"}
 
 _BEGINNING, _END = 600, 400  # characters of a long message that are kept
@@ -36,25 +36,25 @@ MESSAGE_LENGTH = _BEGINNING + len(_OMITTED) + _END
 
 
 def printable(text: str, *, single_line: bool = False) -> str:
-    """Return the text with control characters replaced by visible ones, so that a terminal does not obey them.
+    """Return the text with control characters replaced by visible ones, so that it cannot control a terminal.
 
-    Line feeds and tabs stay, unless the text has to be a single line.
+    Line feeds and tabs stay, unless the text must be a single line.
     """
     return text.translate(_SAFE_LINE if single_line else _SAFE)
 
 
 def shown(text: str) -> str:
-    """Return a character in visible form; a line feed follows its token."""
+    """Return a character in visible form; a line feed becomes an arrow and a line break."""
     return printable(text, single_line=True).replace(_LINE_FEED, "\u21b5\n")
 
 
 def name_of(character: str) -> str:
-    """Return a single character in visible form; a space is visible, too."""
+    """Return a single character in visible form, including a space."""
     return "\u2423" if character == " " else printable(character, single_line=True).replace(_LINE_FEED, "\u21b5")
 
 
 def count(number: float) -> str:
-    """Return a large number in three digits: 949, 1.12 M."""
+    """Return a large number with three digits: 949, 1.12 M."""
     for unit in ("", " k", " M"):
         if number < 999.5:  # a larger number would be rounded to 1000, which belongs to the next unit
             return f"{readably(number, 3)}{unit}"
@@ -63,14 +63,14 @@ def count(number: float) -> str:
 
 
 def json_line(value: Mapping[str, Any]) -> str:
-    """Return an object as a line of JSON: its control characters, of Unicode as well, are escaped."""
+    """Return an object as a line of JSON; all control characters are escaped, Unicode's too."""
     return json.dumps(value, ensure_ascii=False).translate(_IN_JSON) + "\n"
 
 
 def message_line(text: str) -> str:
-    """Return a message as one printable line; the middle of a long one is left out, so that its remedy stays."""
+    """Return a message as one printable line; a long one loses its middle, so that its remedy stays."""
     if len(text) > MESSAGE_LENGTH:
-        text = text[:MESSAGE_LENGTH] + text[-MESSAGE_LENGTH:]  # what is left out is not worked on
+        text = text[:MESSAGE_LENGTH] + text[-MESSAGE_LENGTH:]  # before the work on each character
     line = printable(text, single_line=True)
     return line if len(line) <= MESSAGE_LENGTH else line[:_BEGINNING] + _OMITTED + line[-_END:]
 

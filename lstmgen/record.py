@@ -1,4 +1,4 @@
-"""How a checkpoint was made, and how far its training is."""
+"""How a checkpoint was made, and how far its training has got."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -15,13 +15,13 @@ _MAX = 1e12  # seconds, or nats
 
 @dataclass(frozen=True)
 class Position:
-    """Where training stands: what changes from step to step."""
+    """How far training has got; it changes with every step."""
 
     epoch: int = 0
-    chunk: int = 0  # the number of chunks of this epoch that have been read
+    chunk: int = 0  # the number of chunks of this epoch read so far
     step: int = 0
     symbols_read: int = 0
-    progress: float = 0.0  # the fraction of the budget that is used up
+    progress: float = 0.0  # the fraction of the budget used up
     best_nats: float | None = None  # of the run so far
     best_step: int = 0  # the step of `best_nats`
     best_progress: float = 0.0
@@ -40,15 +40,15 @@ class TrainingRecord:
     text_sha256: str
     text_symbols: int
     training: TrainingConfig
-    precision: Precision  # the one that was used; `training.precision` is the one that was asked for
+    precision: Precision  # the one used; `training.precision` is the one requested
     device: str
     threads: int  # of each process
     position: Position = field(default_factory=Position)
-    seconds: float = 0.0  # of all sessions, from the start of each command, loading and evaluations included
+    seconds: float = 0.0  # over all sessions, from the start of each command, with loading and evaluations
     validation_nats: float | None = None  # of these weights
     validation_chunks: int | None = None  # the number of chunks that an evaluation in training reads
     versions: dict[str, str] = field(default_factory=dict)
-    adapted_to: tuple[str, ...] = ()  # texts that it learned from while it was evaluated, or HELD_OUT
+    adapted_to: tuple[str, ...] = ()  # texts that it learned from during evaluations, or HELD_OUT
     processes: int = 1  # that trained the network together
     started_from: str | None = None  # the checkpoint that was trained further; None: the network began untrained
 
@@ -64,7 +64,7 @@ class TrainingRecord:
         _check(self.validation_chunks is None or 1 <= self.validation_chunks < 2**63)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Turn the record into values that JSON can hold, the position's among the others."""
+        """Turn the record into values that JSON can hold; the position's fields are merged in."""
         values = asdict(self)
         position: dict[str, Any] = values.pop("position")
         for name, usual in (("processes", 1), ("started_from", None)):  # older versions do not know these fields
@@ -81,6 +81,6 @@ class TrainingRecord:
 
 
 def _check(possible: bool) -> None:
-    """Raise CheckpointError unless training can give these numbers; NaN is none of them."""
+    """Raise CheckpointError unless training can produce these numbers; NaN fails every check."""
     if not possible:
-        raise CheckpointError("its training record holds numbers that training cannot give")
+        raise CheckpointError("its training record holds numbers that training cannot produce")

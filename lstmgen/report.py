@@ -1,4 +1,4 @@
-"""What a result shows, as values: paragraphs, facts, tables, charts. Terminals and pages have a renderer each."""
+"""What to show of a result: paragraphs, facts, tables, charts. Terminals and pages have a renderer each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Histogram(NamedTuple):
 
 
 class Marked(NamedTuple):
-    """A cell of a table whose text has a colour where there are colours."""
+    """A cell of a table whose text is coloured where colours are shown."""
 
     text: str
     color: str
@@ -24,7 +24,7 @@ class Marked(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A cell is a histogram, a list of cells, or anything that its `str` shows."""
+    """A table. A cell is a histogram, a list of cells, or anything else, shown as its `str`."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -34,14 +34,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Curve:
-    """Values by their place, counted from 1."""
+    """Values by place, counted from 1."""
 
     name: str
     points: Mapping[int, float]
     powers: bool = False
-    """Whether they are shown as fractions of the largest, on a logarithmic scale."""
+    """Whether to show the values as fractions of the largest, on a logarithmic scale."""
     marked: int | None = None
-    """The place of a dashed line."""
+    """Where to draw a dashed line."""
 
 
 @dataclass(frozen=True)
@@ -59,4 +59,4 @@ Part: TypeAlias = str | list[str] | Facts | Table | Chart
 """A string is a paragraph, a list of strings is several without empty lines between them."""
 
 MIN_POWER = 1e-6
-"""Of the largest value: where a logarithmic scale ends."""
+"""Where a logarithmic scale ends, as a fraction of the largest value."""

@@ -141,7 +141,8 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.usefixtures("two_runs")
 def test_a_picture_is_a_new_file_with_its_text_the_same_each_time() -> None:
     ran = done("runs", "learns", "overfits", "--plot", "-o", "curves.PNG")
-    assert (ran.out, ran.err) == (b"", "the chart is curves.PNG\n")
+    assert ran.out == b""
+    assert "curves.PNG" in ran.err
     assert Path("curves.PNG").read_bytes().startswith(b"\x89PNG")
     assert "no/folder/a.svg" in problem("runs", "--plot", "-o", "no/folder/a.svg").replace("\\", "/")
     for name in ("curves.pdf", "curves", ".png"):
@@ -228,15 +229,15 @@ def test_the_opening_of_a_run_does_not_flatten_the_rest() -> None:
 def test_verifying_tells_which_file_is_as_it_was_saved(trained_folder: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(trained_folder / "checkpoints" / "fable", tmp_path / "fable"))
     first, second = done("info", folder, "--verify").text.splitlines()
-    assert "best.safetensors: step 60, as it was saved" in first
-    assert "last.safetensors: step 60, as it was saved" in second
+    assert "best.safetensors: step 60, intact" in first
+    assert "last.safetensors: step 60, intact" in second
     last = folder / "last.safetensors"
     last.write_bytes(last.read_bytes()[:-1] + b"\xff")
     ran = run("info", folder, "--verify")
     assert (ran.code, ran.text) == (1, first + "\n")
     assert "last.safetensors" in ran.err
     assert "damaged" in ran.err
-    assert "best.safetensors is good" in ran.err
+    assert "best.safetensors, from step 60, is good" in ran.err
     states = run("info", folder, "--verify", "--json").json_lines
     found = [(state["good"], state["step"], state["checksums"]) for state in states]
     assert found == [(True, 60, True), (False, None, False)]
@@ -263,7 +264,7 @@ def test_a_run_that_trains_or_holds_files_of_others_stays() -> None:
     folder = Path("checkpoints", "learns")
     lock = FolderLock(folder)
     for arguments in (["rm", "learns", "--yes"], ["rename", "learns", "new"]):
-        assert "trains here" in problem("runs", *arguments)
+        assert "is training here" in problem("runs", *arguments)
     lock.release()
     (folder / "notes.txt").write_text("mine", encoding="utf-8")
     for arguments in (["rm", "learns", "--yes"], ["rename", "learns", "new"]):

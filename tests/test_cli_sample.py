@@ -294,7 +294,7 @@ def test_words_typed_in_a_conversation_do_not_run_into_the_text() -> None:
 def test_a_conversation_saves_to_a_new_file_only(folder: Path) -> None:
     text, err = talk("", "/save story.txt", "", "/save story.txt", "/save fable.txt")
     assert (folder / "story.txt").read_text(encoding="utf-8") == text
-    assert "not overwritten" in err
+    assert "fable.txt exists" in err
     assert (folder / "fable.txt").read_text(encoding="utf-8") == FABLE * 20
 
 

@@ -51,7 +51,7 @@ def test_an_unknown_character_and_nothing_to_predict_are_problems(choice: list[s
     untrained_run("plain", "abc\n")
     assert "'é'" in run("score", "plain", *choice, stdin="abcé".encode()).err
     ran = done("score", "plain", *choice, "--on-unknown", "skip", stdin="abcé".encode())
-    assert "1 characters skipped" in ran.err
+    assert "skipped 1 character " in ran.err
     for text in (b"", b"a") if choice in ([], ["--lines"]) else ():
         problem("score", "plain", *choice, stdin=text)
     untrained_run("no-lines", "abc")

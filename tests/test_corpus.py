@@ -129,7 +129,8 @@ def test_several_files_are_one_text_with_a_line_feed_between_them(tmp_path: Path
 )
 def test_bytes_that_are_no_text_are_named(encoding: str, good: bytes, bad: bytes, block_bytes: int) -> None:
     message = problem(good + bad, encoding=encoding, block_bytes=block_bytes)
-    assert f"byte 0x{bad[0]:02X} at offset {len(good)} is not {encoding}" in message
+    assert f"byte 0x{bad[0]:02X} at offset {len(good)} is not" in message
+    assert encoding in message
     assert "`vocabulary`" in message
 
 
@@ -168,7 +169,7 @@ def test_characters_outside_a_given_vocabulary_are_named_or_skipped_and_counted(
     corpus = read("éaébé".encode(), known, OnUnknown.SKIP, block_bytes=block_bytes)
     assert decoded(corpus) == "ab"
     (note,) = corpus.notes
-    assert note.startswith("3 ")
+    assert " 3 " in note
     assert read(b"ab", known, OnUnknown.SKIP).notes == ()
 
 

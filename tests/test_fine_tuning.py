@@ -220,9 +220,9 @@ def test_lines_belong_to_the_text_and_not_to_the_base() -> None:
     assert not any("give `lines`" in note for note in as_lines.planned.notes)
 
 
-def test_a_held_out_text_that_the_base_has_learned_from_is_named() -> None:
+def test_a_held_out_text_that_the_base_was_trained_on_is_named() -> None:
     warned = [
-        any("has learned from a part of what is held out now" in note for note in fine_tuning(**text).planned.notes)
+        any("was trained on" in note for note in fine_tuning(**text).planned.notes)
         for text in ({"source": "fable.txt"}, {"source": "fable.txt", "validation": 0.3}, {"source": "other.txt"})
     ]
     assert warned == [False, True, False]

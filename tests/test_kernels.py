@@ -1,5 +1,6 @@
 """A kernel equals the plain loop, and the plain loop equals torch's own layers: values and gradients."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -24,6 +25,8 @@ from lstmgen.training.loss import head_loss
 from tests.conftest import CELLS
 
 BATCH, TIME, INPUT, HIDDEN = 3, 6, 4, 5
+DEVICE = os.environ.get("LSTMGEN_TEST_DEVICE", "cpu")
+"""Where the kernels compute; `.ci/gpu` says cuda."""
 
 Problem = tuple[dict[str, Tensor], Tensor, Any]
 
@@ -37,7 +40,7 @@ def problem(cell: Cell) -> Problem:
     generator = torch.Generator().manual_seed(3)
 
     def draw(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(DEVICE).requires_grad_()
 
     weights = {name: draw(*shape) for name, shape in cell.shapes().items()}
     inputs = draw(BATCH, TIME, INPUT)
@@ -49,7 +52,7 @@ def values_and_gradients(run: Callable[[], tuple[Tensor, Any]], leaves: list[Ten
     outputs, state = run()
     values = [outputs, *state]
     generator = torch.Generator().manual_seed(4)
-    weighing = [torch.randn(value.shape, generator=generator, dtype=value.dtype) for value in values]
+    weighing = [torch.randn(value.shape, generator=generator, dtype=value.dtype).to(DEVICE) for value in values]
     total = sum((value * weight).sum() for value, weight in zip(values, weighing, strict=True))
     assert isinstance(total, Tensor)
     return [*values, *torch.autograd.grad(total, leaves)]
@@ -79,11 +82,11 @@ def test_a_cell_without_twins_runs_by_its_own_step() -> None:
     cell = NewCell(INPUT, HIDDEN)
     assert layer_runner(cell, "cpu") is layer_runner(cell, "cuda") is unroll
     weights, inputs, state = problem(cell)
-    arrays = {name: weight.detach().numpy() for name, weight in weights.items()}
-    before = LSTMState(*(field.detach().numpy() for field in state))
-    after = numpy_layer(cell, arrays).step(inputs.detach().numpy()[:, 0], before)
+    arrays = {name: weight.detach().cpu().numpy() for name, weight in weights.items()}
+    before = LSTMState(*(field.detach().cpu().numpy() for field in state))
+    after = numpy_layer(cell, arrays).step(inputs.detach().cpu().numpy()[:, 0], before)
     expected, _ = unroll(cell, weights, inputs[:, :1], state)
-    assert_close(torch.from_numpy(after.hidden), expected[:, 0].detach(), rtol=0, atol=1e-12)
+    assert_close(torch.from_numpy(after.hidden), expected[:, 0].detach().cpu(), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("vocab_size", [7, 40])
@@ -93,8 +96,8 @@ def test_a_kernel_looks_tokens_up_as_the_loop_does(name: str, vocab_size: int) -
     cell = build(name)
     weights, _, state = problem(cell)
     generator = torch.Generator().manual_seed(5)
-    embedding = torch.randn(vocab_size, INPUT, generator=generator, dtype=torch.float64).requires_grad_()
-    inputs: Any = LookUp(embedding, torch.randint(vocab_size, (BATCH, TIME), generator=generator))
+    embedding = torch.randn(vocab_size, INPUT, generator=generator, dtype=torch.float64).to(DEVICE).requires_grad_()
+    inputs: Any = LookUp(embedding, torch.randint(vocab_size, (BATCH, TIME), generator=generator).to(DEVICE))
     leaves = [*weights.values(), embedding, *state]
     ours = values_and_gradients(lambda: run_layer(cell, weights, inputs, state), leaves)
     loop: Callable[[], Any] = partial(unroll, cell, weights, inputs, state)
@@ -121,7 +124,7 @@ def test_hand_derived_gradients_equal_finite_differences(name: str) -> None:
 def test_loop_equals_torch_layer_with_copied_weights(name: str, layer: type[nn.RNNBase]) -> None:
     cell = build(name)
     weights, inputs, state = problem(cell)
-    theirs = layer(INPUT, HIDDEN, batch_first=True).double()  # type: ignore[arg-type,call-arg]  # the subclasses' sizes
+    theirs = layer(INPUT, HIDDEN, batch_first=True).double().to(DEVICE)  # type: ignore[arg-type,call-arg]  # the subclasses' sizes
     second_bias = torch.zeros_like(weights["bias"])
     if name == "gru-after":
         second_bias = torch.cat([second_bias[: 2 * HIDDEN], weights["bias_candidate"]])
@@ -148,7 +151,7 @@ def test_kernel_in_bfloat16_is_near_and_carries_float32_state(name: str) -> None
     single = {key: tensor.detach().float() for key, tensor in weights.items()}
     before = type(state)(*(field.detach().float() for field in state))
     exact, _ = run_layer(cell, single, inputs.detach().float(), before)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(DEVICE, torch.bfloat16):
         rounded, after = run_layer(cell, single, inputs.detach().float(), before)
     assert_close(rounded.float(), exact, rtol=0, atol=0.1)
     assert {field.dtype for field in after} == {torch.float32}
@@ -165,9 +168,9 @@ def head_problem() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     shapes = ((BATCH, TIME, SIZE), (VOCAB_SIZE, SIZE), (VOCAB_SIZE,))
     inputs, weight, bias = (
-        torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_() for shape in shapes
+        torch.randn(shape, generator=generator, dtype=torch.float64).to(DEVICE).requires_grad_() for shape in shapes
     )
-    targets = torch.randint(VOCAB_SIZE, (BATCH, TIME), generator=generator)
+    targets = torch.randint(VOCAB_SIZE, (BATCH, TIME), generator=generator).to(DEVICE)
     targets[0, 1] = targets[1, 3] = IGNORED
     return inputs, weight, bias, targets
 

@@ -148,7 +148,7 @@ def test_a_dropped_order_leaves_the_other_counts(text: list[int], most: int, blo
         counter = counted(text, Alphabet(4, boundary))
         assert len(counter.ngrams()[-1].keys) <= most or counter.order == 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ngram, "LONGEST_ORDER", counter.order)
+        patch.setattr(ngram, "MAX_ORDER", counter.order)
         assert_same_ngrams(counter, counted(text, Alphabet(4, boundary)))
 
 

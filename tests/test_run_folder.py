@@ -82,7 +82,10 @@ def test_folders_that_are_in_use_or_hold_something_are_not_taken() -> None:
         assert first_free(folders) == folders[2]
         with new_run(folders) as second:
             assert second.path == folders[2]
-            with pytest.raises(CheckpointError, match=f"process {os.getpid()} on .* trains here"), new_run(folders):
+            with (
+                pytest.raises(CheckpointError, match=f"process {os.getpid()} on .* is training here"),
+                new_run(folders),
+            ):
                 pass
     assert sorted(path.name for path in Path("checkpoints").iterdir()) == ["b"]
     with pytest.raises(ConfigError), new_run(folders[1:2]):

@@ -16,7 +16,7 @@ from lstmgen.evaluation.starter import STARTER, WORDS, load_starter, starter_nat
 from lstmgen.text.vocabulary import Vocabulary
 from lstmgen.training import prepare
 from lstmgen.training.fine_tuning import find_base_model
-from tests.command_line import done, problem, untrained_checkpoint, untrained_run
+from tests.command_line import done, problem, run, untrained_checkpoint, untrained_run
 
 LETTERS = "\n abcdefghijklmnopqrstuvwxyz"
 ENGLISH = "It was late, and the old man sat by the window and looked at the rain. “Will they come?” he asked.\n\n" * 9
@@ -57,6 +57,11 @@ def test_a_run_of_its_name_comes_first() -> None:
     path = untrained_run(STARTER, LETTERS)
     assert find_checkpoint(STARTER) == path
     assert starter_words(str(find_base_model(STARTER))) == frozenset()
+    for command in ("sample", "eval", "score", "info", "inspect --units"):
+        name, *options = command.split()
+        ran = run(name, STARTER, *([] if name in ("sample", "info") else ["tale.txt"]), *options)
+        assert "lstmgen runs rename english" in ran.err, command
+    assert "runs rename" not in done("info", str(path.parent.absolute())).err
     path.unlink()
     path.parent.rmdir()
     assert find_checkpoint(STARTER) == STARTERS / STARTER / BEST

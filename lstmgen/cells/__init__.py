@@ -1,6 +1,6 @@
-"""The recurrent cells: one file for each, with the equations of one step.
+"""The recurrent cells: one file each, with the equations of one step.
 
-A new cell is a new file, its name in `config.CellKind`, and its module in the import below.
+To add a cell, write its file, add its name to `config.CellKind`, and import its module below.
 """
 
 from dataclasses import fields
@@ -17,11 +17,11 @@ CELLS: dict[CellKind, type[Cell]] = {cell.kind: cell for cell in Cell.__subclass
 
 
 def cell_options(cell: type[Cell]) -> tuple[str, ...]:
-    """The names of a cell's options, besides its sizes; they are fields of `ModelConfig`."""
+    """The names of a cell's options apart from its sizes; they are fields of `ModelConfig`."""
     return tuple(field.name for field in fields(cell) if field.name not in ("input_size", "hidden_size"))
 
 
 def build_cell(config: ModelConfig, input_size: int) -> Cell:
-    """Build the cell that a configuration selects, with its options, for inputs of the given size."""
+    """Build the configured cell, with its options, for inputs of the given size."""
     cell = CELLS[config.cell]
     return cell(input_size, config.hidden_size, **{name: getattr(config, name) for name in cell_options(cell)})

@@ -1,4 +1,4 @@
-"""The functions that NumPy and torch call differently. With them, an equation is written once for both.
+"""Functions whose calls differ between NumPy and torch, so that each equation is written only once.
 
 torch is never imported here, because generating text on a CPU must not need it.
 """
@@ -14,7 +14,7 @@ Array: TypeAlias = Any
 
 
 def library(x: Array) -> Any:
-    """NumPy or torch, whichever made the array; if there is a tensor, torch has been imported already."""
+    """NumPy or torch, whichever made the array; if it is a tensor, torch is already imported."""
     return np if isinstance(x, np.ndarray) else sys.modules["torch"]
 
 
@@ -24,7 +24,7 @@ def tanh(x: Array) -> Array:
 
 
 def sigmoid(x: Array) -> Array:
-    """The logistic function of each element; in NumPy it is computed with tanh, which cannot overflow."""
+    """The logistic function of each element; NumPy computes it with tanh, which cannot overflow."""
     return 0.5 * np.tanh(0.5 * x) + 0.5 if isinstance(x, np.ndarray) else x.sigmoid()
 
 
@@ -45,7 +45,7 @@ def split(x: Array, parts: int) -> Sequence[Array]:
 
 
 def zeros(shape: tuple[int, ...], like: Array) -> Array:
-    """An array of zeros, of the same library, type and device as another array."""
+    """An array of zeros with the library, type and device of another array."""
     return np.zeros(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_zeros(shape)
 
 

@@ -1,4 +1,4 @@
-"""What a cell is: one step of one recurrent layer, without anything that is learned.
+"""The interface of a cell: one step of one recurrent layer, without the learned parameters.
 
 A layer of any cell has these three parameters, in blocks of `hidden_size` rows in the order of the cell's gates:
 
@@ -26,7 +26,7 @@ Gates: TypeAlias = Any
 
 
 class HiddenState(NamedTuple):
-    """The state of a cell that remembers nothing but `hidden`, its output at the last step, (batch, hidden)."""
+    """The state of a cell that only remembers `hidden`, its output at the last step, (batch, hidden)."""
 
     hidden: Array
 
@@ -50,17 +50,17 @@ class Cell(ABC):
         return tuple(self.gates_type._fields)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every parameter of one layer, by name; a subclass adds those besides W, R and b."""
+        """The shape of every parameter of one layer, by name; subclasses add those other than W, R and b."""
         rows = len(self.gate_names) * self.hidden_size
         return {"weight_ih": (rows, self.input_size), "weight_hh": (rows, self.hidden_size), "bias": (rows,)}
 
     def initial_state(self, batch_size: int, like: Array) -> State:
-        """The state before the first step: zeros, of the same library, type and device as another array."""
+        """The state before the first step: zeros with the library, type and device of another array."""
         return self.state_type(*(zeros((batch_size, self.hidden_size), like) for _ in self.state_type._fields))
 
     @abstractmethod
     def step(self, projected: Array, state: Any, weights: Parameters) -> tuple[State, Gates]:
-        """Advance one step, from `projected`, W x + b, (batch, gates * hidden), and the layer's parameters.
+        """Advance one step, given W x + b as `projected`, (batch, gates * hidden), and the layer's parameters.
 
-        Returns the state after the step, and the activated gates from which it was computed.
+        Returns the state after the step, and the activated gates that produced it.
         """

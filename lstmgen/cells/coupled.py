@@ -1,6 +1,6 @@
 """The LSTM with coupled input and forget gate (Greff et al. 2015, "LSTM: a search space odyssey", the CIFG variant).
 
-The input gate is 1 - f: the cell state forgets only as much as is replaced. So there is one gate fewer to learn.
+The input gate is 1 - f: the cell state forgets only what it replaces, so there is one gate fewer to learn.
 
     f, o = σ(W x + R h + b)
     g = tanh(W x + R h + b)

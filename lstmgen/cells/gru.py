@@ -3,10 +3,10 @@
     r, z = σ(W x + R h + b)
     h' = (1 - z) n + z h
 
-The reset gate can act at two positions, which gives two candidates n:
+The reset gate can act in two places, which gives two candidates n:
 
     n = tanh(W x + b + R (r h))             before the recurrent product, as in the paper (eq. 8)
-    n = tanh(W x + b + r (R h + b_n))       after it, as in cuDNN and torch: one product per step
+    n = tanh(W x + b + r (R h + b_n))       after the product, as in cuDNN and torch: one product per step
 
 With z = 1 the old state is kept, as in torch and in the paper's eq. 7: h' = z h + (1 - z) n.
 Gate order, as in torch: reset, update, candidate.
@@ -41,7 +41,7 @@ class GRUCell(Cell):
         return f"gru, reset {self.reset}"
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """W, R and b, and with the reset after the product `bias_candidate`, b_n, which the reset gate multiplies."""
+        """W, R, b, and if the reset gate acts after the product, `bias_candidate` b_n."""
         b_n = {"bias_candidate": (self.hidden_size,)} if self.reset is Reset.AFTER else {}
         return super().shapes() | b_n
 

@@ -2,7 +2,7 @@
 
     i, f, o = σ(W x + R h + b)      input gate, forget gate, output gate
     g = tanh(W x + R h + b)         candidate for the cell state
-    c' = f c + i g                  cell state: f is the fraction that is kept, i the fraction of g that is added
+    c' = f c + i g                  cell state: keeps the fraction f and adds the fraction i of g
     h' = o tanh(c')                 hidden state: the layer's output
 
 Gate order, as in torch: input, forget, candidate, output.

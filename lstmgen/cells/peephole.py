@@ -1,6 +1,6 @@
 """The LSTM with peephole connections (Gers & Schmidhuber 2000, "Recurrent nets that time and count").
 
-The gates also depend on the cell state: the input and forget gates on the old one, c, the output gate on the new, c'.
+The gates also see the cell state: the input and forget gates the old one, c, the output gate the new one, c'.
 
     i = σ(W x + R h + p_i c + b)
     f = σ(W x + R h + p_f c + b)
@@ -9,7 +9,7 @@ The gates also depend on the cell state: the input and forget gates on the old o
     o = σ(W x + R h + p_o c' + b)
     h' = o tanh(c')
 
-Each p is a vector: the gate of a unit depends on the cell state of this unit alone. Any of the three can be left out.
+Each p is a vector: a unit's gate sees only the cell state of that unit. Any of the three can be left out.
 Gate order, as in torch: input, forget, candidate, output.
 """
 
@@ -23,7 +23,7 @@ from lstmgen.config import CellKind, Peephole
 
 @dataclass(frozen=True)
 class PeepholeCell(Cell):
-    """One step of an LSTM whose gates also depend on the cell state."""
+    """One step of an LSTM whose gates also see the cell state."""
 
     peepholes: tuple[Peephole, ...]
     kind = CellKind.PEEPHOLE
@@ -34,7 +34,7 @@ class PeepholeCell(Cell):
         return "peephole" if set(self.peepholes) == set(Peephole) else f"peephole, {' and '.join(self.peepholes)}"
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """W, R and b, and of `peephole_input`, `peephole_forget` and `peephole_output` those that the cell has."""
+        """W, R and b, and whichever of `peephole_input`, `peephole_forget` and `peephole_output` the cell has."""
         return super().shapes() | {f"peephole_{gate}": (self.hidden_size,) for gate in self.peepholes}
 
     def step(self, projected: Array, state: LSTMState, weights: Parameters) -> tuple[LSTMState, LSTMGates]:

@@ -1,4 +1,4 @@
 """The command line: the only part of the program that prints.
 
-A command parses its options, builds configs, calls one function of the core and shows the result.
+Each command parses its options, builds configs, calls one function of the core and shows the result.
 """

@@ -1,4 +1,4 @@
-"""The `lstmgen` command: its subcommands, and how errors are shown."""
+"""The `lstmgen` command: its subcommands, and how it reports errors."""
 
 import atexit
 import gc
@@ -33,11 +33,11 @@ from lstmgen.printable import message_line
 _MEANT = {"generate": "sample", "chat": "sample -i", "list": "runs", "ls": "runs", "models": "runs", "help": "--help"}
 _MEANT |= {"rm": "runs rm", "remove": "runs rm", "delete": "runs rm", "rename": "runs rename", "mv": "runs rename"}
 _MEANT |= {"finetune": "train --from", "resume": "train --resume", "test": "eval", "version": "--version"}
-"""The names that other programs have for a command."""
+"""What other programs call our commands."""
 
 
 class _Command(TyperCommand):
-    """A command whose help option takes no value in the help text."""
+    """A command whose help text shows no value for the help option."""
 
     def get_help_option(self, context: Any) -> Any:
         if (option := super().get_help_option(context)) is not None:
@@ -46,7 +46,7 @@ class _Command(TyperCommand):
 
 
 class _Commands(TyperGroup):
-    """The commands. What is said about wrong usage may quote any argument, so it is made printable."""
+    """The commands. Usage errors are made printable, because they may quote any argument."""
 
     def resolve_command(self, context: Any, arguments: list[str]) -> Any:
         typed, *_ = arguments
@@ -69,7 +69,7 @@ def _printable_usage_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if hasattr(error, "format_message"):  # an error of typer's; it has no public class for all of them
+        if hasattr(error, "format_message"):  # a usage error; typer has no public class for all of them
             error.message = laid_out(message_line(error.message), columns_of(sys.stderr) - 4)  # type: ignore[attr-defined]  # see the line above
         raise
 
@@ -85,12 +85,12 @@ app = typer.Typer(
 
 [bold]lstmgen train poems.txt[/bold]        learn to write like a text, in minutes
 [bold]lstmgen sample --temp 0.8[/bold]      write
-[bold]lstmgen eval[/bold]                   how well does it predict text it has not seen?
-[bold]lstmgen score my.txt[/bold]           how likely is this text, and which parts surprise the model?
+[bold]lstmgen eval[/bold]                   how well does it predict unseen text?
+[bold]lstmgen score my.txt[/bold]           how likely is this text, and what surprises the model?
 [bold]lstmgen inspect --units[/bold]        what do its gates and cells do while it reads?
-[bold]lstmgen compare my.txt[/bold]         which kind of network learns it best?
+[bold]lstmgen compare my.txt[/bold]         which kind of network learns this text best?
 [bold]lstmgen export --html a.html[/bold]   a web page that writes, to share
-[bold]lstmgen serve[/bold]                  a page to write with, and OpenAI's interface
+[bold]lstmgen serve[/bold]                  a page to write with, and an OpenAI-style API
 """,
     epilog="Every command has examples: lstmgen train --help",
 )
@@ -128,12 +128,12 @@ def _options(
     pass
 
 
-atexit.register(gc.freeze)  # the process ends in half the time if Python does not look for garbage in torch then
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is loaded: its threads wait for 0.5 ms, then sleep
+atexit.register(gc.freeze)  # halves the time to exit, because Python then collects no garbage in torch
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch loads: its idle threads spin for 0.5 ms, then sleep
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. For a problem that the user can fix, write one line to stderr and exit with 1."""
+    """Run the command line. For a problem that the user can fix, write one line to stderr and exit with code 1."""
     if arguments is None:
         restart_in_utf_8()
         arguments = [as_typed(argument) for argument in sys.argv[1:]]
@@ -164,7 +164,7 @@ def _run(arguments: Sequence[str]) -> None:
     except Exception as error:
         if memory := out_of_memory(error):
             problem = memory
-        elif isinstance(error, OSError):  # one that no other part has explained
+        elif isinstance(error, OSError):  # not yet explained elsewhere
             problem = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
         else:
             raise

@@ -1,11 +1,11 @@
-"""`lstmgen bench`: its options, and how speeds are shown."""
+"""`lstmgen bench`: its options, and its tables of speeds."""
 
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from lstmgen.cli.options import JSON, QUIET, THREADS
 from lstmgen.cli.render import print_json
-from lstmgen.config import CellKind, ModelConfig, Precision, TrainingConfig, option
+from lstmgen.config import CellKind, Device, ModelConfig, Precision, TrainingConfig, option
 from lstmgen.printable import count
 from lstmgen.report import Table
 
@@ -23,26 +23,27 @@ _CELLS = ", ".join(CellKind)
 
 def bench(
     cell: list[CellKind] | None = option(
-        None, f"Of the cells {_CELLS}; can be given again.", shown_default="all", metavar="CELL"
+        None, f"One of {_CELLS}; may be given several times.", shown_default="all", metavar="CELL"
     ),
     hidden_size: list[int] | None = option(
-        None, "Units in each layer; can be given again.", shown_default="256 and 512", min=1
+        None, "Units in each layer; may be given several times.", shown_default="256 and 512", min=1
     ),
     layers: int = option(ModelConfig.num_layers, "Recurrent layers.", min=1),
     batch_size: int = option(TrainingConfig.batch_size, "Parallel streams.", min=1),
-    chunk_length: int = option(64, "Characters of each stream in a step.", min=1),
-    precision: Precision = option(Precision.AUTO, "Number format of the matrix products; auto takes the faster one."),
+    chunk_length: int = option(64, "Characters that each stream reads per step.", min=1),
+    precision: Precision = option(Precision.AUTO, "Number format of the matrix products; auto picks the faster one."),
+    device: Device = option(Device.CPU, "Where to train; sampling is measured on the CPU only."),
     threads: int | None = THREADS,
     json: bool = JSON,
     quiet: bool = QUIET,
 ) -> None:
     """Measure how fast this machine trains and samples, and how close that is to its limits.
 
-    It takes less than three minutes.
+    This takes less than three minutes.
     Training: whole steps, from tokens to updated weights, without dropout. "of peak" compares with the speed of a
-    large product of matrices in the same precision. The torch.nn loop is what one would write with torch alone. It
-    runs in a process of its own, in turns with ours. x is the ratio of the two.
-    Sampling: one character after the other at temperature 0.8, compared with loops over nn.LSTM and nn.LSTMCell.
+    large matrix product in the same precision. The torch.nn loop is what one would write with torch alone. It runs in
+    a separate process, taking turns with ours. x is the ratio of the two.
+    Sampling: one character after another at temperature 0.8, compared with loops over nn.LSTM and nn.LSTMCell.
     """
     from lstmgen.benchmark import MEASURED, Machine, SamplingSpeed, TrainingSpeed, measure, result_count
     from lstmgen.cli.reading_bar import progress_bar
@@ -59,8 +60,10 @@ def bench(
     ]
     training = TrainingConfig(batch_size=batch_size, chunk_length=chunk_length)
     results = []
-    measured = measure(models, training, precision, threads)
-    for result in progress_bar(measured, quiet=quiet, total=result_count(models), desc="measuring", unit=" rows"):
+    measured = measure(models, training, precision, threads, device)
+    for result in progress_bar(
+        measured, quiet=quiet, total=result_count(models, device), desc="measuring", unit=" rows"
+    ):
         results.append(result)
         if json:
             print_json({"measure": result.measure, **asdict(result)})
@@ -97,7 +100,7 @@ def _training(speeds: list["TrainingSpeed"]) -> Table:
 
 
 def _sampling(speeds: list["SamplingSpeed"]) -> list[Table]:
-    """A table, if anything was measured."""
+    """A table, unless nothing was measured."""
     rows = []
     for speed in speeds:
         row: list[object] = [speed.network, speed.samples, count(speed.characters_per_second)]

@@ -1,4 +1,4 @@
-"""Learning curves as a chart of text characters or as a picture, with a description of each run."""
+"""Learning curves as a text chart or a picture, with a description of each run."""
 
 import io
 import math
@@ -16,10 +16,10 @@ Curves = Mapping[str, LearningCurve]
 """The curves of one chart, by the name of the run."""
 
 Over = Literal["epoch", "seconds"]
-"""What the horizontal axis shows: a field of `Loss`."""
+"""The quantity on the horizontal axis: a field of `Loss`."""
 
-_OPENING = 0.1  # first fraction of a run, in which its loss may be too high for the chart
-_MARGIN = 0.05  # fraction of the height that is left free above and below
+_OPENING = 0.1  # the first fraction of a run, where its loss may be too high for the chart
+_MARGIN = 0.05  # empty fraction of the height above and below
 _MIN_NATS = 0.1  # smallest height of the chart, so that small differences look small
 _MIN_WIDTH = 1e-6
 
@@ -27,8 +27,8 @@ _MIN_WIDTH = 1e-6
 def limits(curves: Curves, over: Over = "epoch") -> tuple[float, float, float]:
     """Return where a chart of these curves ends on the right, and its lowest and highest nats.
 
-    The beginning of a run does not count: there the loss falls from that of a random guess, and a chart with room for
-    it would show all later losses as a flat line.
+    The beginning of a run does not count, because the loss starts at random guessing, and a chart with room for that
+    would show all later losses as a flat line.
     """
     ends, shown = [], []
     for curve in curves.values():
@@ -90,7 +90,7 @@ def terminal_chart(curves: Curves, unit: str, columns: int, lines: int, over: Ov
     labels = {int((tick - low) / (high - low) * height): text for tick, text in _ticks(low, high, height // _TICK_ROWS)}
     margin = max(map(len, labels.values())) + 1
     width = columns - margin - 1
-    # A canvas ends just below its limits; half a column more makes room for the last point.
+    # A canvas ends just below its limits; half an extra column makes room for the last point.
     canvas = Canvas(width, height, 0, low, last * (1 + 0.5 / width), high)
     for (_, curve), (_, _, dark) in styled:
         for start, end in pairwise(_entering(curve.training, high, over)):
@@ -119,13 +119,13 @@ def terminal_chart(curves: Curves, unit: str, columns: int, lines: int, over: Ov
 
 
 def _entering(losses: Iterable[Loss], high: float, over: Over) -> list[tuple[float, float]]:
-    """Return the points from the first loss below the top on; later losses above the top are drawn at it."""
+    """Return the points from the first loss below the top on; later losses above the top are clipped."""
     return [(getattr(loss, over), min(loss.nats, high)) for loss in dropwhile(lambda loss: loss.nats > high, losses)]
 
 
-def _ticks(low: float, high: float, most: int) -> Iterator[tuple[float, str]]:
-    """Yield round numbers between two limits, each with its label; about `most` at most."""
-    min_step = (high - low) / most
+def _ticks(low: float, high: float, max_ticks: int) -> Iterator[tuple[float, str]]:
+    """Yield up to about `max_ticks` round numbers between two limits, each with its label."""
+    min_step = (high - low) / max_ticks
     power = 10.0 ** math.floor(math.log10(min_step))
     step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= min_step)
     decimals = max(0, -math.floor(math.log10(step)))
@@ -155,7 +155,7 @@ _SETTINGS: dict[Any, Any] = {  # matplotlib types the names as a long list of li
 
 
 def picture(curves: Curves, unit: str, format: str) -> bytes:  # noqa: A002  # matplotlib's name
-    """Draw losses per unit with a description of each curve below them; the content of a picture's file."""
+    """Draw losses per unit with a description of each curve below them; return the content of the file."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -163,7 +163,7 @@ def picture(curves: Curves, unit: str, format: str) -> bytes:  # noqa: A002  # m
     last, low, high = limits(curves)
     content = io.BytesIO()
     with rc_context(_SETTINGS), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the font lacks a character of a name: a box is drawn
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the font lacks a character of a name and draws a box
         figure = Figure(figsize=(_WIDTH, _HEIGHT + _LINE_HEIGHT * len(curves)), dpi=150, layout="constrained")
         axes = figure.add_subplot(xlabel="epochs", ylabel=f"nats per {unit}", xlim=(0, 1.01 * last), ylim=(low, high))
         axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""`lstmgen compare`: its options, and which of them go together."""
+"""`lstmgen compare`: its options, and which of them can be combined."""
 
 from enum import StrEnum
 from typing import Any
@@ -34,11 +34,11 @@ lstmgen compare --task recall
 lstmgen compare --task recall --cells rnn,gru --lags 10,100 --seeds 1
 """
 
-_COMPARED = "What is compared"
+_COMPARED = "What to compare"
 
 
 class Task(StrEnum):
-    """What the networks learn, if it is no text of the user."""
+    """What the networks learn instead of a text."""
 
     RECALL = "recall"
 
@@ -49,21 +49,19 @@ def compare(
         "Files, folders, patterns, .gz files; or a named corpus: python-docs, python-source, shakespeare.",
         "python-docs, the reference text inside every Python",
     ),
-    task: Task | None = option(
-        None, "Instead of TEXT: recall, to repeat a letter that was shown --lags characters before."
-    ),
+    task: Task | None = option(None, "Instead of TEXT: recall, to repeat a letter seen --lags characters before."),
     lags: tuple[int, ...] | None = option(
         None,
-        "For --task recall: how far back the letter is, with commas between.",
+        "For --task recall: how far back the letter is, separated by commas.",
         shown_default=",".join(map(str, RecallConfig.lags)),
         panel=_COMPARED,
     ),
     cells: tuple[CellKind, ...] | None = option(
-        None, "The cells, with commas between.", shown_default=",".join(CellKind), panel=_COMPARED, metavar="CELL,CELL"
+        None, "The cells, separated by commas.", shown_default=",".join(CellKind), panel=_COMPARED, metavar="CELL,CELL"
     ),
     attention: tuple[int, ...] | None = option(
         None,
-        "Attention to the last N outputs; 0: none. For --task recall: of one more network, with the first cell.",
+        "Attention to the last N outputs; 0: none. For --task recall: of an extra network with the first cell.",
         shown_default="0; for --task recall longer than each lag",
         panel=_COMPARED,
     ),
@@ -88,7 +86,7 @@ def compare(
     ),
     seeds: int | None = option(
         None,
-        "Train each network with N seeds.",
+        "How many seeds to train each network with.",
         shown_default=f"{ComparisonConfig.seeds}; {RecallConfig.seeds} for --task recall",
         panel=_COMPARED,
         min=1,
@@ -105,27 +103,27 @@ def compare(
     epochs: float | None = EPOCHS,
     steps: int | None = STEPS,
     given: Given = options_from({"Text": TextConfig, "Training, the same for all": TrainingConfig}),
-    device: Device | None = option(None, "Where to compute; auto takes CUDA if there is one.", shown_default="auto"),
+    device: Device | None = option(None, "Where to compute; auto uses CUDA if available.", shown_default="auto"),
     threads: int | None = THREADS,
     run: str | None = option(
         None,
-        "Keep the networks in checkpoints/NAME; the same command continues where it stopped.",
+        "Keep the networks in checkpoints/NAME; running the same command again continues.",
         "--run -o",
-        shown_default="none is kept",
+        shown_default="not kept",
         metavar="NAME",
     ),
     json: bool = JSON,
     quiet: bool = QUIET,
 ) -> None:
-    """Train several networks under the same budget, and show them in one table.
+    """Train several networks with the same budget, and compare them in one table.
 
     Every combination of cells, attention, layers and hidden sizes learns from TEXT.
-    All have the same plan but for the learning rate, and unless you choose hidden sizes, about as many parameters.
-    Then each predicts the text that was held out, and the command tells which differences are noise.
+    All share one plan except for the learning rate, and unless you choose hidden sizes, they have about as many
+    parameters. Then each predicts the held-out text, and the command says which differences are noise.
     The recall task: among random letters, the one after ! must be repeated after ?, --lags characters later.
-    All networks have about as many parameters and learn by the same recipe, each at all lags.
+    All networks have about as many parameters and train in the same way on all lags.
     Then they answer fresh questions.
-    With --steps a seed gives the same results again.
+    With --steps, the same seed gives the same results.
     """
     limit_threads(threads)
     budget = budget_from(seconds, epochs, steps)
@@ -143,7 +141,7 @@ def compare(
         refused = given_options(given, TextConfig, TrainingConfig)
         refused += [name for name, value in others.items() if value is not None]
         if refused:
-            raise typer.BadParameter(f"--task recall has its own text and recipe; leave out {', '.join(refused)}")
+            raise typer.BadParameter(f"--task recall has its own text and settings; leave out {', '.join(refused)}")
         single = {name: _single(name, asked[name]) for name in ("attention", "num_layers", "hidden_size")}
         from lstmgen.cli.compare_recall import compare_on_recall
 
@@ -153,7 +151,7 @@ def compare(
         compare_on_recall(config, threads or 1, json=json, quiet=quiet)
         return
     if lags is not None:
-        raise typer.BadParameter("--lags is for --task recall")
+        raise typer.BadParameter("--lags needs --task recall")
     from lstmgen.training.plan import PLANNED
 
     chosen = {name for name, value in given.items() if value is not None}

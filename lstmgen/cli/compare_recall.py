@@ -1,4 +1,4 @@
-"""Compares networks on the recall task: shows the progress, prints a table."""
+"""Compare networks on the recall task: show the progress, then print a table."""
 
 import sys
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from lstmgen.comparison.report import by_network, recall_json, updates_needed
 from lstmgen.config import ModelConfig
 from lstmgen.report import Marked, Part, Table
 
-_DEVIATIONS = 3.0  # of guessing: an accuracy up to this many standard deviations above chance is at chance
+_DEVIATIONS = 3.0  # an accuracy up to this many standard deviations above chance counts as guessing
 _MARKS = {True: ("*", "green"), False: ("-", "red"), None: (" ", "")}
 
 
@@ -44,7 +44,7 @@ def compare_on_recall(config: RecallConfig, threads: int, *, json: bool, quiet: 
 
 
 def recall_report(config: RecallConfig, measured: Sequence[RecallMeasured]) -> list[Part]:
-    """A few rows for each network and a column for each lag; then the sizes of the networks."""
+    """A few rows for each network with a column for each lag, then the sizes of the networks."""
     lag, rows, sizes = min(config.lags), [], []
     for model, runs in by_network(measured):
         by_lag = [[run.accuracy[lag] for run in runs] for lag in config.lags]
@@ -69,20 +69,20 @@ def recall_report(config: RecallConfig, measured: Sequence[RecallMeasured]) -> l
         [
             f"* holds: at least {HOLDS:.0%} with every seed",
             "- at chance: no better than guessing",
-            f"updates until {HOLDS:.0%}: until every seed had once answered {HOLDS:.0%} of "
-            f"{config.checked:,} fresh questions",
+            f"updates until {HOLDS:.0%}: until every seed had answered {HOLDS:.0%} of "
+            f"{config.checked:,} fresh questions correctly at some point",
             "gradient: the norm of d logit of the right answer / d embedding of the letter, after training (median)",
-            "Near 0 with right answers, a network latches: each letter leads it into a state that lasts. "
-            "Otherwise it carries the letter, or attention finds it.",
+            "If it is near 0 although the answers are right, the network latches: each letter leads it into a lasting "
+            "state. Otherwise it carries the letter along, or attention finds it.",
         ],
         Table(("network", "units", "parameters", "longest lag\nin training", "seconds\nper seed"), sizes),
     ]
 
 
 def holds(accuracies: Sequence[float], questions: int) -> bool | None:
-    """Whether a network holds the letter with every seed (True), is at chance (False), or is between (None).
+    """Whether a network holds the letter with every seed (True), is at chance (False), or in between (None).
 
-    Each seed has an accuracy, and answered so many questions.
+    `accuracies` has one value per seed, each from this number of questions.
     """
     if min(accuracies) >= HOLDS:
         return True
@@ -91,7 +91,7 @@ def holds(accuracies: Sequence[float], questions: int) -> bool | None:
 
 
 def _marked(accuracies: Sequence[float], questions: int) -> Marked:
-    """The mean with its mark."""
+    """The mean accuracy with its mark."""
     mark, style = _MARKS[holds(accuracies, questions)]
     return Marked(f"{_percent(mean(accuracies))} {mark}", style)
 

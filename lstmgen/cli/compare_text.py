@@ -1,4 +1,4 @@
-"""Compares networks on a text: shows the progress, stops at Ctrl-C, prints a table, a chart and what follows."""
+"""Compare networks on a text: show the progress, stop at Ctrl-C, then print a table, a chart and conclusions."""
 
 import shutil
 import sys
@@ -38,7 +38,7 @@ _SIZE_IN_PIPE = (100, 24)  # columns and lines of a chart that is not written to
 
 
 def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, quiet: bool) -> None:
-    """Compare networks on a text; with the name of a run they are kept."""
+    """Compare networks on a text, and keep them if `run` is given."""
     keep_freed_memory()  # as `lstmgen train` does; it changes the whole process, so no library function calls it
     outlive_output()
     measured: list[Measured] = []
@@ -63,20 +63,20 @@ def compare_on_text(config: ComparisonConfig, run: str | None, *, json: bool, qu
                 elif isinstance(event, Stepped):
                     display.show(event)
     stopped = len(measured) < total
-    if measured and not (stopped and run):  # what is kept is shown when it is complete
+    if measured and not (stopped and run):  # a comparison that is kept is shown once it is complete
         if json:
             print_json(comparison_json(comparison, measured))
         else:
             _print(comparison, measured)
     if stopped:
-        remedy = "the same command continues from here" if run else "with --run NAME it could be continued"
-        note(f"\nstopped: {len(measured)} of {total} are trained and measured; {remedy}", quiet=quiet)
+        remedy = "run the same command to continue" if run else "use --run NAME to be able to continue"
+        note(f"\nstopped: {len(measured)} of {total} trained and measured; {remedy}", quiet=quiet)
         raise typer.Exit(stop.exit_code)
 
 
 @contextmanager
 def _opened(config: ComparisonConfig, run: str | None) -> Iterator[tuple[Comparison, Path]]:
-    """Open the comparison of this name; without a name, in a folder that lasts as long as the context."""
+    """Open the comparison of this name; without a name, use a folder that is removed at the end of the context."""
     if run is not None:
         yield open_comparison(config, run)
         return
@@ -86,7 +86,7 @@ def _opened(config: ComparisonConfig, run: str | None) -> Iterator[tuple[Compari
 
 
 def _plan(comparison: Comparison, run: str | None) -> str:
-    """What all networks have in common, and which of them have another learning rate."""
+    """What all networks have in common, and any learning rates that differ."""
     training, config = comparison.training, comparison.config
     rates = [network.learning_rate for network in comparison.networks]
     networks = [
@@ -97,7 +97,7 @@ def _plan(comparison: Comparison, run: str | None) -> str:
         f"text     {config.text.name}: {config.text.validation_part} held out\n"
         f"networks {'; '.join(networks)}\n"
         f"training each {budget_in_words(training.budget)}, {plural(config.seeds, 'seed')}, {recipe(training)}\n"
-        f"then     each is measured: its score, how far back it remembers, and how fast it writes; this takes longer\n"
+        f"then     measures each network's score, memory and speed, which takes extra time\n"
         f"run      {'not kept; --run NAME keeps the networks' if run is None else run}"
     )
 
@@ -107,7 +107,7 @@ def _named(run: ComparedRun) -> str:
 
 
 def _print(comparison: Comparison, measured: Sequence[Measured]) -> None:
-    """A table, the best network first, the learning curves, and which differences are real."""
+    """A table with the best network first, the learning curves, and which differences are real."""
     networks = sorted(network_results(measured), key=lambda network: network.nats_per_character)
     unit = comparison.unit
     spread = " ± spread" if any(network.spread is not None for network in networks) else ""
@@ -131,7 +131,7 @@ def _print(comparison: Comparison, measured: Sequence[Measured]) -> None:
 
 
 def _chart(measured: Sequence[Measured], unit: str) -> str:
-    """The validation losses over time, of the first seed of each network; empty if no chart can be drawn."""
+    """The validation losses over time for the first seed of each network; empty if no chart can be drawn."""
     curves: dict[str, LearningCurve] = {}
     for event in measured:
         if event.curve.validation:
@@ -147,12 +147,12 @@ def _chart(measured: Sequence[Measured], unit: str) -> str:
 
 
 def _conclusion(networks: Sequence[NetworkResult], unit: str, timed: bool) -> list[str]:
-    """Which differences are real, and how that was decided; the best network comes first."""
+    """Which differences are real, and how we can tell; the best network comes first."""
     best, *others = networks
-    lines = [f"The best: {best.name}."] if others else []
+    lines = [f"Best: {best.name}."] if others else []
     found, seeds = differences(networks), over_seeds(networks)
     if others and found is None:
-        lines.append("The held-out text is too short to tell what is chance.")
+        lines.append("The held-out text is too short to rule out chance.")
     elif others and found:
         for network, behind in zip(others, found[1:], strict=True):
             real = "a real difference" + ("" if seeds else " for this seed")
@@ -161,20 +161,20 @@ def _conclusion(networks: Sequence[NetworkResult], unit: str, timed: bool) -> li
                 f"{real if behind.real else 'noise, they may be equally good'}."
             )
         lines.append(
-            f"The ranges allow for chance, and for picking the best of {len(networks)}: "
+            f"The ranges allow for chance and for picking the best of {len(networks)}: "
             "if all were equally good, 95 of 100 such comparisons would call every difference noise."
         )
         if not seeds:
             lines.append(
-                "Chance is the choice of the held-out text here. Another seed can change a small difference, too; "
+                "Chance here means the choice of the held-out text. Another seed can also change a small difference; "
                 "--seeds 3 shows by how much."
             )
     if timed and others:
-        lines.append("In a budget of time the speed of a network counts, too, and what else runs on the machine.")
+        lines.append("With a time budget, the speed of each network matters, and so do other programs on the machine.")
     lines.append(
-        f"Memory reach: with only that many {unit}s visible, the loss is within {NOTICEABLE} nats of that with all."
+        f"Memory reach: how many {unit}s a network must see for its loss to be within {NOTICEABLE} nats of seeing all."
     )
-    lines.append("Training speed counts the start and the evaluations, too.")
+    lines.append("Training speed includes the start and the evaluations.")
     if len(best.runs) > 1:
         lines.append("The chart shows the first seed of each network.")
     return lines

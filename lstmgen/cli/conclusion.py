@@ -1,7 +1,7 @@
 """What a score means compared with its baselines, in words.
 
-Only the n-gram model is compared with a confidence interval. The other baselines are compared by their numbers as they
-are printed, in hundredths of a bit: numbers that look equal count as equal.
+Only the n-gram model is compared with a confidence interval. For the other baselines the printed numbers count, in
+hundredths of a bit: numbers that look equal count as equal.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ def conclude(
     name: str = "The model",
     unit: str = "character",
 ) -> str:
-    """Compare a model, by its bits per unit, with its baselines, and name what a user can do next.
+    """Compare a model, by its bits per unit, with its baselines, and suggest what to do next.
 
-    `difference` is the confidence interval of how much more the n-gram model needs than the model; None: the text is
-    too short for one.
+    `difference` is the confidence interval of how many more nats the n-gram model needs than the model; None: the text
+    is too short for one.
     """
     compressors = [baseline for baseline in baselines if baseline.kind is BaselineKind.COMPRESSOR]
     best = min(compressors, key=_nats, default=None)
@@ -50,13 +50,13 @@ def conclude(
     if difference is None:
         advice = ", but the text is too short to be sure: evaluate a longer one"
     elif any(baseline.kind in _WITHOUT_CONTEXT for baseline in [*better, *equal]):
-        advice = ": it knows little about such text. Evaluate text like its training text, or train for longer (--time)"
+        advice = ": it knows little about such text. Evaluate text like its training text, or train longer (--time)"
     elif better:
-        advice = ": train for longer (--time), with a larger network (--hidden-size), or on more text"
+        advice = ": train longer (--time), with a larger network (--hidden-size), or on more text"
     elif equal:
-        advice = ": evaluate a longer text to see one, or train for longer (--time)"
+        advice = ": evaluate a longer text, or train longer (--time)"
     else:
-        advice = ": it has learned more than counting and compressing can. Write with it: lstmgen sample"
+        advice = ": it has learned more than counting and compression can. Write with it: lstmgen sample"
     return f"{facts} {result}{advice}."
 
 
@@ -65,7 +65,7 @@ def _nats(baseline: Baseline) -> float:
 
 
 def _phrase(baseline: Baseline) -> str:
-    """A baseline as a sentence names it."""
+    """What to call a baseline in a sentence."""
     if baseline.kind is BaselineKind.NGRAMS:
         return f"an {baseline.name}" if baseline.name.startswith(("8", "11")) else f"a {baseline.name}"
     return "uniform guessing" if baseline.kind is BaselineKind.UNIFORM else baseline.name

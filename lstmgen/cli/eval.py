@@ -1,4 +1,4 @@
-"""`lstmgen eval`: its options and progress bar. `evaluation.evaluate` measures; `evaluation_report` shows."""
+"""`lstmgen eval`: its options and progress bar. `evaluation.evaluate` measures, and `evaluation_report` presents."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +19,7 @@ from lstmgen.cli.options import (
     checkpoints_and_text,
     config_from,
     engine_on,
+    find_model,
     limit_threads,
 )
 from lstmgen.cli.render import note, print_json
@@ -41,29 +42,29 @@ lstmgen eval --novelty --temp 0.5
 """
 
 _DYNAMIC = "Dynamic evaluation"
-_NOVELTY = "What is copied"
+_NOVELTY = "Novelty"
 
 
 def evaluate(
     words: list[str] | None = argument(
         "[CHECKPOINT]... [TEXT]",
         "Names, folders or files of runs; then a text, as for train.",
-        "the newest run, and the text that its training held out",
+        "the newest run, and its own held-out text",
     ),
     window: int | None = option(
-        None, "Also score windows of N characters, each from the initial state; not for a model of lines.", min=1
+        None, "Also score windows of N characters, each from the initial state; not for models of lines.", min=1
     ),
     no_baselines: bool = option(False, "Leave out the baselines: n-grams, compressors, frequencies."),
     dynamic: bool = option(
         False,
-        "Also score a copy that keeps learning as it reads: from each piece of the text, once that is scored.",
+        "Also score a copy that keeps learning as it reads: from each piece of the text after scoring it.",
         panel=_DYNAMIC,
     ),
     save_adapted: str | None = option(
-        None, "Save that copy as a new run after the text.", shown_default="not saved", panel=_DYNAMIC, metavar="NAME"
+        None, "Save that copy as a new run at the end.", shown_default="not saved", panel=_DYNAMIC, metavar="NAME"
     ),
     novelty: bool = option(
-        False, "Let the model write, and measure how much of that is copied from its training text.", panel=_NOVELTY
+        False, "Let the model write, and measure how much it copies from its training text.", panel=_NOVELTY
     ),
     length: int | None = option(
         None,
@@ -75,7 +76,7 @@ def evaluate(
     ),
     temperature: float | None = option(
         None,
-        "Temperature at which it writes.",
+        "The temperature for writing.",
         "--temp --temperature",
         shown_default=str(NoveltyConfig.temperature),
         panel=_NOVELTY,
@@ -92,19 +93,19 @@ def evaluate(
 ) -> None:
     """Measure how well a network predicts text: its own held-out text, or any TEXT.
 
-    The protocol is exact: one stream over the whole text with carried state,
-    every character but the first predicted once, sums divided by their count.
+    The protocol is exact: the model reads the whole text as one stream with carried state, predicts every character
+    but the first once, and the sum is divided by their number.
     A model of lines reads each line from its initial state.
-    It is compared with baselines that know the same training text; intervals
-    come from a block bootstrap over the text. --dynamic always computes on the CPU.
+    Baselines that know the same training text come with the result; intervals are from a block bootstrap over the
+    text. --dynamic always computes on the CPU.
     """
     limit_threads(threads)
     references, text = checkpoints_and_text("eval", words or [])
     if save_adapted is not None and (not dynamic or len(references) > 1):
         raise typer.BadParameter("--save-adapted needs --dynamic and a single checkpoint")
     if not novelty and (length, temperature, seed) != (None, None, None):
-        raise typer.BadParameter("--length, --temp and --seed are for --novelty")
-    from lstmgen.checkpoint import find_checkpoint, load_checkpoint, new_run_folder, run_name
+        raise typer.BadParameter("--length, --temp and --seed need --novelty")
+    from lstmgen.checkpoint import load_checkpoint, new_run_folder, run_name
     from lstmgen.cli.evaluation_report import evaluations_report
     from lstmgen.cli.report import print_report
     from lstmgen.evaluation.evaluate import Evaluation, evaluate_model, evaluation_json
@@ -113,11 +114,11 @@ def evaluate(
     from lstmgen.text.sources import STANDARD_INPUT
 
     if text == STANDARD_INPUT and len(references) > 1:
-        raise TextError("-: standard input can be read only once; save it to a file to compare checkpoints on it")
+        raise TextError("-: standard input can only be read once; save it to a file to compare checkpoints on it")
     folder = None if save_adapted is None else new_run_folder(save_adapted, "save_adapted")
     writing = config_from(NoveltyConfig, {"length": length, "temperature": temperature, "seed": seed})
     evaluations: list[Evaluation] = []
-    for path in [find_checkpoint(reference) for reference in references]:
+    for path in [find_model(reference, quiet=quiet) for reference in references]:
         checkpoint = load_checkpoint(path)
         evaluation = evaluate_model(
             LanguageModel(checkpoint, path, engine_on(device, checkpoint)),
@@ -140,11 +141,11 @@ def evaluate(
     if not json:
         print_report(evaluations_report(evaluations))
     if folder is not None:
-        note(f"the adapted model is {folder}; now: lstmgen sample {run_name(folder)}", quiet=quiet)
+        note(f"the adapted model is saved in {folder}; write with it: lstmgen sample {run_name(folder)}", quiet=quiet)
 
 
 def _save_new_run(checkpoint: "Checkpoint", folder: Path) -> None:
-    """Save a checkpoint as a new run, whose folder disappears if that fails."""
+    """Save a checkpoint as a new run; if that fails, remove its folder."""
     from lstmgen.checkpoint import BEST, save_checkpoint
 
     try:
@@ -152,7 +153,7 @@ def _save_new_run(checkpoint: "Checkpoint", folder: Path) -> None:
         try:
             save_checkpoint(checkpoint, folder / BEST)
         except BaseException:
-            with suppress(OSError):  # the checkpoint is there
+            with suppress(OSError):  # the checkpoint was written
                 folder.rmdir()
             raise
     except OSError as error:
@@ -162,7 +163,7 @@ def _save_new_run(checkpoint: "Checkpoint", folder: Path) -> None:
 def _with_bar(
     protocol: str, tokens: int, predictions: "Iterator[Predictions]", *, unit: str, quiet: bool
 ) -> "Iterator[Predictions]":
-    """Yield the same predictions, and show how many tokens have been predicted."""
+    """Yield the same predictions, and show how many tokens have been predicted so far."""
     from lstmgen.cli.reading_bar import progress_bar
 
     with progress_bar(quiet=quiet, total=tokens, desc=protocol, unit=unit, unit_scale=True) as bar:

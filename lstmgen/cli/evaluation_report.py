@@ -1,4 +1,4 @@
-"""How evaluations are shown: tables and a few sentences."""
+"""Present evaluations as tables and a few sentences."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from lstmgen.evaluation.novelty import Copying, Novelty
 from lstmgen.evaluation.score import Score
 from lstmgen.report import Part, Table
 
-_SHOWN_RUN = 60  # characters of the longest copied run that are printed
+_SHOWN_RUN = 60  # how many characters of the longest copied run to print
 _LONG_RUN = 20  # characters; shorter runs are common in all text of a language
-_CLEAR_DIFFERENCE = 0.05  # of two fractions, besides a ratio of 2
-_MEMORISED = 0.5  # fraction of the written lines that stand in the training text
+_CLEAR_DIFFERENCE = 0.05  # between two fractions, in addition to a ratio of 2
+_MEMORISED = 0.5  # fraction of the written lines that appear in the training text
 
 
 def evaluations_report(evaluations: Sequence[Evaluation]) -> list[Part]:
-    """What is shown of all evaluations; those that can be compared share a table."""
+    """The report on all evaluations; comparable ones share a table."""
     groups: dict[tuple[str, str, int], list[Evaluation]] = {}
     for evaluation in evaluations:
         groups.setdefault(evaluation.predicted, []).append(evaluation)
@@ -25,7 +25,7 @@ def evaluations_report(evaluations: Sequence[Evaluation]) -> list[Part]:
 
 
 def _group_report(group: Sequence[Evaluation]) -> list[Part]:
-    """Evaluations that can be compared, with the baselines of the best one."""
+    """Comparable evaluations, with the baselines of the best one."""
     best = min(group, key=lambda evaluation: evaluation.exact.score.nats_per_character)
     facts = {"checkpoint": str(best.checkpoint)} if len(group) == 1 else {}
     facts |= {"text": best.text, "protocol": best.exact.protocol}
@@ -98,14 +98,14 @@ def _novelty_report(evaluation: Evaluation, novelty: Novelty) -> list[Part]:
             fractions = [copying.fractions.get(length) for length in lengths]
             others = [copying.lines, copying.non_words] if has_lines else [copying.non_words]
             rows.append((title, *map(_percent, fractions), copying.longest, *map(_percent, others)))
-    also = f" The same is shown for {real.tokens:,} {unit}s of held-out text." if real else ""
+    also = f" The second row shows the same for {real.tokens:,} {unit}s of held-out text." if real else ""
     run = novelty.longest_run
     shown = run[:_SHOWN_RUN] + ("..." if len(run) > _SHOWN_RUN else "")
-    longest = f"The longest run that was copied, from line {novelty.line:,} of the training text: {shown}"
+    longest = f"The longest copied run, from line {novelty.line:,} of the training text: {shown}"
     return [
         f"{evaluation.name} wrote {written.tokens:,} {unit}s at {evaluation.writing}. "
         f"For runs of {', '.join(map(str, lengths))} {unit}s, the table shows the fraction found in the training text. "
-        f"Its last column is the fraction of words found in none of the texts.{also}",
+        f"The last column is the fraction of words found in neither text.{also}",
         Table(("", *map(str, lengths), "longest\nrun", *(["whole\nlines"] if has_lines else []), "non-\nwords"), rows),
         [longest, *([_copying_in_words(written, real, unit)] if real else [])],
     ]
@@ -116,26 +116,26 @@ def _percent(fraction: float | None) -> str:
 
 
 def _copying_in_words(written: Copying, real: Copying, unit: str) -> str:
-    """Whether a model copies more of its training text than held-out text repeats."""
+    """Whether a model copies more from its training text than held-out text does."""
     if written.lines is not None and real.lines is not None:
         learned = written.lines > max(_MEMORISED, 2 * real.lines)
         conclusion = ": it has memorised its list. Train on more lines, or for a shorter time" if learned else ""
         return (
-            f"{written.lines:.0%} of the lines that it wrote are in the training text, and {real.lines:.0%} of the "
-            f"held-out lines{conclusion}."
+            f"{written.lines:.0%} of the lines that it wrote are in the training text, compared with {real.lines:.0%} "
+            f"of the held-out lines{conclusion}."
         )
     lengths = sorted(n for n in written.fractions.keys() & real.fractions.keys() if n >= _LONG_RUN)
     copied = {n: written.fractions[n] - real.fractions[n] for n in lengths if _clearly_more(written, real, n)}
     if copied:
         n = max(copied, key=lambda n: (copied[n], n))
         return (
-            f"{written.fractions[n]:.0%} of the runs of {n} {unit}s that it wrote are in the training text, and "
-            f"{real.fractions[n]:.0%} of the runs in held-out text: it has memorised parts of its training text. "
+            f"{written.fractions[n]:.0%} of the {n}-{unit} runs that it wrote are in the training text, compared with "
+            f"{real.fractions[n]:.0%} in held-out text: it has memorised parts of its training text. "
             "lstmgen sample --max-copy prevents long copies."
         )
     less = any(_clearly_more(real, written, n) for n in lengths)
     comparison = "less than held-out text" if less else "about as much as held-out text"
-    return f"It repeats {comparison} does: it writes text of its own."
+    return f"It repeats {comparison} does, so it writes text of its own."
 
 
 def _clearly_more(one: Copying, other: Copying, length: int) -> bool:

@@ -1,6 +1,6 @@
 """A text coloured by surprise, or by anything else, in a terminal.
 
-Without colours, a line of marks below each line of the text stands for them: for surprise its bits, rounded.
+Without colours, a line of marks below each line of text takes their place: for surprise, the bits, rounded.
 """
 
 import math
@@ -19,19 +19,19 @@ from lstmgen.inspection.units import Units
 from lstmgen.inspection.walk import Unit
 from lstmgen.printable import shown
 
-_SHOWN_TOKENS = 1200  # of a text that is coloured by a unit
-_LONGEST_PART = 200  # characters of a line that are shown together
+_SHOWN_TOKENS = 1200  # of a text coloured by a unit
+_LONGEST_PART = 200  # characters of a line to paint together
 _PAPER, _LIGHT_INK, _DARK_INK = 234, 254, 16
 _HEAT = (_PAPER, 52, 88, 124, 160, 196, 202, 208, 214)
 _NEGATIVE, _POSITIVE = (_PAPER, 17, 18, 20, 27), (_PAPER, 52, 88, 124, 160)
 _BRIGHT = _HEAT[6:]
-"""Colours of the 256 that most terminals have: in fewer steps of red, green and blue, two levels would look the same.
+"""Colours from the 256 that most terminals have, chosen so that any two levels look different.
 
-The whole lines have a background of their own, because a scale would not rise evenly on an unknown one.
+Whole lines get a background of their own, because the scale would not rise evenly on an unknown one.
 """
 
 
-_REST_OF_LINE = f"\x1b[48;5;{_PAPER}m\x1b[K\x1b[0m"  # gets the background, too
+_REST_OF_LINE = f"\x1b[48;5;{_PAPER}m\x1b[K\x1b[0m"  # gets the background too
 
 
 class _Painted(NamedTuple):
@@ -39,11 +39,11 @@ class _Painted(NamedTuple):
 
     text: str
     background: int  # the number of a colour
-    mark: str  # what stands below it where there are no colours; empty: nothing
+    mark: str  # the mark below it if there are no colours; empty: none
 
 
 def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
-    """Yield a text coloured by surprise in parts, so that each can be written before the next is made, and a legend."""
+    """Yield a text coloured by surprise, part by part, so that each can be written at once; then a legend."""
     levels = ((character.text, character.level) for character in characters)
     yield from _paint(_Painted(text, _HEAT[number], f"{number or ''}") for text, number in levels)
     if _has_colors():
@@ -56,9 +56,9 @@ def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
 
 
 def unit_text(units: Units, tokens: Sequence[str], unit: Unit | None) -> Iterator[str]:
-    """Yield the beginning of the second half of a text, coloured by what one unit remembers, and a legend.
+    """Yield the beginning of the second half of a text, coloured by what one unit remembers; then a legend.
 
-    None is the unit to which training added most.
+    None means the unit to which training added most.
     """
     best = units.features[0].found
     found = best if unit in (None, best.unit) else next(each for each in units.units if each.unit == unit)
@@ -87,7 +87,7 @@ def _has_colors() -> bool:
 
 
 def _paint(characters: Iterable[_Painted]) -> Iterator[str]:
-    """Yield a text, line by line, in its colours or with its marks below each line."""
+    """Yield a text line by line, in colours or with marks below each line."""
     show = _in_colors if _has_colors() else _with_marks
     line: list[_Painted] = []
     for character in characters:

@@ -1,9 +1,9 @@
-"""`lstmgen info`: everything that a checkpoint says of itself."""
+"""`lstmgen info`: everything that a checkpoint says about itself."""
 
 from dataclasses import asdict
 from pathlib import Path
 
-from lstmgen.cli.options import CHECKPOINT, JSON
+from lstmgen.cli.options import CHECKPOINT, JSON, find_model
 from lstmgen.cli.render import duration, plural, print_json, put, recipe
 from lstmgen.cli.report import print_facts
 from lstmgen.config import option
@@ -21,13 +21,13 @@ lstmgen info poems-lstm --verify
 
 def info(
     checkpoint: str | None = CHECKPOINT,
-    verify: bool = option(False, "Only check by checksums that the files of the run are as they were saved."),
+    verify: bool = option(False, "Only verify the checksums of the run's files."),
     json: bool = JSON,
 ) -> None:
     """Show everything that a checkpoint contains: network, vocabulary, text and training."""
-    from lstmgen.checkpoint import LAST, find_checkpoint, load_checkpoint
+    from lstmgen.checkpoint import LAST, load_checkpoint
 
-    path = find_checkpoint(checkpoint)
+    path = find_model(checkpoint)
     if verify:
         _verify(path, json)
         return
@@ -59,12 +59,12 @@ def info(
         "checkpoint": str(path),
         "cell": str(network.cells[0]),
         "layers": f"{model.num_layers} of {model.hidden_size} units, embedding size {model.embedding_size}",
-        "output layer": "tied to the embedding" if model.tied else "not tied to the embedding",
+        "output layer": "tied to the embedding" if model.tied else "separate from the embedding",
         "attention": f"to the last {model.attention} outputs" if model.attention else "none",
         "parameters": f"{network.parameter_count():,} ({count(network.parameter_count() * 4)}B as float32)",
         "vocabulary": vocabulary,
         "text": f"{text.name}, {record.text_symbols:,} characters, {text.encoding}"
-        + (", each line is one item" if text.lines else ""),
+        + (", each line a separate item" if text.lines else ""),
         "text SHA-256": record.text_sha256,
         "held out": text.validation_part,
         "started from": record.started_from or "an untrained network",
@@ -78,13 +78,13 @@ def info(
         "best of the run": "none" if position.best_nats is None else f"{position.best_nats:.4f} {per}",
         "adapted to": ", ".join(record.adapted_to) or "no text",
         "written by": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
-        "can be resumed": "yes" if loaded.extra else f"not this file; the run, from its {LAST}" if resumable else "no",
+        "can be resumed": "yes" if loaded.extra else f"yes, from the run's {LAST}" if resumable else "no",
     }
     print_facts(facts)
 
 
 def _verify(path: Path, json: bool) -> None:
-    """Check a checkpoint, and the run's other one. Raises CheckpointError if one is damaged."""
+    """Verify a checkpoint, and the run's other one; raises CheckpointError if one is damaged."""
     from lstmgen.checkpoint import BEST, LAST, has_checksums, load_checkpoint
 
     both = [path.with_name(name) for name in (BEST, LAST)]
@@ -98,7 +98,7 @@ def _verify(path: Path, json: bool) -> None:
         if json:
             print_json({"checkpoint": str(file), "good": step is not None, "step": step, "checksums": checked})
         elif step is not None:
-            how = "as it was saved" if checked else "readable; it was saved by a version without checksums"
+            how = "intact" if checked else "readable; saved by a version without checksums"
             put(f"{printable(str(file), single_line=True)}: step {step:,}, {how}\n")
     if damage:
         raise damage[0]

@@ -16,6 +16,7 @@ from lstmgen.cli.options import (
     THREADS,
     argument,
     checkpoints_and_text,
+    find_model,
     limit_threads,
 )
 from lstmgen.cli.render import note, print_json, put
@@ -99,14 +100,14 @@ def inspect(
         raise typer.BadParameter("--unit is for --walk, --units and --html")
     if json and html is not None:
         raise typer.BadParameter("--json is for numbers; leave out --html")
-    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
+    from lstmgen.checkpoint import checkpoint_name, load_checkpoint
     from lstmgen.cli.output import whole_file
     from lstmgen.cli.reading_bar import progress_bar
     from lstmgen.cli.report import print_report
     from lstmgen.inspection.trace import begun, text_to_read
     from lstmgen.inspection.walk import Unit, check_unit
 
-    path = find_checkpoint(checkpoints[0])
+    path = find_model(checkpoints[0], quiet=quiet)
     taken = "" if checkpoints != [None] else f", read by {checkpoint_name(path)}"
     checkpoint, about = load_checkpoint(path), {"checkpoint": str(path)}
     selected = None

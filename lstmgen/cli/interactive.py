@@ -1,4 +1,4 @@
-"""`lstmgen sample --interactive`: the user and the model write a text together; the conversation is on stderr."""
+"""`lstmgen sample --interactive`: the user and the model write a text together. The conversation goes to stderr."""
 
 import sys
 from contextlib import closing, suppress
@@ -19,8 +19,8 @@ from lstmgen.printable import printable
 from lstmgen.text.vocabulary import Vocabulary
 
 HELP = {
-    "Enter": "the model continues the text",
-    "words, Enter": "adds your words; then the model continues (\\n is a new line)",
+    "Enter": "let the model continue the text",
+    "words, Enter": "add your words, then the model continues (\\n is a new line)",
     "/undo": "remove the last piece, yours or the model's",
     "/retry": "replace the model's last piece",
     "/keep N": "keep only N words of the model's last piece",
@@ -28,9 +28,9 @@ HELP = {
     "/temp X": "show or set the temperature",
     "/length N": "show or set how many characters the model writes",
     "/text": "show the whole text",
-    "/save FILE": "write the text to a new file",
+    "/save FILE": "save the text to a new file",
     "/help": "show this help",
-    "/quit": "end; the text is written to stdout",
+    "/quit": "quit, and write the text to stdout",
 }
 
 _NEEDS = {
@@ -46,14 +46,14 @@ _COMMANDS = {
     "; change one of them, or the `seed`": "; nothing was added: press Enter to try again",
     ", or give `on_unknown` skip": "",
 }
-"""What is said in messages of the core in place of settings, because options cannot be given here."""
+"""Replacements for settings in messages of the core, because options cannot be given here."""
 
 _MODEL_STYLE = "cyan"
-_SHOWN_TOKENS = 300  # from the end of the text
+_SHOWN_TOKENS = 300  # at the end of the text
 
 
 class Conversation:
-    """Reads lines from the user and carries out each of them."""
+    """Reads lines from the user and acts on each."""
 
     def __init__(self, draft: Draft, vocabulary: Vocabulary) -> None:
         self._draft = draft
@@ -85,12 +85,12 @@ class Conversation:
                     self._complain(f"/{word} needs {_NEEDS[word]}")
 
     def _carry_out(self, word: str, value: str) -> None:
-        """Carry out a command. Raises ValueError if it needs another value."""
+        """Carry out a command; raises ValueError if its value is not valid."""
         draft = self._draft
         match word:
             case "undo":
                 if draft.undo() is None:
-                    self._console.print("there is nothing to undo")
+                    self._console.print("nothing to undo")
                 self._show()
             case "retry":
                 if draft.last is not None and draft.last.by_model:
@@ -116,16 +116,16 @@ class Conversation:
             case "help":
                 self._console.print(facts_text(HELP, columns_of(sys.stderr)), end="")
             case _:
-                self._console.print(f"unknown command /{printable(word, single_line=True)}; /help lists all")
+                self._console.print(f"unknown command /{printable(word, single_line=True)}; try /help")
 
     def _after_space(self, words: str) -> str:
-        """The words of the user, after a space if a word of the text would run into them."""
+        """The user's words, preceded by a space if a word of the text would run into them."""
         before = self._vocabulary.decode(self._draft.ids[-4:])[-1:]  # a character has up to 4 bytes
         apart = not before or not words[:1].isalnum() or UNSPACED.match(before) or UNSPACED.match(words)
         return words if apart or not len(self._vocabulary.encode(" ", on_unknown=OnUnknown.SKIP)) else f" {words}"
 
     def _continue(self) -> None:
-        """Let the model write a piece and show each token at once; Ctrl-C ends the piece, which is kept."""
+        """Let the model write a piece, showing each token at once; Ctrl-C ends the piece but keeps it."""
         decoder = self._vocabulary.decoder()
         try:
             with suppress(KeyboardInterrupt), closing(self._draft.propose()) as proposal:
@@ -145,7 +145,7 @@ class Conversation:
                 with new_file(path) as file:
                     file.write(content)
         except FileExistsError:
-            self._complain(f"{value} exists and is not overwritten")
+            self._complain(f"{value} exists and is never overwritten")
         except OSError as error:
             self._complain(f"{value}: {unwritable(error)}")
         else:
@@ -163,7 +163,7 @@ class Conversation:
 
 
 def _next_line() -> str | None:
-    """Read a line: from a terminal, with line editing where Python has it, or from a pipe; None: there are no more."""
+    """Read a line from a terminal, with line editing if Python has it, or from a pipe; None: there are no more."""
     if sys.stdin is None:
         return None
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

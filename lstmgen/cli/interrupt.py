@@ -1,4 +1,4 @@
-"""What SIGINT (Ctrl-C), SIGTERM, SIGHUP (a closed terminal) and SIGBREAK (Windows) do: end a command, or set a flag."""
+"""Handle SIGINT (Ctrl-C), SIGTERM, SIGHUP (a closed terminal) and SIGBREAK (Windows): end a command, or set a flag."""
 
 import signal
 import threading
@@ -7,16 +7,16 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to leave at once"
+STOPPING = "\nfinishing this step, then saving; press Ctrl-C again to quit at once"
 
 
 @contextmanager
 def exit_on_signals() -> Iterator[None]:
-    """In this context all but SIGINT raise SystemExit, with 128 and their number, so that files are cleaned up.
+    """Within this context, signals raise SystemExit with 128 plus their number, so that files are cleaned up.
 
-    A second one ends the process at once. SIGINT already raises KeyboardInterrupt.
+    A second signal ends the process at once. SIGINT is left alone, because it already raises KeyboardInterrupt.
     """
-    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+    if threading.current_thread() is not threading.main_thread():  # handlers can only be set in the main thread
         yield
         return
     before = {number: signal.getsignal(number) for number in _ending_signals() if number != signal.SIGINT}
@@ -35,14 +35,14 @@ def exit_on_signals() -> Iterator[None]:
 
 
 def _ending_signals() -> list[signal.Signals]:
-    """The signals, without those that are ignored: by `nohup`, or for a script's background jobs."""
+    """The signals, except ignored ones, as under `nohup` or in a script's background jobs."""
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _end_at_once_next_time(handled: Iterable[signal.Signals]) -> None:
-    """Let the next signal end the process. A closing terminal sends SIGHUP more than once, so that one is ignored."""
+    """Let the next signal end the process. SIGHUP is ignored, because a closing terminal sends it more than once."""
     for number in handled:
         signal.signal(number, signal.SIG_IGN if number.name == "SIGHUP" else signal.SIG_DFL)
 
@@ -54,7 +54,7 @@ class StopRequest:
     """
 
     def __init__(self, announce: Callable[[], None]) -> None:
-        """Prepare the context; `announce` is called after the first signal."""
+        """Prepare the context; the first signal calls `announce`."""
         self.signal: int | None = None
         self._announce = announce
         self._handlers_before: dict[signal.Signals, Any] = {}
@@ -74,11 +74,11 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP; 1 if this process got none, but something stopped."""
+        """130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP; 1 if it stopped without a signal to this process."""
         return 1 if self.signal is None else 128 + self.signal
 
     def _request(self, number: int, _frame: FrameType | None) -> None:
         self.signal = number
         _end_at_once_next_time(self._handlers_before)
-        with suppress(RuntimeError):  # the signal has interrupted a write to the same stream
+        with suppress(RuntimeError):  # the signal interrupted a write to the same stream
             self._announce()

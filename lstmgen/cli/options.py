@@ -1,4 +1,4 @@
-"""How what `option` declares becomes an option of typer; the options that commands share; how values are read."""
+"""Turn declarations by `option` into options of typer; the options that commands share; parsers for values."""
 
 import os
 import re
@@ -23,26 +23,24 @@ if TYPE_CHECKING:
 
 
 def argument(metavar: str, help_text: str, default: str) -> Any:
-    """Return the default of a command's parameter that is an argument; None tells that it was not given."""
+    """Declare a command's parameter as an argument; its default None means that it was not given."""
     return field(default=None, metadata={"metavar": metavar, "help": help_text, "show_default": default})
 
 
-CHECKPOINT: str | None = argument(
-    "CHECKPOINT", "The name or the folder of a run, or a checkpoint file.", "the newest run"
-)
+CHECKPOINT: str | None = argument("CHECKPOINT", "The name or folder of a run, or a checkpoint file.", "the newest run")
 BUDGET = "How long to train"
 EPOCHS: float | None = option(None, "Instead of --time: read the text X times.", panel=BUDGET)
-STEPS: int | None = option(None, "Instead of --time: make N updates of the weights.", panel=BUDGET)
-QUIET = option(False, "Write only results and errors.", "--quiet -q")
+STEPS: int | None = option(None, "Instead of --time: update the weights N times.", panel=BUDGET)
+QUIET = option(False, "Only write results and errors.", "--quiet -q")
 JSON = option(False, "Write JSON to stdout.")
 ENCODING = option(TextConfig.encoding, "The character encoding of the text.", metavar="NAME")
 ON_UNKNOWN = option(OnUnknown.ERROR, "What to do with a character of TEXT that the model has never seen.")
-READING_DEVICE = option(Device.AUTO, "Where to compute; auto is the CPU without torch.")
+READING_DEVICE = option(Device.AUTO, "Where to compute; auto means the CPU, without torch.")
 THREADS: int | None = option(None, "Number of processor threads.", shown_default="automatic", min=1, max=MAX_THREADS)
 
 _DURATION = re.compile(r"(?:(?P<h>[\d.]+)\s*h)?\s*(?:(?P<m>[\d.]+)\s*m(?:in)?)?\s*(?:(?P<s>[\d.]+)\s*s)?")
 _UNNAMED_UNITS = {r"^[\d.]+": "s", r"h\s*[0-5]?\d": "m", r"m(?:in)?\s*[0-5]?\d": "s"}
-"""The unit of a last number without one: seconds where it is alone, otherwise the next smaller unit."""
+"""The unit of a last number without one: seconds if it is the only number, otherwise the next smaller unit."""
 
 _COUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgG]?)")
 _MAX_COUNT = 1e15
@@ -51,20 +49,20 @@ _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
 _METAVARS |= {list[int]: "N", tuple[str, ...]: "TEXT", tuple[int, ...]: "N,N"}
 
 Given = dict[str, Any]
-"""Field name -> value of an option of the config dataclasses of a command; None: the option was not given."""
+"""Field name -> value of each option that comes from a config dataclass; None: the option was not given."""
 
 Command = Callable[..., None]
 Config = TypeVar("Config")
 
 
 def options_from(panels: Mapping[str, type]) -> Given:
-    """Return the default of the parameter `given`: the options of config dataclasses, each under its heading."""
+    """Declare the parameter `given`: the options of config dataclasses, each under its heading."""
     taken: Given = field(metadata={"panels": panels})
     return taken
 
 
 def typer_command(command: Command) -> Command:
-    """Return a command as typer takes it: with typer's options in place of those that `option` declares."""
+    """Return a command in the form that typer expects, with typer's options instead of declarations by `option`."""
     parameters: list[Parameter] = []
     given: list[str] = []
     for name, parameter in signature(command).parameters.items():
@@ -106,7 +104,7 @@ def _parameter(
     panel: str | None = None,
     **more: Any,
 ) -> Parameter:
-    """Return the parameter from which typer makes an option; its default None tells that it was not given."""
+    """Return the parameter from which typer makes an option; its default None means that it was not given."""
     base = get_args(kind)[0] if get_origin(kind) in (UnionType, Union) else kind
     metavar = metavar or ("" if base is bool else _METAVARS.get(base))
     if base == tuple[str, ...]:
@@ -129,42 +127,42 @@ def _parameter(
 
 
 def _comma_separated(kind: type) -> Callable[[str], tuple[Any, ...]]:
-    """Return what reads values with commas between, such as input,forget."""
+    """Return a parser for values separated by commas, such as input,forget."""
     expected = f"some of {','.join(kind)}" if issubclass(kind, StrEnum) else "whole numbers"
 
     def parse(text: str) -> tuple[Any, ...]:
         try:
             return tuple(kind(part.strip()) for part in text.split(","))
         except ValueError as error:
-            raise typer.BadParameter(f"{text!r}: give {expected}, with commas between") from error
+            raise typer.BadParameter(f"{text!r}: give {expected}, separated by commas") from error
 
     return parse
 
 
 def _names(name: str, names: str) -> list[str]:
-    """Return the names of the option of a field or parameter."""
+    """Return the names of the option for a field or parameter."""
     return names.split() or [f"--{name.replace('_', '-')}"]
 
 
 def options_of(config: Any) -> dict[str, str]:
-    """Return the first name of each option of a config dataclass, by the name of its field."""
+    """Return the first name of each option of a config dataclass, by field name."""
     return {field.name: _names(field.name, field.metadata["names"])[0] for field in fields(config) if field.metadata}
 
 
 def config_from(config: type[Config], given: Given, **more: Any) -> Config:
-    """Build a config dataclass from the options that were given and `more`; other fields have their defaults."""
+    """Build a config dataclass from the given options and `more`; other fields keep their defaults."""
     names = {field.name for field in fields(config)}  # type: ignore[arg-type]  # any dataclass
     chosen = {name: value for name, value in {**given, **more}.items() if name in names and value is not None}
     return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 
 
 def given_options(given: Given, *configs: type) -> list[str]:
-    """Return the names of the options of these config dataclasses that were given."""
+    """Return the names of those options of these config dataclasses that were given."""
     return [option for config in configs for name, option in options_of(config).items() if given.get(name) is not None]
 
 
 def budget_from(seconds: float | None, epochs: float | None, steps: int | None) -> Budget | None:
-    """Build the budget that was given; None: none was. Raises typer.BadParameter for more than one."""
+    """Build the budget, or None if none was given; raises typer.BadParameter for more than one."""
     amounts = {BudgetUnit.SECONDS: seconds, BudgetUnit.EPOCHS: epochs, BudgetUnit.STEPS: steps}
     budgets = [Budget(amount, unit) for unit, amount in amounts.items() if amount is not None]
     if len(budgets) > 1:
@@ -173,12 +171,12 @@ def budget_from(seconds: float | None, epochs: float | None, steps: int | None) 
 
 
 def typed_text(text: str) -> str:
-    r"""Read a text that was typed: \n is a line feed, \t a tab, and \\ a backslash."""
+    r"""Read a typed text, in which \n is a line feed, \t a tab, and \\ a backslash."""
     return re.sub(r"\\([nt\\])", lambda match: _ESCAPES[match[1]], text)
 
 
 def parse_duration(text: str) -> float:
-    """Read seconds from 90, 90s, 3m, 1.5h, 1h30m or 1h30; raises typer.BadParameter."""
+    """Read seconds from a text such as 90, 90s, 3m, 1.5h, 1h30m or 1h30; raises typer.BadParameter."""
     named = text.strip().lower()
     for last, unit in _UNNAMED_UNITS.items():
         named = re.sub(f"({last})$", rf"\1{unit}", named)
@@ -193,7 +191,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_count(text: str) -> int:
-    """Read a number from 800000, 800k, 1.5M; raises typer.BadParameter."""
+    """Read a number from a text such as 800000, 800k or 1.5M; raises typer.BadParameter."""
     match = _COUNT.fullmatch(text.strip())
     if not match:
         raise typer.BadParameter(f"{text!r} is not a number; write 800000, 800k or 1.5M")
@@ -204,10 +202,10 @@ def parse_count(text: str) -> int:
 
 
 def checkpoints_and_text(command: str, words: list[str]) -> tuple[list[str | None], str | None]:
-    """Split [CHECKPOINT]... [TEXT] of a command: the last word is a text unless it names a checkpoint.
+    """Split a command's [CHECKPOINT]... [TEXT]: the last word is a text unless it names a checkpoint.
 
-    A single word that is neither counts as a checkpoint, because the error message then lists the known runs. None
-    stands for the newest run, if no checkpoint is named. Raises typer.BadParameter if a text comes before a checkpoint.
+    A single word that is neither counts as a checkpoint, because the error message then lists the known runs. If no
+    checkpoint is named, None means the newest run. Raises typer.BadParameter if a text comes before a checkpoint.
     """
     from lstmgen.checkpoint import names_checkpoint
     from lstmgen.text.sources import may_be_text
@@ -224,8 +222,24 @@ def checkpoints_and_text(command: str, words: list[str]) -> tuple[list[str | Non
     return [*checkpoints] or [None], last
 
 
+def find_model(reference: str | None, *, quiet: bool = False) -> Path:
+    """The checkpoint that a user names, or that of the newest run; says so if it is a run that hides the starter model.
+
+    Raises CheckpointError if there is none.
+    """
+    from lstmgen.checkpoint import RUNS_FOLDER, STARTERS, find_checkpoint
+    from lstmgen.cli.render import note
+
+    path = find_checkpoint(reference)
+    folder = path.parent
+    if folder.name == reference and folder.parent == RUNS_FOLDER and (STARTERS / folder.name).is_dir():
+        remedy = f"to use the starter model, rename your run: lstmgen runs rename {reference} NEW-NAME"
+        note(f"note: {reference} is your run in {folder}; {remedy}", quiet=quiet)
+    return path
+
+
 def engine_on(device: Device, checkpoint: "Checkpoint") -> "Engine | None":
-    """Return an engine that computes a checkpoint's network on a device; None: the one of NumPy, on the CPU.
+    """Return an engine that runs a checkpoint's network on a device; None: NumPy's, on the CPU.
 
     Raises ConfigError if the device does not exist.
     """
@@ -237,7 +251,7 @@ def engine_on(device: Device, checkpoint: "Checkpoint") -> "Engine | None":
 
 
 def limit_threads(threads: int | None) -> None:
-    """Set the number of threads of the numerical libraries; it has an effect only before they are imported."""
+    """Set the number of threads of the numerical libraries, which must not have been imported yet."""
     if threads is not None and "numpy" not in sys.modules:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
             os.environ[name] = str(threads)

@@ -1,4 +1,4 @@
-"""Where results are written: sampled text to a terminal, a pipe or a new file; a picture or a page to a new file."""
+"""Write results: sampled text to a terminal, a pipe or a new file; pictures and pages to a new file."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,20 +19,20 @@ from lstmgen.text.vocabulary import Ids, Vocabulary
 
 @contextmanager
 def _errors_named(path: Path, setting: str = "output") -> Iterator[None]:
-    """Turn an OSError of a new file into a ConfigError that names the setting."""
+    """Turn an OSError for a new file into a ConfigError that names the setting."""
     try:
         yield
     except FileExistsError as error:
-        raise ConfigError(setting, path, "the file exists and is not overwritten; give another name") from error
+        raise ConfigError(setting, path, "the file exists and is never overwritten; choose another name") from error
     except OSError as error:
         raise ConfigError(setting, path, unwritable(error)) from error
 
 
 @contextmanager
 def whole_file(path: Path, setting: str = "output") -> Iterator[BinaryIO]:
-    """Create the file that a setting names for the length of the context; an error in the context deletes it.
+    """Create the file that a setting names; an error in the context deletes it.
 
-    Raises ConfigError if it exists or cannot be written.
+    Raises ConfigError if the file exists or cannot be written.
     """
     with _errors_named(path, setting), new_file(path) as file:
         yield file
@@ -46,8 +46,8 @@ class SampleOutput:
     ) -> None:
         """Open a new file, or stdout for None; raises ConfigError if the file exists or cannot be created.
 
-        The file of an endless text has its name from the start, and what was written stays; with `keep_on_error`
-        another one gets its name also if an error ends the writing.
+        The file of an endless text has its name from the start and keeps everything written; any other file gets its
+        name at the end, and with `keep_on_error` even if an error ends the writing.
         """
         self._vocabulary = vocabulary
         self._decoder = vocabulary.decoder()
@@ -91,14 +91,14 @@ class SampleOutput:
             self._write(self._vocabulary.to_bytes(ids))
 
     def write_text(self, text: str) -> None:
-        """Write text that is not made of tokens, such as JSON or what separates samples."""
+        """Write text that does not consist of tokens, such as JSON or a separator."""
         if self.terminal:
             self._write_to_terminal(printable(self._decoder.finish() + text))
         else:
             self._write(text.encode("utf-8", "backslashreplace"))
 
     def write_stream(self, prompt: Ids, events: Iterable[Drawn | Ended]) -> list[FinishReason]:
-        """Write the prompt, (tokens,), then each token of one text as soon as it is drawn; return why the text ends."""
+        """Write the prompt, (tokens,), then each token of one text as it is drawn; return why the text ended."""
         self.write(prompt)
         reasons = []
         for event in events:
@@ -111,7 +111,7 @@ class SampleOutput:
     def write_samples(
         self, prompt: Ids, samples: Iterable[Sample], facts: dict[str, object] | None, separator: str
     ) -> None:
-        """Write each sample after the prompt: as JSON with these facts, or as text if it matches, with a line end."""
+        """Write each sample with the prompt: as JSON with these facts, or as a line of text unless it is unmatched."""
         for number, sample in enumerate(samples):
             ids = np.concatenate([prompt, sample.ids]).astype(np.int64)
             line = sample.finish_reason is FinishReason.LINE

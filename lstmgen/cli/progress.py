@@ -1,4 +1,4 @@
-"""What `lstmgen train` shows on stderr: the plan, a progress bar, evaluations, the end."""
+"""Show training on stderr: the plan, a progress bar, evaluations, the end."""
 
 import math
 import sys
@@ -28,10 +28,10 @@ _TOKENS = {"character": "chars", "byte": "bytes"}
 
 
 class ProgressDisplay:
-    """Writes the events of training to stderr; on a terminal with a progress bar."""
+    """Writes the events of training to stderr, with a progress bar on a terminal."""
 
     def __init__(self, quiet: bool, unit: str, *, verbose: bool = False) -> None:
-        """Begin to show, or write nothing; `unit` is what one token of the text is, character or byte."""
+        """Begin, or write nothing if `quiet`; `unit` is what a token of the text is called, character or byte."""
         self._verbose = verbose
         self._quiet = quiet
         self._unit = unit
@@ -52,47 +52,47 @@ class ProgressDisplay:
                 pace = f"{count(event.characters_per_second)} {self._tokens}/s"
                 self.describe(f"loss {event.nats:.3f}", self._validation, pace, f"epoch {event.epoch:.1f}")
                 if self._bar.n == 0:
-                    self._bar.initial = self._bar.n = event.progress  # earlier sessions do not count for the speed
+                    self._bar.initial = self._bar.n = event.progress  # earlier sessions do not count towards the speed
                 self._bar.update(event.progress - self._bar.n)
             case Evaluated():
                 self._show_evaluation(event)
             case Overfitting():
                 self.write(
-                    f"\nThe network begins to memorise the training text: the training loss falls "
-                    f"({event.training_nats:.3f}), but the validation loss rises ({event.validation_nats:.3f}; "
-                    f"{event.best_nats:.3f} at step {event.since:,}).\n"
-                    f"Training ends early, at epoch {event.end_epoch:.1f}. The best weights are kept."
+                    f"\nThe network is starting to memorise the training text: the training loss is falling "
+                    f"({event.training_nats:.3f}), but the validation loss is rising ({event.validation_nats:.3f}; "
+                    f"it was {event.best_nats:.3f} at step {event.since:,}).\n"
+                    f"Training will end early, at epoch {event.end_epoch:.1f}. The best weights are kept."
                 )
             case RolledBack():
                 loss = "not a finite number" if math.isnan(event.training_nats) else f"{event.training_nats:.3f}"
                 self.write(
                     f"\nThe loss diverged: at step {event.step:,} it is {loss}. Training goes back to step "
-                    f"{event.to_step:,}, and continues with learning rate {readably(event.learning_rate)}."
+                    f"{event.to_step:,} and continues with learning rate {readably(event.learning_rate)}."
                 )
             case ThreadsChanged(threads=1):
-                self.write("\nOther programs slow training down. It continues on 1 thread, which waits for no other.")
+                self.write("\nOther programs are slowing training down. It continues on 1 thread.")
             case ThreadsChanged():
                 self.write(f"\nThe processor is free again. Training continues on {plural(event.threads, 'thread')}.")
             case Suspended():
                 self.write(f"\nSuspended for {duration(event.stopped_seconds)}, which does not count.")
             case SaveFailed():
                 saved = "nothing is saved yet" if event.saved_step is None else f"step {event.saved_step:,} is saved"
-                self.write(f"\n{event.reason}.\nTraining continues, and saving is tried again; {saved}.")
+                self.write(f"\n{event.reason}.\nTraining continues, and will try to save again; {saved}.")
             case SavedAgain():
-                self.write(f"\nStep {event.step:,} is saved.")
+                self.write(f"\nSaving works again: step {event.step:,} is saved.")
             case Planned():
                 self.write(with_options(_plan(event, self._unit, verbose=self._verbose)))
             case Finished():
                 self._show_end(event)
 
     def restart(self) -> None:
-        """Begin the bar again, for another run."""
+        """Restart the bar for another run."""
         self._bar.initial, self._bar.desc = 0, ""
         self._bar.reset()
         self._validation = ""
 
     def show_complete(self, end: Finished, budget: Budget) -> None:
-        """Show that a run was complete before, and how to train it further, with twice the budget."""
+        """Show that a run was already complete, and how to train it further with twice the budget."""
         self._bar.close()
         run = _run_of(end)
         match budget.unit:
@@ -105,7 +105,7 @@ class ProgressDisplay:
                 larger = f"--steps {2 * max(int(budget.amount), end.step)}"
         self.write(
             f"the run is complete: {end.step:,} steps, {end.epoch:.2f} epochs; the model is saved in {end.checkpoint}\n"
-            f"train it further with a larger budget, such as: lstmgen train --resume {run} {larger}"
+            f"to continue training, give a larger budget: lstmgen train --resume {run} {larger}"
         )
 
     def put_result(self, end: Finished) -> None:
@@ -119,11 +119,11 @@ class ProgressDisplay:
             tqdm.write(laid_out(printable(text), columns_of(sys.stderr)), file=sys.stderr)
 
     def announce(self, text: str) -> None:
-        """Say in the bar what happens now."""
+        """Say in the bar what is happening."""
         self._bar.set_description_str(text)
 
     def describe(self, *facts: str) -> None:
-        """Set the facts that are drawn next to the bar, the most important first."""
+        """Set the facts to draw next to the bar, the most important first."""
         self._bar.desc = SEPARATOR.join(filter(None, facts))
 
     def _show_evaluation(self, event: Evaluated) -> None:
@@ -139,7 +139,7 @@ class ProgressDisplay:
             self.write("\n".join("    " + line for line in event.preview.strip("\n").split("\n")))
 
     def _show_end(self, end: Finished) -> None:
-        """Show where the model is, and the command to use next, in place of the bar."""
+        """Replace the bar with where the model is, and the command to use next."""
         self._bar.close()
         run = _run_of(end)
         if end.interrupted:
@@ -158,13 +158,13 @@ class ProgressDisplay:
 
 
 def _plan(plan: Planned, unit: str, *, verbose: bool) -> str:
-    """The plan in four lines: text, network, training and run; with all choices and their reasons if `verbose`."""
+    """The plan in four lines: text, network, training and run; if `verbose`, with all choices and their reasons."""
     from lstmgen.network.architecture import build_network
 
     training = from_mapping(TrainingConfig, plan.training)
     network = build_network(from_mapping(ModelConfig, plan.model), plan.vocab_size)
     of_vocabulary = plan.parameters - plan.layer_parameters
-    files, start = len(plan.text), f", trained further from {plan.started_from}" if plan.started_from else ""
+    files, start = len(plan.text), f", starting from {plan.started_from}" if plan.started_from else ""
     processor = plural(plan.threads, "thread") if plan.device == "cpu" else plan.device
     text = f"{files} files: " if 1 < files <= MAX_NAMED else ""
     lines = [
@@ -186,7 +186,7 @@ def _plan(plan: Planned, unit: str, *, verbose: bool) -> str:
 
 
 def _run_of(end: Finished) -> str:
-    """What the run is called on the command line."""
+    """The name of the run on the command line."""
     from lstmgen.checkpoint import run_name
 
     return run_name(Path(end.checkpoint).parent)

@@ -1,4 +1,4 @@
-"""Bars on stderr that show how far a command is."""
+"""Progress bars on stderr."""
 
 import sys
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from lstmgen.text.sources import Progress
 
 _MIN_BAR = 20  # columns
 SEPARATOR = " · "
-"""Separates the facts in the description of a bar; each fact is shown whole or not at all."""
+"""Separates the facts in the description of a bar; each fact is shown completely or not at all."""
 
 
-class _Bar(tqdm):  # type: ignore[type-arg]  # it is no generic class when it runs
-    """A bar that keeps its length: a narrow terminal shows fewer facts next to it. A resize leaves nothing behind."""
+class _Bar(tqdm):  # type: ignore[type-arg]  # the class is not generic at run time
+    """A bar that keeps its length: a narrow terminal shows fewer facts next to it. Resizing leaves nothing behind."""
 
     def _leave_old_width(self) -> None:
-        """Erase what was drawn, if the terminal has become narrower and has broken that into lines."""
+        """Erase the bar if the terminal has become narrower and wrapped it."""
         lines = (getattr(self, "ncols", None) or 1) - 1
         if above := lines // columns_of(self.fp):
             self.fp.write(f"\x1b[{above}A\r\x1b[J")
@@ -37,7 +37,7 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # it is no generic class when it ru
 
     @property
     def format_dict(self) -> Any:
-        """What is drawn: of the facts in the description as many as there is room for, the first ones first."""
+        """The values to draw, with as many facts of the description as there is room for, in order."""
         values = dict(super().format_dict)
         if not values["total"]:
             return values
@@ -55,18 +55,18 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # it is no generic class when it ru
 
 
 def progress_bar(items: Any = None, *, quiet: bool, **looks: Any) -> "tqdm[Any]":
-    """A bar that is drawn on a terminal alone, and goes away at its end."""
+    """A bar that only appears on a terminal, and disappears at the end."""
     hidden = quiet or not sys.stderr.isatty()
     return _Bar(items, file=sys.stderr, disable=hidden, leave=False, dynamic_ncols=True, **looks)
 
 
 @contextmanager
 def reading_bar(quiet: bool) -> Iterator[Progress]:
-    """Yield what shows how much of a text has been read: on a terminal, if it takes more than a second."""
+    """Yield a function that shows how much of a text has been read, on a terminal and after the first second."""
     with progress_bar(quiet=quiet, desc="reading the text", unit="B", unit_scale=True, delay=1) as bar:
 
         def show(read: int, total: int | None) -> None:
             bar.total = total
-            bar.update(read - bar.n)  # less than before, if the text is read once more
+            bar.update(read - bar.n)  # negative if the text is read again
 
         yield show

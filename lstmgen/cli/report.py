@@ -1,4 +1,4 @@
-"""Shows a report in a terminal or a pipe: paragraphs, facts, tables, and charts made of text characters."""
+"""Write a report to a terminal or a pipe: paragraphs, facts, tables, and text charts."""
 
 import math
 import shutil
@@ -25,7 +25,7 @@ _MIN_RISE = 0.01  # a curve that rises less is drawn as nearly flat
 
 
 def print_report(parts: Iterable[Part]) -> None:
-    """Write the parts to stdout, with an empty line between two of them."""
+    """Write the parts to stdout, separated by empty lines."""
     for number, part in enumerate(parts):
         put("\n" if number else "")
         if isinstance(part, str | list):
@@ -39,20 +39,20 @@ def print_report(parts: Iterable[Part]) -> None:
 
 
 def print_facts(facts: Facts) -> None:
-    """Write names and values to stdout."""
+    """Write names and values to stdout, as two columns."""
     put(facts_text(facts, columns_of(sys.stdout)))
 
 
 def _wrapped(paragraph: str) -> str:
-    """Break a paragraph at the width of a terminal; a pipe gets it whole."""
+    """Wrap a paragraph at the width of a terminal; a pipe gets it on one line."""
     return wrapped(printable(paragraph, single_line=True), columns_of(sys.stdout)) + "\n"
 
 
 def _print_table(table: Table) -> None:
-    """Write a table. Its first column and its numbers are never cut: where they do not fit, each row is a list."""
+    """Write a table. The first column and numbers are never cut: if they do not fit, each row becomes a list."""
     shown, rows = RichTable(box=None, pad_edge=False), [list(map(_cell, row)) for row in table.rows]
     for number, name in enumerate(table.columns):
-        words = number > 0 and name in table.left  # these may be broken
+        words = number > 0 and name in table.left  # these may be wrapped
         cells = [Text(printable(name)), *(row[number] for row in rows if number < len(row))]
         width = None if words else max(cell_len(line) for cell in cells for line in cell.plain.split("\n"))
         justify: Literal["left", "right"] = "left" if number == 0 or words else "right"
@@ -60,9 +60,9 @@ def _print_table(table: Table) -> None:
     for row in rows:
         shown.add_row(*row)
     width = min(columns_of(sys.stdout), _MAX_WIDTH)
-    console = Console(markup=False, highlight=False, width=width, height=1)  # with a height, also if TERM is dumb
+    console = Console(markup=False, highlight=False, width=width, height=1)  # with a height, in case TERM is dumb
     unlimited = console.options.update(max_width=_MAX_WIDTH)
-    for padding in (2, 1):  # columns between two others
+    for padding in (2, 1):  # spaces between columns
         shown.padding = (0, padding, 0, 0)
         if console.measure(shown, options=unlimited).minimum <= console.width:
             break
@@ -86,7 +86,7 @@ def _cell(cell: object) -> Text:
 
 
 def _chart(chart: Chart) -> str:
-    """A row for each place: of each curve the value, how far it is above the least one, and a bar."""
+    """A row for each place, with each curve's value, its rise above the minimum, and a bar."""
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
     room = (width - _NUMBERS) // len(chart.curves)
     places = list(chart.curves[0].points)
@@ -98,17 +98,17 @@ def _chart(chart: Chart) -> str:
 
 
 def _column(curve: Curve, places: Iterable[int], room: int) -> list[str]:
-    """The name of a curve, then its rows, equally wide."""
+    """The name of a curve, then its rows, padded to equal width."""
     name, values = printable(curve.name, single_line=True), curve.points
     shown = [name if curve.powers else f"{name}, rise"]
-    least, most = min(values.values()), max(values.values())
+    low, high = min(values.values()), max(values.values())
     for place in places:
         value, text = values.get(place), ""
         if value is not None and curve.powers:
-            power = 1 - math.log(value / most) / math.log(MIN_POWER) if value > 0 else 0
+            power = 1 - math.log(value / high) / math.log(MIN_POWER) if value > 0 else 0
             text = f"{value:8.1e} {bar(power, room)}"
         elif value is not None:
-            text = f"{value:.4f} {value - least:+8.4f} {bar((value - least) / max(most - least, _MIN_RISE), room)}"
+            text = f"{value:.4f} {value - low:+8.4f} {bar((value - low) / max(high - low, _MIN_RISE), room)}"
         shown.append(text)
     width = max(map(len, shown))
     return [f"{text:<{width}}" for text in shown]
@@ -124,7 +124,7 @@ def bar(fraction: float, width: int) -> str:
 
 
 def signed_bar(value: float, half_width: int) -> str:
-    """Return a bar that begins at a line in the middle: to the right for a value up to 1, to the left down to -1."""
+    """Return a bar from a line in the middle: to the right for values up to 1, to the left for values down to -1."""
     halves = round(min(abs(value), 1.0) * half_width * 2)
     if value >= 0:
         return " " * half_width + "│" + "█" * (halves // 2) + "▌" * (halves % 2)
@@ -132,12 +132,12 @@ def signed_bar(value: float, half_width: int) -> str:
 
 
 def height(fraction: float) -> str:
-    """Return one block whose height stands for a fraction from 0 to 1."""
+    """Return one block whose height represents a fraction from 0 to 1."""
     return _HEIGHTS[min(len(_HEIGHTS) - 1, int(max(fraction, 0.0) * len(_HEIGHTS)))]
 
 
 def histogram(counts: Iterable[float]) -> str:
     """Return one block for each count; the largest is a full block, and 0 is a space."""
     counts = list(counts)
-    largest = max(counts, default=0) or 1
-    return "".join(height(count / largest) if count else " " for count in counts)
+    top = max(counts, default=0) or 1
+    return "".join(height(count / top) if count else " " for count in counts)

@@ -31,22 +31,22 @@ _SIZE_IN_PIPE = (100, 30)  # columns and lines of a chart that is not written to
 def runs(
     run: list[str] | None = argument(
         "RUN... | rm RUN... | rename RUN NAME",
-        "Names or folders of runs. rm removes runs, rename gives a run another name.",
+        "Names or folders of runs. rm removes runs; rename gives a run another name.",
         "all; with --plot the newest",
     ),
     plot: bool = option(False, "Draw the training and validation losses in one chart."),
     output: Path | None = option(
         None,
-        "With --plot: write a new .png or .svg picture.",
+        "With --plot: write the chart to a new .png or .svg file.",
         "--output -o",
         shown_default="the terminal",
     ),
-    yes: bool = option(False, "With rm: do not ask.", "--yes -y"),
+    yes: bool = option(False, "With rm: do not ask for confirmation.", "--yes -y"),
     json: bool = JSON,
 ) -> None:
     """List the runs in checkpoints/, the newest last, or draw their learning curves; remove or rename runs.
 
-    The folder of the runs is LSTMGEN_HOME, if that variable is set.
+    If the environment variable LSTMGEN_HOME is set, it names the folder of the runs instead.
     """
     match run:
         case ["rm", *names] if names and not (plot or json):
@@ -58,9 +58,9 @@ def runs(
         case ["rm" | "rename", *_]:
             raise typer.BadParameter("write: lstmgen runs rm RUN... [--yes], or: lstmgen runs rename RUN NAME")
     if yes:
-        raise typer.BadParameter("--yes is for rm")
+        raise typer.BadParameter("--yes needs rm")
     if output is not None and not plot:
-        raise typer.BadParameter("--output is for --plot")
+        raise typer.BadParameter("--output needs --plot")
     if json and plot:
         raise typer.BadParameter("give one of --json and --plot")
     from lstmgen.checkpoint import RUNS_FOLDER, find_checkpoint, list_runs
@@ -81,7 +81,7 @@ def _remove(names: Sequence[str], yes: bool) -> None:
     folders = list(dict.fromkeys(map(unused_run, names)))
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
-            raise typer.BadParameter("give --yes to remove runs where nobody can be asked")
+            raise typer.BadParameter("give --yes to remove runs without a terminal to ask on")
         typer.confirm(f"Remove {message_line(', '.join(map(str, folders)))}?", abort=True, err=True)
     for folder in folders:
         remove_run(folder)
@@ -159,7 +159,7 @@ def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
 
     kind = "" if output is None else output.suffix.lower().removeprefix(".")
     if output is not None and kind not in FORMATS:
-        raise ConfigError("output", output, "give a name that ends in .png or .svg")
+        raise ConfigError("output", output, "choose a name that ends in .png or .svg")
     curves = {run_name(path.parent): read_log(path.with_name(LOG)) for path in checkpoints}
     unit = " or ".join(sorted({load_checkpoint(path, tensors=False).vocabulary.unit for path in checkpoints}))
     try:
@@ -172,4 +172,4 @@ def _draw(checkpoints: Sequence[Path], output: Path | None) -> None:
         raise ConfigError("plot", True, missing_package(error, "plot")) from error
     with whole_file(output) as file:
         file.write(content)
-    note(message_line(f"the chart is {output}"))
+    note(message_line(f"wrote {output}"))

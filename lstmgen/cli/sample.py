@@ -17,6 +17,7 @@ from lstmgen.cli.options import (
     Given,
     config_from,
     engine_on,
+    find_model,
     limit_threads,
     options_from,
 )
@@ -39,35 +40,35 @@ lstmgen sample --interactive --length 80
 lstmgen sample -n -1 | head -c 10000
 """
 
-_OUTPUT = "Where it goes"
+_OUTPUT = "Output"
 
 
 def sample(
     checkpoint: str | None = CHECKPOINT,
-    prompt: str = option("", "What the text begins with; \\n is a new line.", "--prompt -p", shown_default="nothing"),
+    prompt: str = option("", "The beginning of the text; \\n is a new line.", "--prompt -p", shown_default="nothing"),
     prompt_file: str | None = option(
         None,
-        "Read what the text begins with from a file, or from standard input (-).",
+        "Read the beginning of the text from a file, or from standard input (-).",
         "--prompt-file -f",
         metavar="FILE",
     ),
     on_unknown: OnUnknown = option(
         OnUnknown.ERROR, "What to do with a character of the prompt that the model has never seen."
     ),
-    interactive: bool = option(False, "Write together, in turns; any piece can be undone.", "--interactive -i"),
+    interactive: bool = option(False, "Take turns with the model; any piece can be undone.", "--interactive -i"),
     seed: int | None = option(
         None, "The same seed writes the same text.", shown_default="random, shown on stderr", min=0
     ),
-    given: Given = options_from({"What is written": SamplingConfig}),
-    no_prompt_echo: bool = option(False, "Write only what follows the prompt.", panel=_OUTPUT),
+    given: Given = options_from({"What to write": SamplingConfig}),
+    no_prompt_echo: bool = option(False, "Only write what follows the prompt.", panel=_OUTPUT),
     output: Path | None = option(
         None,
-        "Write to a new file. It appears when it is complete; with --length -1 at once, and what is written stays.",
+        "Write to a new file, which appears once it is complete; with --length -1 it appears at once.",
         "--output -o",
         shown_default="standard output",
         panel=_OUTPUT,
     ),
-    json: bool = option(False, "Write one JSON object a sample: text, prompt, seed, nats, finish.", panel=_OUTPUT),
+    json: bool = option(False, "Write a JSON object per sample: text, prompt, seed, nats, finish.", panel=_OUTPUT),
     save_state: Path | None = option(
         None,
         "Save the network's state after the prompt, to continue from it later.",
@@ -81,7 +82,7 @@ def sample(
 ) -> None:
     """Write text with a trained network."""
     limit_threads(threads)
-    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint, names_checkpoint
+    from lstmgen.checkpoint import checkpoint_name, load_checkpoint, names_checkpoint
     from lstmgen.cli.interactive import Conversation
     from lstmgen.cli.output import SampleOutput
     from lstmgen.draft import Draft
@@ -93,17 +94,17 @@ def sample(
         if prompt:
             raise typer.BadParameter("give one of --prompt and --prompt-file")
         if interactive and prompt_file == "-":
-            raise typer.BadParameter("--interactive reads standard input itself; name a file for --prompt-file")
+            raise typer.BadParameter("--interactive needs standard input; give --prompt-file a file")
         prompt = _read_prompt(prompt_file)
     if interactive and (json or given["samples"] is not None or given["best_of"] is not None):
         raise typer.BadParameter("--interactive writes one text; leave out --json, --samples and --best-of")
     try:
-        path = find_checkpoint(checkpoint)
+        path = find_model(checkpoint, quiet=quiet)
     except CheckpointError as error:
         if checkpoint is None or names_checkpoint(checkpoint):
             raise
         command = shlex.join(["lstmgen", "sample", "-p", checkpoint])
-        raise CheckpointError(f"{error}. To begin with this text: {command}") from error
+        raise CheckpointError(f"{error}. To start from this text: {command}") from error
     loaded = load_checkpoint(path)
     model = LanguageModel(loaded, path, engine_on(device, loaded))
     if interactive and given["length"] is None:
@@ -113,14 +114,14 @@ def sample(
     config = config_from(SamplingConfig, given)
     one_text = config.samples == config.best_of == 1
     if model.never_ends(config) and (json or interactive or not one_text):
-        raise ConfigError("length", config.length, "only a single plain text can be endless; give a length or a `stop`")
+        raise ConfigError("length", config.length, "only a single plain text can be endless; give a length or `stop`")
     saved = load_prompt_state(load_state, loaded.network, loaded.fingerprint()) if load_state else None
     prompt_state = model.read_prompt(prompt, on_unknown, saved)
     if config.max_copy is not None:
         _note_index(model, quiet)
     chosen_seed = secrets.randbits(32) if seed is None else seed
     draw = model.draw_one if one_text and not json else model.draw
-    events = draw(prompt_state, config, chosen_seed)  # raises for what cannot work, before any file is created
+    events = draw(prompt_state, config, chosen_seed)  # raises errors before any file is created
     if save_state is not None:
         save_prompt_state(prompt_state, save_state, loaded.fingerprint())
     endless = config.length < 0 and not interactive
@@ -137,7 +138,7 @@ def sample(
         echoed = model.vocabulary.encode("" if no_prompt_echo else prompt, on_unknown=on_unknown)
         if one_text and not json:
             if config.match is not None and not (endless or out.terminal):
-                events = iter(list(events))  # nothing is written unless the text matches
+                events = iter(list(events))  # write nothing unless the text matches
             reasons = out.write_stream(echoed, events)
         else:
             samples = keep_best(collect(events, config.samples * config.best_of), config.best_of)
@@ -150,9 +151,9 @@ def sample(
         for number, reason in enumerate(reasons):
             if reason is FinishReason.STUCK:
                 filters = " and ".join(f"`{name}`" for name in ("no_repeat", "max_copy") if getattr(config, name))
-                remedy = f"{filters} left no character to write; give larger numbers"
+                remedy = f"{filters} ruled out every character; give larger numbers"
                 note(f"sample {number} ended early: {remedy}", quiet=quiet)
-    require_matches(reasons, config)  # what matches has been written
+    require_matches(reasons, config)  # after writing those that match
 
 
 def _note_index(model: "LanguageModel", quiet: bool) -> None:
@@ -167,14 +168,14 @@ def _note_index(model: "LanguageModel", quiet: bool) -> None:
 
 
 def _read_prompt(name: str) -> str:
-    """Return the text of a file or of standard input, without its last line end."""
+    """Return the text of a file or of standard input, without its final line feed."""
     try:
         if name == "-" and sys.stdin is None:
-            raise TextError("--prompt-file -: standard input is closed; pipe a text into it, or name a file")
+            raise TextError("--prompt-file -: standard input is closed; pipe text into it, or name a file")
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         text = data.decode("utf-8-sig")
     except OSError as error:
-        raise TextError(f"--prompt-file {name}: {error.strerror}; name a file that can be read") from error
+        raise TextError(f"--prompt-file {name}: {error.strerror}; name a readable file") from error
     except UnicodeDecodeError as error:
         raise TextError(f"--prompt-file {name}: byte at offset {error.start} is not utf-8; convert it first") from error
     return text.replace("\r\n", "\n").removesuffix("\n")

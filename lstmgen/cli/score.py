@@ -1,4 +1,4 @@
-"""`lstmgen score`: its options, and how scores are shown as a table or JSON."""
+"""`lstmgen score`: its options, and its tables or JSON."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,6 +18,7 @@ from lstmgen.cli.options import (
     argument,
     checkpoints_and_text,
     engine_on,
+    find_model,
     limit_threads,
 )
 from lstmgen.cli.render import columns_of, note, print_json, put, wrapped
@@ -42,29 +43,31 @@ lstmgen score --characters --json notes.md
 """
 
 PAGE_LENGTH = 50_000
-"""How many characters a web page has by default: it stays below about 5 MB, which browsers show without delay."""
+"""How many characters a web page has by default, which keeps it below about 5 MB and fast to display."""
 
 _BLOCK_LENGTH = 1 << 12  # tokens between two updates of the progress bar
-_SHOW = "What is shown"
+_SHOW = "What to show"
 
 
 def score(
     words: list[str] | None = argument(
         "[CHECKPOINT] [TEXT]",
-        "The name or the folder of a run, or a checkpoint file; and a text, as for train.",
+        "The name or folder of a run, or a checkpoint file; then a text, as for train.",
         "the newest run, and standard input",
     ),
-    lines: bool = option(False, "Score every line that is not empty; the likeliest first.", panel=_SHOW),
-    separate: bool = option(False, "With --lines: read each line alone, not after the lines before it.", panel=_SHOW),
+    lines: bool = option(False, "Score every nonempty line; the likeliest first.", panel=_SHOW),
+    separate: bool = option(False, "With --lines: read each line by itself, without its context.", panel=_SHOW),
     unranked: bool = option(
-        False, "With --lines: keep the order of the text; each line is written as soon as it is scored.", panel=_SHOW
+        False, "With --lines: keep the order of the text, and write each line as soon as it is scored.", panel=_SHOW
     ),
-    characters: bool = option(False, "Score every character, and show what was expected.", panel=_SHOW),
+    characters: bool = option(False, "Score every character, and show what the model expected.", panel=_SHOW),
     heatmap: bool = option(False, "Show the text, coloured by surprise.", panel=_SHOW),
-    html: Path | None = option(None, "Write that to a new web page, which also shows what was expected.", panel=_SHOW),
+    html: Path | None = option(
+        None, "Write the coloured text to a new web page, which also shows what the model expected.", panel=_SHOW
+    ),
     length: int | None = option(
         None,
-        "With --characters, --heatmap or --html: show only the first N characters.",
+        "With --characters, --heatmap or --html: only show the first N characters.",
         "--length -n",
         shown_default=f"all; for --html {PAGE_LENGTH:,}",
         panel=_SHOW,
@@ -80,11 +83,10 @@ def score(
 ) -> None:
     """How likely is this text? All of it, each line, or each character.
 
-    Surprise is the negative logarithm of a character's probability after all that
-    came before it: 1 bit for one half, 2 bits for a quarter.
-    The text is read as one stream. Its first character is given, not predicted.
-    A model of lines reads each line from its initial state. Memory does not grow
-    with the text, except for the lines that are ranked and for a very long line.
+    Surprise is the negative logarithm of a character's probability given everything before it: 1 bit for one half,
+    2 bits for a quarter.
+    The model reads the text as one stream and does not predict its first character. A model of lines reads each line
+    from its initial state. Memory does not grow with the text, except for ranked lines and very long lines.
     """
     limit_threads(threads)
     checkpoints, text = checkpoints_and_text("score", words or [])
@@ -94,20 +96,20 @@ def score(
     if sum((lines, characters, heatmap, html is not None)) > 1:
         raise typer.BadParameter("give one of --lines, --characters, --heatmap and --html")
     if (separate or unranked) and not lines:
-        raise typer.BadParameter("--separate and --unranked are for --lines")
+        raise typer.BadParameter("--separate and --unranked need --lines")
     if length is not None and not by_character:
-        raise typer.BadParameter("--length is for --characters, --heatmap and --html")
+        raise typer.BadParameter("--length needs --characters, --heatmap or --html")
     if json and (heatmap or html is not None):
-        raise typer.BadParameter("--json is for numbers; give it with --characters")
+        raise typer.BadParameter("--json writes numbers; use it with --characters")
     if text is None and sys.stdin is not None and sys.stdin.isatty():
         raise typer.BadParameter("name a TEXT, or pipe one in")
-    from lstmgen.checkpoint import checkpoint_name, find_checkpoint, load_checkpoint
+    from lstmgen.checkpoint import checkpoint_name, load_checkpoint
     from lstmgen.evaluation.own_text import adaptation_notes
     from lstmgen.language_model import LanguageModel
     from lstmgen.text.corpus import open_text
     from lstmgen.text.sources import STANDARD_INPUT
 
-    path = find_checkpoint(checkpoints[0])
+    path = find_model(checkpoints[0], quiet=quiet)
     checkpoint = load_checkpoint(path)
     model = LanguageModel(checkpoint, path, engine_on(device, checkpoint))
     source = STANDARD_INPUT if text is None else text
@@ -133,11 +135,11 @@ def score(
         with whole_file(html, "html") as file:
             scored = _at_least_one(model.score_characters(blocks))
             cut = write_score_page(file, config.name, checkpoint_name(path), scored, length)
-        more = f", with the first {length:,} characters of the text; --length N takes more" if cut else ""
-        note(message_line(f"the page is {html}{more}"), quiet=quiet)
+        more = f", with the first {length:,} characters of the text; --length N includes more" if cut else ""
+        note(message_line(f"wrote {html}{more}"), quiet=quiet)
     else:
         _show_total(model, blocks, {"checkpoint": str(path), "text": config.name}, json=json)
-    if checkpoints == [None] and (lines or by_character):  # otherwise the user or the result says it
+    if checkpoints == [None] and (lines or by_character):  # otherwise the user or the result names it
         note(message_line(f"model {checkpoint_name(path)}"), quiet=quiet)
     for line in stream.notes:
         note(f"note: {message_line(line)}", quiet=quiet)
@@ -222,7 +224,7 @@ def _show_characters(model: "LanguageModel", blocks: "Iterable[Ids]", length: in
 
 
 def _at_least_one(scored: Iterable[Scored]) -> Iterator[Scored]:
-    """Return an iterator over the same items. Raises TextError if there are none."""
+    """Return an iterator over the same items; raises TextError if there are none."""
     scored = iter(scored)
     for first in scored:
         return chain([first], scored)

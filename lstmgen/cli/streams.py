@@ -1,4 +1,4 @@
-"""Standard output and error: a stream that cannot be written is muted here, so no writer has to expect that."""
+"""Standard output and error. A stream that cannot be written is muted here, so no caller has to deal with that."""
 
 import errno
 import io
@@ -15,22 +15,22 @@ _RETRY_SECONDS = 0.02
 
 
 class OutputLostError(Exception):
-    """Standard output cannot be written any more. No OSError, so that nobody takes it for the error of a file."""
+    """Standard output can no longer be written. Not an OSError, so that it is not mistaken for the error of a file."""
 
 
 class Output(io.BufferedWriter):
-    """The bytes of a standard stream. If a write fails, that and everything later is discarded."""
+    """The bytes of a standard stream. If a write fails, it and everything later is discarded."""
 
     def __init__(self, stream: Any, *, is_product: bool) -> None:
-        """Write to where a text stream writes; `is_product`: this is standard output, not standard error."""
+        """Write to the target of a text stream; `is_product`: it is standard output, not standard error."""
         super().__init__(getattr(stream.buffer, "raw", stream.buffer))
         self.error: OSError | None = None
-        """Why the stream is muted; None: it is not."""
+        """Why the stream is muted; None: it is not muted."""
         self.is_product = is_product
         self.is_vital = is_product
-        """Whether the command ends, with OutputLostError, when the stream is muted."""
-        self._is_terminal = self.isatty()  # a terminal that is gone says that it is none
-        self._is_unbuffered = isinstance(stream.buffer, io.RawIOBase)  # as PYTHONUNBUFFERED asks for
+        """Whether muting the stream ends the command, with OutputLostError."""
+        self._is_terminal = self.isatty()  # asked now, because a closed terminal says no
+        self._is_unbuffered = isinstance(stream.buffer, io.RawIOBase)  # because of PYTHONUNBUFFERED
         self._blocked_since: float | None = None
 
     def write(self, content: Any, /) -> int:
@@ -58,16 +58,16 @@ class Output(io.BufferedWriter):
 
     @property
     def is_missed(self) -> bool:
-        """Whether output is lost that somebody wants: a reader of messages who is gone does not."""
+        """Whether lost output matters; a reader that closed its end does not want any more."""
         closed = isinstance(self.error, ConnectionError)  # EPIPE and its relatives
         if self.error is not None and not closed:
             hung_up = self._is_terminal and self.error.errno in (errno.EIO, errno.ENXIO)
-            closed = hung_up or (os.name == "nt" and self.error.errno == errno.EINVAL)  # what Windows says for EPIPE
+            closed = hung_up or (os.name == "nt" and self.error.errno == errno.EINVAL)  # Windows's name for EPIPE
         outlived = self.is_product and not self.is_vital
         return self.error is not None and (outlived or not closed)
 
     def _wait_or_mute(self, error: OSError) -> int:
-        """Wait a moment for a full pipe that does not block, else mute the stream; how many bytes it has taken."""
+        """Wait a moment if a non-blocking pipe is full, else mute the stream; return how many bytes it took."""
         taken: int = getattr(error, "characters_written", 0)
         now = time.monotonic()
         if self._blocked_since is None or taken:
@@ -83,9 +83,9 @@ class Output(io.BufferedWriter):
 
 @contextmanager
 def guarded_streams() -> Iterator[list[Output]]:
-    """Let `sys.stdout` and `sys.stderr` be text streams in UTF-8 on top of an `Output`, for the length of the context.
+    """Within the context, make `sys.stdout` and `sys.stderr` UTF-8 text streams on top of an `Output`.
 
-    A stream that was closed before the program began discards everything.
+    A stream that was closed before the program started discards everything.
     """
     before = {name: getattr(sys, name) for name in ("stdout", "stderr")}
     outputs, texts = [], []
@@ -95,7 +95,7 @@ def guarded_streams() -> Iterator[list[Output]]:
         elif hasattr(stream, "buffer"):
             output = Output(stream, is_product=name == "stdout")
             lines = name == "stderr" or stream.line_buffering
-            # Without a buffer of its own: a signal handler that writes while a write is under way would damage that.
+            # No buffer of its own, which a signal handler could damage by writing during another write.
             text = io.TextIOWrapper(output, "utf-8", "replace", line_buffering=lines, write_through=True)
             setattr(sys, name, text)
             outputs.append(output)
@@ -113,21 +113,21 @@ def guarded_streams() -> Iterator[list[Output]]:
 
 
 def outlive_output() -> None:
-    """From now on, let the command continue to its end when standard output cannot be written."""
+    """From now on, let the command run to its end even if standard output cannot be written."""
     if isinstance(output := getattr(sys.stdout, "buffer", None), Output):
         output.is_vital = False
 
 
 def exit_code_for(outputs: list[Output]) -> int:
-    """Write what is still buffered, and say what is missing; 1 if somebody wants that, else 0."""
+    """Write what is still buffered, and report lost output; return 1 if any was lost that matters, else 0."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OutputLostError):
             stream.flush()
     losses = [_loss(output) for output in outputs if output.is_missed]
     for output in reversed(outputs) if losses else ():
-        if output.is_product and (output.is_vital or output.error):  # it is not for messages, or cannot be written
+        if output.is_product and (output.is_vital or output.error):  # not for messages, or broken
             continue
-        output.error = None  # there may be room again
+        output.error = None  # the disk may have room again
         output.write("".join(losses).encode())
         output.flush()
         if output.error is None:
@@ -136,7 +136,7 @@ def exit_code_for(outputs: list[Output]) -> int:
 
 
 def _loss(output: Output) -> str:
-    """A line about the output that is lost."""
+    """A line about lost output."""
     name = "standard output" if output.is_product else "standard error"
     reason = output.error and (output.error.strerror or output.error)
     outcome = "the command ended" if output.is_vital else "the command continued without it"

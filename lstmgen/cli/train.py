@@ -1,4 +1,4 @@
-"""`lstmgen train`: its options, and which of them go together."""
+"""`lstmgen train`: its options, and which of them can be combined."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,12 @@ from lstmgen.cli.options import (
     argument,
     budget_from,
     config_from,
+    find_model,
     given_options,
     options_from,
     parse_count,
     parse_duration,
 )
-from lstmgen.cli.progress import ProgressDisplay
-from lstmgen.cli.reading_bar import reading_bar
 from lstmgen.cli.render import print_json, with_options
 from lstmgen.cli.streams import outlive_output
 from lstmgen.config import Device, ModelConfig, TextConfig, TrainingConfig, option
@@ -53,7 +52,7 @@ def train(
     ),
     seconds: float | None = option(
         None,
-        "Time for everything, start included: 90s, 3m, 1h30m.",
+        "Total time, including the start: 90s, 3m, 1h30m.",
         "--time",
         shown_default="5m",
         panel=BUDGET,
@@ -64,13 +63,16 @@ def train(
     steps: int | None = STEPS,
     given: Given = options_from({"Text": TextConfig, "Network": ModelConfig, "Training": TrainingConfig}),
     parameters: int | None = option(
-        None, "Instead of --hidden-size: about N parameters in all: 500k, 2M.", panel="Network", parser=parse_count
+        None,
+        "Instead of --hidden-size: about N parameters in total: 500k, 2M.",
+        panel="Network",
+        parser=parse_count,
     ),
-    device: Device = option(Device.AUTO, "Where to compute; auto takes CUDA if there is one.", panel="Training"),
+    device: Device = option(Device.AUTO, "Where to compute; auto uses CUDA if available.", panel="Training"),
     threads: int | None = THREADS,
     run: str | None = option(
         None,
-        "Name of the run; no run is overwritten.",
+        "Name of the run; runs are never overwritten.",
         "--run -o",
         shown_default="from text and cell",
         panel=_RUN,
@@ -78,13 +80,13 @@ def train(
     ),
     resume: str | None = option(
         None,
-        "Continue a run where it stopped; no other option is needed, a budget may be given.",
+        "Continue a run where it stopped. No other option is needed, but you may give a new budget.",
         panel=_RUN,
         metavar="RUN",
     ),
     start: str | None = option(
         None,
-        "Fine-tune: a new run that starts with the network of a run, folder or file. Characters of TEXT are added.",
+        "Fine-tune: start a new run from the network of a run, folder or file. New characters of TEXT are added.",
         "--from",
         panel=_RUN,
         metavar="CHECKPOINT",
@@ -92,7 +94,7 @@ def train(
     dry_run: bool = option(False, "Show the plan with its reasons, and stop.", panel=_RUN),
     verbose: bool = option(False, "Show the reasons for the plan.", "--verbose -v"),
     json: bool = JSON,
-    quiet: bool = option(False, "Write only the name of the run, its result, and errors.", "--quiet -q"),
+    quiet: bool = option(False, "Only write the name of the run, its result, and errors.", "--quiet -q"),
 ) -> None:
     """Train a network to write like a text."""
     started = time.perf_counter()
@@ -102,13 +104,15 @@ def train(
     given |= {"sources": text, "budget": budget}
 
     from lstmgen.checkpoint import LAST
+    from lstmgen.cli.progress import ProgressDisplay
+    from lstmgen.cli.reading_bar import reading_bar
     from lstmgen.errors import CheckpointError, TrainingError
     from lstmgen.training.machine import keep_freed_memory
     from lstmgen.training.prepare import prepare_together
     from lstmgen.training.prepare import resume as resume_run
     from lstmgen.training.processes import EndedElsewhereError, joined_processes, remembered_run
 
-    keep_freed_memory()  # before the speed is measured; it changes the whole process, so no library function calls it
+    keep_freed_memory()  # before measuring the speed; it changes the whole process, so no library function calls it
     with joined_processes(device) as processes:
         quiet, json = quiet or not processes.is_first, json and processes.is_first
 
@@ -121,12 +125,14 @@ def train(
             }
             if resume is not None:
                 return resume_run(resume, sources=text or (), budget=budget, **machine)
-            earlier = remembered_run()  # the launcher has started this command again
+            earlier = remembered_run()  # if the launcher has restarted this command
             if earlier is not None and (earlier / LAST).is_file():
                 return resume_run(str(earlier), **machine)
             return _new_run(given, parameters, start, run=run, **machine)
 
         try:
+            if start is not None:
+                find_model(start, quiet=quiet or json)  # which says if it is not the starter model
             with reading_bar(quiet or json) as progress:
                 prepared = prepare_together(processes, prepare)
             if not dry_run:
@@ -139,13 +145,13 @@ def train(
         except (CheckpointError, EndedElsewhereError, TrainingError):
             if processes.is_first:
                 raise
-            raise typer.Exit(1) from None  # the first process says why
+            raise typer.Exit(1) from None  # the first process reports why
 
 
 def _new_run(
     given: Given, parameters: int | None, start: str | None, *, run: str | None, **machine: Any
 ) -> "Preparation":
-    """Prepare a run with what was given; the rest is planned, or with --from taken from the checkpoint."""
+    """Prepare a run with the given options; the rest is planned, or comes from the checkpoint with --from."""
     if start is None:
         if given["hidden_size"] is not None and parameters is not None:
             raise typer.BadParameter("give one of --hidden-size and --parameters")
@@ -155,8 +161,8 @@ def _new_run(
         if refused:
             raise typer.BadParameter(f"--from keeps the network of its checkpoint; leave out {', '.join(refused)}")
         if not given["sources"]:
-            remedy = f"for more of the same text: lstmgen train --resume {start} --time TIME"
-            raise typer.BadParameter(f"--from needs a TEXT to learn from; {remedy}")
+            remedy = f"to continue on the same text: lstmgen train --resume {start} --time TIME"
+            raise typer.BadParameter(f"--from needs a TEXT to train on; {remedy}")
     text, training = config_from(TextConfig, given), config_from(TrainingConfig, given)
     chosen = {name for name, value in given.items() if value is not None}
     if parameters is not None:
@@ -177,7 +183,9 @@ def _new_run(
 def _train(
     prepared: "Preparation", processes: "Processes", started: float, *, json: bool, quiet: bool, verbose: bool
 ) -> None:
-    """Train to the end, or until the user stops it, and show what happens."""
+    """Train to the end, or until the user stops it, and show the progress."""
+    from lstmgen.cli.progress import ProgressDisplay
+
     outlive_output()
     with (
         ProgressDisplay(quiet, prepared.checkpoint.vocabulary.unit, verbose=verbose) as display,
@@ -199,7 +207,7 @@ def _train(
 
 
 def _refuse_with_resume(given: Given, *, parameters: int | None, run: str | None, start: str | None) -> None:
-    """Raise BadParameter for an option that would change the run."""
+    """Raise BadParameter for options that would change the run."""
     refused = given_options(given, TextConfig, ModelConfig, TrainingConfig)
     others = {"--parameters": parameters, "--run": run, "--from": start}
     refused += [name for name, value in others.items() if value is not None]
@@ -215,5 +223,5 @@ def _refuse_unused(given: Given) -> None:
     for other, kind in CELLS.items():
         for name in set(cell_options(kind)) - set(cell_options(CELLS[chosen])):
             if given[name] is not None:
-                message = f"`{name}` is for `cell` {other}; this is `cell` {chosen}"
+                message = f"`{name}` needs `cell` {other}; this is `cell` {chosen}"
                 raise typer.BadParameter(with_options(message))

@@ -1,1 +1,1 @@
-"""Comparing networks with the same text and budget: `networks` on any text, `recall` on a synthetic task."""
+"""Compare networks with the same text and budget: `networks` on any text, `recall` on a synthetic task."""

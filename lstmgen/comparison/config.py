@@ -1,4 +1,4 @@
-"""Which networks are compared, and how."""
+"""Which networks to compare, and how."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -12,27 +12,27 @@ _RECALL_BUDGET = Budget(1800, BudgetUnit.STEPS)
 
 @dataclass(frozen=True)
 class RecallConfig:
-    """Which networks learn to recall a character, how, and at which lags they are measured.
+    """Which networks learn to recall a character, how, and at which lags to measure them.
 
-    docs/TRIALS.md has the experiments behind the values.
+    The values come from the experiments in docs/TRIALS.md.
     """
 
     cells: tuple[CellKind, ...] = tuple(CellKind)
-    attention: int | None = None  # window of one more network, with the first cell; None: longer than each lag; 0: none
+    attention: int | None = None  # window of an extra network with the first cell; None: longer than every lag; 0: none
     lags: tuple[int, ...] = (10, 25, 50, 100, 200)
-    hidden_size: int | None = None  # None: for each network the one that gives it the same number of parameters
-    parameters: int = 8400  # this number: an LSTM has 34 units
+    hidden_size: int | None = None  # None: chosen so that all networks have the same number of parameters
+    parameters: int = 8400  # that number: an LSTM then has 34 units
     num_layers: int = 1
     embedding_size: int = 16
     seeds: int = 3
     budget: Budget = _RECALL_BUDGET  # of one network with one seed
     batch_size: int = 64
     learning_rate: float = 0.005
-    first_lag: int = 4  # where the growing range of lags ends at the beginning
+    first_lag: int = 4  # the initial end of the growing range of lags
     learned_nats: float = 0.3  # below this loss a batch counts as learned, and the range grows
     lag_growth: float = 1.1
-    check_every: int = 25  # updates, to see at which lags the network has learned to answer
-    checked: int = 100  # fresh questions for each of these checks
+    check_every: int = 25  # updates between checks of which lags the network has learned
+    checked: int = 100  # fresh questions per check
     questions: int = 1000  # fresh ones for each lag and seed, after training
 
     def __post_init__(self) -> None:
@@ -41,11 +41,11 @@ class RecallConfig:
             raise ConfigError("lags", _listed(self.lags), "give 2 to 10,000 characters from the key to the answer")
         check(self, "seeds", 1 <= self.seeds <= 1000, "give 1 to 1,000")
         if self.budget.unit is BudgetUnit.EPOCHS:
-            raise ConfigError("epochs", self.budget.amount, "a made text has no end; give `steps` or `seconds`")
+            raise ConfigError("epochs", self.budget.amount, "a synthetic text is endless; give `steps` or `seconds`")
         self.models()
 
     def models(self) -> tuple[ModelConfig, ...]:
-        """The networks: each cell, and then the first one with attention; `recall` chooses hidden sizes left out."""
+        """The networks: each cell, then the first one with attention; `recall` chooses missing hidden sizes."""
         window = max(self.lags) + 1 if self.attention is None else self.attention
         kinds = [(cell, 0) for cell in self.cells] + ([(self.cells[0], window)] if window else [])
         return tuple(
@@ -62,16 +62,16 @@ class RecallConfig:
 
 @dataclass(frozen=True)
 class ComparisonConfig:
-    """Which networks are compared: every combination of cells, layers, attention and hidden sizes."""
+    """Which networks to compare: every combination of cells, layers, attention and hidden sizes."""
 
     text: TextConfig = field(default_factory=TextConfig)
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(Budget(60)))  # its seed is the first one
-    planned: tuple[str, ...] = ()  # the fields that the plan chooses, the same values for all networks
+    planned: tuple[str, ...] = ()  # the fields for the plan to choose, with the same values for all networks
     cells: tuple[CellKind, ...] = tuple(CellKind)
     num_layers: tuple[int, ...] = (ModelConfig.num_layers,)
     attention: tuple[int, ...] = (ModelConfig.attention,)
-    hidden_size: tuple[int, ...] = ()  # empty: for each network the one that gives it the same number of parameters
-    parameters: int | None = None  # this number; None: as many as the LSTM that the plan chooses
+    hidden_size: tuple[int, ...] = ()  # empty: chosen so that all networks have the same number of parameters
+    parameters: int | None = None  # that number; None: that of the planned LSTM
     seeds: int = 1
     device: Device = Device.AUTO
     threads: int | None = None
@@ -80,11 +80,11 @@ class ComparisonConfig:
         check(self, "seeds", 1 <= self.seeds <= 1000, "give 1 to 1,000")
         _check_each_once(self, "cells", "num_layers", "attention", *(["hidden_size"] if self.hidden_size else []))
         if self.hidden_size and self.parameters is not None:
-            raise ConfigError("parameters", f"{self.parameters:,}", "it decides the hidden size; leave out one of them")
+            raise ConfigError("parameters", f"{self.parameters:,}", "it sets the hidden size; leave out one of them")
         self.models(ModelConfig())  # raises ConfigError for a value that is out of bounds
 
     def models(self, base: ModelConfig) -> tuple[ModelConfig, ...]:
-        """The networks; what is not compared is as in `base`."""
+        """The networks; settings that are not compared come from `base`."""
         axes = product(self.cells, self.num_layers, self.attention, self.hidden_size or (base.hidden_size,))
         return tuple(
             replace(base, cell=cell, num_layers=layers, attention=attention, hidden_size=size)
@@ -93,11 +93,11 @@ class ComparisonConfig:
 
 
 def _check_each_once(config: object, *names: str) -> None:
-    """Raise ConfigError unless each of these lists names at least one value, and none twice."""
+    """Raise ConfigError if one of these lists is empty or names a value twice."""
     for name in names:
         values = getattr(config, name)
         if not values or len(set(values)) < len(values):
-            raise ConfigError(name, _listed(values), "name at least one, and each once")
+            raise ConfigError(name, _listed(values), "name at least one, and each only once")
 
 
 def _listed(values: Iterable[object]) -> str:

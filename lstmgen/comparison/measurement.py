@@ -1,4 +1,4 @@
-"""What is measured of each network of a comparison after its training."""
+"""Measure each network of a comparison after its training."""
 
 import time
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from lstmgen.inspection.trace import begun
 from lstmgen.language_model import LanguageModel
 
 MIN_VALIDATION = 4
-"""With fewer held-out tokens nothing can be measured."""
+"""With fewer held-out tokens, nothing can be measured."""
 
-_SAMPLED = 300  # characters, written to measure the speed
+_SAMPLED = 300  # characters to write for measuring the speed
 _ROUNDS = 3  # the fastest counts
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What was measured of one network and seed."""
+    """The measurements of one network and seed."""
 
     seed: int
     parameters: int
     tokens: int  # of the held-out text
-    nats: tuple[float, ...]  # of each block of the held-out text, as `evaluation.confidence.Blocks` cuts it
-    characters: tuple[float, ...]  # that were predicted in each block
-    training_speed: float  # characters read per second of the run, its start and its evaluations included
+    nats: tuple[float, ...]  # of each block of the held-out text, as cut by `evaluation.confidence.Blocks`
+    characters: tuple[float, ...]  # predicted in each block
+    training_speed: float  # characters read per second of the run, including its start and evaluations
     sampling_speed: float  # characters per second, of one text
     visible_nats: tuple[float, ...]  # per character, if only the last 1, 2, 4 ... tokens are visible
 
@@ -44,12 +44,12 @@ class RunResult:
 
     @property
     def nats_per_character(self) -> float:
-        """The score of the whole held-out text by the exact protocol."""
+        """The score on the whole held-out text under the exact protocol."""
         return sum(self.nats) / sum(self.characters)
 
 
 def measure_run(folder: Path) -> RunResult:
-    """Measure the best weights of a run that is trained.
+    """Measure the best weights of a finished run.
 
     Raises TextError if its text cannot be read again, and CheckpointError if the run cannot be read.
     """
@@ -73,7 +73,7 @@ def measure_run(folder: Path) -> RunResult:
 
 
 def sampling_speed(model: LanguageModel) -> float:
-    """How many characters per second the model writes of one text."""
+    """How many characters per second the model writes, one text at a time."""
     start, config = model.read_prompt(""), SamplingConfig(length=_SAMPLED)
     speeds = []
     for _ in range(_ROUNDS):

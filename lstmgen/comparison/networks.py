@@ -1,8 +1,8 @@
 """Train several networks on the same text, under the same budget and plan, one after the other.
 
-The folder of a comparison holds `comparison.json`, with what was asked for and the plan, and one run for each network
-and seed, such as `lstm-1`. A run that is trained and measured has a `result.json`. So a comparison that was interrupted
-continues where it stopped.
+The folder of a comparison holds `comparison.json`, with the request and the plan, and one run for each network and
+seed, such as `lstm-1`. A run that is trained and measured has a `result.json`, so an interrupted comparison continues
+where it stopped.
 """
 
 import json
@@ -35,12 +35,12 @@ Stored = TypeVar("Stored")
 
 @dataclass(frozen=True)
 class ComparedNetwork:
-    """A network, and how its steps are computed fastest on this machine."""
+    """A network, and the fastest way to compute its steps on this machine."""
 
     model: ModelConfig
     precision: Precision
     threads: int
-    learning_rate: float | None = None  # None: the one of the plan, as in comparisons of an earlier version
+    learning_rate: float | None = None  # None: the plan's, as in comparisons by an earlier version
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and the plan that all networks share but for their learning rates."""
+    """What to compare, and the plan, which all networks share except for their learning rates."""
 
-    config: ComparisonConfig  # what was asked for
+    config: ComparisonConfig  # the request
     text: TextConfig
     text_sha256: str
     vocab_size: int
@@ -67,7 +67,7 @@ class Comparison:
     training: TrainingConfig
 
     def runs(self) -> Iterator[ComparedRun]:
-        """All runs, seed by seed, so that what else the machine does in the meantime meets all networks alike."""
+        """All runs, seed by seed, so that other work on the machine affects all networks alike."""
         for number in range(self.config.seeds):
             seed = self.training.seed + number
             for network, name in zip(self.networks, self.names(), strict=True):
@@ -81,7 +81,7 @@ class Comparison:
         return [str(build_network(network.model, self.vocab_size)) for network in self.networks]
 
     def _short_name(self, model: ModelConfig) -> str:
-        """The cell, and what else differs between the networks."""
+        """The cell, and whatever else differs between the networks."""
         axes = {"layers": "num_layers", "hidden": "hidden_size", "attention": "attention"}
         varied = (name for name, field in axes.items() if len(getattr(self.config, field)) > 1)
         return "-".join([str(model.cell), *(f"{name}{getattr(model, axes[name])}" for name in varied)])
@@ -89,7 +89,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Measured:
-    """A run is trained and measured, now or by an earlier command."""
+    """A run that was trained and measured, now or by an earlier command."""
 
     run: ComparedRun
     result: RunResult
@@ -97,15 +97,15 @@ class Measured:
 
 
 def plan_comparison(config: ComparisonConfig) -> Comparison:
-    """Make the plan of an LSTM with the first layers, attention and hidden size, and take it for all networks.
+    """Make a plan for an LSTM with the first layers, attention and hidden size, and use it for all networks.
 
-    The learning rate is planned for each network, unless it was asked for: what suits one cell can harm another.
-    Unless hidden sizes were asked for, each network has the size that gives it about as many parameters as that LSTM.
+    Unless given, the learning rate is planned for each network, because what suits one cell can harm another. Unless
+    given, hidden sizes are chosen so that each network has about as many parameters as that LSTM.
 
     Raises TextError for a text that cannot be compared on, and ConfigError for choices that cannot work.
     """
     if STANDARD_INPUT in config.text.sources:
-        raise TextError("each network reads the text again, and standard input can be read only once; name a file")
+        raise TextError("each network reads the text, and standard input can only be read once; name a file")
     reference = replace(config.models(ModelConfig())[0], cell=CellKind.LSTM)
     planned = set(config.planned)
     if not config.hidden_size and config.parameters is None:
@@ -148,7 +148,7 @@ def plan_comparison(config: ComparisonConfig) -> Comparison:
 
 
 def open_comparison(config: ComparisonConfig, run: str) -> tuple[Comparison, Path]:
-    """A comparison that is kept, and its folder: plan a new one, or continue the one of this name.
+    """A comparison to keep, and its folder: plan a new one, or continue the one with this name.
 
     Raises ConfigError if the name is not valid or belongs to something else, and the errors of `plan_comparison`.
     """
@@ -156,11 +156,11 @@ def open_comparison(config: ComparisonConfig, run: str) -> tuple[Comparison, Pat
     if (folder / COMPARISON).is_file():
         comparison = _read(Comparison, folder / COMPARISON)
         if comparison.config != config:
-            remedy = f"{folder} is a comparison with other options; give the same ones to continue it, or another name"
+            remedy = f"{folder} is a comparison with other options; give the same ones, or choose another name"
             raise ConfigError("run", run, remedy)
         return comparison, folder
     if folder.exists():
-        raise ConfigError("run", run, f"{folder} exists, and is not a comparison; give another name")
+        raise ConfigError("run", run, f"{folder} exists and is not a comparison; choose another name")
     comparison = plan_comparison(config)
     _write(comparison, folder / COMPARISON)
     return comparison, folder
@@ -171,10 +171,10 @@ def compare_networks(
     folder: Path,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[ComparedRun | Event | Measured]:
-    """Train and measure every network and seed that has no result yet; yields the results of all, in their order.
+    """Train and measure every network and seed that has no result yet; yield the results of all, in order.
 
-    A run that begins or continues is yielded, then the events of its training. After `should_stop`, which is asked
-    after every training step, the comparison ends early. What was trained is saved.
+    For a run that begins or continues, this yields the run, then its training events. The comparison ends early, with
+    its progress saved, once `should_stop`, called after every training step, returns true.
 
     Raises the errors of `training.prepare`, of `training.loop` and of `measure_run`.
     """
@@ -196,7 +196,7 @@ def compare_networks(
 
 
 def _prepare(comparison: Comparison, run: ComparedRun, path: Path) -> Preparation:
-    """Prepare a run by the plan of the comparison, or resume it."""
+    """Prepare a run according to the comparison's plan, or resume it."""
     device = comparison.config.device
     if (path / LAST).is_file():
         return resume(str(path), device=device)
@@ -208,19 +208,19 @@ def _prepare(comparison: Comparison, run: ComparedRun, path: Path) -> Preparatio
 
 
 def _write(value: Any, path: Path) -> None:
-    """Write a file, and make its folder. Raises CheckpointError."""
+    """Write a file, making its folder first; raises CheckpointError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, json.dumps(asdict(value), indent=1).encode())
     except OSError as error:
-        with suppress(OSError):  # it holds something
+        with suppress(OSError):  # it is not empty
             path.parent.rmdir()
         raise CheckpointError(f"cannot write {path}: {unwritable(error)}") from error
 
 
 def _read(kind: type[Stored], path: Path) -> Stored:
-    """Read what `_write` wrote; raises CheckpointError."""
+    """Read a file written by `_write`; raises CheckpointError."""
     try:
         return from_mapping(kind, json.loads(path.read_bytes()))
     except (AttributeError, ValueError, CheckpointError, ConfigError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); delete {path.parent} to begin it again") from error
+        raise CheckpointError(f"{path}: cannot be read ({error}); delete {path.parent} to start again") from error

@@ -1,13 +1,13 @@
-"""How far back networks can be taught to remember: their accuracy on a synthetic text, lag by lag.
+"""How far back networks can learn to remember: their accuracy on a synthetic text, lag by lag.
 
     kq!wvbzx?w      the letter after ! is the key; the answer after ? repeats it; here the lag is 7
 
-All other letters are distractors: they look like keys, but no ! precedes them. So a network has to store one letter,
-and to ignore the same letters before and after it.
+All other letters are distractors: they look like keys, but no ! precedes them. So a network must store one letter, and
+ignore the same letters before and after it.
 
-One network learns all lags. The lag of most batches is drawn from a range that at first ends at a few characters, and
-grows whenever a batch from its longer half is answered well. The lag of every fourth batch is drawn from the whole
-range, so that every network meets every lag. Then the network is measured at each lag, on fresh text.
+One network learns all lags. Most batches draw their lag from a range that starts with a few characters, and grows
+whenever a batch from its longer half is answered well. Every fourth batch draws its lag from the whole range, so that
+every network meets every lag. Finally the network is measured at each lag, on fresh text.
 """
 
 import time
@@ -38,10 +38,10 @@ CHANCE = 1 / len(ascii_lowercase)
 """The accuracy of guessing."""
 
 HOLDS = 0.95
-"""The accuracy from which on a network counts as one that has learned to remember."""
+"""The accuracy at which a network counts as having learned to remember."""
 
 MAX_BEFORE = 20
-"""The largest number of distractors before the key."""
+"""The maximum number of distractors before the key."""
 
 _MIN_LAG = 2  # !w?w
 _WHOLE_RANGE_EVERY = 4  # batches
@@ -54,15 +54,15 @@ class RecallStepped:
 
     model: ModelConfig
     seed: int
-    progress: float  # fraction of this network's budget that is used up
+    progress: float  # the used-up fraction of this network's budget
     lag: int  # of this batch
-    nats: float  # per answer of it
-    growing: int  # where the growing range of lags ends
+    nats: float  # per answer in it
+    growing: int  # the end of the growing range of lags
 
 
 @dataclass(frozen=True)
 class RecallMeasured:
-    """What one network with one seed has learned."""
+    """The results of one network with one seed."""
 
     model: ModelConfig
     seed: int
@@ -70,11 +70,9 @@ class RecallMeasured:
     steps: int
     seconds: float  # of training
     longest_lag: int  # in training
-    accuracy: dict[int, float]  # of each lag, on fresh text
-    updates: dict[
-        int, int
-    ]  # of each lag: how many until the accuracy was first `HOLDS`; without the lags where it never was
-    gradient: dict[int, float]  # of each lag: see `key_gradient`
+    accuracy: dict[int, float]  # by lag, on fresh text
+    updates: dict[int, int]  # by lag: how many it took to reach `HOLDS`; lags that never reached it are missing
+    gradient: dict[int, float]  # by lag: see `key_gradient`
 
 
 def compare_recall(
@@ -82,8 +80,8 @@ def compare_recall(
 ) -> Iterator[RecallStepped | RecallMeasured]:
     """Train and measure each network with each seed, one after the other, on the CPU.
 
-    With a budget of steps the results follow from the config alone. More threads than one hardly help: the networks are
-    small. Raises ConfigError for a network that needs more RAM than this machine has.
+    With a budget in steps, the config alone determines the results. More than one thread hardly helps, because the
+    networks are small. Raises ConfigError for a network that needs more memory than this machine has.
     """
     models = networks(config)
     for model in models:
@@ -95,7 +93,7 @@ def compare_recall(
 
 
 def networks(config: RecallConfig) -> list[ModelConfig]:
-    """The networks with their hidden sizes. Raises ConfigError where one needs more parameters."""
+    """The networks with their hidden sizes; raises ConfigError if one needs more parameters."""
     models = config.models()
     if config.hidden_size is not None:
         return list(models)
@@ -152,7 +150,7 @@ def _learn(
 
 @torch.no_grad()
 def measure_recall(model: Model, lag: int, questions: int, generator: np.random.Generator) -> float:
-    """The fraction of fresh questions that a network answers correctly at one lag."""
+    """The fraction of fresh questions at one lag that a network answers correctly."""
     correct = 0
     for start in range(0, questions, _MEASURED_AT_ONCE):
         chunk = recall_chunk(generator, lag, min(_MEASURED_AT_ONCE, questions - start))
@@ -164,26 +162,26 @@ def measure_recall(model: Model, lag: int, questions: int, generator: np.random.
 def key_gradient(model: Model, lag: int, questions: int, generator: np.random.Generator) -> float:
     """The median norm of d logit of the right answer / d embedding of the key, over fresh questions.
 
-    It is near 0 where the network falls into a state that lasts, one for each letter (it latches), and of the order of
-    1 where it carries the letter unchanged: Bengio, Simard & Frasconi 1994.
+    It is near 0 if the network latches, that is, settles into a lasting state for each letter, and of the order of 1 if
+    it carries the letter unchanged (Bengio, Simard & Frasconi 1994).
     """
     chunk = recall_chunk(generator, lag, questions)
     weights = model.network.arrange({name: parameter.detach() for name, parameter in model.parameters.items()})
-    # Each character gets a row of its own in the table of embeddings, so that each has its own gradient.
+    # Give each character its own row in the table of embeddings, and so its own gradient.
     embedded = weights.embedding[torch.from_numpy(chunk.inputs.reshape(-1))].requires_grad_()
     numbers = torch.arange(chunk.inputs.size).reshape(chunk.inputs.shape)
     state = model.initial_state(questions)
     outputs = forward(model.network, weights._replace(embedding=embedded), numbers, state, run_layer)
     logits = head(outputs.head_inputs[:, -1], weights)
     (gradient,) = torch.autograd.grad(logits.gather(1, torch.from_numpy(chunk.targets[:, -1:])).sum(), embedded)
-    norms = gradient.reshape(*chunk.inputs.shape, -1)[:, -lag].double().norm(dim=-1)  # in float32 the squares vanish
+    norms = gradient.reshape(*chunk.inputs.shape, -1)[:, -lag].double().norm(dim=-1)  # in float32 the squares underflow
     return float(norms.median())
 
 
 def recall_chunk(generator: np.random.Generator, lag: int, questions: int) -> Chunk:
     """Draw questions, (questions, time), each to be read from the initial state; only the answers are targets.
 
-    From the key to the answer there are `lag` characters. Every row has the same number of distractors before the key.
+    The answer comes `lag` characters after the key. Every row has the same number of distractors before the key.
     """
     mark = int(generator.integers(MAX_BEFORE + 1))
     key, question = mark + 1, mark + lag

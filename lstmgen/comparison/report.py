@@ -1,4 +1,4 @@
-"""What follows from a comparison: means over the seeds, which differences are real, and the fields of JSON."""
+"""The results of a comparison: means over the seeds, which differences are real, and the JSON fields."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,11 +52,11 @@ class Difference:
     """How much worse a network is than the best one."""
 
     nats: float  # per character
-    margin: float  # how much of it can be chance
+    margin: float  # how much of it may be chance
 
     @property
     def low(self) -> float:
-        """The lower end of the range in which the difference lies without the chance that could be measured."""
+        """The lower end of the range of plausible differences."""
         return self.nats - self.margin
 
     @property
@@ -66,14 +66,14 @@ class Difference:
 
     @property
     def real(self) -> bool:
-        """Whether it is larger than what chance explains."""
+        """Whether it is larger than chance explains."""
         return self.nats > self.margin
 
 
 def differences(networks: Sequence[NetworkResult]) -> list[Difference] | None:
-    """Compare each network with the best one; None: the text is too short to tell what is chance.
+    """Compare each network with the best one; None: the text is too short to rule out chance.
 
-    With several seeds, chance is how the seeds of a network differ; with one seed, the choice of the held-out text.
+    With several seeds, chance means the differences between seeds; with one seed, the choice of the held-out text.
     """
     margins = (
         margins_over_seeds([[run.nats_per_character for run in network.runs] for network in networks])
@@ -88,12 +88,12 @@ def differences(networks: Sequence[NetworkResult]) -> list[Difference] | None:
 
 
 def over_seeds(networks: Sequence[NetworkResult]) -> bool:
-    """Whether differences are judged by those between seeds."""
+    """Whether to judge differences by the variation between seeds."""
     return any(network.spread is not None for network in networks)
 
 
 def network_results(measured: Sequence[Measured]) -> list[NetworkResult]:
-    """The networks that have been measured, in the order of the comparison."""
+    """The measured networks, in the order of the comparison."""
     models = {event.run.name: event.run.model for event in measured}
     return [
         network_result(name, model, [event.result for event in measured if event.run.name == name])
@@ -164,10 +164,10 @@ def recall_json(config: RecallConfig, measured: Sequence[RecallMeasured]) -> dic
 
 
 def updates_needed(runs: Sequence[RecallMeasured], lag: int) -> int | None:
-    """After how many updates the last of the seeds had first reached `HOLDS`; None if one never did."""
+    """The number of updates until every seed had reached `HOLDS`; None if one never did."""
     return max(run.updates[lag] for run in runs) if all(lag in run.updates for run in runs) else None
 
 
 def by_network(measured: Sequence[RecallMeasured]) -> list[tuple[ModelConfig, list[RecallMeasured]]]:
-    """Group the runs by network; the runs of a network come one after another."""
+    """Group the runs by network; the runs of a network are consecutive."""
     return [(model, list(runs)) for model, runs in groupby(measured, key=lambda run: run.model)]

@@ -1,10 +1,10 @@
-"""Baselines: how many nats a text costs without a network, by uniform guesses, by counting and by compression.
+"""Baselines: how many nats a text costs without a network, with uniform guesses, counting or compression.
 
-Every baseline is given the network's training text, and predicts the same tokens of the same text as the network.
+Every baseline gets the network's training text, and predicts the same tokens of the same text as the network.
 
-A network of lines reads each line by itself, so the order of the lines tells it nothing. All baselines are given a
-list's lines in random order: a compressor could use the order of a sorted list, and the n-gram model would choose its
-order on an untypical end. The number of bz2 still changes with that order, by 0.15 bits in trials (docs/TRIALS.md).
+A network of lines reads each line by itself and learns nothing from their order. So all baselines get a list's lines in
+random order: otherwise a compressor could exploit a sorted list, and the n-gram model would tune itself on an untypical
+end. The result of bz2 still varies with the order, by 0.15 bits in trials (docs/TRIALS.md).
 """
 
 import bz2
@@ -29,7 +29,7 @@ from lstmgen.text.vocabulary import Ids, Vocabulary, token_counts
 _GZIP_WINDOW = 1 << 15
 _BZ2_BLOCK = 900_000  # bytes
 _LINES_AT_ONCE = 1 << 13
-_XZ_CONTEXT = 1 << 24  # tokens of the training text; xz needs about ten times as many bytes of RAM to look back at them
+_XZ_CONTEXT = 1 << 24  # tokens of the training text; xz needs about ten times as many bytes of memory
 _TRAINING_ORDER, _TEXT_ORDER = 0, 1  # seeds; they differ so that a list evaluated on itself is not one long repetition
 
 
@@ -44,12 +44,12 @@ class BaselineKind(StrEnum):
 
 @dataclass(frozen=True)
 class Baseline:
-    """What one baseline needs for a text."""
+    """The result of one baseline for a text."""
 
     kind: BaselineKind
     name: str
     nats_per_character: float  # per byte, for a vocabulary of bytes
-    blocks: Blocks | None = None  # the nats by position in the text; None for those that give a single sum
+    blocks: Blocks | None = None  # the nats by position in the text; None for baselines with a single sum
 
     @property
     def bits_per_character(self) -> float:
@@ -67,11 +67,11 @@ def baselines(
 ) -> Iterator[Baseline]:
     """The baselines of a text: n-grams, compressors, frequencies, uniform guesses.
 
-    `training` is the network's training text and `text` the one that it is evaluated on, (tokens,) each; of the latter
-    at least one token is predicted. With `lines` the network reads each line by itself, from its initial state.
+    `training` is the network's training text and `text` the one to evaluate on, with at least one predicted token,
+    (tokens,) each. With `lines` the network reads each line by itself, from its initial state.
 
-    The n-gram model is left out if there is no training text, compressors with fewer than `min_compressed` predicted
-    tokens: the difference of two compressed sizes is then too coarse to mean anything.
+    Without a training text there is no n-gram model. With fewer than `min_compressed` predicted tokens there are no
+    compressors, because the difference of two compressed sizes is then too coarse.
     """
     newline = vocabulary.newline if lines else None
     learned, read = _as_read(training, newline), _as_read(text, newline)
@@ -107,7 +107,7 @@ def baselines(
 def _as_read(ids: Ids, newline: int | None) -> Ids:
     """A text as a network reads it: the first token is given, every other one is predicted.
 
-    A list becomes a line feed, then each line that is not empty with its line feed.
+    A list becomes a line feed, then each nonempty line with its line feed.
     """
     if newline is None:
         return ids
@@ -116,7 +116,7 @@ def _as_read(ids: Ids, newline: int | None) -> Ids:
 
 
 def _predicted(ids: Ids, newline: int) -> NDArray[np.bool_]:
-    """Which tokens are predicted of a list and one more line feed: all but the line feeds of empty lines."""
+    """Which tokens of a list plus one line feed are predicted: all but the line feeds of empty lines."""
     line_feeds = np.append(ids == newline, True)
     empty = line_feeds.copy()
     empty[1:] &= line_feeds[:-1]
@@ -124,7 +124,7 @@ def _predicted(ids: Ids, newline: int) -> NDArray[np.bool_]:
 
 
 def in_random_order(read: Ids, newline: int, seed: int) -> Ids:
-    """A list as a network reads it, with its lines in an order that depends on the seed and their number alone.
+    """A list as a network reads it, with its lines in an order that only depends on the seed and their number.
 
     `read` is a line feed, then each line with its line feed, (tokens,).
     """
@@ -145,12 +145,12 @@ def _compressed_size(compressor: Any, pieces: Iterable[bytes]) -> int:
 
 
 def _gzip(known: bytes, unknown: Iterable[bytes]) -> int:
-    """Bytes for the unknown text; the end of the known text, all that gzip can look back at, is its dictionary."""
+    """Bytes for the unknown text, with the end of the known text, as far as gzip can look back, as its dictionary."""
     return _compressed_size(zlib.compressobj(9, wbits=-15, zdict=known[-_GZIP_WINDOW:]), unknown)
 
 
 def bz2_added_bytes(known: bytes, unknown: Iterable[bytes], block: int = _BZ2_BLOCK) -> int:
-    """How many bytes the unknown text adds when it follows the end of the known text in one block of bz2."""
+    """Bytes that the unknown text adds after the end of the known text in one block of bz2."""
     first = next(iter(unknown), b"")
     known = known[max(0, len(known) + len(first) - block) :]
     both = _compressed_size(bz2.BZ2Compressor(), chain([known, first], unknown))

@@ -15,12 +15,12 @@ from lstmgen.printable import name_of
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 MAX_BITS = 8
-"""The highest level of the scale of surprise, for this many bits and more."""
+"""The top level of the surprise scale, for this many bits or more."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """One token that the model considered possible at a position."""
+    """A token that the model considered likely at a position."""
 
     token: str  # a character; for a byte outside ASCII its number, such as 0xE9
     probability: float
@@ -47,7 +47,7 @@ class CharacterScore:
 
     @property
     def alternatives(self) -> str:
-        """The expected tokens with their probabilities; a token of 0% is left out, unless it is the likeliest."""
+        """The expected tokens with their probabilities, without tokens of 0% other than the likeliest."""
         named = [f"{name_of(each.token)} {each.probability:.0%}" for each in self.expected]
         return "  ".join(text for number, text in enumerate(named) if number == 0 or not text.endswith(" 0%"))
 
@@ -57,8 +57,8 @@ def score_characters(
 ) -> Iterator[CharacterScore]:
     """Score the characters of a text; each comes with the `alternatives` most likely tokens at its position.
 
-    `first` are the ids at the beginning that are given and not predicted, (tokens,); their surprise is 0. The
-    predictions are of all other tokens, in the order of the text.
+    `first` has the ids at the beginning that are not predicted, (tokens,); their surprise is 0. The predictions are for
+    all other tokens, in the order of the text.
     """
     decoder = vocabulary.decoder()
     position, nats, expected, complete = 0, 0.0, tuple[Expected, ...](), True
@@ -66,13 +66,13 @@ def score_characters(
     tokens = chain(given, _predicted(vocabulary, predictions, alternatives))
     for token_position, id_, token_nats, likely in tokens:
         text = decoder.feed(id_)
-        # The bytes before this one began a character, but this byte does not continue it: they are invalid UTF-8.
+        # Earlier bytes began a character that this byte does not continue, so they are invalid UTF-8.
         if not complete and (invalid := text[: len(text) - (not decoder.pending)]):
             yield CharacterScore(position, invalid, nats, expected)
             text, complete = text[len(invalid) :], True
         if complete:
             position, nats, expected = token_position, 0.0, likely
-        expected = expected or likely  # where the first byte of a character was given: those of its second byte
+        expected = expected or likely  # if a character's first byte was given, use its second byte's
         nats += token_nats
         complete = bool(text)
         if complete:
@@ -88,7 +88,7 @@ def _predicted(
     names = vocabulary.token_names()
     for part in predictions:
         likely: Sequence[Any] = [[()] * len(part.ids)] * 2
-        if alternatives:  # otherwise skip the sorting, which takes longer than all the rest
+        if alternatives:  # sorting takes longer than everything else
             likely = [array.tolist() for array in most_likely(part.logits, alternatives)]
         columns = (part.positions.tolist(), part.ids.tolist(), part.nats.tolist(), *likely)
         for position, id_, nats, ids, probabilities in zip(*columns, strict=True):

@@ -1,8 +1,8 @@
 """Confidence intervals of a score: how much it would vary on other text of the same kind.
 
-Neighbouring characters are not independent: if a word is hard to predict, all its letters are; if a scene is hard, all
-its words are. Therefore whole blocks of the text are drawn with replacement, many times, and each time the score is
-computed again (the block bootstrap: Carlstein 1986, Künsch 1989).
+Neighbouring characters are not independent: if a word is hard to predict, so are its letters; if a scene is hard, so
+are its words. Therefore the score is recomputed many times on whole blocks of the text, drawn with replacement (the
+block bootstrap: Carlstein 1986, Künsch 1989).
 """
 
 from typing import NamedTuple
@@ -25,9 +25,9 @@ class Interval(NamedTuple):
 
 
 class Blocks:
-    """Sums of surprise for each block of a text of so many tokens; a longer text needs no more bytes.
+    """The surprise of a text, summed over blocks; a longer text takes no more memory.
 
-    `nats` is the surprise of each block, `characters` how many tokens of it were predicted, (blocks,) each.
+    `nats` is the surprise of each block, `characters` its number of predicted tokens, (blocks,) each.
     """
 
     def __init__(self, tokens: int) -> None:
@@ -50,8 +50,8 @@ class Blocks:
     def interval(self, other: "Blocks | None" = None) -> Interval | None:
         """The confidence interval of the nats per character; None if the text is too short for one.
 
-        It is the percentile interval at `LEVEL`. With the blocks of another model on the same text, it is the interval
-        of the difference: how many more nats per character this model needs.
+        This is the percentile interval at `LEVEL`. Given the blocks of another model on the same text, it is the
+        interval of the difference: how many more nats per character this model needs.
         """
         nats = self.nats - other.nats if other else self.nats
         filled = self.characters > 0

@@ -1,14 +1,14 @@
-"""Dynamic evaluation: the model continues to learn from the text that it is evaluated on.
+"""Dynamic evaluation: the model keeps learning from the text that it is evaluated on.
 
-Krause, Kahembwe, Murray & Renals 2018, "Dynamic Evaluation of Neural Sequence Models". A text is read in short
-segments. The current weights predict a segment first; only then are they updated from it. With g the gradient of the
+Krause, Kahembwe, Murray & Renals 2018, "Dynamic Evaluation of Neural Sequence Models". The model reads a text in short
+segments. It first predicts a segment with the current weights, and only then updates them. With g the gradient of the
 segment's mean negative log-probability, W0 the trained weights, and M the root mean square of such gradients over the
 training text:
 
     W <- W + min(decay M / mean(M), 1) (W0 - W) - learning_rate g / (M + epsilon mean(M))
 
-A weight with small gradients in training therefore moves farther, and a weight with large ones is pulled back more
-strongly to its trained value.
+So a weight with small gradients in training moves farther, and a weight with large ones is pulled back more strongly to
+its trained value.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ class AdaptingModel:
         self._rate = {name: -config.learning_rate / (scale + config.epsilon * mean) for name, scale in scales.items()}
 
     def predict(self, ids: Ids) -> Iterator[Predictions]:
-        """Read a text, (tokens,), in its order; yields the predictions of each segment.
+        """Read a text, (tokens,), in order; yield the predictions of each segment.
 
         The model learns from a segment only after its predictions were yielded, when the next ones are requested.
         """

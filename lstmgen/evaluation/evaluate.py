@@ -25,11 +25,11 @@ from lstmgen.text.vocabulary import Ids, Vocabulary
 _NAME_A_TEXT = "name a TEXT to evaluate: lstmgen eval CHECKPOINT TEXT"
 
 Watch = Callable[[str, int, Iterator[Predictions]], Iterator[Predictions]]
-"""Passes on the predictions of a measurement, given its protocol and the tokens of the text: for a progress bar."""
+"""Passes on the predictions of a measurement, given its protocol and the text's length; for progress bars."""
 
 
 class EvaluatedModel(Protocol):
-    """What an evaluation needs of a model: a `LanguageModel`."""
+    """The part of `LanguageModel` that evaluations use."""
 
     checkpoint: Checkpoint
     path: Path | None
@@ -42,7 +42,7 @@ class EvaluatedModel(Protocol):
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The score of a text that was read by one protocol."""
+    """The score of a text under one protocol."""
 
     protocol: str
     score: Score
@@ -51,12 +51,12 @@ class EvaluationResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was measured of one model; None or empty: it was not asked for."""
+    """All measurements of one model; None or empty: not requested."""
 
     checkpoint: Path | None  # None: the model has no file
     text: str  # its name
     unit: str  # character or byte
-    trained_on: tuple[str, TextConfig, Vocabulary] = field(repr=False)  # with the same, a text has the same baselines
+    trained_on: tuple[str, TextConfig, Vocabulary] = field(repr=False)  # if equal, so are the baselines of a text
     exact: EvaluationResult
     window: EvaluationResult | None = None
     dynamic: EvaluationResult | None = None
@@ -68,23 +68,23 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        """The name of the model, where several are compared."""
+        """The name of the model in a comparison of several."""
         return "the model" if self.checkpoint is None else checkpoint_name(self.checkpoint)
 
     @property
     def score(self) -> Score:
-        """The score by the exact protocol."""
+        """The score under the exact protocol."""
         return self.exact.score
 
     @property
     def others(self) -> dict[str, EvaluationResult]:
-        """The results by other protocols, by name."""
+        """The results of other protocols, by name."""
         results = {"window": self.window, "dynamic": self.dynamic}
         return {name: result for name, result in results.items() if result is not None}
 
     @property
     def predicted(self) -> tuple[str, str, int]:
-        """What was predicted: evaluations with the same value can be compared."""
+        """What was predicted; evaluations are comparable if this is equal."""
         return self.text, self.exact.protocol, self.score.characters
 
 
@@ -100,19 +100,18 @@ def evaluate_model(
     earlier: Sequence[Evaluation] = (),
     watch: Watch = lambda _protocol, _tokens, predictions: predictions,
 ) -> Evaluation:
-    """Measure a model by the exact protocol, and by what else is asked for, as `LanguageModel.evaluate` describes.
+    """Measure a model with the exact protocol and whatever else is requested; see `LanguageModel.evaluate`.
 
-    `dynamic` computes with this number of `threads`: the products of a single stream are too small for several. The
-    baselines of `earlier` evaluations are used again where they are the same. `watch` is given the predictions of each
-    measurement.
+    `dynamic` uses this number of `threads`; the products of a single stream are too small for several. Baselines of
+    `earlier` evaluations are reused if they are the same. `watch` gets the predictions of each measurement.
     """
     checkpoint = model.checkpoint
     record, vocabulary, lines = checkpoint.record, checkpoint.vocabulary, checkpoint.record.text.lines
     if window is not None:
         if window < 1:
-            raise ConfigError("window", window, "give how many characters a window has, at least 1")
+            raise ConfigError("window", window, "give a number of characters, at least 1")
         if lines:
-            raise ConfigError("window", window, "this model reads each line by itself; leave it out")
+            raise ConfigError("window", window, "this model reads each line separately; leave it out")
     adapts_to = HELD_OUT if text is None else text.name
     text, own = _texts(checkpoint, text, required=dynamic or novelty is not None, baselines=baselines)
     ids = text.ids
@@ -140,7 +139,7 @@ def evaluate_model(
         evaluation = replace(evaluation, novelty=copying, writing=novelty)
     if own and baselines:
         evaluation = replace(evaluation, baselines=_baselines(evaluation, earlier, own.training, ids))
-    if own and dynamic:  # the last measurement, so that an interruption of another one does not lose the adapted copy
+    if own and dynamic:  # last, so that interrupting another measurement cannot lose the adapted copy
         from lstmgen.evaluation.dynamic import AdaptingModel
         from lstmgen.network.model import using_threads
 
@@ -156,14 +155,14 @@ def _texts(
 ) -> tuple[NamedText, SplitText | None]:
     """The text to evaluate, and the model's own text if it is needed.
 
-    If the own text cannot be read, that is a TextError, or a note where it is needed for baselines alone.
+    If its own text cannot be read, raises TextError, or adds a note if only the baselines need it.
     """
     record, vocabulary = checkpoint.record, checkpoint.vocabulary
     if text is None:
         own = read_own_text(record, vocabulary, remedy=_NAME_A_TEXT)
         if HELD_OUT in record.adapted_to:
-            remedy = "name another run, or a TEXT that the model has not read"
-            raise TextError(f"{record.text.name}: the model has adapted to the held-out part of this text; {remedy}")
+            remedy = "name another run, or a TEXT that the model has not seen"
+            raise TextError(f"{record.text.name}: the model has learned from the held-out part of this text; {remedy}")
         return held_out_text(own, record, remedy=_NAME_A_TEXT), own
     if required:
         return text, read_own_text(record, vocabulary, remedy="leave out `dynamic` and `novelty`, which need it")
@@ -176,7 +175,7 @@ def _texts(
 
 
 def _baselines(evaluation: Evaluation, earlier: Sequence[Evaluation], training: Ids, ids: Ids) -> Sequence[Baseline]:
-    """The baselines of an earlier evaluation if they are the same; otherwise they are computed."""
+    """The baselines of an earlier evaluation if they are the same, otherwise new ones."""
     for other in earlier:
         same = (other.trained_on, other.predicted) == (evaluation.trained_on, evaluation.predicted)
         if other.baselines and same:
@@ -186,7 +185,7 @@ def _baselines(evaluation: Evaluation, earlier: Sequence[Evaluation], training: 
 
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
-    """An evaluation as values that JSON can hold."""
+    """An evaluation as JSON values."""
     found = {"checkpoint": str(evaluation.checkpoint), "text": evaluation.text, **_result_json(evaluation.exact)}
     names = ("name", "nats_per_character", "bits_per_character")
     found["baselines"] = [{name: getattr(baseline, name) for name in names} for baseline in evaluation.baselines]

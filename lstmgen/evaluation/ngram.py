@@ -1,4 +1,4 @@
-"""An n-gram model of tokens, the baseline for networks: what can be predicted by counting alone.
+"""An n-gram model of tokens, the baseline for networks: how well mere counting predicts.
 
 Interpolated modified Kneser-Ney smoothing (Chen & Goodman 1999, section 3). Let c(h w) be the count of token w after
 the context h, h' the context without its oldest token, and n1, n2, ... the numbers of distinct n-grams with count 1,
@@ -9,12 +9,12 @@ the context h, h' the context without its oldest token, and n1, n2, ... the numb
     D(c)     = c - (c + 1) Y n(c+1) / n(c) for c = 1, 2, 3;  D(c) = D(3) for c > 3;  Y = n1 / (n1 + 2 n2)
 
 At the highest order, c counts occurrences. At lower orders, c(h w) is the number of distinct tokens seen before h w,
-because a lower order is used where the longer context is unknown. For a context that was never seen, p(w | h) is
-p(w | h'). The recursion ends with the uniform probability 1 / vocab.
+because a lower order is used when the longer context is unknown. For an unseen context, p(w | h) is p(w | h'). The
+recursion ends with the uniform probability 1 / vocab.
 
-An n-gram is stored as one 64-bit key with its newest token in the lowest bits, so that sorted keys have all
-continuations of a context next to each other. RAM holds the distinct n-grams of each order, at most `MAX_NGRAMS` of the
-longest order. If a text has more, the longest order is dropped.
+An n-gram is stored as one 64-bit key with its newest token in the lowest bits, so that sorting the keys puts all
+continuations of a context next to each other. Memory holds the distinct n-grams of each order, at most `MAX_NGRAMS` of
+the longest order. If a text has more, the longest order is dropped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from lstmgen.text.vocabulary import Ids
 
 MAX_NGRAMS = 1 << 23
-LONGEST_ORDER = 12
+MAX_ORDER = 12
 BLOCK_TOKENS = 1 << 20
 _TUNING_TOKENS = 100_000
 _MIN_DISCOUNT, _DEFAULT_DISCOUNT = 0.05, 0.5
@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 
 
 class Alphabet(NamedTuple):
-    """The tokens of a text, and how n-grams of them become keys."""
+    """The tokens of a text, and how to turn their n-grams into keys."""
 
     vocab_size: int
     boundary: int | None = None  # no context extends beyond it: the line feed, if each line is an item of its own
@@ -55,7 +55,7 @@ class Alphabet(NamedTuple):
         """The n-grams of orders 1 to `order` that end at each position within [start, stop), block by block.
 
         Yields the keys of each order, and for each position the length of its context: at most `order` - 1 tokens,
-        fewer near the beginning of the text or after a boundary. Longer n-grams contain tokens from outside it.
+        fewer near the beginning of the text or after a boundary. Longer n-grams reach outside the context.
         """
         for begin in range(start, stop, BLOCK_TOKENS):
             end = min(begin + BLOCK_TOKENS, stop)
@@ -87,7 +87,7 @@ class NgramCounter:
 
     def __init__(self, alphabet: Alphabet) -> None:
         self.alphabet = alphabet
-        self.order = min(LONGEST_ORDER, 64 // alphabet.bits)  # an n-gram must fit in a key
+        self.order = min(MAX_ORDER, 64 // alphabet.bits)  # an n-gram must fit in a key
         self._longest = _KeyCounter()
         # Of orders 1, 2, ...: n-grams at the beginning of the text or of a line, which have no token before them.
         self._initial = [_KeyCounter() for _ in range(self.order - 1)]
@@ -105,7 +105,7 @@ class NgramCounter:
                 self._longest.add(self.alphabet.without_oldest(longest, self.order), occurrences)
 
     def ngrams(self) -> list[Ngrams]:
-        """The n-grams of each order, the shortest order first; at the longest order all counts are of occurrences."""
+        """The n-grams of each order, lowest order first; the highest order only counts occurrences."""
         keys, occurrences = self._longest.merged()
         found = [Ngrams(keys, occurrences, occurrences)]
         for order in range(self.order - 1, 0, -1):
@@ -118,7 +118,7 @@ class NgramCounter:
 
 
 class _KeyCounter:
-    """Distinct keys and their counts. New parts are merged when they are together larger than the first part."""
+    """Distinct keys and their counts. New parts are merged once together they are larger than the first part."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Keys, Counts]] = [(np.zeros(0, np.uint64), np.zeros(0, np.int64))]
@@ -166,7 +166,7 @@ class Level:
         self._discounted = (counts - discounts) / np.repeat(totals, np.diff(begins, append=len(keys)))
 
     def interpolate(self, keys: Keys, lower: Floats) -> Floats:
-        """p(w | h) of n-grams h w, (ngrams,), given `lower`, their p(w | h') by the order below, (ngrams,)."""
+        """p(w | h) of n-grams h w, (ngrams,), given `lower`, their p(w | h') from the order below, (ngrams,)."""
         if len(self._keys) == 0:
             return lower
         weights = _look_up(self._contexts, self._lower_weights, keys >> self._bits, missing=1.0)
@@ -180,7 +180,7 @@ def _look_up(keys: Keys, values: Floats, wanted: Keys, missing: float) -> Floats
 
 
 def _discounts(counts: Counts) -> Floats:
-    """D(0) to D(3), (4,): the part of a count that is subtracted for n-grams that were not seen."""
+    """D(0) to D(3), (4,): how much to subtract from a count in favour of unseen n-grams."""
     n = [int((counts == count).sum()) for count in range(5)]
     if 0 in n[1:]:  # a short text, or an order with few n-grams: the formula cannot be computed
         return np.array([0, *[_DEFAULT_DISCOUNT] * 3])
@@ -190,7 +190,7 @@ def _discounts(counts: Counts) -> Floats:
 
 
 class NgramModel(NamedTuple):
-    """Predicts each token from those before it."""
+    """Predicts each token from the tokens before it."""
 
     alphabet: Alphabet
     levels: Sequence[Level]
@@ -221,8 +221,8 @@ def models(counter: NgramCounter) -> Iterator[NgramModel]:
 def fit(ids: Ids, alphabet: Alphabet) -> NgramModel:
     """Fit a model to a text, (tokens,).
 
-    Its order is the one that predicts the last tenth of the text (at most `_TUNING_TOKENS` tokens) best when the rest
-    has been counted. Then the whole text is counted.
+    Its order is the one that best predicts the last tenth of the text (at most `_TUNING_TOKENS` tokens) from counts of
+    the rest. Then the whole text is counted.
     """
     counter = NgramCounter(alphabet)
     tuning_start = len(ids) - min(len(ids) // 10, _TUNING_TOKENS)

@@ -1,7 +1,7 @@
 """How much of a text is copied from the training text, and how many of its words do not exist.
 
-Real text also has words and phrases in common with the training text, because every language repeats them. Therefore
-the result for real held-out text is the reference for the result of a model's text.
+Real text also shares words and phrases with the training text, because every language repeats them. Therefore a model's
+text is compared with real held-out text.
 """
 
 import re
@@ -23,7 +23,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 @dataclass(frozen=True)
 class Copying:
-    """What a text has in common with a training text."""
+    """How much a text shares with a training text."""
 
     tokens: int  # of the text
     longest: int  # the length of its longest run that also occurs in the training text
@@ -31,11 +31,11 @@ class Copying:
     training_position: int  # where that run first occurs in the training text
     fractions: dict[int, float]  # by n-gram length: the fraction of the text's n-grams that occur in the training text
     lines: float | None  # for texts of lines: the fraction of its complete lines that occur in the training text
-    non_words: float | None = None  # the fraction of its words that no text has; None: it has no words
+    non_words: float | None = None  # the fraction of its words found in no text; None: it has no words
 
 
 def measure_copying(index: SuffixIndex, ids: Ids, newline: int | None = None) -> Copying:
-    """Compare a text, (tokens,), with an indexed training text; with the id of the line feed, also line by line."""
+    """Compare a text, (tokens,), with an indexed training text; given the id of the line feed, also line by line."""
     text, runs = as_string(ids), longest_runs(index, ids)
     longest = int(runs.max(initial=0))
     position = int(runs.argmax()) if longest else 0
@@ -64,9 +64,9 @@ def compare_copying(
 ) -> Novelty:
     """Compare a model's text, and the same number of tokens of held-out text, with the training text.
 
-    All three are (tokens,), and the held-out text may be empty. With `lines` each line is an item of its own, and whole
-    lines are compared too. A word is a non-word if it is neither in the training text, nor in (the rest of) the
-    held-out text, nor among the `known` words, in lower case.
+    All three are (tokens,), and the held-out text may be empty. With `lines` each line is a separate item, and whole
+    lines are compared too. A word is a non-word if its lower-case form is neither in the training text, nor in (the
+    rest of) the held-out text, nor among the `known` words.
     """
     index, newline = SuffixIndex.build(training), vocabulary.newline if lines else None
     real = validation[: len(written)] if newline is None else _spread_lines(validation, newline, len(written))
@@ -89,7 +89,7 @@ def compare_copying(
 
 
 def words(text: str) -> Counter[str]:
-    """The words of a text in lower case, with straight apostrophes, and how often it has each."""
+    """The words of a text in lower case, with straight apostrophes, and how often each occurs."""
     return Counter(word.lower().replace("\u2019", "'") for word in _WORD.findall(text))
 
 
@@ -100,7 +100,7 @@ def _fraction_outside(found: Counter[str], known: Set[str]) -> float | None:
 
 
 def _spread_lines(ids: Ids, newline: int, tokens: int) -> Ids:
-    """Lines from all of a list, (tokens,), about `tokens` tokens: the first lines of a sorted list are alike."""
+    """About `tokens` tokens of lines from all over a list, (tokens,), because neighbours in a sorted list are alike."""
     lines = line_items(ids, newline).astype(np.int64)
     count = min(len(lines), round(len(lines) * tokens / max(1, len(ids))))
     chosen = lines[np.linspace(0, len(lines) - 1, count).round().astype(np.int64)]
@@ -110,8 +110,8 @@ def _spread_lines(ids: Ids, newline: int, tokens: int) -> Ids:
 def longest_runs(index: SuffixIndex, ids: Ids) -> NDArray[np.int64]:
     """The length of the longest run that begins at each position of a text and occurs in the indexed text.
 
-    Shape: (tokens,) -> (tokens,). A run without its first token occurs there too. So the search at each position
-    continues where the search at the position before it ended.
+    Shape: (tokens,) -> (tokens,). Because a run without its first token also occurs there, the search at each position
+    continues where the previous one ended.
     """
     text, runs, end = as_string(ids), np.zeros(len(ids), np.int64), 0
     for position in range(len(text)):

@@ -1,4 +1,4 @@
-"""The text of a checkpoint, read again: the part it was trained on, its index, and the part that was held out."""
+"""The text of a checkpoint, read again: the part it was trained on, its index, and the held-out part."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -35,14 +35,14 @@ def read_own_text(record: TrainingRecord, vocabulary: Vocabulary, *, remedy: str
     Raises TextError, whose message ends with `remedy`, if the text cannot be read again or has changed since.
     """
     if STANDARD_INPUT in record.text.sources:
-        raise TextError(f"the model was trained on standard input, which cannot be read again; {remedy}")
+        raise TextError(f"the model was trained on standard input, which is gone; {remedy}")
     try:
         corpus = read_same_corpus(record.text, vocabulary, record.text_sha256, record.text_symbols)
     except TextError as error:
         raise TextError(f"the model's training text cannot be read ({error}); {remedy}") from error
     if corpus is None:
         raise TextError(
-            f"{record.text.name}: this is not the text that the model was trained on, or it has changed since; "
+            f"{record.text.name}: this is not the text that the model was trained on, or it has changed; "
             f"restore it, or {remedy}"
         )
     return corpus.split(record.text)
@@ -57,9 +57,9 @@ def held_out_text(own: SplitText, record: TrainingRecord, *, remedy: str) -> Nam
 
 
 def index_training_text(record: TrainingRecord, vocabulary: Vocabulary, path: Path | None) -> SuffixIndex:
-    """The index of the training text: read from a file, or else built and saved there. None: there is no file.
+    """The index of the training text, read from a file, or else built and saved there. Path None: no file.
 
-    Raises TextError if it must be built and the training text cannot be read again, or has changed.
+    Raises TextError if the training text is needed and cannot be read again, or has changed.
     """
     name = f"{record.text_sha256} {record.text.validation} {record.text.held_out_seed}"
     index = None if path is None else SuffixIndex.load(path, name)
@@ -67,12 +67,12 @@ def index_training_text(record: TrainingRecord, vocabulary: Vocabulary, path: Pa
         own = read_own_text(record, vocabulary, remedy="leave out `max_copy`, which needs that text")
         index = SuffixIndex.build(own.training)
         if path is not None:
-            with suppress(OSError):  # if the folder is not writable, the index is built again each time
+            with suppress(OSError):  # in a read-only folder, it is rebuilt each time
                 index.save(path, name)
     return index
 
 
 def adaptation_notes(record: TrainingRecord) -> tuple[str, ...]:
-    """A note for the user if a model has learned from texts while it was evaluated: a score on them says little."""
+    """A note for the user if a model has learned from texts during evaluations: its score on them says little."""
     texts = ", ".join(record.adapted_to)
-    return (f"while it was evaluated, this model learned from {texts}",) if texts else ()
+    return (f"this model has learned from {texts} during an evaluation",) if texts else ()

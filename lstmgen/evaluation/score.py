@@ -1,6 +1,6 @@
-"""The model's score on a text or on each of its lines: the one measure that training, `eval` and `score` share.
+"""The model's score on a text or on each of its lines: the measure that training, `eval` and `score` share.
 
-The way in which `text.streams` cuts the text into chunks is the evaluation protocol. The exact protocol is one stream
+The evaluation protocol is the way in which `text.streams` cuts the text into chunks. The exact protocol is one stream
 over the whole text, or each line by itself.
 """
 
@@ -22,7 +22,7 @@ from lstmgen.text.streams import IGNORED, Chunk, every_line, first_block, one_st
 from lstmgen.text.vocabulary import Ids
 
 _LOGITS = 1 << 23
-"""How many logits exist at once, in numbers: 32 MB."""
+"""The maximum number of logits at once: 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Score:
-    """How well tokens were predicted; all measures are computed from three sums."""
+    """How well tokens were predicted; all measures follow from three sums."""
 
     characters: int  # the number of predicted tokens
     nats: float  # their total surprise, the negative log-probability
@@ -64,12 +64,12 @@ class Score:
 
     @property
     def bits_per_character(self) -> float:
-        """The mean surprise in bits: what an ideal compressor needs for each character with this model."""
+        """The mean surprise in bits: what an ideal compressor using this model needs per character."""
         return self.nats_per_character / math.log(2)
 
     @property
     def perplexity(self) -> float:
-        """The model is as uncertain as if it chose among this number of equally likely characters."""
+        """The number of equally likely characters among which a choice would be just as uncertain."""
         return math.exp(min(self.nats_per_character, 700.0))  # a larger exponent overflows
 
     @property
@@ -78,20 +78,20 @@ class Score:
         return self.correct / self.characters
 
     def to_mapping(self) -> dict[str, float]:
-        """The score as values that JSON can hold."""
+        """The score as JSON values."""
         names = ("characters", "nats_per_character", "bits_per_character", "perplexity", "accuracy")
         return {name: getattr(self, name) for name in names}
 
 
 def exact_protocol(ids: Ids, newline: int | None) -> Iterator[Chunk]:
-    """The chunks of a text, (tokens,), for the exact protocol; with the id of the line feed, line by line."""
+    """The chunks of a text, (tokens,), for the exact protocol; given the id of the line feed, line by line."""
     return one_stream(ids) if newline is None else every_line(ids, newline, batch_size=32)
 
 
 def predict(engine: Engine, chunks: Iterable[Chunk], max_logits: int = _LOGITS) -> Iterator[Predictions]:
-    """Read a text chunk by chunk; yields the predictions of each chunk that has targets.
+    """Read a text chunk by chunk; yield the predictions of each chunk that has targets.
 
-    Where the vocabulary is large, a chunk is read in pieces, so that at most about `max_logits` logits exist at once.
+    If the vocabulary is large, chunks are read in pieces, so that at most about `max_logits` logits exist at once.
     """
     state: Any = None  # the first chunk of a text resets it
     for chunk in chunks:
@@ -133,7 +133,7 @@ def score(engine: Engine, chunks: Iterable[Chunk]) -> Score:
 
 @dataclass(frozen=True)
 class LineScore:
-    """One line and its score; the line feed at its end is part of the score."""
+    """One line and its score, which includes the line feed at its end."""
 
     number: int  # of the line in the text, from 1; empty lines are counted, but have no score
     ids: Ids  # (tokens,), without its line feed
@@ -163,7 +163,7 @@ def lines_in_context(engine: Engine, blocks: Iterable[Ids], newline: int | None)
 
 
 def separate_lines(engine: Engine, blocks: Iterable[Ids], newline: int) -> Iterator[LineScore]:
-    """Score each line of a text that comes in blocks, (tokens,), alone: from the initial state, after a line feed."""
+    """Score each line of a text that comes in blocks, (tokens,), by itself, from the initial state and a line feed."""
     lines_before = 0
     for ids in whole_lines(blocks, newline):
         items = line_items(ids, newline).astype(np.int64)

@@ -1,15 +1,15 @@
-"""A model in the ONNX format, for the programs that run it: one step, and a chunk.
+"""A model in the ONNX format, as two files: one step, and a chunk.
 
     step    ids (batch,), states -> logits (batch, vocab), next states
     chunk   ids (batch, time), states -> logits (batch, time, vocab), next states
 
-A state is called by its layer and field, such as `layers.0.hidden`, (batch, hidden); attention has `memory`, (batch,
-window, hidden). The next states are called `next.layers.0.hidden` and so on. Before any text they are zeros. The ids
-are int64, everything else is float32. The metadata has one key, `lstmgen`: a JSON object with the model's `name`, its
-`characters` in the order of their ids (empty for a model of bytes), `lines` and `model`.
+A state is named by its layer and field, such as `layers.0.hidden`, (batch, hidden); attention has `memory`, (batch,
+window, hidden). The next states are named `next.layers.0.hidden` and so on. Before any text all states are zeros. The
+ids are int64, everything else is float32. The metadata has one key, `lstmgen`: a JSON object with the model's `name`,
+its `characters` in the order of their ids (empty for a model of bytes), `lines` and `model`.
 
-Torch's exporter makes the step from the cells' own equations. The chunk repeats the step over time (ONNX's Scan), so
-that both are the same network with the same weights.
+torch's exporter makes the step from the cells' own equations. The chunk repeats the step over time (ONNX's Scan), so
+both are the same network with the same weights.
 """
 
 import json
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 _IDS, _LOGITS, _NEXT = "ids", "logits", "next."
-_MAX_BYTES = 2_000_000_000  # a file of protobuf holds no more than 2 GiB
-_EXAMPLE_ROWS = 2  # the exporter takes a batch of one row for a batch that is always one
+_MAX_BYTES = 2_000_000_000  # a protobuf file holds at most 2 GiB
+_EXAMPLE_ROWS = 2  # from a batch of one, the exporter would conclude that it is always one
 
 
 def onnx_files(checkpoint: Checkpoint, name: str) -> tuple[bytes, bytes]:
-    """Make the step and the chunk of a checkpoint that is called by this name in the metadata.
+    """Make the step and the chunk of a checkpoint, with this name in the metadata.
 
     Raises ConfigError if a package is missing or the network is too large.
     """
@@ -48,7 +48,7 @@ def onnx_files(checkpoint: Checkpoint, name: str) -> tuple[bytes, bytes]:
         raise ConfigError("onnx", True, missing_package(error, "onnx")) from error
     size = 4 * checkpoint.network.parameter_count()
     if size > _MAX_BYTES:
-        raise ConfigError("onnx", True, f"the weights are {size:,} bytes, and a file holds {_MAX_BYTES:,}")
+        raise ConfigError("onnx", True, f"the weights are {size:,} bytes, but a file holds at most {_MAX_BYTES:,}")
     model = _step_model(checkpoint)
     about = {
         "name": name,
@@ -96,7 +96,7 @@ def _flat(state: NetworkState) -> list[Tensor]:
 
 
 def _step_model(checkpoint: Checkpoint) -> "ModelProto":
-    """Export one step. What the exporter notes about the program that it read, file names included, is removed."""
+    """Export one step, without the exporter's notes about the program, which include file names."""
     names = state_names(checkpoint.network)
     states = _flat(checkpoint.network.initial_state(_EXAMPLE_ROWS, torch.zeros(1)))
     batch = torch.export.Dim("batch")
@@ -110,7 +110,7 @@ def _step_model(checkpoint: Checkpoint) -> "ModelProto":
             dynamo=True,
             verbose=False,
         )
-    assert program is not None  # noqa: S101  # it is None only where the exporter writes a file itself
+    assert program is not None  # noqa: S101  # None only if the exporter writes a file itself
     model: ModelProto = program.model_proto
     graph = model.graph
     for each in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
@@ -122,7 +122,7 @@ def _step_model(checkpoint: Checkpoint) -> "ModelProto":
 
 
 def _chunk_model(step_model: "ModelProto", names: list[str]) -> "ModelProto":
-    """Repeat a step over time. The weights stay outside of what is repeated."""
+    """Repeat a step over time. The weights stay outside the loop."""
     from onnx import ModelProto, ValueInfoProto, helper
 
     graph, next_names = step_model.graph, [_NEXT + name for name in names]

@@ -1,8 +1,10 @@
-"""Which rounding of the weights an exported page can have, by what it costs on held-out text."""
+"""Choose how to round the weights of an exported page, by the cost on held-out text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
+
+import numpy as np
 
 from lstmgen.checkpoint import Checkpoint, FloatArray
 from lstmgen.errors import TextError
@@ -12,43 +14,50 @@ from lstmgen.generation.engine import NumpyEngine
 from lstmgen.network.rounding import Rounding, rounded
 
 ALLOWED_LOSS = 0.005
-"""How much larger the held-out nats may be with rounded weights, as a fraction."""
+"""The largest acceptable increase of the held-out nats by rounding the weights, as a fraction."""
 
 _MAX_TOKENS, _MIN_TOKENS, _PRODUCTS = 20_000, 2_000, 2e10
-"""How many held-out tokens are scored: as many as need this number of products, between the two bounds.
+"""How many held-out tokens to score: as many as this number of products allows, within the two bounds.
 
-The same tokens are scored with all weights, so that few suffice to compare them.
+A few suffice, because every rounding is scored on the same tokens.
 """
+
+_UNCHECKED = "int8 cannot be checked on held-out text"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How the weights of a checkpoint are rounded, and why."""
+    """How to round the weights of a checkpoint, and why."""
 
     rounding: Rounding
-    problem: str = ""  # why nothing was measured
+    reason: str = ""  # why nothing was measured
     tokens: int = 0  # how many held-out tokens were scored
     exact_nats: float = 0.0  # per token, with the weights of the checkpoint
-    nats: Mapping[Rounding, float] = field(default_factory=dict)  # per token, with each rounding that was tried
+    nats: Mapping[Rounding, float] = field(default_factory=dict)  # per token, with each rounding tried
 
     def loss(self, rounding: Rounding) -> float:
-        """How much larger the nats are with rounded weights, as a fraction."""
+        """The increase of the nats by rounding the weights, as a fraction."""
         if self.nats[rounding] == self.exact_nats:  # both can be 0
             return 0.0
         return self.nats[rounding] / self.exact_nats - 1 if self.exact_nats else inf
 
 
 def choose_rounding(checkpoint: Checkpoint) -> Choice:
-    """Choose int8 if the nats of the held-out text stay within `ALLOWED_LOSS`; otherwise, or without a text, float16.
+    """Choose int8 if the weights are stored in 8 bits already, or the held-out nats increase by at most `ALLOWED_LOSS`.
 
-    The model may have learned from that text since: only scores of the same text are compared.
+    Otherwise, or without a held-out text, choose float16.
+
+    It does not matter if the model has learned from that text since, because all scores are on the same text.
     """
+    stored = {name: rounded(array, Rounding.INT8).restored() for name, array in checkpoint.weights.items()}
+    if all(np.allclose(stored[name], array, rtol=1e-5, atol=0) for name, array in checkpoint.weights.items()):
+        return Choice(Rounding.INT8, "the checkpoint stores them so")
     try:
         ids = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy="use float16").validation
     except TextError as error:
-        return Choice(Rounding.FLOAT16, str(error))
+        return Choice(Rounding.FLOAT16, f"{_UNCHECKED}: {error}")
     if len(ids) < 2:
-        return Choice(Rounding.FLOAT16, f"training held out only {len(ids)} characters")
+        return Choice(Rounding.FLOAT16, f"{_UNCHECKED}: training held out only {len(ids)} characters")
     affordable = int(_PRODUCTS / checkpoint.network.parameter_count())
     ids = ids[: min(_MAX_TOKENS, max(_MIN_TOKENS, affordable))]
 

@@ -1,14 +1,14 @@
-"""A model as weights for torch's own modules: nn.Embedding, one nn.LSTM, nn.GRU or nn.RNN for each layer, nn.Linear.
+"""A model as weights for torch's own modules: nn.Embedding, one nn.LSTM, nn.GRU or nn.RNN per layer, and nn.Linear.
 
-The file is read by `torch.load(FILE, weights_only=True)` and holds a mapping:
+`torch.load(FILE, weights_only=True)` reads the file and returns a mapping:
 
     cell                          LSTM, GRU or RNN: the name of the module in torch.nn
     vocab_size, embedding_size, hidden_size, num_layers
     characters                    the character of each id; empty for a model of bytes, whose ids are the bytes
-    lines                         whether each line is one item, which begins with a state of zeros
+    lines                         whether each line is a separate item that starts from a state of zeros
     state_dict                    embedding.weight, layers.0.weight_ih_l0, ..., head.weight, head.bias
 
-From the second layer on, the output of a layer is added to its input; torch's modules of several layers do not do that.
+From the second layer on, each layer's output is added to its input, which torch's multi-layer modules do not do.
 """
 
 import io
@@ -33,7 +33,7 @@ def torch_file(checkpoint: Checkpoint) -> bytes:
     state = {"embedding.weight": named["embedding"]}
     for number, layer in enumerate(network.arrange(named).layers):
         state |= {f"layers.{number}.{name}": tensor for name, tensor in _layer(model.cell, layer).items()}
-    if model.tied:  # the head is a matrix of its own here: E (P a) = (E P) a
+    if model.tied:  # the exported head is a separate matrix: E (P a) = (E P) a
         named["head.weight"] = named["embedding"] @ named["head.projection"]
     state |= {"head.weight": named["head.weight"], "head.bias": named["head.bias"]}
     content = {
@@ -56,14 +56,14 @@ def _problem(model: ModelConfig) -> str | None:
     if model.cell not in _MODULES:
         return "torch has no LSTM with peepholes"
     if model.cell is CellKind.GRU and model.reset is Reset.BEFORE:
-        return "the GRU of torch resets after the recurrent product, and this one before it"
+        return "torch's GRU resets after the recurrent product, and this one before it"
     return "torch has no module for this attention" if model.attention else None
 
 
 def _layer(cell: CellKind, layer: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The parameters of a layer by torch's names. Torch has two biases; the second one is zero but for the GRU's b_n.
+    """The parameters of a layer by torch's names. Of torch's two biases, the second is zero except for the GRU's b_n.
 
-    A coupled LSTM is an LSTM whose rows of the input gate are those of the forget gate, negated: 1 - σ(a) = σ(-a).
+    A coupled LSTM is an LSTM whose input gate has the rows of the forget gate, negated: 1 - σ(a) = σ(-a).
     """
     w, r, bias = layer["weight_ih"], layer["weight_hh"], layer["bias"]
     if cell is CellKind.COUPLED:

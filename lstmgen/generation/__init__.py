@@ -1,1 +1,1 @@
-"""Text generation: engines that run the network, filters on its logits, the loop that draws, and saved states."""
+"""Text generation: engines that run the network, filters on its logits, the sampling loop, and saved states."""

@@ -1,6 +1,6 @@
-"""The engine that runs a network for generation and scoring: ids in, logits out, one token or many at a time.
+"""Engines run a network for generation and scoring: ids in, logits out, one token or many at a time.
 
-`NumpyEngine` is the fastest way to generate one character at a time on a CPU, and it does not import torch.
+`NumpyEngine` is the fastest way to generate one character at a time on a CPU, and does not import torch.
 """
 
 from collections.abc import Mapping
@@ -18,21 +18,21 @@ FloatArray = NDArray[np.float32]
 
 _CHUNK = 1024
 _NEGLIGIBLE = 1e-36
-"""Weights below this are computed as zero. Many processors need a hundred times as long for numbers below 1.2e-38."""
+"""Weights below this become zero, because many processors are a hundred times slower for numbers below 1.2e-38."""
 
 
 class PromptState(NamedTuple):
-    """The network after it has read a prompt: samples continue from here. Immutable."""
+    """The network after reading a prompt: samples continue from here. Immutable."""
 
     logits: FloatArray  # (1, vocab), for the next token
     state: NetworkState
-    text: Ids  # the prompt, (tokens,); when it was loaded from a file, its last tokens
+    text: Ids  # the prompt, (tokens,); only its last tokens if loaded from a file
 
 
 class Engine(Protocol):
     """Reads tokens and returns logits for the next one; the state is passed in and returned.
 
-    Every engine reads a state in NumPy too, so that a saved state continues on any of them.
+    Every engine also accepts a NumPy state, so that a saved state continues on any of them.
     """
 
     network: Network
@@ -62,7 +62,7 @@ class NumpyEngine:
         self._weights = arranged._replace(
             embedding=layers[0].project(cast(FloatArray, arranged.embedding)),
             layers=layers,
-            head_weight=np.asfortranarray(arranged.head_weight),  # its transpose is multiplied
+            head_weight=np.asfortranarray(arranged.head_weight),  # products use its transpose
         )
 
     def initial_state(self, batch_size: int) -> NetworkState:
@@ -85,7 +85,7 @@ class NumpyEngine:
 
 
 def in_numpy(state: NetworkState) -> NetworkState:
-    """A state of any engine, in NumPy."""
+    """The state of any engine, as NumPy arrays."""
     return map_state(lambda field: field if isinstance(field, np.ndarray) else field.cpu().numpy(), state)
 
 

@@ -1,6 +1,6 @@
 """The sampling loop: draw a token for each row, read it, and repeat until every sample has ended.
 
-Each row of a batch has its own random generator, so that a sample does not depend on the number of samples beside it.
+Each row of a batch has its own random generator, so a sample does not depend on how many others are in the batch.
 """
 
 import itertools
@@ -50,17 +50,17 @@ def draw_tokens(
     end: int | None = None,
     stops: Sequence[str] = (),
 ) -> Iterator[Drawn | Ended]:
-    """Draw samples that continue a prompt; yields each token when it is drawn, row by row, and the end of each row.
+    """Draw samples that continue a prompt; yield each token as it is drawn, row by row, and the end of each row.
 
     Args:
         engine: the network.
-        prompt_state: the engine after the prompt, at which filters may look back.
-        filters: applied to the logits, in this order; build new ones for each call, because filters have memory.
+        prompt_state: the state after the prompt; filters may look back at its text.
+        filters: applied to the logits in this order; build new ones for each call, because filters have memory.
         rows: the number of samples.
-        length: the maximum number of tokens of a sample; -1: no maximum.
+        length: the maximum length of a sample in tokens; -1: no maximum.
         seed: together with the row's number it determines all random numbers of a row.
-        end: the token that ends a sample; it is part of the sample.
-        stops: stop texts, as strings of ids; a sample ends before the first of them, which is not part of it.
+        end: the token that ends a sample and is part of it.
+        stops: stop texts, as strings of ids; a sample ends before the first one, which is not part of it.
     """
     logits = prompt_state.logits.repeat(rows, axis=0)
     state = map_state(lambda field: field.repeat(rows, axis=0), prompt_state.state)
@@ -77,7 +77,7 @@ def draw_tokens(
         for each in filters:
             filtered = each.apply(filtered, history)
         drawn, possible = draw(filtered, np.array([*map(next, randoms)]))
-        # The filter `match` adds a column after the vocabulary: to draw it ends the sample without a token.
+        # The filter `match` adds a column after the vocabulary: drawing it ends the sample without a token.
         ids = drawn if filtered.shape[1] == vocab_size else np.minimum(drawn, vocab_size - 1)
         numbers, nats = drawn.tolist(), negative_log_likelihood(logits, ids).tolist()
         for row in tuple(active):
@@ -101,9 +101,9 @@ def draw_tokens(
 def check_matches(
     events: Iterable[Drawn | Ended], pattern: Automaton, rows: int, end: int | None
 ) -> Iterator[Drawn | Ended]:
-    """Yield the same events, but let a sample that does not match end with `FinishReason.UNMATCHED`.
+    """Yield the same events, but end samples that do not match with `FinishReason.UNMATCHED`.
 
-    `end` is the token with which the model itself ends a sample, which is not part of a match; None: it does not.
+    `end` is the token by which the model itself ends a sample and which is not part of a match; None: there is none.
     """
     states = [pattern.start] * rows
     for event in events:
@@ -117,24 +117,24 @@ def check_matches(
 
 
 def require_matches(samples: Sequence[FinishReason], config: SamplingConfig) -> None:
-    """Raise ConfigError, which names the filters, unless all samples kept their promise to match the expression."""
+    """Raise ConfigError, naming the filters that may be the cause, unless all samples match the expression."""
     if (unmatched := samples.count(FinishReason.UNMATCHED)) == 0:
         return
     others = " and ".join(f"`{name}`" for name in ("no_repeat", "max_copy", "stop") if getattr(config, name))
     which = "the text" if len(samples) == 1 else f"{unmatched:,} of {len(samples):,} texts"
-    remedy = f"{which} ended before the pattern matched, because of {others}; change one of them, or the `seed`"
+    remedy = f"{which} ended before matching the pattern, because of {others}; change one of them, or the `seed`"
     raise ConfigError("match", repr(config.match), remedy)
 
 
 class Ending(Generic[Item]):
-    """Decides why and where one sample ends.
+    """Decides where one sample ends, and why.
 
-    A token that may belong to the beginning of a stop text is kept back until it is clear whether the stop text is
-    completed. So no part of a stop text is ever shown.
+    A token that may begin a stop text is held back until it is clear whether the stop text follows, so no part of a
+    stop text is ever shown.
     """
 
     def __init__(self, length: int, end: int | None, stops: Sequence[str]) -> None:
-        """Begin a sample; `length`, at least 1 or -1, `end` and `stops` are those of `draw_tokens`."""
+        """Begin a sample. For `length` (at least 1, or -1), `end` and `stops` see `draw_tokens`."""
         self.left = length
         """How many more tokens the sample may have."""
         self._end = end
@@ -142,10 +142,10 @@ class Ending(Generic[Item]):
         self._beginnings = {stop[:length] for stop in stops for length in range(1, len(stop) + 1)}
         self._text = ""
         self.kept: list[Item] = []
-        """The items that are kept back. They belong to the sample if no more tokens come."""
+        """The items held back. They belong to the sample if no more tokens follow."""
 
     def add(self, number: int, item: Item) -> tuple[list[Item], FinishReason | None]:
-        """Add a token that was drawn, and the item that belongs to it.
+        """Add a token and its item.
 
         Returns the items that are now part of the sample, and why the sample ends; None: it continues.
         """
@@ -190,7 +190,7 @@ def collect(events: Iterable[Drawn | Ended], rows: int) -> list[Sample]:
 def keep_best(samples: Sequence[Sample], candidates: int) -> list[Sample]:
     """Of each group of `candidates` consecutive samples, keep the one with the highest log-probability per token.
 
-    Any other is better than an empty or stuck one, and that is better than one that does not match.
+    Empty and stuck samples rank below all others, and samples that do not match rank last.
     """
 
     def cost(one: Sample) -> tuple[bool, float]:
@@ -217,7 +217,7 @@ def most_likely(logits: FloatArray, count: int) -> tuple[NDArray[np.int64], NDAr
 
 
 def uniforms(seed: int, row: int) -> Iterator[float]:
-    """The random numbers of one row, in [0, 1), without end."""
+    """An endless stream of random numbers in [0, 1) for one row."""
     generator = np.random.default_rng([seed, row])
     return itertools.chain.from_iterable(map(generator.random, itertools.repeat(_UNIFORMS_AT_ONCE)))
 
@@ -225,7 +225,7 @@ def uniforms(seed: int, row: int) -> Iterator[float]:
 def draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.int64], list[bool]]:
     """Draw one token per row by inverting the cumulative distribution: (rows, tokens) -> ids (rows,).
 
-    Also returns whether each row had a token that may be drawn; the id of a row without one has no meaning.
+    Also returns whether each row had any token to draw; without one, its id is meaningless.
     """
     best = logits.max(axis=-1, keepdims=True)
     possible = list(map((-math.inf).__lt__, best.ravel().tolist()))
@@ -233,5 +233,5 @@ def draw(logits: FloatArray, uniform: NDArray[np.float64]) -> tuple[NDArray[np.i
         logits = np.where(best == -np.inf, np.float32(0), logits)
         best = logits.max(axis=-1, keepdims=True)
     cumulative = np.add.accumulate(np.exp(logits - best), axis=-1, dtype=np.float64)
-    below = cumulative[:, :-1] <= (uniform * cumulative[:, -1])[:, None]  # what is above all others is the last token
+    below = cumulative[:, :-1] <= (uniform * cumulative[:, -1])[:, None]  # above them all, it is the last token
     return np.add.reduce(below, axis=-1, dtype=np.int64), possible

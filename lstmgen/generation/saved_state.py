@@ -1,6 +1,6 @@
 """Save and load a prompt state, so that a long prompt is read once and continued many times.
 
-The file is a safetensors file, so it contains no code. It belongs to the weights of one model.
+It is a safetensors file, so it contains no code. It only works with the weights that wrote it.
 """
 
 import json
@@ -19,7 +19,7 @@ from lstmgen.generation.engine import PromptState, in_numpy
 from lstmgen.network.architecture import Network, map_state
 
 RECENT = 1000
-"""The number of last tokens that are saved, for filters that look back at them."""
+"""How many of the last tokens to save, for filters that look back at them."""
 
 _FORMAT = "lstmgen state 1"
 
@@ -39,7 +39,7 @@ def save_prompt_state(prompt_state: PromptState, path: Path, model: str) -> None
         with new_file(path) as file:
             file.write(content)
     except OSError as error:
-        exists = "the file exists and is not overwritten; give another name"
+        exists = "the file exists and is never overwritten; choose another name"
         reason = exists if isinstance(error, FileExistsError) else unwritable(error)
         raise CheckpointError(f"`save_state` {path}: {reason}") from error
 
@@ -54,9 +54,9 @@ def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
         if metadata.get("format") != _FORMAT:
-            raise CheckpointError(f"`load_state` {path}: this version cannot read this file; save the state again")
+            raise CheckpointError(f"`load_state` {path}: this version cannot read the file; save the state again")
         if metadata.get("model") != json.dumps(model):
-            problem = "it was saved with another model; give that model, or save the state again"
+            problem = "it was saved with another model; use that model, or save the state again"
             raise CheckpointError(f"`load_state` {path}: {problem}")
         numbers = count()
         expected = network.initial_state(1, np.zeros(0, np.float32))
@@ -64,10 +64,10 @@ def load_prompt_state(path: Path, network: Network, model: str) -> PromptState:
         logits = _checked(tensors["logits"], (1, network.vocab_size), "f")
         text = _checked(tensors["text"], (len(tensors["text"]),), "i")
         if not ((text >= 0) & (text < network.vocab_size)).all():
-            raise ValueError("it holds unknown characters")
+            raise ValueError("it contains unknown characters")
         return PromptState(logits, state, text)
     except OSError as error:
-        reason = error.strerror or "cannot be read"  # an error of safetensors has no `strerror`, and repeats the path
+        reason = error.strerror or "cannot be read"  # errors from safetensors have no `strerror`, and repeat the path
         raise CheckpointError(f"`load_state` {path}: {reason}; give a file that `save_state` wrote") from error
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         problem = f"this is not a saved state, or it is damaged ({error}); give a file that `save_state` wrote"

@@ -1,4 +1,4 @@
-"""The engine on torch, for a GPU; it computes the same as the NumPy engine."""
+"""The engine in torch, for a GPU; it computes the same as the NumPy engine."""
 
 from typing import Any, cast
 

@@ -1,14 +1,14 @@
-"""The network's sizes, weights and state, for any library's arrays.
+"""The network's sizes, weights and state, for arrays of either library.
 
     e = E[id]                              embedding
     y_1 = cell_1(e)                        first layer
     y_l = y_{l-1} + cell_l(y_{l-1})        every further layer adds its output to its input
     a = attend(y_L, its past)              with attention only; see `attention`
     logits = W_o a + b_o                   head
-    logits = E (P a) + b_o                 tied head: it uses the embedding, after a projection to the embedding's size
+    logits = E (P a) + b_o                 tied head: uses the embedding, after a projection to its size
 
-A tied head (Press & Wolf 2017, "Using the output embedding to improve language models") has fewer parameters where the
-vocabulary is large, and a rare token's vector learns from both of its uses.
+A tied head (Press & Wolf 2017, "Using the output embedding to improve language models") saves parameters if the
+vocabulary is large, and a rare token's vector learns from both its uses.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,17 +23,17 @@ from lstmgen.network.attention import Attention
 
 
 class NetworkState(NamedTuple):
-    """The state after some text: that of each layer, and the outputs that attention may look back at."""
+    """The state after some text: each layer's state, and the outputs that attention may look back at."""
 
     layers: tuple[State, ...]
     memory: Array | None  # (batch, window, hidden), the oldest first; None without attention
 
 
 class Weights(NamedTuple):
-    """All parameters, as the equations take them."""
+    """All parameters, arranged for the equations."""
 
-    embedding: Array  # (vocab, embedding), or a table that a runner of layers made of it
-    layers: tuple[Any, ...]  # a mapping of names to arrays each, or what a runner of layers made of it
+    embedding: Array  # (vocab, embedding), or a table that a layer runner made from it
+    layers: tuple[Any, ...]  # for each layer a mapping of names to arrays, or what a layer runner made from it
     attention: Mapping[str, Array]  # empty without attention
     head_projection: Array | None  # (embedding, hidden); None where the head is not tied
     head_weight: Array  # (vocab, hidden), or the embedding where the head is tied
@@ -42,7 +42,7 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """The architecture: cells in their order, attention above them, and the sizes at both ends."""
+    """The architecture: the cells in order, attention above them, and the sizes at both ends."""
 
     vocab_size: int
     embedding_size: int
@@ -77,12 +77,12 @@ class Network:
         return sum(map(prod, self.shapes().values()))
 
     def layer_parameter_count(self) -> int:
-        """How many of them do not depend on the vocabulary: those of the recurrent layers and attention."""
+        """How many of the parameters do not depend on the vocabulary: recurrent layers and attention."""
         vocabulary = ("embedding", "head.")
         return sum(prod(shape) for name, shape in self.shapes().items() if not name.startswith(vocabulary))
 
     def arrange(self, named: Mapping[str, Any]) -> Weights:
-        """Arrange parameters given by name as the equations take them; nothing is copied."""
+        """Arrange named parameters for the equations, without copying them."""
         return Weights(
             embedding=named["embedding"],
             layers=tuple(_below(named, f"layers.{number}.") for number in range(len(self.cells))),
@@ -93,7 +93,7 @@ class Network:
         )
 
     def initial_state(self, batch_size: int, like: Array) -> NetworkState:
-        """The state before any text: zeros of the library, type and device of another array."""
+        """The state before any text: zeros with the library, type and device of another array."""
         return NetworkState(
             layers=tuple(cell.initial_state(batch_size, like) for cell in self.cells),
             memory=zeros((batch_size, self.attention.window, self.hidden_size), like) if self.attention else None,
@@ -101,7 +101,7 @@ class Network:
 
 
 def build_network(config: ModelConfig, vocab_size: int) -> Network:
-    """Build the architecture that a configuration names, for a vocabulary's size."""
+    """Build the configured architecture for a vocabulary of this size."""
     input_sizes = [config.embedding_size] + [config.hidden_size] * (config.num_layers - 1)
     return Network(
         vocab_size=vocab_size,

@@ -1,4 +1,4 @@
-"""Attention: every step looks back at its last N outputs, and at some more than at others.
+"""Attention: every step looks back at the last N outputs, weighting some more than others.
 
 Causal dot-product attention above the recurrent layers (Luong, Pham & Manning 2015, the "general" score of
 eq. 8 with a local window; scaled as in Vaswani et al. 2017, eq. 1):
@@ -9,7 +9,7 @@ eq. 8 with a local window; scaled as in Vaswani et al. 2017, eq. 1):
     r_t = Σ_j a_tj y_{t-j}                  what is recalled: the weighted mean of past outputs
     y_t + C r_t                             output
 
-Before a text begins there are N outputs of zeros. To look at one of them adds nothing.
+Before a text begins, the past is N outputs of zeros. Looking at one of them adds nothing.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""The forward pass of the whole network, for one step or for many, for NumPy and torch alike.
+"""The forward pass of the whole network, for one step or many, in NumPy or torch.
 
     embedding -> recurrent layers -> attention -> head
 
-Nothing else repeats the order of the parts; see the equations in `architecture`.
+This is the only place that knows the order of the parts; for the equations see `architecture`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ LayerRunner: TypeAlias = Callable[[Any, Any, Any, Any], tuple[Array, State]]
 """Runs one layer: `(cell, weights, inputs, state) -> (hidden states, state after the last step)`.
 
 The weights are the layer's parameters by name, or an object made from them. The inputs are (batch, time, input), or
-(batch, input) for a runner of one step; those of the first layer are a `LookUp`.
+(batch, input) for a runner of one step; the first layer's are a `LookUp`.
 """
 
 
@@ -28,9 +28,9 @@ class LookUp(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What the network makes of some tokens, before the head."""
+    """The network's results for some tokens, before the head."""
 
-    head_inputs: Array  # (batch, hidden) or (batch, time, hidden); the embedding's size where the head is tied
+    head_inputs: Array  # (batch, hidden) or (batch, time, hidden); with a tied head, the embedding's size
     state: NetworkState  # after the last token
     attention: Any  # the weight of each past output: see `Attention`; None without attention
 
@@ -45,8 +45,8 @@ def forward(
 ) -> Outputs:
     """Read tokens, up to the head.
 
-    The ids are (batch,) for one step, or (batch, time) for many, at least one; `run_layer` runs one layer over as many
-    steps. Dropout is applied to the inputs of every layer but the first, and to those of the head.
+    The ids are (batch,) for one step, or (batch, time) for one or more; `run_layer` runs one layer over all of them.
+    Dropout is applied to the inputs of the head and of every layer but the first.
     """
     outputs: Any = LookUp(weights.embedding, ids)
     states = []
@@ -72,7 +72,7 @@ def head(inputs: Array, weights: Weights) -> Array:
 
 
 def project(inputs: Array | LookUp, weights: Parameters) -> Array:
-    """Compute W x + b, of all time steps in one product: (..., input) -> (..., gates * hidden)."""
+    """Compute W x + b for all time steps in one product: (..., input) -> (..., gates * hidden)."""
     looked_up = inputs.embedding[inputs.ids] if isinstance(inputs, LookUp) else inputs
     return looked_up @ weights["weight_ih"].T + weights["bias"]
 
@@ -80,7 +80,7 @@ def project(inputs: Array | LookUp, weights: Parameters) -> Array:
 def unroll(cell: Cell, weights: Parameters, inputs: Array | LookUp, state: State) -> tuple[Array, State]:
     """Run one layer over a chunk: the loop over time. Every kernel computes the same as this readable loop.
 
-    The inputs are (batch, time, input), of at least one step, perhaps still to be looked up.
+    The inputs are (batch, time, input), with at least one step, or a `LookUp` of them.
     Returns the hidden states, (batch, time, hidden), and the state after the last step.
     """
     projected = project(inputs, weights)
@@ -92,7 +92,7 @@ def unroll(cell: Cell, weights: Parameters, inputs: Array | LookUp, state: State
 
 
 class Step(NamedTuple):
-    """All that one step computes: the logits, the state after it, and what the cells and attention did."""
+    """Everything that one step computes: the logits, the next state, and what the cells and attention did."""
 
     logits: Array  # (batch, vocab)
     state: NetworkState

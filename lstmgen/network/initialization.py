@@ -1,4 +1,4 @@
-"""The value of every parameter before training, and of new tokens' parameters before a training on another text.
+"""The initial value of every parameter, and of the parameters of new tokens before fine-tuning.
 
 Orthogonal recurrent blocks: Saxe et al. 2014. Forget bias 1: Gers et al. 2000; Jozefowicz et al. 2015.
 """
@@ -13,18 +13,18 @@ from lstmgen.text.vocabulary import Vocabulary
 
 FloatArray = NDArray[np.float32]
 
-_GATED = 0.5  # a cell with gates remembers without large recurrent weights, and they cover what it reads
-_HEAD = 3  # the outputs of a new network are small; with a larger head it learns sooner from them
-_NOISE = 0.1  # of the deviation of the old tokens' rows
+_GATED = 0.5  # a cell with gates remembers without large recurrent weights, which would drown out its inputs
+_HEAD = 3  # the outputs of a new network are small; a larger head lets it learn from them sooner
+_NOISE = 0.1  # as a fraction of the deviation of the old tokens' rows
 
 
 def initialize(network: Network, generator: np.random.Generator) -> dict[str, FloatArray]:
     """Draw every parameter by name, float32.
 
-    Recurrent blocks are orthogonal, and halved where a cell has gates. The head is uniform in ±3/√inputs, other
-    matrices in ±1/√inputs. The embedding is normal with deviation 1, so that the first layer sees the tokens from the
-    beginning; a tied one is the head too, and has deviation 3/√size. Biases and peepholes are zero, but the forget
-    gate's bias 1.
+    Recurrent blocks are orthogonal, and halved if the cell has gates. The head is uniform in ±3/√inputs, other matrices
+    in ±1/√inputs. The embedding is normal with deviation 1, so that the first layer can tell the tokens apart from the
+    start; a tied one, which is the head too, has deviation 3/√size. Biases and peepholes are zero, except the forget
+    gate's bias, which is 1.
     """
     weights: dict[str, FloatArray] = {}
     for name, shape in network.shapes().items():
@@ -58,11 +58,10 @@ def _orthogonal(size: int, generator: np.random.Generator) -> NDArray[np.float64
 def grow(
     weights: Mapping[str, FloatArray], before: Vocabulary, after: Vocabulary, generator: np.random.Generator
 ) -> dict[str, FloatArray]:
-    """The parameters of a network for a larger vocabulary: old tokens keep their rows of the embedding and of the head.
+    """The parameters of a network for a larger vocabulary: old tokens keep their rows of the embedding and the head.
 
-    A new token begins with the rows of an old one that looks like it: é as e, a typographic quote as a plain one. If
-    none does, its rows are the means over all old tokens. The generator draws a little noise, so that no two tokens are
-    the same.
+    A new token starts with the rows of an old one that looks like it: é as e, a typographic quote as a plain one. If
+    none does, its rows are the means over all old tokens. A little noise keeps any two tokens from being equal.
     """
     grown, old_ids = dict(weights), before.ids_in(after)
     new = [number for number, character in enumerate(after.characters) if character not in before.characters]

@@ -1,4 +1,4 @@
-"""The network in torch: parameters that learn, read over chunks with the fastest kernels."""
+"""The network in torch: trainable parameters, and the fastest kernels for reading chunks."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from lstmgen.network.kernels.torch_layers import run_layer
 class Model:
     """A network with its parameters on one device.
 
-    State is never kept here: it is passed to `read` and returned.
+    It keeps no recurrent state: that is passed to `read` and returned.
     """
 
     def __init__(self, network: Network, weights: Mapping[str, NDArray[Any]], device: torch.device) -> None:
@@ -33,7 +33,7 @@ class Model:
         return self.network.initial_state(batch_size, like=self.parameters["embedding"].detach())
 
     def read(self, ids: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
-        """Read a chunk, (batch, time) int64: logits, (batch, time, vocab), and the state after the chunk."""
+        """Read a chunk, (batch, time) int64; return logits, (batch, time, vocab), and the state after the chunk."""
         outputs, after = self.read_outputs(ids, state)
         return head(outputs, self.network.arrange(self.parameters)), after
 
@@ -48,8 +48,8 @@ class Model:
     ) -> tuple[Tensor, NetworkState]:
         """Read a chunk, (batch, time) int64, up to the head.
 
-        `dropout` is the fraction of units to drop between layers and before the head, `weight_drop` that of recurrent
-        weights (Merity et al. 2018). What the generator draws stays the same over the chunk (Gal & Ghahramani 2016).
+        `dropout` is the fraction of units to drop between layers and before the head, `weight_drop` the fraction of
+        recurrent weights (Merity et al. 2018). The dropped ones stay the same over the chunk (Gal & Ghahramani 2016).
 
         Returns the head's inputs, (batch, time, hidden or embedding), and the state after the chunk.
         """
@@ -75,8 +75,8 @@ class Model:
 def drop(values: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
     """Set a random fraction of the values to zero and scale up the rest (Srivastava et al. 2014).
 
-    The fraction is rounded to a multiple of 1/256. One random byte decides about one value, and eight bytes are drawn
-    at a time, which is faster than a number for each value.
+    The fraction is rounded to a multiple of 1/256: one random byte decides about each value. Drawing eight bytes at a
+    time is faster than drawing a number for each value.
     """
     dropped = min(255, round(256 * rate))
     if dropped == 0:
@@ -89,20 +89,20 @@ def drop(values: Tensor, rate: float, generator: torch.Generator | None) -> Tens
 
 
 def drop_units(outputs: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Drop units of a layer, (batch, time, hidden): in each row the same ones at all times."""
+    """Drop units of a layer, (batch, time, hidden); each row drops the same units at all times."""
     if rate == 0:
         return outputs
     return outputs * drop(outputs.new_ones(outputs.shape[0], 1, outputs.shape[2]), rate, generator)
 
 
 def detach(state: NetworkState) -> NetworkState:
-    """Cut the state from the graph that made it: backpropagation through time ends here."""
+    """Detach the state from the graph that computed it: backpropagation through time ends here."""
     return map_state(torch.Tensor.detach, state)
 
 
 @contextmanager
 def using_threads(count: int) -> Iterator[None]:
-    """Let torch compute with this number of threads in the context."""
+    """Let torch use this number of threads within the context."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,11 +1,11 @@
 """Weights in fewer bits.
 
-A matrix is stored row by row: a row is its scale, a float32, times numbers of 8 or 16 bits.
+A matrix is stored row by row: each row is a float32 scale times numbers of 8 or 16 bits.
 
     int8       scale = max |w| / 127; the numbers are the integers from -127 to 127
-    float16    scale = max |w|; the numbers are from -1 to 1, so that none is too large for float16
+    float16    scale = max |w|; the numbers are from -1 to 1, so none is too large for float16
 
-A vector, such as a bias, stays float32: a network has few of them, and they are short.
+Vectors, such as biases, stay float32 because they are few and short.
 """
 
 from enum import StrEnum
@@ -31,18 +31,18 @@ class RoundedArray(NamedTuple):
     scales: FloatArray | None  # (rows,); None for a vector
 
     def restored(self) -> FloatArray:
-        """The parameter as a network uses it."""
+        """The parameter in the form that a network uses."""
         values = self.stored.astype(np.float32)
         return values if self.scales is None else values * self.scales[:, None]
 
 
 def rounded(array: FloatArray, rounding: Rounding) -> RoundedArray:
-    """Round a parameter, if it is a matrix; `restored` gives it back."""
+    """Round a parameter if it is a matrix; `restored` reverses that."""
     if array.ndim != 2:
         return RoundedArray(array, None)
-    largest = np.abs(array).max(axis=1, initial=0)
-    largest[largest == 0] = 1  # a row of zeros has any scale
+    maxima = np.abs(array).max(axis=1, initial=0)
+    maxima[maxima == 0] = 1  # any scale suits a row of zeros
     if rounding is Rounding.INT8:
-        scales = (largest / 127).astype(np.float32)
+        scales = (maxima / 127).astype(np.float32)
         return RoundedArray(np.clip(np.rint(array / scales[:, None]), -127, 127).astype(np.int8), scales)
-    return RoundedArray((array / largest[:, None]).astype(np.float16), largest)
+    return RoundedArray((array / maxima[:, None]).astype(np.float16), maxima)

@@ -1,12 +1,12 @@
 "use strict";
-// What the scripts of all pages share.
+// Shared by the scripts of all pages.
 
 const element = (id) => document.getElementById(id);
 
-/** What the page holds, see the Python file of the page. */
+/** The page's data; see its Python file. */
 const data = JSON.parse(element("data").textContent);
 
-/** An element with a class and a text; the text is never taken for HTML. */
+/** An element with a class and a text; the text is never interpreted as HTML. */
 function create(tag, className, text = "") {
   const made = document.createElement(tag);
   made.className = className;
@@ -14,7 +14,7 @@ function create(tag, className, text = "") {
   return made;
 }
 
-/** A bar that is filled up to a fraction. */
+/** A bar filled to a fraction. */
 function bar(fraction, className = "bar") {
   const [made, fill] = [create("span", className), create("i", "")];
   fill.style.width = `${100 * fraction}%`;

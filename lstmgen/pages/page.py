@@ -1,6 +1,7 @@
-"""One self-contained file from the parts of a page.
+"""Assemble a page from its parts into one self-contained file.
 
-The page loads nothing, and the browser runs no script but these: the page names their hash. Data goes in as JSON.
+The page loads nothing, and the browser runs no scripts but these, because the page names their hash. Data goes in as
+JSON.
 """
 
 import base64
@@ -21,12 +22,12 @@ def fill_page(
     """Return a page.
 
     Args:
-        name: of the page: its template is NAME.html, its style sheet NAME.css.
-        title: of the page, as text.
-        data: what the scripts find as JSON.
-        scripts: the names of the scripts after base.js, in their order; a page without scripts has no data either.
-        styles: the names of the style sheets between base.css and that of the page.
-        values: what fills the template, as HTML.
+        name: the name of the page: its template is NAME.html, its style sheet NAME.css.
+        title: the title, as text.
+        data: the data for the scripts, which becomes JSON.
+        scripts: the names of the scripts after base.js, in order; a page without scripts has no data either.
+        styles: the names of the style sheets between base.css and NAME.css.
+        values: the template's values, as HTML.
     """
     style = "".join(map(_read, ("colors.css", "base.css", *styles, f"{name}.css")))
     policy, content = f"style-src {_hash(style)};", ""
@@ -40,7 +41,7 @@ def fill_page(
 
 
 def visible(text: str) -> str:
-    """Return text as HTML in one line, without characters that could hide or move other text."""
+    """Return text as one line of HTML, without characters that could hide or move other text."""
     return escape(printable(text, single_line=True))
 
 
@@ -53,6 +54,6 @@ def _hash(content: str) -> str:
 
 
 def _json(value: Any) -> str:
-    """Return JSON in ASCII that HTML cannot take for a tag."""
+    """Return JSON in ASCII that contains nothing like an HTML tag."""
     text = json.dumps(value, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

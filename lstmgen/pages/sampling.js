@@ -1,10 +1,10 @@
-// How a token is chosen.
+// How to choose a token.
 
 /**
  * A random number in [0, 1), the same for the same seed and position on every computer.
  *
- * There is no hidden state: the seed and the position are mixed by multiplications and shifts (the finaliser of
- * MurmurHash3 by Austin Appleby), 32 bits at a time. So a text that is continued from its middle has the same numbers.
+ * There is no hidden state: multiplications and shifts (the finaliser of MurmurHash3 by Austin Appleby) mix the seed and
+ * the position, 32 bits at a time. So continuing a text from its middle uses the same numbers.
  */
 function uniform(seed, position) {
   const mix = (bits) => {
@@ -16,27 +16,27 @@ function uniform(seed, position) {
   return mix(mix(start + 0x9e3779b9) + Math.imul(position + 1, 0x9e3779b9)) / 2 ** 32;
 }
 
-/** The ids in the order of their numbers, the largest first. */
+/** The ids in descending order of their numbers. */
 const ranked = (numbers) => Array.from(numbers.keys()).sort((a, b) => numbers[b] - numbers[a] || a - b);
 
 /**
  * The probabilities from which a token is drawn.
  *
- * topP keeps the smallest set of most likely tokens whose probabilities sum to at least topP, and all that are as likely
- * as the last of the set. It uses the model's own probabilities. The temperature divides the logits of what is kept;
- * 0 keeps the most likely token alone. Both are as in lstmgen/generation/filters.
+ * topP keeps the smallest set of most likely tokens whose probabilities sum to at least topP, and any that tie with the
+ * last of the set. It uses the model's own probabilities. The temperature divides the remaining logits; 0 keeps only the
+ * most likely token. Both work as in lstmgen/generation/filters.
  */
 function choices(logits, temperature, topP) {
   let kept = logits;
   if (topP < 1) {
     const probabilities = softmax(logits);
-    let [sum, least] = [0, 0];
+    let [sum, lowest] = [0, 0];
     for (const id of ranked(probabilities)) {
       sum += probabilities[id];
-      least = logits[id];
+      lowest = logits[id];
       if (sum >= topP) break;
     }
-    kept = logits.map((logit) => (logit >= least ? logit : -Infinity));
+    kept = logits.map((logit) => (logit >= lowest ? logit : -Infinity));
   }
   if (temperature === 0) {
     const best = kept.indexOf(Math.max(...kept));
@@ -45,7 +45,7 @@ function choices(logits, temperature, topP) {
   return softmax(temperature === 1 ? kept : kept.map((logit) => logit / temperature));
 }
 
-/** Draw an id: the first one at which the sum of probabilities is above the random number. */
+/** Draw an id: the first one at which the cumulative probability exceeds the random number. */
 function draw(probabilities, random) {
   let [sum, last] = [0, 0];
   for (let id = 0; id < probabilities.length; id++) {
@@ -55,7 +55,7 @@ function draw(probabilities, random) {
       if (random < sum) return id;
     }
   }
-  return last; // the sum of all was a little below 1
+  return last; // the total was slightly below 1
 }
 
 /** The surprise of a token: minus the logarithm of its probability, in nats. */

@@ -1,4 +1,4 @@
-"""A text coloured by surprise. The page has no script: what the model expected is an attribute of each character."""
+"""A text coloured by surprise. The page needs no script: each character has its alternatives in an attribute."""
 
 from collections.abc import Iterator
 from html import escape
@@ -9,13 +9,13 @@ from lstmgen.evaluation.characters import MAX_BITS, CharacterScore
 from lstmgen.pages.page import fill_page, visible
 from lstmgen.printable import shown
 
-_TEXT, _SUMS = "\0text", "\0sums"  # stand for what is not known yet; no title can hold a control character
+_TEXT, _SUMS = "\0text", "\0sums"  # placeholders, which no title can contain because of the control character
 
 
 def write_score_page(file: BinaryIO, title: str, model: str, characters: Iterator[CharacterScore], length: int) -> bool:
-    """Write a page with the first `length` characters of a text, each before the next one is scored.
+    """Write a page with the first `length` characters of a text, each as soon as it is scored.
 
-    The title is the name of the text, `model` the name of the model. Returns whether the text has more characters.
+    `title` is the name of the text, `model` the name of the model. Returns whether the text has more characters.
     """
 
     def write(part: str) -> None:
@@ -32,14 +32,14 @@ def write_score_page(file: BinaryIO, title: str, model: str, characters: Iterato
         bits, count = bits + character.bits, count + bool(character.expected)
         write(_element(character))
     cut = next(characters, None) is not None
-    mean = f", {bits / count:.2f} for each" if count else ""
+    mean = f", {bits / count:.2f} per character" if count else ""
     more = " The text is longer than this page." if cut else ""
     write(f"{between}{count:,} characters predicted, {bits:,.1f} bits{mean}.{more}{after}")
     return cut
 
 
 def _element(character: CharacterScore) -> str:
-    """Return a character's element: as short as HTML allows, since a page has very many."""
+    """Return a character's element, as short as HTML allows because a page has many."""
     kind = f" class=b{character.level}" if character.level else ""
     about = ""
     if character.expected:

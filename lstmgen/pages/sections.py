@@ -1,4 +1,4 @@
-"""Shows a report as a section of a page: paragraphs, tables, and charts in SVG."""
+"""Render a report as a section of a page: paragraphs, tables, and charts in SVG."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -44,9 +44,9 @@ def _cell(cell: object) -> str:
 
 
 def _histogram(histogram: Histogram) -> str:
-    most, width = max(1, *histogram.counts), 8 * len(histogram.counts)
+    top, width = max(1, *histogram.counts), 8 * len(histogram.counts)
     bars = "".join(
-        f'<rect x="{8 * number + 1}" y="{24 - 24 * count / most:.1f}" width="6" height="{24 * count / most:.1f}"/>'
+        f'<rect x="{8 * number + 1}" y="{24 - 24 * count / top:.1f}" width="6" height="{24 * count / top:.1f}"/>'
         for number, count in enumerate(histogram.counts)
     )
     return (
@@ -56,11 +56,11 @@ def _histogram(histogram: Histogram) -> str:
 
 
 def _figure(curve: Curve, places: str) -> str:
-    """A curve over a logarithmic axis that begins at 1, with lines at some heights."""
+    """A curve over a logarithmic axis from 1, with lines at some heights."""
     points, name = curve.points, curve.name
     if curve.powers:
-        most = max(points.values()) or 1
-        points = {place: math.log10(max(value / most, MIN_POWER)) for place, value in points.items()}
+        top = max(points.values()) or 1
+        points = {place: math.log10(max(value / top, MIN_POWER)) for place, value in points.items()}
         powers = range(math.floor(min(points.values())), 1)
         heights = {float(power): readably(10**power) for power in powers}
         name += ", as a fraction of the largest"
@@ -74,7 +74,7 @@ def _figure(curve: Curve, places: str) -> str:
 
 
 def _svg(curve: Curve, points: Mapping[int, float], heights: Mapping[float, str], label: str) -> str:
-    """The values of a curve by their place; the heights at which a line is drawn, as they are written."""
+    """Draw the values of a curve by place, and lines at these heights with their labels."""
     last, low, high = max(2, *points), min(heights), max(heights)
 
     def x(place: float) -> str:

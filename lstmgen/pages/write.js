@@ -1,4 +1,4 @@
-// What is shown, and what the reader does. The scripts before this one: base, engine, sampling, writing.
+// The display, and the reader's actions. Uses base, engine, sampling and writing, which come before it.
 
 const network = new Network(data);
 const writing = new Writing(data, network);
@@ -6,22 +6,22 @@ const lines = data.end_token !== null;
 const unit = data.code_points.length ? "character" : "byte";
 
 const FRAME = 32; // milliseconds of computing before the text is shown again
-const LONGEST = 100_000; // characters of a text, after which the model writes no more
+const MAX_LENGTH = 100_000; // characters, after which the model stops writing
 const SHOWN = 8; // alternatives
-const MOST_BITS = 8; // the end of the scale of surprise
+const MAX_BITS = 8; // the end of the surprise scale
 const REMEMBERED = 50; // earlier texts, for undo
-const PAUSE = 1000; // milliseconds without typing, after which the text is remembered again
+const PAUSE = 1000; // milliseconds without typing, after which a change can be undone separately
 
 const spans = []; // one for each piece
 const earlier = []; // the pieces of earlier texts, the newest last
 let painted = 0; // how many pieces have their colour
-let left = 0; // how many characters the model still writes, or lines
-let beginning = []; // what each line begins with, for a model of lines
+let left = 0; // how many characters, or lines, the model still has to write
+let beginning = []; // the beginning of each line, for a model of lines
 let chosen = null; // the piece whose alternatives are shown
-let cursor = 0; // the position in the text for which it was chosen
+let cursor = 0; // the cursor position for which it was chosen
 let running = false; // whether `frame` will be called
 let editing = false; // whether the last change was the reader's typing
-let edited = 0; // when it was, in milliseconds
+let edited = 0; // the time of that change, in milliseconds
 let written = { characters: 0, milliseconds: 0 }; // since the button was pressed
 
 const settings = () => ({
@@ -30,17 +30,17 @@ const settings = () => ({
   seed: Math.min(Math.max(Math.floor(Number(element("seed").value)) || 0, 0), Number.MAX_SAFE_INTEGER),
 });
 
-// The text. The reader types into a text area without colours; the same text lies below it in colours.
+// The text. The reader types into a transparent text area above the same text in colours.
 
 const bits = (nats) => nats / Math.LN2;
 
 function paint(index) {
   const { nats, ids, typed, picked } = writing.pieces[index];
-  const level = nats === null ? 0 : Math.min(MOST_BITS, Math.round(bits(nats)));
+  const level = nats === null ? 0 : Math.min(MAX_BITS, Math.round(bits(nats)));
   spans[index].className = `b${level}${typed || picked ? " own" : ""}${ids.length ? "" : " unknown"}`;
 }
 
-/** Show the pieces from this one on; those before it did not change. */
+/** Show the pieces from this one on; earlier ones did not change. */
 function show(first) {
   for (const span of spans.splice(first)) span.remove();
   while (shownLines.length > 1 && !shownLines.at(-1).hasChildNodes()) shownLines.pop().remove();
@@ -57,7 +57,7 @@ function show(first) {
   if (left === 0 || element("text").value === "") update();
 }
 
-/** Whether the end of the text is in sight, or nearly. */
+/** Whether the end of the text is (nearly) in view. */
 function atEnd() {
   const { scrollHeight, scrollTop, clientHeight } = element("sheet");
   return scrollHeight - scrollTop - clientHeight < 40;
@@ -67,14 +67,14 @@ function scrollToEnd() {
   element("sheet").scrollTop = element("sheet").scrollHeight;
 }
 
-/** A line of its own for the layout, so that a change at the end of a long text is shown fast. */
+/** A separate layout box for each line, so that a change at the end of a long text is fast to show. */
 function newLine() {
   const line = create("div", "");
   element("shown").insertBefore(line, end);
   return line;
 }
 
-/** Give the text area the text. While the model writes, this is put off, because it is slow for a long text. */
+/** Update the text area. This waits while the model is writing, because it is slow for a long text. */
 function update() {
   if (element("text").value !== writing.text) element("text").value = writing.text;
 }
@@ -89,11 +89,11 @@ function showProblem() {
     return `\u201c${visible(character)}\u201d (U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")})`;
   });
   const more = unknown.length > names.length ? ` and ${unknown.length - names.length} more` : "";
-  element("problem").textContent = `The model has never seen ${names.join(", ")}${more}. It does not read such characters.`;
+  element("problem").textContent = `The model has never seen ${names.join(", ")}${more}, and skips such characters.`;
   element("problem").hidden = unknown.length === 0;
 }
 
-// Writing: some milliseconds of computing, then the browser shows the text
+// Writing: compute for a few milliseconds, then let the browser show the text.
 
 function frame() {
   const [start, before] = [performance.now(), spans.length];
@@ -102,7 +102,7 @@ function frame() {
   let now = start;
   while (now < start + FRAME && (writing.unread || left > 0)) {
     if (writing.unread) writing.readNext();
-    else if (writing.pieces.length >= LONGEST) left = 0;
+    else if (writing.pieces.length >= MAX_LENGTH) left = 0;
     else writeNext(chosenSettings);
     now = performance.now();
   }
@@ -135,7 +135,7 @@ function run() {
   showButton();
 }
 
-/** Let the model continue after all pieces; `first`: the id of the first token, if the reader picked it. */
+/** Let the model continue after the last piece; `first`: the id of the first token, if the reader picked one. */
 function write(first = null) {
   if (element("new-seed").checked) element("seed").value = Math.floor(Math.random() * 1e6);
   beginning = lines ? writing.lineBeginning() : [];
@@ -160,10 +160,10 @@ function finish() {
   showButton();
   const predicted = writing.pieces.filter(({ nats }) => nats !== null);
   const sum = predicted.reduce((total, { nats }) => total + bits(nats), 0);
-    const mean = predicted.length ? `, ${(sum / predicted.length).toFixed(2)} bits each` : "";
+  const mean = predicted.length ? `, ${(sum / predicted.length).toFixed(2)} bits each` : "";
   const speed = written.milliseconds ? (1000 * written.characters) / written.milliseconds : 0;
-  const fast = written.characters >= 50 ? `; ${count(Math.round(speed))} written a second` : "";
-  const full = writing.pieces.length >= LONGEST ? "; the page writes no more than this" : "";
+  const fast = written.characters >= 50 ? `; wrote ${count(Math.round(speed))} per second` : "";
+  const full = writing.pieces.length >= MAX_LENGTH ? "; this is the maximum length" : "";
   element("status").textContent = writing.pieces.length ? `${count(writing.pieces.length)} characters${mean}${fast}${full}` : "";
   if (written.characters) {
     element("text").setSelectionRange(writing.text.length, writing.text.length);
@@ -216,7 +216,7 @@ function placeOfCursor() {
   return writing.pieces.length;
 }
 
-/** The piece that was clicked: the cursor is before or after it. */
+/** The clicked piece; the cursor may be before or after it. */
 function placeOfClick(event) {
   const place = placeOfCursor();
   const hit = (index) => {
@@ -228,7 +228,7 @@ function placeOfClick(event) {
   return hit(place - 1) && !hit(place) ? place - 1 : place;
 }
 
-/** Show the alternatives of a piece; null: of none. */
+/** Show the alternatives of a piece, or of none (null). */
 function choose(index) {
   cursor = element("text").selectionStart;
   spans[chosen]?.classList.remove("chosen");
@@ -257,7 +257,7 @@ function placeText(piece, logits) {
   if (left > 0) return "The model is writing.";
   if (chosen === null) return "";
   if (piece && !piece.ids.length) return "The model has never seen this character.";
-  if (logits === null) return "The first character is given, not predicted.";
+  if (logits === null) return "The model does not predict the first character.";
   if (!piece) return "The model expects:";
   return `${bits(piece.nats).toFixed(1)} bits of surprise. The model expected:`;
 }
@@ -267,7 +267,7 @@ function alternative(id, rank, probabilities, came) {
   const button = create("button", came ? "came" : "");
   button.type = "button";
   button.dataset.id = id;
-  button.title = came ? "this one stands there; pick it to continue anew" : "pick it, and continue from there";
+  button.title = came ? "already in the text; pick it to rewrite what follows" : "pick it, and continue from there";
   button.append(
     create("span", "key", rank < SHOWN ? rank + 1 : ""),
     create("span", "token", nameOf(id)),
@@ -280,7 +280,7 @@ function alternative(id, rank, probabilities, came) {
   return item;
 }
 
-/** Put a token in the place of the chosen piece, and continue from there. */
+/** Replace the chosen piece with a token, and continue from there. */
 function pick(id) {
   if (chosen === null || running) return;
   const place = chosen;
@@ -290,11 +290,10 @@ function pick(id) {
   write(id);
 }
 
-// What the reader does
-
+// The reader's actions
 element("text").addEventListener("beforeinput", () => {
   if (left === 0) return;
-  stop(); // who types while the model writes goes on at the end
+  stop(); // typing while the model writes continues at the end
   update();
 });
 element("text").addEventListener("input", () => {
@@ -310,7 +309,7 @@ element("text").addEventListener("click", (event) => {
   if (!running) choose(placeOfClick(event));
 });
 document.addEventListener("selectionchange", () => {
-  const moved = element("text").selectionStart !== cursor; // a click has chosen already, and more exactly
+  const moved = element("text").selectionStart !== cursor; // a click has already chosen, more precisely
   if (moved && document.activeElement === element("text") && !running) choose(placeOfCursor());
 });
 
@@ -329,7 +328,7 @@ async function copy() {
   try {
     await navigator.clipboard.writeText(writing.raw);
   } catch {
-    text.select(); // some browsers have no clipboard for a page from disk
+    text.select(); // some browsers deny the clipboard to pages from disk
     document.execCommand("copy");
   }
   element("status").textContent = "copied";
@@ -377,8 +376,8 @@ for (const [value, name] of Object.entries({ ...lengths, Infinity: "until stoppe
   const shown = lines || value === "Infinity" ? name : `${name} characters`;
   element("length").append(new Option(shown, value, false, name === "500" || name === "10 lines"));
 }
-for (let level = 0; level <= MOST_BITS; level++) {
-  element("legend").append(create("span", `b${level}`, level === MOST_BITS ? `${level}+` : level));
+for (let level = 0; level <= MAX_BITS; level++) {
+  element("legend").append(create("span", `b${level}`, level === MAX_BITS ? `${level}+` : level));
 }
 for (const named of document.querySelectorAll(".unit")) named.textContent = unit;
 element("name").textContent = [...data.name].map(visible).join("");

@@ -1,4 +1,4 @@
-"""A model as a page that writes: the network, its weights and its vocabulary."""
+"""A page to write with: the network, its weights and its vocabulary."""
 
 import base64
 from typing import Any
@@ -14,7 +14,7 @@ _SCRIPTS = ("engine.js", "sampling.js", "writing.js", "write.js")
 
 
 def writing_page(checkpoint: Checkpoint, name: str, rounding: Rounding) -> str:
-    """Return the page of a model that is called by this name, with weights stored like this."""
+    """Return the page of a model under this name, with its weights rounded as given."""
     title = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
     return fill_page("write", title, _data(checkpoint, name, rounding), _SCRIPTS)
 
@@ -28,13 +28,13 @@ def _data(checkpoint: Checkpoint, name: str, rounding: Rounding) -> dict[str, An
             name          of the model
             about         its network and how its weights are stored, in words
             code_points   of each id; empty for a model of bytes
-            start         the id that a text without a beginning begins with
-            end_token      the id that ends each line; null for a model of running text
-            cell, reset   which equations; `reset` is null but for the GRU
+            start         the id to read first if a text is empty
+            end_token     the id that ends each line; null for a model of running text
+            cell, reset   the equations; `reset` is null except for the GRU
             attention     how many past outputs attention looks at; 0: none
             layers        how many
-            weights       each parameter by the name that it has in a checkpoint: `shape`, `type` (int8, float16 or
-                          float32), `values`, and for a matrix `scales`, float32; both little-endian in base64
+            weights       each parameter by its name in a checkpoint: `shape`, `type` (int8, float16 or float32),
+                          `values`, and for a matrix `scales`, float32; both little-endian in base64
     """
     model, network, vocabulary = checkpoint.model, checkpoint.network, checkpoint.vocabulary
     weights = {}

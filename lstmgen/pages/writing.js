@@ -1,18 +1,18 @@
 // The text that the reader and the model write together.
 //
-// A text is a list of pieces, one for each character. A piece never changes but for its surprise:
+// A text is a list of pieces, one for each character. Only the surprise of a piece ever changes:
 //
-//     text       what is shown; `raw` is the character itself, which differs for control characters
+//     text       what to show; `raw` is the character itself, which differs for control characters
 //     ids        the tokens: one, or the bytes of the character; none for a character that the model has never seen
 //     typed      whether the reader typed it; `picked`: whether the reader picked it from the alternatives
-//     nats       the surprise of its tokens; null if it is not read yet, or given and not predicted
+//     nats       the surprise of its tokens; null if it has not been read yet, or is not predicted
 
-const EVERY = 64; // after so many pieces the network's state is kept
-const LONGEST_CHARACTER = 8; // bytes; a model of bytes that needs more for one character writes no UTF-8
+const EVERY = 64; // pieces, after which the network's state is kept
+const LONGEST_CHARACTER = 8; // bytes; if a character takes more, the model does not write UTF-8
 
 const INVISIBLE = /[\u0080-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/u;
 
-/** A character as it is shown: control characters get a symbol, so that none can move or hide other text. */
+/** A character in visible form: control characters become symbols, so that none can move or hide other text. */
 function visible(character) {
   const code = character.codePointAt(0);
   if (character === "\n" || character === "\t") return character;
@@ -28,7 +28,7 @@ class Characters {
   constructor(codePoints) {
     this.characters = codePoints.map((code) => String.fromCodePoint(code));
     this.ids = new Map([...this.characters].map((character, id) => [visible(character), id]));
-    this.characters.forEach((character, id) => this.ids.set(character, id)); // these count more than what is shown
+    this.characters.forEach((character, id) => this.ids.set(character, id)); // these take precedence over visible forms
   }
 
   encode(character) {
@@ -60,11 +60,11 @@ class Bytes {
   }
 }
 
-/** Turns bytes that come one at a time into characters; bytes that are not UTF-8 become U+FFFD. */
+/** Turns bytes that arrive one at a time into characters; bytes that are not UTF-8 become U+FFFD. */
 class Utf8Decoder {
-  pending = []; // the bytes of a character that is not complete
+  pending = []; // the bytes of an incomplete character
 
-  /** The pieces that this byte completes: none in the middle of a character, two after an incomplete one. */
+  /** The pieces that this byte completes: none within a character, two after an incomplete one. */
   feed(byte) {
     const complete = this.pending.length && !continues(this.pending, byte) ? this.finish() : [];
     this.pending.push(byte);
@@ -78,14 +78,14 @@ class Utf8Decoder {
   }
 }
 
-/** How many bytes the character has that begins with this byte; 0: none begins with it. */
+/** The length in bytes of a character that begins with this byte; 0: none does. */
 function lengthAfter(byte) {
   if (byte < 0x80) return 1;
   if (byte < 0xc2 || byte > 0xf4) return 0;
   return byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
 }
 
-/** Whether a byte continues an incomplete character. Unicode forbids some second bytes after four of the first. */
+/** Whether a byte continues an incomplete character. After four of the first bytes, Unicode forbids some second ones. */
 function continues([first, ...others], byte) {
   const second = { 0xe0: [0xa0, 0xbf], 0xed: [0x80, 0x9f], 0xf0: [0x90, 0xbf], 0xf4: [0x80, 0x8f] }[first];
   const [lowest, highest] = (others.length === 0 && second) || [0x80, 0xbf];
@@ -98,14 +98,14 @@ class Writing {
     this.network = network;
     this.vocabulary = data.code_points.length ? new Characters(data.code_points) : new Bytes();
     this.itemEnd = data.end_token;
-    // A text that the model begins, and every line of a model of lines, follows this token.
+    // The state after the start token, for a text that the model begins and for every line of a model of lines.
     this.begun = network.step(data.start, network.initialState());
     const nothing = { state: network.initialState(), logits: null };
     this.pieces = [];
     this.kept = [this.itemEnd === null ? nothing : this.begun]; // after 0, EVERY, 2 EVERY, ... pieces
-    this.tokens = [0]; // how many there are before each piece, and before the next one
-    this.now = this.kept[0]; // after the pieces that have been read
-    this.read = 0; // how many these are
+    this.tokens = [0]; // how many tokens there are before each piece, and before the next one
+    this.now = this.kept[0]; // after the pieces read so far
+    this.read = 0; // how many have been read
   }
 
   get unread() {
@@ -120,13 +120,13 @@ class Writing {
     return this.pieces.map(({ raw }) => raw).join("");
   }
 
-  /** Add a piece to the end; it is read later. */
+  /** Add a piece to the end, to be read later. */
   add(added) {
     this.tokens.push(this.tokens.at(-1) + added.ids.length);
     this.pieces.push(added);
   }
 
-  /** Read one piece, and keep its surprise. */
+  /** Read one piece, and record its surprise. */
   readNext() {
     const next = this.pieces[this.read];
     if (next.ids.length) [this.now, next.nats] = this.after(next, this.now);
@@ -154,14 +154,14 @@ class Writing {
     return now;
   }
 
-  /** The logits for a piece, from which its alternatives follow; null if it is given and not predicted. */
+  /** The logits for a piece, which give its alternatives; null if it is not predicted. */
   logits(count) {
     const { logits } = this.before(count);
     const predicted = count === this.pieces.length || !this.pieces[count].typed;
     return logits === null && predicted ? this.begun.logits : logits;
   }
 
-  /** Keep the first `count` pieces only. */
+  /** Keep only the first `count` pieces. */
   cut(count) {
     if (count < this.read) {
       this.now = this.before(count);
@@ -172,7 +172,7 @@ class Writing {
     this.tokens.length = count + 1;
   }
 
-  /** Replace the text by what is shown after the reader's change. Pieces at both ends that did not change are kept. */
+  /** Replace the text after an edit by the reader, keeping unchanged pieces at both ends. */
   edit(text) {
     let [first, start] = [0, 0];
     while (first < this.pieces.length && text.startsWith(this.pieces[first].text, start)) {
@@ -191,7 +191,7 @@ class Writing {
     return first;
   }
 
-  /** Replace all pieces, for example by those of an earlier text; returns how many at the beginning are the same. */
+  /** Replace all pieces, for example to restore an earlier text; returns how many at the beginning are unchanged. */
   replace(pieces) {
     let same = 0;
     while (same < this.pieces.length && this.pieces[same] === pieces[same]) same++;
@@ -202,7 +202,7 @@ class Writing {
 
   /**
    * Write one character; a model of bytes may need several tokens for it. All pieces must have been read.
-   * @param first the id of its first token, if the reader has picked it
+   * @param first the id of its first token, if the reader picked one
    */
   write({ temperature, topP, seed }, first = null) {
     const decoder = this.vocabulary.decoder();

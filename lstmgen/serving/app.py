@@ -1,4 +1,4 @@
-"""The ASGI application: routes, answers whole and as streams, and errors in OpenAI's form."""
+"""The ASGI application: routes, complete and streamed answers, and errors in OpenAI's form."""
 
 import asyncio
 import re
@@ -21,18 +21,18 @@ from lstmgen.serving.batch import Part, Worker
 from lstmgen.serving.completions import Answer, Served, describe
 from lstmgen.serving.messages import RequestError, event, server_error, to_json
 
-_OPEN_ANSWERS = 8  # as large as one may be; more and smaller ones may be open together
+_OPEN_ANSWERS = 8  # of the maximum size; more are possible if they are smaller
 
 
 def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str], None]) -> tuple[ASGIApp, Worker]:
     """The application, and the worker that runs as long as it does.
 
-    `hosts` are the names that the Host header may have, so that no web page of another site can reach a server that
-    listens only on this machine (DNS rebinding); None: any. `report` takes one line about an error of the server.
+    `hosts` are the allowed values of the Host header, so that no other web site can reach a server that only listens on
+    this machine (DNS rebinding); None: any. `report` is called with one line about each failure in the server.
     """
     worker = Worker(served.model.engine, served.limits, _OPEN_ANSWERS * served.max_size, report)
-    max_body = (1 << 16) + 12 * served.limits.max_prompt  # a character has up to 12 bytes in JSON
-    builder = ThreadPoolExecutor(1)  # large answers are built one after another, so that nobody waits for them
+    max_body = (1 << 16) + 12 * served.limits.max_prompt  # a character takes up to 12 bytes in JSON
+    builder = ThreadPoolExecutor(1)  # builds large answers one by one, so that other requests need not wait
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -47,14 +47,16 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
 
     async def complete(request: Request) -> ASGIApp:
         body = await _body(request, max_body)
-        answer = await asyncio.to_thread(Answer, body, served)  # an unknown character takes a search for similar ones
+        answer = await asyncio.to_thread(
+            Answer, body, served
+        )  # an unknown character triggers a search for similar ones
         return partial(_send_answer, answer, worker, builder)
 
     async def show_error(request: Request, error: Exception) -> Response:
         headers: Mapping[str, str] | None = None
         if isinstance(error, HTTPException):  # Starlette's own 404 and 405
             known = "POST /v1/completions, GET /v1/models, GET /openapi.json and GET /"
-            message = f"{error.detail}: {request.method} {request.url.path[:80]}; there are {known}"
+            message = f"{error.detail}: {request.method} {request.url.path[:80]}; this server has {known}"
             headers = error.headers
             error = RequestError(message, status=error.status_code, code="unknown_url")
         elif not isinstance(error, RequestError):
@@ -64,7 +66,7 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
         return _error(error, headers)
 
     handlers: Any = dict.fromkeys((HTTPException, RequestError, Exception), show_error)
-    content = writing_page(served.model.checkpoint, served.name, Rounding.FLOAT16)  # the nearest a page can hold
+    content = writing_page(served.model.checkpoint, served.name, Rounding.FLOAT16)  # the closest that a page can hold
     routes = [
         Route("/", HTMLResponse(content), methods=["GET"]),
         Route("/openapi.json", _json(describe(served)), methods=["GET"]),
@@ -89,7 +91,7 @@ def build_app(served: Served, hosts: Sequence[str] | None, report: Callable[[str
 async def _send_answer(
     answer: Answer, worker: Worker, builder: ThreadPoolExecutor, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Run a completion and send it, at once or as a stream. It ends when the client has gone."""
+    """Run a completion and send it, complete or as a stream; stop if the client disconnects."""
 
     async def build(make: Callable[[list[Part]], bytes], parts: list[Part]) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(builder, make, parts) if answer.large else make(parts)
@@ -132,7 +134,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def _body(request: Request, max_body: int) -> bytes:
-    """The body of a request. Raises RequestError if it is not JSON by its header, or too large."""
+    """The body of a request. Raises RequestError if its header does not say JSON, or if it is too large."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RequestError("send the header Content-Type: application/json", status=415)

@@ -1,8 +1,8 @@
-"""The batch that all requests share: one step of the network adds a token to each of its texts.
+"""The batch that all requests share: one step of the network adds a token to each text.
 
-A text is the one that `generation.sampler` writes alone with the same seed, but for rounding: a product of matrices of
-another size may differ in the last digit. That changes a draw if its random number is that close to a border between
-two tokens, about once in a million characters.
+Each text is what `generation.sampler` writes by itself with the same seed, apart from rounding: a matrix product of
+another size may differ in the last digit. That changes a token if the random number is just as close to the border
+between two tokens, about once in a million characters.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ from lstmgen.serving.messages import RequestError, server_error
 from lstmgen.text.vocabulary import Ids
 
 _NO_HISTORY = History(np.zeros(0, np.int64), rows=0, length=0)
-_CHUNK = 64  # tokens of each prompt that are read at once
-_CHUNK_TOKENS = 512  # of all prompts together
+_CHUNK = 64  # tokens to read at once from each prompt
+_CHUNK_TOKENS = 512  # and from all prompts together
 _BURST_STEPS = 64
-_BURST_SECONDS = 0.01  # of the processor
-_SHORT_BURST = 4  # steps: a text that ends earlier is continued in vain
+_BURST_SECONDS = 0.01  # of processor time
+_SHORT_BURST = 4  # steps: after the end of a text, the rest is wasted
 
 Token: TypeAlias = tuple[int, float | None, Sequence[tuple[int, float]]]
-"""An id, its nats under the model itself (before any filter), and the most likely ids in its place with their nats."""
+"""An id, its nats under the model itself (before any filter), and the most likely ids here with their nats."""
 
 
 class Part(NamedTuple):
-    """What one burst added to a text. A stop text may keep tokens back."""
+    """What one burst added to a text. Tokens that may begin a stop text are held back."""
 
     text: int
     tokens: Sequence[Token]
@@ -46,27 +46,27 @@ class Part(NamedTuple):
 
 @dataclass(eq=False)
 class Job:
-    """What one request asks for."""
+    """The work for one request."""
 
     prompts: Sequence[Ids]  # what the network reads before it writes, (tokens,) each, at least one token
     seeds: Sequence[int]  # one for each prompt
-    filters: tuple[Filter, ...]  # without memory; the texts of jobs with equal filters are filtered together
+    filters: tuple[Filter, ...]  # without memory; texts with equal filters are filtered together
     length: int  # the maximum number of tokens of a text
-    copies: int = 1  # the texts that continue each prompt; those of the first prompt have the first numbers
+    copies: int = 1  # how many texts continue each prompt; they are numbered prompt by prompt
     stops: Sequence[str] = ()  # as strings of ids
-    end: int | None = None  # the token with which the model itself ends a text, and which is not part of it
-    logprobs: int | None = None  # how many of the most likely tokens come with the nats of each; None: no nats
-    echo: Sequence[int] = ()  # the tokens at the end of each prompt with which its texts begin; () for none
-    size: int = 0  # the number of values in the answer, at most
-    written: list[Part] = field(default_factory=list)  # and not yet taken
-    slots: "list[_Prompt | _Text]" = field(init=False)  # its places in the batch, for what is still read or written
+    end: int | None = None  # the token by which the model itself ends a text, and which is not part of it
+    logprobs: int | None = None  # how many of the most likely tokens to report with each token; None: not even its nats
+    echo: Sequence[int] = ()  # how many tokens from the end of each prompt its texts begin with; () for none
+    size: int = 0  # the maximum number of values in the answer
+    written: list[Part] = field(default_factory=list)  # not yet taken
+    slots: "list[_Prompt | _Text]" = field(init=False)  # places in the batch, for unfinished prompts and texts
 
     def __post_init__(self) -> None:
         self.slots = [_Prompt(self, number) for number in range(len(self.prompts))]
 
     @property
     def max_slots(self) -> int:
-        """The number of slots when all prompts have been read."""
+        """The number of slots once all prompts have been read."""
         return sum(self.copies if isinstance(slot, _Prompt) else 1 for slot in self.slots)
 
 
@@ -106,7 +106,7 @@ class _Text:
         self.uniforms = uniforms(self.job.seeds[prompt.number], copy)
 
     def add(self, tokens: Sequence[Token]) -> None:
-        """Add tokens that were drawn; those after the end of the text are dropped."""
+        """Add drawn tokens; any after the end of the text are dropped."""
         written, finish_reason = [], None
         for token in tokens:
             released, finish_reason = self.ending.add(token[0], token)
@@ -121,7 +121,7 @@ class _Text:
 
 
 def advance(engine: Engine, jobs: Sequence[Job]) -> None:
-    """Advance some jobs by a few milliseconds of work; those that are complete have no slots any more."""
+    """Advance some jobs by a few milliseconds of work; a complete job has no slots left."""
     prompts = [slot for job in jobs for slot in job.slots if isinstance(slot, _Prompt)]
     if prompts:
         _read(engine, prompts)
@@ -131,7 +131,7 @@ def advance(engine: Engine, jobs: Sequence[Job]) -> None:
 
 
 def _read(engine: Engine, prompts: list[_Prompt]) -> None:
-    """Read a chunk of each prompt, as much as the shortest has."""
+    """Read a chunk of each prompt, no longer than the shortest prompt."""
     count = min(_CHUNK, max(1, _CHUNK_TOKENS // len(prompts)), *(len(prompt.left) for prompt in prompts))
     ids = np.stack([prompt.left[:count] for prompt in prompts])
     blank = engine.initial_state(1)
@@ -176,7 +176,7 @@ def _write(engine: Engine, texts: list[_Text]) -> None:
 
 
 def _tokens(logits: FloatArray, ids: Ids, logprobs: int | None) -> list[Token]:
-    """Ids with what belongs to them: (rows, vocab) and (rows,)."""
+    """Tokens from logits, (rows, vocab), and ids, (rows,)."""
     if logprobs is None:
         return [(number, None, ()) for number in ids.tolist()]
     nats = negative_log_likelihood(logits, ids)
@@ -195,7 +195,7 @@ def _row(state: NetworkState, row: int) -> NetworkState:
 
 
 def _joined(states: Sequence[NetworkState]) -> NetworkState:
-    """The state of many rows, from the states of single ones."""
+    """The state of many rows, joined from the states of single rows."""
     layers = zip(*(state.layers for state in states), strict=True)
     joined = tuple(type(layer[0])(*map(np.concatenate, zip(*layer, strict=True))) for layer in layers)
     memory = [state.memory for state in states if state.memory is not None]
@@ -203,25 +203,25 @@ def _joined(states: Sequence[NetworkState]) -> NetworkState:
 
 
 class Worker:
-    """Advances jobs in a thread; between two bursts, jobs join and leave and readers get what was written."""
+    """Advances jobs in a thread; between bursts, jobs join and leave, and readers receive new parts."""
 
     def __init__(self, engine: Engine, limits: ServingConfig, max_size: int, report: Callable[[str], None]) -> None:
         """Prepare the worker.
 
-        No job may have more slots than `limits.rows`; jobs that do not fit together take turns. `max_size` is for all
-        open jobs together, which bounds the memory for what nobody has read yet. `report` takes one line about an error
-        of the network.
+        No job may have more slots than `limits.rows`; jobs that do not fit together take turns. `max_size` applies to
+        all open jobs together, and so bounds the memory for unread parts. `report` is called with one line about each
+        failure of the network.
         """
         self._engine, self._limits, self._max_size, self._report = engine, limits, max_size, report
         self.open: dict[Job, asyncio.Queue[list[Part] | RequestError]] = {}
-        """The jobs whose reader has not left, in the order of their turns."""
+        """The jobs whose readers are still there, in the order of their turns."""
         self._wake = asyncio.Event()
         self._stopped = False
 
     async def write(self, job: Job) -> AsyncGenerator[list[Part], None]:
-        """Run a job; yields what is written, as it comes. The job is over when this is closed.
+        """Run a job and yield its parts as they are written. Closing this generator ends the job.
 
-        Raises RequestError if too many jobs are open, if the worker stops, or if the network fails.
+        Raises RequestError if too many jobs are open, the worker stops, or the network fails.
         """
         size = sum(each.size for each in self.open) + job.size
         if len(self.open) >= self._limits.queue or size > self._max_size:
@@ -242,10 +242,10 @@ class Worker:
             del self.open[job]
 
     def stop(self) -> None:
-        """Refuse new jobs; those that are open end when their readers have taken all that was written."""
+        """Refuse new jobs; open ones end once their readers have taken everything written."""
         self._stopped = True
         for queue in self.open.values():
-            queue.put_nowait(RequestError("the server stops", status=503, code="server_stops"))
+            queue.put_nowait(RequestError("the server is stopping", status=503, code="server_stops"))
         self._wake.set()
 
     async def run(self) -> None:
@@ -261,19 +261,19 @@ class Worker:
                 failed = None
                 try:
                     await loop.run_in_executor(thread, advance, self._engine, jobs)
-                except Exception as error:  # whatever it is, the server continues
+                except Exception as error:  # the server survives any failure
                     self._report(f"{type(error).__name__} while writing: {error}")
                     failed = server_error(error)
                 for job in jobs:
                     if job in self.open:
-                        queue = self.open[job] = self.open.pop(job)  # others have precedence now
+                        queue = self.open[job] = self.open.pop(job)  # now last in line
                         queue.put_nowait(failed or job.written)
                         job.written = []
                     if failed is not None:
                         job.slots.clear()
 
     def _next_jobs(self) -> list[Job]:
-        """As many jobs as there are slots for; those that have waited longest come first."""
+        """As many jobs as fit into the slots; those that have waited longest come first."""
         jobs, free = [], self._limits.rows
         for job in self.open:
             if 0 < job.max_slots <= free:

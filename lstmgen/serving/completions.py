@@ -1,6 +1,6 @@
-"""OpenAI's completions interface: requests, responses and their OpenAPI description, and how they become jobs.
+"""OpenAI's completions interface: requests, responses, their OpenAPI description, and how requests become jobs.
 
-A token is a character of the model, or a byte.
+A token is a character, or a byte for a model of bytes.
 """
 
 import secrets
@@ -29,9 +29,9 @@ from lstmgen.text.vocabulary import Vocabulary, as_string
 
 DEFAULT_TOKENS = 16
 MAX_ANSWER = 1 << 18
-_LARGE = 4096  # values of an answer that is not built by the way
+_LARGE = 4096  # values; larger answers are built in another thread
 _LOWEST = -9999.0
-"""Instead of a log-probability that JSON could not hold, as OpenAI does."""
+"""The lowest log-probability to report, as in OpenAI's interface, because JSON has no infinity."""
 _UNSUPPORTED = ("suffix", "logit_bias", "presence_penalty", "frequency_penalty")
 
 LISTED = AfterValidator(lambda value: [value] if isinstance(value, str) else value)
@@ -44,7 +44,7 @@ def request_type(limits: ServingConfig) -> Any:
     """The pydantic model of a request within these limits."""
 
     class CompletionRequest(BaseModel):
-        """What a client asks for; null is the same as absent."""
+        """A request; null means the same as leaving a field out."""
 
         model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
@@ -52,10 +52,10 @@ def request_type(limits: ServingConfig) -> Any:
         prompt: Annotated[
             str | Annotated[list[str], Field(min_length=1, max_length=limits.rows, fail_fast=True)],
             LISTED,
-            Field(description=f"{limits.max_prompt} characters together at most."),
+            Field(description=f"At most {limits.max_prompt} characters in all."),
         ] = [""]
         max_tokens: Annotated[int, Field(ge=0, le=limits.max_length)] = min(DEFAULT_TOKENS, limits.max_length)
-        """The length of a text."""
+        """The maximum length of a text."""
         temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
         """0: always the most likely token."""
         top_p: Fraction | None = None
@@ -67,17 +67,17 @@ def request_type(limits: ServingConfig) -> Any:
         n: Annotated[int, Field(ge=1, le=limits.rows)] = 1
         """The number of texts for each prompt."""
         best_of: Annotated[int, Field(ge=1, le=limits.rows)] | None = None
-        """Write this many, return the n likeliest; not in a stream."""
+        """Write this many and return the n likeliest; not with stream."""
         stop: Annotated[StopText | Annotated[list[StopText], Field(max_length=4, fail_fast=True)], LISTED] = []
-        """The text ends before the first of these."""
+        """Stop before the first of these texts."""
         seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
         """The same seed and prompt give the same text."""
         logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
-        """How many of the most likely tokens come with each token."""
+        """How many of the most likely tokens to report with each token."""
         echo: bool = False
-        """The text begins with the prompt."""
+        """Include the prompt in the text."""
         stream: bool = False
-        """Server-sent events, the last one [DONE]."""
+        """Send server-sent events, the last one being [DONE]."""
         stream_options: dict[Literal["include_usage", "include_obfuscation"], bool | None] = {}
         """Only with stream."""
         on_unknown: OnUnknown = OnUnknown.ERROR
@@ -98,10 +98,10 @@ def request_type(limits: ServingConfig) -> Any:
 
 
 class Served:
-    """What is served: a model under a name, within limits; `created` is in seconds since 1970."""
+    """The model to serve, its name and limits; `created` is in seconds since 1970."""
 
     def __init__(self, model: LanguageModel, name: str, limits: ServingConfig, created: int) -> None:
-        """Prepare what all requests need."""
+        """Prepare everything that requests share."""
         self.model, self.name, self.limits = model, name, limits
         self.request = request_type(limits)
         self.max_size = max(MAX_ANSWER, limits.max_prompt + limits.max_length)
@@ -112,18 +112,18 @@ class Served:
     def check_name(self, name: str | None) -> None:
         """Raise RequestError (404) unless this is the name of the model, or None."""
         if name not in (None, self.name):
-            message = f"the model {name[:80]!r} does not exist here; the only one is {self.name!r}"
+            message = f"this server has no model {name[:80]!r}; its only model is {self.name!r}"
             raise RequestError(message, "model", status=404, code="model_not_found")
 
     def _build_filters(self, **options: Any) -> tuple[Filter, ...]:
-        """The filters of these fields of `SamplingConfig`; kept for further requests, because they have no memory."""
+        """The filters for these fields of `SamplingConfig`. Requests can share them because they have no memory."""
         config, model = SamplingConfig(**options), self.model
         batch = Batch(config, model.vocabulary, np.zeros(0, np.int64), model.end_token, model.training_index)
         return tuple(build_filters(batch))
 
 
 def _parse(body: bytes, served: Served) -> Any:
-    """Read a `CompletionRequest`. Raises RequestError for what is wrong."""
+    """Read a `CompletionRequest`; raises RequestError if it is invalid."""
     try:
         asked = served.request.model_validate_json(body)
     except ValidationError as error:
@@ -131,7 +131,7 @@ def _parse(body: bytes, served: Served) -> Any:
     served.check_name(asked.model)
     limits, best_of = served.limits, asked.best_of or asked.n
     max_prompt = f"give at most {limits.max_prompt:,} characters in all"
-    max_rows = f"at most {limits.rows} texts in one request, the prompts times n or best_of"
+    max_rows = f"one request can have at most {limits.rows} texts: prompts times n or best_of"
     for wrong, field, message in (
         (sum(map(len, asked.prompt)) > limits.max_prompt, "prompt", max_prompt),
         (best_of < asked.n, "best_of", "give at least n"),
@@ -149,19 +149,19 @@ def _request_error(error: ValidationError) -> RequestError:
     errors = error.errors(include_url=False, include_input=False)
     kind, place = errors[0]["type"], errors[0]["loc"]
     if not place:
-        return RequestError(f"the body is not JSON of a request: {errors[0]['msg'].removeprefix('Invalid JSON: ')}")
+        return RequestError(f"the body is not valid JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')}")
     name = str(place[-1 if kind == "extra_forbidden" else 0])[:80]
     if kind == "extra_forbidden" or name in _UNSUPPORTED:
-        return RequestError(f"{name!r} is not a field that this server has; leave it out", name)
+        return RequestError(f"this server has no field {name!r}; leave it out", name)
     reasons = dict.fromkeys(each["msg"].replace("Input", "it", 1) for each in errors if each["loc"][0] == place[0])
     return RequestError(f"{name}: {'; or '.join(list(reasons)[:3])}", name)
 
 
 class Answer:
-    """One request while it is answered: its job, and its response."""
+    """The answer to one request: its job, and its response."""
 
     def __init__(self, body: bytes, served: Served) -> None:
-        """Prepare the job of a request's body. Raises RequestError for what cannot be answered."""
+        """Prepare the job for a request's body; raises RequestError if it cannot be answered."""
         asked, model, vocabulary = _parse(body, served), served.model, served.model.vocabulary
         self._asked, self._names = asked, served.names
         self._head = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "created": int(time.time())}
@@ -181,7 +181,7 @@ class Answer:
         if tokens * columns > served.max_size:
             raise RequestError(
                 f"max_tokens: the answer may have {tokens:,} {vocabulary.unit}s in {texts} texts, "
-                f"with {columns} values each: {tokens * columns:,}, but {served.max_size:,} at most; "
+                f"with {columns} values each: {tokens * columns:,}, but at most {served.max_size:,} are allowed; "
                 "ask for fewer or shorter texts, or for fewer logprobs",
                 "max_tokens",
             )
@@ -205,7 +205,7 @@ class Answer:
         self._counts = asked.stream_options.get("include_usage")
 
     def events(self, parts: Sequence[Part]) -> bytes:
-        """The events of a stream for the next parts: at most one for each text."""
+        """The events of a stream for the next parts, at most one per text."""
         events = []
         for index, group in groupby(sorted(parts, key=attrgetter("text")), key=attrgetter("text")):
             choice = self._choice(index, list(group))
@@ -215,7 +215,7 @@ class Answer:
         return b"".join(events)
 
     def last_events(self) -> bytes:
-        """The events after all others: the number of tokens, if it is wanted, and the end."""
+        """The last events: the number of tokens, if requested, and the end."""
         usage = event({**self._head, "choices": [], "usage": self._usage()}) if self._counts else b""
         return usage + b"data: [DONE]\n\n"
 
@@ -234,13 +234,13 @@ class Answer:
         return to_json({**self._head, "choices": choices, "usage": self._usage()}, large=self.large)
 
     def _choice(self, text: int, parts: Sequence[Part]) -> dict[str, Any]:
-        """One choice: all that these parts add to a text."""
+        """One choice: everything these parts add to a text."""
         tokens = [token for part in parts for token in part.tokens]
         self._written += len(tokens)
         decoder, finish_reason, table = self._decoders[text], parts[-1].finish_reason, None
         if self._asked.logprobs is None:
             content = decoder.feed(*map(itemgetter(0), tokens))
-        else:  # one after another, because somebody asks where each token begins
+        else:  # one at a time, because the response says where each token begins
             characters = [decoder.feed(number) for number, _, _ in tokens]
             content = "".join(characters)
             *offsets, self._offsets[text] = accumulate(map(len, characters), initial=self._offsets[text])
@@ -266,7 +266,7 @@ class Answer:
 
 
 def _known_stops(stops: list[str], vocabulary: Vocabulary) -> list[str]:
-    """The stop texts as strings of ids; one with a character that the model never writes cannot occur."""
+    """The stop texts as strings of ids, without those that the model cannot write."""
     known = []
     for stop in stops:
         with suppress(UnknownCharacterError):
@@ -291,7 +291,7 @@ def describe(served: Served) -> dict[str, Any]:
     body = {"application/json": {"schema": {"$ref": "#/components/schemas/CompletionRequest"}}}
     responses = {
         "200": {"description": "The answer, in OpenAI's form: JSON, or server-sent events."},
-        "default": {"description": 'Why there is no answer: {"error": {"message", "type", "param", "code"}}.'},
+        "default": {"description": 'The error: {"error": {"message", "type", "param", "code"}}.'},
     }
     complete = {"operationId": "createCompletion", "requestBody": {"required": True, "content": body}}
     return {

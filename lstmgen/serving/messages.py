@@ -7,9 +7,9 @@ _LARGE = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 def to_json(content: Any, *, large: bool = False) -> bytes:
-    """JSON in ASCII, because a text may hold half of a surrogate pair.
+    """JSON in ASCII, because a text may contain half of a surrogate pair.
 
-    `large` content takes longer, but lets other threads run meanwhile; `json.dumps` does not.
+    With `large`, encoding takes longer but lets other threads run meanwhile.
     """
     return ("".join(_LARGE.iterencode(content)) if large else _LARGE.encode(content)).encode("ascii")
 
@@ -20,10 +20,10 @@ def event(content: Any) -> bytes:
 
 
 class RequestError(Exception):
-    """A request that cannot be answered, in the terms of OpenAI's errors."""
+    """A request that cannot be answered, as an error in OpenAI's form."""
 
     def __init__(self, message: str, param: str | None = None, *, status: int = 400, code: str | None = None) -> None:
-        """Compose the error from one line, the field it is about, the HTTP status and OpenAI's code."""
+        """Compose the error from a message of one line, the field, the HTTP status and OpenAI's code."""
         super().__init__(message)
         self.status = status
         kind = {429: "rate_limit_error", 500: "server_error", 503: "server_error"}.get(status, "invalid_request_error")
@@ -31,5 +31,5 @@ class RequestError(Exception):
 
 
 def server_error(error: Exception) -> RequestError:
-    """What clients are told about an error of the server."""
-    return RequestError(f"an error of the server: {type(error).__name__}", status=500)
+    """The error that clients get for a failure in the server."""
+    return RequestError(f"the server failed: {type(error).__name__}", status=500)

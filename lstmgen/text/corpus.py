@@ -1,6 +1,6 @@
 """Read sources into one array of ids, and split off the validation part.
 
-Each source is read once: a text whose characters are not known yet is kept until they are, and then encoded.
+Each source is read only once. If the vocabulary is not known yet, the text is kept until it is, and then encoded.
 """
 
 import codecs
@@ -35,8 +35,8 @@ _ID_TYPES: tuple[type[np.integer[Any]], ...] = (np.uint8, np.uint16, np.int32)
 class SplitText(NamedTuple):
     """The two parts of a text."""
 
-    training: Ids  # (tokens,): the part to learn from
-    validation: Ids  # (tokens,): the part to evaluate on; it may be empty
+    training: Ids  # (tokens,): the part to train on
+    validation: Ids  # (tokens,): the part to evaluate on; may be empty
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class Corpus:
 
     ids: Ids  # (tokens,)
     vocabulary: Vocabulary
-    sha256: str  # of the decoded text in UTF-8; for a vocabulary of bytes, of the bytes
-    sources: tuple[str, ...] = ()  # files instead of folders and patterns, by which it can be found again
+    sha256: str  # of the decoded text in UTF-8, or of the bytes with a vocabulary of bytes
+    sources: tuple[str, ...] = ()  # files instead of folders and patterns, so that it can be found again
     notes: tuple[str, ...] = ()  # for the user
 
     def split(self, config: TextConfig) -> SplitText:
         """Hold out the end of running text, or random lines of a list, because many lists are sorted.
 
-        Without a seed (old checkpoints) the last lines are held out. Nothing is if either part would then have nothing
-        to predict.
+        Without a seed (old checkpoints), hold out the last lines. If either part would be too short to predict
+        anything, hold out nothing.
         """
         newline = self.vocabulary.newline
         if config.lines and newline is not None and config.held_out_seed is not None:
@@ -69,7 +69,7 @@ class Corpus:
         return SplitText(training, validation)
 
     def extended(self, vocabulary: Vocabulary) -> "Corpus":
-        """The same text with the tokens of another vocabulary added to its own; both are of the same kind."""
+        """The same text, with the tokens of another vocabulary of the same kind added to its own."""
         union = self.vocabulary.union(vocabulary)
         if union == self.vocabulary:
             return self
@@ -79,12 +79,12 @@ class Corpus:
 
 
 def _id_type(vocabulary: Vocabulary) -> type[np.integer[Any]]:
-    """The smallest type that holds the ids."""
+    """The smallest type that can hold the ids."""
     return next(kind for kind in _ID_TYPES if len(vocabulary) - 1 <= np.iinfo(kind).max)
 
 
 class _TooLongError(TextError):
-    """The text has more tokens than allowed."""
+    """The text has too many tokens."""
 
 
 def read_corpus(
@@ -103,11 +103,11 @@ def read_corpus(
         vocabulary: the tokens to use; None: the characters of the text, in the order of their code points.
         on_unknown: what to do with a character that a given vocabulary does not have.
         max_tokens: the maximum length of the text in tokens; None: no maximum.
-        untrusted: whether a checkpoint names the sources and not the user; see `recorded_sources`.
-        progress: is told how much of the text has been read.
+        untrusted: whether the sources come from a checkpoint instead of the user; see `recorded_sources`.
+        progress: called with how much of the text has been read.
 
     Raises:
-        TextError: a source cannot be found, read or decoded; or the text has nothing to learn from or is too long.
+        TextError: a source cannot be found, read or decoded; or there is nothing to learn from; or it is too long.
         UnknownCharacterError: a character is not in the given vocabulary.
     """
     kind = vocabulary.kind if vocabulary else config.vocabulary
@@ -139,7 +139,7 @@ def read_corpus(
 
 
 def _own_vocabulary(blocks: Iterator[str]) -> tuple[Vocabulary, Iterator[str]]:
-    """The characters of a text; and the text, block by block, which is kept while they are found."""
+    """The vocabulary of a text, and the text again, block by block; it is stored until all characters are known."""
     characters: set[str] = set()
 
     def seen() -> Iterator[Ids]:
@@ -164,9 +164,8 @@ def read_same_corpus(
 ) -> Corpus | None:
     """Read the text of a checkpoint again; None if it has changed. Raises TextError as `read_corpus` does.
 
-    The checkpoint may come from another person and name any file, even one without end. Therefore at most `tokens`
-    tokens are read, the length that the text had before; and if the user has not named the sources (`untrusted`),
-    nothing is searched.
+    An untrusted checkpoint could name any file, even an endless one. Therefore at most `tokens` tokens are read, the
+    recorded length of the text; and unless the user named the sources (`untrusted`), no folder or pattern is searched.
     """
     try:
         corpus = read_corpus(config, vocabulary, max_tokens=tokens, untrusted=untrusted, progress=progress)
@@ -176,7 +175,7 @@ def read_same_corpus(
 
 
 class TextStream:
-    """A text as ids, in blocks, (tokens,), that are made when they are needed; no block is kept.
+    """A text as blocks of ids, (tokens,), made on demand; no block is kept.
 
     Iterating raises the errors of `read_corpus`, but accepts a text of any length.
     """
@@ -184,7 +183,7 @@ class TextStream:
     def __init__(
         self, blocks: Iterable[str], vocabulary: Vocabulary, on_unknown: OnUnknown, notes: Sequence[str] = ()
     ) -> None:
-        """Take a text as `_blocks` yields it, and notes for the user about it."""
+        """Wrap a text as `_blocks` yields it, with notes for the user about it."""
         self._blocks = blocks
         self._vocabulary = vocabulary
         self._on_unknown = on_unknown
@@ -193,8 +192,8 @@ class TextStream:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes for the user about the text that has been read so far."""
-        skipped = f"{self._skipped:,} characters skipped that the model has never seen"
+        """Notes for the user about the text read so far."""
+        skipped = f"skipped {self._skipped:,} character{'s' * (self._skipped > 1)} that the model has never seen"
         return (*self._notes, *([skipped] if self._skipped else []))
 
     def __iter__(self) -> Iterator[Ids]:
@@ -216,7 +215,7 @@ def open_text(config: TextConfig, vocabulary: Vocabulary, on_unknown: OnUnknown)
 
 
 def _find(config: TextConfig, kind: VocabularyKind) -> Found:
-    """The sources that a user names; raises TextError as `find_sources` does."""
+    """The sources that the user names; raises TextError as `find_sources` does."""
     zero_bytes = kind is VocabularyKind.BYTES or text_codec(config.encoding).startswith(("utf-16", "utf-32"))
     return find_sources(config.sources, zero_bytes=zero_bytes)
 
@@ -224,7 +223,7 @@ def _find(config: TextConfig, kind: VocabularyKind) -> Found:
 def _blocks(sources: Iterable[Source], encoding: str, kind: VocabularyKind, advice: str = "") -> Iterator[str]:
     """The text of all sources, block by block. For a vocabulary of bytes, each byte is a character, as in latin-1.
 
-    If a text does not end with a line feed, one is inserted before the next source.
+    Inserts a line feed between two sources if the first does not end with one.
     """
     last = NEWLINE
     for source in sources:
@@ -238,7 +237,7 @@ def _blocks(sources: Iterable[Source], encoding: str, kind: VocabularyKind, advi
 
 
 def _reported(sources: Iterable[Source], progress: Progress) -> list[Source]:
-    """The sources, which report how much of them has been read, and of how much if all sizes are known."""
+    """The sources, made to report how much of them has been read, and the total if all sizes are known."""
     sizes = [source.size() for source in sources]
     total = None if None in sizes else sum(size or 0 for size in sizes)
     read = 0
@@ -252,15 +251,15 @@ def _reported(sources: Iterable[Source], progress: Progress) -> list[Source]:
 
 
 def control_notes(corpus: Corpus, config: TextConfig) -> list[str]:
-    """Notes on control characters that hardly any text has, and that a wrong encoding gives."""
+    """Notes on control characters, which text rarely has and a wrong encoding often produces."""
     characters, notes = corpus.vocabulary.characters, []
     if not re.search("[\0\x80-\x9f]", characters):
         return []
     counts = dict(zip(characters, token_counts(corpus.ids, len(characters)), strict=True))
     controls = sum(count for character, count in counts.items() if "\x80" <= character <= "\x9f")
     if controls:
-        reason = "cp1252 read as latin-1?" if text_codec(config.encoding) == "iso8859-1" else "its encoding?"
-        notes.append(f"the text has control characters (U+0080 to U+009F): {controls:,}; {reason} see `encoding`")
+        reason = "is it cp1252?" if text_codec(config.encoding) == "iso8859-1" else "is the encoding right?"
+        notes.append(f"the text has control characters (U+0080 to U+009F): {controls:,}; {reason} See `encoding`")
     if "\0" in characters:
         notes.append(f"the text has zero bytes (U+0000): {counts[chr(0)]:,}; is it plain text?")
     return notes
@@ -274,7 +273,7 @@ def _require_text(corpus: Corpus, config: TextConfig) -> None:
         problem = f"the text is {size}; give a text with at least 2 characters"
     elif len(known) == 1:
         character = describe_character(known.characters)
-        problem = f"the text has only the character {character}; give a text with other characters too"
+        problem = f"{character} is the only character in the text; give a text with other characters too"
     elif config.lines and known.newline is None:
         problem = "the text is a single line; `lines` needs at least two"
     elif config.lines and known.newline is not None and not has_other_tokens(corpus.ids, known.newline):

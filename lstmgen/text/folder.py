@@ -1,4 +1,4 @@
-"""The files of a folder that a user wants: no hidden ones, none that git ignores, and none that programs made."""
+"""The files of a folder that the user means: not hidden, not ignored by git, not made by programs."""
 
 import glob
 import os
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 _MADE = {"checkpoints", "node_modules", "__pycache__"}
-_MARKERS = {"CACHEDIR.TAG", "comparison.json", "pyvenv.cfg"}  # of caches, of comparisons, of virtual environments
+_MARKERS = {"CACHEDIR.TAG", "comparison.json", "pyvenv.cfg"}  # of caches, comparisons and virtual environments
 
 Rules = tuple[tuple[str, "GitIgnoreSpec"], ...]
-"""What `.gitignore` files say, the deepest last; each with the full path of its folder, which ends with a slash."""
+"""The rules of `.gitignore` files, the deepest last, each with the full path of its folder, ending in a slash."""
 
 
 def files_below(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files of a folder and its subfolders in a fixed order, and the files and subfolders that are left out.
+    """The files below a folder, in a fixed order, and the files and subfolders that are left out.
 
-    The folder itself is never left out, because the user has named it. Symbolic links to folders are not followed.
+    The folder itself is never left out, because the user named it. Symbolic links to folders are not followed.
     Raises TextError if the folder cannot be read.
     """
     files: list[Path] = []
@@ -59,7 +59,7 @@ def files_below(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def matching_files(pattern: str) -> list[Path]:
-    """The files that match a pattern, in a fixed order; `**` enters no symbolic link: links can lead in circles."""
+    """The files that match a pattern, in a fixed order; `**` does not follow symbolic links, which may be circular."""
     return [path for path in map(Path, sorted(_expanded(pattern))) if path.is_file()]
 
 
@@ -92,7 +92,7 @@ def _is_made(folder: str) -> bool:
 
 
 def _is_ignored(path: str, rules: Rules) -> bool:
-    """Whether git ignores a full path; a folder's ends with a slash."""
+    """Whether git ignores a full path; the path of a folder ends in a slash."""
     for folder, spec in reversed(rules):
         ignored = spec.check_file(path.removeprefix(folder)).include
         if ignored is not None:
@@ -101,7 +101,7 @@ def _is_ignored(path: str, rules: Rules) -> bool:
 
 
 def _rules_above(folder: Path) -> Rules:
-    """What the repository around a folder says of its files, without the rules by which git ignores the folder."""
+    """The rules of the repository around a folder, except those by which git ignores the folder itself."""
     repository = next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
     around = [above for above in reversed(folder.parents) if above.is_relative_to(repository)]
     specs = [(_with_slash(above), _spec(above, _with_slash(folder.relative_to(above)))) for above in around]
@@ -109,7 +109,7 @@ def _rules_above(folder: Path) -> Rules:
 
 
 def _spec(folder: Path, wanted: str = "") -> "GitIgnoreSpec | None":
-    """The rules of a folder's `.gitignore`, without those that git cannot read, or by which it ignores `wanted`."""
+    """The rules of a folder's `.gitignore`, except invalid ones and those that ignore `wanted`."""
     from pathspec import GitIgnoreSpec  # most commands read no folder
 
     path = folder / ".gitignore"

@@ -1,4 +1,4 @@
-"""The lines of a text as ids, in memory that does not grow with the text."""
+"""The lines of a text as ids, in constant memory."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,9 +11,9 @@ from lstmgen.text.vocabulary import Ids
 
 
 def _edges(ids: Ids, newline: int) -> Iterator[tuple[Ids, NDArray[np.bool_]]]:
-    """A text, block by block, and a mask of the edges of its lines that are not empty.
+    """A text, block by block, with a mask of the edges of its lines that are not empty.
 
-    An edge is the first token of such a line, or the line feed that ends it: they take turns.
+    The edges alternate: the first token of such a line, then the line feed that ends it.
     """
     after_feed = True
     for block in blocks_of(ids):
@@ -23,7 +23,7 @@ def _edges(ids: Ids, newline: int) -> Iterator[tuple[Ids, NDArray[np.bool_]]]:
 
 
 def line_items(ids: Ids, newline: int) -> NDArray[np.integer[Any]]:
-    """The beginning and end of each line that is not empty, (lines, 2); the end is the position of its line feed."""
+    """The start and end of each line that is not empty, (lines, 2); the end is the position of its line feed."""
 
     def positions() -> Iterator[NDArray[np.int64]]:
         start = 0
@@ -39,13 +39,13 @@ def line_items(ids: Ids, newline: int) -> NDArray[np.integer[Any]]:
 def split_lines(ids: Ids, newline: int, *, fraction: float, seed: int) -> tuple[Ids, Ids]:
     """Split off a random fraction of the lines that are not empty; both parts keep the order of the text.
 
-    Two lines stay in any case.
+    At least two lines always stay.
     """
     lines = (sum(int(edges.sum()) for _, edges in _edges(ids, newline)) + 1) // 2
     count = round(fraction * lines)
     if lines - count < 2:
         count = 0
-    is_split_off = np.zeros(lines + 1, np.bool_)  # number -1, of no line, stays false
+    is_split_off = np.zeros(lines + 1, np.bool_)  # -1, which stands for no line, stays false
     is_split_off[random_order(np.random.default_rng(seed), lines)[:count]] = True
 
     def part(split_off: bool) -> Iterator[Ids]:

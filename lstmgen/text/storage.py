@@ -1,4 +1,4 @@
-"""Arrays that may be too large for memory: they are mapped from temporary files, and read block by block."""
+"""Arrays that may exceed memory: mapped from temporary files and read block by block."""
 
 import io
 import mmap
@@ -17,16 +17,16 @@ from lstmgen.files import write_all
 
 FOLDER_VARIABLE = "LSTMGEN_CACHE"
 IN_MEMORY_BYTES = 16 << 20
-"""Larger arrays are in files."""
+"""Larger arrays are stored in files."""
 
 BLOCK = 1 << 20
-"""The number of elements that are worked on at once."""
+"""The number of elements to process at once."""
 
 
 def stored(blocks: Iterable[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
-    """Join blocks into one array of a type, (elements,): in memory, or if it is large in a temporary file.
+    """Join blocks into one array, (elements,): in memory, or in a temporary file if it is large.
 
-    Raises TextError if no folder has room for the file.
+    Raises TextError if there is no room for the file.
     """
     kind, size = np.dtype(dtype), 0
     memory, file = io.BytesIO(), None
@@ -41,8 +41,8 @@ def stored(blocks: Iterable[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
                 write_all((file or memory).write, content)
             except OSError as error:
                 raise TextError(
-                    f"there is no room for a file of more than {size / 1e6:,.0f} MB that this text needs; "
-                    f"let the environment variable {FOLDER_VARIABLE} name a folder on a disk with more room"
+                    f"this text needs a temporary file of more than {size / 1e6:,.0f} MB, and the disk is full; "
+                    f"set the environment variable {FOLDER_VARIABLE} to a folder on a disk with more room"
                 ) from error
             size += len(content)
         if file is None:
@@ -51,7 +51,7 @@ def stored(blocks: Iterable[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def _temporary_file() -> BinaryIO:
-    """A file in the user's folder for caches, because a system's folder for temporary files is often held in memory."""
+    """A file in the user's cache folder, because the system's folder for temporary files is often in memory."""
     import pooch
 
     with suppress(OSError):
@@ -62,7 +62,7 @@ def _temporary_file() -> BinaryIO:
 
 
 def blocks_of(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """An array, block by block. The process forgets the pages of a mapped one when it has read them."""
+    """An array, block by block. The pages of a mapped array are released once they have been read."""
     owner: Any = array
     while isinstance(owner, np.ndarray):
         owner = owner.base

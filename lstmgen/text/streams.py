@@ -1,7 +1,7 @@
 """Cut ids into the chunks that a network reads: parallel streams of a text, or batches of its lines.
 
-For training, the order of an epoch's chunks depends only on the seed and the number of the epoch. So the position in
-the text is two numbers, the epoch and the chunk. For scoring, every token but the first is predicted exactly once.
+In training, the order of an epoch's chunks depends only on the seed and the number of the epoch, so two numbers, epoch
+and chunk, give the position in the text. In scoring, every token but the first is predicted exactly once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,15 +23,15 @@ _POOL_BATCHES = 64
 
 
 class Chunk(NamedTuple):
-    """The ids that the network reads in one call, and the ids that it should predict."""
+    """The ids that the network reads in one call, and the ids to predict."""
 
     inputs: NDArray[np.int64]  # (batch, time)
     targets: NDArray[np.int64]  # (batch, time); IGNORED where nothing is predicted
     positions: NDArray[np.int64]  # (batch,): the position of each row's first target in the text
-    reset_state: bool  # True: start from the initial state; False: from the state after the previous chunk
+    reset_state: bool  # whether to start from the initial state instead of the state after the previous chunk
 
     def pieces(self, length: int) -> "Iterator[Chunk]":
-        """Cut the chunk along its time axis into pieces of at most `length` steps."""
+        """Cut the chunk along the time axis into pieces of at most `length` steps."""
         for start in range(0, self.inputs.shape[1], length):
             steps = slice(start, start + length)
             reset_state = self.reset_state and start == 0
@@ -51,7 +51,7 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class ParallelStreams:
-    """A text cut into parallel contiguous streams, read chunk by chunk with carried state."""
+    """A text cut into parallel streams, which are read chunk by chunk with carried state."""
 
     ids: Ids
     batch_size: int
@@ -63,11 +63,11 @@ class ParallelStreams:
         return self._streams(epoch)[2]
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
-        """The chunks of an epoch from number `start` on. All streams advance together; the offset of epochs differs."""
+        """The chunks of an epoch from number `start` on. All streams advance together; each epoch is offset."""
         offset, length, count = self._streams(epoch)
         firsts = offset + length * np.arange(self.batch_size)[:, None]
         for number in range(start, count):
-            # The chunks have equal length, up to one token, so that no epoch ends with a chunk of a few tokens.
+            # The chunks have equal length, within one token, so that no epoch ends with a chunk of a few tokens.
             begin, end = (round(cut * (length / count)) for cut in (number, number + 1))
             window = self.ids[firsts + np.arange(begin, end + 1)].astype(np.int64)
             yield Chunk(window[:, :-1], window[:, 1:], firsts[:, 0] + begin + 1, reset_state=number == 0)
@@ -85,8 +85,8 @@ class ParallelStreams:
 class ShuffledLines:
     """A list of lines: each line is read from the initial state, in a new order each epoch.
 
-    A line is read as line feed, then text. It ends when the line feed after it has been predicted. Lines of similar
-    length share a batch, so that little of it is padding.
+    The network reads a line feed, then the line, and predicts the line, then its line feed. Lines of similar length
+    share a batch, so that there is little padding.
     """
 
     ids: Ids
@@ -100,7 +100,7 @@ class ShuffledLines:
         return sum(int(counts.sum()) for _, _, counts in self._pools(epoch))
 
     def chunks(self, epoch: int, start: int = 0) -> Iterator[Chunk]:
-        """The chunks of an epoch from number `start` on; those of one batch of lines follow each other."""
+        """The chunks of an epoch from number `start` on; the chunks of each batch of lines are consecutive."""
         skipped = 0
         for pool, starts, counts in self._pools(epoch):
             for first, count in zip(starts, counts.tolist(), strict=True):
@@ -115,7 +115,7 @@ class ShuffledLines:
         return line_items(self.ids, self.newline)
 
     def _pools(self, epoch: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-        """An epoch's items, pool by pool: their numbers, the shortest first, and each batch's beginning and chunks."""
+        """An epoch's items, pool by pool: their numbers, shortest first, and each batch's start and chunk count."""
         generator = np.random.default_rng([self.seed, epoch])
         order = random_order(generator, len(self._items))
         pool_size = self.batch_size * _POOL_BATCHES
@@ -130,11 +130,11 @@ class ShuffledLines:
 
 
 TrainingText = ParallelStreams | ShuffledLines
-"""A text that is read once per epoch, each epoch in another order; an epoch can begin at any of its chunks."""
+"""A text that is read once per epoch, in a different order each time; reading can start at any chunk."""
 
 
 def build_text(ids: Ids, newline: int | None, *, batch_size: int, chunk_length: int, seed: int) -> TrainingText:
-    """A text, (tokens,), to learn from: parallel streams, or with the id of the line feed shuffled lines."""
+    """A text to train on, (tokens,), as parallel streams; given the id of the line feed, as shuffled lines."""
     if newline is not None:
         return ShuffledLines(ids, newline, batch_size, chunk_length, seed)
     return ParallelStreams(ids, batch_size, chunk_length, seed)
@@ -157,7 +157,7 @@ def item_chunks(ids: Ids, items: NDArray[np.int64], newline: int, chunk_length: 
 def every_line(ids: Ids, newline: int, batch_size: int, chunk_length: int = 256) -> Iterator[Chunk]:
     """All lines for scoring, each from the initial state; every token and every line's line feed is predicted once.
 
-    Batches of lines come in random order, so that any part of them is a fair sample of the text.
+    The batches come in random order, so that any part of them is a fair sample of the text.
     """
     items = line_items(ids, newline)
     items = items[np.argsort(items[:, 1] - items[:, 0], kind="stable")]
@@ -166,7 +166,7 @@ def every_line(ids: Ids, newline: int, batch_size: int, chunk_length: int = 256)
 
 
 def lines_in_order(ids: Ids, newline: int, chunk_length: int = 256) -> Iterator[Chunk]:
-    """All lines for scoring as in `every_line`, but one line at a time and in the order of the text."""
+    """All lines for scoring, as in `every_line`, but one line at a time and in the order of the text."""
     for item in line_items(ids, newline):
         yield from item_chunks(ids, item[None].astype(np.int64), newline, chunk_length)
 
@@ -197,7 +197,7 @@ def one_stream(ids: Ids, chunk_length: int = 1024) -> Iterator[Chunk]:
 
 
 def stream_of_blocks(blocks: Iterable[Ids], chunk_length: int = 1024) -> Iterator[Chunk]:
-    """`one_stream` for a text that comes in blocks, (tokens,); no block is kept, so that the text may be endless."""
+    """`one_stream` for a text that comes in blocks, (tokens,); no block is kept, so the text may be endless."""
     before, position = np.zeros(0, np.int64), 0  # the last token of the previous chunk; the tokens read so far
     for block in blocks:
         for start in range(0, len(block), chunk_length):
@@ -212,7 +212,7 @@ def stream_of_blocks(blocks: Iterable[Ids], chunk_length: int = 1024) -> Iterato
 def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: int = 256) -> Iterator[Chunk]:
     """The whole text for scoring in parallel streams: faster than `one_stream`, with nearly the same score.
 
-    Each stream but the first reads `warm_up` tokens before it predicts.
+    Each stream but the first reads `warm_up` tokens before it starts to predict.
     """
     predicted = len(ids) - 1
     batch_size = max(1, min(batch_size, predicted // (8 * warm_up + 1)))
@@ -234,9 +234,9 @@ def overlapping_streams(ids: Ids, batch_size: int, warm_up: int, chunk_length: i
 
 
 def cold_windows(ids: Ids, window: int, batch_size: int = 64) -> Iterator[Chunk]:
-    """The text for scoring in windows of `window` predictions, each from the initial state; they do not overlap.
+    """The text for scoring in non-overlapping windows of `window` predictions, each from the initial state.
 
-    Scores of transformers are often reported in this way.
+    Transformers are often scored this way.
     """
     predicted = len(ids) - 1
     window = min(window, max(1, predicted))

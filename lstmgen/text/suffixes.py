@@ -1,6 +1,6 @@
 """A suffix array: an index that finds every occurrence of a run of tokens in a text.
 
-It is built once in linear time (libdivsufsort) and takes five to eight bytes per token. A look-up is a binary search.
+It is built once, in linear time (libdivsufsort), and takes five to eight bytes per token. A look-up is a binary search.
 """
 
 from bisect import bisect_left, bisect_right
@@ -22,7 +22,7 @@ class SuffixIndex:
     """The sorted suffixes of a text; a rank is an index into that order."""
 
     def __init__(self, ids: Ids, order: NDArray[np.integer[Any]]) -> None:
-        """Wrap a text and the positions at which its suffixes begin, sorted, both (tokens,); see `build` and `load`."""
+        """Wrap a text and the sorted positions at which its suffixes begin, both (tokens,); see `build` and `load`."""
         self._ids = ids
         self.text = as_string(ids)  # the text as a string with one character for each id
         self._order = order
@@ -50,7 +50,7 @@ class SuffixIndex:
         return range(first, bisect_right(ranks, run, lo=first, key=beginning))
 
     def longest_end(self, run: str) -> int:
-        """The length of the longest end of a run that occurs in the text."""
+        """The length of the longest suffix of a run that occurs in the text."""
         return bisect_left(range(len(run)), True, key=lambda length: not self.find(run[len(run) - length - 1 :]))
 
     def positions(self, ranks: range) -> NDArray[np.integer[Any]]:
@@ -61,7 +61,7 @@ class SuffixIndex:
         """The distinct ids that follow a run in the text."""
         ranks, length = self.find(run), len(run)
         if len(ranks) and self._order[ranks.start] + length == len(self.text):
-            ranks = ranks[1:]  # the text ends with the run: this suffix sorts first, and no id follows it
+            ranks = ranks[1:]  # the text ends with the run: that suffix sorts first, and nothing follows it
         found = []
         while len(ranks):
             token = self.text[self._order[ranks.start] + length]
@@ -70,12 +70,12 @@ class SuffixIndex:
         return found
 
     def save(self, path: Path, text: str) -> None:
-        """Write the index to a file, together with a name `text` for the indexed text; raises OSError."""
+        """Write the index to a file, together with `text`, a name for the indexed text; raises OSError."""
         replace_file(path, save({"ids": self._ids, "order": self._order}, {"format": _FORMAT, "text": text}))
 
     @staticmethod
     def load(path: Path, text: str) -> "SuffixIndex | None":
-        """Read the index of the text with the name `text`; None if the file is missing, damaged, or of another text."""
+        """Read the index of the text named `text`; None if the file is missing, damaged, or of another text."""
         try:
             with safe_open(path, framework="numpy") as file:
                 if file.metadata() != {"format": _FORMAT, "text": text}:

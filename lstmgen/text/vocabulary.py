@@ -1,4 +1,4 @@
-"""The tokens a model knows, which are characters (Unicode code points) or bytes, and their ids."""
+"""The tokens that a model knows, characters (Unicode code points) or bytes, and their ids."""
 
 import codecs
 import difflib
@@ -26,7 +26,7 @@ _LOOK_ALIKES = (
     '"\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb',
     "-\u2010\u2011\u2012\u2013\u2014\u2212",
 )
-"""Groups of quotation marks and dashes: texts often use one instead of another."""
+"""Groups of quotation marks and dashes that texts often use interchangeably."""
 
 Ids = NDArray[np.integer[Any]]
 
@@ -37,7 +37,7 @@ def code_points(text: str) -> NDArray[np.uint32]:
 
 
 def narrow_code_points(text: str) -> NDArray[np.unsignedinteger[Any]]:
-    """The code points of a text, (characters,), in one or two bytes each if they fit: that is faster than four."""
+    """The code points of a text, (characters,), in one or two bytes each if they fit, which is faster than four."""
     try:
         return np.frombuffer(text.encode("latin-1"), np.uint8)
     except UnicodeEncodeError:
@@ -46,14 +46,14 @@ def narrow_code_points(text: str) -> NDArray[np.unsignedinteger[Any]]:
 
 
 def as_string(ids: Ids) -> str:
-    """Ids, (tokens,), as a string of chr(id): it is fast to search, and sorts in the same order as the ids."""
+    """Ids, (tokens,), as a string of chr(id), which is fast to search and sorts in the same order."""
     if ids.dtype == np.uint8:
         return ids.tobytes().decode("latin-1")
     return ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def other_characters(text: str, known: set[str]) -> set[str]:
-    """The characters of a text apart from those already known; fastest for a text in a Latin script."""
+    """The characters of a text that are not known yet; fastest for a text in a Latin script."""
     codes = narrow_code_points(text)
     if codes.dtype == np.uint8:
         known_bytes = bytes(ord(character) for character in known if character < "\u0100")
@@ -64,15 +64,15 @@ def other_characters(text: str, known: set[str]) -> set[str]:
 def token_counts(ids: Ids, vocab_size: int) -> NDArray[np.int64]:
     """Count how often each token occurs in a text: (tokens,) -> (vocab,)."""
     counts = np.zeros(vocab_size, np.int64)
-    for block in blocks_of(ids):  # because bincount makes a copy of eight bytes per token
+    for block in blocks_of(ids):  # because bincount copies its input, with eight bytes per token
         counts += np.bincount(block, minlength=vocab_size)
     return counts
 
 
 def look_up(table: NDArray[Any], indices: Ids) -> NDArray[Any]:
-    """`table[indices]`, (indices,), for indices that are in the table; two to eight times as fast."""
+    """`table[indices]`, (indices,), two to eight times as fast; all indices must be in the table."""
     found = np.empty(len(indices), table.dtype)
-    for start in range(0, len(indices), _LOOK_UPS):  # what NumPy needs for these stays in the processor's cache
+    for start in range(0, len(indices), _LOOK_UPS):  # small parts stay in the processor's cache
         part = slice(start, start + _LOOK_UPS)
         np.take(table, indices[part], out=found[part], mode="clip")  # "clip" writes to `out` without a copy
     return found
@@ -95,32 +95,32 @@ class Vocabulary:
 
     @cached_property
     def _id_of(self) -> NDArray[np.int32]:
-        """The id of each code point, (code points,); -1: the vocabulary does not have it."""
+        """The id of each code point, (code points,); -1 if it is not in the vocabulary."""
         ids = np.full(CODE_POINTS, -1, np.int32)
         ids[code_points(self.characters)] = np.arange(len(self.characters), dtype=np.int32)
         return ids
 
     @cached_property
     def _by_base(self) -> dict[str, list[str]]:
-        """The characters, by what is left of them without accents and in lower case."""
+        """The characters, grouped by their form without accents and in lower case."""
         groups: dict[str, list[str]] = {}
         for character in self.characters:
             groups.setdefault(_base(character).casefold(), []).append(character)
         return groups
 
     def union(self, other: "Vocabulary") -> "Vocabulary":
-        """The tokens of this vocabulary and of another one of the same kind, in the order of their code points."""
+        """The tokens of this vocabulary and another of the same kind, in the order of their code points."""
         return replace(self, characters="".join(sorted({*self.characters, *other.characters})))
 
     def ids_in(self, larger: "Vocabulary") -> Ids:
-        """The id of each of these tokens in a vocabulary that contains them all, (vocab,)."""
+        """The ids of these tokens in a vocabulary that contains them all, (vocab,)."""
         if self.kind is VocabularyKind.BYTES:
             return np.arange(len(self))
         return larger._id_of[code_points(self.characters)]
 
     @property
     def unit(self) -> str:
-        """What one token is called in messages: character or byte."""
+        """What messages call a token: character or byte."""
         return "byte" if self.kind is VocabularyKind.BYTES else "character"
 
     @property
@@ -130,7 +130,7 @@ class Vocabulary:
 
     @property
     def start(self) -> int:
-        """The id that a text without a prompt begins with: the line feed, else the space, else the first id."""
+        """The id to read first when there is no prompt: the line feed, else the space, else the first id."""
         return next((number for number in map(self._id, "\n ") if number is not None), 0)
 
     def _id(self, character: str) -> int | None:
@@ -150,11 +150,11 @@ class Vocabulary:
         """Turn text into ids, (tokens,).
 
         Raises UnknownCharacterError for the first character that the vocabulary does not have, unless it is skipped.
-        The message names the character, similar ones, its position after the `before` characters of earlier parts of
-        the text, what the text is called (`where`), and the remedy.
+        The message names the character, its position (counting the `before` characters of earlier parts of the text),
+        the text (`where`), similar characters and the remedy.
         """
         if self.kind is VocabularyKind.BYTES:
-            try:  # surrogates that Python uses for bytes outside UTF-8 become these bytes again
+            try:  # Python encodes bytes outside UTF-8 as surrogates; turn them back into bytes
                 return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
             except UnicodeEncodeError as error:
                 at = f"{describe_character(text[error.start])}, character {error.start + 1:,} of the {where}"
@@ -170,10 +170,10 @@ class Vocabulary:
         return ids[ids >= 0]
 
     def prompt_ids(self, prompt: str, *, lines: bool, on_unknown: OnUnknown = OnUnknown.ERROR) -> Ids:
-        """The ids that a network reads before it generates: the prompt, or `start` if the prompt is empty.
+        """The ids to read before generating: the prompt, or `start` if the prompt is empty.
 
-        For a model of lines they always begin with `start`. Raises UnknownCharacterError, and ConfigError if a model of
-        lines is given a line feed.
+        For a model of lines they always begin with `start`. Raises UnknownCharacterError, and ConfigError if the prompt
+        for a model of lines contains a line feed.
         """
         ids = self.encode(prompt, where="prompt", on_unknown=on_unknown)
         if lines and self.newline in ids:
@@ -182,16 +182,16 @@ class Vocabulary:
         return ids if len(ids) and not lines else np.concatenate([[self.start], ids]).astype(np.int64)
 
     def characters_by_id(self, exclude: int | None = None) -> list[str]:
-        """The character of each id; empty for the id `exclude`, and for bytes that are not ASCII."""
+        """The character of each id; empty for the id `exclude` and for bytes outside ASCII."""
         known = [chr(n) if n < 128 else "" for n in range(256)] if not self.characters else list(self.characters)
         return [character if number != exclude else "" for number, character in enumerate(known)]
 
     def token_names(self) -> list[str]:
-        """What each id is called: its character; for a byte outside ASCII its number, such as 0xE9."""
+        """The name of each id: its character, or for a byte outside ASCII its number, such as 0xE9."""
         return [character or f"0x{number:02X}" for number, character in enumerate(self.characters_by_id())]
 
     def word_tokens(self) -> Ids:
-        """The ids of letters, marks, digits, apostrophes and the underscore; of bytes, also all outside ASCII."""
+        """The ids of letters, marks, digits, apostrophes and the underscore, and of all bytes outside ASCII."""
         if self.kind is VocabularyKind.BYTES:
             return np.array([n for n in range(256) if n > 127 or _in_words(chr(n))])
         return np.array([n for n, character in enumerate(self.characters) if _in_words(character)], np.int64)
@@ -203,7 +203,7 @@ class Vocabulary:
         return "".join(self.characters[number] for number in ids)
 
     def to_bytes(self, ids: Ids) -> bytes:
-        """Turn ids into the content of a file: UTF-8, or for a model of bytes the bytes themselves."""
+        """Turn ids into the content of a file: UTF-8, or the bytes themselves for a model of bytes."""
         if self.kind is VocabularyKind.BYTES:
             return np.asarray(ids, np.uint8).tobytes()
         return self.decode(ids).encode("utf-8", "surrogatepass")
@@ -213,7 +213,7 @@ class Vocabulary:
         return Decoder(self)
 
     def describe_unknown(self, character: str, where: str, remedy: str = _REPLACE) -> str:
-        """The error message, one line: the character, its position, similar known characters, and the remedy."""
+        """The error message, in one line: the character, its position, similar known characters, and the remedy."""
         similar = ", ".join(describe_character(other) for other in self._similar(character))
         known = f"similar characters that it knows: {similar}"
         if not similar:
@@ -221,7 +221,7 @@ class Vocabulary:
         return f"the model has never seen {describe_character(character)}, {where}; {known}; {remedy}"
 
     def look_alikes(self, character: str) -> list[str]:
-        """Known characters that differ from this one by an accent or in case, or are used instead of it; best first."""
+        """Known characters that differ only by accent or case, or are used interchangeably; best first."""
         base = _base(character)
         near = self._by_base.get(base.casefold(), [])
         same = [c for c in near if _base(c) == base] + near
@@ -229,7 +229,7 @@ class Vocabulary:
         return list(dict.fromkeys(same))
 
     def _similar(self, character: str) -> list[str]:
-        """Up to three known characters that look like this one or have a similar name, the most similar first."""
+        """Up to three known characters that look like this one or have a similar name, best first."""
         if same := self.look_alikes(character):
             return same[:3]
         names = {unicodedata.name(c, ""): c for c in self.characters}
@@ -248,7 +248,7 @@ class Vocabulary:
         if kind not in list(VocabularyKind) or not isinstance(characters, str):
             raise CheckpointError("its vocabulary cannot be read")
         if len(set(characters)) != len(characters) or not (characters or kind == VocabularyKind.BYTES):
-            raise CheckpointError("its vocabulary is empty or has a character twice")
+            raise CheckpointError("its vocabulary is empty or contains a character twice")
         return Vocabulary(VocabularyKind(kind), characters)
 
 
@@ -262,21 +262,21 @@ def _base(character: str) -> str:
 
 
 class Decoder:
-    """Turns ids that arrive one at a time into text; a character of several bytes is returned when it is complete."""
+    """Turns ids that arrive one at a time into text; a character of several bytes comes out once it is complete."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, *numbers: int) -> str:
-        """The text that these ids complete; empty in the middle of a character of several bytes."""
+        """The text that these ids complete; empty within a character of several bytes."""
         if self._vocabulary.kind is VocabularyKind.BYTES:
             return self._bytes.decode(bytes(numbers))
         return "".join(map(self._vocabulary.characters.__getitem__, numbers))
 
     @property
     def pending(self) -> bool:
-        """Whether a character has begun and is not complete."""
+        """Whether a character is incomplete."""
         return bool(self._bytes.getstate()[0])
 
     def finish(self) -> str:
@@ -285,7 +285,7 @@ class Decoder:
 
 
 def describe_character(character: str) -> str:
-    """A character with its code point and name: 'é' (U+00E9 LATIN SMALL LETTER E WITH ACUTE)."""
+    """A character with its code point and name, such as 'é' (U+00E9 LATIN SMALL LETTER E WITH ACUTE)."""
     code = f"U+{ord(character):04X}"
     name = unicodedata.name(character, "")
     return f"{character!a} ({code})" if not name else f"{character!r} ({code} {name})"

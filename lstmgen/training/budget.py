@@ -1,8 +1,8 @@
 """How much of a training budget is used up.
 
-A budget counts steps, epochs or seconds. A time budget holds the whole command: loading, evaluating and the end as well
-as the steps, over all sessions of a run. What is done beside the steps may take `seconds_left`, so that the budget is
-kept also where other programs slow this one down.
+A budget counts steps, epochs or seconds. A time budget covers the whole command over all sessions of a run: loading,
+evaluations and shutdown as well as the steps. Work other than steps may take at most `seconds_left`, so the budget
+holds even if other programs slow this one down.
 """
 
 import math
@@ -13,32 +13,32 @@ from types import TracebackType
 from lstmgen.config import Budget, BudgetUnit
 
 _READ_EVERY = 0.2  # seconds
-_STOPPED = 2.5  # seconds without a reading; on the busiest machine a thread that sleeps is not kept waiting for so long
+_STOPPED = 2.5  # seconds without a reading; not even a very busy machine makes a sleeping thread wait that long
 
 _LEAVING_SECONDS = 0.3  # to end the process
-_LEAVING_FRACTION = 0.1  # the same, as a fraction of the time for loading: both take longer beside other work
-_AGAIN = 1.1  # what took a second takes at most about this many the next time
-_CLOSING_FRACTION = 0.01  # of the budget, to evaluate at the end, as long as no evaluation has been timed
+_LEAVING_FRACTION = 0.1  # the same, as a fraction of the loading time: other work slows both down
+_AGAIN = 1.1  # the most by which something may take longer the next time
+_CLOSING_FRACTION = 0.01  # of the budget, for the evaluation at the end, until an evaluation has been timed
 
 
 class RunningClock:
-    """A clock that does not go on while the whole process is stopped: by Ctrl-Z, or while the machine sleeps.
+    """A clock that pauses while the whole process is stopped, by Ctrl-Z or because the machine sleeps.
 
-    In a context a thread reads it all the time. A gap between two readings means that the process was stopped. No slow
+    Within its context a thread keeps reading it. A gap between two readings means that the process was stopped. No slow
     step or save can cause one, and neither can other programs, because the thread waits for none of them.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Begin with a clock whose seconds never go back."""
+        """Wrap a clock whose seconds never go back."""
         self.stopped = 0.0
         """Seconds for which the process was stopped."""
         self._clock = clock
-        self._last = math.inf  # the last reading; infinite outside of a context, where there are no gaps
+        self._last = math.inf  # the last reading; infinite outside the context, where there are no gaps
         self._lock = threading.Lock()
         self._closed = threading.Event()
 
     def __call__(self) -> float:
-        """The clock's time, less the seconds for which the process was stopped."""
+        """The clock's time, minus the seconds for which the process was stopped."""
         with self._lock:
             now = self._clock()
             if now - self._last > _STOPPED:
@@ -66,7 +66,7 @@ class RunningClock:
 
 
 class BudgetMeter:
-    """Measures the fraction of a budget that is used up, from 0 to 1; it starts when it is made."""
+    """Measures the used-up fraction of a budget, from 0 to 1, starting on construction."""
 
     def __init__(
         self,
@@ -78,18 +78,18 @@ class BudgetMeter:
         seconds_before: float = 0.0,
         progress_before: float = 0.0,
     ) -> None:
-        """Start to measure; the command began when the clock showed `started`.
+        """Start measuring; the command began when the clock showed `started`.
 
-        A time budget also ends after `most_epochs`. Earlier sessions took `seconds_before`: `progress_before` of it.
+        A time budget also ends after `most_epochs`. Earlier sessions took `seconds_before` and used `progress_before`.
         """
         self.most_epochs = most_epochs
         self.timed = budget.unit is BudgetUnit.SECONDS
         self.evaluation_seconds = 0.0
-        """How long the last evaluation took, its save included. The same time is kept for the one at the end."""
+        """How long the last evaluation took, with its save. As much time is reserved for the one at the end."""
         self.save_seconds = 0.0
         """How long the last save took."""
         self.step_seconds = 0.0
-        """How long a step takes at present. A step that does not fit into the rest of the budget is not made."""
+        """How long a step currently takes. No step starts that does not fit into the rest of the budget."""
         self._budget = budget
         self._seconds_before = seconds_before
         self._progress_before = progress_before
@@ -100,25 +100,25 @@ class BudgetMeter:
         self._leaving_seconds = max(_LEAVING_SECONDS, _LEAVING_FRACTION * loading)
 
     def seconds(self) -> float:
-        """Seconds since the command began, with those of earlier sessions."""
+        """Seconds since the command began, plus those of earlier sessions."""
         return self._seconds_before + self._clock() - self._started
 
     def session_seconds(self) -> float:
-        """Seconds since this session began to train."""
+        """Seconds since this session started training."""
         return self._clock() - self._session_started
 
     def seconds_left(self) -> float:
-        """Seconds until a time budget is used up, without those that a save takes; infinite for other budgets."""
+        """Seconds until a time budget is used up, minus those that a save takes; infinite for other budgets."""
         if not self.timed:
             return math.inf
         return self._budget.amount - self.seconds() - self._leaving_seconds - _AGAIN * self.save_seconds
 
     def progress_before(self, step: int, epochs: float) -> float:
-        """The fraction of the budget that was used up before this session, which begins at this step and epoch."""
+        """The fraction of the budget used up before this session, which begins at this step and epoch."""
         return self._used(step, epochs, self._progress_before)
 
     def progress(self, step: int, epochs: float) -> float:
-        """The fraction of the budget that is used up at this step and epoch."""
+        """The fraction of the budget used up at this step and epoch."""
         evaluating = max(_AGAIN * self.evaluation_seconds, _CLOSING_FRACTION * self._budget.amount)
         closing = self._leaving_seconds + evaluating + self.step_seconds
         loading = self._session_started - self._started

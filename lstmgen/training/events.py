@@ -24,15 +24,15 @@ class Planned(Event):
     validation_symbols: int
     vocab_size: int
     parameters: int
-    layer_parameters: int  # of them in the recurrent layers and attention: those that do not depend on vocab_size
+    layer_parameters: int  # those in the recurrent layers and attention, which do not depend on vocab_size
     model: dict[str, Any]
     training: dict[str, Any]
     precision: str
     threads: int
     device: str
-    reasons: list[str]  # for what was planned
+    reasons: list[str]  # for the planned settings
     notes: list[str]
-    started_from: str | None = None  # the checkpoint whose network is trained further
+    started_from: str | None = None  # the checkpoint of the base model
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Stepped(Event):
     event: ClassVar[str] = "step"
     step: int
     epoch: float
-    progress: float  # fraction of the budget that is used up
+    progress: float  # the used-up fraction of the budget
     nats: float  # training loss per token, smoothed over about fifty steps
     learning_rate: float
     characters_per_second: float
@@ -51,7 +51,7 @@ class Stepped(Event):
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """An evaluation on the held-out text, with a preview of what the network writes."""
+    """An evaluation on the held-out text, with a preview of the network's writing."""
 
     event: ClassVar[str] = "evaluation"
     step: int
@@ -66,7 +66,7 @@ class Evaluated(Event):
 
 @dataclass(frozen=True)
 class Overfitting(Event):
-    """The network overfits: its validation loss rises. A time budget then ends early."""
+    """The network overfits: its validation loss is rising. A time budget then ends early."""
 
     event: ClassVar[str] = "overfitting"
     step: int
@@ -75,7 +75,7 @@ class Overfitting(Event):
     validation_nats: float
     training_nats: float
     epoch: float
-    end_epoch: float  # where training ends now; the learning rate falls until then
+    end_epoch: float  # where training will now end; the learning rate falls until then
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,14 @@ class RolledBack(Event):
     event: ClassVar[str] = "rolled_back"
     step: int
     to_step: int
-    learning_rate: float  # its peak from now on
-    training_nats: float  # of the last step; NaN: it was not a finite number
+    learning_rate: float  # the new peak
+    training_nats: float  # of the last step; NaN if not finite
     seconds: float
 
 
 @dataclass(frozen=True)
 class ThreadsChanged(Event):
-    """Other programs slow training down, and fewer threads compute from now on; or all of them again afterwards."""
+    """The number of threads changed: fewer because other programs slow training down, or all of them again."""
 
     event: ClassVar[str] = "threads_changed"
     step: int
@@ -102,7 +102,7 @@ class ThreadsChanged(Event):
 
 @dataclass(frozen=True)
 class Suspended(Event):
-    """The process was stopped for some time, which does not count: by Ctrl-Z, or while the machine slept."""
+    """The process was stopped, by Ctrl-Z or because the machine slept; that time does not count."""
 
     event: ClassVar[str] = "suspended"
     step: int
@@ -112,18 +112,18 @@ class Suspended(Event):
 
 @dataclass(frozen=True)
 class SaveFailed(Event):
-    """The run could not be saved. Training continues, and saving is tried again until it works."""
+    """The run could not be saved. Training continues, and retries saving until it works."""
 
     event: ClassVar[str] = "save_failed"
     step: int
     reason: str
-    saved_step: int | None  # of what is on the disk; None: nothing
+    saved_step: int | None  # of the checkpoint on the disk; None: there is none
     seconds: float
 
 
 @dataclass(frozen=True)
 class SavedAgain(Event):
-    """The run is saved, after saving had failed."""
+    """The run was saved again after failures."""
 
     event: ClassVar[str] = "saved_again"
     step: int
@@ -132,7 +132,7 @@ class SavedAgain(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """Training has ended, or was interrupted."""
+    """Training ended or was interrupted."""
 
     event: ClassVar[str] = "finished"
     checkpoint: str
@@ -145,18 +145,18 @@ class Finished(Event):
 
 
 LOGGED_STEPS = 50
-"""The log keeps one step of this many."""
+"""The log keeps one step out of this many."""
 
 WORSE_NATS = 0.01
-"""If the validation loss is this many nats above the best one, that is not noise: the network overfits."""
+"""A validation loss this many nats above the best one is not noise: the network overfits."""
 
 
 def to_mapping(event: Event) -> dict[str, Any]:
-    """Turn an event into values that JSON can hold, its name first; NaN becomes null."""
+    """Turn an event into JSON values, its name first; NaN becomes null."""
     values = {name: None if value != value else value for name, value in vars(event).items()}
     return {"event": event.event, **values}
 
 
 def is_logged(event: Event) -> bool:
-    """Whether `log.jsonl` keeps the event: every event but most of the steps."""
+    """Whether `log.jsonl` keeps the event: it drops most steps, and nothing else."""
     return not isinstance(event, Stepped) or event.step % LOGGED_STEPS == 0

@@ -1,4 +1,4 @@
-"""Fine-tuning: the trained network that a run starts from, and how it grows by the characters of another text."""
+"""Fine-tuning: the trained network that a run starts from, and the characters that a new text adds to it."""
 
 import shlex
 from collections.abc import Set
@@ -25,16 +25,16 @@ from lstmgen.text.corpus import Corpus
 from lstmgen.text.vocabulary import Ids, Vocabulary, token_counts
 
 _LARGE_TEXT = 1_000_000  # characters; longer texts were not tried
-_ENGLISH_NATS = 1.8  # per character: prose and verse are below, documentation with code is above and loses by it
+_ENGLISH_NATS = 1.8  # per character: prose and verse are below; documentation with code is above, and gets worse
 _SHOWN_SOURCES = 3
-_ANOTHER_SCRIPT = 0.5  # a text with more characters that are new is probably in another script
-_CALIBRATION_TOKENS = 2048  # of the text, from which the bias of new tokens is chosen
-_CALIBRATION_LOGITS = 2**24  # at most: fewer tokens for a large vocabulary
+_ANOTHER_SCRIPT = 0.5  # a text with a larger share of new characters is probably in another script
+_CALIBRATION_TOKENS = 2048  # of the text, to choose the bias of new tokens
+_CALIBRATION_LOGITS = 2**24  # the maximum: a large vocabulary uses fewer tokens
 
 
 @dataclass(frozen=True)
 class BaseModel:
-    """The checkpoint that a run starts from, and the name under which the run remembers it."""
+    """The checkpoint that a run starts from, and the name that the run records for it."""
 
     checkpoint: Checkpoint
     name: str
@@ -43,22 +43,22 @@ class BaseModel:
         return versioned_name(self.name, self.checkpoint)
 
     def fit_text(self, text: TextConfig, planned: Set[str]) -> TextConfig:
-        """A text that is read in the same kind of tokens, if `vocabulary` is among the fields that are planned.
+        """Set the text's kind of tokens to that of this model, if `vocabulary` is among the planned fields.
 
-        Raises ConfigError if it is not, and the text is to be read in other tokens.
+        Raises ConfigError if it is not, and the text has another kind.
         """
         kind = self.checkpoint.vocabulary.kind
         if "vocabulary" in planned:
             return replace(text, vocabulary=kind)
         if text.vocabulary is not kind:
-            raise ConfigError("vocabulary", text.vocabulary, f"{self.name} is a model of {kind}; leave it out")
+            raise ConfigError("vocabulary", text.vocabulary, f"{self.name} reads {kind}; leave it out")
         return text
 
     def weights(self, vocabulary: Vocabulary, text: Ids, seed: int) -> dict[str, FloatArray]:
-        """Its parameters, for a larger vocabulary and the text to learn from, (tokens,).
+        """The model's parameters, extended for a larger vocabulary and the text to train on, (tokens,).
 
-        Each new token begins with about the probability that is its frequency in the text. Without that, a text with
-        many new tokens would begin with a very large loss.
+        Each new token starts with a probability close to its frequency in the text. Without that, a text with many new
+        tokens would start with a very large loss.
         """
         before = self.checkpoint.vocabulary
         weights = grow(self.checkpoint.weights, before, vocabulary, np.random.default_rng(seed))
@@ -75,7 +75,7 @@ class BaseModel:
         return weights
 
     def adapted_to(self) -> tuple[str, ...]:
-        """The texts that it learned from while it was evaluated, by names that another run can use."""
+        """The texts that the model learned from during evaluations, by names that another run can use."""
         record = self.checkpoint.record
         return tuple(record.text.validation_name if name == HELD_OUT else name for name in record.adapted_to)
 
@@ -93,7 +93,7 @@ class BaseModel:
             notes.append(f"{self.name} writes single lines; if each line of this text is an item too, give `lines`")
         same_text = corpus.sha256 == record.text_sha256
         if same_text and _validation(text) != _validation(record.text):
-            notes.append(f"{self.name} has learned from a part of what is held out now: the loss there says little")
+            notes.append(f"{self.name} was trained on part of what is now held out: the validation loss says little")
         return notes
 
 
@@ -107,7 +107,7 @@ def starter_advice(text: TextConfig, corpus: Corpus) -> list[str]:
     sources = " ".join(map(shlex.quote, text.sources[:_SHOWN_SOURCES]))
     more = " ..." if len(text.sources) > _SHOWN_SOURCES else ""
     return [
-        f"a small English text: `from` {STARTER} starts from a model that has read 9 million characters: "
+        f"a small English text: `from` {STARTER} starts from a model trained on 9 million characters: "
         f"lstmgen train {sources}{more} `from` {STARTER}"
     ]
 
@@ -119,5 +119,5 @@ def find_base_model(reference: str) -> BaseModel:
 
 
 def _validation(text: TextConfig) -> tuple[float, bool, int | None]:
-    """What decides which part of a text is held out."""
+    """The settings that determine which part of a text is held out."""
     return text.validation, text.lines, text.held_out_seed

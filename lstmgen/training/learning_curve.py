@@ -1,4 +1,4 @@
-"""The learning curve of a run, read from its log, which may be cut off, damaged or from another version."""
+"""The learning curve of a run, from its log, which may be cut off, damaged or from another version."""
 
 import json
 from dataclasses import dataclass
@@ -27,19 +27,19 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The losses on the way to a run's newest weights, by step; at least one."""
+    """The losses that led to a run's newest weights, by step; at least one."""
 
     training: tuple[Loss, ...]  # smoothed over about fifty steps
     validation: tuple[Loss, ...]
 
     @property
     def best(self) -> Loss | None:
-        """The lowest validation loss; None: there is none at all."""
+        """The lowest validation loss; None: there is no validation loss."""
         return min(self.validation, key=attrgetter("nats"), default=None)
 
     @property
     def overfitted(self) -> tuple[float, float] | None:
-        """By how many nats validation loss rose after its best and training loss fell; None: it did not overfit."""
+        """By how many nats the validation loss rose after its best and the training loss fell; None: no overfitting."""
         best = self.best
         before = [loss.nats for loss in self.training if best and loss.step <= best.step]
         if best is None or not before:
@@ -63,16 +63,16 @@ def read_log(path: Path) -> LearningCurve:
                 if name is None or step is None or step % 1 or epoch is None or seconds is None:
                     continue
                 for losses, value in ((training, event.get(name)), (validation, event.get("validation_nats"))):
-                    while losses and losses[-1].step >= step:  # a resumed run repeats what was not saved
+                    while losses and losses[-1].step >= step:  # a resumed run repeats unsaved steps
                         losses.pop()
                     if (nats := _number(value, _MAX_NATS)) is not None:
                         losses.append(Loss(int(step), epoch, seconds, nats))
     except OSError as error:
         raise CheckpointError(
-            f"{path}: {error.strerror}; a run without its log cannot be drawn; name another run"
+            f"{path}: {error.strerror}; without its log, a run cannot be drawn; name another run"
         ) from error
     if not training and not validation:
-        raise CheckpointError(f"{path}: no loss in it; the run cannot be drawn")
+        raise CheckpointError(f"{path}: the log has no losses, so the run cannot be drawn; name another run")
     return LearningCurve(tuple(training), tuple(validation))
 
 
@@ -91,5 +91,5 @@ def _event(line: str | bytes) -> dict[str, Any]:
 
 
 def _number(value: Any, maximum: float = _MAX_NUMBER) -> float | None:
-    """The value, if it is a number that training can give; otherwise None."""
+    """The value, if it is a number that training can produce; otherwise None."""
     return value if type(value) in (int, float) and 0 <= value <= maximum else None

@@ -1,8 +1,8 @@
 """The training loop: batch, loss, step, evaluate, save, stop.
 
-`last.safetensors` holds everything that decides the weights after the next step: weights, the optimizer's state, the
-random generator, the position in the text and the network's state. A resumed run whose budget counts steps or epochs
-therefore ends with the weights that it would have had without the interruption, bit for bit.
+`last.safetensors` holds everything that determines the weights after the next step: the weights, the optimizer's state,
+the random generator, the position in the text and the network's state. A resumed run whose budget counts steps or
+epochs therefore ends with exactly the weights that it would have had without the interruption.
 """
 
 import math
@@ -45,21 +45,21 @@ from lstmgen.training.trainer import Trainer, chunks_per_step, learning_rate
 from lstmgen.training.validation import Validation
 
 EVALUATIONS = 10
-"""How many evaluations a run has if `every` is not given. It has fewer where they would take too much time."""
+"""How many evaluations a run has without `every`; fewer if they would take too much time."""
 
-_EVALUATION_FRACTION = 0.05  # of a time budget: more than this is not spent on evaluations at its tenths
+_EVALUATION_FRACTION = 0.05  # of a time budget: the maximum for evaluations at its tenths
 _PREVIEW_LENGTH, _PREVIEW_LINES = 200, 5  # characters; items of a list
-_SHORT_SECONDS, _SHORT_PREVIEWS = 60.0, 3  # a run that takes less time, and how many previews it has
-_PREVIEW_FRACTION = 0.02  # of a time budget: a preview that takes longer is cut
-_SLOW_FRACTION = 0.02  # of a time budget: where steps are slow for longer than this, one thread computes
-_STEP_SMOOTHING = 0.5  # how much of the time of a slow step is expected of the next one
+_SHORT_SECONDS, _SHORT_PREVIEWS = 60.0, 3  # a shorter run has this many previews
+_PREVIEW_FRACTION = 0.02  # of a time budget: a preview that takes longer is cut off
+_SLOW_FRACTION = 0.02  # of a time budget: if steps are slow for longer than this, continue with one thread
+_STEP_SMOOTHING = 0.5  # the next step is expected to take at least this fraction of a slow one
 _MAX_DIVERGENCES = 8
-_LOWER = 0.25  # the learning rate after a divergence, as a fraction of the one before
+_LOWER = 0.25  # factor for the learning rate after a divergence
 _PATIENCE = 0.15  # the fraction of the budget for which the validation loss may rise
 _FALLING_FROM = 0.75  # after this fraction of the budget the learning rate is low, and overfitting is expected
-_SAVE_SECONDS, _RETRY_SECONDS = 60.0, 10.0  # between two saves; after one that failed
-_SAVE_FRACTION = 0.01  # of the time: saving between evaluations takes no more than this
-_NO_LOCKS = "this file system has no locks: nothing keeps a second process from training the same run"
+_SAVE_SECONDS, _RETRY_SECONDS = 60.0, 10.0  # between two saves; after a failed one
+_SAVE_FRACTION = 0.01  # the maximum fraction of the time for saving between evaluations
+_NO_LOCKS = "this file system has no locks, so nothing keeps a second process from training the same run"
 
 T = TypeVar("T")
 
@@ -69,11 +69,11 @@ class Preparation:
     """Everything that is decided before the first step."""
 
     checkpoint: Checkpoint  # an untrained one, or the last one of a run
-    text: SplitText  # that the checkpoint's record names
-    folders: tuple[Path, ...]  # those that a new run may have, the best first
-    resumed: Path | None  # the file from which a run is resumed, in its folder; None: it is a new run
-    planned: Planned  # with the folder; for a new run, the first one that was free
-    max_threads: int  # may compute where the processor's cores are free; 1: their number stays as it is
+    text: SplitText  # the text named in the checkpoint's record
+    folders: tuple[Path, ...]  # the candidates for a new run, the best first
+    resumed: Path | None  # the file in its folder from which a run is resumed; None: a new run
+    planned: Planned  # with the folder; for a new run, the first free one
+    max_threads: int  # for when the processor's cores are free; 1: the number of threads never changes
 
     @contextmanager
     def start(
@@ -81,12 +81,13 @@ class Preparation:
     ) -> Iterator["TrainingRun"]:
         """Start the run; a new one gets a folder of its own.
 
-        No other process can train in the folder until the context ends. It is removed then if nothing was saved in it.
+        No other process can train in the folder until the context ends. If nothing was saved in it by then, it is
+        removed.
 
         Args:
             started: the clock's time when the command began; a time budget counts from there.
-            clock: seconds that never go back; those of `time.monotonic` may be too coarse: 16 ms on Windows.
-            processes: those that train the network together; the first one has the folder.
+            clock: seconds that never go back; `time.monotonic` can be too coarse, with 16 ms on Windows.
+            processes: the processes that train the network together; the first one owns the folder.
 
         Raises ConfigError if the run exists, and CheckpointError if the folder cannot be made, another process trains
         there, or the run's state cannot be restored.
@@ -105,7 +106,7 @@ class Preparation:
 
 
 class TrainingRun:
-    """One run. `events` trains; `state` is everything that changes."""
+    """One run. `events` trains; `state` holds everything that changes."""
 
     def __init__(
         self,
@@ -115,7 +116,7 @@ class TrainingRun:
         clock: Callable[[], float],
         processes: Processes,
     ) -> None:
-        """Begin, as `Preparation.start` describes it; only the first process has a storage."""
+        """Begin as described in `Preparation.start`; only the first process has a storage."""
         self._checkpoint = checkpoint = prepared.checkpoint
         self._storage = storage
         self._clock = clock = RunningClock(clock)
@@ -138,7 +139,7 @@ class TrainingRun:
         chunks, sums = record.validation_chunks, evaluated_sums(checkpoint.extra)
         self._validation = Validation(text.validation, checkpoint.end_token, budget, clock, chunks, sums, processes)
         self._previews = int(_SHORT_PREVIEWS * record.position.progress)
-        self._told_stopped = 0.0  # seconds for which the process was stopped, as far as events have told
+        self._told_stopped = 0.0  # seconds for which the process was stopped, as reported by events so far
         self._slowdown = Slowdown(record.threads, prepared.max_threads, _SLOW_FRACTION * budget.amount)
         torch.set_num_threads(record.threads)
         self.state = RunState(training, record.position, save_ended=clock())
@@ -157,7 +158,7 @@ class TrainingRun:
         """Whether the budget was used up before this session."""
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        """Take everything that decides the next step from a checkpoint of this run, or from an untrained one."""
+        """Restore everything that determines the next step from a checkpoint of this run or an untrained one."""
         state, record = self.state, self._checkpoint.record
         self._model = Model(checkpoint.network, checkpoint.weights, torch.device(record.device))
         self._trainer = Trainer(self._model, state.training, record.precision, self._processes)
@@ -170,19 +171,18 @@ class TrainingRun:
         self._open_epoch()
 
     def _open_epoch(self) -> None:
-        """Read the text of the position's epoch, from its chunk on."""
+        """Read the text of the current epoch from the current chunk on."""
         position = self.state.position
         self._chunks = self._text.chunks(position.epoch, position.chunk)
         self._chunk_count = self._text.chunk_count(position.epoch)
 
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Train until the budget is used up, or until `should_stop`, which is asked after every step.
+        """Train until the budget is used up, or until `should_stop`, called after every step, returns true.
 
-        The first event is the plan. Every event is also written to the log, if it is one that the log keeps. A run that
-        was complete before yields its plan and its end, and changes nothing.
+        The first event is the plan. Events that the log keeps are also written to it. A run that is already complete
+        yields only its plan and its end, and changes nothing.
 
-        Raises TrainingError if the loss diverges again and again, and CheckpointError if what was learned cannot be
-        saved at the end.
+        Raises TrainingError if the loss keeps diverging, and CheckpointError if the result cannot be saved at the end.
         """
         if self.complete:
             yield self._planned
@@ -203,9 +203,9 @@ class TrainingRun:
             ended = state.position.progress >= 1
             if state.bad_steps >= CERTAIN or (ended and not self._savable(self._model.weights())):
                 yield self._roll_back()
-                if self._saved_step is not None:  # so that a resumed run has the lower learning rate
+                if self._saved_step is not None:  # so that a resumed run uses the lower learning rate
                     yield from self._save()
-            elif not ended and self._evaluation_due(before):  # even if it stops now: a resumed run would not make up
+            elif not ended and self._evaluation_due(before):  # even when stopping now: a resumed run would skip it
                 evaluated = yield from self._evaluate()
                 if overfitting := self._end_early(evaluated):
                     yield overfitting
@@ -225,7 +225,7 @@ class TrainingRun:
         yield self._finished(interrupted)
 
     def _next_chunks(self) -> list[Chunk]:
-        """The chunks of the next step: some of this epoch, or the first ones of the next epoch."""
+        """The chunks of the next step, from this epoch or from the beginning of the next."""
         count = chunks_per_step(self.state.training, self.state.position.progress)
         chunks = list(islice(self._chunks, count))
         if not chunks:
@@ -235,7 +235,7 @@ class TrainingRun:
         return chunks
 
     def _step(self, chunks: list[Chunk]) -> Iterator[Event]:
-        """Learn from one batch of consecutive chunks."""
+        """Train on one batch of consecutive chunks."""
         state, position, begun = self.state, self.state.position, self._clock()
         chunk = Chunk.joined(chunks)
         rate = learning_rate(state.training, position.progress)
@@ -262,7 +262,7 @@ class TrainingRun:
         if stopped := self._clock.stopped - self._told_stopped:
             self._told_stopped += stopped
             yield Suspended(state.position.step, stopped, self._meter.seconds())
-        if self._meter.timed and self._slowdown.notice(seconds, chunk.inputs.size):  # the bits of others are promised
+        if self._meter.timed and self._slowdown.notice(seconds, chunk.inputs.size):  # others are reproducible
             torch.set_num_threads(self._slowdown.threads)
             yield ThreadsChanged(state.position.step, self._slowdown.threads, self._meter.seconds())
 
@@ -272,16 +272,16 @@ class TrainingRun:
         self.state.position = replace(position, progress=max(progress, position.progress))
 
     def _epochs(self) -> float:
-        """How often the text was read, with the fraction of this epoch."""
+        """How many times the text has been read, including the fraction of this epoch."""
         return self.state.position.epoch + self.state.position.chunk / self._chunk_count
 
     def _speed(self) -> float:
-        """Characters per second in this session, evaluations included."""
+        """Characters per second in this session, including evaluations."""
         read = self.state.position.symbols_read - self._checkpoint.record.position.symbols_read
         return read / max(1e-9, self._meter.session_seconds())
 
     def _evaluation_due(self, progress_before: float) -> bool:
-        """Whether to evaluate after this step: every `every` steps, or at each tenth of the budget if that is cheap."""
+        """Whether to evaluate after this step: every `every` steps, or at each tenth of the budget if affordable."""
         training, position = self.state.training, self.state.position
         if training.every:
             return position.step % training.every == 0
@@ -293,7 +293,7 @@ class TrainingRun:
         return not self._meter.timed or evaluation_seconds <= affordable or tenth % 5 == 4
 
     def _evaluate(self) -> Generator[Event, None, Evaluated]:
-        """Score the validation text, keep the weights if they are the best, and save. Training is not affected."""
+        """Score the validation text, keep the weights if they are the best, and save, without affecting training."""
         started, state, position, weights = self._clock(), self.state, self.state.position, self._model.weights()
         is_sound = problem_with(weights) is None
         nats = self._validation.nats(self._model, self._meter.seconds_left()) if is_sound else math.nan
@@ -318,14 +318,14 @@ class TrainingRun:
         return evaluated
 
     def _preview_due(self) -> bool:
-        """Whether to write a preview: at every evaluation that was asked for, and at fewer in a short run."""
+        """Whether to write a preview: at every requested evaluation, but less often in a short run."""
         progress, before = self.state.position.progress, self._previews
         self._previews = int(_SHORT_PREVIEWS * progress)
         seconds = self.state.training.budget.amount if self._meter.timed else self._meter.seconds() / progress
         return seconds >= _SHORT_SECONDS or self.state.training.every is not None or self._previews > before
 
     def _preview(self, weights: dict[str, FloatArray]) -> str:
-        """A short text that the network writes now. It is shorter where there is no time."""
+        """A short text that the network writes now, cut off if time runs out."""
         max_seconds, training = self._meter.seconds_left(), self.state.training
         if self._meter.timed:
             max_seconds = min(max_seconds, _PREVIEW_FRACTION * training.budget.amount)
@@ -338,7 +338,7 @@ class TrainingRun:
         return "\n".join("".join(takewhile(lambda _: self._clock() <= end, text)).removesuffix("\n") for text in texts)
 
     def _end_early(self, evaluated: Evaluated) -> Overfitting | None:
-        """If the network overfits, let the learning rate fall from now on, and then end.
+        """If the network overfits, let the learning rate fall from now on, then end.
 
         A budget in steps or epochs is always used up.
         """
@@ -361,14 +361,14 @@ class TrainingRun:
         )
 
     def _roll_back(self) -> RolledBack:
-        """The loss has diverged: go back to a checkpoint whose loss was good, and lower the learning rate.
+        """After a divergence, go back to a checkpoint with a good loss and lower the learning rate.
 
         Raises TrainingError if that has happened too often.
         """
         state, step, nats = self.state, self.state.position.step, self.state.training_nats
         if state.divergences == _MAX_DIVERGENCES:
             raise TrainingError(
-                f"the loss diverged {state.divergences + 1} times, the last time at step {step:,}; "
+                f"the loss diverged {state.divergences + 1} times, most recently at step {step:,}; "
                 f"try again with a lower `learning_rate`, or `precision` float32"
             )
         state.divergences += 1
@@ -383,9 +383,9 @@ class TrainingRun:
         )
 
     def _go_back(self) -> None:
-        """Go back to what was saved last; where that did not help, to the best weights, and then to the start.
+        """Go back to the last checkpoint; if that did not help, to the best weights; then to the start.
 
-        What was saved after the loss became bad does not help either.
+        Skip checkpoints saved after the loss became bad.
         """
         state, before, start = self.state, self.state.position, self._checkpoint
         last_good_step = before.step - state.bad_steps
@@ -398,7 +398,7 @@ class TrainingRun:
         state.returned_to = state.position.step
         state.position = replace(
             state.position,
-            best_nats=before.best_nats,  # the best weights are kept
+            best_nats=before.best_nats,  # keep the best weights
             best_step=before.best_step,
             best_progress=before.best_progress,
             progress=before.progress if self._meter.timed else state.position.progress,  # time does not go back
@@ -411,14 +411,14 @@ class TrainingRun:
         return bool(self._processes.broadcast(self._clock() - state.save_ended > interval))
 
     def _savable(self, weights: Mapping[str, FloatArray], validation_nats: float | None = None) -> bool:
-        """Whether this state is a good one: its weights and losses are finite, and the loss is not diverging."""
+        """Whether this state is sound: its weights and losses are finite, and the loss is not diverging."""
         evaluated = validation_nats is None or validation_nats < math.inf
         return evaluated and not self.state.suspicious and not problem_with(weights)
 
     def _save(self, *, best: bool = False, validation_nats: float | None = None) -> Iterator[Event]:
-        """Save, unless the loss may be diverging: what was saved before is then better.
+        """Save, unless the loss may be diverging, because the previous checkpoint is then better.
 
-        If saving fails, training continues, and saving is tried again soon. Yields that it begins to fail, or that it
+        If saving fails, training continues and soon retries. Yields an event when saving starts to fail, and when it
         works again.
         """
         state, begun, weights = self.state, self._clock(), self._model.weights()
@@ -449,14 +449,14 @@ class TrainingRun:
             yield SavedAgain(step=step, seconds=seconds)
 
     def _require_saved(self) -> None:
-        """Raise CheckpointError if the last attempt to save failed; what was to be saved is then rescued."""
+        """If the last attempt to save failed, rescue its content and raise CheckpointError."""
         if error := self.state.save_error:
             folder = self._on_storage(lambda storage: storage.rescue())
-            outcome = "what was learned since the last save is lost" if folder is None else f"the run is in {folder}"
+            outcome = "all progress since the last save is lost" if folder is None else f"the run is in {folder}"
             raise CheckpointError(f"{error}; {outcome}") from error
 
     def _on_storage(self, action: Callable[[Storage], T]) -> T:
-        """Let the first process do something with the run's folder; all processes get the result."""
+        """Let the first process act on the run's folder; all processes get the result."""
         return self._processes.on_first(lambda: action(cast(Storage, self._storage)))
 
     def _finished(self, interrupted: bool) -> Finished:

@@ -4,9 +4,9 @@
     nats     = log Σ_v exp(z_v) - z_target                            the negative log-probability of the target
     loss     = (1 - s) nats + s (log Σ_v exp(z_v) - mean_v z_v)       with label smoothing s (Szegedy et al. 2016)
 
-The gradient by z is softmax(z) - (1 - s) onehot(target) - s / V. It is computed together with the logits, for some rows
-at a time, so that the logits of all rows never exist at once: with 6,000 tokens they would be the largest arrays of a
-training step, and with 100,000 they would not fit.
+The gradient with respect to z is softmax(z) - (1 - s) onehot(target) - s / V. It is computed together with the logits,
+a few rows at a time, so that the logits of all rows never exist at once: with 6,000 tokens they would be the largest
+arrays of a training step, and with 100,000 they would not fit into memory.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from lstmgen.text.streams import IGNORED
 
 _LOGITS = 1 << 22
-"""The largest number of logits that exist at once: 16 MB. Fewer would take longer, more would hardly be faster."""
+"""The maximum number of logits at once: 16 MB. Fewer would be slower, and more hardly faster."""
 
 
 def head_loss(
@@ -28,17 +28,17 @@ def head_loss(
     smoothing: float,
     max_logits: int = _LOGITS,
 ) -> tuple[Tensor, Tensor]:
-    """Compute the mean loss over all targets that are predicted, and its gradient.
+    """Compute the mean loss over all predicted targets, and its gradient.
 
     Args:
-        inputs: y, the head's inputs, (batch, time, size); products are computed in their type.
+        inputs: y, the head's inputs, (batch, time, size); their type is also that of the products.
         head: W, (vocab, size), and b, (vocab,).
         targets: (batch, time); `IGNORED` where nothing is predicted.
         smoothing: s, from 0 to below 1.
-        max_logits: the largest number of logits that exist at once; one row is always computed as a whole.
+        max_logits: the maximum number of logits at once; at least one whole row is computed.
 
     Returns:
-        The loss, to go backward from, and the nats per token, without a gradient.
+        The loss, with a gradient, and the nats per token, without one.
     """
     rows = inputs.flatten(0, 1)
     loss, nats = _HeadLoss.apply(rows, *head, targets.flatten(), smoothing, max_logits)  # type: ignore[no-untyped-call]  # torch has no types for it
@@ -46,7 +46,7 @@ def head_loss(
 
 
 class _HeadLoss(torch.autograd.Function):
-    """The loss of rows y, (rows, size); the gradient is ready when the loss is."""
+    """The loss of rows y, (rows, size); the forward pass also computes the gradient."""
 
     @staticmethod
     def forward(
@@ -58,7 +58,7 @@ class _HeadLoss(torch.autograd.Function):
         d_inputs, d_weight, d_bias = torch.empty_like(inputs), torch.zeros_like(weight), torch.zeros_like(bias)
         loss, nats = bias.new_zeros(()), bias.new_zeros(())
         counted = (targets != IGNORED).to(bias.dtype)
-        means = (counted / counted.sum())[:, None]  # the weight of each row: all that are predicted count the same
+        means = (counted / counted.sum())[:, None]  # the weight of each row: all predicted rows count equally
         targets = targets.clamp(min=0)[:, None]
         at_once = max(1, max_logits // vocab_size)
         for start in range(0, len(inputs), at_once):
@@ -88,5 +88,5 @@ class _HeadLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_loss: Tensor, _d_nats: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients by y, W and b."""
+        """The gradients with respect to y, W and b."""
         return *(gradient * d_loss for gradient in ctx.saved_tensors), None, None, None

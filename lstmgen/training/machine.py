@@ -1,10 +1,9 @@
 """Where and how this machine computes fastest, and how fast that is.
 
-For a time budget short trials find out. All trials of a run together take about `_TRIAL_FRACTION` of it at most, unless
-single steps take longer than that. Next to other programs a step of several threads can take a hundred times as long as
-one of a single thread, because they wait for each other. So trials of several threads begin only where the processor's
-cores are free. For a budget of steps or epochs no clock decides: the same command then computes the same bits on the
-same machine.
+A time budget uses short trials, which take at most about `_TRIAL_FRACTION` of it in all, unless single steps take
+longer than that. If other programs use the processor, a step with several threads can take a hundred times as long as
+with one, because the threads wait for each other; so several threads are tried only if the cores are free. A budget in
+steps or epochs uses no clock, so the same command computes the same bits on the same machine.
 """
 
 import ctypes
@@ -30,37 +29,37 @@ from lstmgen.text.streams import Chunk
 from lstmgen.training.trainer import Trainer
 
 _TRIAL_FRACTION = 0.03  # of a time budget, for all trials together
-_MIN_SECONDS = 1.5  # that all trials may take together where the budget is short
-_MAX_TRIALS = 7  # two numbers of threads, another precision, and some networks, most of them small, for the plan
+_MIN_SECONDS = 1.5  # for all trials together with a short budget
+_MAX_TRIALS = 7  # two numbers of threads, another precision, and a few, mostly small networks for the plan
 _WAYS_FRACTION = 3 / _MAX_TRIALS * _TRIAL_FRACTION  # for the first three
-_SHORT_OPERATIONS = 1.5e9  # in the products of a short step: some hundredths of a second on a laptop
+_SHORT_OPERATIONS = 1.5e9  # in the products of a short step: a few hundredths of a second on a laptop
 _TIMED_STEPS = 3
 _SUSTAINED = 0.85  # of the speed of a few steps: training also evaluates, saves, and shares the machine
-_CLEARLY_FASTER = 0.85  # one thread is chosen only if a step takes less than this fraction of the time
-_SLOW = 0.5  # a precision with at most this fraction of the speed of float32 is not tried
+_CLEARLY_FASTER = 0.85  # choose one thread only if a step takes less than this fraction of the time
+_SLOW = 0.5  # do not try a precision with at most this fraction of float32's speed
 _PRODUCT_SIZE, _PRODUCTS = 256, 5
 _BYTES_PER_PARAMETER = 16  # the weight, its gradient, and two moments of the optimizer, in float32
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
 _FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16")  # instructions that make products faster than in float32
-_SMALL_STEP = 1_000_000  # parameters times rows: with fewer, several threads wait for each other more than they compute
+_SMALL_STEP = 1_000_000  # parameters times rows: below this, several threads wait for each other more than they compute
 _PROBE_SECONDS, _PROBE_SIZE = 0.03, 1 << 15
 _FREE = 0.75  # a core is free if a thread gets at least this fraction of its time
 _TIMES_SLOWER = 4.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0  # in times of `max_seconds`, and in seconds
+_FIRST_PAUSE, _MAX_PAUSE = 5.0, 60.0  # a multiple of `max_seconds`, and seconds
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How steps are computed. It is chosen once, and kept when a run is resumed."""
+    """How to compute steps. It is chosen once, and kept when a run is resumed."""
 
     device: torch.device
     precision: Precision
     threads: int
-    max_threads: int  # may compute as soon as other programs leave the processor's cores free
+    max_threads: int  # for when other programs leave the processor's cores free
 
 
 def versions() -> dict[str, str]:
-    """What the result of a training step depends on, besides the run itself: versions, and the kind of processor."""
+    """What the result of a training step depends on apart from the run: versions, and the kind of processor."""
     return {
         "lstmgen": lstmgen.__version__,
         "python": platform.python_version(),
@@ -79,20 +78,20 @@ def choose_device(wanted: Device) -> torch.device:
     if wanted is Device.AUTO:
         return torch.device("cuda" if available[Device.CUDA] else "cpu")
     if not available[wanted]:
-        raise ConfigError("device", wanted, "torch finds none on this machine; leave it out to use the CPU")
+        raise ConfigError("device", wanted, "torch finds no such device here; leave it out to use the CPU")
     return torch.device(wanted.value)
 
 
 def torch_engine(checkpoint: Checkpoint, device: Device) -> TorchEngine:
-    """An engine that writes on another device; raises ConfigError for one that this machine does not have."""
+    """An engine that computes on another device; raises ConfigError for one that this machine does not have."""
     return TorchEngine(Model(checkpoint.network, checkpoint.weights, choose_device(device)))
 
 
 def choose_execution(network: Network, config: TrainingConfig, device: Device, threads: int | None) -> Execution:
-    """Choose how to compute: as the user asked, and otherwise as is fastest for this network.
+    """Choose how to compute: as the user asked, otherwise the fastest way for this network.
 
-    For a time budget that is what is fastest here and now: one thread is tried before all of them, and float32 before
-    bfloat16. Nothing is tried where other programs use the cores; one thread computes.
+    For a time budget, try what is fastest right now: one thread, then all of them; float32, then bfloat16. If other
+    programs use the cores, use one thread without a trial.
     """
     usual = _usual_execution(network, config, choose_device(device), threads)
     if config.budget.unit is not BudgetUnit.SECONDS:
@@ -130,7 +129,7 @@ def choose_execution(network: Network, config: TrainingConfig, device: Device, t
 
 
 def _usual_execution(network: Network, config: TrainingConfig, device: torch.device, threads: int | None) -> Execution:
-    """How to compute as far as the network and the kind of processor tell, without a clock."""
+    """How to compute, judging only by the network and the kind of processor."""
     precision = config.precision
     if precision is Precision.AUTO:
         precision = Precision.BFLOAT16 if has_fast_bfloat16(device) else Precision.FLOAT32
@@ -141,7 +140,7 @@ def _usual_execution(network: Network, config: TrainingConfig, device: torch.dev
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether this kind of processor has instructions that make products in bfloat16 faster than in float32."""
+    """Whether this kind of processor has instructions that make bfloat16 products faster than float32 ones."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     instructions, allowed = torch.cpu.get_capabilities(), os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
@@ -152,7 +151,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 def cores_are_free(count: int) -> bool:
     """Whether this many threads can compute at once without waiting for other programs.
 
-    Each thread computes for some hundredths of a second. Next to other work it takes several times as long for that.
+    Each thread computes for a few hundredths of a second, which takes several times as long if the cores are in use.
     """
     numbers = np.full(_PROBE_SIZE, 0.5, np.float32)
 
@@ -169,23 +168,23 @@ def cores_are_free(count: int) -> bool:
 
 
 class Slowdown:
-    """Fewer threads where other programs slow training down, and all of them again afterwards."""
+    """Reduces the threads while other programs slow training down, and restores them afterwards."""
 
     def __init__(self, threads: int, max_threads: int, max_seconds: float) -> None:
-        """Begin with some threads, of at most `max_threads`; what ends within `max_seconds` is no slowdown."""
+        """Begin with `threads` of at most `max_threads`; ignore slow phases of up to `max_seconds`."""
         self.threads = threads
-        """How many compute the next step."""
+        """How many threads compute the next step."""
         self._all = max_threads
         self._max_seconds = max_seconds
         self._fastest = math.inf  # seconds per token, with all threads
-        self._slow_seconds = 0.0  # of slow steps in a row, or of one thread since the cores were looked at
-        self._pause = min(_FIRST_PAUSE * max_seconds, _LONGEST_PAUSE)
+        self._slow_seconds = 0.0  # of consecutive slow steps, or with one thread since the last check of the cores
+        self._pause = min(_FIRST_PAUSE * max_seconds, _MAX_PAUSE)
 
     def notice(self, seconds: float, tokens: int) -> bool:
-        """Take note of a step; returns whether the number of threads changes after it.
+        """Record a step; return whether the number of threads changes after it.
 
-        One thread computes after steps that are several times as slow as the fastest one, for too long. From then on,
-        in growing intervals, it is found out whether the cores are free again.
+        If steps are several times slower than the fastest one for too long, one thread takes over. From then on, at
+        growing intervals, check whether the cores are free again.
         """
         if self._all == 1:
             return False
@@ -193,7 +192,7 @@ class Slowdown:
             self._slow_seconds += seconds
             if self._slow_seconds < self._pause:
                 return False
-            self._slow_seconds, self._pause = 0.0, min(2 * self._pause, _LONGEST_PAUSE)
+            self._slow_seconds, self._pause = 0.0, min(2 * self._pause, _MAX_PAUSE)
             if not cores_are_free(self._all):
                 return False
             self.threads = self._all
@@ -208,17 +207,17 @@ class Slowdown:
 
 
 def _make_first_step(device: torch.device) -> None:
-    """Make a step of a tiny network: torch loads parts of itself at the first one, for about a second."""
+    """Run a step of a tiny network, because the first step makes torch load parts of itself for about a second."""
     tiny = build_network(ModelConfig(hidden_size=1, num_layers=1, embedding_size=1), vocab_size=2)
     config = TrainingConfig(batch_size=1, chunk_length=1, budget=Budget(1, BudgetUnit.STEPS))
     time_step(tiny, config, Execution(device, Precision.FLOAT32, threads=1, max_threads=1))
 
 
 def bfloat16_speed() -> float:
-    """The speed of a small product in bfloat16, as a multiple of that in float32.
+    """The speed of a small product in bfloat16, as a multiple of its speed in float32.
 
-    It is found in milliseconds, or in a tenth of a second on a processor without instructions for bfloat16, which is
-    40 times as slow in it.
+    Measuring takes milliseconds, or a tenth of a second on a processor without instructions for bfloat16, which is 40
+    times slower in it.
     """
     factors = {kind: torch.ones(_PRODUCT_SIZE, _PRODUCT_SIZE, dtype=kind) for kind in (torch.float32, torch.bfloat16)}
     best = dict.fromkeys(factors, math.inf)
@@ -231,17 +230,16 @@ def bfloat16_speed() -> float:
 
 
 def characters_per_second(network: Network, config: TrainingConfig, execution: Execution) -> float:
-    """How many tokens training will read in a second, found by a few steps."""
+    """How many tokens per second training will read, measured with a few steps."""
     return _SUSTAINED * config.batch_size * config.chunk_length / time_step(network, config, execution)
 
 
 def time_step(network: Network, config: TrainingConfig, execution: Execution) -> float:
-    """Time training steps on random tokens; returns the seconds of a step of the configured length.
+    """Time training steps on random tokens; return the seconds per step of the configured length.
 
-    Two short steps of different lengths are timed first. From both follows the time of a whole step, because the
-    optimizer takes the same time after a step of any length. Whole steps follow if the allowance has room for them, and
-    then the fastest of them counts. Where short steps take long themselves, there are no others, and the estimate is
-    rough.
+    Two short steps of different lengths come first. They give an estimate for a whole step, because the optimizer takes
+    the same time after a step of any length. If the allowance permits, whole steps follow, and the fastest counts. If
+    even short steps are slow, there are no others, and the estimate is rough.
     """
     clock = time.perf_counter
     allowance = _TRIAL_FRACTION * config.budget.amount / _MAX_TRIALS  # seconds
@@ -262,7 +260,7 @@ def time_step(network: Network, config: TrainingConfig, execution: Execution) ->
         whole = config.chunk_length
         affordable = _SHORT_OPERATIONS / (6 * network.parameter_count() * config.batch_size)
         length = max(1, min(whole // 2, int(affordable))) if execution.device.type == "cpu" else whole
-        short = seconds_of_step(length)  # the first step of a length also prepares
+        short = seconds_of_step(length)  # the first step of each length is a warm-up
         if short <= max_seconds:
             short = seconds_of_step(length)
         if clock() - started > max_seconds:
@@ -274,14 +272,14 @@ def time_step(network: Network, config: TrainingConfig, execution: Execution) ->
         timed: list[float] = []
         while len(timed) < _TIMED_STEPS and clock() - started + min(timed, default=estimate) <= allowance:
             timed.append(seconds_of_step(whole))
-        return min(timed, default=estimate)  # next to other work the estimate can be far too low
+        return min(timed, default=estimate)  # if other programs are running, the estimate can be far too low
 
 
 def require_memory(network: Network, config: TrainingConfig) -> None:
-    """Raise ConfigError if training this network needs more memory than this machine has; call it before any is taken.
+    """Raise ConfigError, before allocating anything, if training this network needs more memory than this machine has.
 
-    What is counted is the least that a step keeps: four numbers for each parameter, and for each token of a chunk the
-    embedding, the outputs of all layers, attention's weights and the logits.
+    This counts the minimum that a step keeps: four numbers per parameter, and for each token of a chunk the embedding,
+    the outputs of all layers, attention's weights and the logits.
     """
     window = network.attention.window if network.attention else 0
     outputs = len(network.cells) * network.hidden_size
@@ -289,13 +287,13 @@ def require_memory(network: Network, config: TrainingConfig) -> None:
     activations = 4 * config.batch_size * config.chunk_length * config.chunk_growth * per_token
     needed = _BYTES_PER_PARAMETER * network.parameter_count() + activations
     if (memory := _machine_memory()) is not None and needed > memory:
-        remedy = f"to train {network} takes at least {needed / 1e9:,.0f} GB of memory, and this machine has "
+        remedy = f"training {network} needs at least {needed / 1e9:,.0f} GB of memory, and this machine has "
         remedy += f"{memory / 1e9:,.0f}; give a smaller `hidden_size`, `num_layers`, `batch_size` or `chunk_length`"
         raise ConfigError("hidden_size", network.hidden_size, remedy)
 
 
 def _machine_memory() -> int | None:
-    """The memory of this machine in bytes; None: the system does not tell."""
+    """The memory of this machine in bytes; None: the system does not report it."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -303,11 +301,11 @@ def _machine_memory() -> int | None:
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, so that the next step can use it again.
+    """Let this process keep the memory that it frees, so that the next step can reuse it.
 
-    The activations of a step are some large blocks. glibc gives such blocks back to the system when they are freed. The
-    next step then gets them again page by page, and the system clears each page. That takes a quarter of the time of a
-    step of a 2 x 512 LSTM. Nothing is changed on systems without glibc.
+    The activations of a step are a few large blocks. When they are freed, glibc returns them to the system; the next
+    step gets them back page by page, and the system clears each page. For a 2 x 512 LSTM, that takes a quarter of the
+    time of a step. Systems without glibc are left alone.
     """
     if not sys.platform.startswith("linux"):
         return

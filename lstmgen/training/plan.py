@@ -1,19 +1,19 @@
-"""The plan of a training run: what the user did not choose is chosen here, with its reason.
+"""The plan of a training run: picks every setting that the user left out, and gives reasons.
 
 Three choices follow from the number of tokens that the network can read within the budget:
 
-1. The network is as large as can still learn from that many tokens.
-2. A text is not read more often than helps.
+1. The network is as large as that many tokens can still train.
+2. The text is not read more often than helps.
 3. Regularisation (dropout, weight drop, weight decay) depends on how easily the network could memorise the text:
 
        pressure = (epochs - 1) * parameters / tokens of the text
 
    A network that reads a text once cannot memorise it, and neither can one with few parameters.
 
-The first choice counts the parameters of the recurrent layers alone. The embedding and the head grow with the
+The first choice only counts the parameters of the recurrent layers, because the embedding and the head grow with the
 vocabulary, and most of their rows belong to rare tokens. The third counts all parameters.
 
-The numbers were found by experiment; docs/TRIALS.md describes them.
+The constants come from experiments; see docs/TRIALS.md.
 """
 
 import math
@@ -41,29 +41,29 @@ PLANNED = frozenset(
         *("embedding_size", "tied", "label_smoothing"),
     }
 )
-"""The fields that a plan chooses unless the user does. The others have defaults that are good for all texts."""
+"""The fields that a plan chooses unless the user does. The others have defaults that suit all texts."""
 
 MODEL_FIELDS = frozenset({"hidden_size", "embedding_size", "tied"})
-"""Those of them that a trained network has already."""
+"""The ones among `PLANNED` that a trained network has already settled."""
 
 _HIDDEN_SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
-_TOKENS_READ_PER_PARAMETER = 3.0  # with fewer, a smaller network becomes better in the same time
+_TOKENS_READ_PER_PARAMETER = 3.0  # with fewer, a smaller network gets better in the same time
 _PARAMETERS_PER_TOKEN = 6.0  # of the text; more would only help to memorise it
-_CHUNK_GROWTH = 2  # many updates help most in the beginning, longer chunks afterwards
+_CHUNK_GROWTH = 2  # many updates help most at first, longer chunks later
 _DROPOUT_FROM_PRESSURE, _DROPOUT_PER_DOUBLING = 4.0, 0.055  # of units, and of recurrent weights
-_MIN_DROPOUT, _MAX_DROPOUT, _MAX_WEIGHT_DROP = 0.04, 0.5, 0.6  # less does nothing, but it takes time
+_MIN_DROPOUT, _MAX_DROPOUT, _MAX_WEIGHT_DROP = 0.04, 0.5, 0.6  # less has no effect but takes time
 _MIN_DECAY, _DECAY_PER_DOUBLING, _MAX_DECAY = 0.06, 0.05, 0.2
 _STRONG_PRESSURE = 25.0
 _RATE_WITHOUT_CELL_STATE = 0.008  # the learning rate of the tanh RNN and the GRU
 _LARGE = 384  # above this hidden size the learning rate falls with it, and more tokens must be read
 _MAX_EPOCHS = 120.0
-_TRAINED_RATE = 1 / 6  # the learning rate of a trained network, as a fraction of that of a new one
-_TRAINED_EPOCHS = 12.0  # the most for a trained network: it memorises a text sooner than a new one
-_TRAINED_WEIGHT_DROP = 0.2  # the most for a trained network: more would undo too much of what it has learned
-_TRAINED_WARM_UP = 0.01  # there is little to warm up: this is half of what a new network has
+_TRAINED_RATE = 1 / 6  # the learning rate of a trained network, as a fraction of a new network's
+_TRAINED_EPOCHS = 12.0  # the maximum for a trained network, which memorises a text sooner than a new one
+_TRAINED_WEIGHT_DROP = 0.2  # the maximum for a trained network: more would undo too much of what it has learned
+_TRAINED_WARM_UP = 0.01  # half of a new network's, because there is little to warm up
 _LARGE_VOCABULARY = 1000
-_LARGE_VOCABULARY_EMBEDDINGS = (128, 64, 32)  # the largest that fits
-_DROPOUT_WITH_SMOOTHING = 0.15  # where parts of the text have tokens of their own, its end is unlike the rest too
+_LARGE_VOCABULARY_EMBEDDINGS = (128, 64, 32)  # use the first that fits
+_DROPOUT_WITH_SMOOTHING = 0.15  # if parts of the text have tokens of their own, its end differs from the rest too
 _SMOOTHING_PER_UNSEEN, _MIN_SMOOTHING, _MAX_SMOOTHING = 3.0, 0.01, 0.05
 
 Speed = Callable[[ModelConfig], float]
@@ -72,18 +72,18 @@ Speed = Callable[[ModelConfig], float]
 
 @dataclass(frozen=True)
 class Plan:
-    """The network and its training. Each step of planning returns a plan in which more is chosen."""
+    """The network and its training. Each step of planning returns a plan with more of it chosen."""
 
-    model: ModelConfig  # fields that are planned have their defaults; likewise in its training
+    model: ModelConfig  # planned fields still have their defaults, here and in `training`
     training: TrainingConfig
-    planned: Set[str] = frozenset()  # the fields that may be changed, by name: some of `PLANNED`
-    reasons: tuple[str, ...] = ()  # for what was chosen
+    planned: Set[str] = frozenset()  # the fields that may change, by name: some of `PLANNED`
+    reasons: tuple[str, ...] = ()  # for the choices
     notes: tuple[str, ...] = ()  # what else the user should know
-    unit: str = "character"  # what users call a token of this text; or byte
+    unit: str = "character"  # what users call a token of this text: character or byte
 
 
 def fit_to_text(plan: Plan, ids: Ids, newline: int | None = None) -> Plan:
-    """Choose batch size and chunk length so that they suit the training text, (tokens,), or its lines.
+    """Choose batch size and chunk length to suit the training text, (tokens,), or its lines.
 
     Raises ConfigError for a list of fewer than two lines.
     """
@@ -106,7 +106,7 @@ def _fit_to_length(plan: Plan, tokens: int) -> Plan:
 
 
 def _fit_to_lines(plan: Plan, ids: Ids, newline: int) -> Plan:
-    """Choose how many lines are in a batch: as many as hold the tokens of a batch of running text at the end."""
+    """Choose the lines per batch, to hold as many tokens as the final batches of running text."""
     items, config = line_items(ids, newline), plan.training
     if len(items) < 2:
         raise ConfigError("lines", True, f"{len(items):,} lines to train on; give at least 2, or leave it out")
@@ -127,14 +127,14 @@ def _fit_to_lines(plan: Plan, ids: Ids, newline: int) -> Plan:
 
 
 def fit_to_vocabulary(plan: Plan, ids: Ids, vocab_size: int, parameters: int | None = None) -> Plan:
-    """Choose what depends on the distinct tokens of a text: embedding, head, label smoothing.
+    """Choose the settings that depend on the distinct tokens of a text: embedding, head, label smoothing.
 
     Args:
         plan: the plan so far.
         ids: the training text, (tokens,).
         vocab_size: the number of distinct tokens.
-        parameters: the number of parameters that the user asked for, if any: it decides the hidden size. The embedding
-            of a large vocabulary gets at most half of them.
+        parameters: the number of parameters that the user asked for, if any, which determines the hidden size. The
+            embedding of a large vocabulary gets at most half of them.
     """
     model, training, reasons = plan.model, plan.training, []
     if vocab_size > _LARGE_VOCABULARY:
@@ -156,8 +156,8 @@ def fit_to_vocabulary(plan: Plan, ids: Ids, vocab_size: int, parameters: int | N
         if smoothing >= _MIN_SMOOTHING:
             training = replace(training, label_smoothing=smoothing)
             reasons.append(
-                f"label smoothing {smoothing:g}: about {unseen:.1%} of any tenth of the text is characters found "
-                "nowhere else, so the network must expect new ones"
+                f"label smoothing {smoothing:g}: in any tenth of the text, about {unseen:.1%} of the characters are "
+                "found nowhere else, so the network must expect new ones"
             )
     if parameters is not None:
         model = replace(model, hidden_size=hidden_size_for(parameters, model, vocab_size))
@@ -165,10 +165,10 @@ def fit_to_vocabulary(plan: Plan, ids: Ids, vocab_size: int, parameters: int | N
 
 
 def _unseen_fraction(ids: Ids, vocab_size: int) -> float:
-    """The fraction of a tenth of a text that are tokens which the other nine tenths do not have; the mean of ten."""
+    """The fraction of tokens in a tenth of the text that the other nine tenths lack, as a mean over the ten."""
     bounds = np.linspace(0, len(ids), 11).astype(np.int64)
     counts = np.zeros(vocab_size, np.int64)
-    tenths = np.zeros(vocab_size, np.int8)  # the number of tenths that have the token
+    tenths = np.zeros(vocab_size, np.int8)  # the number of tenths that contain each token
     for start, stop in pairwise(bounds.tolist()):
         in_tenth = token_counts(ids[start:stop], vocab_size)
         counts += in_tenth
@@ -177,14 +177,14 @@ def _unseen_fraction(ids: Ids, vocab_size: int) -> float:
 
 
 def make_plan(plan: Plan, tokens: int, vocab_size: int, speed: Speed, *, trained: bool = False) -> Plan:
-    """Choose everything that is still planned.
+    """Choose everything that is still open.
 
     Args:
-        plan: the plan so far; it fits the text and its vocabulary.
+        plan: the plan so far, fitted to the text and its vocabulary.
         tokens: the length of the training text.
         vocab_size: the number of its distinct tokens.
-        speed: measures a network; it is called only for a time budget.
-        trained: whether the network is trained already, on another text.
+        speed: measures a network; only called for a time budget.
+        trained: whether the network is already trained, on another text.
     """
     model, training, planned, reasons = plan.model, plan.training, plan.planned, list(plan.reasons)
     budget, tokens = training.budget, max(1, tokens)
@@ -205,7 +205,7 @@ def make_plan(plan: Plan, tokens: int, vocab_size: int, speed: Speed, *, trained
         reasons.append(f"{size} units per layer: {why}")
     epochs = readable(model.hidden_size) / tokens
     length = f"{readably(epochs * tokens, 3)} {plan.unit}s"
-    reasons.append(f"in {budget} it can read about {length}: the text {readably(epochs, 3)} times")
+    reasons.append(f"in {budget} it can read about {length}, which is the text {readably(epochs, 3)} times")
     most_epochs = _TRAINED_EPOCHS if trained else _MAX_EPOCHS
     if "most_epochs" in planned and budget.unit is BudgetUnit.SECONDS and epochs > most_epochs:
         training = replace(training, most_epochs=most_epochs)
@@ -220,14 +220,14 @@ def make_plan(plan: Plan, tokens: int, vocab_size: int, speed: Speed, *, trained
     if "weight_decay" in planned:
         training = replace(training, weight_decay=_weight_decay(pressure))
     if "dropout" in planned:
-        least = _DROPOUT_WITH_SMOOTHING if training.label_smoothing else 0.0
-        training = replace(training, dropout=max(least, _dropout(pressure, _MAX_DROPOUT)))
+        minimum = _DROPOUT_WITH_SMOOTHING if training.label_smoothing else 0.0
+        training = replace(training, dropout=max(minimum, _dropout(pressure, _MAX_DROPOUT)))
     if planned & {"weight_decay", "dropout"}:
         how_strong = "strong" if pressure >= _STRONG_PRESSURE else "weak" if pressure < 1 else "medium"
         reasons.append(
             f"weight decay {training.weight_decay:g}, dropout {training.dropout:g}: {how_strong} regularisation, "
             f"because the network reads the text {readably(epochs, 3)} times and has "
-            f"{readably(parameters / tokens, 2)} parameters per {plan.unit} of it"
+            f"{readably(parameters / tokens, 2)} parameters per {plan.unit} of text"
         )
     weight_drop = _dropout(pressure, _TRAINED_WEIGHT_DROP if trained else _MAX_WEIGHT_DROP)
     if "weight_drop" in planned and weight_drop:
@@ -239,8 +239,8 @@ def make_plan(plan: Plan, tokens: int, vocab_size: int, speed: Speed, *, trained
         if trained:
             rate = round(rate * _TRAINED_RATE, 5)
             reasons.append(
-                f"learning rate {readably(rate)}, {readably(_TRAINED_RATE, 2)} times the rate of a new network: the "
-                "network is trained, and large steps would undo that"
+                f"learning rate {readably(rate)}, {readably(_TRAINED_RATE, 2)} times a new network's: large steps would"
+                " undo its training"
             )
         training = replace(training, learning_rate=rate)
     if trained:
@@ -249,7 +249,7 @@ def make_plan(plan: Plan, tokens: int, vocab_size: int, speed: Speed, *, trained
 
 
 def learning_rate_for(model: ModelConfig, usual: float) -> tuple[float, list[str]]:
-    """The learning rate of a new network, and why it is not the usual one."""
+    """The learning rate of a new network, and the reasons if it is not the usual one."""
     rate, reasons = usual, []
     if model.cell in (CellKind.RNN, CellKind.GRU):
         rate = _RATE_WITHOUT_CELL_STATE
@@ -289,9 +289,9 @@ def _weight_decay(pressure: float) -> float:
 
 
 _SIZES_BY_PARAMETERS: tuple[int, ...] = (*range(1, 64), *range(64, 128, 2), *range(128, 256, 4), *range(256, 65_537, 8))
-"""The hidden sizes from which a number of parameters chooses. From 64 on, neighbours differ by about 3 % at most.
+"""The hidden sizes to choose from for a number of parameters. From 64 on, neighbours differ by at most about 3%.
 
-In bfloat16 an LSTM of 297 units trains at 42 % of the speed of one of 296, and one of 298 at 84 %.
+In bfloat16, an LSTM of 297 units trains at 42% of the speed of one with 296 units, and one with 298 at 84%.
 """
 
 
@@ -306,13 +306,13 @@ def layer_parameter_count(model: ModelConfig, hidden_size: int) -> int:
 
 
 def hidden_size_for(parameters: int, model: ModelConfig, vocab_size: int) -> int:
-    """The hidden size whose network is nearest to this number of parameters, one of `_SIZES_BY_PARAMETERS`.
+    """The hidden size whose network comes closest to this number of parameters, one of `_SIZES_BY_PARAMETERS`.
 
-    Raises ConfigError if a network of one unit has more.
+    Raises ConfigError if even a network of one unit has more.
     """
-    fewest = parameter_count(model, vocab_size, 1)
-    if parameters < fewest:
-        raise ConfigError("parameters", f"{parameters:,}", f"this network has at least {fewest:,}; give more")
+    minimum = parameter_count(model, vocab_size, 1)
+    if parameters < minimum:
+        raise ConfigError("parameters", f"{parameters:,}", f"this network has at least {minimum:,}; give more")
     sizes = [size for size in _SIZES_BY_PARAMETERS if model.attention * size <= MAX_ATTENDED]
     found = bisect_left(sizes, parameters, key=lambda size: parameter_count(model, vocab_size, size))
     nearest = sizes[max(0, found - 1) : found + 1]

@@ -1,4 +1,4 @@
-"""Preparing a run: read the text, make the plan, build the network. Nothing is written to the disk."""
+"""Prepare a run: read the text, make the plan, build the network. Nothing is written to the disk."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -46,7 +46,7 @@ from lstmgen.training.validation import VALIDATION_LIMIT
 
 _MAX_RUNS = 10_000
 _ADVISED_ON = 1 << 18  # tokens of a text
-_MIN_LINES, _SHORT_LINE = 50, 40.0  # lines, and their mean length, from which and below which a text may be a list
+_MIN_LINES, _SHORT_LINE = 50, 40.0  # a text may be a list if it has more lines than this, shorter than this on average
 
 
 def prepare(
@@ -71,14 +71,14 @@ def prepare(
         model: the network; with a base model, its network.
         training: how to train it.
         run: its name; None: a name made from text and cell.
-        folder: its folder, if that is not one in `checkpoints/` by its name.
+        folder: its folder, if it is not in `checkpoints/` under its name.
         device: where to compute.
         threads: the number of threads; None: the fastest number.
-        planned: the fields that are chosen here, some of `plan.PLANNED`; with a base model, also `vocabulary`.
-        parameters: choose the hidden size so that the network has about this number of parameters.
+        planned: the fields to choose here, some of `plan.PLANNED`; with a base model, also `vocabulary`.
+        parameters: choose the hidden size so that the network has about this many parameters.
         base: the trained network to start from; None: an untrained one.
-        processes: how many train together. A batch size that is given is that of each one; all share a planned one.
-        progress: is told how much of the text has been read.
+        processes: how many train together. A given batch size applies to each of them; a planned one is shared.
+        progress: called with how much of the text has been read.
 
     Raises TextError for a text that cannot be used, and ConfigError for choices that cannot work or a run that exists.
     """
@@ -108,7 +108,7 @@ def prepare(
     plan = fit_to_vocabulary(plan, parts.training, vocab_size, parameters)
     network = build_network(plan.model, vocab_size)
     require_memory(network, plan.training)
-    own = replace(plan.training, batch_size=-(-plan.training.batch_size // processes))  # of one process
+    own = replace(plan.training, batch_size=-(-plan.training.batch_size // processes))  # for one process
     execution = choose_execution(network, own, device, threads)
 
     def speed(model: ModelConfig) -> float:
@@ -140,33 +140,33 @@ def prepare(
     )
     notes = [*plan.notes, *_notes(plan, parts, execution, processes)]
     if base is None and folder is None and planned >= MODEL_FIELDS:
-        notes += starter_advice(text, corpus)  # now: its products would keep the cores busy while they are measured
+        notes += starter_advice(text, corpus)  # last, because its products would disturb the measurements
     event = _planned(checkpoint, parts, first_free(folders), plan.reasons, notes)
     return Preparation(checkpoint, parts, folders, None, event, execution.max_threads if processes == 1 else 1)
 
 
 def _advice(ids: Ids, corpus: Corpus, text: TextConfig) -> Iterator[str]:
-    """What suits a list of names or titles: short lines, and none of them empty."""
+    """Advice for a text that looks like a list: its lines are short, and none is empty."""
     newline = corpus.vocabulary.newline
     if newline is None or text.lines:
         return
     lengths = np.diff(np.flatnonzero(np.asarray(ids[:_ADVISED_ON]) == newline)) - 1
     if len(lengths) >= _MIN_LINES and lengths.min() > 0 and lengths.mean() < _SHORT_LINE:
-        yield "the lines are short: if each is an item of its own, such as a name, train with `lines`"
+        yield "the lines are short: if each one is a separate item, such as a name, train with `lines`"
 
 
 def _notes(plan: Plan, parts: SplitText, execution: Execution, processes: int) -> Iterator[str]:
     """What the user should know about the text and the machine."""
     if len(parts.validation) < 2:
-        yield "no text is held out: there is no validation loss, and the last weights are kept"
+        yield "no text is held out, so there is no validation loss, and the last weights are kept"
     if len(parts.validation) > VALIDATION_LIMIT:
-        yield f"evaluations in training read {VALIDATION_LIMIT:,} held-out {plan.unit}s; lstmgen eval reads all"
+        yield f"evaluations during training read {VALIDATION_LIMIT:,} held-out {plan.unit}s; lstmgen eval reads all"
     if plan.training.precision is Precision.BFLOAT16 and not has_fast_bfloat16(execution.device):
         yield "this processor is slow in bfloat16; leave out `precision` to train faster"
     if execution.threads < execution.max_threads:
-        yield "other programs use the processor: one thread computes until they leave it free"
+        yield "other programs are using the processor, so training uses one thread until they stop"
     if processes > 1:
-        yield f"{processes} processes train together; each reads its part of the {plan.training.batch_size} streams"
+        yield f"{processes} processes train together; each reads its share of the {plan.training.batch_size} streams"
 
 
 def resume(
@@ -184,11 +184,11 @@ def resume(
     Args:
         run: its name, folder or file.
         sources: where its text is now, if it has moved.
-        budget: a new budget, counted from the start of the run; None: the one it had.
+        budget: a new budget, counted from the start of the run; None: the original one.
         device: where to compute from now on.
         threads: the number of threads; None: the same as before, or torch's default for another number of processes.
         processes: how many train together from now on.
-        progress: is told how much of the text has been read.
+        progress: called with how much of the text has been read.
 
     Raises CheckpointError if the run cannot be resumed, TextError if its text cannot be read or has changed, and
     ConfigError for a device that this machine does not have.
@@ -198,14 +198,14 @@ def resume(
     checkpoint = load_checkpoint(path)
     if not checkpoint.extra:
         raise CheckpointError(
-            f"{path}: contains no optimizer state, so it cannot be resumed; give the run's folder, which has {LAST}"
+            f"{path}: cannot be resumed, because it has no optimizer state; give the run's folder, which has {LAST}"
         )
     notes = [f"resumed at step {checkpoint.record.position.step:,}"]
     text = checkpoint.record.text
     if sources:
         text = replace(text, sources=tuple(sources))
     elif STANDARD_INPUT in text.sources:
-        raise TextError(f"{run}: trained from standard input; pipe the text in again: lstmgen train - `resume` {run}")
+        raise TextError(f"{run}: its text came from standard input; pipe it in again: lstmgen train - `resume` {run}")
     _refuse_standard_input(text, processes)
     record, machine_notes = _on_this_machine(checkpoint, device, threads, processes)
     notes += machine_notes
@@ -222,7 +222,7 @@ def resume(
             raise
         raise TextError(f"the run's text cannot be read again ({error}); {remedy}") from error
     if corpus is None:
-        raise TextError(f"{text.name}: not the text this run was trained on; {remedy}")
+        raise TextError(f"{text.name}: this is not the text that the run was trained on; {remedy}")
     text = replace(text, sources=corpus.sources)
     checkpoint = replace(checkpoint, record=replace(checkpoint.record, text=text))
     parts = corpus.split(text)
@@ -233,12 +233,12 @@ def resume(
 def _on_this_machine(
     checkpoint: Checkpoint, device: Device, threads: int | None, processes: int
 ) -> tuple[TrainingRecord, list[str]]:
-    """The record of a run that is trained further here, and what differs from where it was trained before."""
+    """The record of a run that continues on this machine, and notes on what differs from before."""
     record, notes = checkpoint.record, []
     new_device = str(choose_device(device))
     if new_device != record.device:
         checkpoint.extra.pop("generator", None)
-        notes.append(f"on {new_device} instead of {record.device}: the random numbers of dropout start again")
+        notes.append(f"on {new_device} instead of {record.device}, so dropout draws new random numbers")
     if threads is None:
         threads = record.threads if processes == record.processes else torch.get_num_threads()
     now = versions() | {"threads": str(threads), "processes": str(processes)}
@@ -247,7 +247,7 @@ def _on_this_machine(
         f"{name} {now[name]} instead of {before[name]}" for name in now if before.get(name, now[name]) != now[name]
     ]
     if differing:
-        notes.append(f"{', '.join(differing)}: the result can differ from a run that was never interrupted")
+        notes.append(f"{', '.join(differing)}: the result may differ from an uninterrupted run")
     return replace(record, device=new_device, threads=threads, processes=processes), notes
 
 
@@ -265,7 +265,7 @@ def _read_again(checkpoint: Checkpoint, *, untrusted: bool = True, progress: Pro
 
 
 def _last_checkpoint(run: str) -> Path:
-    """The file that a run is resumed from; raises CheckpointError, also for a run that has not saved one yet."""
+    """The file to resume a run from; raises CheckpointError, also for a run that has not saved one yet."""
     try:
         return find_checkpoint(run, LAST)
     except CheckpointError:
@@ -277,9 +277,9 @@ def _last_checkpoint(run: str) -> Path:
 
 
 def prepare_together(processes: Processes, prepare: Callable[[], Preparation]) -> Preparation:
-    """Let the first process prepare a run; the others take over what it decided, and read the same text.
+    """Let the first process prepare a run; the others adopt its decisions and read the same text.
 
-    Raises TextError if this machine has another text, and in the first process the errors of `prepare`.
+    Raises TextError if the text differs on this machine, and in the first process the errors of `prepare`.
     """
     own: list[Preparation] = []
 
@@ -294,14 +294,14 @@ def prepare_together(processes: Processes, prepare: Callable[[], Preparation]) -
     corpus = _read_again(decided.checkpoint)
     text = decided.checkpoint.record.text
     if corpus is None:
-        raise TextError(f"{text.name}: not the text that the first process reads; copy the same files to every machine")
+        raise TextError(f"{text.name}: differs from the first process's text; copy the same files to every machine")
     return replace(decided, text=corpus.split(text))
 
 
 def _refuse_standard_input(text: TextConfig, processes: int) -> None:
-    """Raise TextError if only one process of several could read the text."""
+    """Raise TextError if only one of several processes could read the text."""
     if processes > 1 and STANDARD_INPUT in text.sources:
-        raise TextError("several processes cannot read standard input; save the text in a file")
+        raise TextError("several processes cannot share standard input; save the text in a file")
 
 
 def _planned(
@@ -328,7 +328,7 @@ def _planned(
 
 
 def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
-    """Raise ConfigError if the text cannot have this preview: now, not at the first evaluation."""
+    """Raise ConfigError now, not at the first evaluation, if the text cannot have this preview."""
     try:
         vocabulary.prompt_ids(preview, lines=lines)
     except UnknownCharacterError as error:
@@ -337,7 +337,7 @@ def _check_preview(preview: str, vocabulary: Vocabulary, lines: bool) -> None:
 
 
 def _folders(run: str | None, text: TextConfig, model: ModelConfig) -> tuple[Path, ...]:
-    """The folders that a new run may have, the best first: by the name that was given, or made from text and cell."""
+    """The possible folders of a new run, the best first, from the given name or from text and cell."""
     if run is not None:
         return (run_folder(run, "run"),)
     stem = "stdin" if text.sources[0] == STANDARD_INPUT else Path(text.sources[0]).resolve().name.split(".")[0]

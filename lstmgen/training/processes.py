@@ -1,8 +1,8 @@
 """Several processes that train one network together, started by `torchrun` or another launcher of torch.distributed.
 
-All processes do the same steps with the same weights. Each one reads its own rows of every batch, and the gradients are
-summed. The first process decides what depends on a clock, a signal or a file, and tells the others. Only the first
-process writes files.
+All processes take the same steps with the same weights. Each reads its own rows of every batch, and the gradients are
+summed. The first process makes every decision that depends on a clock, a signal or a file, and tells the others. Only
+the first process writes files.
 """
 
 import os
@@ -22,19 +22,19 @@ from lstmgen.errors import LstmgenError
 T = TypeVar("T")
 
 _RANK, _SIZE, _LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
-_LAUNCHED = (_RANK, _SIZE, "MASTER_ADDR", "MASTER_PORT")  # a launcher sets them for each process
+_LAUNCHED = (_RANK, _SIZE, "MASTER_ADDR", "MASTER_PORT")  # set by a launcher for each process
 _MAX_DIGITS = 9
 _RUN_KEY = "lstmgen/run"
 
 
 class EndedElsewhereError(LstmgenError):
-    """The run has ended in another process, which says why."""
+    """The run ended in another process, which reports why."""
 
 
 class Processes:
-    """This process among those that train together; by default it trains alone.
+    """This process and the others that train with it; by default it trains alone.
 
-    Every process must make the same calls in the same order: a call returns when all processes have made it.
+    Every process must make the same calls in the same order: a call returns once all processes have made it.
     """
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
@@ -44,17 +44,17 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that decides, writes and shows."""
+        """Whether this is the process that decides, writes files and shows progress."""
         return self.rank == 0
 
     def rows(self, count: int) -> slice:
-        """Which rows of a batch this process reads; the processes have the same number, or one differs by one row."""
+        """Which rows of a batch this process reads; the numbers of rows differ by at most one."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def own_generator(self, shared: torch.Generator) -> torch.Generator:
-        """A generator that draws other numbers in each process; the shared one goes on alike in all of them.
+        """A generator that draws different numbers in each process; the shared one stays the same in all of them.
 
-        Of several processes each gets a new one, so that there is no state to save.
+        With several processes each gets a new one, so that there is no state to save.
         """
         if self.size == 1:
             return shared
@@ -62,7 +62,7 @@ class Processes:
         return torch.Generator(shared.device).manual_seed(int(seed) + self.rank)
 
     def on_first(self, function: Callable[[], T]) -> T:
-        """Call a function in the first process alone; all processes get what it returns, or end if it raises."""
+        """Call a function only in the first process; all processes get its result, or end if it raises."""
         if self.size == 1:
             return function()
         outcome: list[Any] = [None, True]  # what the function returned, and whether it failed
@@ -85,17 +85,17 @@ class Processes:
             dist.broadcast_object_list(values)
 
     def broadcast(self, number: float) -> float:
-        """A number as the first process has it."""
+        """The number in the first process."""
         return self.on_first(lambda: number)
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in some process."""
+        """Whether the flag is set in any process."""
         set_in = torch.tensor(float(flag))
         self.sum(set_in)
         return bool(set_in > 0)
 
     def sum(self, *tensors: Tensor) -> None:
-        """Sum each of these tensors over all processes, in place; they are of one type and on one device."""
+        """Sum each of these tensors over all processes, in place; they share one type and one device."""
         if self.size == 1:
             return
         together = parameters_to_vector(tensors)
@@ -104,7 +104,7 @@ class Processes:
         vector_to_parameters(together, tensors)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The rows, (rows, ...), of all processes in their order, on the CPU; only the first process gets them all."""
+        """The rows, (rows, ...), of all processes in order, on the CPU; only the first process gets them all."""
         rows = rows.cpu()
         if self.size == 1:
             return rows
@@ -120,9 +120,9 @@ ALONE = Processes()
 
 @contextmanager
 def joined_processes(device: Device) -> Iterator[Processes]:
-    """Join the processes that a launcher started, for the length of the context; without a launcher there is one.
+    """Join the processes that a launcher started, within the context; without a launcher there is only this one.
 
-    Each process gets a GPU of its own where they compute on GPUs.
+    On GPUs, each process gets one of its own.
 
     Raises LstmgenError if the other processes cannot be reached.
     """
@@ -131,7 +131,7 @@ def joined_processes(device: Device) -> Iterator[Processes]:
         yield ALONE
         return
     if not dist.is_available():
-        raise LstmgenError("this build of torch has no processes that train together; start without torchrun")
+        raise LstmgenError("this build of torch cannot train in several processes; start without torchrun")
     on_gpu = device is not Device.CPU and torch.cuda.is_available() and dist.is_nccl_available()
     if on_gpu:
         torch.cuda.set_device(_number(_LOCAL_RANK) % torch.cuda.device_count())
@@ -140,7 +140,7 @@ def joined_processes(device: Device) -> Iterator[Processes]:
         if (store := _launcher_store()) is None:
             dist.init_process_group(backend)
         else:
-            # Processes that are started again find the addresses of the ones before them in the launcher's store.
+            # Restarted processes would find the addresses of their predecessors in the launcher's store.
             attempt = f"lstmgen/{_number('TORCHELASTIC_RESTART_COUNT')}/{size}"
             own_store = dist.PrefixStore(attempt, store)  # type: ignore[attr-defined]  # not in the types of every build of torch
             dist.init_process_group(backend, store=own_store, rank=rank, world_size=size)
@@ -151,19 +151,19 @@ def joined_processes(device: Device) -> Iterator[Processes]:
 
 
 def remember_run(folder: Path) -> None:
-    """Tell the launcher which run this is, so that processes which it starts again go on with it."""
+    """Tell the launcher which run this is, so that restarted processes continue it."""
     if (store := _launcher_store()) is not None:
         store.set(_RUN_KEY, str(folder))
 
 
 def remembered_run() -> Path | None:
-    """The run of the processes that the launcher started before these; None: there were none, or it is not known."""
+    """The run of the processes that these replace; None: there were none, or the run is not known."""
     store = _launcher_store()
     return Path(store.get(_RUN_KEY).decode()) if store is not None and store.check([_RUN_KEY]) else None
 
 
 def _launcher_store() -> Any:
-    """What the launcher keeps while it starts processes again; None: this launcher keeps nothing."""
+    """The launcher's store, which survives restarts of processes; None: this launcher has none."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or not _is_launched():
         return None
     with _named_failures():
@@ -175,7 +175,7 @@ def _is_launched() -> bool:
 
 
 def _number(name: str) -> int:
-    """A number from the environment; raises LstmgenError if it is none."""
+    """A number from the environment; raises LstmgenError if the value is not a number."""
     value = os.environ.get(name, "0")
     if not value.isdecimal() or len(value) > _MAX_DIGITS:
         raise LstmgenError(f"the environment variable {name} is {value!r}, not a number; start with torchrun")
@@ -184,10 +184,10 @@ def _number(name: str) -> int:
 
 @contextmanager
 def _named_failures() -> Iterator[None]:
-    """Raise an error that a user understands if another process cannot be reached."""
+    """Raise an understandable error if another process cannot be reached."""
     try:
         yield
     except RuntimeError as error:
         raise EndedElsewhereError(
-            "another process of this run has ended or cannot be reached; `resume` goes on from the last save"
+            "another process of this run has ended or cannot be reached; `resume` continues from the last save"
         ) from error

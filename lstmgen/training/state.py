@@ -16,7 +16,7 @@ from lstmgen.text.vocabulary import Ids, token_counts
 from lstmgen.training.trainer import Trainer, like
 
 SUSPECTED, CERTAIN = 10, 30
-"""After this many bad steps in a row, training may have diverged, or has."""
+"""After this many consecutive bad steps, training may have diverged, or certainly has."""
 
 _FAR = 0.5  # nats
 _SMOOTHING = 0.98
@@ -27,18 +27,18 @@ _SAMPLES, _SAMPLE_TOKENS = 16, 1 << 18
 
 @dataclass
 class RunState:
-    """Everything of a run that changes from step to step, except the weights and the optimizer, which `Trainer` has."""
+    """Everything in a run that changes from step to step, except the weights and optimizer, which `Trainer` holds."""
 
-    training: TrainingConfig  # a divergence lowers its learning rate, and overfitting brings its end nearer
+    training: TrainingConfig  # a divergence lowers the learning rate, and overfitting ends the run sooner
     position: Position  # in the text and in the budget
     network: NetworkState | None = None  # after the last chunk; None: the initial state
     training_nats: float = math.nan  # the smoothed loss; NaN: there was no finite loss yet
     lowest_nats: float = math.inf  # the lowest smoothed loss
-    bad_steps: int = 0  # in a row
+    bad_steps: int = 0  # consecutive ones
 
     divergences: int = 0
-    returned_to: int = -1  # the step to which the run went back last
-    returns: int = 0  # how often it went back there without a good step since
+    returned_to: int = -1  # the step that the run last went back to
+    returns: int = 0  # how often it went back there without a good step in between
 
     save_error: CheckpointError | None = None  # of the last attempt to save
     save_ended: float = 0.0  # the clock's time after the last attempt
@@ -49,9 +49,9 @@ class RunState:
         return self.bad_steps >= SUSPECTED
 
     def add_loss(self, nats: float, *, vocab_size: int, frequency_nats: float) -> None:
-        """Count the loss of a step, which is bad if it is not finite (NaN), or far above the lowest one so far.
+        """Record the loss of a step, which is bad if it is not finite (NaN), or far above the lowest one so far.
 
-        A loss near `frequency_nats` is always good, and in the beginning that of a network that knows nothing.
+        A loss near `frequency_nats` is always good, and so, at first, is the loss of an untrained network.
         """
         good = nats <= max(frequency_nats, min(self.lowest_nats, math.log(vocab_size))) + _FAR
         self.bad_steps = 0 if good else self.bad_steps + 1
@@ -61,9 +61,9 @@ class RunState:
             self.lowest_nats = min(self.lowest_nats, self.training_nats)
 
     def to_arrays(self, trainer: Trainer, evaluated: AnyArray | None) -> dict[str, AnyArray]:
-        """Everything besides the weights that decides the next step, by name; `evaluated` is `Validation.best`.
+        """Everything but the weights that determines the next step, by name; `evaluated` is `Validation.best`.
 
-        Of several processes all must call it. Only the first one gets the network's state of all.
+        All processes must call it. Only the first one gets the network's state from all of them.
         """
         moments = trainer.optimizer.moments
         arrays: dict[str, AnyArray] = {_OPTIMIZER + name: moments[name].cpu().numpy() for name in moments}
@@ -79,12 +79,12 @@ class RunState:
         return arrays
 
     def restore(self, trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | None) -> None:
-        """Take what `to_arrays` gave, or begin anew where there is nothing.
+        """Restore the result of `to_arrays`, or start from scratch if it is empty.
 
         Args:
-            trainer: a new one; gets the states of the optimizer and of the generator, or keeps its own generator.
-            arrays: from `to_arrays`; empty for a network without a step.
-            batch_size: the rows of the network's state, for all processes together; None: any number.
+            trainer: a new one, which gets the states of the optimizer and, if there is one, of the generator.
+            arrays: from `to_arrays`; empty before the first step.
+            batch_size: the rows of the network's state, over all processes; None: any number.
 
         Raises CheckpointError for arrays that do not fit.
         """
@@ -110,12 +110,12 @@ class RunState:
                 if not math.isnan(number):  # older versions wrote NaN where there was no loss yet
                     setattr(self, name, number)
         except (KeyError, RuntimeError, StopIteration, TypeError, ValueError) as error:
-            remedy = "the run's best checkpoint can still be sampled"
-            raise CheckpointError(f"cannot be resumed ({error}); {remedy}") from error
+            remedy = "its best checkpoint still works with sample"
+            raise CheckpointError(f"the run cannot be resumed ({error}); {remedy}") from error
 
 
 def evaluated_sums(arrays: Mapping[str, AnyArray]) -> AnyArray | None:
-    """The sums of the best weights in an evaluation, from `to_arrays`; None: there are none that make sense."""
+    """The sums of the best weights in an evaluation, from `to_arrays`; None: missing or invalid."""
     sums = arrays.get(_EVALUATED)
     if sums is None or sums.dtype != np.float64 or sums.ndim != 2 or sums.shape[1] != 2 or len(sums) == 0:
         return None
@@ -123,7 +123,7 @@ def evaluated_sums(arrays: Mapping[str, AnyArray]) -> AnyArray | None:
 
 
 def frequency_nats(ids: Ids, vocab_size: int) -> float:
-    """The nats per token of a model that knows only how often each token occurs; of a long text, parts are counted."""
+    """The nats per token of a model that only knows token frequencies, estimated from parts of a long text."""
     stride = max(_SAMPLE_TOKENS, len(ids) // _SAMPLES)
     samples = [ids[start : start + _SAMPLE_TOKENS] for start in range(0, len(ids), stride)]
     counts = np.sum([token_counts(sample, vocab_size) for sample in samples], axis=0)

@@ -1,7 +1,7 @@
-"""The folder of a run while it trains: one process has it, and it holds two checkpoints and the log.
+"""The folder of a run while it trains: one process owns it, and it holds two checkpoints and the log.
 
-A write that fails loses nothing but time: what is on the disk stays, and the next save writes everything again. That
-holds for a full disk as well as for a folder that was deleted.
+A failed write only costs time: files on the disk stay intact, and the next save writes everything again. This is true
+for a full disk as well as for a deleted folder.
 """
 
 import json
@@ -26,34 +26,34 @@ from lstmgen.training.events import Event, Stepped, is_logged, to_mapping
 from lstmgen.training.learning_curve import logged_step
 
 LOCK, OWNER = ".lock", ".owner"
-_FILES = {BEST, LAST, LOG, LOCK, OWNER, INDEX}  # all that a run's folder has, besides part files
+_FILES = {BEST, LAST, LOG, LOCK, OWNER, INDEX}  # the only files in a run's folder, apart from part files
 _MAX_NAMES = 1000
 
 
 class FolderInUseError(CheckpointError):
-    """Another process trains in the folder."""
+    """Another process is training in the folder."""
 
 
 class Storage:
     """A folder that this process has locked."""
 
     def __init__(self, path: Path, lock: "FolderLock", checkpoint: Checkpoint | None) -> None:
-        """Take over a folder, with the last checkpoint of the run in it; None: it is a new run.
+        """Take over a folder, with the last checkpoint of its run; None: a new run.
 
         Raises CheckpointError if the best checkpoint is missing and cannot be written.
         """
         self.path = path
         self.saved_step = None if checkpoint is None else checkpoint.record.position.step
-        """The step of the last checkpoint that is on the disk; None: there is none."""
+        """The step of the last checkpoint on the disk; None: there is none."""
         self.exclusive = lock.exclusive
-        """Whether other processes are kept out of the folder."""
+        """Whether the lock keeps other processes out of the folder."""
         self._lock = lock
         self._best: bytes | None = None  # the content of the best checkpoint; None: there is none yet
         self._best_is_saved = False
-        self._unsaved: bytes | None = None  # the content of a last checkpoint that could not be written
+        self._unsaved: bytes | None = None  # the content of a last checkpoint that failed to save
         self._log = bytearray(_lines_until(path / LOG, self.saved_step or 0))
-        self._logged = -1  # bytes of the log that are known to be in its file; -1: not even that it is ours
-        self._remove_parts()  # of a process that was killed while it saved
+        self._logged = -1  # bytes of the log known to be in its file; -1: the file may not even be ours
+        self._remove_parts()  # left by a process that was killed while saving
         if checkpoint is not None:
             self._complete(checkpoint)
 
@@ -62,7 +62,7 @@ class Storage:
             remove_parts(self.path / name)
 
     def _complete(self, last: Checkpoint) -> None:
-        """Read the best checkpoint. Write it, if the process that wrote the last one was killed before it could."""
+        """Read the best checkpoint, or write it if a process was killed between writing the last one and the best."""
         position = last.record.position
         is_best = position.best_nats is None or position.best_step == position.step
         with suppress(CheckpointError, OSError):
@@ -73,25 +73,25 @@ class Storage:
             raise error
 
     def save(self, checkpoint: Checkpoint, *, best: bool) -> CheckpointError | None:
-        """Save a checkpoint as the last one, and also as the best one if it is that, or if there is none yet.
+        """Save a checkpoint as the last one, and also as the best if it is, or if there is no best yet.
 
-        Returns why that failed, if it did.
+        Returns the error if that failed.
         """
         self._unsaved = last = to_bytes(checkpoint)
         if best or self._best is None:
             self._best, self._best_is_saved = to_bytes(replace(checkpoint, extra={})), False
         try:
-            if not self._lock.held:  # the folder was deleted; another run may have its name now
+            if not self._lock.held:  # the folder was deleted; another run may have taken its name
                 self._claim_again()
             contents = [(self.path / LAST, last)]
             if not (self._best_is_saved and (self.path / BEST).exists()):
                 contents.append((self.path / BEST, self._best))
-            if not best and self.saved_step is not None:  # `_complete` finds the best in the last one only if it is it
+            if not best and self.saved_step is not None:  # so that `_complete` can tell what a killed process left
                 contents.reverse()
             replace_files(contents)
         except OSError as error:
             return CheckpointError(f"cannot write {self.path / LAST}: {unwritable(error)}")
-        except (CheckpointError, ConfigError) as error:  # there is no folder any more, and none can be made
+        except (CheckpointError, ConfigError) as error:  # the folder is gone, and none can be made
             return CheckpointError(str(error))
         self._unsaved = None
         self._best_is_saved = True
@@ -100,23 +100,23 @@ class Storage:
         return None
 
     def _claim_again(self) -> None:
-        """Make the folder again, or another one if a run has its name now; raises the errors of `new_run`."""
+        """Make the folder again, or another one if a run has taken its name; raises the errors of `new_run`."""
         numbered = (self.path.with_name(f"{self.path.name}-{number}") for number in range(2, _MAX_NAMES))
         path, lock = _claim((self.path, *numbered))
         self._lock.release()
         self.path, self._lock, self.saved_step, self._logged = path, lock, None, -1
 
     def load(self, name: str) -> Checkpoint | None:
-        """One of the two checkpoints on the disk; None: it is not there, or cannot be read."""
+        """One of the two checkpoints on the disk; None: missing or unreadable."""
         with suppress(CheckpointError, OSError):
             if self._lock.held:
                 return load_checkpoint(self.path / name)
         return None
 
     def rescue(self) -> Path | None:
-        """Write what could not be saved to a new folder among the temporary files; None: that fails, too.
+        """Write what could not be saved to a new temporary folder; None: that failed too.
 
-        This is for the end of a run, when saving is not tried again.
+        For the end of a run, when there is no further attempt to save.
         """
         contents = ((LAST, self._unsaved), (BEST, self._best))
         with suppress(OSError):
@@ -130,9 +130,9 @@ class Storage:
         return None
 
     def log(self, event: Event) -> None:
-        """Add an event to the log, if it is one that the log keeps. Steps are written with what follows them.
+        """Add an event to the log, if the log keeps it. Steps are written along with the next other event.
 
-        What cannot be written now is written later.
+        Anything that cannot be written now is written later.
         """
         if is_logged(event):
             self._log += json.dumps(to_mapping(event)).encode() + b"\n"
@@ -143,7 +143,7 @@ class Storage:
                 self._write_log()
 
     def _write_log(self) -> None:
-        """Write what is not in the log's file yet; all of it, if the file is not as it was left."""
+        """Append what the log's file lacks, or rewrite it if something else has changed it."""
         path = self.path / LOG
         with suppress(OSError):
             if path.exists() and path.stat().st_size == self._logged:
@@ -157,23 +157,23 @@ class Storage:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Let other processes have the folder. It is removed if it holds no checkpoint."""
+        """Release the folder, and remove it if it holds no checkpoint."""
         remove = False
         with suppress(OSError):
             if self._lock.held:
-                self._remove_parts()  # of a save that failed and could not remove them
+                self._remove_parts()  # left by a failed save
                 remove = is_free(self.path)
         self._lock.release()
         if remove:
             shutil.rmtree(self.path, ignore_errors=True)
-            with suppress(OSError):  # the folder of all runs is not empty
+            with suppress(OSError):  # there are other runs
                 self.path.parent.rmdir()
 
 
 def _lines_until(path: Path, step: int) -> bytes:
     """The complete lines of a log, without the events after this step.
 
-    A run that was killed has logged steps after its last save. It takes these steps again, and logs them again.
+    A killed run has logged steps after its last save. When resumed, it repeats these steps and logs them again.
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -183,7 +183,7 @@ def _lines_until(path: Path, step: int) -> bytes:
 
 
 def new_run(folders: Sequence[Path]) -> Storage:
-    """Make the first folder that is free.
+    """Claim the first folder that is free.
 
     Raises ConfigError if none is free, and CheckpointError if it cannot be made.
     """
@@ -191,14 +191,14 @@ def new_run(folders: Sequence[Path]) -> Storage:
 
 
 def resumed_run(file: Path, checkpoint: Checkpoint) -> Storage:
-    """Lock the folder of a run, whose last checkpoint was read from a file.
+    """Lock the folder of a run, given its last checkpoint and the file it was read from.
 
-    Raises CheckpointError if another process trains there, or has trained there since the checkpoint was read.
+    Raises CheckpointError if another process is training there, or has trained there since the checkpoint was read.
     """
     lock = _lock(file.parent)
     try:
         if load_checkpoint(file).record.position.step != checkpoint.record.position.step:
-            raise CheckpointError(f"{file}: another process has trained it further meanwhile; give the command again")
+            raise CheckpointError(f"{file}: another process has trained this run meanwhile; run the command again")
         return Storage(file.parent, lock, checkpoint)
     except BaseException:
         lock.release()
@@ -206,17 +206,17 @@ def resumed_run(file: Path, checkpoint: Checkpoint) -> Storage:
 
 
 def refuse_if_in_use(path: Path) -> None:
-    """Raise CheckpointError if another process trains in this folder."""
+    """Raise CheckpointError if another process is training in this folder."""
     _lock(path).release()
 
 
 def unused_run(name: str) -> Path:
     """The folder of a run that may be removed or renamed, by its name or path.
 
-    Raises CheckpointError if there is no such run, if a process trains in it, or if it holds files of anyone else.
+    Raises CheckpointError if there is no such run, if a process is training in it, or if it holds any other files.
     """
     for folder in (RUNS_FOLDER / composed(name), Path(name)):
-        with suppress(OSError, ValueError):  # there is none, or it is not a valid file name
+        with suppress(OSError, ValueError):  # missing, or not a valid file name
             files = [file.name for file in folder.iterdir()]
             if not {BEST, LAST, LOG}.isdisjoint(files):
                 break
@@ -231,7 +231,7 @@ def unused_run(name: str) -> Path:
 
 
 def remove_run(folder: Path) -> None:
-    """Remove a folder that `unused_run` found; raises CheckpointError if a process trains in it now."""
+    """Remove a folder that `unused_run` returned; raises CheckpointError if a process is training in it now."""
     lock = _lock(folder)
     try:
         for file in list(folder.iterdir()):
@@ -243,7 +243,7 @@ def remove_run(folder: Path) -> None:
 
 
 def first_free(folders: Sequence[Path]) -> Path:
-    """The first folder that a new run can have; raises ConfigError if none is free."""
+    """The first folder that is free for a new run; raises ConfigError if none is."""
     for folder in folders:
         if not folder.exists():
             return folder
@@ -255,7 +255,7 @@ def first_free(folders: Sequence[Path]) -> Path:
 
 
 def is_free(folder: Path) -> bool:
-    """Whether a folder is not there, or holds only what a process left that was killed before its first save."""
+    """Whether a folder does not exist, or only holds leftovers of a process killed before its first save."""
     left = (LOG, LOCK, OWNER)
     try:
         return all(file.name in left or file.suffix == ".part" for file in folder.iterdir())
@@ -264,7 +264,7 @@ def is_free(folder: Path) -> bool:
 
 
 def _claim(folders: Sequence[Path]) -> "tuple[Path, FolderLock]":
-    """Make the first folder that is free, and lock it. Another process may do the same at the same time."""
+    """Make and lock the first folder that is free, even if another process does the same at the same time."""
     in_use: FolderInUseError | None = None
     for folder in folders:
         if not is_free(folder):
@@ -284,7 +284,7 @@ def _claim(folders: Sequence[Path]) -> "tuple[Path, FolderLock]":
             raise
         if is_free(folder):
             return folder, lock
-        lock.release()  # another process was faster, and has ended since
+        lock.release()  # another process was faster, and has ended already
     raise in_use or _none_is_free(folders)
 
 
@@ -302,34 +302,34 @@ def _lock(path: Path) -> "FolderLock":
 
 
 class FolderLock:
-    """The lock of a folder, held from its creation until `release`; a second file tells who has it.
+    """The lock of a folder, held from construction until `release`; a second file names the owner.
 
-    The system gives a lock back when its process ends, even after a crash, so a lock file that a dead process left is
-    no obstacle. Some file systems have no locks; nothing is refused there.
+    The system releases a lock when its process ends, even after a crash, so a lock file left by a dead process is no
+    obstacle. On a file system without locks, nothing is refused.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Lock a folder that exists.
+        """Lock an existing folder.
 
-        Raises FolderInUseError, which names the process that has the lock, and OSError if the folder cannot be written.
+        Raises FolderInUseError, which names the process that owns the lock, and OSError if the folder is not writable.
         """
         self._path, self._owner = folder / LOCK, folder / OWNER
         self.exclusive = True
-        """Whether other processes are kept out; False: this file system has no locks."""
+        """Whether other processes are kept out; False: the file system has no locks."""
         self._is_ours = True
         self._lock = FileLock(self._path, timeout=0)
         existed = self._path.exists()
         try:
             with warnings.catch_warnings():
-                # Some versions of filelock warn, and take a lock that a process leaves behind when it crashes.
+                # Some versions of filelock warn, and create a lock that outlives a crash.
                 warnings.simplefilter("error", UserWarning)
                 self._lock.acquire()
         except Timeout as error:
             raise FolderInUseError(
-                f"{folder}: {_describe(self._owner)} trains here; wait until it ends, or stop it"
+                f"{folder}: {_describe(self._owner)} is training here; wait until it ends, or stop it"
             ) from error
         except (OSError, NotImplementedError, UserWarning):
-            with self._path.open("ab"):  # raises OSError if the folder cannot be written, and not just locked
+            with self._path.open("ab"):  # raises OSError if the folder is not even writable
                 self.exclusive, self._is_ours = False, not existed
         self._identity = _identity(self._path)
         if not self._is_ours:  # another process may train here, and needs these files
@@ -340,14 +340,14 @@ class FolderLock:
 
     @property
     def held(self) -> bool:
-        """Whether the folder is still the one that was locked: it may have been deleted, or replaced.
+        """Whether this is still the folder that was locked; it may have been deleted or replaced.
 
-        Raises OSError if that cannot be found out now.
+        Raises OSError if that cannot be determined now.
         """
         return _identity(self._path) == self._identity is not None
 
     def release(self) -> None:
-        """Give the lock back, and remove its files."""
+        """Release the lock and remove its files."""
         with suppress(OSError):  # some systems cannot remove an open file
             if self._is_ours and self.held:
                 self._owner.unlink(missing_ok=True)
@@ -356,7 +356,7 @@ class FolderLock:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from every other one; None: it is not there."""
+    """The identity of a file, different from every other file's; None: it does not exist."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -365,7 +365,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _describe(path: Path) -> str:
-    """The process that a file of `FolderLock` names."""
+    """Describe the process named in the owner file of a `FolderLock`."""
     try:
         owner: Any = json.loads(path.read_text(encoding="utf-8"))
         return f"process {int(owner['process'])} on {owner['host']!s:.60}, since {owner['since']!s:.20},"

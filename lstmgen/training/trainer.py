@@ -1,4 +1,4 @@
-"""One training step: read a chunk, compute the gradients, update the weights; and how large a step is."""
+"""One training step: read a chunk, compute the gradients, update the weights. Also the schedule of steps."""
 
 import math
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from lstmgen.training.loss import head_loss
 from lstmgen.training.processes import ALONE, Processes
 
 _BETAS, _EPSILON = (0.8, 0.99), 1e-8
-_GROWTH_FROM = 0.5  # the fraction of the budget from which steps read more than one chunk
+_GROWTH_FROM = 0.5  # the fraction of the budget after which steps read more than one chunk
 
 
 def learning_rate(config: TrainingConfig, progress: float) -> float:
-    """The learning rate after this fraction of the budget: it rises in the warm-up, then falls linearly to zero."""
+    """The learning rate after this fraction of the budget: it rises during warm-up, then falls linearly to zero."""
     if progress < config.warm_up:
         return config.learning_rate * (0.1 + 0.9 * progress / config.warm_up)
     return config.learning_rate * (1 - progress) / (1 - config.warm_up)
@@ -29,22 +29,22 @@ def learning_rate(config: TrainingConfig, progress: float) -> float:
 def chunks_per_step(config: TrainingConfig, progress: float) -> int:
     """How many consecutive chunks a step reads as one after this fraction of the budget.
 
-    Short chunks give many updates, which is worth most in the beginning. Long ones show what the network should have
-    kept for longer, and an update from more text is more exact.
+    Short chunks give many updates, which matter most at first. Long ones teach the network to remember for longer, and
+    an update from more text is more accurate.
     """
     return config.chunk_growth if progress >= _GROWTH_FROM else 1
 
 
 def mean_chunk_length(config: TrainingConfig) -> float:
-    """How many tokens of each stream a step reads, as a mean over all steps of a budget that counts them."""
+    """How many tokens of each stream a step reads, as a mean over all steps of a budget in steps."""
     return config.chunk_length * (_GROWTH_FROM + (1 - _GROWTH_FROM) * config.chunk_growth)
 
 
 class AdamW:
     """AdamW (Loshchilov & Hutter 2019); matrices decay towards zero, biases and peepholes do not.
 
-    It calls the function behind `torch.optim.AdamW`. The first object of that class loads torch's compiler, which takes
-    a second, and ten beside other work.
+    It calls the function behind `torch.optim.AdamW`, because creating an object of that class loads torch's compiler,
+    which takes a second, or ten on a busy machine.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], weight_decay: float) -> None:
@@ -57,7 +57,7 @@ class AdamW:
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """Update the parameters by their gradients."""
+        """Update the parameters using their gradients."""
         self.moments = self.moments or self._first_moments()
         for weight_decay, names in self._groups:
             parameters = [self._parameters[name] for name in names]
@@ -79,10 +79,10 @@ class AdamW:
             )
 
     def restore(self, moments: Mapping[str, Tensor]) -> None:
-        """Take the moments of an optimizer of the same parameters; raises ValueError for what does not fit."""
+        """Restore the moments of an optimizer for the same parameters; raises ValueError if they do not fit."""
         expected = self._first_moments()
         if moments and moments.keys() != expected.keys():  # before the first step there are none
-            raise ValueError("the optimizer's state is not that of this network")
+            raise ValueError("the optimizer's state belongs to another network")
         self.moments = {name: like(expected[name], moment) for name, moment in moments.items()}
 
     def _first_moments(self) -> dict[str, Tensor]:
@@ -97,8 +97,8 @@ class AdamW:
 class Trainer:
     """A model with its optimizer; the recurrent state is passed in and returned.
 
-    Of several processes, each one reads its own rows of a chunk. Together they do what one process does that reads all
-    rows, up to rounding and up to which activations are dropped.
+    With several processes, each reads its own rows of a chunk. Together they do the same as one process reading all
+    rows, apart from rounding and the choice of dropped activations.
     """
 
     def __init__(
@@ -113,17 +113,17 @@ class Trainer:
         self._precision = precision
 
     def step(self, chunk: Chunk, state: NetworkState | None, learning_rate: float) -> tuple[float, NetworkState | None]:
-        """Learn from one chunk.
+        """Train on one chunk.
 
         Args:
-            chunk: what to read and to predict, all rows.
-            state: the state of this process's rows after the chunk before; None, or a chunk with `reset_state`: the
-                initial one.
-            learning_rate: of this step.
+            chunk: what to read and predict, for the rows of all processes.
+            state: the state of this process's rows after the previous chunk; None, or with a chunk whose `reset_state`
+                is set: the initial one.
+            learning_rate: for this step.
 
         Returns:
             The mean negative log-probability in nats, without label smoothing, and the state after the chunk. If the
-            loss or its gradient is not finite, the weights stay as they were, the nats are NaN and the state is None.
+            loss or its gradient is not finite, the weights are unchanged, the nats are NaN and the state is None.
         """
         own = chunk.rows(self.processes.rows(len(chunk.inputs)))
         if state is None or chunk.reset_state:
@@ -136,15 +136,15 @@ class Trainer:
         return nats, self._reset_some(state, len(chunk.inputs))
 
     def _compute_gradients(self, own: Chunk, state: NetworkState, fraction: float) -> tuple[float, NetworkState]:
-        """Compute the gradients of all rows, from this process's own ones, which predict a fraction of all targets.
+        """Compute the gradients of all rows; this process's own rows predict a fraction of all targets.
 
-        Returns the mean nats of all rows, and the state of the own ones after the chunk.
+        Returns the mean nats of all rows, and the state of its own rows after the chunk.
         """
         config, parameters = self._config, self.model.parameters.values()
         for parameter in parameters:
             parameter.grad = None if fraction > 0 else torch.zeros_like(parameter)
         generator = self.generator
-        if config.dropout or config.weight_drop:  # also where there is nothing to learn: all processes draw alike
+        if config.dropout or config.weight_drop:  # even with nothing to learn, so that all processes draw alike
             generator = self.processes.own_generator(generator)
         nats = torch.zeros((), device=self.model.device)
         if fraction > 0:
@@ -161,7 +161,7 @@ class Trainer:
         return float(nats), state
 
     def _reset_some(self, state: NetworkState, batch_size: int) -> NetworkState:
-        """Reset a few of the batch's streams, so that the network also learns to begin (Melis et al. 2018)."""
+        """Reset a few streams of the batch, so that the network also learns to begin a text (Melis et al. 2018)."""
         if self._config.state_reset == 0:
             return state
         drawn = torch.empty(batch_size, device=self.model.device)
@@ -170,17 +170,17 @@ class Trainer:
 
 
 def _predicted(chunk: Chunk) -> int:
-    """How many tokens a chunk predicts."""
+    """The number of targets in a chunk."""
     return int((chunk.targets != IGNORED).sum())
 
 
 def like(expected: Tensor, saved: Tensor) -> Tensor:
-    """A saved tensor on the device of another one; raises ValueError if its shape or type is not that one's."""
+    """A saved tensor, moved to the device of the expected one; raises ValueError if shape or type differ."""
     if saved.shape != expected.shape or saved.dtype != expected.dtype:
         raise ValueError(f"a tensor of shape {tuple(saved.shape)}, not {tuple(expected.shape)}")
     return saved.to(expected.device)
 
 
 def mixed(device: torch.device, precision: Precision) -> Any:
-    """Matrix products in the given precision; weights, cell states and the loss stay float32."""
+    """A context for matrix products in the given precision; weights, cell states and the loss stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision is Precision.BFLOAT16)

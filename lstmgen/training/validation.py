@@ -1,6 +1,6 @@
-"""Evaluating on held-out text while a network trains.
+"""Evaluate on held-out text while a network trains.
 
-All evaluations of a run read the same part of it. One that has no time for that is cut: it reads less.
+All evaluations of a run read the same part of it, unless one is cut short for lack of time.
 """
 
 import math
@@ -22,14 +22,14 @@ VALIDATION_LIMIT = 200_000
 """An evaluation in training stops after this many tokens of the held-out text; `lstmgen eval` reads them all."""
 
 _FRACTION_OF_BUDGET = 0.015  # of a time budget, for the first evaluation
-_MAX_TIMES_LONGER = 2  # than the first one
+_MAX_TIMES_LONGER = 2  # than the first evaluation
 _ROWS = 32
 _LINES = 4 * _ROWS
 _WARM_UP = 100  # tokens that each stream reads before it predicts
 
 
 Sums = NDArray[np.float64]
-"""The characters and the nats that an evaluation has summed up after each chunk of the text, (chunks, 2)."""
+"""The running sums of characters and nats in an evaluation, after each chunk of the text, (chunks, 2)."""
 
 
 class Validation:
@@ -45,14 +45,14 @@ class Validation:
         best: Sums | None = None,
         processes: Processes = ALONE,
     ) -> None:
-        """Prepare evaluations of a held-out text, (tokens,), or of its lines, if there is a newline.
+        """Prepare evaluations on a held-out text, (tokens,), or on its lines, if there is a newline.
 
-        An evaluation reads this number of chunks; None: the first one finds out how many it has time for. Each process
+        An evaluation reads this number of chunks; None: the first one determines how many it has time for. Each process
         scores its own rows of them.
         """
         self.chunks = chunks
         self.best = best if best is not None and len(best) == chunks else None
-        """The sums of the best weights of all that were evaluated on all chunks; None: there are none yet."""
+        """The sums of the best weights among those evaluated on all chunks; None: there are none yet."""
         self._sums: Sums | None = None  # of the last evaluation
         self._validation = validation if newline is not None else validation[:VALIDATION_LIMIT]
         self._newline = newline
@@ -63,10 +63,10 @@ class Validation:
     def nats(self, model: Model, seconds: float = math.inf) -> float | None:
         """The nats per character of the held-out text; None: there is nothing to predict.
 
-        An evaluation with a time budget is cut if it takes more than `seconds`, or much longer than the first one. A
-        part of the text can be easier than the whole. So the result is then the nats of this part, plus what the best
-        weights have more on the whole than on the same part. It is below that of the best weights exactly if this part
-        is predicted better than by them.
+        With a time budget, an evaluation is cut short if it takes more than `seconds`, or much longer than the first
+        one. Because part of a text can be easier than the whole, the result is then corrected by the difference between
+        whole and part for the best weights. So it is below their result exactly if these weights are better on the
+        part.
         """
         if self._newline is None:
             if len(self._validation) < 2:
@@ -83,12 +83,12 @@ class Validation:
         return max(0.0, nats + _mean(self.best[-1]) - _mean(self.best[len(self._sums) - 1]))
 
     def keep_as_best(self) -> None:
-        """Remember that the weights of the last evaluation are the best. One that was cut tells too little."""
+        """Remember the weights of the last evaluation as the best, unless it was cut short."""
         if self.best is None or (self._sums is not None and len(self._sums) >= len(self.best)):
             self.best = self._sums
 
     def _add_up(self, model: Model, chunks: Iterator[Chunk]) -> Sums:
-        """Score chunks, each process its own rows of them."""
+        """Score chunks; each process scores its own rows of them."""
         sums: list[list[float]] = []  # of each chunk
 
         def own_rows() -> Iterator[Chunk]:
@@ -106,7 +106,7 @@ class Validation:
         return np.cumsum(totals.numpy(), axis=0)
 
     def _affordable(self, chunks: Iterator[Chunk], seconds: float) -> Iterator[Chunk]:
-        """The chunks that an evaluation reads: the first ones, as many as limit and time allow, at least one."""
+        """The chunks for an evaluation: the first ones, as many as limit and time allow, but at least one."""
         can_be_cut = self.chunks is None or self.best is not None
         max_seconds = min(seconds, _MAX_TIMES_LONGER * self._seconds) if can_be_cut else math.inf
         max_seconds = self._processes.broadcast(max_seconds)

@@ -1,4 +1,4 @@
-"""The filters on the model's logits before a token is drawn: one small function each, applied in a fixed order."""
+"""Filters change the model's logits before a token is drawn: one small function each, applied in a fixed order."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Batch:
     config: SamplingConfig
     vocabulary: Vocabulary
     prompt: Ids  # (tokens,), which the samples continue
-    end: int | None  # the token with which the model itself ends a sample; None if it does not
-    training_index: Callable[[], SuffixIndex]  # of the training text; it may take long, and raise TextError
+    end: int | None  # the token by which the model itself ends a sample; None: there is none
+    training_index: Callable[[], SuffixIndex]  # of the training text; may be slow, and raise TextError
 
     @property
     def rows(self) -> int:
@@ -31,7 +31,7 @@ class Batch:
 
     @cached_property
     def automaton(self) -> Automaton:
-        """The expression `match` of the configuration, which has one; raises ConfigError if it cannot be used."""
+        """The configuration's regular expression `match`; raises ConfigError if it cannot be used."""
         characters = self.vocabulary.characters_by_id(exclude=self.end)
         return Automaton(self.config.match or "", characters, self.config.length)
 
@@ -43,25 +43,25 @@ def _temperature(inside: float, batch: Batch) -> Filter:
 
 
 FILTERS: dict[str, Callable[[Any, Batch], Filter]] = {
-    # First what must not be written, so that the later filters choose among the rest.
+    # First exclude what must not be written, so that later filters choose among the rest.
     "match": lambda _, batch: match(batch.automaton, batch.config.length, batch.rows, batch.end),
     "no_repeat": lambda length, batch: no_repeat(length, batch.prompt, batch.rows),
     "max_copy": lambda length, batch: max_copy(length, batch.training_index()),
-    # Then what is unlikely by the model's own probabilities.
+    # Then exclude what is unlikely by the model's own probabilities.
     "top_k": lambda count, _: top_k(count),
     "top_p": lambda probability, _: top_p(probability),
     "min_p": lambda fraction, _: min_p(fraction),
     # Temperature comes last: it changes the remaining probabilities and never brings back an excluded token.
     "temperature": _temperature,
 }
-"""How the filter of each field of `SamplingConfig` is built, in the order in which filters are applied."""
+"""How to build the filter for each field of `SamplingConfig`, in the order of application."""
 
 
 def build_filters(batch: Batch) -> list[Filter]:
-    """Build the filters that a configuration asks for, in their order, for one batch of samples.
+    """Build the filters that a configuration asks for, in order, for one batch of samples.
 
-    Raises ConfigError for a regular expression that cannot be read, or that no possible sample matches, and TextError
-    if the training text is needed and cannot be read.
+    Raises ConfigError for a regular expression that is invalid or that no possible sample matches, and TextError if the
+    training text is needed and cannot be read.
     """
     chosen = ((name, getattr(batch.config, name)) for name in FILTERS)
     return [FILTERS[name](value, batch) for name, value in chosen if value is not None]

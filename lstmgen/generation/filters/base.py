@@ -1,4 +1,4 @@
-"""What a filter is, and what it sees of the samples."""
+"""The interface of a filter, and the history of the samples that it sees."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,9 +8,9 @@ from lstmgen.text.vocabulary import Ids, as_string
 
 
 class History:
-    """The last `length` tokens of each row of a batch, the prompt included; an endless text takes no more memory.
+    """The last `length` tokens of each row of a batch, including the prompt; memory stays constant for endless text.
 
-    The tokens of a row are a string with one character for each id, chr(id), which is fast to extend, cut and search.
+    The tokens of a row are a string with one character chr(id) per token, which is fast to extend, cut and search.
     """
 
     def __init__(self, prompt: Ids, rows: int, length: int) -> None:
@@ -30,14 +30,14 @@ class History:
 
 
 class Filter(NamedTuple):
-    """A change of the logits before a token is drawn."""
+    """A change to the logits before a token is drawn."""
 
     apply: Callable[[FloatArray, History], FloatArray]
-    """Takes logits, (rows, tokens), and the history of each row; returns logits, -inf for what must not be drawn.
+    """Takes logits, (rows, tokens), and the history of each row; returns logits, -inf for tokens not to draw.
 
-    It is called once for each token of the samples, in order, and may remember earlier calls. It does not change its
+    It is called once per token of the samples, in order, and may remember earlier calls. It does not change its
     arguments.
     """
 
     history_length: int = 0
-    """The number of last tokens that it looks back at."""
+    """How many of the last tokens it looks back at."""

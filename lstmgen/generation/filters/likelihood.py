@@ -1,6 +1,6 @@
-"""Filters by likelihood: exclude unlikely tokens, and change the temperature of the others.
+"""Filters by likelihood: exclude unlikely tokens, and apply a temperature to the others.
 
-The first three keep at least the most likely token; a row in which no token is allowed stays as it is.
+The first three always keep the most likely token; a row without any allowed token is left unchanged.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ _LOWEST = np.finfo(np.float32).min  # instead of -inf, because -inf - -inf is no
 
 
 def top_k(count: int) -> Filter:
-    """Keep the `count` most likely tokens, and all that are as likely as the last of them."""
+    """Keep the `count` most likely tokens, and any others that tie with the last of them."""
 
     def apply(logits: FloatArray, _history: History) -> FloatArray:
         place = -min(count, logits.shape[-1])
@@ -27,7 +27,7 @@ def top_k(count: int) -> Filter:
 def top_p(probability: float) -> Filter:
     """Keep the smallest set of most likely tokens whose probabilities sum to at least `probability`.
 
-    Nucleus sampling (Holtzman et al. 2020). All tokens that are as likely as the last of the set are kept too.
+    Nucleus sampling (Holtzman et al. 2020). Tokens that tie with the last of the set are kept too.
     """
 
     def apply(logits: FloatArray, _history: History) -> FloatArray:
@@ -56,7 +56,7 @@ def min_p(fraction: float) -> Filter:
 def temperature(value: float) -> Filter:
     """Divide the logits by a temperature: below 1 likely tokens become more likely, above 1 rare ones less rare.
 
-    0 keeps the most likely token alone, the first of them if several are equal.
+    0 keeps only the most likely token, the first one in a tie.
     """
     if value == 0:
         return Filter(_keep_most_likely)
@@ -69,7 +69,7 @@ def temperature(value: float) -> Filter:
 def word_temperature(at_starts: float, inside: float, word_tokens: Ids) -> Filter:
     """Use two temperatures, so that words can be chosen more freely than they are spelled.
 
-    A word may begin where the last token is not one of `word_tokens`, the ids of the tokens that belong to words.
+    A word may begin after any token that is not in `word_tokens`, the ids that belong to words.
     """
     in_words = frozenset(map(chr, word_tokens.tolist()))
     spell, choose = temperature(inside).apply, temperature(at_starts).apply

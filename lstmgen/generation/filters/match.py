@@ -1,15 +1,15 @@
 """The filter `match`: the whole sample matches a regular expression.
 
-A token is allowed only if a match can still be reached with the number of tokens that are left. So this filter alone
-has no dead end: after every token a match is still possible. Another filter may leave no such token, and a stop text
-may cut a match short, so every finished sample is checked as well.
+A token is allowed only if the remaining tokens can still complete a match. So this filter alone never reaches a dead
+end: after every token a match is still possible. But another filter may exclude all such tokens, and a stop text may
+cut a match short, so every finished sample is checked as well.
 
-Where the text is already a match but could continue, the model decides: the sample ends with the summed probability of
-all tokens that cannot continue the match. That probability is an extra column of the logits.
+If the text already matches but could continue, the model decides: the sample ends with the total probability of all
+tokens that cannot continue the match. That probability is an extra column of the logits.
 
-The expression becomes a graph of states, as large as the expression when its repetitions are written out. A text can be
-in several states at once: a state set. There may be as many sets as 2 to the number of states, so a set is made when a
-text comes to it, and only the last ones are kept.
+The expression becomes a graph of states, as large as the expression with its repetitions written out. A text can be in
+several states at once: a state set. With n states there can be 2^n sets, so a set is computed when a text reaches it,
+and only the most recent ones are kept.
 """
 
 import re
@@ -29,7 +29,7 @@ from lstmgen.generation.engine import FloatArray
 from lstmgen.generation.filters.base import Filter, History
 
 UNREACHABLE = 1 << 30
-"""A distance; also the number of tokens left where a sample has no maximum length."""
+"""A distance; also the number of remaining tokens if a sample has no maximum length."""
 MAX_EXPRESSION = 10_000  # characters
 MAX_STATES = 20_000
 _KEPT_SETS = 512
@@ -44,24 +44,24 @@ StateSet = int
 
 
 class State(NamedTuple):
-    """How a text continues from a state, and how many more tokens the nearest match has."""
+    """How a text continues from a state, and how many tokens away the nearest match is."""
 
-    next: tuple[int, ...]  # the states after it, with smaller numbers but for loops; after a character exactly one
-    character_set: int  # its number; -1: the text continues without a character
+    next: tuple[int, ...]  # the following states, with smaller numbers except in loops; after a character exactly one
+    character_set: int  # its number; -1: the text moves on without a character
     distance: int
 
 
 class Automaton:
-    """A regular expression over ids: which tokens can continue a match, and how far the nearest match is."""
+    """A regular expression over ids: which tokens can continue a match, and how far away the nearest match is."""
 
     def __init__(self, text: str, characters: Sequence[str], length: int = -1) -> None:
         r"""Read a regular expression in Python's syntax, without group references, look-around and word boundaries.
 
-        It must match the whole text, so ^ and $ at its ends change nothing. `characters` are those of the ids, empty
-        for an id that no match may contain. A match has at most `length` tokens; -1: no maximum.
+        It must match the whole text, so ^ and $ at its ends change nothing. `characters` has the character of each id,
+        empty if no match may contain it. A match has at most `length` tokens; -1: no maximum.
 
-        Raises ConfigError if it cannot be read, has a part that is not supported, is too large, or no match can be
-        written with these characters and this length.
+        Raises ConfigError if it is invalid, unsupported or too large, or if these characters and this length allow no
+        match.
         """
         self._text, self._characters = text, characters
         self._drawable = np.flatnonzero([character != "" for character in characters])
@@ -73,10 +73,10 @@ class Automaton:
         self.shortest = self._states[start].distance
         """The length of the shortest match in tokens."""
         if self.shortest >= UNREACHABLE:
-            raise self._refused("the characters that the model knows cannot form a match; give another expression")
+            raise self._refused("the characters that the model knows cannot form a match; change the pattern")
         if 0 <= length < self.shortest:
             shortest = f"its shortest match has {self.shortest:,} characters"
-            raise self._refused(f"{shortest}, `length` is {length}; give a larger `length`")
+            raise self._refused(f"{shortest}, but `length` is {length}; give a larger `length`")
         self._in_set = np.array(self._sets, bool).reshape(-1, len(characters))
         self._character_set_of = np.array([state.character_set for state in self._states])
         self._distance = np.array([state.distance for state in self._states])
@@ -86,7 +86,7 @@ class Automaton:
         self._distance_after = lru_cache(_KEPT_SETS)(self._compute_distance_after)
 
     def allowed(self, state_set: StateSet, left: int) -> NDArray[np.bool_]:
-        """Which tokens, (vocab,), lead to a match within `left` tokens; the token itself is counted."""
+        """Which tokens, (vocab,), lead to a match within `left` tokens, counting the token itself."""
         return self._distance_after(state_set) < left
 
     def matches(self, state_set: StateSet) -> bool:
@@ -109,15 +109,15 @@ class Automaton:
         return distance
 
     def _states_of(self, state_set: StateSet) -> NDArray[np.int64]:
-        """The states of a set from which a text continues with a character."""
+        """The states of a set that consume a character next."""
         bits = np.frombuffer(state_set.to_bytes(len(self._states) // 8 + 1, "little"), np.uint8)
         states = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
         return states[states > 0]
 
     def _reached_without_characters(self) -> list[StateSet]:
-        """For each state, the set that a text is in when it comes to it: all states that need no more characters.
+        """For each state, the set of states that a text in it is also in, without reading another character.
 
-        States from which no match can be reached are left out. Only loops need a second round.
+        Omits states from which no match can be reached. Only loops need a second round.
         """
         useful = [state.distance < UNREACHABLE for state in self._states]
         own = [number == 0 or state.character_set >= 0 for number, state in enumerate(self._states)]
@@ -131,11 +131,11 @@ class Automaton:
         return state_sets
 
     def _read(self) -> int:
-        """Add the states of the whole expression; returns the one where it begins."""
+        """Add the states of the whole expression; return the state where it begins."""
         if len(self._text) > MAX_EXPRESSION:
-            raise self._refused(f"it is longer than {MAX_EXPRESSION:,} characters; give a shorter one")
+            raise self._refused(f"it is longer than {MAX_EXPRESSION:,} characters; shorten it")
         try:
-            with warnings.catch_warnings(action="ignore"):  # of syntax that may change; this version reads it as it is
+            with warnings.catch_warnings(action="ignore"):  # about syntax whose meaning may change in a later Python
                 parsed = _parser.parse(self._text)
             self._group_names = {number: name for name, number in parsed.state.groupdict.items()}
             parts = [*parsed]
@@ -147,13 +147,13 @@ class Automaton:
         except (re.error, OverflowError, ValueError) as error:
             raise self._refused(f"not a valid regular expression ({error}); correct it") from error
         except RecursionError:
-            raise self._refused("its groups are nested too deeply; write it with fewer") from None
+            raise self._refused("its groups are nested too deeply; use fewer") from None
 
     def _refused(self, remedy: str) -> ConfigError:
         return ConfigError("match", repr(self._text), remedy)
 
     def _add(self, *following: int, character_set: int = -1) -> int:
-        """Add a state; its distance is known, because going round a loop is never the shortest way to a match."""
+        """Add a state. Its distance is known already, because the shortest way to a match never goes round a loop."""
         if len(self._states) == MAX_STATES:
             raise self._too_large()
         distance = min(self._states[state].distance for state in following)
@@ -164,11 +164,11 @@ class Automaton:
 
     def _too_large(self) -> ConfigError:
         return self._refused(
-            f"with its repetitions written out it has more than {MAX_STATES:,} parts; give smaller numbers in {{}}"
+            f"with its repetitions written out it has more than {MAX_STATES:,} parts; use smaller numbers in {{}}"
         )
 
     def _sequence(self, parts: Sequence[tuple[Any, Any]], flags: int, then: int) -> int:
-        """Add parts that follow each other and lead to the state `then`; returns the state where they begin."""
+        """Add consecutive parts that lead to the state `then`; return the state where they begin."""
         self._parts += 1 + len(parts)  # an empty part adds no state, but takes time
         if self._parts > 10 * MAX_STATES:
             raise self._too_large()
@@ -185,13 +185,13 @@ class Automaton:
             _, added, removed, parts = value
             kept = flags & ~_TEXT_FLAGS if added & _TEXT_FLAGS else flags
             return self._sequence(parts, (kept | added) & ~removed, then)
-        if kind in (op.MAX_REPEAT, op.MIN_REPEAT):  # which one is tried first does not matter for what matches
+        if kind in (op.MAX_REPEAT, op.MIN_REPEAT):  # greedy or not, the same texts match
             min_times, max_times, parts = value
             return self._repeated(min_times, max_times, parts, flags, then)
-        raise self._refused(f"{self._spelled(kind, value)} is not supported; write the expression without it")
+        raise self._refused(f"{self._spelled(kind, value)} is not supported; rewrite the pattern without it")
 
     def _spelled(self, kind: Any, value: Any) -> str:
-        """An unsupported part, as it is written in an expression."""
+        """An unsupported part in the syntax of expressions."""
         if kind is op.AT:
             return _POSITIONS[value]
         if kind in (op.ASSERT, op.ASSERT_NOT):
@@ -202,11 +202,11 @@ class Automaton:
         if kind is op.GROUPREF_EXISTS:
             return f"(?({self._group_names.get(value[0], value[0])})...)"
         if kind is op.POSSESSIVE_REPEAT:
-            least, most, _ = value
-            numbers = f"{least or ''},{'' if most is op.MAXREPEAT else most}" if least != most else f"{least}"
+            low, high, _ = value
+            numbers = f"{low or ''},{'' if high is op.MAXREPEAT else high}" if low != high else f"{low}"
             short = {(0, op.MAXREPEAT): "*", (1, op.MAXREPEAT): "+", (0, 1): "?"}
-            return short.get((least, most), f"{{{numbers}}}") + "+"
-        return "(?>...)" if kind is op.ATOMIC_GROUP else "(?!...)"  # what later versions read as FAILURE
+            return short.get((low, high), f"{{{numbers}}}") + "+"
+        return "(?>...)" if kind is op.ATOMIC_GROUP else "(?!...)"  # later versions parse that as FAILURE
 
     def _repeated(self, min_times: int, max_times: Any, parts: Sequence[tuple[Any, Any]], flags: int, then: int) -> int:
         if max_times is op.MAXREPEAT:
@@ -222,9 +222,9 @@ class Automaton:
         return then
 
     def _number_of_set(self, kind: Any, value: Any, flags: int) -> int:
-        """The number of a part's character set; a part that is repeated, and a character, have one set.
+        """The number of a part's character set; repeated parts and equal characters share one set.
 
-        All characters are searched at once for runs of those in the set, which is much faster than one by one.
+        A single search over all characters, for runs of those in the set, is much faster than one search for each.
         """
         key = kind, value if isinstance(value, int) else id(value), flags
         if key not in self._set_numbers:
@@ -241,10 +241,10 @@ class Automaton:
 
 
 def match(automaton: Automaton, length: int, rows: int, end: int | None) -> Filter:
-    """Allow only tokens that lead to a match; where the text is a match, allow its end as well.
+    """Allow only tokens that lead to a match; if the text is already a match, also allow it to end.
 
-    A sample has at most `length` tokens; -1: no maximum. `end` is the token with which the model itself ends a
-    sample; None if it does not. The filter adds one column to the logits; drawing that column ends the sample.
+    A sample has at most `length` tokens; -1: no maximum. `end` is the token by which the model itself ends a sample;
+    None: there is none. The filter adds one column to the logits; drawing that column ends the sample.
     """
     states = [automaton.start] * rows
 

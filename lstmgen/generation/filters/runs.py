@@ -1,6 +1,6 @@
-"""Filters of runs: no run of tokens is written twice, and no long one is copied from the training text.
+"""Filters for runs of tokens: never write the same run twice, never copy a long one from the training text.
 
-They compare runs, because a penalty on single characters would mainly hit frequent ones such as the space and e.
+They compare runs because a penalty on single characters would mainly hit frequent ones, such as the space and e.
 """
 
 from collections import OrderedDict
@@ -13,11 +13,11 @@ from lstmgen.text.suffixes import SuffixIndex
 from lstmgen.text.vocabulary import Ids, as_string
 
 REMEMBERED = 1_000_000
-"""The number of latest contexts that a row remembers; an endless text may repeat an older run."""
+"""How many recent contexts a row remembers; an endless text may repeat an older run."""
 
 
 def no_repeat(length: int, prompt: Ids, rows: int) -> Filter:
-    """Exclude each token that would complete a run of `length` tokens that the sample or its prompt already has."""
+    """Exclude each token that would complete a run of `length` tokens already in the sample or its prompt."""
     in_prompt: OrderedDict[str, str] = OrderedDict()
     text = as_string(prompt)
     for end in range(length, len(text) + 1):
@@ -43,7 +43,7 @@ def no_repeat(length: int, prompt: Ids, rows: int) -> Filter:
 def max_copy(length: int, training: SuffixIndex) -> Filter:
     """Exclude each token that would complete a run of `length` + 1 tokens that occurs in the training text.
 
-    So at most `length` consecutive tokens are copied. The end of the prompt counts as written.
+    So at most `length` consecutive tokens are copied. The end of the prompt counts too.
     """
     safe_until: dict[int, int] = {}  # by row: below this number of written tokens no copied run can be complete
 
@@ -65,7 +65,7 @@ def max_copy(length: int, training: SuffixIndex) -> Filter:
 
 
 def _remember(run: str, followers: OrderedDict[str, str]) -> None:
-    """Add a run to what followed each context: to all its tokens but the last, the last one."""
+    """Record the last token of a run as a follower of the tokens before it."""
     known = followers.get(run[:-1], "")
     if run[-1] not in known:
         followers[run[:-1]] = known + run[-1]

@@ -1,13 +1,13 @@
 """Loops over time with a hand-derived backward pass: the tanh RNN, the peephole LSTM, and both forms of the GRU.
 
-Each loop goes forward step by step and then back step by step. D, the deltas, are the gradient of the loss with respect
-to W x + b + R h. `backward` returns them, and what follows from them for every input of `forward`. What need not be in
-the loop is one product over all steps: D^T X, D W and the sum of D are left to autograd, which made the projection;
-Σ_t D_t^T h_t is computed by `over_time`. A step is up to twenty small operations. Fewer operations make it faster, and
-so do operands that are still in the processor's cache. Therefore nothing is computed for all steps in advance.
+Each loop runs forward step by step and then backward step by step. D, the deltas, are the gradient of the loss with
+respect to W x + b + R h. `backward` returns them, and the gradients of the other inputs of `forward` that follow from
+them. Whatever need not be in the loop is one product over all steps: autograd, which made the projection, computes
+D^T X, D W and the sum of D; `over_time` computes Σ_t D_t^T h_t. A step is up to twenty small operations. It is faster
+with fewer operations, and with operands that are still in the processor's cache; therefore nothing is computed for all
+steps in advance.
 
-Products are in the type of the projection. That is bfloat16 where autocast asks for it; states, gates and sums stay
-float32.
+Products have the type of the projection, which is bfloat16 under autocast; states, gates and sums stay float32.
 """
 
 from collections.abc import Iterator
@@ -28,19 +28,19 @@ from lstmgen.network.forward import LookUp
 Inputs: TypeAlias = Tensor | LookUp
 
 _TABLE_TOKENS = 256
-"""With more tokens, the products with a table cost more than they save."""
+"""With more tokens, projecting a whole table costs more than it saves."""
 
-_MINUS_ONE = torch.tensor(-1.0)  # an operation with a number of Python takes a microsecond longer
+_MINUS_ONE = torch.tensor(-1.0)  # an operation with a Python number takes a microsecond longer
 
 through_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
-"""The gradient by a, of y = σ(a), from that by y: d_y y (1 - y)."""
+"""For y = σ(a), turn the gradient with respect to y into the gradient with respect to a: d_y y (1 - y)."""
 
 through_tanh = torch.ops.aten.tanh_backward.grad_input
-"""The gradient by a, of y = tanh(a), from that by y: d_y (1 - y²)."""
+"""For y = tanh(a), turn the gradient with respect to y into the gradient with respect to a: d_y (1 - y²)."""
 
 
 def looked_up(inputs: Inputs) -> Tensor:
-    """Look up the inputs. `functional.embedding` adds up the gradients four times as fast as an index does."""
+    """Look up the inputs. `functional.embedding` sums the gradients four times as fast as indexing does."""
     if not isinstance(inputs, LookUp):
         return inputs
     return functional.embedding(inputs.ids, inputs.embedding)
@@ -51,7 +51,7 @@ def project_over_time(weights: Parameters, inputs: Inputs) -> Tensor:
     W, b = weights["weight_ih"], weights["bias"]
     if isinstance(inputs, LookUp):
         embedding, ids = inputs
-        if len(embedding) <= min(_TABLE_TOKENS, ids.numel()):  # project each token once, and not each position
+        if len(embedding) <= min(_TABLE_TOKENS, ids.numel()):  # project each token once instead of each position
             return _Rows.apply(functional.linear(embedding, W, b), ids.T)  # type: ignore[no-untyped-call,no-any-return]  # torch has no types for it
     return functional.linear(looked_up(inputs).transpose(0, 1), W, b)
 
@@ -59,8 +59,8 @@ def project_over_time(weights: Parameters, inputs: Inputs) -> Tensor:
 class _Rows(torch.autograd.Function):
     """Look up rows of a table.
 
-    The backward pass adds up the gradients of each row as one matrix product, which sums in float32. To add them one by
-    one in bfloat16 would lose small ones.
+    The backward pass adds up the gradients of each row as one matrix product, which sums in float32. Adding them one by
+    one in bfloat16 would lose the small ones.
     """
 
     @staticmethod
@@ -80,14 +80,14 @@ class _Rows(torch.autograd.Function):
 
 
 def history(first: Tensor, time: int, kind: torch.dtype) -> Tensor:
-    """Room for a state before the first step and after each of them, (time + 1, batch, hidden)."""
+    """Memory for the state before the first step and after each step, (time + 1, batch, hidden)."""
     states = first.new_empty(time + 1, *first.shape, dtype=kind)
     states[0] = first
     return states
 
 
 def steps(*histories: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The time steps of several tensors together; views made at once are cheaper than an index in each step."""
+    """The time steps of several tensors together; making all views at once is cheaper than indexing in each step."""
     return zip(*(history.unbind() for history in histories), strict=True)
 
 
@@ -97,12 +97,12 @@ def steps_back(*histories: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def tanh(x: Tensor, out: Tensor) -> Tensor:
-    """The hyperbolic tangent, as 2 σ(2 x) - 1: torch's own takes three to five times as long as its σ on a CPU."""
+    """The hyperbolic tangent as 2 σ(2 x) - 1: on a CPU, torch's tanh takes three to five times as long as its σ."""
     return to_tanh_(torch.add(x, x, out=out).sigmoid_())
 
 
 def to_tanh_(sigmoid: Tensor) -> Tensor:
-    """2 σ - 1, in place: tanh(a), where σ is that of 2 a."""
+    """Turn σ(2 a) into tanh(a) = 2 σ(2 a) - 1, in place."""
     return torch.sub(_MINUS_ONE, sigmoid, alpha=-2, out=sigmoid)
 
 
@@ -146,7 +146,7 @@ class _RNN(torch.autograd.Function):
 def peephole(cell: Cell, weights: Parameters, inputs: Inputs, state: LSTMState) -> tuple[Tensor, LSTMState]:
     """The peephole cell over a chunk; equal to `unroll`.
 
-    It runs the LSTM cell too, which is a peephole cell without peepholes.
+    Also runs the LSTM cell, which is a peephole cell without peepholes.
     """
     absent = torch.zeros_like(weights["bias"][: cell.hidden_size])
     p_i, p_f, p_o = (weights.get(f"peephole_{gate}", absent) for gate in ("input", "forget", "output"))
@@ -302,7 +302,7 @@ class _GRUAfter(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_h: Tensor) -> tuple[Tensor, ...]:
-        """The deltas D of W x + b and S of R h, and what follows from them for every input of `forward`."""
+        """The deltas D of W x + b and S of R h, and the gradients of the other inputs that follow from them."""
         R, activations, sums, hiddens = ctx.saved_tensors
         size = R.shape[1]
         deltas = activations.new_empty(*activations.shape[:2], 4 * size, dtype=R.dtype)  # of r, z, q and n

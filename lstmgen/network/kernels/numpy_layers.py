@@ -1,16 +1,16 @@
-"""The cells' steps once more, faster on NumPy: same parameters, fewer operations.
+"""The cells' steps again, faster on NumPy: same parameters, fewer operations.
 
-One step of one text consists of a few products of a matrix and a vector, whose speed is limited by reading the matrix,
-and about a dozen operations on a few hundred numbers, whose speed is limited by Python. Therefore:
+One step of one text consists of a few matrix-vector products, limited by the speed of reading the matrix, and about a
+dozen operations on a few hundred numbers, limited by the speed of Python. Therefore:
 
 - One tanh activates all gates: σ(a) = tanh(a / 2) / 2 + 1/2. The rows of the sigmoid gates are halved in W, R and b
   when the layer is built.
 - W and R are joined into one matrix, so that a layer is one product: [x h] [W R]^T. Such a product is also large enough
   for BLAS to share it among threads.
 
-`cells.*.step` needs 1.05 to 1.8 times as long for one text, most for the LSTM of 256 units.
+`cells.*.step` takes 1.05 to 1.8 times as long for one text, longest for the LSTM of 256 units.
 
-States are never changed in place, so that a caller can keep an old state and return to it.
+States are never changed in place, so a caller can keep an old state and return to it.
 """
 
 from abc import abstractmethod
@@ -33,7 +33,7 @@ Floats = NDArray[np.float32]
 
 
 class NumpyLayer:
-    """One layer of any cell, by the cell's own `step`; a subclass computes the same in fewer operations."""
+    """One layer of any cell, run by the cell's own `step`; subclasses compute the same with fewer operations."""
 
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
         self.cell = cell
@@ -55,7 +55,7 @@ class NumpyLayer:
 
 
 class ScaledLayer(NumpyLayer):
-    """A layer that activates all gates by one tanh, and needs only the sum W x + R h + b, a single product."""
+    """A layer that only needs the sum W x + R h + b, a single product, and activates all gates with one tanh."""
 
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
         self._H = cell.hidden_size
@@ -63,13 +63,13 @@ class ScaledLayer(NumpyLayer):
         self._scale = scale.repeat(cell.hidden_size)
         self._offset = (1 - scale).repeat(cell.hidden_size)  # 1/2 for sigmoid gates, 0 for the others
         joined = np.concatenate([weights["weight_ih"], weights["weight_hh"]], axis=1).T
-        self._WR = np.ascontiguousarray(joined * self._scale)  # the two slices W and R are then contiguous as well
+        self._WR = np.ascontiguousarray(joined * self._scale)  # so the two slices W and R are contiguous too
         self._W, self._R = self._WR[: cell.input_size], self._WR[cell.input_size :]
         scaled = {"weight_ih": self._W.T, "weight_hh": self._R.T, "bias": weights["bias"] * self._scale}
         super().__init__(cell, {**weights, **scaled})
 
     def _activate(self, sums: Floats, gates: slice = slice(None)) -> None:
-        """Activate the scaled sums in place: sigmoid for sums that were halved, tanh for the others."""
+        """Activate the scaled sums in place: sigmoid for halved sums, tanh for the others."""
         np.tanh(sums, out=sums)
         sums *= self._scale[gates]
         sums += self._offset[gates]
@@ -85,7 +85,7 @@ class ScaledLayer(NumpyLayer):
 
     @abstractmethod
     def _next_state(self, sums: Floats, state: State) -> State:
-        """Compute the next state from the scaled sums, (batch, gates * hidden); it may overwrite `sums`."""
+        """Compute the next state from the scaled sums, (batch, gates * hidden); may overwrite `sums`."""
 
 
 class RNNLayer(ScaledLayer):
@@ -111,7 +111,7 @@ class LSTMLayer(ScaledLayer):
 
 
 class PeepholeLayer(ScaledLayer):
-    """c' = f c + i g, h' = o tanh(c'); the gates i and f also see c, and the gate o also sees c'."""
+    """c' = f c + i g, h' = o tanh(c'); the gates i and f also see c, the gate o also sees c'."""
 
     def __init__(self, cell: Cell, weights: Mapping[str, Floats]) -> None:
         super().__init__(cell, weights)
@@ -192,14 +192,14 @@ LAYERS: dict[type[Cell], type[NumpyLayer]] = {
 
 
 def numpy_layer(cell: Cell, weights: Mapping[str, Floats]) -> NumpyLayer:
-    """Build the fastest layer of a cell from its parameters."""
+    """Build the fastest layer for a cell from its parameters."""
     return LAYERS.get(type(cell), NumpyLayer)(cell, weights)
 
 
 def run_step(_cell: Cell, layer: NumpyLayer, inputs: Any, state: State) -> tuple[Floats, State]:
     """Run one layer for one step: (batch, input) -> (batch, hidden) and the next state.
 
-    The `LookUp` of the first layer is one in a table of W x + b, not of x: every token is projected only once.
+    The first layer's `LookUp` reads a table of W x + b instead of x: every token is projected only once.
     """
     after = layer.advance(inputs.embedding[inputs.ids], state) if type(inputs) is LookUp else layer.step(inputs, state)
     return after.hidden, after

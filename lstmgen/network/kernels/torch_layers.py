@@ -1,4 +1,4 @@
-"""Which loop over time runs each cell fastest in torch, on the cell's own parameters."""
+"""The fastest loop over time in torch for each cell, on the cell's own parameters."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -19,27 +19,27 @@ from lstmgen.network.kernels.loops import Inputs, gru, looked_up, peephole, rnn
 
 
 def lstm(cell: Cell, weights: Parameters, inputs: Inputs, state: State) -> tuple[Tensor, State]:
-    """The LSTM: torch's own is faster than our loop on a CPU too, but some CPUs cannot run it in bfloat16."""
+    """The LSTM: torch's is faster than our loop even on a CPU, but some CPUs cannot run it in bfloat16."""
     run = fused_lstm if torch_lstm_runs_in_this_precision() else peephole
     return run(cell, weights, inputs, state)
 
 
 def coupled(cell: Cell, weights: Parameters, inputs: Inputs, state: State) -> tuple[Tensor, State]:
-    """The coupled LSTM, as an LSTM whose rows of the input gate are those of the forget gate, negated.
+    """The coupled LSTM, as an LSTM whose input gate has the rows of the forget gate, negated: 1 - σ(a) = σ(-a).
 
-    1 - σ(a) = σ(-a). That is a third more work than the cell's own equations, but a fast LSTM layer makes up for it.
+    That is a third more work than the cell's own equations, but a fast LSTM layer makes up for it.
     """
     rows = cell.hidden_size
     return lstm(cell, {name: torch.cat([-tensor[:rows], tensor]) for name, tensor in weights.items()}, inputs, state)
 
 
 def fused_lstm(_cell: Cell, weights: Parameters, inputs: Inputs, state: State) -> tuple[Tensor, State]:
-    """The LSTM of torch."""
+    """The LSTM from torch."""
     return _fused(torch.lstm, weights, torch.zeros_like(weights["bias"]), inputs, state)
 
 
 def fused_gru(cell: GRUCell, weights: Parameters, inputs: Inputs, state: State) -> tuple[Tensor, State]:
-    """The GRU of torch, whose reset gate acts after the product; our loop where it acts before."""
+    """The GRU from torch, whose reset gate acts after the product; our loop for a reset gate that acts before it."""
     if cell.reset is Reset.BEFORE:
         return gru(cell, weights, inputs, state)
     second_bias = torch.cat([torch.zeros_like(weights["bias"][cell.hidden_size :]), weights["bias_candidate"]])
@@ -47,14 +47,14 @@ def fused_gru(cell: GRUCell, weights: Parameters, inputs: Inputs, state: State) 
 
 
 def fused_rnn(_cell: Cell, weights: Parameters, inputs: Inputs, state: State) -> tuple[Tensor, State]:
-    """The tanh RNN of torch."""
+    """The tanh RNN from torch."""
     return _fused(torch.rnn_tanh, weights, torch.zeros_like(weights["bias"]), inputs, state)
 
 
 def _fused(
     layer: Callable[..., Any], weights: Parameters, second_bias: Tensor, inputs: Inputs, state: State
 ) -> tuple[Tensor, State]:
-    """Run the function behind a layer of `torch.nn`; it has two biases where the equations have one."""
+    """Run the function behind a layer of `torch.nn`; it takes two biases, and the equations have one."""
     before = [field[None].contiguous() for field in state]
     parameters = [weights["weight_ih"], weights["weight_hh"], weights["bias"], second_bias]
     outputs, *after = layer(
@@ -72,13 +72,13 @@ def _fused(
 
 
 def torch_lstm_runs_in_this_precision() -> bool:
-    """Whether torch's LSTM works on this CPU in the precision that autocast asks for now."""
+    """Whether torch's LSTM works on this CPU in the current precision of autocast."""
     return not torch.is_autocast_enabled("cpu") or _torch_lstm_runs_in_autocast(torch.get_autocast_dtype("cpu"))
 
 
 @lru_cache
 def _torch_lstm_runs_in_autocast(precision: torch.dtype) -> bool:
-    """Run a layer of one unit forward and back: torch raises RuntimeError if the processor cannot do it."""
+    """Run a layer of one unit forward and backward: torch raises RuntimeError if the processor cannot do it."""
     try:
         with torch.enable_grad(), torch.autocast("cpu", precision):
             outputs, _ = torch.nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
@@ -95,18 +95,18 @@ RUNNERS: dict[type[Cell], tuple[LayerRunner, LayerRunner]] = {
     CoupledCell: (coupled, coupled),
     GRUCell: (gru, fused_gru),
 }
-"""For each cell the fastest runner on a CPU and the fastest on a GPU; each equals `unroll`, which runs other cells.
+"""For each cell the fastest runner on a CPU and on a GPU; each equals `unroll`, which runs all other cells.
 
-On a GPU torch's layers are faster than any loop of small operations. On a CPU torch's GRU and RNN are such loops
+On a GPU, torch's layers are faster than any loop of small operations. On a CPU, torch's GRU and RNN are such loops
 themselves, and ours have fewer operations.
 """
 
 
 def layer_runner(cell: Cell, device: str) -> LayerRunner:
-    """The fastest way to run one layer of this cell over time on a device of torch, such as cpu or cuda."""
+    """The fastest way to run one layer of this cell over time on a torch device, such as cpu or cuda."""
     return RUNNERS.get(type(cell), (unroll, unroll))[device != "cpu"]
 
 
 def run_layer(cell: Cell, weights: Parameters, inputs: Any, state: State) -> tuple[Tensor, State]:
-    """Run one layer over a chunk in torch, in the fastest way; equal to `unroll`."""
+    """Run one layer over a chunk in torch, the fastest way; equal to `unroll`."""
     return layer_runner(cell, state.hidden.device.type)(cell, weights, inputs, state)
