@@ -86,7 +86,7 @@ def _when_unused(change: Callable[[], object]) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush a folder's file names to the disk, where the system can, so that a rename survives a power cut."""
+    """Flush a folder's file names to the disk, if the system can, so that a rename survives a power cut."""
     if hasattr(os, "O_DIRECTORY"):
         with suppress(OSError):
             opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

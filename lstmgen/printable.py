@@ -9,7 +9,7 @@ _KEPT = {"\n", "\t"}
 
 
 def _replacement(code: int) -> str:
-    """Return what is shown in place of a control character."""
+    """Return the visible replacement for a control character."""
     if code < 0x20:
         return chr(0x2400 + code)
     return "\u2421" if code == 0x7F else f"<U+{code:04X}>"

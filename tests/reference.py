@@ -12,6 +12,17 @@ Matrix = Sequence[Sequence[float]]
 Weights = Mapping[str, Any]
 State = dict[str, Vector]
 """The fields of a layer's state by name; after a step, also the gates that made it."""
+Held = Callable[[str, int, float], float]
+"""What becomes of a value of a gate, given the gate's name, the unit and the value."""
+
+
+class Lesion(NamedTuple):
+    """Gates that are held at a value from a step on; None as a value: at the old output of the unit."""
+
+    gates: Mapping[str, float | None]
+    start: int
+    layer: int | None = None  # the only one, from 0
+    unit: int | None = None
 
 
 def sigmoid(x: float) -> float:
@@ -29,13 +40,13 @@ def preactivation(weights: Weights, block: int, unit: int, x: Vector, h: Vector)
     return row_product(weights["weight_ih"], row, x) + row_product(weights["weight_hh"], row, h) + bias
 
 
-def rnn(weights: Weights, x: Vector, state: State) -> State:
+def rnn(weights: Weights, x: Vector, state: State, held: Held) -> State:
     h = state["hidden"]
-    hidden = [math.tanh(preactivation(weights, 0, unit, x, h)) for unit in range(len(h))]
+    hidden = [held("candidate", unit, math.tanh(preactivation(weights, 0, unit, x, h))) for unit in range(len(h))]
     return {"hidden": hidden, "candidate": hidden}
 
 
-def lstm(weights: Weights, x: Vector, state: State) -> State:
+def lstm(weights: Weights, x: Vector, state: State, held: Held) -> State:
     """Also with peepholes, where there are any: i and f see the old cell, o the new one."""
     h, c = state["hidden"], state["cell"]
     after: State = {name: [] for name in ("hidden", "cell", "input", "forget", "candidate", "output")}
@@ -48,32 +59,33 @@ def lstm(weights: Weights, x: Vector, state: State) -> State:
             a_i += weights["peephole_input"][unit] * c[unit]
         if "peephole_forget" in weights:
             a_f += weights["peephole_forget"][unit] * c[unit]
-        new = sigmoid(a_f) * c[unit] + sigmoid(a_i) * g
+        i, f = held("input", unit, sigmoid(a_i)), held("forget", unit, sigmoid(a_f))
+        new = f * c[unit] + i * g
         if "peephole_output" in weights:
             a_o += weights["peephole_output"][unit] * new
-        values = (sigmoid(a_o) * math.tanh(new), new, sigmoid(a_i), sigmoid(a_f), g, sigmoid(a_o))
-        append(after, values)
+        o = held("output", unit, sigmoid(a_o))
+        append(after, (o * math.tanh(new), new, i, f, g, o))
     return after
 
 
-def coupled(weights: Weights, x: Vector, state: State) -> State:
+def coupled(weights: Weights, x: Vector, state: State, held: Held) -> State:
     h, c = state["hidden"], state["cell"]
     after: State = {name: [] for name in ("hidden", "cell", "forget", "candidate", "output")}
     for unit in range(len(h)):
-        f = sigmoid(preactivation(weights, 0, unit, x, h))
+        f = held("forget", unit, sigmoid(preactivation(weights, 0, unit, x, h)))
         g = math.tanh(preactivation(weights, 1, unit, x, h))
-        o = sigmoid(preactivation(weights, 2, unit, x, h))
+        o = held("output", unit, sigmoid(preactivation(weights, 2, unit, x, h)))
         new = f * c[unit] + (1 - f) * g
         append(after, (o * math.tanh(new), new, f, g, o))
     return after
 
 
-def gru_after(weights: Weights, x: Vector, state: State) -> State:
+def gru_after(weights: Weights, x: Vector, state: State, held: Held) -> State:
     h, size = state["hidden"], len(state["hidden"])
     after: State = {name: [] for name in ("hidden", "reset", "update", "candidate")}
     for unit in range(size):
         r = sigmoid(preactivation(weights, 0, unit, x, h))
-        z = sigmoid(preactivation(weights, 1, unit, x, h))
+        z = held("update", unit, sigmoid(preactivation(weights, 1, unit, x, h)))
         row = 2 * size + unit
         recurrent = row_product(weights["weight_hh"], row, h) + weights["bias_candidate"][unit]
         n = math.tanh(row_product(weights["weight_ih"], row, x) + weights["bias"][row] + r * recurrent)
@@ -81,13 +93,13 @@ def gru_after(weights: Weights, x: Vector, state: State) -> State:
     return after
 
 
-def gru_before(weights: Weights, x: Vector, state: State) -> State:
+def gru_before(weights: Weights, x: Vector, state: State, held: Held) -> State:
     h, size = state["hidden"], len(state["hidden"])
     r = [sigmoid(preactivation(weights, 0, unit, x, h)) for unit in range(size)]
     reset = [r[unit] * h[unit] for unit in range(size)]
     after: State = {name: [] for name in ("hidden", "reset", "update", "candidate")}
     for unit in range(size):
-        z = sigmoid(preactivation(weights, 1, unit, x, h))
+        z = held("update", unit, sigmoid(preactivation(weights, 1, unit, x, h)))
         n = math.tanh(preactivation(weights, 2, unit, x, reset))
         append(after, ((1 - z) * n + z * h[unit], r[unit], z, n))
     return after
@@ -99,7 +111,7 @@ def append(vectors: State, values: Sequence[float]) -> None:
         vector.append(value)
 
 
-STEPS: dict[str, Callable[[Weights, Vector, State], State]] = {
+STEPS: dict[str, Callable[[Weights, Vector, State, Held], State]] = {
     "rnn": rnn,
     "lstm": lstm,
     "peephole": lstm,
@@ -131,7 +143,23 @@ class Step(NamedTuple):
     attention: Vector  # empty without attention
 
 
-def read(name: str, weights: Weights, ids: Sequence[int], num_layers: int, window: int) -> list[Step]:
+def holding(lesion: Lesion | None, step: int, layer: int, hidden: Vector) -> Held:
+    """What a lesion does to the gates of a layer at a step, of which `hidden` is the old output."""
+
+    def held(gate: str, unit: int, value: float) -> float:
+        if lesion is None or step < lesion.start or gate not in lesion.gates:
+            return value
+        if lesion.layer not in (None, layer) or lesion.unit not in (None, unit):
+            return value
+        to = lesion.gates[gate]
+        return hidden[unit] if to is None else to
+
+    return held
+
+
+def read(
+    name: str, weights: Weights, ids: Sequence[int], num_layers: int, window: int, lesion: Lesion | None = None
+) -> list[Step]:
     """Every step of one row, from the initial state."""
     tied = "head.projection" in weights
     size = len(weights["head.projection" if tied else "head.weight"][0])
@@ -139,12 +167,13 @@ def read(name: str, weights: Weights, ids: Sequence[int], num_layers: int, windo
     states = [{field: [0.0] * size for field in STATES[name]} for _ in range(num_layers)]
     past = [[0.0] * size for _ in range(window)]
     steps = []
-    for token in ids:
+    for time, token in enumerate(ids):
         output = list(weights["embedding"][token])
         for layer in range(num_layers):
             prefix = f"layers.{layer}."
             own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-            states[layer] = STEPS[name](own, output, states[layer])
+            held = holding(lesion, time, layer, states[layer]["hidden"])
+            states[layer] = STEPS[name](own, output, states[layer], held)
             hidden = states[layer]["hidden"]
             output = hidden if layer == 0 else [below + new for below, new in zip(output, hidden, strict=True)]
         attention: Vector = []

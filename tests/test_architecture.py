@@ -133,7 +133,7 @@ def test_torch_is_not_imported_by(command: list[str], trained_folder: Path) -> N
 
 
 def test_training_does_not_load_torchs_compiler(trained_folder: Path, tmp_path: Path) -> None:
-    """It takes a second, and ten beside other work."""
+    """It takes a second, or ten on a busy machine."""
     text = trained_folder / "fable.txt"
     command = ["train", str(text), "--steps", "2", "--hidden-size", "8", "--batch-size", "2", "--dropout", "0.1"]
     assert_not_imported("torch._dynamo", command, tmp_path)

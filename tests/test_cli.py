@@ -1,6 +1,7 @@
 """What holds for every command: help, usage, problems in one line, pipes."""
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -67,6 +68,23 @@ def test_every_command_and_option_has_help_and_a_default(command: str, monkeypat
         if parameter.param_type_name == "option" and not parameter.is_flag and parameter.name != "help":
             (line,) = [line for line in lines if parameter.opts[0] in line.split()[0].split(",")]
             assert "[default: " in line, line
+
+
+@pytest.mark.parametrize("columns", [30, 50, 80, 120])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_breaks_no_name_and_fits(command: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = done(*command.split(), "--help").text
+    words = {word.rstrip(",") for line in text.splitlines() for part in line.split() for word in part.split(",")}
+    parameters = COMMANDS[command].params if command else []
+    assert {name for each in parameters for name in (*each.opts, *each.secondary_opts) if name[0] == "-"} <= words
+    assert command or COMMANDS.keys() <= words
+    assert "…" not in text
+    assert all(
+        len(line.rstrip()) <= columns
+        for line in text.splitlines()
+        if not re.fullmatch(r".*lstmgen .*|\S+", line.strip())
+    )
 
 
 @pytest.mark.usefixtures("folder_of_the_examples", "short_benchmark")

@@ -112,7 +112,8 @@ def test_units_are_a_table_and_a_text(name: str) -> None:
     for row, each in zip(rows, found["features"], strict=True):
         assert f" {each['layer']}.{each['unit']} " in row
         assert f"{each['score']:.2f}" in row
-        assert f"{each['untrained']['score']:.2f}" in row
+        untrained, chance = each["untrained"], 0.5 if each["measure"].startswith("area") else 0
+        assert row.endswith(f" {untrained['score']:.2f}" if untrained["score"] > chance else " none")
     assert {"layer", "unit", "feature", "score", "measure"} == found["units"][0].keys()
     best = found["features"][0]
     assert shown[0].startswith(f"Unit {best['layer']}.{best['unit']}, {best['feature']}, ")
@@ -159,17 +160,68 @@ def test_gates_are_a_table_with_half_lives(name: str) -> None:
     assert all(len(each["half_life"]) == 8 for each in keeping)
 
 
+READ = ("fable.txt", "--memory", "--length", "150")
+
+
 @pytest.mark.usefixtures("runs")
 def test_memory_is_a_chart_by_distance() -> None:
-    written = done("inspect", "lstm", "fable.txt", "--memory", "--length", "150", "--quiet").text
-    ran = done("inspect", "lstm", "fable.txt", "--memory", "--length", "150", "--json")
-    (found,) = ran.json_lines
+    written = done("inspect", "lstm", *READ, "--quiet").text
+    (found,) = done("inspect", "lstm", *READ, "--json").json_lines
     assert [each["visible"] for each in found["memory"]] == [1, 2, 4, 8, 16, 32, 64]
     assert found["memory_reach"] in [1, 2, 4, 8, 16, 32, 64]
     assert [each["back"] for each in found["reach"]] == list(range(149))
     for each in found["memory"]:
         assert re.search(rf"^ +{each['visible']}  {each['nats_per_character']:.4f} ", written, re.MULTILINE)
     assert f"It uses {found['memory_reach']} characters" in written
+    (network,) = found["networks"]
+    assert network["visible"] == {f"{each['visible']}": each["nats_per_character"] for each in found["memory"]}
+    assert network["gradient"] == {f"{2**n}": found["reach"][2**n - 1]["gradient"] for n in range(8)}
+    for measure in ("influence", "gradient"):
+        for distance, value in network[measure].items():
+            assert re.search(rf"^ +{distance}   {value:.1e}( |$)", written, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("runs")
+def test_several_networks_are_columns_and_rows_of_blocks() -> None:
+    names = ["rnn", "lstm", "gru-after"]
+    (found,) = done("inspect", *names, *READ, "--json").json_lines
+    assert [Path(network["checkpoint"]).parent.name for network in found["networks"]] == names
+    written = done("inspect", *names, *READ, "--quiet").text
+    for measure, digits in (("visible", ".3f"), ("influence", ".1e"), ("gradient", ".1e")):
+        for distance in found["networks"][0][measure]:
+            values = [f"{network[measure][distance]:{digits}}" for network in found["networks"]]
+            assert re.search(rf"^{distance} +{' +'.join(map(re.escape, values))}$", written, re.MULTILINE)
+    for name in names:
+        assert len(re.findall(rf"^{name} +[▁▂▃▄▅▆▇█ ]+$", written, re.MULTILINE)) == 3
+    (alone,) = done("inspect", "lstm", *READ, "--json").json_lines
+    for measure in ("visible", "influence", "gradient"):
+        assert found["networks"][1][measure] == pytest.approx(alone["networks"][0][measure], rel=1e-6)
+
+
+@pytest.mark.usefixtures("in_trained_folder")
+def test_several_networks_read_the_text_that_the_first_one_held_out() -> None:
+    other = Path("checkpoints", "fable", "last.safetensors")
+    ran = done("inspect", "fable", other, "--memory", "--json")
+    assert "198 characters of fable.txt: the last 10%, held out, read by fable, " in ran.err
+    assert ran.json_lines[0]["text"] == "fable.txt: the last 10%, held out"
+    assert len(done("inspect", "fable", "fable", "--memory", "--json").json_lines[0]["networks"]) == 1
+
+
+def test_each_network_encodes_the_text_itself(nowhere: Path) -> None:
+    text = "one (two) \u00e9, three\n" * 20
+    (nowhere / "text.txt").write_text(text, encoding="utf-8")
+    untrained_run("letters", "".join(sorted(set(text))))
+    untrained_run("fewer", "".join(sorted({*text} - {"\u00e9"})))
+    assert problem("inspect", "letters", "fewer", "text.txt", "--memory", "-q").startswith("lstmgen: fewer: ")
+    ran = done("inspect", "letters", "fewer", "text.txt", "--memory", "--json", "--on-unknown", "skip")
+    assert len(ran.json_lines[0]["networks"]) == 2
+    untrained_run("bytes", None)
+    untrained_run("lines", "".join(sorted(set(text))), lines=True)
+    ran = done("inspect", "letters", "bytes", "lines", "-", "--memory", "--json", stdin=text.encode())
+    letters, as_bytes, lines = ran.json_lines[0]["networks"]
+    assert "but not for bytes" in ran.err
+    assert letters["examples"]["round brackets"] == {"1": 20, "2": 20} == as_bytes["examples"]["round brackets"]
+    assert list(lines["visible"]) == ["1", "2", "4", "8", "16", "32"] != list(letters["visible"])
 
 
 @pytest.mark.usefixtures("in_trained_folder")
@@ -188,7 +240,8 @@ def test_exactly_one_thing_is_shown() -> None:
     assert "--walk" in usage_error("inspect", "fable", "fable.txt", "--walk", "a")
     assert "--walk" in usage_error("inspect", "fable", "--walk", "a", "--length", "3")
     assert "--unit" in usage_error("inspect", "fable", "--gates", "--unit", "1.1")
-    usage_error("inspect", "fable", "fable", "fable.txt", "--gates")
+    for choice in (["--gates"], ["--units"], ["--walk", "a"]):
+        assert "--memory and --html" in usage_error("inspect", "fable", "fable", *choice)
     for unit in ("1", "a.b", "1.", "-1.2"):
         usage_error("inspect", "fable", "--walk", "a", f"--unit={unit}")
 

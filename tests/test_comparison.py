@@ -28,7 +28,7 @@ from lstmgen.comparison.report import NetworkResult, differences, network_result
 from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision, TextConfig, TrainingConfig
 from lstmgen.errors import CheckpointError, ConfigError, TextError
 from lstmgen.evaluation.confidence import Blocks
-from lstmgen.inspection.memory import measure_memory
+from lstmgen.inspection.memory import visible_losses
 from lstmgen.inspection.trace import text_to_read
 from lstmgen.network.architecture import build_network
 from lstmgen.text.corpus import read_corpus
@@ -147,8 +147,8 @@ def test_all_seeds_of_a_model_of_lines_hold_out_the_same_and_begin_with_a_line_f
     assert (first.result.tokens, first.result.characters) == (second.result.tokens, second.result.characters)
     assert first.result.nats != second.result.nats
     checkpoint = load_checkpoint(find_checkpoint(f"lines/{first.run.folder}"))
-    memory = measure_memory(checkpoint, text_to_read(checkpoint).ids, gradients=False)
-    assert first.result.visible_nats == tuple(memory.nats_per_character.values())
+    nats = visible_losses(checkpoint, text_to_read(checkpoint).ids)
+    assert first.result.visible_nats == tuple(nats.values())
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_what_is_kept_is_measured_exactly_and_once() -> None:
         assert event.result.parameters == model.checkpoint.network.parameter_count()
         assert min(event.result.training_speed, event.result.sampling_speed) > 0
         assert event.curve.validation
-        memory = measure_memory(model.checkpoint, validation, gradients=False)
-        assert event.result.visible_nats == tuple(memory.nats_per_character.values())
+        nats = visible_losses(model.checkpoint, validation)
+        assert event.result.visible_nats == tuple(nats.values())
     assert list_runs() == []
     (RUNS_FOLDER / "two" / "lstm-1" / RESULT).unlink()
     again = events_of(asked(), "two")

@@ -163,7 +163,7 @@ def test_a_page_of_a_long_text_has_its_beginning_and_says_so(tmp_path: Path, mon
     assert "the first 10 characters" in done("score", "fable", "fable.txt", "--html", pages["given"], "-n", 10).err
     assert len(Page(pages["given"].read_text(encoding="utf-8")).expected) == 10
     err = done("score", "fable", "fable.txt", "--html", pages["whole"], "--length", len(text)).err
-    assert err == f"the page is {pages['whole']}\n"
+    assert err.count("\n") == 1 and str(pages["whole"]) in err
     assert "longer than this page" not in pages["whole"].read_text(encoding="utf-8")
 
 

@@ -42,9 +42,7 @@ def test_only_a_terminal_wraps_paragraphs(capsys: pytest.CaptureFixture[str], mo
 
 def test_a_chart_has_a_row_for_each_place(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    first = Curve("loss", {1: 3.0, 4: 2.0, 16: 1.0})
-    powers = Curve("gradient", {place: 10.0**-place for place in range(1, 5)}, powers=True)
-    _, *rows = shown(capsys, Chart("seen", [first, powers])).splitlines()
+    _, *rows = shown(capsys, Chart("seen", [Curve("loss", {1: 3.0, 4: 2.0, 16: 1.0})])).splitlines()
     assert [row.split()[:3] for row in rows] == [
         ["1", "3.0000", "+2.0000"],
         ["4", "2.0000", "+1.0000"],
@@ -52,8 +50,40 @@ def test_a_chart_has_a_row_for_each_place(capsys: pytest.CaptureFixture[str], mo
     ]
     bars = [row.count("\u2588") for row in rows]
     assert bars[0] > bars[1] > bars[2] == 0
-    assert "1.0e-04" in rows[1] and "e-" not in rows[2]
     assert all(len(row) <= 80 for row in rows)
+
+
+SMALLER = Curve("gradient", {1: 1.0, 2: 1e-3, 4: 1e-6, 8: 1e-9, 16: 0.0})
+
+
+def test_what_is_below_a_logarithmic_scale_has_its_number_but_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    _, *rows = shown(capsys, Chart("back", [SMALLER], 1e-6)).splitlines()
+    assert [float(row.split()[1]) for row in rows] == [1, 1e-3, 1e-6, 1e-9, 0]
+    assert [row.count("\u2588") > 0 for row in rows] == [True, True, False, False, False]
+    assert rows[0].count("\u2588") == pytest.approx(2 * rows[1].count("\u2588"), abs=1)
+
+
+@pytest.mark.parametrize("lowest", [None, 1e-6])
+def test_a_page_draws_a_curve_only_where_it_is_on_the_scale(lowest: float | None) -> None:
+    page = section("", [Chart("back", [SMALLER, Curve("other", {1: 10.0})], lowest)])
+    first, second = (points.split() for points in re.findall(r'<polyline [^>]*points="([^"]*)"', page))
+    assert len(first) == (5 if lowest is None else 3)
+    heights = [float(point.split(",")[1]) for point in [*second, *first]]
+    assert heights == sorted(heights) and len(set(heights[:3])) == 3  # the largest value is highest, at 0
+
+
+@pytest.mark.parametrize("columns", [50, 80, 200])
+def test_several_curves_are_rows_of_blocks_on_one_scale(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    places = [2**power for power in range(11)]
+    curves = [Curve(f"network {n}", {place: float(n * place) for place in places}) for n in (1, 2)]
+    heading, labels, *rows = shown(capsys, Chart("seen", curves)).splitlines()
+    assert heading == "seen" and labels.split()[0] == "1" and labels.split()[-1] == "1024"
+    assert max(map(len, [labels, *rows])) <= columns
+    assert [row[-1] for row in rows] == ["\u2584", "\u2588"]  # half as high
+    assert len(labels) == max(map(len, rows))
 
 
 def test_a_unit_on_a_page_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -72,6 +73,11 @@ def assert_same_tensors(ours: Checkpoint, theirs: Checkpoint) -> None:
         assert mine.keys() == other.keys()
         for name in mine:
             assert mine[name].tobytes() == other[name].tobytes(), name
+
+
+def test_a_short_run_has_three_previews_after_loading_for_long() -> None:
+    events = run_to_end(prepare(replace(QUICK, every=None)), started=time.perf_counter() - 20)
+    assert [bool(event.preview) for event in events if isinstance(event, Evaluated)].count(True) == 3
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,23 @@
 import numpy as np
 import pytest
 
+from lstmgen.cli.heatmap import unit_text
 from lstmgen.config import VocabularyKind
 from lstmgen.errors import TextError
-from lstmgen.inspection.features import text_features
-from lstmgen.inspection.trace import trace
-from lstmgen.inspection.units import find_units, one_character_each, ranks, strengths
+from lstmgen.inspection.features import Feature, text_features
+from lstmgen.inspection.report import units_report
+from lstmgen.inspection.trace import one_character_each, trace
+from lstmgen.inspection.units import (
+    EXCERPT,
+    MIN_STRENGTH,
+    MIN_TOKENS,
+    Units,
+    excerpt,
+    find_units,
+    ranks,
+    strengths,
+)
+from lstmgen.inspection.walk import Unit
 from lstmgen.network.initialization import initialize
 from lstmgen.text.vocabulary import Vocabulary
 from tests.command_line import untrained_checkpoint
@@ -23,6 +35,11 @@ def auc(unit: np.ndarray, feature: np.ndarray) -> float:
     """By definition: over all pairs, how often the unit is higher with the feature; a tie counts half."""
     with_it, without = unit[feature == 1], unit[feature == 0]
     return float(np.mean((with_it[:, None] > without) + 0.5 * (with_it[:, None] == without)))
+
+
+def names_of(found: Units) -> set[str]:
+    """The features that were searched for."""
+    return {*found.untracked, *(tracked.found.feature for tracked in found.features)}
 
 
 def some_units() -> tuple[np.ndarray, np.ndarray]:
@@ -85,13 +102,65 @@ def test_the_control_is_the_network_as_training_began() -> None:
 
 def test_only_features_that_change_in_both_halves_count() -> None:
     checkpoint = untrained_checkpoint(LETTERS)
-    names = {tracked.found.feature for tracked in find_units(checkpoint, IDS).features}
-    assert {"in a word of capitals", "position in the line", "in a number"} <= names
+    names = names_of(find_units(checkpoint, IDS))
+    assert {"after a vowel", "position in the line", "capital letter"} <= names
     assert names.isdisjoint({"inside quotes", "inside brackets", "indentation"})
     half_quoted = Vocabulary(VocabularyKind.CHARACTERS, "".join(sorted({*TEXT, '"'})))
     quoted = '"fox" ' * 60 + TEXT
     found = find_units(untrained_checkpoint(half_quoted), half_quoted.encode(quoted))
-    assert "inside quotes" not in {tracked.found.feature for tracked in found.features}
+    assert "inside quotes" not in names_of(found)
+
+
+def test_only_features_of_enough_tokens_count() -> None:
+    checkpoint = untrained_checkpoint(LETTERS)
+    for digits, counts in ((MIN_TOKENS - 1, False), (MIN_TOKENS, True)):
+        text = ("fox 1 " * digits + "old fox. " * 20) * 2
+        assert ("in a number" in names_of(find_units(checkpoint, LETTERS.encode(text)))) == counts
+
+
+def feature_of(present: list[int] | str) -> Feature:
+    return Feature(np.array([int(value) for value in present], float), binary=True)
+
+
+def test_the_excerpt_is_rich_in_the_feature_and_begins_with_a_line() -> None:
+    line = "x" * 99 + "\n"
+    text, often = line * 80, [0] * 8000
+    often[6500:7100] = [1, 0] * 300  # in the second half
+    found = excerpt(feature_of(often), text)
+    assert found.stop - found.start == EXCERPT and found.start % 100 == 0 and found.start >= 4000
+    assert sum(often[found]) == 300
+    assert excerpt(feature_of([1] * 1300 + [0] * 6700), text) == slice(4000, 5200)  # only in the first half
+    assert excerpt(feature_of("0110"), "abcd") == slice(2, 4)
+    assert excerpt(Feature(np.array([0, 1, 2, 0, 1, 2, 3, 0.0]), binary=False), "x" * 8) == slice(4, 8)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_features_are_ordered_by_what_a_reader_sees(name: str) -> None:
+    found = find_units(untrained_checkpoint(LETTERS, num_layers=2, **form(CELLS[name])), IDS)
+    orders = [each.order for each in found.features]
+    assert orders == sorted(orders, reverse=True)
+    assert all(each.found.strength >= MIN_STRENGTH for each in found.features)
+    for each in found.features:
+        part, unit = found.excerpts[each.found.feature], each.found.unit
+        values = text_features(TEXT)[each.found.feature].values[part]
+        present = values > (0 if each.found.binary else np.median(values))
+        colours = found.activity[unit.layer - 1, part, unit.unit - 1]
+        difference = abs(colours[present].mean() - colours[~present].mean()) if 0 < present.sum() < len(present) else 0
+        assert each.contrast == pytest.approx(difference / 2, abs=1e-6)
+
+
+def test_what_no_unit_tracks_is_said_without_a_score() -> None:
+    checkpoint = untrained_checkpoint(LETTERS)
+    for weight in checkpoint.weights.values():
+        weight[:] = 0  # so that no unit ever changes
+    found = find_units(checkpoint, IDS)
+    assert found.features == ()
+    assert "capital letter" in found.untracked
+    said = str(units_report(found, "character"))
+    assert "capital letter" in said and "0." not in said
+    assert list(unit_text(found, list(TEXT), None)) == []
+    heading, *_ = unit_text(found, list(TEXT), Unit(1, 3))
+    assert "none" in heading and "0." not in heading
 
 
 def test_a_text_without_features_is_refused() -> None:

@@ -10,7 +10,6 @@ from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from lstmgen import __version__
 from lstmgen.cli import bench, compare, export, info, inspect, runs, sample, score, serve, train
@@ -23,6 +22,7 @@ from lstmgen.cli.environment import (
     show_colours,
     use_readable_size,
 )
+from lstmgen.cli.help import Command, CommandGroup, paragraphs
 from lstmgen.cli.interrupt import exit_on_signals
 from lstmgen.cli.options import typer_command
 from lstmgen.cli.render import columns_of, laid_out, note, with_options
@@ -36,16 +36,7 @@ _MEANT |= {"finetune": "train --from", "resume": "train --resume", "test": "eval
 """What other programs call our commands."""
 
 
-class _Command(TyperCommand):
-    """A command whose help text shows no value for the help option."""
-
-    def get_help_option(self, context: Any) -> Any:
-        if (option := super().get_help_option(context)) is not None:
-            option.metavar = ""
-        return option
-
-
-class _Commands(TyperGroup):
+class _Commands(CommandGroup):
     """The commands. Usage errors are made printable, because they may quote any argument."""
 
     def resolve_command(self, context: Any, arguments: list[str]) -> Any:
@@ -86,7 +77,7 @@ app = typer.Typer(
 [bold]lstmgen train poems.txt[/bold]        learn to write like a text, in minutes
 [bold]lstmgen sample --temp 0.8[/bold]      write
 [bold]lstmgen eval[/bold]                   how well does it predict unseen text?
-[bold]lstmgen score my.txt[/bold]           how likely is this text, and what surprises the model?
+[bold]lstmgen score my.txt[/bold]           how likely is each line, and each character?
 [bold]lstmgen inspect --units[/bold]        what do its gates and cells do while it reads?
 [bold]lstmgen compare my.txt[/bold]         which kind of network learns this text best?
 [bold]lstmgen export --html a.html[/bold]   a web page that writes, to share
@@ -109,7 +100,8 @@ for _name, _command, _examples in (
     ("info", info.info, info.EXAMPLES),
 ):
     _paragraphs = "Examples:\n\n" + _examples.strip().replace("\n", "\n\n")
-    app.command(_name, cls=_Command, epilog=_paragraphs)(typer_command(_command))
+    _help = paragraphs(_command.__doc__ or "")
+    app.command(_name, cls=Command, help=_help, epilog=_paragraphs)(typer_command(_command))
 
 
 def _show_version(wanted: bool) -> None:

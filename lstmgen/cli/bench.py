@@ -40,9 +40,11 @@ def bench(
     """Measure how fast this machine trains and samples, and how close that is to its limits.
 
     This takes less than three minutes.
+
     Training: whole steps, from tokens to updated weights, without dropout. "of peak" compares with the speed of a
     large matrix product in the same precision. The torch.nn loop is what one would write with torch alone. It runs in
     a separate process, taking turns with ours. x is the ratio of the two.
+
     Sampling: one character after another at temperature 0.8, compared with loops over nn.LSTM and nn.LSTMCell.
     """
     from lstmgen.benchmark import MEASURED, Machine, SamplingSpeed, TrainingSpeed, measure, result_count

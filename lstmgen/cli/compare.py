@@ -117,12 +117,12 @@ def compare(
 ) -> None:
     """Train several networks with the same budget, and compare them in one table.
 
-    Every combination of cells, attention, layers and hidden sizes learns from TEXT.
-    All share one plan except for the learning rate, and unless you choose hidden sizes, they have about as many
-    parameters. Then each predicts the held-out text, and the command says which differences are noise.
-    The recall task: among random letters, the one after ! must be repeated after ?, --lags characters later.
-    All networks have about as many parameters and train in the same way on all lags.
-    Then they answer fresh questions.
+    Every combination of cells, attention, layers and hidden sizes learns from TEXT. All share one plan except for the
+    learning rate, and unless you choose hidden sizes, they have about as many parameters. Then each predicts the
+    held-out text, and the command says which differences are noise.
+
+    The recall task: among random letters, the one after ! must be repeated after ?, --lags characters later. All
+    networks have about as many parameters and train in the same way on all lags. Then they answer fresh questions.
     With --steps, the same seed gives the same results.
     """
     limit_threads(threads)

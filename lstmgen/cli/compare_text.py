@@ -149,7 +149,7 @@ def _chart(measured: Sequence[Measured], unit: str) -> str:
 def _conclusion(networks: Sequence[NetworkResult], unit: str, timed: bool) -> list[str]:
     """Which differences are real, and how we can tell; the best network comes first."""
     best, *others = networks
-    lines = [f"Best: {best.name}."] if others else []
+    lines = [f"The best: {best.name}."] if others else []
     found, seeds = differences(networks), over_seeds(networks)
     if others and found is None:
         lines.append("The held-out text is too short to rule out chance.")

@@ -94,10 +94,10 @@ def evaluate(
     """Measure how well a network predicts text: its own held-out text, or any TEXT.
 
     The protocol is exact: the model reads the whole text as one stream with carried state, predicts every character
-    but the first once, and the sum is divided by their number.
-    A model of lines reads each line from its initial state.
-    Baselines that know the same training text come with the result; intervals are from a block bootstrap over the
-    text. --dynamic always computes on the CPU.
+    but the first once, and the sum is divided by their number. A model of lines reads each line from its initial state.
+
+    The result is compared with baselines that know the same training text. Intervals are from a block bootstrap over
+    the text. --dynamic always computes on the CPU.
     """
     limit_threads(threads)
     references, text = checkpoints_and_text("eval", words or [])

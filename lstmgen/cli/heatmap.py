@@ -4,6 +4,7 @@ Without colours, a line of marks below each line of text takes their place: for 
 """
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,14 +13,14 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-from lstmgen.cli.render import rendered, text_console
+from lstmgen.cli.render import columns_of, rendered, text_console, wrapped
 from lstmgen.cli.report import height
 from lstmgen.evaluation.characters import MAX_BITS, CharacterScore
-from lstmgen.inspection.units import Units
+from lstmgen.inspection.units import MIN_STRENGTH, Units
 from lstmgen.inspection.walk import Unit
 from lstmgen.printable import shown
 
-_SHOWN_TOKENS = 1200  # of a text coloured by a unit
+_MIN_COLUMNS = 50  # for a scale next to its name
 _LONGEST_PART = 200  # characters of a line to paint together
 _PAPER, _LIGHT_INK, _DARK_INK = 234, 254, 16
 _HEAT = (_PAPER, 52, 88, 124, 160, 196, 202, 208, 214)
@@ -48,7 +49,7 @@ def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
     yield from _paint(_Painted(text, _HEAT[number], f"{number or ''}") for text, number in levels)
     if _has_colors():
         scale = (f" {number}{'+' if number == MAX_BITS else ''} " for number in range(MAX_BITS + 1))
-        yield "\nbits of surprise "
+        yield _label("\nbits of surprise")
         yield from _paint(_Painted(text, _HEAT[number], "") for number, text in enumerate(scale))
         yield "\n"
     else:
@@ -56,18 +57,21 @@ def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
 
 
 def unit_text(units: Units, tokens: Sequence[str], unit: Unit | None) -> Iterator[str]:
-    """Yield the beginning of the second half of a text, coloured by what one unit remembers; then a legend.
+    """Yield an excerpt of a text, coloured by what one unit remembers, and a legend.
 
-    None means the unit to which training added most.
+    None is the unit of the first feature; without features nothing is shown.
     """
-    best = units.features[0].found
-    found = best if unit in (None, best.unit) else next(each for each in units.units if each.unit == unit)
-    yield f"\nUnit {found.unit}, {found.feature}, {found}:\n\n"
-    part = slice(len(tokens) // 2, len(tokens) // 2 + _SHOWN_TOKENS)
+    best = [each.found for each in units.features if unit in (None, each.found.unit)]
+    best += [each for each in units.units if each.unit == unit]
+    if not best:
+        return
+    found, part = best[0], units.excerpts[best[0].feature]
+    tracks = f"{found.feature}, {found}" if found.strength >= MIN_STRENGTH else "which tracks none of these features"
+    yield f"\n{wrapped(f'Unit {found.unit}, {tracks}:', columns_of(sys.stdout))}\n\n"
     activity = units.activity[found.unit.layer - 1][part, found.unit.unit - 1].tolist()
     yield from _paint(_of_unit(text, value) for text, value in zip(tokens[part], activity, strict=True))
     if _has_colors():
-        yield "\n\nwhat the unit remembers "
+        yield _label("\n\nwhat the unit remembers")
         yield from _paint(_of_unit(f" {value:+g} ", value) for value in (-1.0, -0.5, 0.0, 0.5, 1.0))
         yield "\n"
     else:
@@ -78,6 +82,11 @@ def unit_text(units: Units, tokens: Sequence[str], unit: Unit | None) -> Iterato
 def _of_unit(text: str, value: float) -> _Painted:
     scale = _POSITIVE if value > 0 else _NEGATIVE
     return _Painted(text, scale[math.ceil(min(abs(value), 1.0) * (len(scale) - 1))], height((value + 1) / 2))
+
+
+def _label(text: str) -> str:
+    """The name of a scale, on a line of its own in a narrow terminal."""
+    return text + (" " if columns_of(sys.stdout) >= _MIN_COLUMNS else "\n")
 
 
 def _has_colors() -> bool:

@@ -69,13 +69,13 @@ def info(
         "held out": text.validation_part,
         "started from": record.started_from or "an untrained network",
         "budget": str(training.budget),
-        "trained": f"{position.step:,} steps, {position.epoch} whole epochs, "
+        "trained": f"{plural(position.step, 'step')}, {plural(position.epoch, 'whole epoch')}, "
         f"{position.symbols_read:,} characters read, {duration(record.seconds)}",
         "training": f"{recipe(training)}, clip {readably(training.clip)}, seed {training.seed}",
         "precision": f"{record.precision} on {record.device}, {plural(record.threads, 'thread')}"
         + (f" in each of {record.processes} processes" if record.processes > 1 else ""),
         "validation": "none" if record.validation_nats is None else f"{record.validation_nats:.4f} {per}",
-        "best of the run": "none" if position.best_nats is None else f"{position.best_nats:.4f} {per}",
+        "best of run": "none" if position.best_nats is None else f"{position.best_nats:.4f} {per}",
         "adapted to": ", ".join(record.adapted_to) or "no text",
         "written by": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
         "can be resumed": "yes" if loaded.extra else f"yes, from the run's {LAST}" if resumable else "no",

@@ -1,7 +1,7 @@
 """`lstmgen inspect`: a walk, units, gates, memory, or a page with all of it."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ lstmgen inspect poems-gru --walk "The sea" --unit 1.17
 lstmgen inspect poems-lstm --units
 lstmgen inspect poems-lstm notes.md --gates --json
 lstmgen inspect --memory
+lstmgen inspect poems-lstm poems-gru --memory
 lstmgen inspect poems-lstm --html poems.html
 """
 
@@ -48,8 +49,9 @@ _PAGE_LENGTH = 2000  # characters that --html shows
 
 def inspect(
     words: list[str] | None = argument(
-        "[CHECKPOINT] [TEXT]",
-        "The name or the folder of a run, or a checkpoint file; and a text, as for train.",
+        "[CHECKPOINT]... [TEXT]",
+        "The name or the folder of a run, or a checkpoint file; several for --memory and --html. And a text, as for "
+        "train.",
         "the newest run, and the text that its training held out",
     ),
     walk: str | None = option(None, "Walk through these characters with one unit, gate by gate.", panel=_SHOW),
@@ -85,15 +87,16 @@ def inspect(
     text that was not used to find them, and compared with the network before training.
     """
     limit_threads(threads)
-    checkpoints, text = checkpoints_and_text("inspect", words or [])
+    references, text = checkpoints_and_text("inspect", words or [])
     choices = {"units": units, "gates": gates, "memory": memory, "html": html is not None}
     chosen = [name for name, given in choices.items() if given]
-    if len(checkpoints) > 1:
-        raise typer.BadParameter(
-            f"{checkpoints[1]}: give one model and one text: lstmgen inspect poems-lstm mine.txt --units"
-        )
     if len(chosen) + (walk is not None) != 1:
         raise typer.BadParameter("give one of --walk, --units, --gates, --memory and --html")
+    if len(references) > 1 and not (memory or html):
+        raise typer.BadParameter(
+            f"{references[1]}: several models are for --memory and --html; otherwise give one model and one text: "
+            "lstmgen inspect poems-lstm mine.txt --units"
+        )
     if walk is not None and (text is not None or length is not None):
         raise typer.BadParameter("--walk has its own text; leave out TEXT and --length")
     if unit is not None and (gates or memory):
@@ -104,18 +107,19 @@ def inspect(
     from lstmgen.cli.output import whole_file
     from lstmgen.cli.reading_bar import progress_bar
     from lstmgen.cli.report import print_report
-    from lstmgen.inspection.trace import begun, text_to_read
+    from lstmgen.inspection.trace import texts_to_read
     from lstmgen.inspection.walk import Unit, check_unit
 
-    path = find_model(checkpoints[0], quiet=quiet)
-    taken = "" if checkpoints != [None] else f", read by {checkpoint_name(path)}"
-    checkpoint, about = load_checkpoint(path), {"checkpoint": str(path)}
+    paths = list(dict.fromkeys(find_model(reference, quiet=quiet) for reference in references))
+    models = [(checkpoint_name(path), load_checkpoint(path)) for path in paths]
+    (_, checkpoint), about = models[0], {"checkpoint": str(paths[0])}
     selected = None
     if unit is not None:
         if not (match := re.fullmatch(r"(\d{1,9})\.(\d{1,9})", unit)):
             raise typer.BadParameter(f"--unit {unit}: give LAYER.UNIT, such as 1.5")
         selected = Unit(int(match[1]), int(match[2]))
-        check_unit(checkpoint.network, selected)
+        for _, each in models:
+            check_unit(each.network, selected)
     if walk is not None:
         from lstmgen.cli.walk_report import print_walk
         from lstmgen.inspection.report import walk_json
@@ -132,25 +136,32 @@ def inspect(
         return
     (choice,) = chosen
     longest = length or _LENGTHS[choice] if html is None else max(length or 0, *_LENGTHS.values())
-    read = text_to_read(checkpoint, text, length=longest, encoding=encoding, on_unknown=on_unknown)
-    for line in (*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}{taken}"):
+    texts = texts_to_read(models, text, length=longest, encoding=encoding, on_unknown=on_unknown)
+    read = texts[0]
+    readers = f", read by {', '.join(name for name, _ in models)}" if references == [None] or len(models) > 1 else ""
+    notes = [*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}{readers}"]
+    if others := [name for name, each in models if each.vocabulary.unit != checkpoint.vocabulary.unit]:
+        notes.append(f"distances and losses are in {checkpoint.vocabulary.unit}s, but not for {', '.join(others)}")
+    for line in notes:
         note(f"note: {message_line(line)}", quiet=quiet)
-    watch = partial(progress_bar, quiet=quiet, desc="visible")
+    watch = partial(progress_bar, quiet=quiet)
     if html is not None:
-        from lstmgen.inspection.page import page_data
         from lstmgen.inspection.report import find_all
         from lstmgen.pages.inspect import inspect_page
 
         with whole_file(html, "html") as file:
-            findings = find_all(checkpoint, read.ids, watch)
-            first = ([] if selected is None else [selected]) + findings.tracking_units()
-            data = page_data(checkpoint, begun(read.ids[: length or _PAGE_LENGTH], checkpoint.end_token), first)
-            title = f"{checkpoint_name(path)} reads {read.name}"
-            file.write(inspect_page(title, checkpoint, data, findings).encode())
-        facts = f"the page is {html}, with {len(data['text']):,} {checkpoint.vocabulary.unit}s"
+            findings = [find_all(each, own.ids, watch) for (_, each), own in zip(models, texts, strict=True)]
+            begins = [own.ids[: length or _PAGE_LENGTH] for own in texts]
+            title = f"{', '.join(name for name, _ in models)} read{'s' if len(models) == 1 else ''} {read.name}"
+            file.write(inspect_page(title, models, begins, findings, selected).encode())
+        facts = f"the page is {html}, with {len(begins[0]):,} {checkpoint.vocabulary.unit}s"
         note(message_line(facts), quiet=quiet)
         return
-    fields, parts, coloured = _findings(checkpoint, read.ids, choice, selected, watch)
+    coloured: Iterable[str] = ()
+    if memory:
+        fields, parts = _memory(list(map(str, paths)), models, [each.ids for each in texts], watch)
+    else:
+        fields, parts, coloured = _findings(checkpoint, read.ids, choice, selected)
     if json:
         print_json({**about, "text": read.name, **fields})
         return
@@ -160,13 +171,12 @@ def inspect(
 
 
 def _findings(
-    checkpoint: "Checkpoint", ids: "Ids", choice: str, unit: "Unit | None", watch: Callable[..., Iterable[int]]
+    checkpoint: "Checkpoint", ids: "Ids", choice: str, unit: "Unit | None"
 ) -> "tuple[dict[str, Any], list[Part], Iterable[str]]":
-    """Units, gates or memory: as fields of JSON and as a report, which the text may follow in colours."""
+    """Units or gates: as fields of JSON and as a report, which the text may follow in colours."""
     from lstmgen.cli.heatmap import unit_text
     from lstmgen.inspection import report
     from lstmgen.inspection.gates import gate_uses
-    from lstmgen.inspection.memory import measure_memory
     from lstmgen.inspection.trace import traces
     from lstmgen.inspection.units import find_units
 
@@ -175,8 +185,26 @@ def _findings(
         units, names = find_units(checkpoint, ids), checkpoint.vocabulary.token_names()
         coloured = unit_text(units, [names[number] for number in ids], unit)
         return report.units_json(units), report.units_report(units, token), coloured
-    if choice == "gates":
-        uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token))
-        return report.gates_json(uses), report.gates_report(uses, token), ()
-    memory = measure_memory(checkpoint, ids, watch)
-    return report.memory_json(memory), report.memory_report(memory, token), ()
+    uses = gate_uses(traces(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token))
+    return report.gates_json(uses), report.gates_report(uses, token), ()
+
+
+def _memory(
+    files: Sequence[str], models: "Sequence[tuple[str, Checkpoint]]", texts: "Sequence[Ids]", watch: Callable[..., Any]
+) -> "tuple[dict[str, Any], list[Part]]":
+    """How far back networks look: as fields of JSON and as a report."""
+    from lstmgen.inspection.memory import measure_memory
+    from lstmgen.inspection.report import memories_report, memory_json, one_memory_json
+
+    size = max(checkpoint.network.layer_parameter_count() for _, checkpoint in models)
+    memories = {
+        name: measure_memory(checkpoint, ids, partial(watch, desc=f"memory of {name}"), size=size)
+        for (name, checkpoint), ids in zip(models, texts, strict=True)
+    }
+    networks = [
+        {"checkpoint": file, **memory_json(memory)} for file, memory in zip(files, memories.values(), strict=True)
+    ]
+    (first, *others), token = memories.values(), models[0][1].vocabulary.unit
+    if others:
+        return {"networks": networks}, memories_report(memories, token)
+    return {**one_memory_json(first), "networks": networks}, memories_report({"": first}, token)

@@ -106,7 +106,8 @@ def _parameter(
 ) -> Parameter:
     """Return the parameter from which typer makes an option; its default None means that it was not given."""
     base = get_args(kind)[0] if get_origin(kind) in (UnionType, Union) else kind
-    metavar = metavar or ("" if base is bool else _METAVARS.get(base))
+    choices = "|".join(base) if isinstance(base, type) and issubclass(base, StrEnum) else None
+    metavar = metavar or ("" if base is bool else _METAVARS.get(base, choices))
     if base == tuple[str, ...]:
         kind = list[str] | None
     elif get_origin(base) is tuple:

@@ -104,7 +104,8 @@ class ProgressDisplay:
             case BudgetUnit.STEPS:
                 larger = f"--steps {2 * max(int(budget.amount), end.step)}"
         self.write(
-            f"the run is complete: {end.step:,} steps, {end.epoch:.2f} epochs; the model is saved in {end.checkpoint}\n"
+            f"the run is complete: {plural(end.step, 'step')}, {end.epoch:.2f} epochs; "
+            f"the model is saved in {end.checkpoint}\n"
             f"to continue training, give a larger budget: lstmgen train --resume {run} {larger}"
         )
 
@@ -151,7 +152,7 @@ class ProgressDisplay:
             return
         nats = "" if end.validation_nats is None else f", validation {end.validation_nats:.4f} nats per {self._unit}"
         self.write(
-            f"\ndone in {duration(end.seconds)}: {end.step:,} steps, {end.epoch:.2f} epochs, "
+            f"\ndone in {duration(end.seconds)}: {plural(end.step, 'step')}, {end.epoch:.2f} epochs, "
             f"{count(end.characters_per_second)} {self._tokens}/s{nats}\n"
             f"the model is saved in {end.checkpoint}; write text with it: lstmgen sample {run}"
         )

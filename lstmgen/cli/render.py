@@ -1,4 +1,4 @@
-"""How results and messages are written: text without control characters, tables, JSON, numbers."""
+"""Write results and messages: text without control characters, tables, JSON, numbers."""
 
 import os
 import re
@@ -26,7 +26,7 @@ _COMMAND = re.compile(r"(?<=[:;]) (lstmgen (?:'[^']*'|[^;'])+)(?:; )?")
 
 
 def with_options(message: str) -> str:
-    """Return a message of the core with options in place of the settings that it names: `num_layers` -> --layers."""
+    """Return a message of the core with its settings replaced by options: `num_layers` -> --layers."""
     return re.sub(r"`([a-z_]+)`", lambda match: _OPTIONS.get(match[1], "--" + match[1].replace("_", "-")), message)
 
 
@@ -40,9 +40,9 @@ def columns_of(stream: TextIO) -> int:
 
 
 def laid_out(text: str, columns: int) -> str:
-    """Return a message as it is shown: on a terminal, words are not broken, and commands have lines of their own.
+    """Lay out a message for a terminal: wrap it between words, and give each command a line of its own.
 
-    What follows the label of a line, such as `network`, is indented; commands are never broken.
+    Text after the label of a line, such as `network`, gets a hanging indent; commands are never wrapped.
     """
     if columns > _WIDEST:
         return text
@@ -60,7 +60,7 @@ def laid_out(text: str, columns: int) -> str:
 
 
 def wrapped(text: str, columns: int, first: str = "", others: str = "") -> str:
-    """Break a text between words, with a beginning for its first line and one for the others; not for a pipe."""
+    """Wrap a text between words, with one beginning for its first line and one for the others; not for a pipe."""
     if columns > _WIDEST:
         return first + text
     return textwrap.fill(
@@ -75,7 +75,7 @@ def wrapped(text: str, columns: int, first: str = "", others: str = "") -> str:
 
 
 def facts_text(facts: Mapping[str, str], columns: int) -> str:
-    """Return names and values as two columns, or below each other where that is too wide."""
+    """Return names and values as two columns, or one below the other if that is too wide."""
     width = max(map(len, facts)) + 2
     lines = []
     for name, value in facts.items():
@@ -106,12 +106,12 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def text_console() -> Console:
-    """Return a console for stdout that neither breaks lines nor changes text."""
+    """Return a console for stdout that neither wraps lines nor changes text."""
     return Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
 
 
 def rendered(text: Text) -> str:
-    """Return styled text as stdout can show it: in colours on a terminal that has them."""
+    """Return styled text for stdout, in colours if it is a terminal that has them."""
     console = text_console()
     with console.capture() as capture:
         console.print(text, end="")
@@ -127,12 +127,12 @@ def duration(seconds: float) -> str:
 
 
 def budget_in_words(budget: Budget) -> str:
-    """Return how long training takes, in words: 3 min, 500 steps."""
+    """Return a training budget in words: 3 min, 500 steps."""
     return duration(budget.amount) if budget.unit is BudgetUnit.SECONDS else str(budget)
 
 
 def recipe(training: TrainingConfig) -> str:
-    """Return how a network is trained, in words: batch, learning rate, and the regularisation that is used."""
+    """Return how a network is trained, in words: batch, learning rate and regularisation."""
     weight_drop = f", weight drop {readably(training.weight_drop)}" if training.weight_drop else ""
     smoothing = f", label smoothing {readably(training.label_smoothing)}" if training.label_smoothing else ""
     return (

@@ -1,6 +1,5 @@
 """Write a report to a terminal or a pipe: paragraphs, facts, tables, and text charts."""
 
-import math
 import shutil
 import sys
 import textwrap
@@ -14,14 +13,13 @@ from rich.text import Text
 
 from lstmgen.cli.render import columns_of, facts_text, put, wrapped
 from lstmgen.printable import printable
-from lstmgen.report import MIN_POWER, Chart, Curve, Facts, Histogram, Marked, Part, Table
+from lstmgen.report import Chart, Facts, Histogram, Marked, Part, Table
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 _NARROWEST, _WIDEST = 50, 120  # columns of a chart
 _MAX_WIDTH = 10_000  # columns of a table in a pipe
-_NUMBERS = 49  # columns of its numbers, and of the space between them
-_MIN_RISE = 0.01  # a curve that rises less is drawn as nearly flat
+_NUMBERS = 26  # columns of its numbers, and of the space between them
 
 
 def print_report(parts: Iterable[Part]) -> None:
@@ -86,32 +84,39 @@ def _cell(cell: object) -> Text:
 
 
 def _chart(chart: Chart) -> str:
-    """A row for each place, with each curve's value, its rise above the minimum, and a bar."""
+    """One curve: each value with a bar. Several curves: a row each, with a block for each value."""
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
-    room = (width - _NUMBERS) // len(chart.curves)
-    places = list(chart.curves[0].points)
-    columns = [_column(curve, places, room) for curve in chart.curves]
-    heads = [printable(chart.places, single_line=True), *(f"{place:,}" for place in places)]
-    first = max(map(len, heads))
-    lines = ("  ".join((f"{head:>{first}}", *row)) for head, *row in zip(heads, *columns, strict=True))
+    heading = printable(chart.places, single_line=True)
+    if len(chart.curves) > 1:
+        return _blocks(chart, heading, width)
+    (curve,) = chart.curves
+    heights, least, first = chart.heights(curve), min(curve.points.values()), len(heading)
+    name = printable(curve.name, single_line=True)
+    lines = [f"{heading}  {name}" if chart.lowest is not None else f"{heading}  {name}, rise"]
+    for place, value in curve.points.items():
+        number = f"{value:.4f} {value - least:+8.4f}"
+        if chart.lowest is not None:
+            number = f"{value:8.1e}" if value else f"{0:8}"
+        lines.append(f"{place:>{first},}  {number} {bar(heights.get(place, 0), width - first - _NUMBERS)}")
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def _column(curve: Curve, places: Iterable[int], room: int) -> list[str]:
-    """The name of a curve, then its rows, padded to equal width."""
-    name, values = printable(curve.name, single_line=True), curve.points
-    shown = [name if curve.powers else f"{name}, rise"]
-    low, high = min(values.values()), max(values.values())
-    for place in places:
-        value, text = values.get(place), ""
-        if value is not None and curve.powers:
-            power = 1 - math.log(value / high) / math.log(MIN_POWER) if value > 0 else 0
-            text = f"{value:8.1e} {bar(power, room)}"
-        elif value is not None:
-            text = f"{value:.4f} {value - low:+8.4f} {bar((value - low) / max(high - low, _MIN_RISE), room)}"
-        shown.append(text)
-    width = max(map(len, shown))
-    return [f"{text:<{width}}" for text in shown]
+def _blocks(chart: Chart, heading: str, width: int) -> str:
+    """A row of blocks for each curve, below the places; where these do not fit, below the first and the last one."""
+    places = sorted({place for curve in chart.curves for place in curve.points})
+    names = [printable(curve.name, single_line=True) for curve in chart.curves]
+    first, labels = max(map(cell_len, names)), [str(place) for place in places]
+    each = max(1, min(len(labels[-1]) + 1, (width - first - 1) // len(places)))
+    row = "".join(label.rjust(each) for label in labels)
+    if each <= len(labels[-1]):
+        row = labels[0].rjust(each) + labels[-1].rjust(each * (len(places) - 1))
+    lines = [heading, " " * first + row]
+    for name, curve in zip(names, chart.curves, strict=True):
+        heights = chart.heights(curve)
+        blocks = [height(heights[place]) if place in heights else " " for place in places]
+        bars = "".join((block * max(1, each - 1)).rjust(each) for block in blocks)
+        lines.append(name + " " * (first - cell_len(name)) + bars)
+    return "".join(line.rstrip() + "\n" for line in lines)
 
 
 # Bars

@@ -85,6 +85,7 @@ def score(
 
     Surprise is the negative logarithm of a character's probability given everything before it: 1 bit for one half,
     2 bits for a quarter.
+
     The model reads the text as one stream and does not predict its first character. A model of lines reads each line
     from its initial state. Memory does not grow with the text, except for ranked lines and very long lines.
     """

@@ -30,8 +30,8 @@ def serve(
     limits = config_from(ServingConfig, given)
     try:
         import pydantic  # noqa: F401  # whether it is installed
-        import starlette  # noqa: F401  # likewise
-        import uvicorn  # noqa: F401  # likewise
+        import starlette  # noqa: F401  # the same
+        import uvicorn  # noqa: F401  # the same
     except ModuleNotFoundError as error:
         raise LstmgenError(f"serve: {missing_package(error, 'serve')}") from error
     from lstmgen.checkpoint import load_checkpoint, public_name

@@ -117,4 +117,7 @@ def _recalled(step: WalkStep) -> str:
     strongest = sorted(step.attention or (), key=lambda each: -each.weight)[:_MAX_RECALLED]
     picked = [f"{name_of(each.character)} ({each.back} back) {each.weight:.0%}" for each in strongest]
     picked = [text for text, each in zip(picked, strongest, strict=True) if each.weight >= _MIN_RECALLED]
+    outside = 1 - sum(each.weight for each in step.attention or ())
+    if outside >= _MIN_RECALLED:
+        picked.append(f"before the beginning, where there is nothing {outside:.0%}")
     return "   ".join(picked) or "at no character more than at others"

@@ -67,10 +67,10 @@ def margins_over_text(networks: Sequence[Blocks]) -> Floats | None:
         return None
     surprise = np.array([each.nats[filled] - each.nats_per_character * characters for each in networks])
     drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(float)
-    largest = np.zeros(RESAMPLES)
+    maxima = np.zeros(RESAMPLES)
     for one, other in combinations(surprise, 2):
         sums, squares = drawn @ (one - other), drawn @ (one - other) ** 2
         variances = np.maximum(squares - sums**2 / count, np.finfo(float).tiny)
-        largest = np.maximum(largest, np.abs(sums) / np.sqrt(variances))
+        maxima = np.maximum(maxima, np.abs(sums) / np.sqrt(variances))
     errors = np.linalg.norm(surprise[:, None] - surprise, axis=-1) / characters.sum()
-    return np.asarray(np.quantile(largest, LEVEL) * errors)
+    return np.asarray(np.quantile(maxima, LEVEL) * errors)

@@ -71,7 +71,7 @@ class ComparisonConfig:
     num_layers: tuple[int, ...] = (ModelConfig.num_layers,)
     attention: tuple[int, ...] = (ModelConfig.attention,)
     hidden_size: tuple[int, ...] = ()  # empty: chosen so that all networks have the same number of parameters
-    parameters: int | None = None  # that number; None: that of the planned LSTM
+    parameters: int | None = None  # that number; None: as many as the planned LSTM has
     seeds: int = 1
     device: Device = Device.AUTO
     threads: int | None = None

@@ -10,7 +10,7 @@ from lstmgen.evaluation.confidence import Blocks
 from lstmgen.evaluation.own_text import read_own_text
 from lstmgen.evaluation.score import add_up, exact_protocol, predict
 from lstmgen.generation.sampler import Drawn
-from lstmgen.inspection.memory import measure_memory
+from lstmgen.inspection.memory import visible_losses
 from lstmgen.inspection.trace import begun
 from lstmgen.language_model import LanguageModel
 
@@ -68,7 +68,7 @@ def measure_run(folder: Path) -> RunResult:
         characters=tuple(blocks.characters.tolist()),
         training_speed=newest.position.symbols_read / newest.seconds,
         sampling_speed=sampling_speed(model),
-        visible_nats=tuple(measure_memory(checkpoint, read, gradients=False).nats_per_character.values()),
+        visible_nats=tuple(visible_losses(checkpoint, read).values()),
     )
 
 

@@ -174,7 +174,7 @@ class Level:
 
 
 def _look_up(keys: Keys, values: Floats, wanted: Keys, missing: float) -> Floats:
-    """The values of the wanted keys, (wanted,), in a table of sorted keys; `missing` where the table lacks a key."""
+    """The values of the wanted keys, (wanted,), in a table of sorted keys; `missing` if the table lacks a key."""
     indices = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[indices] == wanted, values[indices], missing)
 

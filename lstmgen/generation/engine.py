@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class Engine(Protocol):
 class NumpyEngine:
     """The engine in NumPy, on the CPU."""
 
-    def __init__(self, network: Network, weights: Mapping[str, FloatArray]) -> None:
+    def __init__(self, network: Network, weights: Mapping[str, NDArray[Any]]) -> None:
         self.network = network
         arranged = network.arrange(
             {name: np.where(np.abs(array) < _NEGLIGIBLE, np.float32(0), array) for name, array in weights.items()}

@@ -1,13 +1,13 @@
-"""How far back a network looks: its loss when it may see only the last k tokens, and its gradient reach.
+"""How far back a network looks: four measures, each as a plain function of a checkpoint and a text.
 
-Both are measured at the same positions of a text for every k. A prediction with k visible tokens starts from the
-initial state, k tokens before. The gradient reach at distance k is the norm of d loss_t / d x_(t-k), the gradient by
-the embedding of the token k before the last one that was read, mean over the positions t.
+- Its loss when it may see only the last k tokens, from the initial state, at the same positions for every k.
+- The influence of one token on the prediction d tokens later, and whether it knows that a pair is open: `influence`.
+- The norm of the gradient of the loss by the embedding of the token at distance d; at distance 1, the last one read.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,19 @@ from lstmgen.checkpoint import Checkpoint
 from lstmgen.errors import TextError
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.generation.sampler import negative_log_likelihood
+from lstmgen.inspection.influence import DISTANCES, PairMemory, evenly, influence, pair_memory
 from lstmgen.inspection.trace import line_starts
 from lstmgen.network.forward import forward, head
 from lstmgen.text.vocabulary import Ids
 
 MAX_VISIBLE = 1024
-REACH = 200
-"""The largest distance of the gradient reach."""
+REACH = DISTANCES[-1]
+"""The largest distance of the gradient."""
 
 NOTICEABLE = 0.01
 """Nats per character; a smaller difference does not count."""
+
+Watch: TypeAlias = Callable[[Sequence[int | str]], Iterable[int | str]]
 
 _WORK = 2e11  # multiplications of all predictions together; it decides how many positions are affordable
 _FEWEST, _MAX = 64, 1024  # positions
@@ -39,11 +42,14 @@ class Memory:
 
     positions: int  # how many predictions each loss is the mean of
     nats_per_character: dict[int, float]  # the loss by the number of visible tokens
-    reach: NDArray[np.float64]
-    """The mean norm of the gradient by distance, (distances,), empty if it was not asked for.
+    influence: dict[int, float]  # nats by distance
+    reach: NDArray[np.float64]  # the mean norm of the gradient, (distances,); the first is that of the last token read
+    pairs: dict[str, PairMemory]  # every kind in the text, also those with too few examples
 
-    Distance 0 is the last token that was read.
-    """
+    @property
+    def gradient(self) -> dict[int, float]:
+        """The mean norm of the gradient by those distances that the influence has as well."""
+        return {distance: float(self.reach[distance - 1]) for distance in DISTANCES if distance <= len(self.reach)}
 
 
 class Context(NamedTuple):
@@ -66,18 +72,44 @@ def memory_reach(nats: Mapping[int, float]) -> int:
 def measure_memory(
     checkpoint: Checkpoint,
     ids: Ids,
-    watch: Callable[[Sequence[int]], Iterable[int]] = lambda visible: visible,
+    watch: Watch = lambda measured: measured,
     *,
-    gradients: bool = True,
+    size: int | None = None,
 ) -> Memory:
-    """Measure how far back a network looks in a text, (time,).
+    """Measure in all four ways how far back a network looks in a text, (time,).
 
-    `watch` is given the numbers of visible tokens, and passes them on: for a progress bar. The gradient reach is
-    left out unless `gradients`.
+    `watch` is given what is measured one after the other, and passes it on: for a progress bar. More predictions are
+    affordable the smaller the network is: the same `size`, the parameters of its layers, gives the same ones for
+    several networks.
 
     Raises TextError if the text has fewer than 4 tokens.
     """
-    network, begins = checkpoint.network, context_begins(ids, checkpoint.end_token)
+    begins, losses = context_begins(ids, checkpoint.end_token), {}
+    size = size or checkpoint.network.layer_parameter_count()
+    visible, positions = _visible(checkpoint, ids, begins, size)
+    found: dict[str, Any] = {}
+    for measured in watch([*visible, *_OTHERS]):
+        if isinstance(measured, int):
+            losses[measured] = _loss(checkpoint, context(ids, positions, begins, measured))
+        else:
+            found[measured] = _OTHERS[measured](checkpoint, ids, size=size)
+    return Memory(len(positions), losses, **found)
+
+
+def visible_losses(checkpoint: Checkpoint, ids: Ids) -> dict[int, float]:
+    """The mean loss of the same predictions in a text, (time,), by the number of visible tokens, in nats.
+
+    Raises TextError if the text has fewer than 4 tokens.
+    """
+    begins = context_begins(ids, checkpoint.end_token)
+    visible, positions = _visible(checkpoint, ids, begins, checkpoint.network.layer_parameter_count())
+    return {count: _loss(checkpoint, context(ids, positions, begins, count)) for count in visible}
+
+
+def _visible(
+    checkpoint: Checkpoint, ids: Ids, begins: NDArray[np.int64], size: int
+) -> tuple[list[int], NDArray[np.int64]]:
+    """The numbers of visible tokens, and the positions of the tokens that are predicted."""
     if len(ids) < 4:
         raise TextError("the text is too short to measure memory; give a text with at least 4 characters")
     lengths = np.arange(len(ids)) - begins
@@ -89,13 +121,24 @@ def measure_memory(
         most = min(MAX_VISIBLE, int(lengths.max()))
         visible = [2**power for power in range((most - 1).bit_length() + 1)]
         possible = np.flatnonzero(lengths >= 1)
-    affordable = _WORK / (network.layer_parameter_count() * sum(visible))
-    positions = _evenly(possible, int(np.clip(affordable, _FEWEST, _MAX)))
-    losses = {count: _loss(checkpoint, context(ids, positions, begins, count)) for count in watch(visible)}
-    if not gradients:
-        return Memory(len(positions), losses, np.zeros(0))
-    far = context(ids, _evenly(possible, _GRADIENT_POSITIONS), begins, 2 * REACH)
-    return Memory(len(positions), losses, gradient_reach(checkpoint, far)[: REACH + 1])
+    affordable = _WORK / (size * sum(visible))
+    return visible, evenly(possible, int(np.clip(affordable, _FEWEST, _MAX)))
+
+
+def mean_gradient(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None) -> NDArray[np.float64]:
+    """The gradient at some positions of a text, (time,): see `gradient_reach`; `size` is that of `measure_memory`."""
+    begins = context_begins(ids, checkpoint.end_token)
+    _, positions = _visible(checkpoint, ids, begins, size or checkpoint.network.layer_parameter_count())
+    far = context(ids, evenly(positions, _GRADIENT_POSITIONS), begins, 2 * REACH)
+    return gradient_reach(checkpoint, far)[:REACH]
+
+
+_OTHERS: dict[str, Callable[..., Any]] = {
+    "influence": influence,
+    "reach": mean_gradient,
+    "pairs": pair_memory,
+}
+"""The measures besides the loss, by the fields of `Memory`."""
 
 
 def context_begins(ids: Ids, end_token: int | None) -> NDArray[np.int64]:
@@ -110,11 +153,6 @@ def context(ids: Ids, positions: NDArray[np.int64], begins: NDArray[np.int64], v
     columns = starts[:, None] + np.arange(lengths.max())
     ids = np.asarray(ids, np.int64)
     return Context(ids[np.minimum(columns, len(ids) - 1)], lengths - 1, ids[positions])
-
-
-def _evenly(candidates: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    count = min(count, len(candidates))
-    return candidates[np.linspace(0, len(candidates) - 1, count).round().astype(np.int64)]
 
 
 def _loss(checkpoint: Checkpoint, seen: Context) -> float:
@@ -140,7 +178,8 @@ def gradient_reach(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64]
     from lstmgen.network.kernels.torch_layers import run_layer
 
     network = checkpoint.network
-    weights = network.arrange({name: torch.from_numpy(array) for name, array in checkpoint.weights.items()})
+    doubles = {name: torch.from_numpy(array).double() for name, array in checkpoint.weights.items()}
+    weights = network.arrange(doubles)  # in single precision, small gradients would become 0
     rows, time = seen.inputs.shape
     # Each input gets a row of its own in the table of embeddings, so that each has its own gradient.
     embedded = weights.embedding[torch.from_numpy(seen.inputs.reshape(-1))].requires_grad_()
@@ -149,7 +188,7 @@ def gradient_reach(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64]
     outputs = forward(network, weights._replace(embedding=embedded), numbers, state, run_layer)
     logits = head(outputs.head_inputs[torch.arange(rows), torch.from_numpy(seen.last)], weights)
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(seen.targets), reduction="sum").backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-    norms = embedded.grad.reshape(rows, time, -1).norm(dim=-1).double().numpy()
+    norms = embedded.grad.reshape(rows, time, -1).norm(dim=-1).numpy()
     sums, counts = np.zeros((2, time))
     for row, column in zip(norms, seen.last, strict=True):
         sums[: column + 1] += row[column::-1]

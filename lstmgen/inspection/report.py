@@ -1,6 +1,6 @@
 """What is found about a network on one text, as parts for a terminal or a page, and as the fields of JSON."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,15 +10,18 @@ from numpy.typing import NDArray
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.errors import TextError
 from lstmgen.inspection.gates import NEARLY_OPEN, NEARLY_SHUT, GateUse, gate_uses, half_life_text
-from lstmgen.inspection.memory import NOTICEABLE, Memory, measure_memory, memory_reach
+from lstmgen.inspection.influence import MIN_EXAMPLES, PairMemory
+from lstmgen.inspection.memory import NOTICEABLE, Memory, Watch, measure_memory, memory_reach
 from lstmgen.inspection.trace import traces
 from lstmgen.inspection.units import Finding, Units, find_units
 from lstmgen.inspection.walk import Unit, WalkStep
-from lstmgen.printable import readably
-from lstmgen.report import MIN_POWER, Chart, Curve, Histogram, Part, Table
+from lstmgen.report import Chart, Curve, Histogram, Part, Table
 from lstmgen.text.vocabulary import Ids
 
 Found = TypeVar("Found")
+
+MIN_POWER = 1e-9
+"""Of the largest value: where a logarithmic scale ends."""
 
 _LONGEST_SHOWN = 3  # units of each layer that remember longest
 _POWERS = tuple(2**power for power in range(11))  # between two bars of the histogram of half-lives, in tokens
@@ -39,9 +42,7 @@ class Findings:
         return [each.found.unit for each in self.units.features] + [each.unit for each in self.units.units]
 
 
-def find_all(
-    checkpoint: Checkpoint, ids: Ids, watch: Callable[[Sequence[int]], Iterable[int]] = lambda visible: visible
-) -> Findings:
+def find_all(checkpoint: Checkpoint, ids: Ids, watch: Watch = lambda measured: measured) -> Findings:
     """Search a text, (time,), for everything; `watch` is that of `measure_memory`."""
     return Findings(
         units=_or_reason(lambda: find_units(checkpoint, ids)),
@@ -61,13 +62,19 @@ def units_report(units: Units, token: str) -> list[Part]:
     """The unit that tracks each feature, with its score; a token is a character or byte."""
     half = units.tokens // 2
     rows = [(each.found.feature, each.found.unit, each.found, each.untrained) for each in units.features]
+    none = [f"No unit tracks: {', '.join(units.untracked)}."] if units.untracked else []
+    if not rows:
+        return [none]
     return [
         f"Some units follow a feature of the text that nobody told them about. The first {half:,} {token}s chose the "
         f"unit of each feature, the other {units.tokens - half:,} gave its score. The last column is the score of the "
-        "best unit before training, in the same network.",
+        "best unit before training, in the same network. First come the features that training made most visible.",
         Table(("feature", "unit", "score", "before training"), rows),
-        f"Units are LAYER.UNIT. AUC: how often the unit tells a {token} with the feature from one without; "
-        "0.50 is chance. r: the rank correlation; 0 is chance.",
+        [
+            f"Units are LAYER.UNIT. AUC: how often the unit tells a {token} with the feature from one without; "
+            "0.50 is chance. r: the rank correlation; 0 is chance.",
+            *none,
+        ],
     ]
 
 
@@ -90,8 +97,9 @@ def gates_report(uses: Sequence[GateUse], token: str) -> list[Part]:
         f"A gate that is nearly shut, below {NEARLY_SHUT}, lets hardly anything through. One that is nearly open, "
         f"above {NEARLY_OPEN}, lets nearly all through. The table counts all units and {token}s.",
         Table(("layer", "gate", "nearly shut", "nearly open", "from 0 to 1"), gates, left=("gate", "from 0 to 1")),
-        f"After how many {token}s is half of what a unit remembered gone? That is its half-life, "
-        "by the mean logarithm of the gate that keeps it.",
+        f"After how many {token}s is half of what a unit remembered gone, if nothing is written over it? That is its "
+        "half-life, by the mean logarithm of the gate that keeps it. What a unit writes at each step can replace what "
+        f"it remembered much sooner, so a half-life of thousands of {token}s does not mean that it remembers so long.",
         Table(
             ("layer", "median", "below 1, doubling to 1,024 and more", "longest, by unit"),
             half_lives,
@@ -109,19 +117,106 @@ def _half_lives(layer: int, half_life: NDArray[np.float64]) -> Sequence[object]:
 
 
 def memory_report(memory: Memory, token: str) -> list[Part]:
-    """Loss and gradient by distance."""
-    losses, used = memory.nats_per_character, memory_reach(memory.nats_per_character)
-    loss = Curve(f"nats per {token}", losses, marked=used)
-    gradient = Curve("gradient at that distance", dict(enumerate(memory.reach.tolist(), 1)), powers=True)
-    return [
-        f"When the network may see only the last {token}, its loss is {losses[1]:.2f} nats per {token}. "
-        f"When it may see {max(losses):,}, it is {losses[max(losses)]:.2f}. It uses {used:,} {token}s: "
-        f"more of them change the loss by less than {NOTICEABLE} nats.",
-        Chart(f"{token}s visible", (loss, gradient)),
-        f"Each loss is the mean of the same {memory.positions:,} predictions. The gradient shows how much the loss "
-        f"depends on the {token} at that distance: the norm of d loss / d input. Its scale is logarithmic and ends at "
-        f"{readably(MIN_POWER)} of the largest.",
+    """How far back one network looks; a token is a character or byte."""
+    return memories_report({"": memory}, token)
+
+
+def memories_report(memories: Mapping[str, Memory], token: str) -> list[Part]:
+    """How far back networks look, by their names: each measure as a chart; where there are several, as a table too."""
+    losses = {name: memory.nats_per_character for name, memory in memories.items()}
+    reaches = {name: memory_reach(nats) for name, nats in losses.items()}
+    influences = {name: memory.influence for name, memory in memories.items()}
+    positions = max(memory.positions for memory in memories.values())
+    (name, reach), *others = reaches.items()
+    used = ", ".join([f"{name or 'It'} uses {reach:,} {token}s", *(f"{name} {reach:,}" for name, reach in others)])
+    parts: list[Part] = [
+        f"Loss: how well it predicts from the last few {token}s alone, in the mean of the same {positions:,} "
+        "predictions. It shows how much of the past helps. It does not show what is remembered without being needed.",
+        *_by_distance(f"{token}s visible", losses, f"nats per {token}", _nats, reaches),
+        f"{used}: more of them change the loss by less than {NOTICEABLE} nats.",
     ]
+    if any(influences.values()):
+        parts += [
+            f"Influence: one {token} is changed, and the predictions some {token}s later are compared with those "
+            "without the change (Kullback-Leibler divergence in nats, mean). It shows whether anything of the change "
+            "is left. It does not show whether that is of use.",
+            *_by_distance(f"{token}s later", influences, "nats", _power),
+        ]
+    gradients = {name: memory.gradient for name, memory in memories.items()}
+    return [
+        *parts,
+        f"Gradient: how much a tiny change of the input some {token}s back changes the loss, |d loss / d input|. "
+        "It shows what training can learn from. It does not show what is remembered: a network that keeps a value in "
+        "saturated units has a gradient near 0.",
+        *_by_distance(f"{token}s back", gradients, "gradient", _power),
+        f"The bars of influence and gradient are logarithmic and begin at {MIN_POWER:.0e} of the largest value: what "
+        "is smaller has no bar. An influence below 1e-28 counts as 0.",
+        *_pairs_report([memory.pairs for memory in memories.values()], list(memories), token),
+    ]
+
+
+def _by_distance(
+    places: str,
+    values: Mapping[str, Mapping[int, float]],
+    measured: str,
+    shown: Callable[[float], str],
+    marks: Mapping[str, int] | None = None,
+) -> list[Part]:
+    """A chart of some networks' values by distance, linear if there are marks, and for several networks a table."""
+    largest = max(value for points in values.values() for value in points.values())
+    curves = [Curve(name or measured, points, (marks or {}).get(name)) for name, points in values.items()]
+    chart = Chart(places, curves, None if marks else largest * MIN_POWER or MIN_POWER)
+    return [chart] if len(values) == 1 else [_table(places, values, shown), chart]
+
+
+def _table(places: str, values: Mapping[str, Mapping[int, float]], shown: Callable[[float], str]) -> Table:
+    """A row for each distance, a column for each network."""
+    distances = sorted({distance for points in values.values() for distance in points})
+    rows = [
+        (f"{distance:,}", *(shown(points[distance]) if distance in points else "" for points in values.values()))
+        for distance in distances
+    ]
+    return Table((places.replace(" ", "\n"), *values), rows)
+
+
+def _pairs_report(found: Sequence[Mapping[str, PairMemory]], names: Sequence[str], token: str) -> list[Part]:
+    """For each kind of pair, of which each network found its examples, a table by distance."""
+    kinds = {kind: [pairs.get(kind, PairMemory({}, {})) for pairs in found] for pairs in found for kind in pairs}
+    counted = {kind: pairs for kind, pairs in kinds.items() if any(pair.ratios for pair in pairs)}
+    most = {kind: max(max(pair.examples.values(), default=0) for pair in pairs) for kind, pairs in kinds.items()}
+    few = [f"{kind} ({count})" for kind, count in most.items() if kind not in counted]
+    left_out = f" Fewer than {MIN_EXAMPLES} examples, and so left out: {', '.join(few)}." if few else ""
+    if not counted:
+        return [f"Open pairs: the text has too few quotes, brackets, tags and comments.{left_out}"]
+    parts: list[Part] = [
+        f"Open pairs: does it still know that one is open, so many {token}s after it opened? P(closing | opened) / "
+        "P(closing | a space instead), geometric mean where the pair is still open; 1: it does not know. It shows "
+        f"memory that the text needs. It does not show how long it would last in longer pairs.{left_out}"
+    ]
+    for kind, pairs in counted.items():
+        ratios = {name: pair.ratios for name, pair in zip(names, pairs, strict=True)}
+        examples = {distance: pair.examples[distance] for pair in pairs for distance in pair.ratios}
+        table = _table(f"{token}s later", {(name or "ratio"): each for name, each in ratios.items()}, _ratio)
+        rows = [(*row, f"{count:,}") for row, (_, count) in zip(table.rows, sorted(examples.items()), strict=True)]
+        parts += [f"{kind}:", Table((*table.columns, "examples"), rows)]
+    curves = [
+        Curve(f"{kind}, {name}", pair.ratios)
+        for kind, pairs in counted.items()
+        for name, pair in zip(names, pairs, strict=True)
+    ]
+    return [*parts, Chart(f"{token}s later", curves, 1)] if len(names) > 1 else parts
+
+
+def _nats(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _power(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 # JSON
@@ -133,8 +228,10 @@ def units_json(found: Units) -> dict[str, Any]:
         "characters": found.tokens,
         "units": [_finding_json(each) for each in found.units],
         "features": [
-            {**_finding_json(each.found), "untrained": _finding_json(each.untrained)} for each in found.features
+            {**_finding_json(each.found), "untrained": _finding_json(each.untrained), "contrast": each.contrast}
+            for each in found.features
         ],
+        "untracked": found.untracked,
     }
 
 
@@ -162,6 +259,17 @@ def gates_json(uses: Sequence[GateUse]) -> dict[str, Any]:
 
 def memory_json(memory: Memory) -> dict[str, Any]:
     """How far back a network looks, as values that JSON can hold."""
+    return {
+        "visible": memory.nats_per_character,
+        "influence": memory.influence,
+        "gradient": memory.gradient,
+        "pairs": {kind: pair.ratios for kind, pair in memory.pairs.items() if pair.ratios},
+        "examples": {kind: pair.examples for kind, pair in memory.pairs.items()},
+    }
+
+
+def one_memory_json(memory: Memory) -> dict[str, Any]:
+    """The loss by visible tokens and the gradient at every distance, as lists."""
     losses = memory.nats_per_character
     return {
         "positions": memory.positions,

@@ -3,7 +3,7 @@
 All numbers come from `network.forward.step`, the cells' own equations in NumPy. Nothing is computed a second time here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from lstmgen.cells.arrays import tanh
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.config import OnUnknown, TextConfig
+from lstmgen.errors import UnknownCharacterError
 from lstmgen.evaluation.own_text import NamedText, held_out_text, read_named_text, read_own_text
 from lstmgen.network.architecture import Network, NetworkState
 from lstmgen.network.forward import step
-from lstmgen.text.vocabulary import Ids
+from lstmgen.text.vocabulary import Ids, Vocabulary
 
 FloatArray = NDArray[Any]
 """Of the same type as the weights: float32 for a checkpoint."""
@@ -45,11 +46,41 @@ def text_to_read(
     return text._replace(ids=begun(text.ids[:length], checkpoint.end_token))
 
 
+def texts_to_read(
+    models: Sequence[tuple[str, Checkpoint]],
+    source: str | None = None,
+    *,
+    length: int | None = None,
+    encoding: str = TextConfig.encoding,
+    on_unknown: OnUnknown = OnUnknown.ERROR,
+) -> list[NamedText]:
+    """The same text for several models, given with their names; a source of None is what the first one held out.
+
+    Raises the errors of `text_to_read`; an UnknownCharacterError names the model that does not know the character.
+    """
+    (_, first), *others = models
+    read = text_to_read(first, source, length=length, encoding=encoding, on_unknown=on_unknown)
+    text, texts = first.vocabulary.to_bytes(read.ids).decode("utf-8", "ignore"), [read]
+    for name, checkpoint in others:
+        try:
+            ids = checkpoint.vocabulary.encode(text, on_unknown=on_unknown)
+        except UnknownCharacterError as error:
+            raise UnknownCharacterError(f"{name}: {error}") from error
+        texts.append(NamedText(read.name, begun(ids, checkpoint.end_token)))
+    return texts
+
+
 def begun(ids: Ids, end_token: int | None) -> Ids:
     """The tokens, (time,), as a model reads them: a model of lines reads a line feed before the first line."""
     if end_token is None or (len(ids) and ids[0] == end_token):
         return np.asarray(ids, np.int64)
     return np.concatenate([[end_token], ids]).astype(np.int64)
+
+
+def one_character_each(vocabulary: Vocabulary, ids: Ids) -> str:
+    """A text with exactly one character for each token; U+FFFD for a byte outside ASCII."""
+    characters = [character or "\ufffd" for character in vocabulary.characters_by_id()]
+    return "".join(characters[number] for number in ids)
 
 
 def line_starts(ids: Ids, end_token: int | None) -> NDArray[np.int64]:

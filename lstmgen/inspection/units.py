@@ -4,6 +4,8 @@ The first half of the text chooses the unit of each feature, the feature of each
 falls with it. The second half gives the score, from the order of the values that the unit remembers: for a binary
 feature the area under the ROC curve, the probability that the unit is higher at a character with the feature than at
 one without, 0.5 by chance; for a numeric feature the rank correlation (Spearman 1904), 0 by chance.
+
+First come the features that training made a unit track, and that a reader can see in its colours: see `Tracked.order`.
 """
 
 from collections.abc import Mapping
@@ -16,13 +18,22 @@ from numpy.typing import NDArray
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.errors import TextError
 from lstmgen.inspection.features import Feature, text_features
-from lstmgen.inspection.trace import FloatArray, traces
+from lstmgen.inspection.trace import FloatArray, one_character_each, traces
 from lstmgen.inspection.walk import Unit
 from lstmgen.network.initialization import initialize
-from lstmgen.text.vocabulary import Ids, Vocabulary
+from lstmgen.text.vocabulary import Ids
 
 CHANGES = 20
 """A feature counts if it changes, or a position begins again, at least this many times in either half of the text."""
+
+MIN_TOKENS = 50
+"""A binary feature counts if at least this many tokens have it in either half, and as many do not."""
+
+MIN_STRENGTH = 0.2
+"""A unit whose strength is less tracks nothing: an AUC of 0.60, a rank correlation of 0.2."""
+
+EXCERPT = 1200
+"""How many tokens are shown of a text that is coloured by a unit."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Finding:
         return 2 * self.score - 1 if self.binary else self.score
 
     def __str__(self) -> str:
-        return f"{'AUC' if self.binary else 'r'} {self.score:.2f}"
+        return f"{'AUC' if self.binary else 'r'} {self.score:.2f}" if self.strength > 0 else "none"
 
 
 @dataclass(frozen=True)
@@ -49,18 +60,30 @@ class Tracked:
 
     found: Finding
     untrained: Finding
+    contrast: float
+    """Between the colours of tokens with and without the feature in the excerpt, from 0 to 1.
+
+    It is half the difference of the mean activity; a numeric feature counts as present above its median.
+    """
 
     @property
     def gain(self) -> float:
         """By how much training made the strength larger; a strength below chance counts as 0."""
         return max(self.found.strength, 0) - max(self.untrained.strength, 0)
 
+    @property
+    def order(self) -> float:
+        """By how much training made the feature visible."""
+        return self.gain * (self.contrast if self.gain > 0 else 1)
+
 
 @dataclass(frozen=True)
 class Units:
     """What the units of a network track."""
 
-    features: tuple[Tracked, ...]  # the best unit for each, first the one to which training added most
+    features: tuple[Tracked, ...]  # with the best unit for each, first the one that training made most visible
+    untracked: tuple[str, ...]  # the features that no unit tracks
+    excerpts: dict[str, slice]  # for each feature, a part of the second half of the text that is rich in it
     units: tuple[Finding, ...]  # the best feature for each unit, the strongest first
     tokens: int  # how many were read
     activity: FloatArray  # (layers, time, hidden): what each unit remembers, tanh(c), or h for GRU and RNN
@@ -76,25 +99,24 @@ def find_units(checkpoint: Checkpoint, ids: Ids) -> Units:
     features = {name: feature for name, feature in text_features(text).items() if _varies(feature)}
     if not features:
         raise TextError(
-            f"the text, {len(ids):,} {checkpoint.vocabulary.unit}s, has no feature that changes {CHANGES} times "
-            "in both halves; give a longer text"
+            f"the text, {len(ids):,} {checkpoint.vocabulary.unit}s, has no feature that changes {CHANGES} times in "
+            "both halves; give a longer text"
         )
     before = initialize(network, np.random.default_rng(record.training.seed))
     memory, activity = _read(checkpoint, checkpoint.weights, ids)
     best_units, best_features = _search(memory, features)
     untrained, _ = _search(_read(checkpoint, before, ids)[0], features)
+    excerpts = {name: excerpt(feature, text) for name, feature in features.items()}
+    contrasts = (_contrast(each, features[each.feature], excerpts[each.feature], activity) for each in best_units)
+    found = sorted(map(Tracked, best_units, untrained, contrasts), key=lambda each: -each.order)
     return Units(
-        features=tuple(sorted(map(Tracked, best_units, untrained), key=lambda each: -each.gain)),
+        features=tuple(each for each in found if each.found.strength >= MIN_STRENGTH),
+        untracked=tuple(each.found.feature for each in found if each.found.strength < MIN_STRENGTH),
+        excerpts=excerpts,
         units=tuple(sorted(best_features, key=lambda each: -each.strength)),
         tokens=len(ids),
         activity=activity,
     )
-
-
-def one_character_each(vocabulary: Vocabulary, ids: Ids) -> str:
-    """A text with exactly one character for each token; U+FFFD for a byte outside ASCII."""
-    characters = [character or "\ufffd" for character in vocabulary.characters_by_id()]
-    return "".join(characters[number] for number in ids)
 
 
 def _read(checkpoint: Checkpoint, weights: Mapping[str, FloatArray], ids: Ids) -> FloatArray:
@@ -115,11 +137,45 @@ def _halves(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _varies(feature: Feature) -> bool:
-    def changes(half: NDArray[np.float64]) -> int:
-        steps = np.diff(half)
-        return int(np.count_nonzero(steps if feature.binary else steps < 0))
+    return all(
+        _changes(half, feature.binary).sum() >= CHANGES
+        and (not feature.binary or MIN_TOKENS <= half.sum() <= len(half) - MIN_TOKENS)
+        for half in _halves(feature.values)
+    )
 
-    return all(changes(half) >= CHANGES for half in _halves(feature.values))
+
+def _changes(values: NDArray[np.float64], binary: bool) -> NDArray[np.bool_]:
+    """Whether a feature changes at each value but the first, or for a numeric one begins again."""
+    steps = np.diff(values)
+    return steps != 0 if binary else steps < 0
+
+
+def excerpt(feature: Feature, text: str) -> slice:
+    """The part of the second half of a text that is richest in a feature; it begins with a line, if there are lines.
+
+    There the feature changes often; one that is binary is there, and not there, often as well.
+    """
+    length, middle = min(EXCERPT, len(text) - len(text) // 2), len(text) // 2
+    begins = [at for at in range(middle, len(text) - length + 1) if text[at - 1] == "\n"]
+    starts = np.array(begins or range(middle, len(text) - length + 1))
+    changes = _within(starts, length - 1, _changes(feature.values, feature.binary))
+    with_it = _within(starts, length, feature.values != 0)
+    start = int(starts[np.argmax(changes * np.minimum(with_it, length - with_it) if feature.binary else changes)])
+    return slice(start, start + length)
+
+
+def _within(starts: NDArray[np.int64], length: int, values: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many of the values in each part of this length are true."""
+    sums = np.concatenate([[0], values.cumsum()])
+    return sums[starts + length] - sums[starts]  # type: ignore[no-any-return]  # its type is known, but not to mypy
+
+
+def _contrast(finding: Finding, feature: Feature, part: slice, activity: FloatArray) -> float:
+    values, shown = feature.values[part], activity[finding.unit.layer - 1, part, finding.unit.unit - 1]
+    with_it = values > (0 if feature.binary else np.median(values))
+    if with_it.all() or not with_it.any():
+        return 0.0
+    return float(abs(shown[with_it].mean() - shown[~with_it].mean()) / 2)
 
 
 def strengths(

@@ -35,8 +35,8 @@ class Weights(NamedTuple):
     embedding: Array  # (vocab, embedding), or a table that a layer runner made from it
     layers: tuple[Any, ...]  # for each layer a mapping of names to arrays, or what a layer runner made from it
     attention: Mapping[str, Array]  # empty without attention
-    head_projection: Array | None  # (embedding, hidden); None where the head is not tied
-    head_weight: Array  # (vocab, hidden), or the embedding where the head is tied
+    head_projection: Array | None  # (embedding, hidden); None if the head is not tied
+    head_weight: Array  # (vocab, hidden), or the embedding if the head is tied
     head_bias: Array  # (vocab,)
 
 

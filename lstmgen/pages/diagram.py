@@ -33,9 +33,12 @@ class _Gate(NamedTuple):
     terms: Sequence[ast.expr]  # of the sum inside its σ or tanh
 
 
-def draw_cell(cell: Cell) -> str:
-    """Return the picture of a cell; raise ConfigError if its equations have a form that no rule above places."""
-    return _CellPicture(cell).drawn()
+def draw_cell(cell: Cell, identity: str = "cell") -> str:
+    """Return the picture of a cell; raise ConfigError if its equations have a form that no rule above places.
+
+    `identity` is unique among the pictures of a page.
+    """
+    return _CellPicture(cell).drawn(identity)
 
 
 def draw_chain(cell: Cell, text: str) -> str:
@@ -65,7 +68,7 @@ def draw_chain(cell: Cell, text: str) -> str:
     )
 
 
-def draw_attention() -> str:
+def draw_attention(identity: str = "attention") -> str:
     """Return the picture of `network/attention.py`, with three outputs to look back at, of weights a1 to a3."""
     picture, columns, now, c = Picture(), (126, 240, 354), 528, 448
     total, weighed, softmax, score, output = 76, 136, 200, 264, 330
@@ -108,7 +111,7 @@ def draw_attention() -> str:
         "The output y of each step is compared with the last outputs: a = softmax(Q y · y back) says how much of each "
     )
     return picture.svg(
-        "attention", 584, 392, "Attention to the last outputs", f"{told}is taken, and C times the sum is added to y."
+        identity, 584, 392, "Attention to the last outputs", f"{told}is taken, and C times the sum is added to y."
     )
 
 
@@ -160,7 +163,7 @@ class _CellPicture(Picture):
         letters = {line.letter for line in self.lines if line.value in self.sums}
         return next((node.id for node in ast.walk(term) if isinstance(node, ast.Name) and node.id in letters), "")
 
-    def drawn(self) -> str:
+    def drawn(self, identity: str) -> str:
         self._sources()
         for gate in self.gates.values():
             self._gate(gate)
@@ -173,7 +176,7 @@ class _CellPicture(Picture):
         width = self.right + _MARGIN
         self.body(_MARGIN, _TOP, self.right - _MARGIN, _BOTTOM - _TOP)
         told = "; ".join(f"{line.name}: {line.letter} = {formula(line, self.sums)}" for line in self.lines)
-        return self.svg("cell", width, _HEIGHT, f"One step of the cell: {self.cell}", f"{told}.")
+        return self.svg(identity, width, _HEIGHT, f"One step of the cell: {self.cell}", f"{told}.")
 
     def _sources(self) -> None:
         """The circle of x below, and h from the left, or from the line of the state if h is the state."""

@@ -40,6 +40,8 @@ const parameterOf = (stored) => (stored.shape.length === 2 ? matrixOf(stored) : 
 
 // Arithmetic
 
+const rowOf = ({ columns, values }, row) => values.subarray(row * columns, (row + 1) * columns);
+
 /** W x + b. The rows from `first` to `last` are used; four rows at a time share the reading of x. */
 function product(W, x, b = null, first = 0, last = W.rows) {
   const { columns, values } = W;
@@ -60,12 +62,15 @@ function product(W, x, b = null, first = 0, last = W.rows) {
     sums[row - first + 2] = s2;
     sums[row - first + 3] = s3;
   }
-  for (; row < last; row++) {
-    let sum = 0;
-    for (let column = 0; column < columns; column++) sum += values[row * columns + column] * x[column];
-    sums[row - first] = sum;
-  }
+  for (; row < last; row++) sums[row - first] = dot(rowOf(W, row), x);
   return b === null ? sums : plus(sums, b);
+}
+
+/** The sum of the products of two vectors' numbers. */
+function dot(a, b) {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+  return sum;
 }
 
 const plus = (a, b) => a.map((each, i) => each + b[i]);
@@ -83,38 +88,39 @@ function softmax(x) {
   return exponentials.map((each) => each / sum);
 }
 
-// Cells: each takes W x + b, the state before the step and the layer's parameters, and returns the state after the step.
-// Each block of W, R and b has one row for each unit u, in the order of the gates.
+// Cells: each takes W x + b, the state before the step, the layer's parameters, and what a lesion does to the values of a
+// gate. It returns the state after the step, and its gates by name. Each block of W, R and b has one row for each unit u, in
+// the order of the gates.
+
+/** Without a lesion the values of a gate stay as they are; `before` is the state that the gate acts on. */
+const unharmed = (gate, values, before) => values;
+
+const blocks = (a, size) => Array.from({ length: a.length / size }, (_, block) => a.subarray(block * size, (block + 1) * size));
+
+/** What a peephole adds to the sum inside a gate; nothing if the network does not have it. */
+const seen = (sum, peephole, cell) => (peephole ? sum.map((each, u) => each + peephole[u] * cell[u]) : sum);
 
 const cells = {
   /** h' = tanh(W x + R h + b) */
-  rnn(projected, { hidden }, { weight_hh: R }) {
-    return { hidden: plus(projected, product(R, hidden)).map(tanh) };
+  rnn(projected, { hidden }, { weight_hh: R }, held) {
+    const candidate = held("candidate", plus(projected, product(R, hidden)).map(tanh), hidden);
+    return { hidden: candidate, gates: { candidate } };
   },
 
   /**
-   * i, f, o = σ(W x + R h + b),  g = tanh(W x + R h + b)
+   * i, f = σ(W x + R h + p c + b),  g = tanh(W x + R h + b)      without peepholes, p = 0
    * c' = f c + i g
+   * o = σ(W x + R h + p c' + b)
    * h' = o tanh(c')
    */
-  lstm(projected, { hidden, cell }, { weight_hh: R }) {
-    const a = plus(projected, product(R, hidden));
-    const H = hidden.length;
-    const c = cell.map((before, u) => sigmoid(a[H + u]) * before + sigmoid(a[u]) * tanh(a[2 * H + u]));
-    return { hidden: c.map((now, u) => sigmoid(a[3 * H + u]) * tanh(now)), cell: c };
-  },
-
-  /** The LSTM, but i and f also depend on p c, and o on p_o c'. A peephole that the network does not have is 0. */
-  peephole(projected, { hidden, cell }, { weight_hh: R, peephole_input, peephole_forget, peephole_output }) {
-    const a = plus(projected, product(R, hidden));
-    const H = hidden.length;
-    const c = cell.map((before, u) => {
-      const i = sigmoid(a[u] + (peephole_input ? peephole_input[u] * before : 0));
-      const f = sigmoid(a[H + u] + (peephole_forget ? peephole_forget[u] * before : 0));
-      return f * before + i * tanh(a[2 * H + u]);
-    });
-    const h = c.map((now, u) => sigmoid(a[3 * H + u] + (peephole_output ? peephole_output[u] * now : 0)) * tanh(now));
-    return { hidden: h, cell: c };
+  lstm(projected, { hidden, cell }, { weight_hh: R, peephole_input, peephole_forget, peephole_output }, held) {
+    const [i, f, g, o] = blocks(plus(projected, product(R, hidden)), hidden.length);
+    const input = held("input", seen(i, peephole_input, cell).map(sigmoid), cell);
+    const forget = held("forget", seen(f, peephole_forget, cell).map(sigmoid), cell);
+    const candidate = held("candidate", g.map(tanh), cell);
+    const c = cell.map((before, u) => forget[u] * before + input[u] * candidate[u]);
+    const output = held("output", seen(o, peephole_output, c).map(sigmoid), cell);
+    return { hidden: c.map((now, u) => output[u] * tanh(now)), cell: c, gates: { input, forget, candidate, output } };
   },
 
   /**
@@ -122,46 +128,33 @@ const cells = {
    * c' = f c + (1 - f) g
    * h' = o tanh(c')
    */
-  coupled(projected, { hidden, cell }, { weight_hh: R }) {
-    const a = plus(projected, product(R, hidden));
-    const H = hidden.length;
-    const c = cell.map((before, u) => {
-      const f = sigmoid(a[u]);
-      return f * before + (1 - f) * tanh(a[H + u]);
-    });
-    return { hidden: c.map((now, u) => sigmoid(a[2 * H + u]) * tanh(now)), cell: c };
+  coupled(projected, { hidden, cell }, { weight_hh: R }, held) {
+    const [f, g, o] = blocks(plus(projected, product(R, hidden)), hidden.length);
+    const forget = held("forget", f.map(sigmoid), cell);
+    const candidate = held("candidate", g.map(tanh), cell);
+    const output = held("output", o.map(sigmoid), cell);
+    const c = cell.map((before, u) => forget[u] * before + (1 - forget[u]) * candidate[u]);
+    return { hidden: c.map((now, u) => output[u] * tanh(now)), cell: c, gates: { forget, candidate, output } };
   },
 
   /**
    * r, z = σ(W x + R h + b)
    * n = tanh(W x + b + r (R h + b_n))      the reset gate acts after the recurrent product
+   * n = tanh(W x + b + R (r h))            without b_n, it acts before
    * h' = (1 - z) n + z h
    */
-  gru_after(projected, { hidden }, { weight_hh: R, bias_candidate: b_n }) {
-    const a = product(R, hidden);
+  gru(projected, { hidden }, { weight_hh: R, bias_candidate: b_n }, held) {
     const H = hidden.length;
-    const h = hidden.map((before, u) => {
-      const r = sigmoid(projected[u] + a[u]);
-      const z = sigmoid(projected[H + u] + a[H + u]);
-      const n = tanh(projected[2 * H + u] + r * (a[2 * H + u] + b_n[u]));
-      return (1 - z) * n + z * before;
-    });
-    return { hidden: h };
-  },
-
-  /**
-   * r, z = σ(W x + R h + b)
-   * n = tanh(W x + b + R (r h))            the reset gate acts before the recurrent product
-   * h' = (1 - z) n + z h
-   */
-  gru_before(projected, { hidden }, { weight_hh: R }) {
-    const H = hidden.length;
-    const gates = plus(product(R, hidden, null, 0, 2 * H), projected).map(sigmoid);
-    const [r, z] = [gates.subarray(0, H), gates.subarray(H)];
-    const n = plus(product(R, times(r, hidden), null, 2 * H), projected.subarray(2 * H)).map(tanh);
-    return { hidden: hidden.map((before, u) => (1 - z[u]) * n[u] + z[u] * before) };
+    const [r, z] = blocks(plus(product(R, hidden, null, 0, 2 * H), projected), H);
+    const reset = held("reset", r.map(sigmoid), hidden);
+    const update = held("update", z.map(sigmoid), hidden);
+    const recurrent = b_n ? times(reset, product(R, hidden, b_n, 2 * H)) : product(R, times(reset, hidden), null, 2 * H);
+    const candidate = held("candidate", plus(recurrent, projected.subarray(2 * H)).map(tanh), hidden);
+    const h = hidden.map((before, u) => (1 - update[u]) * candidate[u] + update[u] * before);
+    return { hidden: h, gates: { reset, update, candidate } };
   },
 };
+cells.peephole = cells.lstm;
 
 /**
  * Attention: a step looks back at the last N outputs y, the oldest first.
@@ -173,22 +166,18 @@ const cells = {
  */
 function attend(y, memory, { query: Q, combine: C }) {
   const q = product(Q, y);
-  const scores = Float64Array.from(memory, (past) => {
-    let sum = 0;
-    for (let u = 0; u < q.length; u++) sum += q[u] * past[u];
-    return sum / Math.sqrt(q.length);
-  });
+  const attention = softmax(Float64Array.from(memory, (past) => dot(q, past) / Math.sqrt(q.length)));
   const recalled = new Float64Array(y.length);
-  softmax(scores).forEach((weight, j) => {
+  attention.forEach((weight, j) => {
     for (let u = 0; u < y.length; u++) recalled[u] += weight * memory[j][u];
   });
-  return { output: plus(y, product(C, recalled)), memory: [...memory.slice(1), y] };
+  return { output: plus(y, product(C, recalled)), memory: [...memory.slice(1), y], attention };
 }
 
-/** A network from the data of the page; what the data holds is described in lstmgen/pages/write.py. */
+/** A network from the data of the page; what the data holds is described in lstmgen/pages/network.py. */
 class Network {
   constructor(data) {
-    this.cell = cells[data.reset ? `${data.cell}_${data.reset}` : data.cell];
+    this.cell = cells[data.cell];
     this.window = data.attention;
     this.parameters = new Map(Object.entries(data.weights).map(([name, stored]) => [name, parameterOf(stored)]));
     this.layers = Array.from({ length: data.layers }, (_, number) => this.below(`layers.${number}.`));
@@ -211,24 +200,28 @@ class Network {
     };
   }
 
+  /** The embedding of a token. */
   embedding(id) {
-    const { columns, values } = this.parameters.get("embedding");
-    return values.subarray(id * columns, (id + 1) * columns);
+    return rowOf(this.parameters.get("embedding"), id);
   }
 
-  /** Read one token: the logits of the next one, a number for each id, and the state after the step. */
-  step(id, state) {
+  /**
+   * Read one token: the logits of the next one, a number for each id, the state after the step, and the weights of
+   * attention. `held` has for each layer what a lesion does to its gates.
+   */
+  step(id, state, held = []) {
     let output = null;
     const layers = this.layers.map((layer, number) => {
       const { weight_ih: W, bias: b } = layer;
       const projected = number ? product(W, output, b) : (this.projected[id] ??= product(W, this.embedding(id), b));
-      const after = this.cell(projected, state.layers[number], layer);
+      const after = this.cell(projected, state.layers[number], layer, held[number] ?? unharmed);
       output = number ? plus(output, after.hidden) : after.hidden;
       return after;
     });
-    let memory = state.memory;
-    if (this.window) ({ output, memory } = attend(output, memory, this.attention));
-    return { logits: this.head(output), state: { layers, memory } };
+    let { memory } = state;
+    let attention = null;
+    if (this.window) ({ output, memory, attention } = attend(output, memory, this.attention));
+    return { logits: this.head(output), state: { layers, memory }, attention };
   }
 
   head(output) {

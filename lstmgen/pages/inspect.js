@@ -1,299 +1,447 @@
-// What is shown, and what the reader chooses. The scripts before this one: base, inspect_values, inspect_cell.
+// What the reader chooses. The scripts before this one: base, engine, vocabulary, sampling, work, reading, unit, lesions,
+// influence, likeness, panel, inspect_text, unit_map.
 
-let timer = null;
-let picked = []; // the characters that are marked because attention looked at them
+const NEXT = 50; // characters after a lesion, over which its cost is measured
+const LONGEST = Math.max(4000, [...data.text].length); // characters of a text
 
-// The text
+const readings = data.networks.map((network) => new Reading(network));
+const panels = readings.map((reading, number) => new Panel(reading, element(`network-${number}`)));
+let focus = readings[0]; // the network whose equations are shown, and whose unit colours the text
+let harm = null; // the lesion: { name, from, where }
+let part = 0; // the part of the step that is shown, from 1; 0: all
+let timer = null; // of playing
+let anchor = null; // where the stretch began that Shift and an arrow make longer
 
-const characters = data.text.map((token, step) => {
-  const span = document.createElement("span");
-  span.textContent = data.tokens[token].shown;
-  span.dataset.step = step;
-  return span;
-});
+const known = () => Math.min(...readings.map((reading) => reading.known));
 
-function paintText() {
-  const name = element("color").value;
-  characters.forEach((span, step) => {
-    span.style.backgroundColor = css(colorOf(name, value(name, step)));
-  });
-  element("scale").style.background = gates.includes(name)
-    ? `linear-gradient(to right, ${css(gateColor(0))}, ${css(gateColor(1))})`
-    : `linear-gradient(to right, ${[-1, -0.5, 0, 0.5, 1].map((value) => css(signedColor(value))).join(", ")})`;
-  element("scale-from").textContent = gates.includes(name) ? "0" : "\u22121";
-  element("scale-to").textContent = name === "cell" ? "1: tanh of the cell state" : "1";
-}
+// Reading: the texts are read in pieces, and the cursor can go as far as all networks are
 
-/** Scroll the text, not the page, so that the current character is visible. */
-function keepVisible(span) {
-  const text = element("text");
-  const [box, own] = [text.getBoundingClientRect(), span.getBoundingClientRect()];
-  if (own.top < box.top + 24 || own.bottom > box.bottom - 24) {
-    text.scrollTop += own.top - box.top - box.height / 3;
+function* readAll() {
+  while (known() < text.length) {
+    for (const reading of readings) if (reading.known < text.length) reading.readNext(text);
+    yield;
   }
 }
 
-function markAttention() {
-  for (const span of picked) {
-    span.style.boxShadow = "";
-  }
-  picked = (data.attention?.[position] ?? []).map(([back, weight]) => {
-    const span = characters[position - back];
-    const [height, opacity] = [3 + 8 * weight, Math.min(1, 0.4 + 2 * weight)];
-    span.style.boxShadow = `inset 0 -${height.toFixed(1)}px rgb(var(--picked) / ${opacity.toFixed(2)})`;
-    return span;
+function read() {
+  let painted = known();
+  paintText(painted);
+  start("read", readAll(), () => {
+    const fraction = known() / text.length;
+    element("progress").hidden = fraction === 1;
+    element("read").value = fraction;
+    paintText(painted, known());
+    painted = known();
+    if (harm && known() > position) for (const panel of panels) panel.showLoss();
+    if (fraction === 1) findAgain();
   });
 }
 
-// The walk: one row with a bar for each line of the explanation
+/** Read another text; what is the same at its beginning has been read. */
+function setText(characters) {
+  pause();
+  let same = 0;
+  while (same < text.length && text[same] === characters[same]) same++;
+  for (const reading of readings) reading.cut(same);
+  if (harm && !readings.some(({ lesion }) => lesion)) heal();
+  stretch = null;
+  writeText(characters);
+  for (const reading of readings) if (reading.known === 0) reading.readNext(text);
+  go(position);
+  read();
+}
 
-const rows = data.lines.map((line) => {
-  const row = create("div", "row");
-  const head = create("div", "");
-  const shown = { numbers: create("span", "faint numbers"), value: create("span", "value") };
-  const equation = create("span", "equation", `${line.letter} = ${line.equation}`);
-  const named = create("div", "named");
-  named.append(create("b", "", line.name), equation, shown.numbers);
-  head.append(named, shown.value);
-  const filled = bar(0, gates.includes(line.value) ? "bar" : "bar signed");
-  row.append(head, filled, create("div", "faint", line.meaning));
-  shown.value.dataset.value = line.value;
-  element("rows").append(row);
-  return { line, row, fill: filled.firstChild, ...shown };
-});
+// What is found in the text: anew after each move, because it belongs to the current character or stretch
+
+function findAgain() {
+  for (const name of ["influence", "likeness"]) {
+    tasks.delete(name);
+    for (const panel of panels) panel.part(name).hidden = true;
+  }
+  effects = new Map();
+  likenesses = new Map();
+  if (mode === "influence") start("influence", findInfluence(position), showInfluence);
+  if (mode === "likeness" && known() === text.length) start("likeness", findLikeness(stretchNow()), () => paintText());
+}
+
+/** The network in focus first. */
+const inOrder = () => [...panels].sort((one, other) => (other.reading === focus) - (one.reading === focus));
+
+function* findInfluence(step) {
+  const neutral = neutralOf(text);
+  element("neutral").textContent = neutral.map((character) => `a ${inWords(nameOf(character))}`).join(" or, if it is one, ");
+  for (const panel of inOrder()) {
+    effects.set(panel.reading, {});
+    yield* influence(panel.reading, text, step, neutral, effects.get(panel.reading));
+  }
+}
+
+function showInfluence() {
+  paintText(position - FARTHEST, position + 1);
+  for (const panel of panels) {
+    if (effects.has(panel.reading)) panel.showInfluence(effects.get(panel.reading), position);
+  }
+}
+
+function* findLikeness(chosen) {
+  const layer = Number(element("alike").value) || null;
+  for (const panel of inOrder()) {
+    likenesses.set(panel.reading, []);
+    yield* compare(directions(panel.reading, layer), chosen, likenesses.get(panel.reading));
+    panel.showLikeness(likenesses.get(panel.reading), chosen);
+  }
+}
+
+function setMode(chosen) {
+  mode = chosen;
+  for (const button of element("modes").children) button.setAttribute("aria-pressed", button.dataset.mode === mode);
+  for (const box of document.querySelectorAll("[data-for]")) box.hidden = !box.dataset.for.split(" ").includes(mode);
+  findAgain();
+  paintText();
+}
+
+// Moving
+
+function go(step, longer = false) {
+  position = Math.max(0, Math.min(known() - 1, step));
+  if (longer) stretch = [Math.min(anchor, position), Math.max(anchor, position)];
+  element("position").value = position;
+  element("position").setAttribute("aria-valuetext", where(position));
+  keepVisible(spans[position]);
+  markText();
+  for (const panel of panels) panel.show(position);
+  showWalk();
+  showMap();
+  if (mode === "influence" || mode === "likeness") findAgain();
+}
+
+/** Move, and make the stretch longer. */
+function extend(step) {
+  anchor ??= position;
+  if (mode !== "likeness") setMode("likeness");
+  go(step, true);
+}
+
+function clearStretch() {
+  [stretch, anchor] = [null, null];
+  go(position);
+}
+
+// The walk: one row with a bar for each line of the explanation, for the network in focus
+
+let rows = [];
+
+function makeRows() {
+  rows = focus.data.lines.map((line) => {
+    const row = create("div", "row");
+    const head = create("div", "");
+    const shown = { numbers: create("span", "faint numbers"), value: create("span", "value") };
+    const equation = create("span", "equation", `${line.letter} = ${line.equation}`);
+    const named = create("div", "named");
+    named.append(create("b", "", line.name), equation, shown.numbers);
+    head.append(named, shown.value);
+    const filled = bar(0, isGate(line.value) ? "bar" : "bar signed");
+    row.append(head, filled, create("div", "faint", line.meaning));
+    shown.value.dataset.value = line.value;
+    return { line, row, fill: filled.firstChild, ...shown };
+  });
+  element("rows").replaceChildren(...rows.map(({ row }) => row));
+}
 
 function fillBar(fill, name, value) {
-  const shown = name === "cell" ? activity(value) : value;
-  const width = gates.includes(name) ? value : Math.abs(shown) / 2;
-  fill.style.left = gates.includes(name) ? "0" : `${50 - (shown < 0 ? 100 * width : 0)}%`;
+  const shown = name === "cell" ? Math.tanh(value) : value;
+  const width = isGate(name) ? value : Math.abs(shown) / 2;
+  fill.style.left = isGate(name) ? "0" : `${50 - (shown < 0 ? 100 * width : 0)}%`;
   fill.style.width = `${100 * width}%`;
-  const color = gates.includes(name) ? "--gate" : shown < 0 ? "--negative" : "--positive";
+  const color = isGate(name) ? "--gate" : shown < 0 ? "--negative" : "--positive";
   fill.style.background = `rgb(var(${color}))`;
 }
 
 function showWalk() {
+  const { parts } = panels[readings.indexOf(focus)];
   for (const { line, row, ...shown } of rows) {
-    const now = value(line.value, position);
-    row.hidden = now === undefined || (part > 0 && line.part !== parts[part - 1]);
-    if (row.hidden) continue;
+    const now = focus.value(line.value, position);
+    row.hidden = part > 0 && line.part !== parts[Math.min(part, parts.length) - 1];
     shown.value.textContent = number(now);
-    shown.numbers.textContent = hasGates() ? numbers(line, position) : "";
+    shown.numbers.textContent = numbers(focus, line, position);
     fillBar(shown.fill, line.value, now);
   }
-  element("without-gates").hidden = hasGates();
 }
 
-/** Show fractions by bars: of each a token, the fraction, and a remark. */
-function showFractions(list, fractions, color) {
-  list.replaceChildren(
-    ...fractions.map(([name, fraction, remark]) => {
-      const item = create("li", "likely");
-      const filled = bar(fraction);
-      filled.firstChild.style.background = `rgb(var(${color}))`;
-      item.append(create("span", "token", name), filled, create("span", "number", percent(fraction)));
-      item.append(create("span", "came", remark));
-      return item;
-    }),
-  );
+/** A button for each part, as many as the cell with the most parts has; they are named as in the cell in focus. */
+function makeParts() {
+  const { parts } = panels[readings.indexOf(focus)];
+  const most = Math.max(...panels.map((panel) => panel.parts.length));
+  const buttons = Array.from({ length: most + 1 }, (_, number) => {
+    const name = number === 0 ? "all" : [number, parts[number - 1]].join(" ").trim();
+    const button = create("button", "", name);
+    button.type = "button";
+    button.addEventListener("click", () => showPart(number));
+    return button;
+  });
+  element("parts").replaceChildren(...(most > 1 ? buttons : []));
 }
 
-function showPredictions() {
-  const next = data.text[position + 1];
-  const likely = data.predictions[position];
-  showFractions(
-    element("predictions"),
-    likely.map(([token, fraction]) => [data.tokens[token].name, fraction, token === next ? "came next" : ""]),
-    "--gate",
-  );
-  if (data.attention) {
-    const looked = data.attention[position].map(([back, weight]) => [nameAt(position - back), weight, `${back} back`]);
-    showFractions(element("attention"), looked, "--picked");
-  }
-}
-
-const where = () => `${data.token} ${position + 1} of ${count(time)}: ${inWords(nameAt(position))}`;
-
-function showStatus() {
-  const likely = data.predictions[position].slice(0, 3);
-  const next = likely.map(([token, fraction]) => `${inWords(data.tokens[token].name)} ${percent(fraction)}`);
-  element("where").textContent = `Unit ${layer}.${unit} at ${where()}`;
-  element("does").textContent = sentence(position);
-  element("next").textContent = `Likely next: ${next.join(", ")}.`;
-}
-
-// The map of a layer: a square for each unit
-
-const [LEAST_SQUARE, LARGEST_SQUARE] = [20, 40]; // pixels
-/** How its squares are laid out. */
-function mapGrid() {
-  const width = element("layer-map").clientWidth;
-  const units = layers[layer - 1].lowest.length;
-  const columns = Math.max(1, Math.min(units, Math.floor(width / LEAST_SQUARE)));
-  return { width, units, columns, size: Math.min(LARGEST_SQUARE, width / columns) };
-}
-
-function showMap() {
-  const canvas = element("layer-map");
-  const { width, units, columns, size } = mapGrid();
-  const density = window.devicePixelRatio || 1;
-  const height = Math.ceil(units / columns) * size;
-  canvas.style.height = `${height}px`;
-  if (canvas.width !== Math.round(width * density) || canvas.height !== Math.round(height * density)) {
-    canvas.width = Math.round(width * density);
-    canvas.height = Math.round(height * density);
-  }
-  const style = getComputedStyle(document.body);
-  const colors = Object.fromEntries(
-    ["--positive", "--negative", "--ink", "--track"].map((name) => [name, style.getPropertyValue(name).trim()]),
-  );
-  const context = canvas.getContext("2d");
-  context.setTransform(density, 0, 0, density, 0, 0);
-  context.clearRect(0, 0, width, height);
-  for (let number = 0; number < units; number += 1) {
-    const [x, y] = [(number % columns) * size, Math.floor(number / columns) * size];
-    const [name, opacity] = signedColor(activity(memory(layer, number + 1, position)));
-    const edge = hasGates(number + 1) ? 1 : size / 5;
-    for (const color of [colors["--track"], `rgb(${colors[name]} / ${opacity / STRONGEST})`]) {
-      context.fillStyle = color;
-      context.fillRect(x + edge, y + edge, size - 2 * edge, size - 2 * edge);
-    }
-    if (number === unit - 1) {
-      context.strokeStyle = colors["--ink"];
-      context.lineWidth = 2;
-      context.strokeRect(x + 1, y + 1, size - 2, size - 2);
-    }
-  }
-}
-
-/** The unit under the mouse, from 1; undefined where there is none. */
-function unitAt(event) {
-  const { units, columns, size } = mapGrid();
-  const column = Math.floor(event.offsetX / size);
-  const found = Math.floor(event.offsetY / size) * columns + column + 1;
-  return column < columns && found >= 1 && found <= units ? found : undefined;
-}
-
-// What the reader chooses
-
-function go(step) {
-  characters[position].classList.remove("now");
-  position = Math.max(0, Math.min(time - 1, step));
-  characters[position].classList.add("now");
-  element("position").value = position;
-  element("position").setAttribute("aria-valuetext", where());
-  keepVisible(characters[position]);
-  markAttention();
-  showCell(position);
+function showPart(chosen) {
+  part = chosen;
+  for (const panel of panels) panel.showPart(part);
+  [...element("parts").children].forEach((button, number) => button.setAttribute("aria-pressed", number === part));
   showWalk();
-  showPredictions();
-  showStatus();
-  showMap();
 }
 
-function choose(newLayer, newUnit) {
-  layer = newLayer;
-  unit = Math.max(1, Math.min(layers[layer - 1].lowest.length, Math.round(newUnit) || 1));
-  element("layer").value = layer;
-  element("unit").value = unit;
+// Choosing a network and a unit
+
+function choose(layer, unit) {
+  const { layers, hidden_size, name } = focus.data;
+  focus.layer = Math.max(1, Math.min(layers, layer));
+  focus.unit = Math.max(1, Math.min(hidden_size, Math.round(unit) || 1));
+  element("layer").value = focus.layer;
+  element("unit").value = focus.unit;
   const tracked = element("tracked");
-  const name = `${layer}.${unit}`;
-  if (tracked.value !== name) tracked.value = name; // two features may have the same unit
+  const chosen = `${focus.layer}.${focus.unit}`;
+  if (tracked.value !== chosen) tracked.value = chosen; // two features may have the same unit
   if (tracked.selectedIndex < 0) tracked.value = "";
-  for (const option of element("color").options) {
-    option.disabled = value(option.value, 0) === undefined;
-  }
-  if (element("color").selectedOptions[0].disabled) element("color").value = data.memory;
-  element("map-title").textContent = `Layer ${layer}: what each unit remembers after this ${data.token}`;
-  const label = `Layer ${layer}: a square for each unit. Choose a unit by its number above.`;
+  element("explained").textContent = `Unit ${chosen} of ${name}, in equations`;
+  element("map-title").textContent = `Layer ${focus.layer} of ${name}: what each unit remembers`;
+  const label = `Layer ${focus.layer}: a square for each unit. Choose a unit by its number above.`;
   element("layer-map").setAttribute("aria-label", label);
   paintText();
   go(position);
 }
 
 /** Choose a unit by its name, such as 1.5. */
-function chooseNamed(name) {
-  choose(...name.split(".").map(Number));
+const chooseNamed = (name) => choose(...name.split(".").map(Number));
+
+function options(list, texts) {
+  list.replaceChildren(...texts.map(([value, label]) => new Option(label, value)));
 }
+
+/** The reader turns to a network. */
+function turnTo(reading) {
+  focus = reading;
+  const { data: own } = focus;
+  element("network").value = readings.indexOf(focus);
+  for (const panel of panels) {
+    panel.root.classList.toggle("focus", panel.reading === focus);
+    panel.part("turn").setAttribute("aria-pressed", panel.reading === focus);
+  }
+  options(element("layer"), Array.from({ length: own.layers }, (_, number) => [number + 1, number + 1]));
+  element("unit").max = own.hidden_size;
+  options(element("tracked"), [["", "–"], ...own.tracked]);
+  const memoryFirst = [...own.lines].sort((one, other) => (other.value === own.memory) - (one.value === own.memory));
+  options(element("color"), memoryFirst.map(({ value, name }) => [value, name]));
+  element("writer").textContent = own.name;
+  announce();
+  makeRows();
+  makeParts();
+  showPart(part);
+  choose(focus.layer, focus.unit);
+}
+
+/** A screen reader is told of the network in focus alone, and of none while the text plays: it could not keep up. */
+function announce() {
+  for (const panel of panels) {
+    const live = timer === null && panel.reading === focus ? "polite" : "off";
+    for (const part of ["status", "harm"]) panel.part(part).setAttribute("aria-live", live);
+  }
+}
+
+// Playing
 
 function pause() {
   clearInterval(timer);
   timer = null;
+  announce();
   element("play").textContent = "\u25b6 Play";
-  element("status").setAttribute("aria-live", "polite");
 }
 
 function play() {
   pause();
-  if (position === time - 1) go(0);
-  element("status").setAttribute("aria-live", "off"); // a screen reader could not keep up
-  element("play").textContent = "\u23f8 Pause";
+  if (position === text.length - 1) go(0);
   timer = setInterval(() => {
     go(position + 1);
-    if (position === time - 1) pause();
+    if (position === text.length - 1) pause();
   }, 1000 / element("speed").value);
+  announce();
+  element("play").textContent = "\u23f8 Pause";
 }
 
 const toggle = () => (timer === null ? play() : pause());
+
+// Lesions
+
+function heal() {
+  harm = null;
+  for (const reading of readings) reading.lesion = null;
+  element("harm").textContent = "Hold from here on";
+  element("harm").setAttribute("aria-pressed", "false");
+}
+
+function hurt() {
+  const [what, place] = [element("lesion").value, element("lesion-at").value];
+  const places = { all: "in all layers", unit: "in the chosen unit" };
+  harm = { name: LESIONS[what][0], from: position, where: `${places[place] ?? `in layer ${place}`}, from ${where(position)}` };
+  for (const reading of readings) {
+    const gates = gatesOf(what, reading.data.cell);
+    if (!gates) continue;
+    const [layer, unit] = place === "unit" ? [reading.layer, reading.unit] : [Number(place) || null, null];
+    const held = heldIn(reading.data.layers, gates, layer, unit);
+    reading.lesion = { from: position, held, gates, layer, unit, words: gatesInWords(gates), steps: [] };
+    reading.readNext(text); // so that the cursor can stay
+  }
+  element("harm").textContent = "Let go";
+  element("harm").setAttribute("aria-pressed", "true");
+}
+
+function toggleLesion() {
+  const healing = harm !== null;
+  heal();
+  if (!healing) hurt();
+  paintText();
+  go(position);
+  read();
+}
+
+// Another text
+
+/** The tokens that a network may write: all networks know their characters. */
+function allowed(reading) {
+  const names = Array.from(reading.steps[0].logits, (_, id) => reading.vocabulary.name(id));
+  return names.map((name) => reading.data.code_points.length === 0 || readings.every((other) => !unknownTo(other.vocabulary, name).length));
+}
+
+/** The network in focus, with its lesion if there is one, writes from the current character on. */
+function* writeOn(written, most) {
+  const [temperature, seed] = [Number(element("temperature").value), Math.max(0, Math.floor(element("seed").value)) || 0];
+  const [writer, may, decoder] = [focus, allowed(focus), focus.vocabulary.decoder()];
+  let now = writer.shown(position);
+  for (let number = 0; written.length < most && number < LONGEST_CHARACTER * most; number++) {
+    const logits = now.logits.map((logit, id) => (may[id] ? logit : -Infinity));
+    const id = draw(choices(logits, temperature, 1), uniform(seed, position + number));
+    written.push(...decoder.feed(id).map(({ raw }) => raw));
+    now = writer.token(id, now, writer.heldAt(position));
+    yield;
+  }
+}
+
+function write() {
+  const [written, before] = [[], text.slice(0, position + 1)];
+  const most = Math.max(0, Math.min(Number(element("length").value), LONGEST - before.length));
+  start("write", writeOn(written, most), () => {
+    element("wrote").textContent = `${focus.data.name} writes: ${written.length} of ${most} characters`;
+    if (tasks.has("write")) return;
+    element("wrote").textContent = "";
+    setText([...before, ...written]);
+  });
+}
+
+function readOwn() {
+  const characters = [...element("own").value].slice(0, LONGEST);
+  const problems = readings
+    .map((reading) => [reading.data.name, unknownTo(reading.vocabulary, characters)])
+    .filter(([, unknown]) => unknown.length)
+    .map(([name, unknown]) => `${name} has never seen ${namesOf(unknown)}.`);
+  if (characters.length === 0) problems.push("Type a text first.");
+  element("problem").textContent = problems.join(" ");
+  element("problem").hidden = problems.length === 0;
+  if (problems.length) return;
+  position = 0;
+  setText(characters);
+}
+
+// Keys and clicks
+
+const steps = { ArrowRight: () => position + 1, ArrowLeft: () => position - 1, Home: () => 0, End: () => text.length - 1 };
+// The keys of letters and digits, as the page lists them
 const keys = {
-  ArrowRight: () => go(position + 1),
-  ArrowLeft: () => go(position - 1),
-  Home: () => go(0),
-  End: () => go(time - 1),
   " ": toggle,
+  Escape: clearStretch,
+  u: () => setMode("unit"),
+  s: () => setMode("surprise"),
+  i: () => setMode("influence"),
+  a: () => setMode("likeness"),
+  l: toggleLesion,
+  n: () => turnTo(readings[(readings.indexOf(focus) + 1) % readings.length]),
+  w: write,
 };
-
-function choosePart(chosen) {
-  showPart(chosen);
-  showWalk();
-}
-
-for (const button of element("parts").children) {
-  const number = Number(button.dataset.part);
-  keys[number] = () => choosePart(number);
-  button.addEventListener("click", keys[number]);
-}
 
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
   const elsewhere = target !== document.body && !element("player").contains(target);
   const scrolls = target.matches(".cell") && target.scrollWidth > target.clientWidth && key.startsWith("Arrow");
-  const ownKeys = scrolls || target.matches("select, input[type=number]") || (target.matches("button") && key === " ");
-  if (elsewhere || ownKeys || event.ctrlKey || event.altKey || event.metaKey || !(key in keys)) return;
+  const types = target.matches("select, textarea, input:not(#position)") || (target.matches("button, summary") && key === " ");
+  if (elsewhere || scrolls || types || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (key in steps) {
+    pause();
+    if (event.shiftKey) extend(steps[key]());
+    else {
+      anchor = null;
+      go(steps[key]());
+    }
+  } else if (/^\d$/.test(key) && element("parts").children[key]) showPart(Number(key));
+  else if (key in keys) keys[key]();
+  else return;
   event.preventDefault();
-  if (key.length > 1) pause(); // an arrow
-  keys[key]();
 });
 
-element("text").append(...characters);
-element("text").addEventListener("click", ({ target }) => {
-  if (target.dataset.step !== undefined) go(Number(target.dataset.step));
+element("text").addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault()); // not the browser's own
+element("text").addEventListener("click", (event) => {
+  const step = stepOf(event.target);
+  const selected = getSelection();
+  const ends = [selected.anchorNode, selected.focusNode].map(stepOf);
+  if (event.shiftKey && step !== undefined) extend(step);
+  else if (!selected.isCollapsed && !ends.includes(undefined)) {
+    [anchor] = ends; // the reader dragged
+    selected.removeAllRanges();
+    extend(ends[1]);
+  } else if (step !== undefined) {
+    anchor = null;
+    go(step);
+  }
 });
 element("position").addEventListener("input", ({ target }) => go(Number(target.value)));
-element("layer").addEventListener("change", ({ target }) => choose(Number(target.value), unit));
-element("unit").addEventListener("change", ({ target }) => choose(layer, Number(target.value)));
-element("color").addEventListener("change", paintText);
+element("network").addEventListener("change", ({ target }) => turnTo(readings[target.value]));
+element("layer").addEventListener("change", ({ target }) => choose(Number(target.value), focus.unit));
+element("unit").addEventListener("change", ({ target }) => choose(focus.layer, Number(target.value)));
+element("color").addEventListener("change", () => paintText());
+element("alike").addEventListener("change", findAgain);
 element("speed").addEventListener("change", () => timer !== null && play());
 element("play").addEventListener("click", toggle);
-element("tracked").addEventListener("change", ({ target }) => target.value && chooseNamed(target.value));
-element("layer-map").addEventListener("click", (event) => unitAt(event) && choose(layer, unitAt(event)));
-element("layer-map").addEventListener("mousemove", (event) => {
-  const found = unitAt(event);
-  event.target.title = found ? `unit ${layer}.${found}: ${number(memory(layer, found, position))}` : "";
+element("harm").addEventListener("click", toggleLesion);
+element("write").addEventListener("click", write);
+element("read-own").addEventListener("click", readOwn);
+element("read-first").addEventListener("click", () => setText([...data.text]));
+element("temperature").addEventListener("input", ({ target }) => {
+  element("temperature-value").textContent = Number(target.value).toFixed(2);
 });
+element("tracked").addEventListener("change", ({ target }) => target.value && chooseNamed(target.value));
+for (const panel of panels) panel.part("turn").addEventListener("click", () => turnTo(panel.reading));
 for (const button of document.querySelectorAll("button[data-unit]")) {
   button.addEventListener("click", () => {
+    turnTo(readings[button.closest("[data-network]").dataset.network]);
     chooseNamed(button.dataset.unit);
     element("player").scrollIntoView();
     element("text").focus({ preventScroll: true });
   });
 }
-window.addEventListener("resize", showMap);
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showMap);
 
-for (const shown of document.querySelectorAll(".attentive")) {
-  shown.hidden = data.attention === null;
+for (const [name, label] of Object.entries(MODES)) {
+  const button = create("button", "", label);
+  button.type = "button";
+  button.dataset.mode = name;
+  button.addEventListener("click", () => setMode(name));
+  element("modes").append(button);
 }
+const layerNumbers = Array.from({ length: Math.max(...data.networks.map(({ layers }) => layers)) }, (_, number) => number + 1);
+const inLayers = layerNumbers.map((number) => [number, `layer ${number}`]);
+options(element("alike"), [["", "all layers"], ...inLayers]);
+options(element("lesion-at"), [["all", "all layers"], ...inLayers, ["unit", "the chosen unit"]]);
+options(element("lesion"), Object.entries(LESIONS).map(([name, [label]]) => [name, label]));
 element("speed").value = "5";
+heal();
+writeText([...data.text]);
+for (const reading of readings) reading.readNext(text);
+turnTo(focus);
+setMode(mode);
 pause();
-showPart(0);
-choose(layer, unit);
+read();

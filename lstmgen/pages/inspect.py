@@ -1,82 +1,145 @@
-"""What a network does while it reads a text."""
+"""What networks do while they read a text: the page computes it, from their weights."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.inspection.report import Findings, gates_report, memory_report, units_report
-from lstmgen.inspection.walk import formula, lines_of, sums
+from lstmgen.inspection.trace import trace
+from lstmgen.inspection.walk import Unit, formula, lines_of, most_varied_units, sums
+from lstmgen.network.rounding import Rounding
 from lstmgen.pages.diagram import draw_attention, draw_cell
-from lstmgen.pages.page import fill_page, visible
+from lstmgen.pages.network import network_data
+from lstmgen.pages.page import fill, fill_page, visible
 from lstmgen.pages.sections import section
-from lstmgen.printable import count, name_of, shown
+from lstmgen.printable import count, printable
+from lstmgen.text.vocabulary import Ids
 
-_SPEEDS = (2, 5, 10, 25)  # tokens a second
+_SCRIPTS = "engine vocabulary sampling work reading unit lesions influence likeness panel inspect_text unit_map inspect"
+_SPEEDS, _LENGTHS = (2, 5, 10, 25), (50, 200, 1000)  # characters a second; characters that a network writes
+_MAX_EXACT = 1_500_000
+"""How many weights the networks of a page have at most that are stored in 16 bits; more are stored in 8."""
 
 
-def inspect_page(title: str, checkpoint: Checkpoint, data: Mapping[str, Any], findings: Findings) -> str:
+def inspect_page(
+    title: str,
+    models: Sequence[tuple[str, Checkpoint]],
+    texts: Sequence[Ids],
+    findings: Sequence[Findings],
+    unit: Unit | None = None,
+) -> str:
     """Return the page.
 
     Args:
-        title: which model reads which text.
-        checkpoint: the model.
-        data: what `page_data` returned.
-        findings: for the sections below the text.
+        title: which models read which text.
+        models: the models with their names.
+        texts: the same text, (tokens,), as each model reads it. The page leaves out what one of them does not know.
+        findings: of each model, for the sections below the text.
+        unit: the unit of each model that is shown first; None: one that tracks something.
     """
-    network, token = checkpoint.network, checkpoint.vocabulary.unit
-    cell = network.cells[0]
-    lines = [{**line._asdict(), "equation": formula(line, sums(cell))} for line in lines_of(cell.gate_names)]
-    memory_first = sorted(lines, key=lambda line: line["value"] != data["memory"])
-    tokens = [{"name": name_of(name), "shown": _shown(name)} for name in data["tokens"]]
-    stored, units = len(data["units"]), len(network.cells) * network.hidden_size
-    units_found, memory = findings.units, findings.memory  # a text instead is the reason why there is nothing
-    sections = {
-        "Units that track something": [f"Not searched: {units_found}."]
-        if isinstance(units_found, str)
-        else units_report(units_found, token),
+    weights = sum(checkpoint.network.parameter_count() for _, checkpoint in models)
+    rounding = Rounding.FLOAT16 if weights <= _MAX_EXACT else Rounding.INT8
+    networks, panels, sections = [], [], []
+    for number, ((name, checkpoint), ids, found) in enumerate(zip(models, texts, findings, strict=True)):
+        first = unit or (found.tracking_units() or _varied(checkpoint, ids))[0]
+        called = {"name": printable(name, single_line=True), "unit": first}
+        networks.append(called | _network(checkpoint, found, rounding))
+        panels.append(_panel(number, name, checkpoint))
+        below = "\n".join(section(title, parts) for title, parts in _sections(checkpoint, found).items())
+        heading = f"<h2>{visible(name)}</h2>\n" if len(models) > 1 else ""
+        sections.append(f'<div class="found" data-network="{number}">\n{heading}{below}\n</div>')
+    several = len(models) > 1
+    return fill_page(
+        "inspect",
+        title,
+        {"text": shared_text(models, texts[0]), "networks": networks},
+        [f"{name}.js" for name in _SCRIPTS.split()],
+        ("diagram.css",),
+        arrangement="several" if several else "one",
+        several="" if several else " hidden",
+        networks=_options({str(number): name for number, (name, _) in enumerate(models)}),
+        speeds=_numbers(_SPEEDS),
+        lengths=_numbers(_LENGTHS),
+        panels="\n".join(panels),
+        rounding="16 bits" if rounding is Rounding.FLOAT16 else "8 bits",
+        findings="\n".join(sections),
+    )
+
+
+def shared_text(models: Sequence[tuple[str, Checkpoint]], ids: Ids) -> str:
+    """The text that the first model reads as these ids, without characters that another one does not know.
+
+    Half of a surrogate pair stands for each byte that is not UTF-8.
+    """
+    first = models[0][1]
+    if len(ids) > 1 and ids[0] == first.end_token:
+        ids = ids[1:]  # the page begins every text of a model of lines with a line feed
+    text = first.vocabulary.to_bytes(ids).decode("utf-8", "surrogateescape")
+    known = [set(checkpoint.vocabulary.characters) for _, checkpoint in models if checkpoint.vocabulary.characters]
+    return "".join(character for character in text if all(character in characters for characters in known))
+
+
+def _network(checkpoint: Checkpoint, findings: Findings, rounding: Rounding) -> dict[str, Any]:
+    """Return what the scripts know of a network, ready for JSON.
+
+    Returns:
+        What `network_data` returns, and by name:
+
+            hidden_size   units of a layer
+            memory        the name of the state that a unit remembers: `cell`, or `hidden` for GRU and RNN
+            lines         of the explanation, as in `inspection/walk.py`; `terms`: those of the sum inside a gate
+            tracked       pairs of a unit that tracks a feature, and what to call it
+    """
+    cell = checkpoint.network.cells[0]
+    terms = sums(cell)
+    features = [] if isinstance(findings.units, str) else [each.found for each in findings.units.features]
+    return network_data(checkpoint, rounding) | {
+        "hidden_size": checkpoint.network.hidden_size,
+        "memory": cell.state_type._fields[-1],
+        "lines": [
+            {**line._asdict(), "equation": formula(line, terms), "terms": terms.get(line.value)}
+            for line in lines_of(cell.gate_names)
+        ],
+        "tracked": [(str(each.unit), f"{each.feature} ({each.unit})") for each in features],
+    }
+
+
+def _panel(number: int, name: str, checkpoint: Checkpoint) -> str:
+    network = checkpoint.network
+    return fill(
+        "inspect_network",
+        number=number,
+        name=visible(name),
+        about=visible(f"{network}, {count(network.parameter_count())} parameters"),
+        diagram=draw_cell(network.cells[0], f"cell-{number}"),
+        attention=draw_attention(f"attention-{number}") if network.attention else "",
+    )
+
+
+def _sections(checkpoint: Checkpoint, findings: Findings) -> dict[str, Any]:
+    """The parts below the text by their titles; a text instead of a finding is the reason why there is none."""
+    token, units, memory = checkpoint.vocabulary.unit, findings.units, findings.memory
+    return {
+        "Units that track something": [f"Not searched: {units}."]
+        if isinstance(units, str)
+        else units_report(units, token),
         "Gates": gates_report(findings.gates, token),
         "How far back it looks": [f"Not measured: {memory}."]
         if isinstance(memory, str)
         else memory_report(memory, token),
     }
-    return fill_page(
-        "inspect",
-        title,
-        {**data, "tokens": tokens, "lines": lines, "token": token},
-        ("inspect_values.js", "inspect_cell.js", "inspect.js"),
-        ("diagram.css",),
-        diagram=draw_cell(cell),
-        attention=draw_attention() if network.attention else "",
-        network=visible(f"{network}, {count(network.parameter_count())} parameters"),
-        token=token,
-        layers=_numbers(range(1, len(network.cells) + 1)),
-        hidden_size=network.hidden_size,
-        tracked=_tracked(findings),
-        colors=_options({line["value"]: line["name"] for line in memory_first}),
-        speeds=_numbers(_SPEEDS),
-        last=len(data["text"]) - 1,
-        stored=f"{stored:,}",
-        units=f"{units:,}",
-        hidden="" if stored < units else " hidden",
-        findings="\n".join(section(title, parts) for title, parts in sections.items()),
-    )
 
 
-def _shown(name: str) -> str:
-    """Return a token as the text shows it: a space is a space."""
-    return shown(name) if len(name) == 1 else f"<{name}>"
-
-
-def _tracked(findings: Findings) -> str:
-    """The units of the findings, to choose from."""
-    found = [] if isinstance(findings.units, str) else [each.found for each in findings.units.features]
-    return _options({"": "–"}) + "".join(_options({str(each.unit): f"{each.feature} ({each.unit})"}) for each in found)
+def _varied(checkpoint: Checkpoint, ids: Ids) -> list[Unit]:
+    """For a short text: the units that vary most."""
+    read = trace(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token)
+    return most_varied_units(read)
 
 
 def _numbers(numbers: Iterable[int]) -> str:
-    return _options({str(number): str(number) for number in numbers})
+    return _options({str(number): f"{number:,}" for number in numbers})
 
 
 def _options(texts: Mapping[str, str]) -> str:
-    return "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in texts.items())
+    return "".join(f'<option value="{escape(value)}">{visible(text)}</option>' for value, text in texts.items())

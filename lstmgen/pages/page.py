@@ -36,8 +36,12 @@ def fill_page(
         policy = f"script-src {_hash(script)};\n{policy}"
         content = f'<script type="application/json" id="data">{_json(data)}</script>\n<script>{script}</script>\n'
     values["title"] = visible(title)
-    body = Template(_read(f"{name}.html")).substitute(values)
-    return Template(_read("base.html")).substitute(values, policy=policy, style=style, body=body, scripts=content)
+    return fill("base", **values | {"policy": policy, "style": style, "body": fill(name, **values), "scripts": content})
+
+
+def fill(template: str, **values: object) -> str:
+    """Return a template, TEMPLATE.html, with these values, which are HTML."""
+    return Template(_read(f"{template}.html")).substitute(values)
 
 
 def visible(text: str) -> str:

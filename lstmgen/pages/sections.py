@@ -8,10 +8,10 @@ import numpy as np
 
 from lstmgen.inspection.walk import Unit
 from lstmgen.printable import readably
-from lstmgen.report import MIN_POWER, Chart, Curve, Histogram, Part, Table
+from lstmgen.report import Chart, Curve, Histogram, Part, Table
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 380, 10, 190  # of a chart's curve, in an SVG of 400 x 232
-_MIN_RISE = 0.01  # a curve that rises less is drawn as nearly flat
+_LINES = 4  # at most so many of a logarithmic scale, besides the lowest
 
 
 def section(title: str, parts: Iterable[Part]) -> str:
@@ -25,7 +25,7 @@ def _part(part: Part) -> str:
     if isinstance(part, list):
         return f"<p>{'<br>'.join(map(escape, part))}</p>"
     if isinstance(part, Chart):
-        return f'<div class="charts">{"".join(_figure(curve, part.places) for curve in part.curves)}</div>'
+        return f'<div class="charts">{"".join(_figure(part, curve) for curve in part.curves)}</div>'
     return _table(part if isinstance(part, Table) else Table((), [*part.items()]))
 
 
@@ -55,33 +55,32 @@ def _histogram(histogram: Histogram) -> str:
     )
 
 
-def _figure(curve: Curve, places: str) -> str:
+def _figure(chart: Chart, curve: Curve) -> str:
     """A curve over a logarithmic axis from 1, with lines at some heights."""
-    points, name = curve.points, curve.name
-    if curve.powers:
-        top = max(points.values()) or 1
-        points = {place: math.log10(max(value / top, MIN_POWER)) for place, value in points.items()}
-        powers = range(math.floor(min(points.values())), 1)
-        heights = {float(power): readably(10**power) for power in powers}
-        name += ", as a fraction of the largest"
+    values, name = [value for each in chart.curves for value in each.points.values()], curve.name
+    if chart.lowest is None:
+        lines = {value: f"{value:.2f}" for value in np.linspace(min(values), max(values), 4).tolist()}
     else:
-        values = np.linspace(min(points.values()), max(points.values()), 4).tolist()
-        heights = {value: f"{value:.2f}" for value in values}
+        low, high = math.ceil(math.log10(chart.lowest)), math.floor(math.log10(max(*values, chart.lowest)))
+        powers = range(low, high + 1, max(1, math.ceil((high - low) / _LINES)))
+        lines = {10.0**power: readably(10.0**power) if power >= -4 else f"1e{power}" for power in powers}
+    scale = chart.heights(Curve("", dict(enumerate(lines))))  # of each line, by its number
+    written = {scale[number]: text for number, text in enumerate(lines.values())}
     if curve.marked is not None:
         name += f"; dashed line at {curve.marked:,}"
-    drawn = _svg(curve, points, heights, escape(places))
+    drawn = _svg(curve, chart.heights(curve), written, escape(chart.places))
     return f'<figure class="panel"><figcaption>{escape(name)}</figcaption>{drawn}</figure>'
 
 
 def _svg(curve: Curve, points: Mapping[int, float], heights: Mapping[float, str], label: str) -> str:
-    """Draw the values of a curve by place, and lines at these heights with their labels."""
-    last, low, high = max(2, *points), min(heights), max(heights)
+    """Draw the heights of a curve, from 0 to 1, by place, and lines at these heights with their labels."""
+    last = max(2, *curve.points)
 
     def x(place: float) -> str:
         return f"{_LEFT + (_RIGHT - _LEFT) * math.log(place, last):.1f}"
 
     def y(value: float) -> str:
-        return f"{_BOTTOM - (_BOTTOM - _TOP) * (value - low) / max(high - low, _MIN_RISE):.1f}"
+        return f"{_BOTTOM - (_BOTTOM - _TOP) * value:.1f}"
 
     parts = [
         f'<text x="{x(place)}" y="{_BOTTOM + 18}" text-anchor="middle">{place:,}</text>'

@@ -1,4 +1,4 @@
-// The display, and the reader's actions. Uses base, engine, sampling and writing, which come before it.
+// The display, and the reader's actions. Uses base, engine, vocabulary, sampling and writing, which come before it.
 
 const network = new Network(data);
 const writing = new Writing(data, network);
@@ -85,11 +85,7 @@ const shownLines = [newLine()];
 
 function showProblem() {
   const unknown = writing.unknown();
-  const names = unknown.slice(0, 5).map((character) => {
-    return `\u201c${visible(character)}\u201d (U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")})`;
-  });
-  const more = unknown.length > names.length ? ` and ${unknown.length - names.length} more` : "";
-  element("problem").textContent = `The model has never seen ${names.join(", ")}${more}, and skips such characters.`;
+  element("problem").textContent = `The model has never seen ${namesOf(unknown)}, and skips such characters.`;
   element("problem").hidden = unknown.length === 0;
 }
 
@@ -198,14 +194,6 @@ function replace(pieces) {
 
 const likelihood = (probability) => (probability < 0.0005 ? "<0.1%" : percent(probability, 1));
 
-function nameOf(id) {
-  const name = writing.vocabulary.name(id);
-  if (name === " ") return "␣";
-  if (name === "\n") return "↵";
-  if (name === "\t") return "⇥";
-  return name.startsWith("0x") ? name : visible(name);
-}
-
 /** The piece after the cursor. */
 function placeOfCursor() {
   const cursor = element("text").selectionStart;
@@ -250,7 +238,7 @@ function choose(index) {
 }
 
 function nameOfPiece({ text, ids }) {
-  return ids.length === 1 ? nameOf(ids[0]) : text;
+  return ids.length === 1 ? nameOf(writing.vocabulary.name(ids[0])) : text;
 }
 
 function placeText(piece, logits) {
@@ -270,7 +258,7 @@ function alternative(id, rank, probabilities, came) {
   button.title = came ? "already in the text; pick it to rewrite what follows" : "pick it, and continue from there";
   button.append(
     create("span", "key", rank < SHOWN ? rank + 1 : ""),
-    create("span", "token", nameOf(id)),
+    create("span", "token", nameOf(writing.vocabulary.name(id))),
     bar(probability),
     create("span", "number", likelihood(probability)),
   );

@@ -8,95 +8,12 @@
 //     nats       the surprise of its tokens; null if it has not been read yet, or is not predicted
 
 const EVERY = 64; // pieces, after which the network's state is kept
-const LONGEST_CHARACTER = 8; // bytes; if a character takes more, the model does not write UTF-8
-
-const INVISIBLE = /[\u0080-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/u;
-
-/** A character in visible form: control characters become symbols, so that none can move or hide other text. */
-function visible(character) {
-  const code = character.codePointAt(0);
-  if (character === "\n" || character === "\t") return character;
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  if (code === 0x7f) return "\u2421";
-  return INVISIBLE.test(character) ? "\ufffd" : character;
-}
-
-const piece = (raw, ids, more = {}) => ({ raw, text: visible(raw), ids, typed: false, picked: false, nats: null, ...more });
-
-/** A vocabulary of characters: each id is one. */
-class Characters {
-  constructor(codePoints) {
-    this.characters = codePoints.map((code) => String.fromCodePoint(code));
-    this.ids = new Map([...this.characters].map((character, id) => [visible(character), id]));
-    this.characters.forEach((character, id) => this.ids.set(character, id)); // these take precedence over visible forms
-  }
-
-  encode(character) {
-    const id = this.ids.get(character);
-    return id === undefined ? piece(character, []) : piece(this.characters[id], [id]);
-  }
-
-  decoder() {
-    return { pending: [], feed: (id) => [piece(this.characters[id], [id])], finish: () => [] };
-  }
-
-  name(id) {
-    return this.characters[id];
-  }
-}
-
-/** The vocabulary of all bytes: a character has one to four of them, in UTF-8. */
-class Bytes {
-  encode(character) {
-    return piece(character, [...new TextEncoder().encode(character)]);
-  }
-
-  decoder() {
-    return new Utf8Decoder();
-  }
-
-  name(id) {
-    return id < 128 ? String.fromCodePoint(id) : `0x${id.toString(16).toUpperCase()}`;
-  }
-}
-
-/** Turns bytes that arrive one at a time into characters; bytes that are not UTF-8 become U+FFFD. */
-class Utf8Decoder {
-  pending = []; // the bytes of an incomplete character
-
-  /** The pieces that this byte completes: none within a character, two after an incomplete one. */
-  feed(byte) {
-    const complete = this.pending.length && !continues(this.pending, byte) ? this.finish() : [];
-    this.pending.push(byte);
-    return this.pending.length < lengthAfter(this.pending[0]) ? complete : [...complete, ...this.finish()];
-  }
-
-  finish() {
-    const bytes = this.pending;
-    this.pending = [];
-    return bytes.length ? [piece(new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes)), bytes)] : [];
-  }
-}
-
-/** The length in bytes of a character that begins with this byte; 0: none does. */
-function lengthAfter(byte) {
-  if (byte < 0x80) return 1;
-  if (byte < 0xc2 || byte > 0xf4) return 0;
-  return byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
-}
-
-/** Whether a byte continues an incomplete character. After four of the first bytes, Unicode forbids some second ones. */
-function continues([first, ...others], byte) {
-  const second = { 0xe0: [0xa0, 0xbf], 0xed: [0x80, 0x9f], 0xf0: [0x90, 0xbf], 0xf4: [0x80, 0x8f] }[first];
-  const [lowest, highest] = (others.length === 0 && second) || [0x80, 0xbf];
-  return lowest <= byte && byte <= highest;
-}
 
 /** The text, and the network after it. */
 class Writing {
   constructor(data, network) {
     this.network = network;
-    this.vocabulary = data.code_points.length ? new Characters(data.code_points) : new Bytes();
+    this.vocabulary = vocabularyOf(data);
     this.itemEnd = data.end_token;
     // The state after the start token, for a text that the model begins and for every line of a model of lines.
     this.begun = network.step(data.start, network.initialState());

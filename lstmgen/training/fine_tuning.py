@@ -43,7 +43,7 @@ class BaseModel:
         return versioned_name(self.name, self.checkpoint)
 
     def fit_text(self, text: TextConfig, planned: Set[str]) -> TextConfig:
-        """Set the text's kind of tokens to that of this model, if `vocabulary` is among the planned fields.
+        """Give the text this model's kind of tokens, if `vocabulary` is among the planned fields.
 
         Raises ConfigError if it is not, and the text has another kind.
         """

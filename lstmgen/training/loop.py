@@ -321,7 +321,9 @@ class TrainingRun:
         """Whether to write a preview: at every requested evaluation, but less often in a short run."""
         progress, before = self.state.position.progress, self._previews
         self._previews = int(_SHORT_PREVIEWS * progress)
-        seconds = self.state.training.budget.amount if self._meter.timed else self._meter.seconds() / progress
+        seconds = self.state.training.budget.amount
+        if not self._meter.timed:  # loading takes time only once
+            seconds = self._meter.seconds() + self._meter.session_seconds() * (1 - progress) / progress
         return seconds >= _SHORT_SECONDS or self.state.training.every is not None or self._previews > before
 
     def _preview(self, weights: dict[str, FloatArray]) -> str:

@@ -31,7 +31,7 @@ def head_loss(
     """Compute the mean loss over all predicted targets, and its gradient.
 
     Args:
-        inputs: y, the head's inputs, (batch, time, size); their type is also that of the products.
+        inputs: y, the head's inputs, (batch, time, size); the products have the same type.
         head: W, (vocab, size), and b, (vocab,).
         targets: (batch, time); `IGNORED` where nothing is predicted.
         smoothing: s, from 0 to below 1.

@@ -261,7 +261,7 @@ def learning_rate_for(model: ModelConfig, usual: float) -> tuple[float, list[str
 
 
 def _hidden_size(model: ModelConfig, tokens: int, readable: Callable[[int], float]) -> tuple[int, str]:
-    """The largest size for which budget and text are large enough, and why it is not larger."""
+    """The largest size that budget and text allow, and why it is not larger."""
     best = _HIDDEN_SIZES[0]
     for size in _HIDDEN_SIZES[1:]:
         if model.attention * size > MAX_ATTENDED:
@@ -271,16 +271,16 @@ def _hidden_size(model: ModelConfig, tokens: int, readable: Callable[[int], floa
         wanted = _TOKENS_READ_PER_PARAMETER * max(1, size / _LARGE) ** 2 * parameters
         if parameters > _PARAMETERS_PER_TOKEN * tokens:
             return best, f"{with_size}, too many for this text"
-        if readable(best) < wanted or readable(size) < wanted:  # a larger one is not tried where this is too slow
+        if readable(best) < wanted or readable(size) < wanted:  # if this size is too slow, try no larger one
             return best, f"{with_size}, too many for this budget"
         best = size
-    return best, "the largest size that is planned"
+    return best, "the largest size that the plan uses"
 
 
-def _dropout(pressure: float, most: float) -> float:
-    """The fraction to drop, of units or of recurrent weights."""
+def _dropout(pressure: float, maximum: float) -> float:
+    """The fraction of units or recurrent weights to drop."""
     doublings = math.log2(max(pressure, _DROPOUT_FROM_PRESSURE) / _DROPOUT_FROM_PRESSURE)
-    dropout = round(min(most, _DROPOUT_PER_DOUBLING * doublings), 2)
+    dropout = round(min(maximum, _DROPOUT_PER_DOUBLING * doublings), 2)
     return dropout if dropout >= _MIN_DROPOUT else 0.0
 
 

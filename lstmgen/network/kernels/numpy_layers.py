@@ -208,7 +208,7 @@ def run_step(_cell: Cell, layer: NumpyLayer, inputs: Any, state: State) -> tuple
 def run_chunk(cell: Cell, layer: NumpyLayer, inputs: Any, state: State) -> tuple[Floats, State]:
     """Run one layer over a chunk: (batch, time, input) -> (batch, time, hidden) and the last state; see `run_step`."""
     projected = inputs.embedding[inputs.ids] if type(inputs) is LookUp else layer.project(inputs)
-    outputs = np.empty((*projected.shape[:2], cell.hidden_size), np.float32)
+    outputs = np.empty((*projected.shape[:2], cell.hidden_size), projected.dtype)
     for time in range(projected.shape[1]):
         state = layer.advance(projected[:, time], state)
         outputs[:, time] = state.hidden

@@ -1,0 +1,180 @@
+"""What a network still predicts differently some tokens after a change: of any token, or of what opens a pair.
+
+Both texts are read from the same state, the one after all that comes before the change, and in double precision, so
+that a difference far below 1e-7 is none of rounding.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmgen.checkpoint import Checkpoint
+from lstmgen.generation.engine import NumpyEngine, read_text
+from lstmgen.inspection.pairs import find_pairs
+from lstmgen.inspection.trace import one_character_each
+from lstmgen.network.architecture import NetworkState, map_state
+from lstmgen.text.vocabulary import Ids
+
+DISTANCES = tuple(2**power for power in range(9))
+"""How many tokens after a change predictions are compared, at most."""
+
+MIN_EXAMPLES = 10
+"""With fewer examples of a pair nothing is said of it."""
+
+_WORK = 4e10  # multiplications of one measurement; it decides how many examples are affordable
+_FEWEST, _MAX = 64, 256  # examples
+_LOGITS = 1 << 20  # how many logits exist at once
+_ROUNDING = 1e-28  # nats; a smaller divergence cannot be told from none
+
+
+class PairMemory(NamedTuple):
+    """Whether a network knows that something is open; both are by the number of tokens read since it opened."""
+
+    ratios: dict[int, float]
+    """P(closing | opened) / P(closing | not opened), the geometric mean; only of at least 10 examples."""
+    examples: dict[int, int]
+    """How many were there, of stretches that stay open for so long."""
+
+
+def influence(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None, seed: int = 0) -> dict[int, float]:
+    """How much a changed token changes the prediction some tokens later, in nats, by that distance.
+
+    It is the mean Kullback-Leibler divergence of the prediction for the token `distance` after the changed one, from
+    what it is without the change. The other token is drawn from the text, (time,); all others stay. In a model of
+    lines, both are in one line. It is empty for a text without two different tokens.
+
+    The fewer parameters the layers have, the more examples are affordable. The same `size`, instead of their number,
+    gives the same examples for several networks.
+    """
+    ids = np.asarray(ids, np.int64)
+    line_ends = np.flatnonzero(np.append(ids[1:] == checkpoint.end_token, True))  # a line feed begins the next line
+    room = line_ends[np.searchsorted(line_ends, np.arange(len(ids)))] - np.arange(len(ids)) + 1
+    tokens = ids[ids != checkpoint.end_token]
+    most = int(room.max()) if checkpoint.end_token is not None else len(ids) // 2
+    distances = [distance for distance in DISTANCES if distance <= most]
+    enough = 1 if checkpoint.end_token is not None else max(distances, default=1)
+    candidates = np.flatnonzero((ids != checkpoint.end_token) & (room >= enough))
+    if not distances or len(np.unique(tokens)) < 2:
+        return {}
+    positions = _some(checkpoint, size, candidates, distances)
+    random = np.random.default_rng(seed)
+    changed = [random.choice(tokens[tokens != ids[at]]) for at in positions]
+    known = {}
+    for distance, (kept, other) in _compare(checkpoint, ids, positions, np.array(changed)[:, None], distances):
+        known[distance] = float(divergence(kept, other)[room[positions] >= distance].mean())
+    return known
+
+
+def pair_memory(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None) -> dict[str, PairMemory]:
+    """For each kind of pair in a text, (time,), whether the network still knows that one is open.
+
+    The text is read once as it is and once with a space in place of what opens. Only stretches that are still open
+    after so many tokens count, and their distances are those at which there are at least 10. `size`: see `influence`.
+    """
+    ids, lines = np.asarray(ids, np.int64), checkpoint.end_token is not None
+    text, known = one_character_each(checkpoint.vocabulary, ids), {}
+    for name, found in find_pairs(text, lines=lines).items():
+        lengths = np.array([stretch.end - stretch.begin for stretch in found])
+        examples = {distance: int((lengths >= distance).sum()) for distance in DISTANCES}
+        distances = [distance for distance in DISTANCES if examples[distance] >= MIN_EXAMPLES]
+        ratios: dict[int, float] = {}
+        if distances:
+            chosen = _some(checkpoint, size, np.arange(len(found)), distances)
+            stretches, lengths = [found[number] for number in chosen], lengths[chosen]
+            examples = {distance: int((lengths >= distance).sum()) for distance in distances}
+            opener = slice(stretches[0].opener, stretches[0].begin)
+            closing = ids[[stretch.end for stretch in stretches]]
+            others = np.full((len(stretches), opener.stop - opener.start), _neutral(checkpoint, ids, closing))
+            positions = np.array([stretch.opener for stretch in stretches])
+            steps = [others.shape[1] + distance for distance in distances]
+            for step, (opened, not_opened) in _compare(checkpoint, ids, positions, others, steps):
+                rows = np.flatnonzero(lengths >= (distance := step - others.shape[1]))
+                if len(rows) >= MIN_EXAMPLES:
+                    logarithms = (opened - not_opened)[rows, closing[rows]]
+                    ratios[distance] = float(np.exp(logarithms.mean()))
+        known[name] = PairMemory(ratios, {distance: count for distance, count in examples.items() if count})
+    return known
+
+
+def divergence(true: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The Kullback-Leibler divergence of logarithms of probabilities, (..., tokens), in nats; below 1e-28 it is 0.
+
+    Each term p (q/p - 1 - log(q/p)) is at least 0, so that small ones are not lost among large ones; their sum is the
+    usual p log(p/q), because p and q each add up to 1.
+    """
+    logarithms = other - true
+    excess = np.where(np.abs(logarithms) < 1e-5, logarithms**2 / 2, np.expm1(logarithms) - logarithms)
+    nats = (np.exp(true) * excess).sum(axis=-1)
+    return np.where(nats < _ROUNDING, 0, nats)
+
+
+def evenly(candidates: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """So many of the candidates, or all, from the first to the last."""
+    count = min(count, len(candidates))
+    return candidates[np.linspace(0, len(candidates) - 1, count).round().astype(np.int64)]
+
+
+def _some(
+    checkpoint: Checkpoint, size: int | None, candidates: NDArray[np.int64], distances: Sequence[int]
+) -> NDArray[np.int64]:
+    """So many of the candidates as are affordable, each of which is read twice."""
+    work = 2 * max(distances) * (size or checkpoint.network.layer_parameter_count())
+    return evenly(candidates, int(np.clip(_WORK / work, _FEWEST, _MAX)))
+
+
+def _neutral(checkpoint: Checkpoint, ids: Ids, closing: Ids) -> int:
+    """The space; where the model does not know it, the commonest token that closes nothing."""
+    names = checkpoint.vocabulary.characters_by_id()
+    if " " in names:
+        return names.index(" ")
+    counts = np.bincount(ids, minlength=len(names))
+    counts[[*closing, *([] if checkpoint.end_token is None else [checkpoint.end_token])]] = -1
+    return int(counts.argmax())
+
+
+def _compare(
+    checkpoint: Checkpoint, ids: Ids, positions: NDArray[np.int64], others: Ids, steps: Sequence[int]
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """What is predicted with some tokens of a text, and with others in their place.
+
+    The others, (positions, tokens), replace those from each position on. After each number of steps from there, rising,
+    this yields the number and the logarithms of the probabilities, (2, positions, vocab): as it is, then changed.
+    """
+    rows, width = others.shape
+    as_it_is = ids[np.minimum(positions[:, None] + np.arange(max(steps)), len(ids) - 1)]
+    changed = np.concatenate([others, as_it_is[:, width:]], axis=1)
+    inputs = np.concatenate([as_it_is, changed])
+    state = map_state(lambda field: np.concatenate([field, field]), _states_before(checkpoint, ids, positions))
+    engine = NumpyEngine(
+        checkpoint.network, {name: array.astype(np.float64) for name, array in checkpoint.weights.items()}
+    )
+    piece, at = max(1, _LOGITS // (2 * rows * checkpoint.network.vocab_size)), 0
+    for step in steps:
+        while at < step:
+            logits, state = engine.read(inputs[:, at : min(step, at + piece)], state)
+            at = min(step, at + piece)
+        last = logits[:, -1] - logits[:, -1].max(axis=-1, keepdims=True)
+        normalized = last - np.log(np.exp(last).sum(axis=-1, keepdims=True))
+        yield step, normalized.reshape(2, rows, -1)
+
+
+def _states_before(checkpoint: Checkpoint, ids: Ids, positions: NDArray[np.int64]) -> NetworkState:
+    """The state before each position of a text, in rising order: a row each."""
+    engine = NumpyEngine(checkpoint.network, checkpoint.weights)
+    initial = state = engine.initial_state(1)
+    begins, at, states = np.flatnonzero(ids == checkpoint.end_token), 0, []
+    for stop in np.union1d(positions, begins[begins <= positions[-1]]):
+        if stop > at:
+            state, at = read_text(engine, ids[at:stop], state).state, stop
+        if ids[stop] == checkpoint.end_token:
+            state = initial
+        if stop in positions:
+            states.append(state)
+    layers = (
+        type(fields[0])(*map(np.concatenate, zip(*fields, strict=True)))
+        for fields in zip(*(each.layers for each in states), strict=True)
+    )
+    memory = None if initial.memory is None else np.concatenate([each.memory for each in states])
+    return NetworkState(tuple(layers), memory)

@@ -1,0 +1,73 @@
+"""Pairs of a text, such as quotes and brackets: where each opens and where it closes, from the text alone."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Stretch(NamedTuple):
+    """Where something is open, as positions in the text."""
+
+    opener: int  # the first character of what opens it
+    begin: int  # the first character inside
+    end: int  # the first character of what closes it
+
+
+PAIRS = {
+    "double quotes": (r'(?<![\w"])"(?=[^\s"])', r'(?<=[^\s"])"(?![\w"])'),
+    "single quotes": (r"(?<![\w'])'(?=[^\s'])", r"(?<=[^\s'])'(?![\w'])"),
+    "curved double quotes": ("\u201c", "\u201d"),
+    "curved single quotes": ("\u2018", r"\u2019(?!\w)"),
+    "low and high quotes": ("\u201e", "[\u201c\u201d]"),
+    "guillemets": ("\u00ab", "\u00bb"),
+    "round brackets": (r"\(", r"\)"),
+    "square brackets": (r"\[", r"\]"),
+    "curly brackets": (r"\{", r"\}"),
+    "tags": (r"<(?=[/A-Za-z])", ">"),
+    "block comments": (r"/\*", r"\*/"),
+    "comments in HTML": ("<!--", "-->"),
+    "comments after #": (r"(?<=[ \t])#(?= )", "\n"),
+    "comments after //": (r"(?<!\S)//(?= )", "\n"),
+}
+"""What opens and what closes each pair, as regular expressions. An apostrophe, as in don't, is no quote."""
+
+_MIN_CLOSED = 0.5  # of all that opens; where less is closed, as in 'tis, the character means something else
+
+
+def find_pairs(text: str, *, lines: bool = False) -> dict[str, list[Stretch]]:
+    """Every kind of pair in a text, with its stretches, in which nothing of the same kind is open before or inside.
+
+    What is not closed in its paragraph is left out; with `lines`, in its line.
+    """
+    ends = "\n" if lines else "\n\n"
+    found = {name: _closed(text, opener, closer, ends) for name, (opener, closer) in PAIRS.items()}
+    return {name: stretches for name, stretches in found.items() if stretches}
+
+
+def _closed(text: str, opener: str, closer: str, ends: str) -> list[Stretch]:
+    stretches, opened = [], 0
+    for stretch in _all(text, re.compile(opener), re.compile(closer), re.compile(f"{opener}|{closer}|{ends}")):
+        opened += 1
+        if stretch.end > stretch.begin:
+            stretches.append(stretch)
+    return stretches if len(stretches) >= _MIN_CLOSED * opened else []
+
+
+def _all(text: str, opener: re.Pattern[str], closer: re.Pattern[str], marks: re.Pattern[str]) -> Iterator[Stretch]:
+    """Every stretch that opens while nothing of its kind is open; one that is not a simple pair has no length."""
+    depth, nested, opened = 0, False, Stretch(0, 0, 0)
+    for mark in marks.finditer(text):
+        at, begin = mark.span()
+        if depth and closer.match(text, at):  # before the opener, because a quote may look like both
+            depth -= 1
+            if depth == 0:
+                yield opened if nested else opened._replace(end=at)
+        elif opener.match(text, at):
+            nested = depth > 0
+            if depth == 0:
+                opened = Stretch(at, begin, begin)
+            depth += 1
+        elif mark[0][0] == "\n":
+            if depth:
+                yield opened
+            depth = 0

@@ -1,0 +1,36 @@
+// Lesions: gates that are held at a value. What a lesion does to a cell is said by the cell's own gates.
+
+/** By what it does: its name, and in each cell the gates that it holds and their values. `h`: the old output. */
+const LESIONS = {
+  keep: ["keep everything", { lstm: { forget: 1 }, coupled: { forget: 1 }, gru: { update: 1 }, rnn: { candidate: "h" } }],
+  forget: ["forget everything", { lstm: { forget: 0 }, coupled: { forget: 0 }, gru: { update: 0 } }],
+  write: ["write nothing", { lstm: { input: 0 } }],
+  freeze: ["freeze", { lstm: { forget: 1, input: 0 }, coupled: { forget: 1 }, gru: { update: 1 }, rnn: { candidate: "h" } }],
+  shut: ["put nothing out", { lstm: { output: 0 }, coupled: { output: 0 } }],
+};
+for (const [, gates] of Object.values(LESIONS)) gates.peephole = gates.lstm;
+
+/** The gates that a lesion holds in a cell; undefined where the cell has no such gates. */
+const gatesOf = (lesion, cell) => LESIONS[lesion][1][cell];
+
+const gatesInWords = (gates) =>
+  Object.entries(gates)
+    .map(([gate, to]) => (to === "h" ? "h at its old value" : `the ${gate} gate at ${to}`))
+    .join(" and ");
+
+/** What the engine needs: for each layer what happens to its gates. `unit`: the only one, from 1; null: all. */
+function heldIn(layers, gates, layer, unit) {
+  const hold = (gate, values, before) => {
+    if (!(gate in gates)) return values;
+    const to = (u) => (gates[gate] === "h" ? before[u] : gates[gate]);
+    return values.map((value, u) => (unit === null || u === unit - 1 ? to(u) : value));
+  };
+  return Array.from({ length: layers }, (_, number) => (layer === null || number === layer - 1 ? hold : undefined));
+}
+
+/** The mean surprise of at most so many characters after the first step of a lesion: with it, and without it. */
+function lossesAfter({ lesion, steps }, most) {
+  const count = Math.min(most, lesion.steps.length - 1);
+  const mean = (some, first) => some.slice(first, first + count).reduce((sum, { nats }) => sum + nats, 0) / count;
+  return { count, harmed: mean(lesion.steps, 1), intact: mean(steps, lesion.from + 1) };
+}
