@@ -59,7 +59,10 @@ def test_the_program_makes_every_block(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     for name, command in PROGRAM["NETWORKS"].items():
         chosen = options(command)
-        model = {"cell": CellKind(chosen.get("cell", "lstm")), "attention": int(chosen.get("attention", 0))}
+        model: dict[str, Any] = {
+            "cell": CellKind(chosen.get("cell", "lstm")),
+            "attention": int(chosen.get("attention", 0)),
+        }
         run_of_text(name, QUOTES * 110, **model)
     Path(PROGRAM["OWN_TEXT"]).write_text(QUOTES * 40, encoding="utf-8")
 
