@@ -84,6 +84,30 @@ def test_without_a_unit_a_walk_says_which_it_takes() -> None:
 
 
 @pytest.mark.usefixtures("runs")
+def test_attention_to_what_is_before_the_text_is_said() -> None:
+    written = done("inspect", "lstm", "--walk", WALK, "--unit", "1.1").text
+    (found,) = done("inspect", "lstm", "--walk", WALK, "--unit", "1.1", "--json").json_lines
+    lines = " ".join(written.split()).split("looks back ")[1:]
+    for line, step in zip(lines, found["walk"], strict=True):
+        outside = 1 - sum(each["weight"] for each in step["attention"])
+        assert (f"nothing (before the text) {outside:.0%}" in line) == (outside >= 0.05)
+    assert lines[0].startswith("nothing (before the text) 100% predicts") and "nothing" not in lines[3]
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("columns", [20, 34, 50])
+def test_no_score_of_a_unit_is_cut(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    written = Text.from_ansi(
+        done("inspect", "rnn", "fable.txt", "--units", "-n", "1000", "-q", terminal=True).text
+    ).plain
+    heading = written[written.index("\nUnit ") + 1 :].split("\n\n")[0]
+    assert max(map(len, heading.splitlines())) <= columns
+    assert re.search(r"(AUC|r)\s\d\.\d\d:$", heading)
+    assert not re.search(r"(AUC|r) \d?\.?\d?$", written[: written.index(heading)], re.MULTILINE)
+
+
+@pytest.mark.usefixtures("runs")
 def test_a_walk_is_coloured_in_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)

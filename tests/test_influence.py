@@ -56,13 +56,18 @@ def test_the_influence_is_the_divergence_of_two_passes(name: str) -> None:
 
 def test_the_influence_of_a_line_stays_in_it() -> None:
     checkpoint = some_checkpoint("lstm", lines=True)
-    ids = LETTERS.encode("\nabb\nb\nbaaba")
-    found = influence(checkpoint, ids)
+    lines = ["abbab", "baaba", "b", "ab"] * 3 + ["abbabbaab"]  # too few are as long as the last one
+    text = "\n" + "\n".join(lines)
+    found = influence(checkpoint, LETTERS.encode(text))
     assert list(found) == [1, 2, 4]
-    room = {1: 3, 2: 2, 3: 1, 5: 1, 7: 5, 8: 4, 9: 3, 10: 2, 11: 1}
-    for distance, nats in found.items():
-        slow = [divergences(checkpoint, ids, at)[distance - 1] for at, left in room.items() if left >= distance]
-        assert nats == pytest.approx(np.mean(slow), rel=CLOSE)
+    slow: dict[int, list[float]] = {distance: [] for distance in found}
+    for line in lines:
+        for at in range(len(line)):
+            later = divergences(checkpoint, LETTERS.encode(f"\n{line}"), at + 1)
+            for distance, each in slow.items():
+                each.extend(later[distance - 1 : distance])
+    for distance, each in slow.items():
+        assert found[distance] == pytest.approx(np.mean(each), rel=CLOSE)
 
 
 def test_without_recurrence_nothing_is_left_after_one_token() -> None:

@@ -66,9 +66,9 @@ def test_a_page_has_all_findings(tmp_path: Path) -> None:
     assert data["networks"][0]["unit"] == [1, 7]
     for title in ("Units that track something", "Gates", "How far back it looks"):
         assert f"<h2>{title}</h2>" in page
-    assert page.count("<polyline") == 2
+    assert page.count("<polyline") == 3
     assert page.count('<svg class="histogram"') == 3 + 1  # of each gate, and of the half-lives
-    assert re.search(r"<td>before the line&#x27;s first word</td><td><button [^>]+>1\.\d+</button></td><td>AUC", page)
+    assert re.search(r"<td>position in the line</td><td><button [^>]+>1\.\d+</button></td><td>r ", page)
 
 
 @pytest.mark.usefixtures("folder")

@@ -119,5 +119,5 @@ def _recalled(step: WalkStep) -> str:
     picked = [text for text, each in zip(picked, strongest, strict=True) if each.weight >= _MIN_RECALLED]
     outside = 1 - sum(each.weight for each in step.attention or ())
     if outside >= _MIN_RECALLED:
-        picked.append(f"before the beginning, where there is nothing {outside:.0%}")
+        picked.append(f"nothing (before the text) {outside:.0%}")
     return "   ".join(picked) or "at no character more than at others"

@@ -4,7 +4,7 @@ Both texts are read from the same state, the one after all that comes before the
 that a difference far below 1e-7 is none of rounding.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -14,14 +14,14 @@ from lstmgen.checkpoint import Checkpoint
 from lstmgen.generation.engine import NumpyEngine, read_text
 from lstmgen.inspection.pairs import find_pairs
 from lstmgen.inspection.trace import one_character_each
-from lstmgen.network.architecture import NetworkState, map_state
+from lstmgen.network.architecture import NetworkState
 from lstmgen.text.vocabulary import Ids
 
 DISTANCES = tuple(2**power for power in range(9))
 """How many tokens after a change predictions are compared, at most."""
 
 MIN_EXAMPLES = 10
-"""With fewer examples of a pair nothing is said of it."""
+"""With fewer examples nothing is said."""
 
 _WORK = 4e10  # multiplications of one measurement; it decides how many examples are affordable
 _FEWEST, _MAX = 64, 256  # examples
@@ -43,7 +43,7 @@ def influence(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None, seed
 
     It is the mean Kullback-Leibler divergence of the prediction for the token `distance` after the changed one, from
     what it is without the change. The other token is drawn from the text, (time,); all others stay. In a model of
-    lines, both are in one line. It is empty for a text without two different tokens.
+    lines, both are in one line, and a distance needs 10 examples. It is empty for a text without two different tokens.
 
     The fewer parameters the layers have, the more examples are affordable. The same `size`, instead of their number,
     gives the same examples for several networks.
@@ -61,9 +61,12 @@ def influence(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None, seed
     positions = _some(checkpoint, size, candidates, distances)
     random = np.random.default_rng(seed)
     changed = [random.choice(tokens[tokens != ids[at]]) for at in positions]
+    states = _states_before(checkpoint, ids, set(positions.tolist()))
     known = {}
-    for distance, (kept, other) in _compare(checkpoint, ids, positions, np.array(changed)[:, None], distances):
-        known[distance] = float(divergence(kept, other)[room[positions] >= distance].mean())
+    for distance, (kept, other) in _compare(checkpoint, ids, positions, np.array(changed)[:, None], distances, states):
+        rows = room[positions] >= distance
+        if rows.sum() >= min(MIN_EXAMPLES, len(rows)):
+            known[distance] = float(divergence(kept, other)[rows].mean())
     return known
 
 
@@ -73,29 +76,34 @@ def pair_memory(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None) ->
     The text is read once as it is and once with a space in place of what opens. Only stretches that are still open
     after so many tokens count, and their distances are those at which there are at least 10. `size`: see `influence`.
     """
-    ids, lines = np.asarray(ids, np.int64), checkpoint.end_token is not None
-    text, known = one_character_each(checkpoint.vocabulary, ids), {}
-    for name, found in find_pairs(text, lines=lines).items():
-        lengths = np.array([stretch.end - stretch.begin for stretch in found])
-        examples = {distance: int((lengths >= distance).sum()) for distance in DISTANCES}
-        distances = [distance for distance in DISTANCES if examples[distance] >= MIN_EXAMPLES]
-        ratios: dict[int, float] = {}
-        if distances:
-            chosen = _some(checkpoint, size, np.arange(len(found)), distances)
-            stretches, lengths = [found[number] for number in chosen], lengths[chosen]
-            examples = {distance: int((lengths >= distance).sum()) for distance in distances}
-            opener = slice(stretches[0].opener, stretches[0].begin)
-            closing = ids[[stretch.end for stretch in stretches]]
-            others = np.full((len(stretches), opener.stop - opener.start), _neutral(checkpoint, ids, closing))
-            positions = np.array([stretch.opener for stretch in stretches])
-            steps = [others.shape[1] + distance for distance in distances]
-            for step, (opened, not_opened) in _compare(checkpoint, ids, positions, others, steps):
-                rows = np.flatnonzero(lengths >= (distance := step - others.shape[1]))
-                if len(rows) >= MIN_EXAMPLES:
-                    logarithms = (opened - not_opened)[rows, closing[rows]]
-                    ratios[distance] = float(np.exp(logarithms.mean()))
-        known[name] = PairMemory(ratios, {distance: count for distance, count in examples.items() if count})
+    ids = np.asarray(ids, np.int64)
+    text = one_character_each(checkpoint.vocabulary, ids)
+    known, picked = {}, {}
+    for name, found in find_pairs(text, lines=checkpoint.end_token is not None).items():
+        stretches = np.array(found)
+        examples = _examples(stretches)
+        known[name] = PairMemory({}, examples)
+        if distances := [distance for distance, count in examples.items() if count >= MIN_EXAMPLES]:
+            picked[name] = _some(checkpoint, size, stretches, distances)
+    states = _states_before(checkpoint, ids, {int(at) for stretches in picked.values() for at in stretches[:, 0]})
+    for name, stretches in picked.items():
+        (opener, begin, _), examples = stretches[0], _examples(stretches)
+        closing = ids[stretches[:, 2]]
+        others = np.full((len(stretches), begin - opener), _neutral(checkpoint, ids, closing))
+        ratios, steps = {}, [begin - opener + distance for distance, count in examples.items() if count >= MIN_EXAMPLES]
+        for step, (opened, not_opened) in _compare(checkpoint, ids, stretches[:, 0], others, steps, states):
+            distance = int(step - begin + opener)
+            rows = np.flatnonzero(stretches[:, 2] - stretches[:, 1] >= distance)
+            ratios[distance] = float(np.exp((opened - not_opened)[rows, closing[rows]].mean()))
+        known[name] = PairMemory(ratios, examples)
     return known
+
+
+def _examples(stretches: NDArray[np.int64]) -> dict[int, int]:
+    """How many stretches, (stretches, 3), stay open for at least so many tokens, by their number."""
+    lengths = stretches[:, 2] - stretches[:, 1]
+    counts = {distance: int((lengths >= distance).sum()) for distance in DISTANCES}
+    return {distance: count for distance, count in counts.items() if count}
 
 
 def divergence(true: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,18 +143,24 @@ def _neutral(checkpoint: Checkpoint, ids: Ids, closing: Ids) -> int:
 
 
 def _compare(
-    checkpoint: Checkpoint, ids: Ids, positions: NDArray[np.int64], others: Ids, steps: Sequence[int]
+    checkpoint: Checkpoint,
+    ids: Ids,
+    positions: NDArray[np.int64],
+    others: Ids,
+    steps: Sequence[int],
+    states: Mapping[int, NetworkState],
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """What is predicted with some tokens of a text, and with others in their place.
 
-    The others, (positions, tokens), replace those from each position on. After each number of steps from there, rising,
-    this yields the number and the logarithms of the probabilities, (2, positions, vocab): as it is, then changed.
+    The others, (positions, tokens), replace those from each position on, before which the state is that of `states`.
+    After each number of steps from there, rising, this yields the number and the logarithms of the probabilities,
+    (2, positions, vocab): as it is, then changed.
     """
     rows, width = others.shape
     as_it_is = ids[np.minimum(positions[:, None] + np.arange(max(steps)), len(ids) - 1)]
     changed = np.concatenate([others, as_it_is[:, width:]], axis=1)
     inputs = np.concatenate([as_it_is, changed])
-    state = map_state(lambda field: np.concatenate([field, field]), _states_before(checkpoint, ids, positions))
+    state = _joined([states[int(at)] for at in positions] * 2)
     engine = NumpyEngine(
         checkpoint.network, {name: array.astype(np.float64) for name, array in checkpoint.weights.items()}
     )
@@ -160,21 +174,26 @@ def _compare(
         yield step, normalized.reshape(2, rows, -1)
 
 
-def _states_before(checkpoint: Checkpoint, ids: Ids, positions: NDArray[np.int64]) -> NetworkState:
-    """The state before each position of a text, in rising order: a row each."""
+def _states_before(checkpoint: Checkpoint, ids: Ids, positions: Set[int]) -> dict[int, NetworkState]:
+    """The state before each position of a text."""
     engine = NumpyEngine(checkpoint.network, checkpoint.weights)
     initial = state = engine.initial_state(1)
-    begins, at, states = np.flatnonzero(ids == checkpoint.end_token), 0, []
-    for stop in np.union1d(positions, begins[begins <= positions[-1]]):
+    begins = {int(at) for at in np.flatnonzero(ids == checkpoint.end_token) if at <= max(positions, default=-1)}
+    at, states = 0, {}
+    for stop in sorted(positions | begins):
         if stop > at:
             state, at = read_text(engine, ids[at:stop], state).state, stop
-        if ids[stop] == checkpoint.end_token:
+        if stop in begins:
             state = initial
         if stop in positions:
-            states.append(state)
-    layers = (
+            states[stop] = state
+    return states
+
+
+def _joined(states: Sequence[NetworkState]) -> NetworkState:
+    """One state with a row for each of these."""
+    layers = tuple(
         type(fields[0])(*map(np.concatenate, zip(*fields, strict=True)))
         for fields in zip(*(each.layers for each in states), strict=True)
     )
-    memory = None if initial.memory is None else np.concatenate([each.memory for each in states])
-    return NetworkState(tuple(layers), memory)
+    return NetworkState(layers, None if states[0].memory is None else np.concatenate([each.memory for each in states]))

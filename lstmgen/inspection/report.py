@@ -149,8 +149,8 @@ def memories_report(memories: Mapping[str, Memory], token: str) -> list[Part]:
         "It shows what training can learn from. It does not show what is remembered: a network that keeps a value in "
         "saturated units has a gradient near 0.",
         *_by_distance(f"{token}s back", gradients, "gradient", _power),
-        f"The bars of influence and gradient are logarithmic and begin at {MIN_POWER:.0e} of the largest value: what "
-        "is smaller has no bar. An influence below 1e-28 counts as 0.",
+        f"The scales of influence and gradient are logarithmic and begin at {MIN_POWER:.0e} of the largest value: what "
+        "is smaller is not drawn. An influence below 1e-28 counts as 0.",
         *_pairs_report([memory.pairs for memory in memories.values()], list(memories), token),
     ]
 

@@ -1,14 +1,11 @@
 // What the reader chooses. The scripts before this one: base, engine, vocabulary, sampling, work, reading, unit, lesions,
-// influence, likeness, panel, inspect_text, unit_map.
+// influence, likeness, panel, inspect_text, walk, unit_map, other_text.
 
 const NEXT = 50; // characters after a lesion, over which its cost is measured
-const LONGEST = Math.max(4000, [...data.text].length); // characters of a text
 
 const readings = data.networks.map((network) => new Reading(network));
 const panels = readings.map((reading, number) => new Panel(reading, element(`network-${number}`)));
 let focus = readings[0]; // the network whose equations are shown, and whose unit colours the text
-let harm = null; // the lesion: { name, from, where }
-let part = 0; // the part of the step that is shown, from 1; 0: all
 let timer = null; // of playing
 let anchor = null; // where the stretch began that Shift and an arrow make longer
 
@@ -127,68 +124,6 @@ function clearStretch() {
   go(position);
 }
 
-// The walk: one row with a bar for each line of the explanation, for the network in focus
-
-let rows = [];
-
-function makeRows() {
-  rows = focus.data.lines.map((line) => {
-    const row = create("div", "row");
-    const head = create("div", "");
-    const shown = { numbers: create("span", "faint numbers"), value: create("span", "value") };
-    const equation = create("span", "equation", `${line.letter} = ${line.equation}`);
-    const named = create("div", "named");
-    named.append(create("b", "", line.name), equation, shown.numbers);
-    head.append(named, shown.value);
-    const filled = bar(0, isGate(line.value) ? "bar" : "bar signed");
-    row.append(head, filled, create("div", "faint", line.meaning));
-    shown.value.dataset.value = line.value;
-    return { line, row, fill: filled.firstChild, ...shown };
-  });
-  element("rows").replaceChildren(...rows.map(({ row }) => row));
-}
-
-function fillBar(fill, name, value) {
-  const shown = name === "cell" ? Math.tanh(value) : value;
-  const width = isGate(name) ? value : Math.abs(shown) / 2;
-  fill.style.left = isGate(name) ? "0" : `${50 - (shown < 0 ? 100 * width : 0)}%`;
-  fill.style.width = `${100 * width}%`;
-  const color = isGate(name) ? "--gate" : shown < 0 ? "--negative" : "--positive";
-  fill.style.background = `rgb(var(${color}))`;
-}
-
-function showWalk() {
-  const { parts } = panels[readings.indexOf(focus)];
-  for (const { line, row, ...shown } of rows) {
-    const now = focus.value(line.value, position);
-    row.hidden = part > 0 && line.part !== parts[Math.min(part, parts.length) - 1];
-    shown.value.textContent = number(now);
-    shown.numbers.textContent = numbers(focus, line, position);
-    fillBar(shown.fill, line.value, now);
-  }
-}
-
-/** A button for each part, as many as the cell with the most parts has; they are named as in the cell in focus. */
-function makeParts() {
-  const { parts } = panels[readings.indexOf(focus)];
-  const most = Math.max(...panels.map((panel) => panel.parts.length));
-  const buttons = Array.from({ length: most + 1 }, (_, number) => {
-    const name = number === 0 ? "all" : [number, parts[number - 1]].join(" ").trim();
-    const button = create("button", "", name);
-    button.type = "button";
-    button.addEventListener("click", () => showPart(number));
-    return button;
-  });
-  element("parts").replaceChildren(...(most > 1 ? buttons : []));
-}
-
-function showPart(chosen) {
-  part = chosen;
-  for (const panel of panels) panel.showPart(part);
-  [...element("parts").children].forEach((button, number) => button.setAttribute("aria-pressed", number === part));
-  showWalk();
-}
-
 // Choosing a network and a unit
 
 function choose(layer, unit) {
@@ -267,87 +202,6 @@ function play() {
 }
 
 const toggle = () => (timer === null ? play() : pause());
-
-// Lesions
-
-function heal() {
-  harm = null;
-  for (const reading of readings) reading.lesion = null;
-  element("harm").textContent = "Hold from here on";
-  element("harm").setAttribute("aria-pressed", "false");
-}
-
-function hurt() {
-  const [what, place] = [element("lesion").value, element("lesion-at").value];
-  const places = { all: "in all layers", unit: "in the chosen unit" };
-  harm = { name: LESIONS[what][0], from: position, where: `${places[place] ?? `in layer ${place}`}, from ${where(position)}` };
-  for (const reading of readings) {
-    const gates = gatesOf(what, reading.data.cell);
-    if (!gates) continue;
-    const [layer, unit] = place === "unit" ? [reading.layer, reading.unit] : [Number(place) || null, null];
-    const held = heldIn(reading.data.layers, gates, layer, unit);
-    reading.lesion = { from: position, held, gates, layer, unit, words: gatesInWords(gates), steps: [] };
-    reading.readNext(text); // so that the cursor can stay
-  }
-  element("harm").textContent = "Let go";
-  element("harm").setAttribute("aria-pressed", "true");
-}
-
-function toggleLesion() {
-  const healing = harm !== null;
-  heal();
-  if (!healing) hurt();
-  paintText();
-  go(position);
-  read();
-}
-
-// Another text
-
-/** The tokens that a network may write: all networks know their characters. */
-function allowed(reading) {
-  const names = Array.from(reading.steps[0].logits, (_, id) => reading.vocabulary.name(id));
-  return names.map((name) => reading.data.code_points.length === 0 || readings.every((other) => !unknownTo(other.vocabulary, name).length));
-}
-
-/** The network in focus, with its lesion if there is one, writes from the current character on. */
-function* writeOn(written, most) {
-  const [temperature, seed] = [Number(element("temperature").value), Math.max(0, Math.floor(element("seed").value)) || 0];
-  const [writer, may, decoder] = [focus, allowed(focus), focus.vocabulary.decoder()];
-  let now = writer.shown(position);
-  for (let number = 0; written.length < most && number < LONGEST_CHARACTER * most; number++) {
-    const logits = now.logits.map((logit, id) => (may[id] ? logit : -Infinity));
-    const id = draw(choices(logits, temperature, 1), uniform(seed, position + number));
-    written.push(...decoder.feed(id).map(({ raw }) => raw));
-    now = writer.token(id, now, writer.heldAt(position));
-    yield;
-  }
-}
-
-function write() {
-  const [written, before] = [[], text.slice(0, position + 1)];
-  const most = Math.max(0, Math.min(Number(element("length").value), LONGEST - before.length));
-  start("write", writeOn(written, most), () => {
-    element("wrote").textContent = `${focus.data.name} writes: ${written.length} of ${most} characters`;
-    if (tasks.has("write")) return;
-    element("wrote").textContent = "";
-    setText([...before, ...written]);
-  });
-}
-
-function readOwn() {
-  const characters = [...element("own").value].slice(0, LONGEST);
-  const problems = readings
-    .map((reading) => [reading.data.name, unknownTo(reading.vocabulary, characters)])
-    .filter(([, unknown]) => unknown.length)
-    .map(([name, unknown]) => `${name} has never seen ${namesOf(unknown)}.`);
-  if (characters.length === 0) problems.push("Type a text first.");
-  element("problem").textContent = problems.join(" ");
-  element("problem").hidden = problems.length === 0;
-  if (problems.length) return;
-  position = 0;
-  setText(characters);
-}
 
 // Keys and clicks
 

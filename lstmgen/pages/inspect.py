@@ -16,7 +16,10 @@ from lstmgen.pages.sections import section
 from lstmgen.printable import count, printable
 from lstmgen.text.vocabulary import Ids
 
-_SCRIPTS = "engine vocabulary sampling work reading unit lesions influence likeness panel inspect_text unit_map inspect"
+_SCRIPTS = (
+    "engine vocabulary sampling work reading unit lesions influence likeness panel inspect_text walk unit_map "
+    "other_text inspect"
+)
 _SPEEDS, _LENGTHS = (2, 5, 10, 25), (50, 200, 1000)  # characters a second; characters that a network writes
 _MAX_EXACT = 1_500_000
 """How many weights the networks of a page have at most that are stored in 16 bits; more are stored in 8."""

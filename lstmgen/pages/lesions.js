@@ -34,3 +34,39 @@ function lossesAfter({ lesion, steps }, most) {
   const mean = (some, first) => some.slice(first, first + count).reduce((sum, { nats }) => sum + nats, 0) / count;
   return { count, harmed: mean(lesion.steps, 1), intact: mean(steps, lesion.from + 1) };
 }
+
+// The reader's lesion
+
+let harm = null; // { name, from, where }; null: none
+
+function heal() {
+  harm = null;
+  for (const reading of readings) reading.lesion = null;
+  element("harm").textContent = "Hold from here on";
+  element("harm").setAttribute("aria-pressed", "false");
+}
+
+function hurt() {
+  const [what, place] = [element("lesion").value, element("lesion-at").value];
+  const places = { all: "in all layers", unit: "in the chosen unit" };
+  harm = { name: LESIONS[what][0], from: position, where: `${places[place] ?? `in layer ${place}`}, from ${where(position)}` };
+  for (const reading of readings) {
+    const gates = gatesOf(what, reading.data.cell);
+    if (!gates) continue;
+    const [layer, unit] = place === "unit" ? [reading.layer, reading.unit] : [Number(place) || null, null];
+    const held = heldIn(reading.data.layers, gates, layer, unit);
+    reading.lesion = { from: position, held, gates, layer, unit, words: gatesInWords(gates), steps: [] };
+    reading.readNext(text); // so that the cursor can stay
+  }
+  element("harm").textContent = "Let go";
+  element("harm").setAttribute("aria-pressed", "true");
+}
+
+function toggleLesion() {
+  const healing = harm !== null;
+  heal();
+  if (!healing) hurt();
+  paintText();
+  go(position);
+  read();
+}

@@ -1,0 +1,48 @@
+// Another text, which the reader types or a network writes.
+
+const LONGEST = Math.max(4000, [...data.text].length); // characters
+
+/** The tokens that a network may write: all networks know their characters. */
+function allowed(reading) {
+  const names = Array.from(reading.steps[0].logits, (_, id) => reading.vocabulary.name(id));
+  return names.map((name) => reading.data.code_points.length === 0 || readings.every((other) => !unknownTo(other.vocabulary, name).length));
+}
+
+/** The network in focus, with its lesion if there is one, writes from the current character on. */
+function* writeOn(written, most) {
+  const [temperature, seed] = [Number(element("temperature").value), Math.max(0, Math.floor(element("seed").value)) || 0];
+  const [writer, may, decoder] = [focus, allowed(focus), focus.vocabulary.decoder()];
+  let now = writer.shown(position);
+  for (let number = 0; written.length < most && number < LONGEST_CHARACTER * most; number++) {
+    const logits = now.logits.map((logit, id) => (may[id] ? logit : -Infinity));
+    const id = draw(choices(logits, temperature, 1), uniform(seed, position + number));
+    written.push(...decoder.feed(id).map(({ raw }) => raw));
+    now = writer.token(id, now, writer.heldAt(position));
+    yield;
+  }
+}
+
+function write() {
+  const [written, before] = [[], text.slice(0, position + 1)];
+  const most = Math.max(0, Math.min(Number(element("length").value), LONGEST - before.length));
+  start("write", writeOn(written, most), () => {
+    element("wrote").textContent = `${focus.data.name} writes: ${written.length} of ${most} characters`;
+    if (tasks.has("write")) return;
+    element("wrote").textContent = "";
+    setText([...before, ...written]);
+  });
+}
+
+function readOwn() {
+  const characters = [...element("own").value].slice(0, LONGEST);
+  const problems = readings
+    .map((reading) => [reading.data.name, unknownTo(reading.vocabulary, characters)])
+    .filter(([, unknown]) => unknown.length)
+    .map(([name, unknown]) => `${name} has never seen ${namesOf(unknown)}.`);
+  if (characters.length === 0) problems.push("Type a text first.");
+  element("problem").textContent = problems.join(" ");
+  element("problem").hidden = problems.length === 0;
+  if (problems.length) return;
+  position = 0;
+  setText(characters);
+}
