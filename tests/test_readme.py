@@ -56,7 +56,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path(name).write_text(VERSES, encoding="utf-8")
     Path("poems-zh.txt").write_text(2 * MANY_CHARACTERS, encoding="utf-8")
     untrained_run("names", CHARACTERS, lines=True)
-    untrained_run("learn-lstm", CHARACTERS)
+    run_of_text("learn-lstm", CHARACTERS + VERSES)
     for name in ("poems-gru", "poems-lstm"):
         write_log(run_of_text(name, CHARACTERS + VERSES).parent, evaluation_event(60, 1.5, 1.6))
     return tmp_path
@@ -89,7 +89,7 @@ def test_every_command_runs(line: str) -> None:
         serve_shortly(*arguments)
         return
     ran = done(command, *arguments, stdin=stdin)
-    written = (Path(f"poems.{kind}") for kind in ("html", "onnx", "pt"))
+    written = (Path(name) for name in ("poems.html", "poems.onnx", "poems.pt", "learn.html"))
     assert ran.out or "readme" in ran.err or any(path.exists() for path in (Path("curves.png"), *written))
 
 
