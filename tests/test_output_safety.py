@@ -84,7 +84,7 @@ TINY = ["--hidden-size", 4, "--layers", 1, "--precision", "float32", "--threads"
         ["score", NAME, TEXT, "--lines"],
         ["score", NAME, TEXT, "--characters"],
         ["inspect", NAME, "--walk", HOSTILE.replace("\r", "")],
-        ["inspect", NAME, TEXT, "--units", "-n", 90],
+        ["inspect", NAME, TEXT, "--units"],
         ["train", TEXT, "--run", "new", "--preview", HOSTILE.replace("\r", ""), *TINY],
         ["compare", TEXT, "--cells", "rnn", *TINY],
     ],

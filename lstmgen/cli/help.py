@@ -67,7 +67,8 @@ def _narrow(command: Any, context: Any, columns: int) -> Iterator[str]:
         yield from [f"\n{panel}"] * bool(rows)
         for name, text in rows:
             yield from (f"  {name}", wrapped(_plain(text), columns, "    ", "    "))
-    yield "\n" + re.sub("\n\n(?=.*lstmgen)", "\n", _plain(command.epilog))
+    examples = re.sub("\n\n(?=.*lstmgen)", "\n", _plain(command.epilog)).split("\n")
+    yield "\n" + "\n".join(line if line.lstrip().startswith("lstmgen") else wrapped(line, columns) for line in examples)
 
 
 def _plain(text: str | None) -> str:
