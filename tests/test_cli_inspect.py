@@ -243,7 +243,7 @@ def test_each_network_encodes_the_text_itself(nowhere: Path) -> None:
     untrained_run("lines", "".join(sorted(set(text))), lines=True)
     ran = done("inspect", "letters", "bytes", "lines", "-", "--memory", "--json", stdin=text.encode())
     letters, as_bytes, lines = ran.json_lines[0]["networks"]
-    assert "but not for bytes" in ran.err
+    assert "except for bytes" in ran.err
     assert letters["examples"]["round brackets"] == {"1": 20, "2": 20} == as_bytes["examples"]["round brackets"]
     assert list(lines["visible"]) == ["1", "2", "4", "8", "16", "32"] != list(letters["visible"])
 
