@@ -506,7 +506,7 @@ def test_lesions_are_those_of_the_reference(window: Browser, name: str) -> None:
                 for steps in (hurt, intact)
             ]
             numbers = [
-                float(each) for each in re.findall(r"(\d+\.\d\d) nats each, without the lesion (\d+\.\d\d)", said)[0]
+                float(each) for each in re.findall(r"(\d+\.\d\d) nats each, (\d+\.\d\d) without the lesion", said)[0]
             ]
             assert numbers == pytest.approx(losses, abs=0.0051)
             assert "The next 8 characters" in said
