@@ -1,11 +1,11 @@
-"""Make every number of LEARN.md, and the table of the recall task in TRIALS.md, again with this version.
+"""Measure every number in LEARN.md, and the recall table in TRIALS.md, again with this version.
 
     python docs/make_learn.py                  all of them
     python docs/make_learn.py units lesions    only these blocks
-    python docs/make_learn.py --in FOLDER      keep the networks in a folder; those that are there are not trained again
+    python docs/make_learn.py --in FOLDER      keep the networks in a folder, and reuse those that are already there
 
-Before a block of these pages is a line `<!-- made: NAME -->`. This program trains the networks, runs the commands that
-the blocks show, writes the blocks, and names each number of LEARN.md's prose that is in none.
+In both pages each block follows a line `<!-- made: NAME -->`. This program trains the networks, runs the commands that
+the blocks show, writes the blocks, and lists every number in LEARN.md's prose that no block contains.
 """
 
 import argparse
@@ -43,17 +43,17 @@ NETWORKS = {f"learn-{cell}": f"--cell {cell} --hidden-size 64 --chunk-length 64"
     "learn-short": "--hidden-size 64 --chunk-length 8 --batch-size 256",
     "learn-long": "--hidden-size 64 --chunk-length 256 --batch-size 8",
 }
-"""Each network by its run, with what it has besides the recipe."""
+"""The options of each network, by the name of its run, in addition to the recipe."""
 
-TEXT = 'The "if"'  # the walks read this
-REPEATED = 'the "method" and the "meth'  # attention reads this
-OWN_TEXT = "own.txt"  # what the starter model wrote
+TEXT = 'The "if"'  # the text of the walks
+REPEATED = 'the "method" and the "meth'  # the text for attention
+OWN_TEXT = "own.txt"  # the text that the starter model writes
 COLUMNS = 80
 DISTANCES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 def lstmgen(*arguments: object) -> str:
-    """What a command writes to stdout, run in the current folder."""
+    """Run a command in the current folder and return its stdout."""
     command = [sys.executable, "-m", "lstmgen", *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     ran = subprocess.run(  # noqa: S603  # the commands of LEARN.md
@@ -65,22 +65,22 @@ def lstmgen(*arguments: object) -> str:
 
 
 def train(name: str) -> None:
-    """Train one of the networks, unless it is there."""
+    """Train one of the networks, unless it already exists."""
     if not Path("checkpoints", name).exists():
         lstmgen("train", *NETWORKS[name].split(), *RECIPE.split(), "--run", name, "--quiet")
 
 
 def typed(*arguments: str) -> str:
-    """A command as one types it."""
+    """Format a command as a user would type it."""
     return " ".join(["$ lstmgen", *(f"'{word}'" if re.search(r'[\s"]', word) else word for word in arguments)])
 
 
-# Walks: each cell is shown by its unit for open quotes.
+# Walks: each cell shows its unit for open quotes.
 
 
 @cache
 def quote_unit(*text: str) -> str:
-    """The unit of a network that tracks best, in the text, whether a quote is open; or any, if none does."""
+    """The unit of a network that best tracks open quotes in the text; any unit if none does."""
     found = json.loads(lstmgen("inspect", *text, "--units", "--json"))
     of_quotes = [each for each in found["features"] if each["feature"] == "inside quotes"]
     best = [*of_quotes, *found["units"]][0]
@@ -88,13 +88,13 @@ def quote_unit(*text: str) -> str:
 
 
 def walk(name: str, *parts: str, steps: Collection[int] = (4, 6, 7)) -> list[str]:
-    """The walk of a network's unit for quotes: all lines of some steps, counted from 0, or those of some parts."""
+    """Walk with a network's unit for quotes and return some steps, counted from 0: all lines, or only some parts."""
     arguments = ("inspect", name, "--walk", TEXT, "--unit", quote_unit(name))
     return [typed(*arguments), *steps_of(lstmgen(*arguments), steps, parts)]
 
 
 def steps_of(written: str, steps: Collection[int], parts: Collection[str] = ()) -> list[str]:
-    """The lines of some steps of a walk, without the sentence that says them in words."""
+    """The lines of some steps of a walk, without the sentence that describes each step."""
     _, *blocks = re.split(r"^.+ ─{9,}\n", written, flags=re.MULTILINE)
     lines = [
         line for number in steps for line in blocks[number].splitlines() if line and not line.lstrip().startswith("It ")
@@ -103,7 +103,7 @@ def steps_of(written: str, steps: Collection[int], parts: Collection[str] = ()) 
 
 
 def looks_back() -> list[str]:
-    """Where attention looks, at the last characters of a text that repeats a word."""
+    """Show where attention looks at the last characters of a text that repeats a word."""
     arguments = ("inspect", "learn-attention", "--walk", REPEATED)
     steps = (REPEATED.index("m"), REPEATED.rindex("m"), len(REPEATED) - 1)
     return [typed(*arguments), *steps_of(lstmgen(*arguments), steps, ("looks back", "   ", "predicts"))]
@@ -114,7 +114,7 @@ def looks_back() -> list[str]:
 
 @cache
 def measures(name: str) -> Mapping[str, Mapping[int, float]]:
-    """The four measures of a network's memory, each by the number of characters."""
+    """The four measures of a network's memory, each by distance in characters."""
     (found,) = json.loads(lstmgen("inspect", name, "--memory", "--json"))["networks"]
     found |= {"quotes": found["pairs"].get("double quotes", {})}
     return {
@@ -129,11 +129,11 @@ MEASURES = {
     "gradient": ("gradient", "{:.0e}"),
     "quotes": ("knows open quote", "{:.1f}"),
 }
-"""The name of a row, and how its numbers are written."""
+"""The title of each row, and the format of its numbers."""
 
 
 def table(rows: Iterable[tuple[str, Iterable[str]]], first: int, width: int) -> list[str]:
-    """Lines of a name and of cells that are aligned at the right."""
+    """Format rows as a name and right-aligned cells."""
     return [f"{name:<{first}}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows]
 
 
@@ -160,7 +160,7 @@ COLUMNS_OF_COMPARISON = (
 
 
 def comparison(names: Mapping[str, str]) -> list[str]:
-    """A table of networks, shown by the given names: each column is a measure at one number of characters."""
+    """A table of networks with the given titles: each column is a measure at one distance."""
     rows = [("", ["parameters", *(f"{title} {number}" for title, _, number in COLUMNS_OF_COMPARISON)])]
     for name, title in names.items():
         cells = [f"{load_checkpoint(find_checkpoint(name)).network.parameter_count():,}"]
@@ -172,7 +172,7 @@ def comparison(names: Mapping[str, str]) -> list[str]:
 
 
 def six_cells() -> list[str]:
-    """All cells in one table, and the RNN once more with as many weights as the LSTM."""
+    """All cells in one table, with a second RNN that has as many weights as the LSTM."""
     names = {f"learn-{name}": name for name in ("rnn", "rnn-wide", *CELLS[1:], "attention")}
     return comparison(names | {"learn-rnn-wide": "rnn, 132 units", "learn-attention": "attention 32"})
 
@@ -187,22 +187,22 @@ def chunks() -> list[str]:
 
 @cache
 def recalled() -> str:
-    """What the recall task says of six networks."""
+    """The report of the recall task on six networks."""
     return lstmgen("compare", "--task", "recall", "--threads", 1, "--quiet")
 
 
 def recall(*, seeds: bool = True) -> list[str]:
-    """The accuracy of six networks by lag, of each seed or only the mean."""
+    """The accuracy of six networks by lag, for each seed or only the mean."""
     first, *lines = recalled()[recalled().index("% right at lag") :].split("\n\n")[0].splitlines()
     lines = [line for line in lines if seeds or not line.startswith("  seed")]
     return [typed("compare", "--task", "recall"), first, *lines]
 
 
-# What units of the starter learn
+# What the starter's units learn
 
 
 def units() -> list[str]:
-    """What units of the starter model track in a text of its own, and a few lines with the memory of one."""
+    """What the starter model's units track in a text that it wrote, and the memory of one unit over a few lines."""
     arguments = ("inspect", "english", OWN_TEXT, "--units", "--unit", quote_unit("english", OWN_TEXT))
     written = lstmgen(*arguments)
     (features,) = (part for part in written.split("\n\n") if part.startswith("feature"))
@@ -225,11 +225,11 @@ LESIONS: Mapping[str, Mapping[str, Lesion]] = {
     },
     "learn-gru": {"keep everything": {"update": 1}, "forget everything": {"update": 0}},
 }
-"""Gates that are held at a value, with the names that the page of `inspect --html` has for them."""
+"""Gates that are held at a value; the names match the page of `inspect --html`."""
 
 
 def held(network: Network, weights: Mapping[str, Any], lesion: Lesion) -> dict[str, Any]:
-    """Weights of the same network with gates that are always 0 or 1, in all layers, whatever they see."""
+    """Change the weights of a network so that some gates are always 0 or 1, in all layers, whatever they read."""
     changed = {name: array.copy() for name, array in weights.items()}
     for number, cell in enumerate(network.cells):
         for gate, value in lesion.items():
@@ -244,7 +244,7 @@ def held(network: Network, weights: Mapping[str, Any], lesion: Lesion) -> dict[s
 
 
 def loss_after(checkpoint: Checkpoint, ids: Any, lesion: Lesion, *, places: int = 100, length: int = 50) -> float:
-    """The mean loss of the next characters with a lesion, in nats, from each of some places of a text, (time,)."""
+    """The mean loss in nats over the next characters with a lesion, starting at some places in a text, (time,)."""
     network, before = checkpoint.network, 200
     starts = np.linspace(before, len(ids) - length - 1, places).astype(int)[:, None]
     intact = NumpyEngine(network, checkpoint.weights)
@@ -304,7 +304,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     "lesions": lesions,
     "lesioned-texts": lesioned_texts,
 }
-"""What is made, by name."""
+"""The blocks, by name."""
 
 MADE = re.compile(r"<!-- made: (\S+) -->\n(```\n.*?```)$", re.DOTALL | re.MULTILINE)
 
@@ -321,13 +321,13 @@ def fill(page: str, made: Mapping[str, str]) -> str:
 
 
 NUMBER = re.compile(r"(?<![\w.,])(?:\d+(?:\.\d+)? ?%|\d+\.\d+(?![\w.])|\d(?:\.\d)?e[+-]\d+)")
-"""A number of the prose that must be in a block: with a decimal point, an exponent or a percent sign."""
+"""A number in the prose that some block must contain: one with a decimal point, an exponent or a percent sign."""
 
-BY_DEFINITION = {"0.69", "3.8%", "0.50"}  # the loss of a probability of one half; one of 26 letters; an AUC by chance
+BY_DEFINITION = {"0.69", "3.8%", "0.50"}  # the loss at a probability of one half; one of 26 letters; the AUC of chance
 
 
 def contradicted(page: str) -> list[str]:
-    """The numbers of the prose before the exercises that are in no block; those in code and equations do not count."""
+    """The numbers in the prose before the exercises that no block contains, without those in code and equations."""
     known = BY_DEFINITION | {
         number.replace(" ", "") for made in MADE.finditer(page) for number in NUMBER.findall(made[2])
     }
@@ -336,7 +336,7 @@ def contradicted(page: str) -> list[str]:
 
 
 def main() -> None:
-    """Train the networks and write the blocks, while a second process teaches the recall task."""
+    """Train the networks and write the blocks, while a second process runs the recall task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("blocks", nargs="*", metavar="BLOCK", help=f"default: all of {', '.join(BLOCKS)}")
     parser.add_argument("--in", dest="folder", type=Path, help="keep the networks here; default: a temporary folder")
@@ -364,7 +364,7 @@ def main() -> None:
     for page in PAGES:
         page.write_text(fill(page.read_text(encoding="utf-8"), made), encoding="utf-8", newline="\n")
     for number in contradicted(LEARN.read_text(encoding="utf-8")):
-        print(f"LEARN.md: no block has the {number} of the prose", file=sys.stderr)
+        print(f"LEARN.md: the prose says {number}, which no block contains", file=sys.stderr)
 
 
 if __name__ == "__main__":

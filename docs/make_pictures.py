@@ -1,4 +1,4 @@
-"""Make the pictures of the cells in docs/pictures/, which LEARN.md shows, from the cells' equations.
+"""Draw the pictures of the cells in docs/pictures/, which LEARN.md shows, from the cells' equations.
 
 python docs/make_pictures.py
 """
@@ -22,12 +22,12 @@ CELLS = {
     "gru": ModelConfig(cell=CellKind.GRU),
     "gru-before": ModelConfig(cell=CellKind.GRU, reset=Reset.BEFORE),
 }
-"""The cells with a picture, by the name of its file."""
+"""The cells to draw, by the name of the picture's file."""
 
 STEPS = ("forget", "write", "update", "output")
-"""The parts of a step of the LSTM, by the names of their pictures."""
+"""The parts of a step of the LSTM, as the names of their pictures."""
 
-EARLIER, LATER = 0.5, 0.16  # the opacity of what came before the part that is shown, and of what comes after it
+EARLIER, LATER = 0.5, 0.16  # the opacity of what comes before and after the highlighted part
 
 
 def main() -> None:
@@ -60,23 +60,23 @@ def draw_gate() -> str:
         picture.label(place, level, text, anchor=anchor)
     for place, text, anchor in ((x - 20, "x", "end"), (x + 20, "h", "start")):
         picture.label(place, 184, text, anchor=anchor)
-    told = "σ makes a number f between 0 and 1 of x and h; what runs along the line is multiplied by it."
+    told = "σ turns x and h into a number f between 0 and 1, which multiplies the value on the line."
     return picture.svg("gate", 300, 196, "A gate", told)
 
 
 def faded(picture: str, opacity_of: Callable[[str], float]) -> str:
-    """Return a picture in which some wires, boxes and labels are faint; each is a line of its SVG."""
+    """Return a picture with some of its wires, boxes and labels faint; each of them is a line of the SVG."""
     shapes = (shape.replace("<g", f'<g opacity="{opacity_of(shape):g}"', 1) for shape in picture.split("\n"))
     return "\n".join(shapes).replace(' opacity="1"', "")
 
 
 def opacity(part: int, shown: int) -> float:
-    """The opacity of a part of a step, as on the page of `inspect --html`; 0 is what belongs to all parts."""
+    """The opacity of a part of a step, as on the page of `inspect --html`; part 0 belongs to all parts."""
     return 1.0 if part in (0, shown) else EARLIER if part < shown else LATER
 
 
 def part_of(shape: str) -> int:
-    """The part of a step to which a shape belongs, from 1; 0: to the whole."""
+    """The part of a step that a shape belongs to, from 1, or 0 for the whole step."""
     found = re.match(r'<g[^>]* data-part="(\d+)"', shape)
     return int(found[1]) if found else 0
 

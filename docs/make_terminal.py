@@ -1,8 +1,8 @@
-"""Make terminal.svg, the picture of the README: run three commands and draw what they write.
+"""Draw terminal.svg, the picture in the README: run three commands and draw their output.
 
     python docs/make_terminal.py
 
-The output is real. It differs from one machine to the next, because a time budget depends on the speed of the machine.
+The output is real. It differs between machines, because a time budget depends on the speed of the machine.
 """
 
 import io
@@ -22,14 +22,14 @@ COMMANDS = (
     ("lstmgen sample --length 240 --seed 1", ""),
     ("echo 'The method returns a new string.' | lstmgen score --heatmap", "The method returns a new string.\n"),
 )
-"""Each command as it is shown, and the standard input that it is given."""
+"""Each command as shown, and its standard input."""
 
 ENVIRONMENT = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(COLUMNS)}
-"""Output in colour, although it goes to this program and not to a terminal."""
+"""Makes lstmgen write in colour, although its output goes to this program and not to a terminal."""
 
 
 def output_of(command: str, stdin: str, folder: str) -> str:
-    """Run a command in a folder; what it writes to stdout and stderr, in this order in time."""
+    """Run a command in a folder and return its stdout and stderr, interleaved as they were written."""
     arguments = command.rpartition("lstmgen ")[2].split()
     ran = subprocess.run(  # noqa: S603  # the commands above
         [sys.executable, "-m", "lstmgen", *arguments],
@@ -45,7 +45,7 @@ def output_of(command: str, stdin: str, folder: str) -> str:
 
 
 def main() -> None:
-    """Run the commands, one after the other in an empty folder, and write the picture."""
+    """Run the commands one after the other in an empty folder, and write the picture."""
     with tempfile.TemporaryDirectory() as folder:
         console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
         for command, stdin in COMMANDS:

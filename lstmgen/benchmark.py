@@ -204,7 +204,7 @@ def _training_speed(
     bare: ProcessPoolExecutor,
     effort: Effort,
 ) -> TrainingSpeed:
-    """Measure training steps of one network, in turns with the bare loop over torch's layer."""
+    """Measure training steps of one network, alternating with the bare loop over torch's layer."""
     training = replace(training, dropout=0.0, weight_drop=0.0, state_reset=0.0)
     network = build_network(model, VOCAB_SIZE)
     weights = initialize(network, np.random.default_rng(0))
@@ -219,7 +219,7 @@ def _training_speed(
     if layer is not None:
         bare_loop = partial(_bare_training_seconds, layer, model, training, precision, device, effort)
         loops.append(lambda: bare.submit(bare_loop).result())
-    ours, *theirs = _in_turns(loops, effort)
+    ours, *theirs = _alternating(loops, effort)
     tokens, seconds = training.batch_size * training.chunk_length, statistics.median(ours)
     gigaflops = _FLOPS_PER_WEIGHT * weights_per_token(network) * tokens / seconds / 1e9
     return TrainingSpeed(
@@ -235,7 +235,7 @@ def _training_speed(
 def _sampling_speed(
     model: ModelConfig, samples: int, precision: Precision, bare: ProcessPoolExecutor, effort: Effort
 ) -> SamplingSpeed:
-    """Measure how fast a network writes, in turns with the bare loops; nn.LSTM computes in the given precision."""
+    """Measure how fast a network writes, alternating with the bare loops; nn.LSTM computes in the given precision."""
     network = build_network(model, VOCAB_SIZE)
     engine = NumpyEngine(network, initialize(network, np.random.default_rng(0)))
     begun = read_text(engine, np.zeros(1, np.int64), engine.initial_state(1))
@@ -245,7 +245,7 @@ def _sampling_speed(
         lambda: bare.submit(_bare_sampling_seconds, False, model, samples, precision, effort).result(),
         lambda: bare.submit(_bare_sampling_seconds, True, model, samples, Precision.FLOAT32, effort).result(),
     ]
-    ours, whole, cells = (samples / statistics.median(seconds) for seconds in _in_turns(loops, effort))
+    ours, whole, cells = (samples / statistics.median(seconds) for seconds in _alternating(loops, effort))
     return SamplingSpeed(str(network), samples, ours, whole, cells, ratio=ours / max(whole, cells))
 
 
@@ -254,7 +254,7 @@ def weights_per_token(network: Network) -> int:
     return sum(math.prod(shape) for name, shape in network.shapes().items() if len(shape) > 1 and name != "embedding")
 
 
-def _in_turns(loops: Sequence[Callable[[], float]], effort: Effort) -> list[tuple[float, ...]]:
+def _alternating(loops: Sequence[Callable[[], float]], effort: Effort) -> list[tuple[float, ...]]:
     """The seconds of each loop in every round; a slow machine makes fewer rounds."""
     begun, rounds = time.perf_counter(), list[list[float]]()
     while len(rounds) < effort.rounds:

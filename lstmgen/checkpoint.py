@@ -46,7 +46,7 @@ LONGEST_NAME = 100
 _NOT_ON_WINDOWS = r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?|.*\."  # as a folder's name
 _MAX_DESCRIPTION = 32 << 20  # characters; the names of the text's files take at most half of them
 _MAX_WEIGHT = 1e6
-_OTHER_NUMBERS = 1 << 16  # of a run, besides its optimizer and its carried state
+_OTHER_NUMBERS = 1 << 16  # in a run, not counting its optimizer and its carried state
 
 FloatArray = NDArray[np.float32]
 Value = TypeVar("Value")

@@ -122,7 +122,7 @@ class LanguageModel:
     def stream(
         self, prompt: str = "", *, seed: int | None = None, on_unknown: str = OnUnknown.ERROR, **choices: Any
     ) -> Iterator[str]:
-        """Generate one text piece by piece, the prompt first; the arguments are those of `sample`.
+        """Generate one text piece by piece, the prompt first; takes the same arguments as `sample`.
 
         A length of -1 means no end. Raises what `sample` raises, and ConfigError for `samples` or `best_of` other than
         1. A text that does not match raises only after its last piece.

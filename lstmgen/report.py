@@ -30,7 +30,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
     left: Sequence[str] = ()
-    """The columns that do not hold numbers, besides the first one."""
+    """The columns that do not hold numbers, in addition to the first one."""
 
 
 @dataclass(frozen=True)

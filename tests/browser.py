@@ -39,13 +39,13 @@ class Browser:
         self._session = self._send("POST", "/session", {"capabilities": capabilities})["sessionId"]
 
     def open(self, page: Path, *, dark: bool = False) -> None:
-        """Open a file, for a reader who likes dark pages or one who does not."""
+        """Open a file with a preference for dark or light pages."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._emulate("setEmulatedMedia", {"features": [scheme]})
         self.command("POST", "/url", {"url": page.resolve().as_uri()})
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What a function body in JavaScript returns."""
+        """Run the body of a JavaScript function and return its result."""
         return self.command("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def point_at(self, x: float, y: float) -> None:
@@ -55,7 +55,7 @@ class Browser:
         self.command("POST", "/actions", {"actions": [mouse]})
 
     def press(self, *keys: str) -> None:
-        """Press keys one after the other; WebDriver has a character for each that writes none."""
+        """Press keys one after the other; WebDriver has special characters for keys that write nothing."""
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self.command("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
 
@@ -70,11 +70,11 @@ class Browser:
             self._emulate("clearDeviceMetricsOverride", {})
 
     def _emulate(self, command: str, parameters: dict[str, Any]) -> None:
-        """A command of Chromium's own protocol, which is not part of WebDriver."""
+        """Send a command of Chromium's own protocol, which is not part of WebDriver."""
         self.command("POST", "/goog/cdp/execute", {"cmd": f"Emulation.{command}", "params": parameters})
 
     def complaints(self) -> list[str]:
-        """What the browser had to say of the page."""
+        """What the browser logged about the page."""
         return [entry["message"] for entry in self.command("POST", "/se/log", {"type": "browser"})]
 
     def command(self, method: str, path: str, content: Any = None) -> Any:
@@ -91,7 +91,7 @@ class Browser:
 
 
 def assert_self_contained(page: str) -> None:
-    """A page loads nothing, runs no scripts but its own two elements, and has no character that drives a terminal."""
+    """Check that a page loads nothing, runs only its own two scripts, and has no characters that control a terminal."""
     from tests.command_line import controls  # which imports conftest, which imports this file
 
     assert controls(page) == set() and not set("\u2028\u202e") & set(page)

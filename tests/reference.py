@@ -1,4 +1,4 @@
-"""The equations of every network once more, one unit and one number at a time, in plain Python.
+"""The equations of every network again in plain Python, one unit and one number at a time.
 
 Slow and obvious on purpose: no array library, no shared code with the package. Weights are nested lists.
 """
@@ -17,7 +17,7 @@ Held = Callable[[str, int, float], float]
 
 
 class Lesion(NamedTuple):
-    """Gates that are held at a value from a step on; None as a value: at the old output of the unit."""
+    """Gates that are held at a value from a step on; None holds them at the unit's old output."""
 
     gates: Mapping[str, float | None]
     start: int
@@ -47,7 +47,7 @@ def rnn(weights: Weights, x: Vector, state: State, held: Held) -> State:
 
 
 def lstm(weights: Weights, x: Vector, state: State, held: Held) -> State:
-    """Also with peepholes, where there are any: i and f see the old cell, o the new one."""
+    """With peepholes if there are any: i and f see the old cell, o the new one."""
     h, c = state["hidden"], state["cell"]
     after: State = {name: [] for name in ("hidden", "cell", "input", "forget", "candidate", "output")}
     for unit in range(len(h)):
@@ -125,7 +125,7 @@ STATES = {name: ("hidden",) if name.startswith(("rnn", "gru")) else ("hidden", "
 
 
 def attend(weights: Weights, output: Vector, past: list[Vector]) -> tuple[Vector, Vector]:
-    """The output of a step that has looked at its past outputs, and the weight of each of them."""
+    """The output of a step that looks at its past outputs, and the weight of each of them."""
     size = len(output)
     query = [row_product(weights["query"], unit, output) for unit in range(size)]
     scores = [sum(query[unit] * old[unit] for unit in range(size)) / math.sqrt(size) for old in past]
@@ -136,7 +136,7 @@ def attend(weights: Weights, output: Vector, past: list[Vector]) -> tuple[Vector
 
 
 class Step(NamedTuple):
-    """All that one step computes."""
+    """Everything that one step computes."""
 
     logits: Vector
     layers: list[State]  # after the step, with the gates
@@ -144,7 +144,7 @@ class Step(NamedTuple):
 
 
 def holding(lesion: Lesion | None, step: int, layer: int, hidden: Vector) -> Held:
-    """What a lesion does to the gates of a layer at a step, of which `hidden` is the old output."""
+    """Apply a lesion to the gates of a layer at a step; `hidden` is the old output."""
 
     def held(gate: str, unit: int, value: float) -> float:
         if lesion is None or step < lesion.start or gate not in lesion.gates:

@@ -98,7 +98,7 @@ def test_counting_knows_where_in_the_text_its_tokens_stand_as_a_network_does(tex
 # Compressors
 
 
-def test_what_stands_in_the_training_text_costs_xz_next_to_nothing() -> None:
+def test_what_the_training_text_contains_costs_xz_next_to_nothing() -> None:
     training = random_bytes(60_000) // 4
     early, late = of_bytes(training, training[5000:15_000]), of_bytes(training, training[-15_000:-5000])
     assert early["xz"] < 0.3

@@ -1,4 +1,4 @@
-"""`lstmgen bench` measures every cell, beside a bare torch loop where torch has one."""
+"""`lstmgen bench` measures every cell, and a bare torch loop for comparison if torch has one."""
 
 import pytest
 

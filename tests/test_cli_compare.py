@@ -72,7 +72,7 @@ def test_the_table_comes_with_a_chart_and_a_conclusion_on_stdout_and_the_rest_on
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send a signal to one process alone")
 @pytest.mark.parametrize(("number", "code", "keep"), [("SIGINT", 130, ["--run", "cells"]), ("SIGTERM", 143, [])])
-def test_after_ctrl_c_the_same_command_goes_on_or_what_is_not_kept_is_shown(
+def test_after_ctrl_c_the_same_command_continues_or_what_is_not_kept_is_shown(
     number: str, code: int, keep: list[str]
 ) -> None:
     command = ("compare", "fable.txt", *TINY, "--threads", "1", "--steps", "100", "--cells", "rnn,gru")

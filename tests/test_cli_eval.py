@@ -1,4 +1,4 @@
-"""`lstmgen eval` and `info`: scores, what is shown beside them, a copy that keeps learning, and what a model copies."""
+"""`lstmgen eval` and `info`: scores and their context, a copy that keeps learning, and what a model copies."""
 
 import math
 import os
@@ -292,7 +292,7 @@ def test_models_that_predict_different_texts_are_told_apart() -> None:
     assert len(done("eval", "fable", "other", "--json").json_lines) == 2
 
 
-def test_a_word_names_a_checkpoint_wherever_it_stands_or_a_text() -> None:
+def test_a_word_names_a_checkpoint_wherever_it_is_or_a_text() -> None:
     assert evaluated("long.txt") == evaluated("fable", "long.txt")  # by the newest run
     assert evaluated("-", stdin=LONG.encode())["nats_per_character"] == evaluated("long.txt")["nats_per_character"]
     problem("eval", "fabel")
@@ -375,7 +375,7 @@ def test_what_a_model_writes_is_compared_with_its_training_text() -> None:
     assert f"line {expected.line:,} of the training text" in done(*choices).text
 
 
-def test_a_text_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memorised_text_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     run_of_text("noise", random_text("abcdef \n", 5000))
     writing(monkeypatch, lambda own, tokens: own.training[700 : 700 + tokens])
     assert "--max-copy" in done("eval", "noise", "--novelty", "-n", 400).text
@@ -389,7 +389,7 @@ def test_a_text_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> N
     assert "--max-copy" not in done("eval", "noise", "--novelty", "-n", 400).text
 
 
-def test_a_list_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memorised_list_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     names = sorted({random_text("abcdefgh", 6, seed) for seed in range(300)})
     run_of_text("names", "".join(f"{name}\n" for name in names), lines=True)
     writing(monkeypatch, lambda own, tokens: own.training[:tokens])
@@ -397,7 +397,7 @@ def test_a_list_learned_by_heart_is_caught(monkeypatch: pytest.MonkeyPatch) -> N
     assert "100% of the lines" in done("eval", "names", "--novelty", "-n", 350).text
 
 
-def test_where_nothing_was_held_out_what_was_written_stands_alone() -> None:
+def test_where_nothing_was_held_out_what_was_written_is_shown_alone() -> None:
     done("train", "fable.txt", "--run", "all", "--steps", 1, "--validation", 0, "--hidden-size", 4, "--quiet")
     found = evaluated("all", "long.txt", "--novelty", "-n", 50)["novelty"]
     assert found["held_out"] is None
@@ -470,7 +470,7 @@ def test_what_is_not_asked_for_is_not_measured() -> None:
     assert (found.others, list(found.baselines), found.notes) == ({}, [], ())
 
 
-def test_a_copy_goes_on_learning_and_the_model_and_torch_stay_as_they_were() -> None:
+def test_a_copy_keeps_learning_and_the_model_and_torch_stay_as_they_were() -> None:
     import torch
 
     model, text = lstmgen.load("fable"), "The grapes saw the fox. " * 9

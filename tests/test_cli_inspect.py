@@ -20,7 +20,7 @@ WALK = "The fox"
 
 @pytest.fixture
 def runs(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run of each cell, untrained, and a text."""
+    """An untrained run of each cell, and a text."""
     monkeypatch.setenv("COLUMNS", "80")
     Path("fable.txt").write_text(FABLE * 20, encoding="utf-8")
     for name, model in CELLS.items():
@@ -60,7 +60,7 @@ def test_the_json_of_a_walk_is_the_trace_of_its_unit(name: str) -> None:
         ("gru-before", ["r", "z"], ["n  = tanh(W x + R (r h) + b)"]),
     ],
 )
-def test_every_equation_stands_beside_its_numbers(name: str, gates: list[str], sums: list[str]) -> None:
+def test_every_equation_is_next_to_its_numbers(name: str, gates: list[str], sums: list[str]) -> None:
     written = done("inspect", name, "--walk", WALK, "--unit", "1.2").text
     explanation, *steps = re.split(r"\n\S ─+\n", written)
     assert all(equation in explanation for equation in sums)
@@ -243,7 +243,7 @@ def test_each_network_encodes_the_text_itself(nowhere: Path) -> None:
     untrained_run("lines", "".join(sorted(set(text))), lines=True)
     ran = done("inspect", "letters", "bytes", "lines", "-", "--memory", "--json", stdin=text.encode())
     letters, as_bytes, lines = ran.json_lines[0]["networks"]
-    assert "but not for bytes" in ran.err
+    assert "except for bytes" in ran.err
     assert letters["examples"]["round brackets"] == {"1": 20, "2": 20} == as_bytes["examples"]["round brackets"]
     assert list(lines["visible"]) == ["1", "2", "4", "8", "16", "32"] != list(letters["visible"])
 

@@ -168,7 +168,7 @@ def test_nothing_long_is_copied_from_the_training_text(folder: Path) -> None:
     assert "--max-copy" in problem("sample", "--max-copy", 10)
 
 
-def test_a_sample_that_cannot_go_on_says_so() -> None:
+def test_a_sample_that_cannot_continue_says_so() -> None:
     untrained_run("tiny", "ab")
     ran = done("sample", "tiny", "-n", 100, "--no-repeat", 2, "--seed", 1)
     assert len(ran.text) <= 5  # aabba has all pairs of two tokens

@@ -267,7 +267,7 @@ def test_a_signal_that_is_ignored_stays_ignored_and_a_second_hangup_ends_nothing
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="it stands for a signal that only Windows has")
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="it represents a signal that only Windows has")
 def test_ctrl_break_of_windows_ends_a_command_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
     before = signal.getsignal(signal.SIGUSR1)

@@ -1,4 +1,4 @@
-"""`lstmgen train`: what it writes and never overwrites, what it refuses, and how it goes on after an interruption."""
+"""`lstmgen train`: what it writes and never overwrites, what it refuses, and how it continues after an interruption."""
 
 import contextlib
 import json
@@ -247,7 +247,7 @@ def test_training_from_standard_input_in_a_process_of_its_own() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send a signal to one process alone")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_is_saved_and_goes_on(number: signal.Signals, code: int, folder: Path) -> None:
+def test_an_interrupted_run_is_saved_and_continues(number: signal.Signals, code: int, folder: Path) -> None:
     process = start("train", "fable.txt", "--run", "stopped", "--time", "1h", "--every", 5, *SMALL)
     assert process.stderr is not None
     assert any(b"step 5 " in line for line in process.stderr), "the process ended before step 5"

@@ -1,4 +1,4 @@
-"""What a score means beside its baselines: right for every order of the numbers."""
+"""What a score means compared with its baselines: right for every order of the numbers."""
 
 import math
 import re
@@ -33,7 +33,7 @@ def conclusion(
 
 
 def named(sentence: str, relation: str) -> set[str]:
-    """The baselines that stand in a relation to the model: worse than, better than, clear difference between."""
+    """The baselines in each relation to the model: worse than, better than, clear difference between."""
     found = re.search(rf"{relation} (?:it and )?([^:.]*?)(?:, but|:)", sentence)
     return {spoken for spoken in SPOKEN if found and spoken in found[1]}
 

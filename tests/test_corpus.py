@@ -212,7 +212,7 @@ def test_the_end_is_held_out_of_whole_lines_if_asked(text: str, fraction: float)
 @given(st.text("ab\n", min_size=2), st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 9), st.integers(1, 5))
 @settings(deadline=None, max_examples=200)
 def test_random_lines_are_held_out_in_the_order_of_the_text(text: str, fraction: float, seed: int, block: int) -> None:
-    """Every line is in one part, as often as it stands in the text, however the text is cut into blocks."""
+    """Every line is in one part, as often as it appears in the text, however the text is cut into blocks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lstmgen.text.storage.BLOCK", block)
         patch.setattr("lstmgen.text.storage.IN_MEMORY_BYTES", 10)
@@ -232,7 +232,7 @@ def test_which_lines_are_held_out_follows_the_seed() -> None:
     once, again, other = (parts(text, 0.25, lines=True, seed=seed)[1] for seed in (1, 1, 2))
     assert once == again != other
     assert len(once.splitlines()) == 10
-    assert once not in text  # they do not stand side by side
+    assert once not in text  # they are not next to each other
 
 
 @given(st.text(st.sampled_from("ab\ud800\udfff\U0001f600é"), min_size=2), BLOCKS)

@@ -106,7 +106,7 @@ def test_the_files_are_what_the_cells_are_now(tmp_path: Path) -> None:
 
 
 def test_no_label_lies_on_another(window: Browser, tmp_path: Path) -> None:
-    """Also with a number on each wire, of the most usual length."""
+    """Check the layout again with a number of typical length on each wire."""
     for name, picture in PICTURES.items():
         file = tmp_path / f"{name}.svg"
         file.write_text(standalone(picture), encoding="utf-8")

@@ -57,7 +57,7 @@ def test_a_loss_is_bad_if_it_is_far_above_the_lowest_and_above_that_of_character
         state = RunState(QUICK, Position(), lowest_nats=lowest)
         state.add_loss(nats, vocab_size=4, frequency_nats=frequencies)
         assert (state.bad_steps == 0) == good, (nats, lowest)
-    long = np.tile(np.arange(4, dtype=np.uint8), 1 << 21)  # of which only parts are counted
+    long = np.tile(np.arange(4, dtype=np.uint8), 1 << 21)  # only parts of it are counted
     assert frequency_nats(long, 4) == pytest.approx(math.log(4))
 
 

@@ -25,7 +25,7 @@ def text(model: LanguageModel, draft: Draft) -> str:
     return model.vocabulary.decode(draft.ids)
 
 
-def test_both_write_in_turns(model: LanguageModel) -> None:
+def test_both_take_turns_writing(model: LanguageModel) -> None:
     draft = begin(model)
     draft.write(" saw")
     proposed = model.vocabulary.decode(np.array(list(draft.propose())))
@@ -36,7 +36,7 @@ def test_both_write_in_turns(model: LanguageModel) -> None:
 
 
 def test_a_proposal_depends_on_all_the_text_before_it(model: LanguageModel) -> None:
-    """At temperature 0 the result equals that of one prompt with the whole text."""
+    """At temperature 0 the result is the same as for one prompt with the whole text."""
     draft = begin(model, length=20, temperature=0.0)
     draft.write(" hung")
     first = list(draft.propose())

@@ -1,4 +1,4 @@
-"""`lstmgen export --html`: the page as text, and its network and its sampling beside Python's, in a browser."""
+"""`lstmgen export --html`: the page as text, and in a browser its network and sampling compared with Python's."""
 
 import json
 import re
@@ -423,7 +423,7 @@ def test_hostile_characters_stay_text(opened: Browser) -> None:
     assert opened.run("return element('problem').hidden")
 
 
-def test_who_types_while_the_model_writes_goes_on_at_the_end(opened: Browser) -> None:
+def test_who_types_while_the_model_writes_continues_at_the_end(opened: Browser) -> None:
     open_page(opened, untrained_run("lstm", "abcdefghij \n"))
     choose(opened, length="Infinity")
     opened.run("element('text').focus(); element('write').click()")

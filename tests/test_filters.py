@@ -188,7 +188,7 @@ def test_the_whole_sample_matches_however_long_it_may_be(expression: str, heat: 
 
 
 def test_a_match_ends_with_the_probability_of_all_tokens_that_cannot_continue_it() -> None:
-    """Seven likelihoods, of which a and b continue, compared over many samples."""
+    """Seven likelihoods, with a and b still open, compared over many samples."""
     model = Uniform(bias=np.log([1, 1, 1, 1, 2, 3, 1]).tolist())
     config = SamplingConfig(length=50, match="[ab]*", temperature=1.0, samples=4000)
     samples = drawn(model, config, seed=1)

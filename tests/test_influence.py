@@ -1,4 +1,4 @@
-"""What is left of a change some tokens later: against two whole forward passes in double precision."""
+"""What is left of a change some tokens later, checked against two whole forward passes in double precision."""
 
 import math
 import re
@@ -36,7 +36,7 @@ def probabilities(checkpoint: Checkpoint, ids: np.ndarray) -> np.ndarray:
 
 
 def divergences(checkpoint: Checkpoint, ids: np.ndarray, at: int) -> np.ndarray:
-    """How much the predictions after each token, from one on, differ if that one is the other letter."""
+    """How much the predictions after each token, from one on, change if that one is the other letter."""
     changed = ids.copy()
     changed[at] = LETTERS.encode("b" if ids[at] == LETTERS.encode("a") else "a")[0]
     true, other = (probabilities(checkpoint, each)[at:] for each in (ids, changed))

@@ -29,13 +29,13 @@ RIGHT, LEFT, HOME, END, SHIFT, ESCAPE = "\ue014", "\ue012", "\ue011", "\ue010", 
 
 
 def data_of(page: str) -> Any:
-    """What the scripts of a page find as JSON."""
+    """The JSON that the scripts of a page read."""
     return json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run of each cell, untrained, and a text; and a run and a text of characters that would like to do harm."""
+    """An untrained run of each cell and a text, and a run and a text of hostile characters."""
     monkeypatch.chdir(tmp_path)
     Path("fable.txt").write_text(FABLE * 10, encoding="utf-8")
     for name in SHOWN:
@@ -82,7 +82,7 @@ def test_options_that_do_not_fit_a_page_are_refused() -> None:
 
 
 def wait(window: Browser) -> None:
-    """Let the page compute."""
+    """Wait until the page has finished computing."""
     end = time.monotonic() + 60
     while window.run("return tasks.size"):
         assert time.monotonic() < end
@@ -107,7 +107,7 @@ def status(window: Browser, number: int = 0) -> str:
 
 
 def stored(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with the weights that its page has, in float64, as the page computes."""
+    """The checkpoint with the rounded weights of its page, in float64, in which the page computes."""
     weights = {name: rounded(array, Rounding.FLOAT16).restored() for name, array in checkpoint.weights.items()}
     return replace(checkpoint, weights={name: array.astype(np.float64) for name, array in weights.items()})
 
@@ -119,7 +119,7 @@ def read_by(name: str, ids: Ids) -> Trace:
 
 
 def check(window: Browser, read: Trace, layer: int, unit: int, time: int) -> None:
-    """The page shows the trace of a unit at a step in two digits."""
+    """The page shows the trace of a unit at a step with two digits."""
     traced, shown = read.layers[layer - 1], steps_shown(window)
     assert set(shown) == {*traced.gates, "hidden", traced.memory_name} - (
         {"hidden"} if len(traced.gates) == 1 else set()
@@ -130,7 +130,7 @@ def check(window: Browser, read: Trace, layer: int, unit: int, time: int) -> Non
 
 
 def computed(value: str, letters: dict[str, float]) -> float:
-    """The value on a wire, with its operators last."""
+    """The value on a wire, whose operators follow their operands."""
     stack: list[float] = []
     for word in value.split():
         if word == "tanh":
@@ -145,7 +145,7 @@ def computed(value: str, letters: dict[str, float]) -> float:
 
 
 def check_picture(window: Browser, read: Trace, layer: int, unit: int, time: int) -> None:
-    """The numbers on the wires are those of the trace, and a wire is thicker for a larger value."""
+    """The numbers on the wires match the trace, and a larger value has a thicker wire."""
     traced = read.layers[layer - 1]
     letters = {"h": traced.before["hidden"], "h'": traced.after["hidden"]}
     if traced.memory_name == "cell":
@@ -176,7 +176,7 @@ def check_picture(window: Browser, read: Trace, layer: int, unit: int, time: int
 
 
 def check_sums(window: Browser, name: str, ids: Ids, unit: Unit, time: int) -> None:
-    """The equations of the gates have the terms of the trace, in two digits."""
+    """The equations of the gates show the terms of the trace with two digits."""
     checkpoint, read = stored(load(name).checkpoint), read_by(name, ids)
     found = terms(checkpoint.network, checkpoint.weights, read, unit)
     shown = window.run("""
@@ -278,7 +278,7 @@ def test_space_plays_and_pauses_and_controls_have_names(window: Browser) -> None
     window.open(Path("page.html"), dark=True)
     wait(window)
     live = "return document.querySelector('.status').getAttribute('aria-live')"
-    # The clock of the page is the test's own.
+    # The test controls the clock of the page.
     window.run("window.setInterval = (tick) => { window.tick = tick; return 7; }")
     window.press(" ")
     assert "Pause" in window.run("return document.getElementById('play').textContent")
@@ -506,7 +506,7 @@ def test_lesions_are_those_of_the_reference(window: Browser, name: str) -> None:
                 for steps in (hurt, intact)
             ]
             numbers = [
-                float(each) for each in re.findall(r"(\d+\.\d\d) nats each, without the lesion (\d+\.\d\d)", said)[0]
+                float(each) for each in re.findall(r"(\d+\.\d\d) nats each, (\d+\.\d\d) without the lesion", said)[0]
             ]
             assert numbers == pytest.approx(losses, abs=0.0051)
             assert "The next 8 characters" in said
@@ -635,7 +635,7 @@ def test_a_network_with_a_lesion_writes_with_it(window: Browser) -> None:
     choose(window, "lesion", "shut")
     window.run("element('harm').click()")
     wait(window)
-    # Without outputs, also in the window of attention, it predicts the same whatever it reads.
+    # Without outputs, including those that attention sees, it predicts the same whatever it reads.
     logits = window.run("return readings[0].lesion.steps.map(({ logits }) => [...logits])")
     assert np.ptp(logits[3:], axis=0).max() < 1e-12
     choose(window, "temperature", 0)

@@ -1,4 +1,4 @@
-"""What inspection finds: a trace of exactly what the equations compute, and what is made of it."""
+"""What inspection finds: a trace of exactly what the equations compute, and the measures based on it."""
 
 import math
 

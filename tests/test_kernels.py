@@ -36,7 +36,7 @@ def build(name: str) -> Cell:
 
 
 def problem(cell: Cell) -> Problem:
-    """Random weights, inputs and a state that is not zero, all of which want gradients."""
+    """Random weights, inputs and a state that is not zero, all requiring gradients."""
     generator = torch.Generator().manual_seed(3)
 
     def draw(*shape: int) -> Tensor:
@@ -164,7 +164,7 @@ SIZE, VOCAB_SIZE = 3, 5
 
 
 def head_problem() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Inputs, weight and bias that want gradients, and targets of which two are ignored."""
+    """Inputs, weight and bias that require gradients, and targets with two that are ignored."""
     generator = torch.Generator().manual_seed(0)
     shapes = ((BATCH, TIME, SIZE), (VOCAB_SIZE, SIZE), (VOCAB_SIZE,))
     inputs, weight, bias = (

@@ -1,4 +1,4 @@
-"""LEARN.md shows what its program makes: a short form of it runs here, on small networks that have learned nothing."""
+"""LEARN.md shows what its program makes: a short version of it runs here, on small untrained networks."""
 
 import re
 import runpy

@@ -1,4 +1,4 @@
-"""The n-gram model: probabilities by hand, with exact fractions, and properties of every such model."""
+"""The n-gram model: hand-computed probabilities, as exact fractions, and properties of every such model."""
 
 import math
 from collections import Counter

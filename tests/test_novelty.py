@@ -66,7 +66,7 @@ def test_runs_and_fractions_equal_those_of_an_exhaustive_search(training: list[i
         assert copying.training_position == occurrences(training, run)[0]
 
 
-def test_the_longest_run_is_shown_with_the_line_in_which_it_stands_first() -> None:
+def test_the_longest_run_is_shown_with_the_line_in_which_it_appears_first() -> None:
     training = "a b c\n\nabc def\nghi\nabc def\n"
     for written, run, line in (
         ("jbc defj", "bc def", 3),

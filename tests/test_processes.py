@@ -72,8 +72,8 @@ def test_two_processes_do_what_one_does() -> None:
     assert sorted(out.splitlines()) == ["process 0 agrees", "process 1 agrees"]
 
 
-def test_one_process_goes_on_with_the_run_of_two() -> None:
-    """The loss curve of two processes, with half of the batch each, and then of one, is that of one process."""
+def test_one_process_continues_the_run_of_two() -> None:
+    """Two processes with half of the batch each, and then one, have the same loss curve as one process."""
     budget = ("--steps", "12", "--every", "3")
     done("train", "fable.txt", *NETWORK, "--batch-size", "8", *budget, "--run", "one")
     with launched(*train("--batch-size", "4", "--steps", "12", "--every", "3", "-o", "two")) as process:
@@ -106,8 +106,8 @@ def worker_of(launcher: subprocess.Popen[str], rank: int) -> int:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_run_goes_on_where_a_process_was_killed() -> None:
-    """The launcher starts both processes again. They go on with their run, and begin no other one."""
+def test_a_run_continues_where_a_process_was_killed() -> None:
+    """The launcher starts both processes again. They continue their run and begin no other."""
 
     def await_events(*names: str) -> None:
         """When the second evaluation comes, the first one has been saved."""

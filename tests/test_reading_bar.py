@@ -15,7 +15,7 @@ class Terminal(io.StringIO):
 
 
 def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, seconds: float, quiet: bool = False) -> str:
-    """What is written while a text of 100 blocks is read, on a clock that goes on by itself."""
+    """What is written while a text of 100 blocks is read, on a clock that advances by itself."""
     clock = count()
     monkeypatch.setattr("tqdm.std.time", lambda: next(clock) * seconds / 100)
     monkeypatch.setattr(sys, "stderr", stream)

@@ -62,7 +62,7 @@ def test_the_answer_is_the_letter_after_the_mark_so_many_characters_before(seed:
         assert set(text.replace("!", "", 1)[:-1]) <= set(LETTERS)  # no distractor is marked
 
 
-def test_every_letter_is_asked_for_and_every_number_of_distractors_stands_before() -> None:
+def test_every_letter_is_asked_for_and_every_number_of_distractors_comes_before() -> None:
     generator = np.random.default_rng(0)
     chunks = [recall_chunk(generator, 2, 100) for _ in range(300)]
     assert {TOKENS[key] for chunk in chunks for key in chunk.targets[:, -1]} == set(LETTERS)

@@ -72,12 +72,12 @@ def test_temperature_zero_ignores_the_seed_and_takes_the_most_likely() -> None:
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_a_sample_does_not_depend_on_those_beside_it(name: str) -> None:
+def test_a_sample_does_not_depend_on_its_neighbours(name: str) -> None:
     engine = random_engine(name)
     assert write(engine, samples=5, seed=9)[0] == write(engine, samples=1, seed=9)[0]
 
 
-def test_without_a_maximum_a_sample_goes_on_until_its_end_token() -> None:
+def test_without_a_maximum_a_sample_continues_until_its_end_token() -> None:
     assert all(isinstance(event, Drawn) for event in islice(events(UNIFORM, length=-1), 1000))
     texts = write(UNIFORM, end=4, samples=6, length=-1)
     assert all(text[-1] == 4 and 4 not in text[:-1] for text in texts)

@@ -35,7 +35,7 @@ async def collected(worker: Worker, wanted: Job) -> list[list[Token]]:
 
 
 def run(engine: NumpyEngine, *jobs: Job, max_rows: int = 64, endless: Job | None = None) -> list[list[list[Token]]]:
-    """The tokens of each text of each job; beside them one that is given up when they are complete."""
+    """The tokens of each text of each job, while another job runs that is cancelled when they are complete."""
 
     async def together() -> list[list[list[Token]]]:
         worker = Worker(engine, ServingConfig(rows=max_rows), 99, print)

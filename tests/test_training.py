@@ -136,7 +136,7 @@ def test_chunks_of_lines_do_not_grow(planned: frozenset[str]) -> None:
     assert preparation.planned.training["chunk_growth"] == 1
 
 
-def test_a_larger_budget_goes_on_where_a_run_ended_and_the_log_goes_on() -> None:
+def test_a_larger_budget_continues_where_a_run_ended_and_so_does_the_log() -> None:
     events = run_to_end(prepare(replace(QUICK, every=None)))
     assert [event.step for event in events if isinstance(event, Evaluated)] == list(range(2, 21, 2))
     log = folder_of(events) / LOG
@@ -168,7 +168,7 @@ def test_evaluating_leaves_training_as_it_is_and_the_best_weights_score_as_they_
     ("name", "attention"),
     [("rnn", 0), ("lstm", 8), ("peephole", 0), ("coupled", 0), ("gru-after", 0), ("gru-before", 0)],
 )
-def test_every_network_learns_a_line_by_heart(name: str, attention: int, fable: Path) -> None:
+def test_every_network_memorises_a_line(name: str, attention: int, fable: Path) -> None:
     fable.write_text("A fox saw grapes on a vine. " * 8, encoding="utf-8")
     model = replace(CELLS[name], hidden_size=32, num_layers=1, embedding_size=16, attention=attention)
     budget = Budget(250, BudgetUnit.STEPS)

@@ -1,4 +1,4 @@
-"""Units that track a feature: the scores, and that the text which gives them is not the one that chose."""
+"""Units that track a feature: their scores, and that they are scored on text that did not choose them."""
 
 import numpy as np
 import pytest
@@ -32,13 +32,13 @@ EXACT = 1e-9
 
 
 def auc(unit: np.ndarray, feature: np.ndarray) -> float:
-    """By definition: over all pairs, how often the unit is higher with the feature; a tie counts half."""
+    """The definition: over all pairs, how often the unit is higher with the feature, with a tie counting half."""
     with_it, without = unit[feature == 1], unit[feature == 0]
     return float(np.mean((with_it[:, None] > without) + 0.5 * (with_it[:, None] == without)))
 
 
 def names_of(found: Units) -> set[str]:
-    """The features that were searched for."""
+    """The features that the search covered."""
     return {*found.untracked, *(tracked.found.feature for tracked in found.features)}
 
 

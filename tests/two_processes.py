@@ -78,7 +78,7 @@ def saved_and_restored(processes: Processes) -> None:
 
 
 def drawn_alike(processes: Processes) -> None:
-    """All generators go on alike, also where a process has no row: a resumed run has that of the first process."""
+    """Generators stay in step, even if a process has no row: a resumed run uses the generator of the first process."""
     _, together = trainers(processes, ModelConfig(), TrainingConfig(batch_size=1, chunk_length=8, dropout=0.3), 0)
     for chunk, _ in zip(build_text(IDS, None, batch_size=1, chunk_length=8, seed=0).chunks(0), range(2), strict=False):
         together.step(chunk, None, 0.01)

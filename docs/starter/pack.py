@@ -1,4 +1,4 @@
-"""Make the starter model of the package from the run that learned the prepared text: python pack.py RUN TEXT."""
+"""Make the starter model of the package from the run trained on the prepared text: python pack.py RUN TEXT."""
 
 import string
 import sys
@@ -20,13 +20,13 @@ TYPED = (
     + "àâäáãåçéèêëíìîïñóòôöõøúùûüýÿæœßÀÂÄÁÃÅÇÉÈÊËÍÌÎÏÑÓÒÔÖÕØÚÙÛÜÝÆŒ"
     + "‘’‚“”„«»‹›–—―‐…•·†‡§¶©®™°±×÷½¼¾²³£€¥¢¿¡"
 )
-"""What English writers type, also where the books lack it."""
+"""The characters that English writers type, even if the books lack them."""
 
 NAME = "18-english-books"
 
 
 def main(run: str, text: str) -> None:
-    """Write the run's best weights in 8 bits, with a vocabulary that has all that English writers type."""
+    """Write the run's best weights in 8 bits, with all characters that English writers type in the vocabulary."""
     trained = load_checkpoint(find_checkpoint(run))
     vocabulary = trained.vocabulary.union(Vocabulary(VocabularyKind.CHARACTERS, TYPED))
     corpus = read_corpus(TextConfig(sources=(text,)), vocabulary)

@@ -1,4 +1,4 @@
-"""Make the text that the starter model `english` learns from: python prepare.py BOOKS_FOLDER OUTPUT_FILE."""
+"""Prepare the training text of the starter model `english`: python prepare.py BOOKS_FOLDER OUTPUT_FILE."""
 
 import random
 import re
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-SECTION_LENGTH = 12_000  # characters, about; a section has one style
+SECTION_LENGTH = 12_000  # characters, roughly; each section has one style
 HELD_OUT = 0.03  # of the sections of each book
 VERSIONS = 2  # of every section, in different styles
 SEED = 0
@@ -17,7 +17,7 @@ _FULL_LINE = 50  # characters; shorter lines are verse, headings or the ends of 
 
 
 def main(folder: Path, output: Path) -> None:
-    """Write every book in several styles, section by section in random order; the last part is held out."""
+    """Write every book in several styles, section by section in random order, with the held-out part last."""
     chance = random.Random(SEED)
     training: list[str] = []
     held_out: list[str] = []
@@ -38,7 +38,7 @@ def main(folder: Path, output: Path) -> None:
 
 
 def clean(text: str) -> str:
-    """Remove what transcribers added, and characters that English writers do not type."""
+    """Remove the notes of transcribers, and characters that English writers do not type."""
     text = text.replace("\ufeff", "").replace("\r\n", "\n").replace("\xa0", " ").replace("\t", "    ")
     text = _TRANSCRIBERS.sub("", text, count=1)
     return _KNOWN.sub("", text).strip("\n") + "\n"
@@ -62,7 +62,7 @@ def sections_of(text: str) -> Iterator[list[list[str]]]:
 
 
 def restyled(section: list[list[str]], chance: random.Random) -> str:
-    """A section as a printer or as a person would type it: line ends, quotes, dashes and emphasis differ."""
+    """Style a section as a printer or a typist would: line ends, quotes, dashes and emphasis differ."""
     as_printed = chance.random() < 0.35
     curly = chance.random() < 0.5
     dash = chance.choice(["--", "--", "—", "—", " - "])
@@ -82,7 +82,7 @@ def restyled(section: list[list[str]], chance: random.Random) -> str:
 
 
 def joined(lines: list[str]) -> list[str]:
-    """The lines of a paragraph as one line, unless it is verse or a list."""
+    """Join the lines of a paragraph into one, unless it is verse or a list."""
     full = [len(line) >= _FULL_LINE and not line.startswith("  ") for line in lines[:-1]]
     if lines and sum(full) >= 0.8 * max(1, len(full)) and full:
         return [" ".join(line.strip() for line in lines)]
@@ -90,7 +90,7 @@ def joined(lines: list[str]) -> list[str]:
 
 
 def with_quotes(text: str, *, curly: bool) -> str:
-    """The text with typographic or with straight quotation marks and apostrophes."""
+    """Give the text typographic or straight quotation marks and apostrophes."""
     text = text.replace("“", '"').replace("”", '"').replace("‘", "'").replace("’", "'").replace("`", "'")
     if not curly:
         return text

@@ -40,9 +40,9 @@ lstmgen inspect poems-lstm poems-gru --memory
 lstmgen inspect poems-lstm --html poems.html
 """
 
-_SHOW = "What is shown"
+_SHOW = "What to show"
 _LENGTHS = {"units": 20_000, "gates": 10_000, "memory": 20_000}
-"""How many characters are read, if the user does not say."""
+"""How many characters to read by default."""
 
 _PAGE_LENGTH = 2000  # characters that --html shows
 
@@ -50,15 +50,15 @@ _PAGE_LENGTH = 2000  # characters that --html shows
 def inspect(
     words: list[str] | None = argument(
         "[CHECKPOINT]... [TEXT]",
-        "The name or the folder of a run, or a checkpoint file; several for --memory and --html. And a text, as for "
+        "The name or folder of a run, or a checkpoint file; several for --memory and --html. Then a text, as for "
         "train.",
         "the newest run, and the text that its training held out",
     ),
     walk: str | None = option(None, "Walk through these characters with one unit, gate by gate.", panel=_SHOW),
     units: bool = option(False, "Find units that track something: quotes, lines, words.", panel=_SHOW),
-    gates: bool = option(False, "How often each gate is nearly open or shut; half-lives.", panel=_SHOW),
-    memory: bool = option(False, "How far back it looks: loss and gradient by distance.", panel=_SHOW),
-    html: Path | None = option(None, "Write all of it to a new web page, which plays through the text.", panel=_SHOW),
+    gates: bool = option(False, "Show how often each gate is nearly open or shut, and half-lives.", panel=_SHOW),
+    memory: bool = option(False, "Measure how far back it looks: loss and gradient by distance.", panel=_SHOW),
+    html: Path | None = option(None, "Write all of it to a new web page that plays through the text.", panel=_SHOW),
     unit: str | None = option(
         None,
         "With --walk, --units or --html: the unit to show, both numbers from 1.",
@@ -82,9 +82,10 @@ def inspect(
 ) -> None:
     """See what the gates, cell states and attention do while a network reads.
 
-    A walk explains each step of one unit: its equations, with their numbers.
-    Units are found by features of the text that they track. They are scored on
-    text that was not used to find them, and compared with the network before training.
+    --walk explains each step of one unit: its equations with their numbers.
+    --units finds the units that track features of the text. It scores them on
+    text that did not help to find them, and compares them with the same network
+    before training.
     """
     limit_threads(threads)
     references, text = checkpoints_and_text("inspect", words or [])
@@ -94,7 +95,7 @@ def inspect(
         raise typer.BadParameter("give one of --walk, --units, --gates, --memory and --html")
     if len(references) > 1 and not (memory or html):
         raise typer.BadParameter(
-            f"{references[1]}: several models are for --memory and --html; otherwise give one model and one text: "
+            f"{references[1]}: only --memory and --html take several models; otherwise give one model and one text: "
             "lstmgen inspect poems-lstm mine.txt --units"
         )
     if walk is not None and (text is not None or length is not None):
@@ -141,7 +142,7 @@ def inspect(
     readers = f", read by {', '.join(name for name, _ in models)}" if references == [None] or len(models) > 1 else ""
     notes = [*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}{readers}"]
     if others := [name for name, each in models if each.vocabulary.unit != checkpoint.vocabulary.unit]:
-        notes.append(f"distances and losses are in {checkpoint.vocabulary.unit}s, but not for {', '.join(others)}")
+        notes.append(f"distances and losses are in {checkpoint.vocabulary.unit}s, except for {', '.join(others)}")
     for line in notes:
         note(f"note: {message_line(line)}", quiet=quiet)
     watch = partial(progress_bar, quiet=quiet)
@@ -154,7 +155,7 @@ def inspect(
             begins = [own.ids[: length or _PAGE_LENGTH] for own in texts]
             title = f"{', '.join(name for name, _ in models)} read{'s' if len(models) == 1 else ''} {read.name}"
             file.write(inspect_page(title, models, begins, findings, selected).encode())
-        facts = f"the page is {html}, with {len(begins[0]):,} {checkpoint.vocabulary.unit}s"
+        facts = f"wrote {html}, with {len(begins[0]):,} {checkpoint.vocabulary.unit}s; open it in a browser"
         note(message_line(facts), quiet=quiet)
         return
     coloured: Iterable[str] = ()
@@ -173,7 +174,7 @@ def inspect(
 def _findings(
     checkpoint: "Checkpoint", ids: "Ids", choice: str, unit: "Unit | None"
 ) -> "tuple[dict[str, Any], list[Part], Iterable[str]]":
-    """Units or gates: as fields of JSON and as a report, which the text may follow in colours."""
+    """Units or gates, as JSON fields and as a report; for units, the coloured text follows."""
     from lstmgen.cli.heatmap import unit_text
     from lstmgen.inspection import report
     from lstmgen.inspection.gates import gate_uses
@@ -192,7 +193,7 @@ def _findings(
 def _memory(
     files: Sequence[str], models: "Sequence[tuple[str, Checkpoint]]", texts: "Sequence[Ids]", watch: Callable[..., Any]
 ) -> "tuple[dict[str, Any], list[Part]]":
-    """How far back networks look: as fields of JSON and as a report."""
+    """How far back networks look, as JSON fields and as a report."""
     from lstmgen.inspection.memory import measure_memory
     from lstmgen.inspection.report import memories_report, memory_json, one_memory_json
 

@@ -224,7 +224,7 @@ def checkpoints_and_text(command: str, words: list[str]) -> tuple[list[str | Non
 
 
 def find_model(reference: str | None, *, quiet: bool = False) -> Path:
-    """The checkpoint that a user names, or that of the newest run; says so if it is a run that hides the starter model.
+    """Find the checkpoint that a user names, or the newest run's; warn if it is a run that hides the starter model.
 
     Raises CheckpointError if there is none.
     """

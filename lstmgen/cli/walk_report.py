@@ -1,4 +1,4 @@
-"""A walk as text: at each character the equations of one unit with their numbers, bars, and what comes next."""
+"""Print a walk: at each character, one unit's equations with numbers and bars, and the likeliest next characters."""
 
 import sys
 import textwrap
@@ -11,10 +11,10 @@ from lstmgen.cli.report import bar, signed_bar
 from lstmgen.inspection.walk import Line, Unit, WalkStep, formula, lines_of
 from lstmgen.printable import name_of, printable
 
-_NARROW, _WIDEST = 70, 120  # columns; in fewer than the first, the value of an equation is on a line of its own
+_NARROW, _WIDEST = 70, 120  # columns; below the first, the value of an equation gets a line of its own
 _IN_PIPE = 80
 _NAME, _EQUATION = 12, 40  # columns of each line before its bar
-_MIN_RECALLED, _MAX_RECALLED = 0.05, 5  # fraction of the attention; number of past characters
+_MIN_RECALLED, _MAX_RECALLED = 0.05, 5  # a fraction of the attention; a number of past characters
 _TEXT_BEFORE = 50  # characters
 _GATE, _POSITIVE, _NEGATIVE, _FAINT = "green", "red", "blue", "dim"
 
@@ -57,7 +57,7 @@ def _explanation(
 
 
 def _numbers(line: Line, step: WalkStep) -> str:
-    """The same equation with the numbers of a step in place of its letters."""
+    """The equation with the numbers of a step in place of its letters."""
     gates = step.gates
     if line.value in gates:
         first, *rest = step.terms[line.value].values()
@@ -96,7 +96,7 @@ def _step(step: WalkStep, read: str, lines: Sequence[Line], scale: float, width:
 
 
 def _in_words(step: WalkStep) -> str:
-    """What the unit kept, wrote and put out."""
+    """Say in words what the unit kept, wrote and output."""
     gates, candidate = step.gates, step.gates["candidate"]
     if not gates.keys() - {"candidate"}:
         return f"It replaces {step.cell_before:z.2f} by {candidate:z.2f}."
@@ -113,7 +113,7 @@ def _kept_and_written(step: WalkStep) -> tuple[float, float]:
 
 
 def _recalled(step: WalkStep) -> str:
-    """The past characters that attention picked, the strongest first."""
+    """The past characters that attention picked, strongest first."""
     strongest = sorted(step.attention or (), key=lambda each: -each.weight)[:_MAX_RECALLED]
     picked = [f"{name_of(each.character)} ({each.back} back) {each.weight:.0%}" for each in strongest]
     picked = [text for text, each in zip(picked, strongest, strict=True) if each.weight >= _MIN_RECALLED]

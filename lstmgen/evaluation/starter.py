@@ -1,4 +1,4 @@
-"""The starter model `english`, which is part of the package: what lstmgen asks of it besides training and sampling."""
+"""The starter model `english` that comes with lstmgen: its weights, its words, and how well it predicts a text."""
 
 from functools import cache
 
@@ -10,7 +10,7 @@ from lstmgen.text.streams import cold_windows
 
 STARTER = "english"
 STARTER_READS = 4096
-"""How many characters of a text show whether it is like those that the starter has read."""
+"""How many characters of a text the starter reads to tell how well it knows texts of this kind."""
 
 WORDS = "words.txt"
 _WINDOW = 256  # characters
@@ -24,16 +24,16 @@ def load_starter() -> Checkpoint:
 
 
 def starter_words(started_from: str | None) -> frozenset[str]:
-    """The words, in lower case, that a run's base model has read if that is the starter; otherwise none."""
+    """The lower-case words that the starter was trained on, if a run started from it; otherwise none."""
     if not (started_from or "").startswith(STARTER) or started_from != versioned_name(STARTER, load_starter()):
         return frozenset()
     return frozenset((STARTERS / STARTER / WORDS).read_text(encoding="utf-8").split())
 
 
 def starter_nats(text: str) -> float | None:
-    """How well the starter predicts the beginning of a text, in nats per character; None: it does not know the script.
+    """Score the beginning of a text with the starter, in nats per character; None if it does not know the script.
 
-    It reads short windows side by side, which takes less than half a second.
+    The starter reads short windows in parallel, which takes less than half a second.
     """
     starter, text = load_starter(), text[:STARTER_READS]
     ids = starter.vocabulary.encode(text, on_unknown=OnUnknown.SKIP)

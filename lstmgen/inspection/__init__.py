@@ -1,1 +1,1 @@
-"""What a network does while it reads a text: gates, cell states, attention, and how far back it looks."""
+"""Look inside a network as it reads a text: gates, cell states, attention, and how far back it looks."""

@@ -1,7 +1,7 @@
 """Features of a text that a unit may track, each computed from the text alone, (time,).
 
-The value at a character is that right after it was read, and does not depend on what follows: after an opening quote
-the text is inside quotes.
+The value at a character depends on the text up to and including it, not on what follows: an opening quote already
+counts as inside quotes.
 """
 
 import re
@@ -20,14 +20,14 @@ _TAG = re.compile(r"(?<=<)[/!A-Za-z][^<>\n]*")
 
 
 class Feature(NamedTuple):
-    """One feature at every character of a text."""
+    """The value of one feature at every character of a text."""
 
     values: NDArray[np.float64]  # (time,); 0 or 1 where `binary`
     binary: bool
 
 
 def text_features(text: str) -> dict[str, Feature]:
-    """Every feature of a text by name."""
+    """Compute every feature of a text, by name."""
     made: dict[str, tuple[Iterable[float], bool]] = {
         "inside quotes": (_inside_quotes(text), True),
         "inside brackets": ((depth > 0 for depth in _open_brackets(text)), True),
@@ -56,7 +56,7 @@ def _in_word(character: str) -> bool:
 
 
 def _run_lengths(continues: Callable[[Item], bool], items: Iterable[Item]) -> Iterator[int]:
-    """How many items in a row, up to each one, `continues` is true for."""
+    """For each item, count how many in a row, ending with it, satisfy `continues`."""
     count = 0
     for item in items:
         count = count + 1 if continues(item) else 0
@@ -64,12 +64,12 @@ def _run_lengths(continues: Callable[[Item], bool], items: Iterable[Item]) -> It
 
 
 def _ends_of_paragraphs(text: str) -> Iterator[bool]:
-    """Whether each character ends an empty line: what is never closed ends there."""
+    """Whether each character ends an empty line, which also ends quotes and brackets that nobody closed."""
     return (pair == ("\n", "\n") for pair in zip(" " + text, text, strict=False))
 
 
 def _inside_quotes(text: str) -> Iterator[bool]:
-    """Between double quotes, or three of them in a row, which may continue after an empty line."""
+    """Whether each character is inside double quotes, or inside triple ones, which may contain empty lines."""
     inside = triple = False
     row = 0  # quotes in a row
     for character, ends in zip(text, _ends_of_paragraphs(text), strict=True):
@@ -97,7 +97,7 @@ def _before_first_word(text: str) -> Iterator[bool]:
 
 
 def _indentation(text: str) -> Iterator[int]:
-    """The blanks at the beginning of the line, as many as have been read."""
+    """How many blanks have been read so far at the beginning of the line."""
     blanks = 0
     for character, before in zip(text, _before_first_word(text), strict=True):
         blanks = 0 if character == "\n" else blanks + before

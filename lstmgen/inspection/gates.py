@@ -1,8 +1,8 @@
-"""How each gate is used over a text: nearly open, nearly shut, and how long each unit remembers.
+"""How often each gate is nearly open or nearly shut over a text, and how long each unit remembers.
 
-The fractions are those of Karpathy, Johnson & Li 2015, "Visualizing and understanding recurrent networks".
-A unit keeps the fraction f of its old cell state at each step: the forget gate, or the update gate z of a GRU. From the
-mean of log f follows its half-life: after how many tokens half of what it remembered is left, if nothing is written.
+The fractions follow Karpathy, Johnson & Li 2015, "Visualizing and understanding recurrent networks".
+At each step a unit keeps the fraction f of its old cell state: its forget gate, or the update gate z in a GRU. The mean
+of log f gives its half-life: the number of tokens after which half of a memory is left if nothing is written.
 """
 
 import math
@@ -18,10 +18,10 @@ from lstmgen.inspection.trace import Trace
 
 NEARLY_OPEN, NEARLY_SHUT = 0.9, 0.1
 BINS = 20
-"""Of a histogram from 0 to 1."""
+"""The number of bars in a histogram from 0 to 1."""
 
-_KEEPS = ("forget", "update")  # the gate by which a unit keeps its old state; a cell has one of them or none
-_MIN = 1e-12  # of a gate, so that its logarithm is finite
+_KEEPS = ("forget", "update")  # the gate that keeps a unit's old state; a cell has at most one of them
+_MIN = 1e-12  # smaller gate values count as this, so that their logarithms are finite
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class GateUse:
 
     layer: int  # from 1
     gate: str
-    nearly_open: float  # the fraction of time in which it is above 0.9, mean over the units
-    nearly_shut: float  # the fraction of time in which it is below 0.1, mean over the units
-    histogram: NDArray[np.int64]  # (bins,): the activations, of all units, in each of 20 equal parts from 0 to 1
+    nearly_open: float  # the fraction of the time it is above 0.9, averaged over the units
+    nearly_shut: float  # the fraction of the time it is below 0.1, averaged over the units
+    histogram: NDArray[np.int64]  # (bins,): how many activations of all units are in each of 20 equal bins
     half_life: NDArray[np.float64] | None  # (hidden,), in tokens; None for a gate that does not keep the old state
 
 
 def gate_uses(pieces: Iterable[Trace]) -> tuple[GateUse, ...]:
-    """How each gate of each layer is used over a text that comes in pieces; the candidate is no gate."""
+    """Measure how each gate of each layer is used over a text that comes in pieces; the candidate is not a gate."""
     sums, histograms, tokens = defaultdict[Any, Any](int), defaultdict[Any, Any](int), 0
     for piece in pieces:
         tokens += len(piece.ids)
@@ -59,14 +59,14 @@ def gate_uses(pieces: Iterable[Trace]) -> tuple[GateUse, ...]:
 
 
 def half_lives(mean_logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """After how many steps half is left, given the mean logarithm of the fraction that one step keeps; (hidden,).
+    """The half-life of each unit in steps, (hidden,), from the mean logarithm of the fraction that one step keeps.
 
-    It is infinite for a unit that keeps all.
+    It is infinite for a unit that keeps everything.
     """
     with np.errstate(divide="ignore"):
         return np.abs(math.log(0.5) / mean_logs)
 
 
 def half_life_text(half_life: float) -> str:
-    """Return a half-life, in tokens, with fewer digits the longer it is; from a million on it is called endless."""
+    """Format a half-life, in tokens: longer ones get fewer digits, and from a million on they are "endless"."""
     return f"{half_life:.1f}" if half_life < 100 else f"{half_life:,.0f}" if half_life < 1e6 else "endless"

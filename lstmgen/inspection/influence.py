@@ -1,7 +1,7 @@
-"""What a network still predicts differently some tokens after a change: of any token, or of what opens a pair.
+"""How changing any token, or the opener of a pair, affects the predictions some tokens later.
 
-Both texts are read from the same state, the one after all that comes before the change, and in double precision, so
-that a difference far below 1e-7 is none of rounding.
+The original and the changed text are read from the same state, just before the change. Double precision keeps rounding
+errors out of differences far below 1e-7.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -18,35 +18,36 @@ from lstmgen.network.architecture import NetworkState
 from lstmgen.text.vocabulary import Ids
 
 DISTANCES = tuple(2**power for power in range(9))
-"""How many tokens after a change predictions are compared, at most."""
+"""How many tokens after a change predictions are compared; a short text has fewer of these distances."""
 
 MIN_EXAMPLES = 10
-"""With fewer examples nothing is said."""
+"""Results from fewer examples are not reported."""
 
-_WORK = 4e10  # multiplications of one measurement; it decides how many examples are affordable
+_WORK = 4e10  # multiplications in one measurement; this limits the number of examples
 _FEWEST, _MAX = 64, 256  # examples
-_LOGITS = 1 << 20  # how many logits exist at once
-_ROUNDING = 1e-28  # nats; a smaller divergence cannot be told from none
+_LOGITS = 1 << 20  # logits in memory at once
+_ROUNDING = 1e-28  # nats; a smaller divergence cannot be told from 0
 
 
 class PairMemory(NamedTuple):
-    """Whether a network knows that something is open; both are by the number of tokens read since it opened."""
+    """Whether a network knows that a pair is open, by the number of tokens read since it opened."""
 
     ratios: dict[int, float]
-    """P(closing | opened) / P(closing | not opened), the geometric mean; only of at least 10 examples."""
+    """The geometric mean of P(closing | opened) / P(closing | not opened), where there are at least 10 examples."""
     examples: dict[int, int]
-    """How many were there, of stretches that stay open for so long."""
+    """How many stretches stay open that long."""
 
 
 def influence(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None, seed: int = 0) -> dict[int, float]:
-    """How much a changed token changes the prediction some tokens later, in nats, by that distance.
+    """How much changing one token changes the prediction some tokens later, in nats, by distance.
 
-    It is the mean Kullback-Leibler divergence of the prediction for the token `distance` after the changed one, from
-    what it is without the change. The other token is drawn from the text, (time,); all others stay. In a model of
-    lines, both are in one line, and a distance needs 10 examples. It is empty for a text without two different tokens.
+    This is the mean Kullback-Leibler divergence between the predictions, with and without the change, of the token
+    `distance` after the changed one. The replacement is drawn from the text, (time,); all other tokens stay. In a
+    model of lines both tokens are in the same line, and a distance needs 10 examples. The result is empty for a text
+    without two different tokens.
 
-    The fewer parameters the layers have, the more examples are affordable. The same `size`, instead of their number,
-    gives the same examples for several networks.
+    Networks with fewer parameters in their layers are measured on more examples. Several networks use the same
+    examples if they are given the same `size`, which replaces the number of parameters.
     """
     ids = np.asarray(ids, np.int64)
     line_ends = np.flatnonzero(np.append(ids[1:] == checkpoint.end_token, True))  # a line feed begins the next line
@@ -73,8 +74,8 @@ def influence(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None, seed
 def pair_memory(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None) -> dict[str, PairMemory]:
     """For each kind of pair in a text, (time,), whether the network still knows that one is open.
 
-    The text is read once as it is and once with a space in place of what opens. Only stretches that are still open
-    after so many tokens count, and their distances are those at which there are at least 10. `size`: see `influence`.
+    The network reads the text once as it is and once with a space in place of the opener. A distance counts only the
+    stretches that are still open there, and needs at least 10 of them. See `influence` for `size`.
     """
     ids = np.asarray(ids, np.int64)
     text = one_character_each(checkpoint.vocabulary, ids)
@@ -100,17 +101,17 @@ def pair_memory(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None) ->
 
 
 def _examples(stretches: NDArray[np.int64]) -> dict[int, int]:
-    """How many stretches, (stretches, 3), stay open for at least so many tokens, by their number."""
+    """Count the stretches, (stretches, 3), that stay open for at least each distance."""
     lengths = stretches[:, 2] - stretches[:, 1]
     counts = {distance: int((lengths >= distance).sum()) for distance in DISTANCES}
     return {distance: count for distance, count in counts.items() if count}
 
 
 def divergence(true: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The Kullback-Leibler divergence of logarithms of probabilities, (..., tokens), in nats; below 1e-28 it is 0.
+    """The Kullback-Leibler divergence between log-probabilities, (..., tokens), in nats; below 1e-28 it is 0.
 
-    Each term p (q/p - 1 - log(q/p)) is at least 0, so that small ones are not lost among large ones; their sum is the
-    usual p log(p/q), because p and q each add up to 1.
+    Each term p (q/p - 1 - log(q/p)) is at least 0, so small ones are not lost among large ones. The terms add up to
+    the usual sum of p log(p/q), because p and q each add up to 1.
     """
     logarithms = other - true
     excess = np.where(np.abs(logarithms) < 1e-5, logarithms**2 / 2, np.expm1(logarithms) - logarithms)
@@ -119,7 +120,7 @@ def divergence(true: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray
 
 
 def evenly(candidates: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """So many of the candidates, or all, from the first to the last."""
+    """Pick at most `count` of the candidates, evenly spaced from the first to the last."""
     count = min(count, len(candidates))
     return candidates[np.linspace(0, len(candidates) - 1, count).round().astype(np.int64)]
 
@@ -127,13 +128,13 @@ def evenly(candidates: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def _some(
     checkpoint: Checkpoint, size: int | None, candidates: NDArray[np.int64], distances: Sequence[int]
 ) -> NDArray[np.int64]:
-    """So many of the candidates as are affordable, each of which is read twice."""
+    """Pick as many candidates as the work allows; the network reads each of them twice."""
     work = 2 * max(distances) * (size or checkpoint.network.layer_parameter_count())
     return evenly(candidates, int(np.clip(_WORK / work, _FEWEST, _MAX)))
 
 
 def _neutral(checkpoint: Checkpoint, ids: Ids, closing: Ids) -> int:
-    """The space; where the model does not know it, the commonest token that closes nothing."""
+    """The space or, if the model does not know it, the most common token that closes nothing."""
     names = checkpoint.vocabulary.characters_by_id()
     if " " in names:
         return names.index(" ")
@@ -150,11 +151,11 @@ def _compare(
     steps: Sequence[int],
     states: Mapping[int, NetworkState],
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """What is predicted with some tokens of a text, and with others in their place.
+    """Compare the predictions for a text as it is and with some of its tokens replaced.
 
-    The others, (positions, tokens), replace those from each position on, before which the state is that of `states`.
-    After each number of steps from there, rising, this yields the number and the logarithms of the probabilities,
-    (2, positions, vocab): as it is, then changed.
+    From each position on, a row of `others`, (positions, tokens), replaces the tokens of the text; `states` has the
+    state before each position. For each number of steps from there, in rising order, this yields the number and the
+    log-probabilities, (2, positions, vocab): first of the text as it is, then of the changed one.
     """
     rows, width = others.shape
     as_it_is = ids[np.minimum(positions[:, None] + np.arange(max(steps)), len(ids) - 1)]
@@ -191,7 +192,7 @@ def _states_before(checkpoint: Checkpoint, ids: Ids, positions: Set[int]) -> dic
 
 
 def _joined(states: Sequence[NetworkState]) -> NetworkState:
-    """One state with a row for each of these."""
+    """Join states into one that has a row for each."""
     layers = tuple(
         type(fields[0])(*map(np.concatenate, zip(*fields, strict=True)))
         for fields in zip(*(each.layers for each in states), strict=True)

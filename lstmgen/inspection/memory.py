@@ -1,8 +1,9 @@
 """How far back a network looks: four measures, each as a plain function of a checkpoint and a text.
 
-- Its loss when it may see only the last k tokens, from the initial state, at the same positions for every k.
-- The influence of one token on the prediction d tokens later, and whether it knows that a pair is open: `influence`.
-- The norm of the gradient of the loss by the embedding of the token at distance d; at distance 1, the last one read.
+- The loss when it sees only the last k tokens, from the initial state, at the same positions for every k.
+- The influence of one token on the prediction d tokens later.
+- Whether it knows that a pair is open. `influence.py` measures this and the influence.
+- The norm of the gradient of the loss with respect to the embedding at distance d; the last token read is at 1.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,9 +31,9 @@ NOTICEABLE = 0.01
 
 Watch: TypeAlias = Callable[[Sequence[int | str]], Iterable[int | str]]
 
-_WORK = 2e11  # multiplications of all predictions together; it decides how many positions are affordable
+_WORK = 2e11  # multiplications in all predictions together; this limits the number of positions
 _FEWEST, _MAX = 64, 1024  # positions
-_LOGITS = 1 << 20  # how many logits exist at once
+_LOGITS = 1 << 20  # logits in memory at once
 _GRADIENT_POSITIONS = 64
 
 
@@ -40,30 +41,30 @@ _GRADIENT_POSITIONS = 64
 class Memory:
     """How far back a network looks."""
 
-    positions: int  # how many predictions each loss is the mean of
+    positions: int  # how many predictions each loss is averaged over
     nats_per_character: dict[int, float]  # the loss by the number of visible tokens
     influence: dict[int, float]  # nats by distance
-    reach: NDArray[np.float64]  # the mean norm of the gradient, (distances,); the first is that of the last token read
-    pairs: dict[str, PairMemory]  # every kind in the text, also those with too few examples
+    reach: NDArray[np.float64]  # the mean gradient norm, (distances,), beginning with the last token read
+    pairs: dict[str, PairMemory]  # every kind in the text, including those with too few examples
 
     @property
     def gradient(self) -> dict[int, float]:
-        """The mean norm of the gradient by those distances that the influence has as well."""
+        """The mean gradient norm at the distances that the influence is measured at."""
         return {distance: float(self.reach[distance - 1]) for distance in DISTANCES if distance <= len(self.reach)}
 
 
 class Context(NamedTuple):
-    """What a network may see before it predicts each of some tokens."""
+    """What a network may see before each of several predictions."""
 
-    inputs: Ids  # (positions, time): the last tokens before each, and after them any tokens
-    last: NDArray[np.int64]  # (positions,): the column of the last token before each
+    inputs: Ids  # (positions, time): the last tokens before each target, followed by arbitrary ones
+    last: NDArray[np.int64]  # (positions,): the column of the last token before each target
     targets: Ids  # (positions,)
 
 
 def memory_reach(nats: Mapping[int, float]) -> int:
-    """The fewest visible tokens with which the loss is within 0.01 nats of its value with the most.
+    """The smallest number of visible tokens whose loss is within 0.01 nats of the loss with the most tokens.
 
-    The losses come by the number of visible tokens, in rising order.
+    `nats` has the losses by the number of visible tokens, in rising order.
     """
     *_, last = nats.values()
     return next(visible for visible, loss in nats.items() if loss <= last + NOTICEABLE)
@@ -78,9 +79,9 @@ def measure_memory(
 ) -> Memory:
     """Measure in all four ways how far back a network looks in a text, (time,).
 
-    `watch` is given what is measured one after the other, and passes it on: for a progress bar. More predictions are
-    affordable the smaller the network is: the same `size`, the parameters of its layers, gives the same ones for
-    several networks.
+    `watch` iterates over the measurements and passes them on, as a progress bar does. Smaller networks are measured on
+    more predictions. Several networks use the same ones if they are given the same `size`, which replaces the number
+    of parameters in their layers.
 
     Raises TextError if the text has fewer than 4 tokens.
     """
@@ -109,15 +110,15 @@ def visible_losses(checkpoint: Checkpoint, ids: Ids) -> dict[int, float]:
 def _visible(
     checkpoint: Checkpoint, ids: Ids, begins: NDArray[np.int64], size: int
 ) -> tuple[list[int], NDArray[np.int64]]:
-    """The numbers of visible tokens, and the positions of the tokens that are predicted."""
+    """How many tokens to make visible, in rising order, and the positions of the tokens to predict."""
     if len(ids) < 4:
         raise TextError("the text is too short to measure memory; give a text with at least 4 characters")
     lengths = np.arange(len(ids)) - begins
-    if checkpoint.end_token is None:  # every prediction has as many tokens before it
+    if checkpoint.end_token is None:  # every prediction has the same number of tokens before it
         most = min(MAX_VISIBLE, len(ids) // 2)
         visible = [2**power for power in range(most.bit_length())]
         possible = np.flatnonzero(lengths >= visible[-1])
-    else:  # every prediction sees at most its line; the last number is as long as the longest
+    else:  # a prediction sees at most its own line; the last number covers the longest line
         most = min(MAX_VISIBLE, int(lengths.max()))
         visible = [2**power for power in range((most - 1).bit_length() + 1)]
         possible = np.flatnonzero(lengths >= 1)
@@ -126,7 +127,7 @@ def _visible(
 
 
 def mean_gradient(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None) -> NDArray[np.float64]:
-    """The gradient at some positions of a text, (time,): see `gradient_reach`; `size` is that of `measure_memory`."""
+    """The mean gradient norm over some positions of a text, (time,). `size`: see `measure_memory`."""
     begins = context_begins(ids, checkpoint.end_token)
     _, positions = _visible(checkpoint, ids, begins, size or checkpoint.network.layer_parameter_count())
     far = context(ids, evenly(positions, _GRADIENT_POSITIONS), begins, 2 * REACH)
@@ -147,7 +148,7 @@ def context_begins(ids: Ids, end_token: int | None) -> NDArray[np.int64]:
 
 
 def context(ids: Ids, positions: NDArray[np.int64], begins: NDArray[np.int64], visible: int) -> Context:
-    """The last `visible` tokens before each position, (positions,), but none before its beginning."""
+    """The last `visible` tokens before each position, (positions,), but none from before the context begins."""
     starts = np.maximum(begins[positions], positions - visible)
     lengths = positions - starts
     columns = starts[:, None] + np.arange(lengths.max())
@@ -156,7 +157,7 @@ def context(ids: Ids, positions: NDArray[np.int64], begins: NDArray[np.int64], v
 
 
 def _loss(checkpoint: Checkpoint, seen: Context) -> float:
-    """The mean loss of the predictions, in nats, each from the initial state."""
+    """The mean loss of the predictions in nats; each starts from the initial state."""
     engine = NumpyEngine(checkpoint.network, checkpoint.weights)
     rows = np.arange(len(seen.inputs))
     steps = max(1, _LOGITS // (len(rows) * engine.network.vocab_size))
@@ -169,9 +170,9 @@ def _loss(checkpoint: Checkpoint, seen: Context) -> float:
 
 
 def gradient_reach(checkpoint: Checkpoint, seen: Context) -> NDArray[np.float64]:
-    """The mean norm of the gradient of a prediction's loss by the embedding of each token before it, (distances,).
+    """The mean norm of the gradient of the loss with respect to the embedding of each earlier token, (distances,).
 
-    The first entry is that of the last token before the prediction.
+    The first entry belongs to the last token before the prediction.
     """
     import torch
 

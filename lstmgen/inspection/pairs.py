@@ -1,4 +1,4 @@
-"""Pairs of a text, such as quotes and brackets: where each opens and where it closes, from the text alone."""
+"""Find pairs in a text, such as quotes and brackets: where each opens and where it closes."""
 
 import re
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Stretch(NamedTuple):
-    """Where something is open, as positions in the text."""
+    """Where a pair is open, as positions in the text."""
 
-    opener: int  # the first character of what opens it
+    opener: int  # the first character of the opener
     begin: int  # the first character inside
-    end: int  # the first character of what closes it
+    end: int  # the first character of the closer
 
 
 PAIRS = {
@@ -29,15 +29,15 @@ PAIRS = {
     "comments after #": (r"(?<=[ \t])#(?= )", "\n"),
     "comments after //": (r"(?<!\S)//(?= )", "\n"),
 }
-"""What opens and what closes each pair, as regular expressions. An apostrophe, as in don't, is no quote."""
+"""Regular expressions for the opener and the closer of each pair. An apostrophe, as in don't, is not a quote."""
 
-_MIN_CLOSED = 0.5  # of all that opens; where less is closed, as in 'tis, the character means something else
+_MIN_CLOSED = 0.5  # of all openers; if fewer are closed, the character means something else, as in 'tis
 
 
 def find_pairs(text: str, *, lines: bool = False) -> dict[str, list[Stretch]]:
-    """Every kind of pair in a text, with its stretches, in which nothing of the same kind is open before or inside.
+    """Find the stretches of every kind of pair in a text, without nested ones.
 
-    What is not closed in its paragraph is left out; with `lines`, in its line.
+    A pair that is not closed in its paragraph (with `lines`: in its line) is left out.
     """
     ends = "\n" if lines else "\n\n"
     found = {name: _closed(text, opener, closer, ends) for name, (opener, closer) in PAIRS.items()}
@@ -54,11 +54,11 @@ def _closed(text: str, opener: str, closer: str, ends: str) -> list[Stretch]:
 
 
 def _all(text: str, opener: re.Pattern[str], closer: re.Pattern[str], marks: re.Pattern[str]) -> Iterator[Stretch]:
-    """Every stretch that opens while nothing of its kind is open; one that is not a simple pair has no length."""
+    """Yield every outermost stretch; one that contains another, or never closes, has no length."""
     depth, nested, opened = 0, False, Stretch(0, 0, 0)
     for mark in marks.finditer(text):
         at, begin = mark.span()
-        if depth and closer.match(text, at):  # before the opener, because a quote may look like both
+        if depth and closer.match(text, at):  # checked before the opener, because a quote may look like both
             depth -= 1
             if depth == 0:
                 yield opened if nested else opened._replace(end=at)

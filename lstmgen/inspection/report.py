@@ -1,4 +1,4 @@
-"""What is found about a network on one text, as parts for a terminal or a page, and as the fields of JSON."""
+"""Report what an inspection found, as parts for a terminal or a page and as JSON fields."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,29 +21,29 @@ from lstmgen.text.vocabulary import Ids
 Found = TypeVar("Found")
 
 MIN_POWER = 1e-9
-"""Of the largest value: where a logarithmic scale ends."""
+"""Where a logarithmic scale ends, as a fraction of the largest value."""
 
-_LONGEST_SHOWN = 3  # units of each layer that remember longest
-_POWERS = tuple(2**power for power in range(11))  # between two bars of the histogram of half-lives, in tokens
+_LONGEST_SHOWN = 3  # how many units of each layer are named: those that remember longest
+_POWERS = tuple(2**power for power in range(11))  # tokens: the borders between the bars of the histogram of half-lives
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found; instead of a finding that the text is too short for, the text of the error."""
+    """What was found; if the text is too short for a finding, the error message takes its place."""
 
     units: Units | str
     gates: tuple[GateUse, ...]
     memory: Memory | str
 
     def tracking_units(self) -> list[Unit]:
-        """The units that track something: first the best one of each feature, then all others, the strongest first."""
+        """The units that track something: first the best one for each feature, then all others, strongest first."""
         if isinstance(self.units, str):
             return []
         return [each.found.unit for each in self.units.features] + [each.unit for each in self.units.units]
 
 
 def find_all(checkpoint: Checkpoint, ids: Ids, watch: Watch = lambda measured: measured) -> Findings:
-    """Search a text, (time,), for everything; `watch` is that of `measure_memory`."""
+    """Run every inspection on a text, (time,); see `measure_memory` for `watch`."""
     return Findings(
         units=_or_reason(lambda: find_units(checkpoint, ids)),
         gates=gate_uses(traces(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token)),
@@ -59,16 +59,16 @@ def _or_reason(find: Callable[[], Found]) -> Found | str:
 
 
 def units_report(units: Units, token: str) -> list[Part]:
-    """The unit that tracks each feature, with its score; a token is a character or byte."""
+    """The unit that tracks each feature, with its score; `token` is "character" or "byte"."""
     half = units.tokens // 2
     rows = [(each.found.feature, each.found.unit, each.found, each.untrained) for each in units.features]
     none = [f"No unit tracks: {', '.join(units.untracked)}."] if units.untracked else []
     if not rows:
         return [none]
     return [
-        f"Some units follow a feature of the text that nobody told them about. The first {half:,} {token}s chose the "
-        f"unit of each feature, the other {units.tokens - half:,} gave its score. The last column is the score of the "
-        "best unit before training, in the same network. First come the features that training made most visible.",
+        f"Some units track a feature of the text that nobody told them about. The first {half:,} {token}s chose the "
+        f"unit for each feature; the other {units.tokens - half:,} gave its score. The last column is the best score "
+        "in the same network before training. The features that training made most visible come first.",
         Table(("feature", "unit", "score", "before training"), rows),
         [
             f"Units are LAYER.UNIT. AUC: how often the unit tells a {token} with the feature from one without; "
@@ -81,7 +81,7 @@ def units_report(units: Units, token: str) -> list[Part]:
 def gates_report(uses: Sequence[GateUse], token: str) -> list[Part]:
     """How often each gate is nearly open or shut, and how long units remember."""
     if not uses:
-        return [f"This cell has no gates: at every {token} it replaces all that it remembers."]
+        return [f"This cell has no gates: at every {token} it replaces everything it remembers."]
     gates = [
         (
             use.layer,
@@ -94,12 +94,13 @@ def gates_report(uses: Sequence[GateUse], token: str) -> list[Part]:
     ]
     half_lives = [_half_lives(use.layer, use.half_life) for use in uses if use.half_life is not None]
     return [
-        f"A gate that is nearly shut, below {NEARLY_SHUT}, lets hardly anything through. One that is nearly open, "
-        f"above {NEARLY_OPEN}, lets nearly all through. The table counts all units and {token}s.",
+        f"A gate below {NEARLY_SHUT} is nearly shut and lets hardly anything through; one above {NEARLY_OPEN} is "
+        f"nearly open and lets nearly everything through. The table counts all units and {token}s.",
         Table(("layer", "gate", "nearly shut", "nearly open", "from 0 to 1"), gates, left=("gate", "from 0 to 1")),
-        f"After how many {token}s is half of what a unit remembered gone, if nothing is written over it? That is its "
-        "half-life, by the mean logarithm of the gate that keeps it. What a unit writes at each step can replace what "
-        f"it remembered much sooner, so a half-life of thousands of {token}s does not mean that it remembers so long.",
+        f"The half-life of a unit is the number of {token}s after which half of what it remembered is gone if nothing "
+        "is written over it. It follows from the mean logarithm of the gate that keeps the memory. New writes can "
+        f"replace a memory much sooner, so a half-life of thousands of {token}s does not mean that a unit remembers "
+        "that long.",
         Table(
             ("layer", "median", "below 1, doubling to 1,024 and more", "longest, by unit"),
             half_lives,
@@ -117,12 +118,12 @@ def _half_lives(layer: int, half_life: NDArray[np.float64]) -> Sequence[object]:
 
 
 def memory_report(memory: Memory, token: str) -> list[Part]:
-    """How far back one network looks; a token is a character or byte."""
+    """How far back one network looks; `token` is "character" or "byte"."""
     return memories_report({"": memory}, token)
 
 
 def memories_report(memories: Mapping[str, Memory], token: str) -> list[Part]:
-    """How far back networks look, by their names: each measure as a chart; where there are several, as a table too."""
+    """How far back networks look, by name: each measure as a chart and, for several networks, as a table too."""
     losses = {name: memory.nats_per_character for name, memory in memories.items()}
     reaches = {name: memory_reach(nats) for name, nats in losses.items()}
     influences = {name: memory.influence for name, memory in memories.items()}
@@ -130,27 +131,27 @@ def memories_report(memories: Mapping[str, Memory], token: str) -> list[Part]:
     (name, reach), *others = reaches.items()
     used = ", ".join([f"{name or 'It'} uses {reach:,} {token}s", *(f"{name} {reach:,}" for name, reach in others)])
     parts: list[Part] = [
-        f"Loss: how well it predicts from the last few {token}s alone, in the mean of the same {positions:,} "
-        "predictions. It shows how much of the past helps. It does not show what is remembered without being needed.",
+        f"Loss: how well it predicts from only the last few {token}s, averaged over the same {positions:,} "
+        "predictions. It shows how much of the past helps, but not what is remembered without being needed.",
         *_by_distance(f"{token}s visible", losses, f"nats per {token}", _nats, reaches),
-        f"{used}: more of them change the loss by less than {NOTICEABLE} nats.",
+        f"{used}: seeing more changes the loss by less than {NOTICEABLE} nats.",
     ]
     if any(influences.values()):
         parts += [
-            f"Influence: one {token} is changed, and the predictions some {token}s later are compared with those "
-            "without the change (Kullback-Leibler divergence in nats, mean). It shows whether anything of the change "
-            "is left. It does not show whether that is of use.",
+            f"Influence: how much changing one {token} changes the predictions some {token}s later (mean "
+            "Kullback-Leibler divergence in nats). It shows whether any trace of the change is left, but not whether "
+            "the trace is useful.",
             *_by_distance(f"{token}s later", influences, "nats", _power),
         ]
     gradients = {name: memory.gradient for name, memory in memories.items()}
     return [
         *parts,
         f"Gradient: how much a tiny change of the input some {token}s back changes the loss, |d loss / d input|. "
-        "It shows what training can learn from. It does not show what is remembered: a network that keeps a value in "
-        "saturated units has a gradient near 0.",
+        "It shows what training can learn from, but not what is remembered: a network that keeps a value in saturated "
+        "units has a gradient near 0.",
         *_by_distance(f"{token}s back", gradients, "gradient", _power),
-        f"The scales of influence and gradient are logarithmic and begin at {MIN_POWER:.0e} of the largest value: what "
-        "is smaller is not drawn. An influence below 1e-28 counts as 0.",
+        f"The scales of influence and gradient are logarithmic and begin at {MIN_POWER:.0e} of the largest value. "
+        "Smaller values are not drawn, and an influence below 1e-28 counts as 0.",
         *_pairs_report([memory.pairs for memory in memories.values()], list(memories), token),
     ]
 
@@ -162,7 +163,7 @@ def _by_distance(
     shown: Callable[[float], str],
     marks: Mapping[str, int] | None = None,
 ) -> list[Part]:
-    """A chart of some networks' values by distance, linear if there are marks, and for several networks a table."""
+    """A chart of each network's values by distance, linear if there are marks; for several networks, a table too."""
     largest = max(value for points in values.values() for value in points.values())
     curves = [Curve(name or measured, points, (marks or {}).get(name)) for name, points in values.items()]
     chart = Chart(places, curves, None if marks else largest * MIN_POWER or MIN_POWER)
@@ -180,18 +181,19 @@ def _table(places: str, values: Mapping[str, Mapping[int, float]], shown: Callab
 
 
 def _pairs_report(found: Sequence[Mapping[str, PairMemory]], names: Sequence[str], token: str) -> list[Part]:
-    """For each kind of pair, of which each network found its examples, a table by distance."""
+    """A table by distance for each kind of pair; `found` has the pairs of each network."""
     kinds = {kind: [pairs.get(kind, PairMemory({}, {})) for pairs in found] for pairs in found for kind in pairs}
     counted = {kind: pairs for kind, pairs in kinds.items() if any(pair.ratios for pair in pairs)}
     most = {kind: max(max(pair.examples.values(), default=0) for pair in pairs) for kind, pairs in kinds.items()}
     few = [f"{kind} ({count})" for kind, count in most.items() if kind not in counted]
-    left_out = f" Fewer than {MIN_EXAMPLES} examples, and so left out: {', '.join(few)}." if few else ""
+    left_out = f" Left out, with fewer than {MIN_EXAMPLES} examples: {', '.join(few)}." if few else ""
     if not counted:
         return [f"Open pairs: the text has too few quotes, brackets, tags and comments.{left_out}"]
     parts: list[Part] = [
-        f"Open pairs: does it still know that one is open, so many {token}s after it opened? P(closing | opened) / "
-        "P(closing | a space instead), geometric mean where the pair is still open; 1: it does not know. It shows "
-        f"memory that the text needs. It does not show how long it would last in longer pairs.{left_out}"
+        f"Open pairs: does it still know that a pair is open, some {token}s after it opened? The number is "
+        "P(closing | opened) / P(closing | a space instead), the geometric mean over pairs that are still open; 1 "
+        "means that it does not know. It shows memory that the text needs, but not how long that memory would last in "
+        f"longer pairs.{left_out}"
     ]
     for kind, pairs in counted.items():
         ratios = {name: pair.ratios for name, pair in zip(names, pairs, strict=True)}
@@ -223,7 +225,7 @@ def _ratio(value: float) -> str:
 
 
 def units_json(found: Units) -> dict[str, Any]:
-    """What the units track, as values that JSON can hold."""
+    """What the units track, ready for JSON."""
     return {
         "characters": found.tokens,
         "units": [_finding_json(each) for each in found.units],
@@ -246,7 +248,7 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
 
 
 def gates_json(uses: Sequence[GateUse]) -> dict[str, Any]:
-    """How gates are used, as values that JSON can hold; an infinite half-life is null."""
+    """How gates are used, ready for JSON; an infinite half-life is null."""
     entries = []
     for use in uses:
         entry: dict[str, Any] = {"layer": use.layer, "gate": use.gate}
@@ -258,7 +260,7 @@ def gates_json(uses: Sequence[GateUse]) -> dict[str, Any]:
 
 
 def memory_json(memory: Memory) -> dict[str, Any]:
-    """How far back a network looks, as values that JSON can hold."""
+    """How far back a network looks, ready for JSON."""
     return {
         "visible": memory.nats_per_character,
         "influence": memory.influence,
@@ -280,7 +282,7 @@ def one_memory_json(memory: Memory) -> dict[str, Any]:
 
 
 def walk_json(unit: Unit, steps: Sequence[WalkStep]) -> list[dict[str, Any]]:
-    """A walk as values that JSON can hold."""
+    """A walk, ready for JSON."""
     entries = []
     for step in steps:
         entry = {"character": step.character, **unit._asdict(), **vars(step)}

@@ -1,6 +1,6 @@
 """The text that an inspection reads, and its trace: everything that the network computes at each token.
 
-All numbers come from `network.forward.step`, the cells' own equations in NumPy. Nothing is computed a second time here.
+All numbers come from `network.forward.step`, the cells' own equations in NumPy. Nothing is reimplemented here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ def text_to_read(
     encoding: str = TextConfig.encoding,
     on_unknown: OnUnknown = OnUnknown.ERROR,
 ) -> NamedText:
-    """The first `length` tokens of a text; None: all. A source of None is what training held out.
+    """Read the first `length` tokens of a text, by default all; without a source, the text that training held out.
 
     Raises TextError if the text cannot be read or training held nothing out, and the errors of `read_named_text`.
     """
@@ -54,7 +54,7 @@ def texts_to_read(
     encoding: str = TextConfig.encoding,
     on_unknown: OnUnknown = OnUnknown.ERROR,
 ) -> list[NamedText]:
-    """The same text for several models, given with their names; a source of None is what the first one held out.
+    """Read the same text for several named models; without a source, the text that the first one held out.
 
     Raises the errors of `text_to_read`; an UnknownCharacterError names the model that does not know the character.
     """
@@ -84,7 +84,7 @@ def one_character_each(vocabulary: Vocabulary, ids: Ids) -> str:
 
 
 def line_starts(ids: Ids, end_token: int | None) -> NDArray[np.int64]:
-    """Where the reading of each token began, (time,): at the line feed before its line, or at 0 without lines."""
+    """Where reading began for each token, (time,): at the line feed before its line, or at 0 without lines."""
     return np.maximum.accumulate(np.where(np.asarray(ids) == end_token, np.arange(len(ids)), 0))
 
 
@@ -98,7 +98,7 @@ class LayerTrace:
 
     @property
     def memory_name(self) -> str:
-        """The field of the state in which this cell remembers: `cell`, or `hidden` for GRU and RNN."""
+        """The field of the state that holds this cell's memory: `cell`, or `hidden` for GRU and RNN."""
         return "cell" if "cell" in self.after else "hidden"
 
     @property
@@ -120,10 +120,10 @@ class Trace:
     attention: FloatArray | None
     """The weight of each past output, (time, window): the last column is one token back. None without attention.
 
-    A column that lies before the beginning of the text belongs to an output of zeros.
+    A column from before the beginning of the text belongs to an output of zeros.
     """
     logits: FloatArray  # (time, vocab)
-    state: NetworkState  # after the last token: to read on from here
+    state: NetworkState  # after the last token; pass it to `trace` to continue reading
 
 
 def trace(
@@ -136,10 +136,10 @@ def trace(
 ) -> Trace:
     """Read a text, (time,), of at least one token, and record every step.
 
-    Reading starts from `state`, of one row; None: the initial state. `end_token` is the id of the line feed for a model
-    of lines (`checkpoint.end_token`): each line begins with it, from the initial state, as in training.
+    Reading starts from `state`, which has one row, or from the initial state. `end_token` is the id of the line feed
+    for a model of lines (`checkpoint.end_token`): each line begins with it, from the initial state, as in training.
 
-    The trace has about time * layers * hidden * 8 numbers; see `traces` for a long text.
+    A trace has about time * layers * hidden * 8 numbers; use `traces` for a long text.
     """
     arranged = network.arrange(weights)
     initial = network.initial_state(1, like=weights["embedding"])
@@ -176,7 +176,7 @@ def trace(
 def traces(
     network: Network, weights: Mapping[str, FloatArray], ids: Ids, *, end_token: int | None = None
 ) -> Iterator[Trace]:
-    """The trace of a long text piece by piece, with carried state, so that its bytes do not grow with the text."""
+    """Trace a long text piece by piece, carrying the state, so that memory does not grow with the text."""
     state = None
     for start in range(0, len(ids), _PIECE):
         piece = trace(network, weights, ids[start : start + _PIECE], state, end_token=end_token)
@@ -185,5 +185,5 @@ def traces(
 
 
 def _by_name(names: tuple[str, ...], steps: list[tuple[Any, ...]]) -> dict[str, FloatArray]:
-    """Join the fields, each (1, hidden), of one named tuple per step to arrays, (time, hidden), by name."""
+    """Join the fields, each (1, hidden), of one named tuple per step into arrays, (time, hidden), by name."""
     return {name: np.concatenate(arrays) for name, arrays in zip(names, zip(*steps, strict=True), strict=True)}

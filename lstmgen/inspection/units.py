@@ -1,11 +1,11 @@
 """Which unit tracks which feature of a text, compared with the same network before training.
 
 The first half of the text chooses the unit of each feature, the feature of each unit, and whether the unit rises or
-falls with it. The second half gives the score, from the order of the values that the unit remembers: for a binary
-feature the area under the ROC curve, the probability that the unit is higher at a character with the feature than at
-one without, 0.5 by chance; for a numeric feature the rank correlation (Spearman 1904), 0 by chance.
+falls with it. The second half gives the score, from the ranks of the values that the unit remembers. For a binary
+feature this is the area under the ROC curve: the probability that the unit is higher at a character with the feature
+than at one without (0.5 by chance). For a numeric feature it is the rank correlation (Spearman 1904; 0 by chance).
 
-First come the features that training made a unit track, and that a reader can see in its colours: see `Tracked.order`.
+The features that training made most visible in a unit's colours come first: see `Tracked.order`.
 """
 
 from collections.abc import Mapping
@@ -24,16 +24,16 @@ from lstmgen.network.initialization import initialize
 from lstmgen.text.vocabulary import Ids
 
 CHANGES = 20
-"""A feature counts if it changes, or a position begins again, at least this many times in either half of the text."""
+"""A feature counts if it changes, or a position restarts, at least this many times in each half of the text."""
 
 MIN_TOKENS = 50
-"""A binary feature counts if at least this many tokens have it in either half, and as many do not."""
+"""A binary feature counts if, in each half, at least this many tokens have it and at least this many do not."""
 
 MIN_STRENGTH = 0.2
-"""A unit whose strength is less tracks nothing: an AUC of 0.60, a rank correlation of 0.2."""
+"""A unit below this strength (an AUC of 0.60, a rank correlation of 0.2) tracks nothing."""
 
 EXCERPT = 1200
-"""How many tokens are shown of a text that is coloured by a unit."""
+"""How many tokens of a text to show in the colours of a unit."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Finding:
 
     @property
     def strength(self) -> float:
-        """The score from 0, by chance, to 1, so that both kinds can be compared; below 0: worse than chance."""
+        """The score on a scale that both kinds share: 1 is perfect, 0 is chance, and below 0 is worse than chance."""
         return 2 * self.score - 1 if self.binary else self.score
 
     def __str__(self) -> str:
@@ -61,19 +61,19 @@ class Tracked:
     found: Finding
     untrained: Finding
     contrast: float
-    """Between the colours of tokens with and without the feature in the excerpt, from 0 to 1.
+    """How much the colours of tokens with and without the feature differ in the excerpt, from 0 to 1.
 
-    It is half the difference of the mean activity; a numeric feature counts as present above its median.
+    This is half the difference in mean activity; a numeric feature counts as present above its median.
     """
 
     @property
     def gain(self) -> float:
-        """By how much training made the strength larger; a strength below chance counts as 0."""
+        """How much training raised the strength; a strength below chance counts as 0."""
         return max(self.found.strength, 0) - max(self.untrained.strength, 0)
 
     @property
     def order(self) -> float:
-        """By how much training made the feature visible."""
+        """How much training made the feature visible."""
         return self.gain * (self.contrast if self.gain > 0 else 1)
 
 
@@ -81,16 +81,16 @@ class Tracked:
 class Units:
     """What the units of a network track."""
 
-    features: tuple[Tracked, ...]  # with the best unit for each, first the one that training made most visible
+    features: tuple[Tracked, ...]  # each with its best unit; the one that training made most visible comes first
     untracked: tuple[str, ...]  # the features that no unit tracks
     excerpts: dict[str, slice]  # for each feature, a part of the second half of the text that is rich in it
-    units: tuple[Finding, ...]  # the best feature for each unit, the strongest first
+    units: tuple[Finding, ...]  # the best feature for each unit, strongest first
     tokens: int  # how many were read
     activity: FloatArray  # (layers, time, hidden): what each unit remembers, tanh(c), or h for GRU and RNN
 
 
 def find_units(checkpoint: Checkpoint, ids: Ids) -> Units:
-    """Search all units of a network for features of a text, (time,), and the same network before training.
+    """Find the features of a text, (time,), that the units of a network track, now and before training.
 
     Raises TextError if the text has no feature that varies enough.
     """
@@ -99,8 +99,8 @@ def find_units(checkpoint: Checkpoint, ids: Ids) -> Units:
     features = {name: feature for name, feature in text_features(text).items() if _varies(feature)}
     if not features:
         raise TextError(
-            f"the text, {len(ids):,} {checkpoint.vocabulary.unit}s, has no feature that changes {CHANGES} times in "
-            "both halves; give a longer text"
+            f"the text ({len(ids):,} {checkpoint.vocabulary.unit}s) has no feature that changes {CHANGES} times in "
+            "each half; give a longer text"
         )
     before = initialize(network, np.random.default_rng(record.training.seed))
     memory, activity = _read(checkpoint, checkpoint.weights, ids)
@@ -145,15 +145,15 @@ def _varies(feature: Feature) -> bool:
 
 
 def _changes(values: NDArray[np.float64], binary: bool) -> NDArray[np.bool_]:
-    """Whether a feature changes at each value but the first, or for a numeric one begins again."""
+    """For every value but the first, whether a binary feature changes or a numeric one restarts."""
     steps = np.diff(values)
     return steps != 0 if binary else steps < 0
 
 
 def excerpt(feature: Feature, text: str) -> slice:
-    """The part of the second half of a text that is richest in a feature; it begins with a line, if there are lines.
+    """The part of the second half of a text that is richest in a feature; it begins at a line if there are lines.
 
-    There the feature changes often; one that is binary is there, and not there, often as well.
+    The feature changes often there, and a binary one is both present and absent often.
     """
     length, middle = min(EXCERPT, len(text) - len(text) // 2), len(text) // 2
     begins = [at for at in range(middle, len(text) - length + 1) if text[at - 1] == "\n"]
@@ -165,7 +165,7 @@ def excerpt(feature: Feature, text: str) -> slice:
 
 
 def _within(starts: NDArray[np.int64], length: int, values: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many of the values in each part of this length are true."""
+    """Count the true values in each part of this length."""
     sums = np.concatenate([[0], values.cumsum()])
     return sums[starts + length] - sums[starts]  # type: ignore[no-any-return]  # its type is known, but not to mypy
 
@@ -184,7 +184,7 @@ def strengths(
     """How well each unit tracks each feature, from -1 to 1: (time, units) and (time, features) -> (units, features).
 
     For a binary feature it is 2 * AUC - 1, which is the difference of the unit's mean ranks with and without the
-    feature, divided by its largest value, time / 2. For a numeric feature it is the correlation of the ranks.
+    feature, divided by its largest possible value, time / 2. For a numeric feature it is the correlation of the ranks.
     """
     time = len(units)
     unit_ranks = ranks(units)

@@ -1,4 +1,4 @@
-"""A walk: one unit, token by token, with every number that made its gates, its memory and its output."""
+"""A walk: one unit, token by token, with every number behind its gates, its memory and its output."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from lstmgen.network.architecture import Network
 from lstmgen.text.vocabulary import Ids
 
 PREDICTIONS = 5
-"""How many of the likeliest next tokens a step has."""
+"""How many of the likeliest next tokens each step lists."""
 
 
 class Unit(NamedTuple):
@@ -47,8 +47,8 @@ class WalkStep:
     cell_before: float  # what the unit remembered before: its cell state, or for GRU and RNN its hidden state
     cell: float  # what it remembers now
     hidden: float  # its output
-    attention: tuple[Recalled, ...] | None  # the past tokens in the window, the nearest first; None without attention
-    predictions: Mapping[str, float]  # the likeliest next tokens with their probabilities, the likeliest first
+    attention: tuple[Recalled, ...] | None  # the past tokens in the window, nearest first; None without attention
+    predictions: Mapping[str, float]  # the likeliest next tokens with their probabilities, likeliest first
 
 
 class Line(NamedTuple):
@@ -57,9 +57,9 @@ class Line(NamedTuple):
     value: str  # a gate's name, or `cell` or `hidden`
     name: str
     letter: str
-    equation: str  # of a gate: the function of its sum
+    equation: str  # for a gate: only the function of its sum
     meaning: str
-    part: str  # of the step, in which a picture of the cell shows it
+    part: str  # the part of the step that it belongs to in a picture of the cell
 
 
 _MEMORY_IS_OUTPUT = "what it remembers, which is also its output"
@@ -68,16 +68,16 @@ _FORGET = Line(
 )
 _CANDIDATE = Line("candidate", "candidate", "g", "tanh", "what it could write", "candidate")
 _BOTH = "input and candidate"
-_OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of tanh(c') that it puts out", "output")
+_OUTPUT = Line("output", "output gate", "o", "σ", "the fraction of tanh(c') that it outputs", "output")
 _HIDDEN = Line(
-    "hidden", "output", "h'", "o tanh(c')", "for the next layer, and for its own at the next character", "output"
+    "hidden", "output", "h'", "o tanh(c')", "to the next layer, and to its own layer at the next character", "output"
 )
 EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
     ("input", "forget", "candidate", "output"): (
         _FORGET,
         Line("input", "input gate", "i", "σ", "the fraction of the candidate that it writes", _BOTH),
         _CANDIDATE._replace(part=_BOTH),
-        Line("cell", "cell state", "c'", "f c + i g", "what it remembers: what it kept, and what it wrote", "update"),
+        Line("cell", "cell state", "c'", "f c + i g", "what it remembers: what it kept plus what it wrote", "update"),
         _OUTPUT,
         _HIDDEN,
     ),
@@ -89,7 +89,7 @@ EQUATIONS: Mapping[tuple[str, ...], tuple[Line, ...]] = {
             "cell state",
             "c'",
             "f c + (1 - f) g",
-            "what it remembers; with one gate for both, it writes as much as it forgets",
+            "what it remembers; one gate does both, so it writes as much as it forgets",
             "update",
         ),
         _OUTPUT,
@@ -141,7 +141,7 @@ def sums(cell: Cell) -> dict[str, tuple[str, ...]]:
 
 
 def walk(checkpoint: Checkpoint, ids: Ids, unit: Unit | None = None) -> tuple[Unit, list[WalkStep]]:
-    """Walk through a text of at least one token, (time,), with one unit; None: the one that varies most."""
+    """Walk through a text of at least one token, (time,), with one unit, by default the one that varies most."""
     network, names = checkpoint.network, checkpoint.vocabulary.token_names()
     ids = begun(ids, checkpoint.end_token)
     read = trace(network, checkpoint.weights, ids, end_token=checkpoint.end_token)
@@ -187,7 +187,7 @@ def check_unit(network: Network, unit: Unit) -> None:
 
 
 def most_varied_units(read: Trace) -> list[Unit]:
-    """All units, first the one whose activity, tanh(c) or h, has the largest standard deviation over the text."""
+    """All units, ordered by how much their activity, tanh(c) or h, varies over the text (standard deviation)."""
     deviations = np.stack([layer.activity.std(axis=0) for layer in read.layers])
     ranked = np.argsort(-deviations, axis=None, kind="stable").tolist()
     return [Unit(number // deviations.shape[1] + 1, number % deviations.shape[1] + 1) for number in ranked]

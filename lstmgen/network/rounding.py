@@ -1,9 +1,9 @@
-"""Weights in fewer bits.
+"""Store weights in fewer bits.
 
-A matrix is stored row by row: each row is a float32 scale times numbers of 8 or 16 bits.
+Each row of a matrix is stored as a float32 scale times numbers of 8 or 16 bits.
 
     int8       scale = max |w| / 127; the numbers are the integers from -127 to 127
-    float16    scale = max |w|; the numbers are from -1 to 1, so none is too large for float16
+    float16    scale = max |w|; the numbers are from -1 to 1, so none of them overflows float16
 
 Vectors, such as biases, stay float32 because they are few and short.
 """
@@ -25,7 +25,7 @@ class Rounding(StrEnum):
 
 
 class RoundedArray(NamedTuple):
-    """One parameter: a matrix in fewer bits, or a vector as it was."""
+    """One parameter: a matrix in fewer bits, or an unchanged vector."""
 
     stored: NDArray[Any]  # (rows, columns), int8 or float16; for a vector float32
     scales: FloatArray | None  # (rows,); None for a vector
@@ -37,7 +37,7 @@ class RoundedArray(NamedTuple):
 
 
 def rounded(array: FloatArray, rounding: Rounding) -> RoundedArray:
-    """Round a parameter if it is a matrix; `restored` reverses that."""
+    """Round a parameter if it is a matrix; `restored` turns it back into float32."""
     if array.ndim != 2:
         return RoundedArray(array, None)
     maxima = np.abs(array).max(axis=1, initial=0)

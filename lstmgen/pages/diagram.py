@@ -1,6 +1,6 @@
-"""Draws a cell as SVG from its equations: what it remembers runs along the top, and its gates act on it.
+"""Draw a cell as SVG from its equations: its memory runs along the top, and its gates act on it.
 
-No cell is drawn by hand. A gate gets a column, and the equations in `inspection/walk.py` say what joins what:
+No picture is hand-drawn. Each gate gets a column, and the equations in `inspection/walk.py` determine the wires:
 
     σ, tanh of a sum                    a box above the wires of x and h; a peephole enters it from the left
     c' = f c + i g                      on the line of the state: × in the column of f, + in the column of g
@@ -21,7 +21,7 @@ from lstmgen.pages.svg import BEND, BOX, BOX_HEIGHT, ROUND, Picture, Point
 
 _TOP, _STATE, _TANH, _WRITE, _OUTPUT, _PEEPHOLE = 36, 76, 118, 146, 178, 194  # the rows, from the top
 _GATE, _HIDDEN, _INPUT, _NAMES, _BOTTOM, _FOOT, _HEIGHT = 228, 304, 338, 372, 388, 416, 436
-_MARGIN, _SOURCE, _FIRST, _COLUMN, _WIDE = 50, 80, 126, 96, 132  # the columns: x, the first gate; between two gates
+_MARGIN, _SOURCE, _FIRST, _COLUMN, _WIDE = 50, 80, 126, 96, 132  # columns: x, the first gate, from gate to gate
 _SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉"
 
 
@@ -34,7 +34,7 @@ class _Gate(NamedTuple):
 
 
 def draw_cell(cell: Cell, identity: str = "cell") -> str:
-    """Return the picture of a cell; raise ConfigError if its equations have a form that no rule above places.
+    """Return the picture of a cell; raise ConfigError if the rules above do not cover one of its equations.
 
     `identity` is unique among the pictures of a page.
     """
@@ -42,7 +42,7 @@ def draw_cell(cell: Cell, identity: str = "cell") -> str:
 
 
 def draw_chain(cell: Cell, text: str) -> str:
-    """Return the picture of a cell that reads a text: the same cell at each character."""
+    """Return the picture of a chain: the same cell reads each character of a text."""
     picture, wide, apart = Picture(), 92, 164
     states = {name: "c" if name == "cell" else "h" for name in reversed(cell.state_type._fields)}
     levels = (92, 128) if len(states) > 1 else (110,)
@@ -62,14 +62,14 @@ def draw_chain(cell: Cell, text: str) -> str:
             start, end = left + wide, left + (apart if step + 1 < len(text) else wide + _MARGIN)
             picture.wire((start, level), (end, level), kind=kind)
             picture.label((start + end) / 2 - 2, level - 8, f"{letter}{number}")
-    told = f"The same cell reads {', '.join(text)}, one after the other, and hands on {' and '.join(states.values())}."
+    told = f"The same cell reads {', '.join(text)}, one after the other, and passes on {' and '.join(states.values())}."
     return picture.svg(
         "chain", 2 * _MARGIN + wide + apart * (len(text) - 1), 228, f"The chain of the cell: {cell}", told
     )
 
 
 def draw_attention(identity: str = "attention") -> str:
-    """Return the picture of `network/attention.py`, with three outputs to look back at, of weights a1 to a3."""
+    """Return the picture of `network/attention.py`, which looks back at three outputs with weights a1 to a3."""
     picture, columns, now, c = Picture(), (126, 240, 354), 528, 448
     total, weighed, softmax, score, output = 76, 136, 200, 264, 330
     picture.body(8, 36, 568, 348)
@@ -108,15 +108,14 @@ def draw_attention(identity: str = "attention") -> str:
     picture.circle(now, output, "y", kind="letter")
     picture.label(now, output + 38, "now", kind="name")
     told = (
-        "The output y of each step is compared with the last outputs: a = softmax(Q y · y back) says how much of each "
+        "Attention compares the output y of each step with the last outputs: a = softmax(Q y · y back) is the fraction "
+        "that it takes of each. It adds C times their sum to y."
     )
-    return picture.svg(
-        identity, 584, 392, "Attention to the last outputs", f"{told}is taken, and C times the sum is added to y."
-    )
+    return picture.svg(identity, 584, 392, "Attention to the last outputs", told)
 
 
 class _CellPicture(Picture):
-    """The picture of one cell. A value is written with its operators last, as in `f c * i g * +`."""
+    """The picture of one cell. In a value, operators follow their operands, as in `f c * i g * +`."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__()
@@ -136,13 +135,13 @@ class _CellPicture(Picture):
             x += 0 if not self.gates else _WIDE if any(map(self._multiplier, terms)) else _COLUMN
             self.gates[line.letter] = _Gate(line, x, terms)
         self.output = of.get("hidden") if "cell" in of else None
-        self.joined: list[str] = []  # the gates whose output leads somewhere
+        self.joined: list[str] = []  # the gates whose output is connected
         self.last = x
         self.up = x + (_COLUMN + 58 if self.output else 72)
         self.right = self.up + 26
 
     def _parsed(self, line: Line, equation: str) -> ast.expr:
-        """An equation or a term; what is next to each other is multiplied, and c' is called c_."""
+        """Parse an equation or a term, in which adjacent factors are multiplied and c' becomes c_."""
         python = re.sub(r"(?<=[\w')]) (?=[\w(])", "*", equation).replace("'", "_")
         try:
             return ast.parse(python, mode="eval").body
@@ -151,15 +150,15 @@ class _CellPicture(Picture):
 
     def _unplaced(self, line: Line) -> ConfigError:
         equation = f"{line.letter} = {formula(line, self.sums)}"
-        return ConfigError("cell", str(self.cell), f"no rule of pages/diagram.py places {equation}; add one")
+        return ConfigError("cell", str(self.cell), f"no rule in pages/diagram.py places {equation}; add one")
 
     def _factors(self, line: Line) -> Iterator[list[str]]:
-        """The products whose sum an equation is: of each the factors, as values."""
+        """Split an equation that is a sum of products: yield the factors of each product, as values."""
         for product in _flat(self._parsed(line, line.equation), ast.Add):
             yield [_value(factor, self._unplaced(line)) for factor in _flat(product, ast.Mult)]
 
     def _multiplier(self, term: ast.expr) -> str:
-        """The gate that multiplies what another gate sees of the past, as in R (r h); else nothing."""
+        """The gate that multiplies what another gate sees of the past, as in R (r h); empty if there is none."""
         letters = {line.letter for line in self.lines if line.value in self.sums}
         return next((node.id for node in ast.walk(term) if isinstance(node, ast.Name) and node.id in letters), "")
 
@@ -179,14 +178,14 @@ class _CellPicture(Picture):
         return self.svg(identity, width, _HEIGHT, f"One step of the cell: {self.cell}", f"{told}.")
 
     def _sources(self) -> None:
-        """The circle of x below, and h from the left, or from the line of the state if h is the state."""
+        """Draw the circle of x at the bottom, and label the states on the left."""
         if self.old != "h":
             self.label(_MARGIN / 2 - 2, _HIDDEN - 10, "h", value="h")
         self.label(_MARGIN / 2 - 2, _STATE - 10, self.old, value=self.old)
         self.circle(_SOURCE, _FOOT, "x", kind="letter")
 
     def _rails(self) -> None:
-        """The wires of h and x below the gates, as far as there are gates that see them."""
+        """Draw the wires of h and x below the gates, as far as the last gate that sees them."""
         seen = [gate.x for gate in self.gates.values() if "R h" in self.sums[gate.line.value]]
         multiplied = [gate.x - _WIDE / 2 for gate in self.gates.values() if any(map(self._multiplier, gate.terms))]
         start: tuple[Point, ...] = ((0, _HIDDEN),)
@@ -198,7 +197,7 @@ class _CellPicture(Picture):
         self.wire((_SOURCE, _FOOT - ROUND), (_SOURCE, _INPUT), (end, _INPUT), kind="input", head=False)
 
     def _gate(self, gate: _Gate) -> None:
-        """A gate with everything that enters it."""
+        """Draw a gate with everything that enters it."""
         line, x, part = gate.line, gate.x, self.parts[gate.line.letter]
         self.label(x, _NAMES, line.value, part, kind="name", anchor="middle")
         title = f"{line.name}: {line.letter} = {formula(line, self.sums)}"
@@ -220,7 +219,7 @@ class _CellPicture(Picture):
                 raise self._unplaced(line)
 
     def _multiplied(self, gate: _Gate, term: ast.expr, multiplier: str) -> None:
-        """What the candidate of a GRU sees of the past: times the reset gate, before the product with R or after it."""
+        """Draw what the candidate of a GRU sees of the past: the reset gate acts before or after the product with R."""
         x, part, by = gate.x - _WIDE / 2, self.parts[gate.line.letter], self.gates[multiplier]
         others = [each for each in ast.walk(term) if isinstance(each, ast.BinOp) and isinstance(each.op, ast.Add)]
         if others:
@@ -236,7 +235,7 @@ class _CellPicture(Picture):
         self.wire((x + ROUND, _GATE), (gate.x - BOX, _GATE), part=part, value="" if others else f"{multiplier} h *")
 
     def _peephole(self, gate: _Gate, name: str) -> None:
-        """From the line of the state to the left side of a gate: the old state around it, the new one from above."""
+        """Draw a peephole from the line of the state to the left of a gate, from the old state or the new one."""
         first, part = _SOURCE, self.parts[gate.line.letter]
         x = gate.x - _COLUMN / 2 + 8 if gate.x > first + _COLUMN else first
         end = (x, _GATE), (gate.x - BOX, _GATE)
@@ -249,7 +248,7 @@ class _CellPicture(Picture):
         self.label(x - 4, _GATE + 20, name, part, kind="letter small", anchor="middle")
 
     def _state(self) -> None:
-        """The line of the state, with what is kept and what is added; and the wires that come to it."""
+        """Draw the line of the state, what is kept and added on it, and the wires that lead to it."""
         state = next(line for line in self.lines if line.letter == self.new)
         part, end = self.parts[self.new], self.right + _MARGIN
         if not self.products:
@@ -295,7 +294,7 @@ class _CellPicture(Picture):
         self.wire((start, _STATE), (end, _STATE), part=part, value=self.new, kind="state")
 
     def _out(self, letter: str, *way: Point) -> None:
-        """From the top of a gate."""
+        """Draw the wire that leaves the top of a gate."""
         gate = self.gates[letter]
         self.joined.append(letter)
         aside, branches = way[0] == (gate.x, _OUTPUT), any(f"1 {letter} -" in product for product in self.products)
@@ -306,7 +305,7 @@ class _CellPicture(Picture):
         self.label(x, y, letter, part, value=letter, anchor="middle" if aside else "start")
 
     def _write(self, factors: Sequence[str], x: float, part: int) -> None:
-        """A gate times the candidate, below the line of the state: × in the column of the second."""
+        """Draw a gate times the candidate, below the state line; the × is in the column farther right."""
         for factor in factors:
             letter = _gate_of(factor)
             gate = self.gates[letter]
@@ -325,7 +324,7 @@ class _CellPicture(Picture):
         self.circle(x, _WRITE, "×", part)
 
     def _outputs(self) -> None:
-        """The new output to the right, to the same layer's next step, and upwards, to the next layer."""
+        """Draw the new output: to the right, to the layer's next step, and upwards, to the next layer."""
         level, part, end = _STATE, self.parts[self.new], self.right + _MARGIN
         if self.output:
             level, part = _HIDDEN, self.parts[self.output.letter]
@@ -371,7 +370,7 @@ def _flat(node: ast.expr, kind: type[ast.operator]) -> Iterator[ast.expr]:
 
 
 def _value(node: ast.expr, error: ConfigError) -> str:
-    """An expression as a value: operands before their operator."""
+    """An expression as a value, in which operators follow their operands."""
     match node:
         case ast.Name(name):
             return name.replace("_", "'")

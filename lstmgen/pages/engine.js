@@ -6,8 +6,8 @@
 //     a = attend(y_L, its past)     with attention only
 //     logits = W_o a + b_o          head; a tied head uses the embedding: E (P a) + b_o
 //
-// Letters, names and order are those of lstmgen/cells and lstmgen/network. The numbers of a matrix are float32, all sums
-// float64. A state is never changed: `step` returns a new one. So the page can keep an old state and return to it.
+// Letters, names and order match lstmgen/cells and lstmgen/network. Matrices are float32, and all sums are float64. `step`
+// returns a new state and never changes the old one, so the page can keep an old state and return to it.
 
 // Numbers from text
 
@@ -42,7 +42,7 @@ const parameterOf = (stored) => (stored.shape.length === 2 ? matrixOf(stored) : 
 
 const rowOf = ({ columns, values }, row) => values.subarray(row * columns, (row + 1) * columns);
 
-/** W x + b. The rows from `first` to `last` are used; four rows at a time share the reading of x. */
+/** W x + b for the rows from `first` to `last`. Four rows at a time share each number of x, which is faster. */
 function product(W, x, b = null, first = 0, last = W.rows) {
   const { columns, values } = W;
   const sums = new Float64Array(last - first);
@@ -66,7 +66,7 @@ function product(W, x, b = null, first = 0, last = W.rows) {
   return b === null ? sums : plus(sums, b);
 }
 
-/** The sum of the products of two vectors' numbers. */
+/** The dot product of two vectors. */
 function dot(a, b) {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
@@ -92,12 +92,12 @@ function softmax(x) {
 // gate. It returns the state after the step, and its gates by name. Each block of W, R and b has one row for each unit u, in
 // the order of the gates.
 
-/** Without a lesion the values of a gate stay as they are; `before` is the state that the gate acts on. */
+/** Without a lesion, a gate keeps its values; `before` is the state that the gate acts on. */
 const unharmed = (gate, values, before) => values;
 
 const blocks = (a, size) => Array.from({ length: a.length / size }, (_, block) => a.subarray(block * size, (block + 1) * size));
 
-/** What a peephole adds to the sum inside a gate; nothing if the network does not have it. */
+/** Add a peephole, if the network has it, to the sum inside a gate. */
 const seen = (sum, peephole, cell) => (peephole ? sum.map((each, u) => each + peephole[u] * cell[u]) : sum);
 
 const cells = {
@@ -174,7 +174,7 @@ function attend(y, memory, { query: Q, combine: C }) {
   return { output: plus(y, product(C, recalled)), memory: [...memory.slice(1), y], attention };
 }
 
-/** A network from the data of the page; what the data holds is described in lstmgen/pages/network.py. */
+/** A network built from the data of the page, which lstmgen/pages/network.py describes. */
 class Network {
   constructor(data) {
     this.cell = cells[data.cell];

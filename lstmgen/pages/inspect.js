@@ -1,17 +1,17 @@
-// What the reader chooses. The scripts before this one: base, engine, vocabulary, sampling, work, reading, unit, lesions,
-// influence, likeness, panel, inspect_text, walk, unit_map, other_text.
+// The controls of the page. Runs after base, engine, vocabulary, sampling, work, reading, unit, lesions, influence,
+// likeness, panel, inspect_text, walk, unit_map and other_text.
 
-const NEXT = 50; // characters after a lesion, over which its cost is measured
+const NEXT = 50; // how many characters after a lesion its cost is measured over
 
 const readings = data.networks.map((network) => new Reading(network));
 const panels = readings.map((reading, number) => new Panel(reading, element(`network-${number}`)));
 let focus = readings[0]; // the network whose equations are shown, and whose unit colours the text
-let timer = null; // of playing
-let anchor = null; // where the stretch began that Shift and an arrow make longer
+let timer = null; // set while the text plays
+let anchor = null; // where the stretch begins that Shift and an arrow key extend
 
 const known = () => Math.min(...readings.map((reading) => reading.known));
 
-// Reading: the texts are read in pieces, and the cursor can go as far as all networks are
+// Reading: the networks read in pieces, and the cursor can go as far as all of them have read
 
 function* readAll() {
   while (known() < text.length) {
@@ -34,7 +34,7 @@ function read() {
   });
 }
 
-/** Read another text; what is the same at its beginning has been read. */
+/** Read another text; the networks keep what they have read of its beginning if it is the same. */
 function setText(characters) {
   pause();
   let same = 0;
@@ -48,7 +48,7 @@ function setText(characters) {
   read();
 }
 
-// What is found in the text: anew after each move, because it belongs to the current character or stretch
+// Influence and likeness depend on the current character or stretch, so each move starts them again
 
 function findAgain() {
   for (const name of ["influence", "likeness"]) {
@@ -66,7 +66,8 @@ const inOrder = () => [...panels].sort((one, other) => (other.reading === focus)
 
 function* findInfluence(step) {
   const neutral = neutralOf(text);
-  element("neutral").textContent = neutral.map((character) => `a ${inWords(nameOf(character))}`).join(" or, if it is one, ");
+  const [first, second] = neutral.map((character) => (character === " " ? "a space" : inWords(nameOf(character))));
+  element("neutral").textContent = second ? `${first} (or ${second} where it already is ${first})` : first;
   for (const panel of inOrder()) {
     effects.set(panel.reading, {});
     yield* influence(panel.reading, text, step, neutral, effects.get(panel.reading));
@@ -112,7 +113,7 @@ function go(step, longer = false) {
   if (mode === "influence" || mode === "likeness") findAgain();
 }
 
-/** Move, and make the stretch longer. */
+/** Move, and extend the stretch. */
 function extend(step) {
   anchor ??= position;
   if (mode !== "likeness") setMode("likeness");
@@ -137,7 +138,7 @@ function choose(layer, unit) {
   if (tracked.value !== chosen) tracked.value = chosen; // two features may have the same unit
   if (tracked.selectedIndex < 0) tracked.value = "";
   element("map-title").textContent = `Layer ${focus.layer} of ${name}: what each unit remembers`;
-  const label = `Layer ${focus.layer}: a square for each unit. Choose a unit by its number above.`;
+  const label = `Layer ${focus.layer}: one square per unit. Choose a unit by its number above.`;
   element("layer-map").setAttribute("aria-label", label);
   paintText();
   go(position);
@@ -150,7 +151,7 @@ function options(list, texts) {
   list.replaceChildren(...texts.map(([value, label]) => new Option(label, value)));
 }
 
-/** The reader turns to a network. */
+/** Put a network in focus. */
 function turnTo(reading) {
   focus = reading;
   const { data: own } = focus;
@@ -173,7 +174,7 @@ function turnTo(reading) {
   choose(focus.layer, focus.unit);
 }
 
-/** A screen reader is told of the network in focus alone, and of none while the text plays: it could not keep up. */
+/** A screen reader announces only the network in focus, and nothing while the text plays, because it could not keep up. */
 function announce() {
   for (const panel of panels) {
     const live = timer === null && panel.reading === focus ? "polite" : "off";
@@ -206,7 +207,7 @@ const toggle = () => (timer === null ? play() : pause());
 // Keys and clicks
 
 const steps = { ArrowRight: () => position + 1, ArrowLeft: () => position - 1, Home: () => 0, End: () => text.length - 1 };
-// The keys of letters and digits, as the page lists them
+// Other keys, in the order in which the page lists them
 const keys = {
   " ": toggle,
   Escape: clearStretch,
@@ -238,7 +239,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-element("text").addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault()); // not the browser's own
+element("text").addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault()); // no browser selection
 element("text").addEventListener("click", (event) => {
   const step = stepOf(event.target);
   const selected = getSelection();

@@ -1,4 +1,4 @@
-"""What networks do while they read a text: the page computes it, from their weights."""
+"""A page that runs networks in the browser and shows what they do as they read a text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -20,9 +20,9 @@ _SCRIPTS = (
     "engine vocabulary sampling work reading unit lesions influence likeness panel inspect_text walk unit_map "
     "other_text inspect"
 )
-_SPEEDS, _LENGTHS = (2, 5, 10, 25), (50, 200, 1000)  # characters a second; characters that a network writes
+_SPEEDS, _LENGTHS = (2, 5, 10, 25), (50, 200, 1000)  # characters per second; characters for a network to write
 _MAX_EXACT = 1_500_000
-"""How many weights the networks of a page have at most that are stored in 16 bits; more are stored in 8."""
+"""If the networks of a page have more weights than this, all weights are stored in 8 bits, otherwise in 16."""
 
 
 def inspect_page(
@@ -37,9 +37,9 @@ def inspect_page(
     Args:
         title: which models read which text.
         models: the models with their names.
-        texts: the same text, (tokens,), as each model reads it. The page leaves out what one of them does not know.
-        findings: of each model, for the sections below the text.
-        unit: the unit of each model that is shown first; None: one that tracks something.
+        texts: the same text, (tokens,), as each model reads it. The page omits characters that any model does not know.
+        findings: the findings for each model, for the sections below the text.
+        unit: the unit to show first, in each model; by default one that tracks something.
     """
     weights = sum(checkpoint.network.parameter_count() for _, checkpoint in models)
     rounding = Rounding.FLOAT16 if weights <= _MAX_EXACT else Rounding.INT8
@@ -71,9 +71,9 @@ def inspect_page(
 
 
 def shared_text(models: Sequence[tuple[str, Checkpoint]], ids: Ids) -> str:
-    """The text that the first model reads as these ids, without characters that another one does not know.
+    """The text that these ids encode in the first model, without characters that another model does not know.
 
-    Half of a surrogate pair stands for each byte that is not UTF-8.
+    A lone surrogate represents each byte that is not UTF-8.
     """
     first = models[0][1]
     if len(ids) > 1 and ids[0] == first.end_token:
@@ -84,15 +84,15 @@ def shared_text(models: Sequence[tuple[str, Checkpoint]], ids: Ids) -> str:
 
 
 def _network(checkpoint: Checkpoint, findings: Findings, rounding: Rounding) -> dict[str, Any]:
-    """Return what the scripts know of a network, ready for JSON.
+    """Return what the scripts need to know about a network, ready for JSON.
 
     Returns:
         What `network_data` returns, and by name:
 
-            hidden_size   units of a layer
-            memory        the name of the state that a unit remembers: `cell`, or `hidden` for GRU and RNN
-            lines         of the explanation, as in `inspection/walk.py`; `terms`: those of the sum inside a gate
-            tracked       pairs of a unit that tracks a feature, and what to call it
+            hidden_size   units in each layer
+            memory        the name of the state that holds the memory: `cell`, or `hidden` for GRU and RNN
+            lines         the lines of `inspection/walk.py`, with the `terms` of the sum inside each gate
+            tracked       pairs of a unit that tracks a feature and its label
     """
     cell = checkpoint.network.cells[0]
     terms = sums(cell)
@@ -121,7 +121,7 @@ def _panel(number: int, name: str, checkpoint: Checkpoint) -> str:
 
 
 def _sections(checkpoint: Checkpoint, findings: Findings) -> dict[str, Any]:
-    """The parts below the text by their titles; a text instead of a finding is the reason why there is none."""
+    """The sections below the text, by title. A finding that is a string says why there is none."""
     token, units, memory = checkpoint.vocabulary.unit, findings.units, findings.memory
     return {
         "Units that track something": [f"Not searched: {units}."]
@@ -135,7 +135,7 @@ def _sections(checkpoint: Checkpoint, findings: Findings) -> dict[str, Any]:
 
 
 def _varied(checkpoint: Checkpoint, ids: Ids) -> list[Unit]:
-    """For a short text: the units that vary most."""
+    """The units of a short text, those that vary most first."""
     read = trace(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token)
     return most_varied_units(read)
 

@@ -1,4 +1,4 @@
-// The text in colours, and the stretch of it that the reader chose.
+// The coloured text, and the stretch of it that the reader chose.
 
 const MODES = {
   unit: "unit",
@@ -9,13 +9,13 @@ const MODES = {
 let mode = "unit"; // what the colours mean
 let text = []; // characters
 let position = 0; // the character that all networks have just read
-let stretch = null; // [first, last]: characters; null: the current one alone
+let stretch = null; // [first, last]: characters; null: only the current one
 let spans = []; // one for each character
-let marked = []; // those that attention looked at
-let effects = new Map(); // what influence found, by the reading and the step that is replaced
-let likenesses = new Map(); // what likeness found, by the reading and the last step
+let marked = []; // the spans that attention looked at
+let effects = new Map(); // what influence found, by reading and replaced step
+let likenesses = new Map(); // what likeness found, by reading and last step
 
-const nameAt = (step) => nameOf(text[step] ?? "\n"); // before the first line there is a line feed
+const nameAt = (step) => nameOf(text[step] ?? "\n"); // a line feed comes before the first line
 const where = (step) => `character ${count(step + 1)} of ${count(text.length)}: ${inWords(nameAt(step))}`;
 const stretchNow = () => stretch ?? [position, position];
 
@@ -31,7 +31,7 @@ function writeText(characters) {
   element("position").max = text.length - 1;
 }
 
-/** The colour of a character; none where nothing is known. */
+/** The colour of a character; undefined if its value is not known yet. */
 function colorAt(step) {
   if (mode === "influence") {
     const found = effects.get(focus)?.[step];
@@ -47,10 +47,10 @@ function colorAt(step) {
   return colorOf(focus, name, focus.value(name, step));
 }
 
-const [LARGEST_SURPRISE, DECADES] = [6, 4]; // nats; what the logarithmic scale of influence has
+const [LARGEST_SURPRISE, DECADES] = [6, 4]; // nats; decades of the logarithmic scale of influence
 const mostEffect = () => Math.max(1e-9, ...Object.values(effects.get(focus) ?? {}));
 
-/** Colour the characters from one on to another: painting is slow for a long text. */
+/** Colour the characters from `first` up to `end`; painting all of a long text is slow. */
 function paintText(first = 0, end = text.length) {
   for (let step = Math.max(0, first); step < end; step++) {
     const color = colorAt(step);
@@ -66,8 +66,8 @@ function paintText(first = 0, end = text.length) {
   const cell = mode === "unit" && element("color").value === "cell";
   element("scale-to").textContent = {
     unit: cell ? "1: tanh of the cell state" : "1",
-    surprise: `${LARGEST_SURPRISE} nats and more`,
-    influence: `${inNats(most)}, logarithmic`,
+    surprise: `${LARGEST_SURPRISE} nats or more`,
+    influence: `${inNats(most)} (logarithmic)`,
     likeness: "1: the same direction",
   }[mode];
 }

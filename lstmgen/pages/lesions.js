@@ -1,6 +1,6 @@
-// Lesions: gates that are held at a value. What a lesion does to a cell is said by the cell's own gates.
+// Lesions: gates that are held at a value. Each cell has its own gates, so a lesion lists them by cell.
 
-/** By what it does: its name, and in each cell the gates that it holds and their values. `h`: the old output. */
+/** For each lesion, its name and the gates that it holds in each cell, with their values. `h`: the old output. */
 const LESIONS = {
   keep: ["keep everything", { lstm: { forget: 1 }, coupled: { forget: 1 }, gru: { update: 1 }, rnn: { candidate: "h" } }],
   forget: ["forget everything", { lstm: { forget: 0 }, coupled: { forget: 0 }, gru: { update: 0 } }],
@@ -10,7 +10,7 @@ const LESIONS = {
 };
 for (const [, gates] of Object.values(LESIONS)) gates.peephole = gates.lstm;
 
-/** The gates that a lesion holds in a cell; undefined where the cell has no such gates. */
+/** The gates that a lesion holds in a cell; undefined if the cell has no such gates. */
 const gatesOf = (lesion, cell) => LESIONS[lesion][1][cell];
 
 const gatesInWords = (gates) =>
@@ -18,7 +18,7 @@ const gatesInWords = (gates) =>
     .map(([gate, to]) => (to === "h" ? "h at its old value" : `the ${gate} gate at ${to}`))
     .join(" and ");
 
-/** What the engine needs: for each layer what happens to its gates. `unit`: the only one, from 1; null: all. */
+/** What the engine needs: for each layer, what happens to its gates. `layer`, `unit`: only this one, from 1; null: all. */
 function heldIn(layers, gates, layer, unit) {
   const hold = (gate, values, before) => {
     if (!(gate in gates)) return values;
@@ -28,7 +28,7 @@ function heldIn(layers, gates, layer, unit) {
   return Array.from({ length: layers }, (_, number) => (layer === null || number === layer - 1 ? hold : undefined));
 }
 
-/** The mean surprise of at most so many characters after the first step of a lesion: with it, and without it. */
+/** The mean surprise of at most `most` characters after the first step of a lesion, with and without it. */
 function lossesAfter({ lesion, steps }, most) {
   const count = Math.min(most, lesion.steps.length - 1);
   const mean = (some, first) => some.slice(first, first + count).reduce((sum, { nats }) => sum + nats, 0) / count;
@@ -42,7 +42,7 @@ let harm = null; // { name, from, where }; null: none
 function heal() {
   harm = null;
   for (const reading of readings) reading.lesion = null;
-  element("harm").textContent = "Hold from here on";
+  element("harm").textContent = "Apply from here on";
   element("harm").setAttribute("aria-pressed", "false");
 }
 
@@ -58,7 +58,7 @@ function hurt() {
     reading.lesion = { from: position, held, gates, layer, unit, words: gatesInWords(gates), steps: [] };
     reading.readNext(text); // so that the cursor can stay
   }
-  element("harm").textContent = "Let go";
+  element("harm").textContent = "Remove";
   element("harm").setAttribute("aria-pressed", "true");
 }
 

@@ -1,10 +1,10 @@
-// Where else in the text the state is like it is in a stretch.
+// Find where else in the text the state is similar to the state in a stretch.
 
-const ALIKE = 4; // how many places are named
+const ALIKE = 4; // how many places to name
 
 /**
- * What a network remembers after each step: of each unit its distance from its own mean, in standard deviations; then each
- * step is scaled to length 1, so that a product of two is their cosine. `layer`: from 1; null: all.
+ * What a network remembers after each step, with each unit measured in standard deviations from its own mean. Each step is
+ * scaled to length 1, so that the product of two steps is their cosine. `layer`: from 1; null: all.
  */
 function directions(reading, layer) {
   const { memory } = reading.data;
@@ -26,7 +26,7 @@ function directions(reading, layer) {
   });
 }
 
-/** Fill `likeness`, by the last step of each stretch as long as this one, with the mean cosine of their steps. */
+/** Fill `likeness` with the mean cosine between this stretch and each one of the same length, by its last step. */
 function* compare(rows, [first, last], likeness) {
   const length = last - first + 1;
   for (let end = length - 1; end < rows.length; end++) {
@@ -37,7 +37,7 @@ function* compare(rows, [first, last], likeness) {
   }
 }
 
-/** The last steps of the stretches that are most alike; none overlaps the stretch itself or a better one. */
+/** The last steps of the most similar stretches that overlap neither this stretch nor a better one. */
 function mostAlike(likeness, [first, last]) {
   const found = [last];
   const ends = [...likeness.keys()].slice(last - first);

@@ -1,4 +1,4 @@
-"""A network as the scripts of a page find it: its equations, its weights and its vocabulary."""
+"""Describe a network to the scripts of a page: its equations, its weights and its vocabulary."""
 
 import base64
 from typing import Any
@@ -10,19 +10,19 @@ from lstmgen.network.rounding import Rounding, rounded
 
 
 def network_data(checkpoint: Checkpoint, rounding: Rounding) -> dict[str, Any]:
-    """Return a network with weights stored like this, ready for JSON.
+    """Return a network with its weights rounded, ready for JSON.
 
     Returns:
         By name:
 
-            code_points   of each id; empty for a model of bytes
-            start         the id that a text without a beginning begins with
+            code_points   the code point of each id; empty for a model of bytes
+            start         the id that a text written from nothing begins with
             end_token     the id that ends each line; null for a model of running text
-            cell          which equations
-            attention     how many past outputs attention looks at; 0: none
-            layers        how many
-            weights       each parameter by the name that it has in a checkpoint: `shape`, `type` (int8, float16 or
-                          float32), `values`, and for a matrix `scales`, float32; both little-endian in base64
+            cell          the kind of cell
+            attention     how many past outputs attention looks at; 0 for none
+            layers        the number of layers
+            weights       each parameter by its name in a checkpoint: `shape`, `type` (int8, float16 or float32),
+                          `values`, and for a matrix `scales`, float32; both are little-endian, in base64
     """
     model, vocabulary, weights = checkpoint.model, checkpoint.vocabulary, {}
     for parameter, array in checkpoint.weights.items():

@@ -1,14 +1,14 @@
-// Another text, which the reader types or a network writes.
+// Another text, typed by the reader or written by a network.
 
 const LONGEST = Math.max(4000, [...data.text].length); // characters
 
-/** The tokens that a network may write: all networks know their characters. */
+/** Whether a network may write each token: only characters that all networks know. */
 function allowed(reading) {
   const names = Array.from(reading.steps[0].logits, (_, id) => reading.vocabulary.name(id));
   return names.map((name) => reading.data.code_points.length === 0 || readings.every((other) => !unknownTo(other.vocabulary, name).length));
 }
 
-/** The network in focus, with its lesion if there is one, writes from the current character on. */
+/** Let the network in focus, with its lesion if it has one, write from the current character on. */
 function* writeOn(written, most) {
   const [temperature, seed] = [Number(element("temperature").value), Math.max(0, Math.floor(element("seed").value)) || 0];
   const [writer, may, decoder] = [focus, allowed(focus), focus.vocabulary.decoder()];
@@ -26,7 +26,7 @@ function write() {
   const [written, before] = [[], text.slice(0, position + 1)];
   const most = Math.max(0, Math.min(Number(element("length").value), LONGEST - before.length));
   start("write", writeOn(written, most), () => {
-    element("wrote").textContent = `${focus.data.name} writes: ${written.length} of ${most} characters`;
+    element("wrote").textContent = `${focus.data.name} has written ${written.length} of ${most} characters`;
     if (tasks.has("write")) return;
     element("wrote").textContent = "";
     setText([...before, ...written]);

@@ -1,4 +1,4 @@
-// What is shown of one network at a step: the picture of its cell with numbers, its predictions, and what was found.
+// The panel of one network at a step: the picture of its cell with numbers, its predictions, influence and likeness.
 
 class Panel {
   constructor(reading, root) {
@@ -27,7 +27,7 @@ class Panel {
     this.part("does").textContent = sentence(this.reading, step);
   }
 
-  /** Show the values of a step: a wire is as thick as its value is large. */
+  /** Show the values of a step: the larger a value, the thicker its wire. */
   showCell(step) {
     for (const wire of this.wires) {
       const now = computed(this.reading, wire.dataset.value, step);
@@ -48,7 +48,7 @@ class Panel {
     }
   }
 
-  /** Show what happens in a step up to one of its parts, from 1; 0: all. */
+  /** Show a step up to one of its parts, from 1; 0: all of it. */
   showPart(chosen) {
     const part = Math.min(chosen, this.parts.length);
     for (const drawn of this.root.querySelectorAll(".diagram [data-part]")) {
@@ -56,7 +56,7 @@ class Panel {
       drawn.classList.toggle("earlier", drawn.dataset.part < part);
     }
     const first = this.root.querySelector(`.diagram .gate[data-part="${part}"], .diagram [data-part="${part}"]`);
-    const frame = this.part("cell"); // on a phone it is narrower than the picture
+    const frame = this.part("cell"); // on a phone the frame is narrower than the picture
     const [box, own] = [frame.getBoundingClientRect(), first?.getBoundingClientRect()];
     frame.scrollLeft = own ? frame.scrollLeft + own.left - box.left - box.width / 3 : 0;
   }
@@ -85,7 +85,7 @@ class Panel {
     box.hidden = !harm;
     if (!harm) return;
     if (!reading.lesion) {
-      const none = `This cell cannot ${harm.name}: it has no such gate.`;
+      const none = `The lesion \u201c${harm.name}\u201d does nothing to this cell, which has no such gate.`;
       if (box.textContent !== none) box.textContent = none;
       return;
     }
@@ -93,11 +93,11 @@ class Panel {
     const cost = harmed - intact;
     const loss =
       characters < 1
-        ? "No character follows that it could predict."
-        : `The next ${characters} characters: ${harmed.toFixed(2)} nats each, without the lesion ${intact.toFixed(2)} ` +
+        ? "There are no characters left to predict."
+        : `The next ${characters} characters cost ${harmed.toFixed(2)} nats each, ${intact.toFixed(2)} without the lesion ` +
           `(${cost < 0 ? "\u2212" : "+"}${Math.abs(cost).toFixed(2)}).`;
     const title = `Lesion: ${reading.lesion.words}, ${harm.where}. `;
-    if (box.textContent !== title + loss) box.replaceChildren(create("b", "", title), loss); // it is read aloud
+    if (box.textContent !== title + loss) box.replaceChildren(create("b", "", title), loss); // every change is read aloud
   }
 
   /** The characters on which the prediction depends most. */
@@ -112,7 +112,7 @@ class Panel {
     });
   }
 
-  /** Where the state is like in the stretch: buttons that lead there. */
+  /** Show buttons that go to the places where the state is similar. */
   showLikeness(likeness, [first, last]) {
     this.part("likeness").hidden = false;
     const items = mostAlike(likeness, [first, last]).map((end) => {
@@ -131,7 +131,7 @@ class Panel {
   }
 }
 
-/** Show fractions by bars: of each a name, the fraction, and a remark. */
+/** Show fractions as bars, each with a name, the fraction, and a remark. */
 function showFractions(list, fractions, color) {
   list.replaceChildren(
     ...fractions.map(([name, fraction, remark]) => {

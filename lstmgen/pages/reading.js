@@ -1,24 +1,24 @@
-// One network reads the text, character by character, and remembers every step.
+// One network that reads the text character by character and keeps every step.
 
 class Reading {
   constructor(data) {
-    this.data = data; // what lstmgen/pages/inspect.py says of a network
+    this.data = data; // as described in lstmgen/pages/inspect.py
     this.network = new Network(data);
     this.vocabulary = vocabularyOf(data);
-    [this.layer, this.unit] = data.unit; // which unit is shown; both from 1
+    [this.layer, this.unit] = data.unit; // the unit to show; both numbers from 1
     this.initial = this.network.initialState();
     this.start = { logits: null, state: this.initial, past: -1 };
-    if (data.end_token !== null) this.start = this.token(data.end_token, this.start); // before the first line
+    if (data.end_token !== null) this.start = this.token(data.end_token, this.start); // which comes before the first line
     this.steps = []; // after each character that has been read
-    this.owners = []; // the character that each token belongs to
+    this.owners = []; // for each token, the character it belongs to
     this.lesion = null; // { from: the first step, held: what the engine needs, steps }
   }
 
   /**
-   * Read one token after a step. A step has, besides what the engine returns:
+   * Read one token after a step. In addition to what the engine returns, a step has:
    *
-   *     id, before    the token, and the state that it found
-   *     past          how many tokens have been read since the initial state, which attention can look back at
+   *     id, before    the token, and the state before it
+   *     past          how many tokens attention can look back at: those read since the initial state
    */
   token(id, now, held) {
     const begins = id === this.data.end_token;
@@ -26,7 +26,7 @@ class Reading {
     return { id, before, past: begins ? 0 : now.past + 1, ...this.network.step(id, before, held) };
   }
 
-  /** Read a character after a step; the step of its last token also has the `nats` of its surprise, null for the first. */
+  /** Read a character after a step. The step of its last token also has its surprise in `nats`, null for the first one. */
   after(character, now, held) {
     let nats = now.logits === null ? null : 0;
     for (const id of this.vocabulary.encode(character).ids) {
@@ -36,7 +36,7 @@ class Reading {
     return { ...now, nats };
   }
 
-  /** The step of a character: with the lesion, if there is one by then. */
+  /** The step of a character, with the lesion if it has begun by then. */
   shown(step) {
     return this.lesion && step >= this.lesion.from ? this.lesion.steps[step - this.lesion.from] : this.steps[step];
   }
@@ -55,7 +55,7 @@ class Reading {
     return this.lesion ? this.lesion.from + this.lesion.steps.length : this.steps.length;
   }
 
-  /** Read the next character of a text, without the lesion or, where it is behind, with it. */
+  /** Read the next character of a text: with the lesion if that reading is behind, otherwise without it. */
   readNext(text) {
     if (this.known < this.steps.length) {
       this.lesion.steps.push(this.after(text[this.known], this.before(this.known), this.lesion.held));
@@ -66,7 +66,7 @@ class Reading {
     for (const _ of this.vocabulary.encode(text[step]).ids) this.owners.push(step);
   }
 
-  /** Forget what was read from a step on. */
+  /** Discard what was read from a step on. */
   cut(step) {
     if (this.lesion && step <= this.lesion.from) this.lesion = null;
     this.lesion?.steps.splice(step - this.lesion.from);
@@ -74,7 +74,7 @@ class Reading {
     while (this.owners.at(-1) >= step) this.owners.pop();
   }
 
-  /** The past tokens that attention looked at, the strongest first: how far back, the weight, and the character. */
+  /** The past tokens that attention looked at, strongest first: how far back, the weight, and the character. */
   recalled(step) {
     const { attention, past } = this.shown(step);
     if (!attention) return [];
@@ -84,7 +84,7 @@ class Reading {
       .sort((one, other) => other.weight - one.weight || one.back - other.back);
   }
 
-  /** What the chosen unit remembers, and the values of its gates, by name. */
+  /** A gate or state of the chosen unit, by name. */
   value(name, step) {
     const own = this.shown(step).state.layers[this.layer - 1];
     return (own.gates[name] ?? own[name])[this.unit - 1];

@@ -11,7 +11,7 @@ from lstmgen.printable import readably
 from lstmgen.report import Chart, Curve, Histogram, Part, Table
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 380, 10, 190  # of a chart's curve, in an SVG of 400 x 232
-_LINES = 4  # at most so many of a logarithmic scale, besides the lowest
+_LINES = 4  # the most lines on a logarithmic scale, not counting the lowest
 
 
 def section(title: str, parts: Iterable[Part]) -> str:

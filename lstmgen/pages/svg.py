@@ -1,4 +1,4 @@
-"""An SVG picture of boxes and wires. Its colours, in diagram.css, follow the light or dark style."""
+"""Draw an SVG picture of boxes and wires, with colours from diagram.css for light and dark style."""
 
 from collections.abc import Sequence
 from html import escape
@@ -11,7 +11,7 @@ Point = tuple[float, float]
 
 
 class Picture:
-    """Shapes, from back to front: bodies, wires, boxes, labels. Each belongs to a part of a step, or to none (0)."""
+    """Shapes, from back to front: bodies, wires, boxes, labels. Each belongs to a part of a step, or to all (0)."""
 
     def __init__(self) -> None:
         self._bodies: list[str] = []
@@ -28,25 +28,25 @@ class Picture:
         head: bool = True,
         over: Sequence[Point] = (),
     ) -> None:
-        """A wire with rounded bends and an arrowhead; `over`: the points where it crosses an earlier one."""
+        """Draw a wire with rounded bends and an arrowhead; `over` has the points where it crosses an earlier one."""
         path = _path((*points[:-1], _towards(points[-1], points[-2], _HEAD)) if head else points)
         under = "".join(f'<path class="gap" d="M{x:g} {y - _GAP}v{2 * _GAP}"/>' for x, y in over)
         drawn = f'{under}<path class="line" d="{path}"/>' + (_arrow(points[-2], points[-1]) if head else "")
         self._wires.append(f'<g class="{f"wire {kind}".strip()}"{_data(part, value)}>{drawn}</g>')
 
     def body(self, x: float, y: float, width: float, height: float) -> None:
-        """The outline of a cell."""
+        """Draw the outline of a cell."""
         shape = f'<rect class="body" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="14"/>'
         self._bodies.append(shape)
 
     def circle(self, x: float, y: float, text: str, part: int = 0, *, kind: str = "") -> None:
-        """A pointwise operation."""
+        """Draw a pointwise operation."""
         wide = 2 * ROUND if len(text) > 2 else ROUND
         shape = f'<ellipse cx="{x:g}" cy="{y:g}" rx="{wide}" ry="{ROUND}"/>'
         self._boxes.append(f'<g class="operation"{_data(part)}>{shape}{_text(x, y + 5, text, kind)}</g>')
 
     def box(self, x: float, y: float, text: str, part: int = 0, *, half: int = BOX, title: str = "") -> None:
-        """A function with weights; one with a title is a gate."""
+        """Draw a function with weights; one with a title is a gate."""
         shape = f'<rect x="{x - half:g}" y="{y - BOX_HEIGHT}" width="{2 * half}" height="{2 * BOX_HEIGHT}" rx="6"/>'
         kind, titled = ("gate", f"<title>{escape(title)}</title>") if title else ("weights", "")
         kind += " candidate" if title and text != "σ" else ""
@@ -55,14 +55,14 @@ class Picture:
     def label(
         self, x: float, y: float, text: str, part: int = 0, *, value: str = "", kind: str = "letter", anchor: str = ""
     ) -> None:
-        """A text, with room above it for the value of a wire."""
+        """Write a text, with room above it for the value of a wire."""
         written = _text(x, y, text, kind, anchor) if text else ""
         if value:
             written += _text(x, y - (15 if text else 0), "", "live", anchor, _data(0, value))
         self._labels.append(f"<g{_data(part)}>{written}</g>")
 
     def svg(self, identity: str, width: float, height: float, name: str, description: str) -> str:
-        """The picture, with a name and a description for screen readers; `identity`: unique in a page."""
+        """Return the picture, with a name and a description for screen readers; `identity` is unique in a page."""
         inside = "\n".join((*self._bodies, *self._wires, *self._boxes, *self._labels))
         size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
         return (
@@ -81,14 +81,14 @@ def standalone(picture: str) -> str:
 
 
 def _towards(point: Point, other: Point, length: float) -> Point:
-    """The point at this distance from a point in the direction of another."""
+    """Return the point at this distance from a point, in the direction of another."""
     distance = abs(other[0] - point[0]) + abs(other[1] - point[1])  # wires run along the axes
     step = min(length, distance) / distance
     return point[0] + (other[0] - point[0]) * step, point[1] + (other[1] - point[1]) * step
 
 
 def _path(points: Sequence[Point]) -> str:
-    """A line through points, rounded at each bend."""
+    """Return a line through points, rounded at each bend."""
     drawn = f"M{points[0][0]:g} {points[0][1]:g}"
     for before, (x, y), after in zip(points, points[1:], points[2:], strict=False):
         (a, b), (c, d) = _towards((x, y), before, BEND), _towards((x, y), after, BEND)
@@ -97,7 +97,7 @@ def _path(points: Sequence[Point]) -> str:
 
 
 def _arrow(before: Point, end: Point) -> str:
-    """An arrowhead whose tip is at `end`."""
+    """Return an arrowhead whose tip is at `end`."""
     (x, y), half = _towards(end, before, _HEAD + 1), 5.5
     wide, high = (0, half) if y == end[1] else (half, 0)
     points = f"{end[0]:g},{end[1]:g} {x - wide:g},{y - high:g} {x + wide:g},{y + high:g}"

@@ -3,7 +3,7 @@
 const isGate = (name) => !["cell", "hidden", "candidate"].includes(name);
 const gatesOfCell = (reading) => reading.data.lines.map(({ value }) => value).filter(isGate);
 
-/** A value on a wire of the picture, such as "f c *": operands come before their operator. */
+/** Compute a value on a wire of the picture, such as "f c *": operators follow their operands. */
 function computed(reading, expression, step) {
   const stack = [];
   for (const word of expression.split(" ")) {
@@ -19,13 +19,13 @@ function computed(reading, expression, step) {
   return stack[0];
 }
 
-/** One of the three past tokens that attention looks at most; a1 is the nearest. */
+/** One of the three past tokens that attention looks at most, from a1, the nearest, to a3. */
 function pastToken(reading, name, step) {
   const strongest = reading.recalled(step).slice(0, 3);
   return strongest.sort((one, other) => one.back - other.back)[name.slice(1) - 1];
 }
 
-/** The value of a letter: c' is after the step, c before it. */
+/** The value of a letter, such as c before the step and c' after it. */
 function named(reading, letter, step) {
   if (/^a\d$/.test(letter)) return pastToken(reading, letter, step)?.weight;
   const line = reading.data.lines.find((each) => each.letter === letter);
@@ -56,7 +56,7 @@ function inNats(value) {
   return `${shown} nats`;
 }
 
-/** The name of a character as it is read aloud. */
+/** The name of a character as a screen reader should say it. */
 const inWords = (name) => ({ "␣": "space", "↵": "line feed" })[name] ?? `\u201c${name}\u201d`;
 
 /** Whether a lesion holds this value of the chosen unit. */
@@ -65,7 +65,7 @@ function isHeld({ lesion, layer, unit }, name, step) {
   return [null, layer].includes(lesion.layer) && [null, unit].includes(lesion.unit);
 }
 
-/** The equation of a line with the numbers of a step; none for a value that a lesion holds. */
+/** The equation of a line with the numbers of a step, unless a lesion holds its value. */
 function numbers(reading, line, step) {
   if (isHeld(reading, line.value, step)) return "held by the lesion";
   if (line.terms) {
@@ -81,7 +81,7 @@ function numbers(reading, line, step) {
   return `= ${number(kept)} · ${number(reading.memoryBefore(step))} + ${number(written)} · ${candidate}`;
 }
 
-/** What a step did, in a sentence. */
+/** Say in a sentence what a step did. */
 function sentence(reading, step) {
   const before = number(reading.memoryBefore(step));
   const now = number(reading.value(reading.data.memory, step));
@@ -93,7 +93,7 @@ function sentence(reading, step) {
   return `${does}: now it remembers ${now}${outputs}.`;
 }
 
-// Colours: variables of the style sheet, so that they follow the light or dark style
+// Colours are variables of the style sheet, so that they follow the light or dark style
 
 const STRONGEST = 0.78; // opacity, so that text on it can be read
 const signedColor = (value) => [value < 0 ? "--negative" : "--positive", Math.min(1, Math.abs(value)) * STRONGEST];

@@ -2,7 +2,7 @@
 
 const [LEAST_SQUARE, LARGEST_SQUARE] = [20, 40]; // pixels
 
-/** How its squares are laid out. */
+/** The layout of the squares. */
 function mapGrid() {
   const width = element("layer-map").clientWidth;
   const units = focus.data.hidden_size;
@@ -43,7 +43,7 @@ function showMap() {
   }
 }
 
-/** The unit under the mouse, from 1; undefined where there is none. */
+/** The unit under the mouse, from 1; undefined if there is none. */
 function unitAt(event) {
   const { units, columns, size } = mapGrid();
   const column = Math.floor(event.offsetX / size);

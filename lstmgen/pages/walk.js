@@ -1,7 +1,7 @@
-// The walk: a row with a bar for each line of the explanation of the network in focus, and the parts of the step.
+// The walk: a row with a bar for each equation of the network in focus, and buttons for the parts of the step.
 
 let rows = [];
-let part = 0; // the part of the step that is shown, from 1; 0: all
+let part = 0; // the part of the step to show, from 1; 0: all
 
 function makeRows() {
   rows = focus.data.lines.map((line) => {
@@ -40,7 +40,7 @@ function showWalk() {
   }
 }
 
-/** A button for each part, as many as the cell with the most parts has; they are named as in the cell in focus. */
+/** Make a button for each part of the cell with the most parts. Their names come from the cell in focus. */
 function makeParts() {
   const { parts } = panels[readings.indexOf(focus)];
   const most = Math.max(...panels.map((panel) => panel.parts.length));

@@ -1,12 +1,12 @@
-// Long computations: in pieces, between which the page shows and listens.
+// Long computations run in pieces, so that the page can show progress and react to its user in between.
 
-const [PIECE, SHOWN] = [20, 100]; // milliseconds of computing at a time; between two looks at the progress
-const tasks = new Map(); // by name: a generator and what shows its progress; the newest goes first
+const [PIECE, SHOWN] = [20, 100]; // milliseconds: of computing at a time, and between updates of the progress
+const tasks = new Map(); // by name: a generator and what shows its progress; the newest runs first
 let scheduled = false;
 
 /**
- * Start what a generator computes, which yields where it may pause. `show` is called now and then, and at the end. A task of
- * the same name is given up.
+ * Run a generator, which yields where it may pause. `show` is called regularly, and at the end. The new task replaces one of
+ * the same name.
  */
 function start(name, generator, show) {
   tasks.delete(name);

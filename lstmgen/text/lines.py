@@ -45,7 +45,7 @@ def split_lines(ids: Ids, newline: int, *, fraction: float, seed: int) -> tuple[
     count = round(fraction * lines)
     if lines - count < 2:
         count = 0
-    is_split_off = np.zeros(lines + 1, np.bool_)  # -1, which stands for no line, stays false
+    is_split_off = np.zeros(lines + 1, np.bool_)  # -1, which means no line, stays false
     is_split_off[random_order(np.random.default_rng(seed), lines)[:count]] = True
 
     def part(split_off: bool) -> Iterator[Ids]:

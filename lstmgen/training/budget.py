@@ -100,7 +100,7 @@ class BudgetMeter:
         self._leaving_seconds = max(_LEAVING_SECONDS, _LEAVING_FRACTION * loading)
 
     def seconds(self) -> float:
-        """Seconds since the command began, plus those of earlier sessions."""
+        """Seconds since the command began, plus the seconds of earlier sessions."""
         return self._seconds_before + self._clock() - self._started
 
     def session_seconds(self) -> float:

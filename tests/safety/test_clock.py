@@ -234,7 +234,7 @@ def test_a_change_of_threads_and_the_way_back_are_events_and_in_the_log(monkeypa
 
 @pytest.mark.parametrize("budget", [Budget(20), Budget(100, BudgetUnit.STEPS)])
 def test_time_in_which_the_process_was_stopped_does_not_count(budget: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps, rates and seconds are those of a run that was never stopped, and an event says for how long it was."""
+    """Steps, rates and seconds are as if the run had never stopped, and an event says how long it did."""
     runs = []
     for stops in ([], [6.0, 9.0]):
         with monkeypatch.context() as patch:

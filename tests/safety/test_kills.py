@@ -39,7 +39,7 @@ def train(kind: str, run: str) -> list[str]:
     return [*TRAIN.split(), *RECIPE.split(), *kind.split(), "--run", run]
 
 
-def go_on(server: Server, kind: str, run: str, death: Death | None = None) -> Ended:
+def continued(server: Server, kind: str, run: str, death: Death | None = None) -> Ended:
     """Resume a run; if it ended before its first save, do what the message says."""
     ended = server.run("train", "--resume", run, death=death)
     if ended.code == 1:
@@ -86,11 +86,11 @@ def test_kills_at_random_moments_change_nothing(server: Server, trials: Callable
             assert calls
         generator = random.Random(seed)
         for _ in range(min(10, wanted - kills)):
-            ended = go_on(server, kind, cut, Death(function_call=generator.randrange(1, calls // 2)))
+            ended = continued(server, kind, cut, Death(function_call=generator.randrange(1, calls // 2)))
             assert ended.code in (0, KILLED), (seed, ended.error)
             kills += ended.code == KILLED
             check(cut, seed)
-        assert go_on(server, kind, cut).code == 0
+        assert continued(server, kind, cut).code == 0
         assert_same_runs(cut, whole, seed)
         seed += 1
 
@@ -105,5 +105,5 @@ def test_a_kill_in_a_save_changes_nothing(moment: str, server: Server, trials: C
         run = f"cut{call}"
         assert server.run(*train("", run), death=Death(system_call=call, moment=moment)).code == KILLED
         check(run, (moment, call))
-        assert go_on(server, "", run).code == 0
+        assert continued(server, "", run).code == 0
         assert_same_runs(run, "whole", (moment, call))

@@ -1,4 +1,4 @@
-"""Large texts: memory is bounded by the size of a block, not by that of the text."""
+"""Large texts: memory is bounded by the size of a block, not by the size of the text."""
 
 import os
 import re

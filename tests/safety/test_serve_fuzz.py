@@ -1,4 +1,4 @@
-"""Requests that the description allows, and requests that it does not: the server never fails, and goes on.
+"""Requests that the description allows, and requests that it does not: the server never fails, and keeps running.
 
 Schemathesis does the same from the description that the server gives. It is no dependency of the tests; in an
 environment of its own: `st run http://127.0.0.1:8000/openapi.json --exclude-checks positive_data_acceptance`. The check

@@ -1,4 +1,4 @@
-"""Saving fails in every way. Training goes on, the last good file stays good, and what was learned is not lost."""
+"""Saving fails in every way. Training continues, the last good file stays good, and what was learned is not lost."""
 
 import errno
 import os
@@ -151,7 +151,7 @@ def test_a_folder_that_is_deleted_while_it_trains_is_made_again(deleted: str, at
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete a folder with an open file in it")
 @pytest.mark.parametrize("at", [0, 9])
 def test_a_folder_that_another_run_has_made_again_is_left_alone(at: int) -> None:
-    """Not even its log is written to. The run is saved beside it."""
+    """Not even its log is written to. The run is saved in a new folder next to it."""
     run_to_end(prepare_run("whole"))
     Path("checkpoints/whole").rename("whole")
     with prepare_run("faulty").start(started=0.0) as session:
