@@ -238,7 +238,8 @@ def test_each_network_encodes_the_text_itself(nowhere: Path) -> None:
     untrained_run("fewer", "".join(sorted({*text} - {"\u00e9"})))
     assert problem("inspect", "letters", "fewer", "text.txt", "--memory", "-q").startswith("lstmgen: fewer: ")
     ran = done("inspect", "letters", "fewer", "text.txt", "--memory", "--json", "--on-unknown", "skip")
-    assert len(ran.json_lines[0]["networks"]) == 2
+    assert len(ran.json_lines[0]["networks"]) == 2 and "left out 20 characters" in ran.err
+    assert problem("inspect", "fewer", "letters", "text.txt", "--memory", "-q").startswith("lstmgen: fewer: ")
     untrained_run("bytes", None)
     untrained_run("lines", "".join(sorted(set(text))), lines=True)
     ran = done("inspect", "letters", "bytes", "lines", "-", "--memory", "--json", stdin=text.encode())
@@ -246,6 +247,35 @@ def test_each_network_encodes_the_text_itself(nowhere: Path) -> None:
     assert "except for bytes" in ran.err
     assert letters["examples"]["round brackets"] == {"1": 20, "2": 20} == as_bytes["examples"]["round brackets"]
     assert list(lines["visible"]) == ["1", "2", "4", "8", "16", "32"] != list(letters["visible"])
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_what_one_network_does_not_know_no_other_one_reads() -> None:
+    text = "one (two) \u00e9, three\n" * 20
+    Path("all.txt").write_text(text, encoding="utf-8")
+    Path("fewer.txt").write_text(text.replace("\u00e9", ""), encoding="utf-8")
+    Path("bytes.txt").write_bytes(text.replace("\u00e9", "\ud8ff").encode("utf-8", "surrogatepass"))
+    untrained_run("letters", "".join(sorted(set(text))))
+    untrained_run("fewer", "".join(sorted({*text} - {"\u00e9"})))
+    untrained_run("bytes", None)
+    skip = ("--memory", "--json", "--on-unknown", "skip")
+    for order in ("letters fewer", "fewer letters", "letters bytes fewer", "bytes letters fewer"):
+        names = order.split()
+        expected = done("inspect", *names, "fewer.txt", *skip).json_lines[0]["networks"]
+        assert done("inspect", *names, "all.txt", *skip).json_lines[0]["networks"] == expected
+        if names[0] == "bytes":
+            assert done("inspect", *names, "bytes.txt", *skip).json_lines[0]["networks"] == expected
+    untrained_run("other", "\u4e00")
+    assert "all.txt" in problem("inspect", "fewer", "other", "all.txt", *skip)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_the_length_does_not_count_the_line_feed_before_the_first_line() -> None:
+    text = "one two\nthree\n" * 20
+    Path("text.txt").write_text(text, encoding="utf-8")
+    untrained_run("lines", "".join(sorted(set(text))), lines=True)
+    assert "note: 100 characters" in done("inspect", "lines", "text.txt", "--gates", "--length", 100).err
+    assert "with 50 characters" in done("inspect", "lines", "text.txt", "--html", "a.html", "--length", 50).err
 
 
 @pytest.mark.usefixtures("in_trained_folder")

@@ -29,7 +29,7 @@ from lstmgen.config import Budget, BudgetUnit, CellKind, ModelConfig, Precision,
 from lstmgen.errors import CheckpointError, ConfigError, TextError
 from lstmgen.evaluation.confidence import Blocks
 from lstmgen.inspection.memory import visible_losses
-from lstmgen.inspection.trace import text_to_read
+from lstmgen.inspection.trace import begun, text_to_read
 from lstmgen.network.architecture import build_network
 from lstmgen.text.corpus import read_corpus
 from lstmgen.training.events import Event, Stepped
@@ -147,7 +147,7 @@ def test_all_seeds_of_a_model_of_lines_hold_out_the_same_and_begin_with_a_line_f
     assert (first.result.tokens, first.result.characters) == (second.result.tokens, second.result.characters)
     assert first.result.nats != second.result.nats
     checkpoint = load_checkpoint(find_checkpoint(f"lines/{first.run.folder}"))
-    nats = visible_losses(checkpoint, text_to_read(checkpoint).ids)
+    nats = visible_losses(checkpoint, begun(text_to_read(checkpoint).ids, checkpoint.end_token))
     assert first.result.visible_nats == tuple(nats.values())
 
 

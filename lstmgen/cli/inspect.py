@@ -108,7 +108,7 @@ def inspect(
     from lstmgen.cli.output import whole_file
     from lstmgen.cli.reading_bar import progress_bar
     from lstmgen.cli.report import print_report
-    from lstmgen.inspection.trace import texts_to_read
+    from lstmgen.inspection.trace import begun, texts_to_read
     from lstmgen.inspection.walk import Unit, check_unit
 
     paths = list(dict.fromkeys(find_model(reference, quiet=quiet) for reference in references))
@@ -138,7 +138,7 @@ def inspect(
     (choice,) = chosen
     longest = length or _LENGTHS[choice] if html is None else max(length or 0, *_LENGTHS.values())
     texts = texts_to_read(models, text, length=longest, encoding=encoding, on_unknown=on_unknown)
-    read = texts[0]
+    read, tokens = texts[0], [begun(own.ids, each.end_token) for (_, each), own in zip(models, texts, strict=True)]
     readers = f", read by {', '.join(name for name, _ in models)}" if references == [None] or len(models) > 1 else ""
     notes = [*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}{readers}"]
     if others := [name for name, each in models if each.vocabulary.unit != checkpoint.vocabulary.unit]:
@@ -151,7 +151,7 @@ def inspect(
         from lstmgen.pages.inspect import inspect_page
 
         with whole_file(html, "html") as file:
-            findings = [find_all(each, own.ids, watch) for (_, each), own in zip(models, texts, strict=True)]
+            findings = [find_all(each, own, watch) for (_, each), own in zip(models, tokens, strict=True)]
             begins = [own.ids[: length or _PAGE_LENGTH] for own in texts]
             title = f"{', '.join(name for name, _ in models)} read{'s' if len(models) == 1 else ''} {read.name}"
             file.write(inspect_page(title, models, begins, findings, selected).encode())
@@ -160,9 +160,9 @@ def inspect(
         return
     coloured: Iterable[str] = ()
     if memory:
-        fields, parts = _memory(list(map(str, paths)), models, [each.ids for each in texts], watch)
+        fields, parts = _memory(list(map(str, paths)), models, tokens, watch)
     else:
-        fields, parts, coloured = _findings(checkpoint, read.ids, choice, selected)
+        fields, parts, coloured = _findings(checkpoint, tokens[0], choice, selected)
     if json:
         print_json({**about, "text": read.name, **fields})
         return

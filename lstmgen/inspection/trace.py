@@ -4,6 +4,7 @@ All numbers come from `network.forward.step`, the cells' own equations in NumPy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from lstmgen.cells.arrays import tanh
 from lstmgen.checkpoint import Checkpoint
 from lstmgen.config import OnUnknown, TextConfig
-from lstmgen.errors import UnknownCharacterError
+from lstmgen.errors import TextError, UnknownCharacterError
 from lstmgen.evaluation.own_text import NamedText, held_out_text, read_named_text, read_own_text
 from lstmgen.network.architecture import Network, NetworkState
 from lstmgen.network.forward import step
@@ -43,7 +44,7 @@ def text_to_read(
         text = read_named_text(source, checkpoint, encoding=encoding, on_unknown=on_unknown)
     else:
         text = held_out_text(read_own_text(record, checkpoint.vocabulary, remedy=_REMEDY), record, remedy=_REMEDY)
-    return text._replace(ids=begun(text.ids[:length], checkpoint.end_token))
+    return text._replace(ids=text.ids[:length])
 
 
 def texts_to_read(
@@ -56,18 +57,38 @@ def texts_to_read(
 ) -> list[NamedText]:
     """Read the same text for several named models; without a source, the text that the first one held out.
 
-    Raises the errors of `text_to_read`; an UnknownCharacterError names the model that does not know the character.
+    What a model does not know is an error that names the model, or is left out for all of them. So are bytes that are
+    not UTF-8, if some models read characters.
+
+    Raises the errors of `text_to_read`, and TextError if nothing is left.
     """
-    (_, first), *others = models
-    read = text_to_read(first, source, length=length, encoding=encoding, on_unknown=on_unknown)
-    text, texts = first.vocabulary.to_bytes(read.ids).decode("utf-8", "ignore"), [read]
+    (name, first), *others = models
+    with _naming(name if others else None):
+        read = text_to_read(first, source, length=length, encoding=encoding, on_unknown=on_unknown)
+    if all(checkpoint.vocabulary == first.vocabulary for _, checkpoint in others):
+        return [read] * len(models)
+    text = first.vocabulary.to_bytes(read.ids).decode("utf-8", "ignore")
     for name, checkpoint in others:
-        try:
-            ids = checkpoint.vocabulary.encode(text, on_unknown=on_unknown)
-        except UnknownCharacterError as error:
-            raise UnknownCharacterError(f"{name}: {error}") from error
-        texts.append(NamedText(read.name, begun(ids, checkpoint.end_token)))
+        with _naming(name):
+            known = checkpoint.vocabulary.encode(text, on_unknown=on_unknown)
+        text = checkpoint.vocabulary.decode(known)
+    texts = [read._replace(ids=checkpoint.vocabulary.encode(text)) for _, checkpoint in models]
+    if not text:
+        raise TextError(f"{read.name}: the models know no character of it in common; give another text")
+    if left_out := len(read.ids) - len(texts[0].ids):
+        unit = first.vocabulary.unit
+        note = f"left out {left_out:,} {unit}{'' if left_out == 1 else 's'} that not all models know"
+        texts = [each._replace(notes=(*read.notes, note)) for each in texts]
     return texts
+
+
+@contextmanager
+def _naming(model: str | None) -> Iterator[None]:
+    """Name the model, if there is one to name, that does not know a character."""
+    try:
+        yield
+    except UnknownCharacterError as error:
+        raise UnknownCharacterError(f"{model}: {error}" if model else str(error)) from error
 
 
 def begun(ids: Ids, end_token: int | None) -> Ids:

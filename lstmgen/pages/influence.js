@@ -10,11 +10,16 @@ function neutralOf(text) {
   return [...counts.keys()].sort((one, other) => counts.get(other) - counts.get(one)).slice(0, 2);
 }
 
-/** The divergence between two predictions, KL(p || q), in nats, from their logits. */
+/**
+ * The divergence between two predictions, KL(p || q), in nats, from their logits. No term of the sum is below 0, so
+ * that small ones are not lost among large ones: see lstmgen/inspection/influence.py.
+ */
 function divergence(logits, others) {
-  const p = softmax(logits);
-  const [one, other] = [surprise(logits, 0) + logits[0], surprise(others, 0) + others[0]]; // the log-sum-exp of each
-  return p.reduce((sum, each, id) => sum + each * (logits[id] - one - others[id] + other), 0);
+  const shift = surprise(others, 0) + others[0] - surprise(logits, 0) - logits[0]; // between the logs of the two sums
+  return softmax(logits).reduce((sum, p, id) => {
+    const ratio = others[id] - logits[id] - shift;
+    return sum + p * (Math.abs(ratio) < 1e-5 ? ratio ** 2 / 2 : Math.expm1(ratio) - ratio);
+  }, 0);
 }
 
 /** Fill `effects` with how much each replacement changes the prediction after a step, by replaced step. */

@@ -5,8 +5,9 @@ from html import escape
 from typing import Any
 
 from lstmgen.checkpoint import Checkpoint
+from lstmgen.config import VocabularyKind
 from lstmgen.inspection.report import Findings, gates_report, memory_report, units_report
-from lstmgen.inspection.trace import trace
+from lstmgen.inspection.trace import begun, trace
 from lstmgen.inspection.walk import Unit, formula, lines_of, most_varied_units, sums
 from lstmgen.network.rounding import Rounding
 from lstmgen.pages.diagram import draw_attention, draw_cell
@@ -37,7 +38,7 @@ def inspect_page(
     Args:
         title: which models read which text.
         models: the models with their names.
-        texts: the same text, (tokens,), as each model reads it. The page omits characters that any model does not know.
+        texts: the same text, (tokens,), in the tokens of each model; each knows all of it.
         findings: the findings for each model, for the sections below the text.
         unit: the unit to show first, in each model; by default one that tracks something.
     """
@@ -71,16 +72,12 @@ def inspect_page(
 
 
 def shared_text(models: Sequence[tuple[str, Checkpoint]], ids: Ids) -> str:
-    """The text that these ids encode in the first model, without characters that another model does not know.
+    """The text that the first model reads as these ids.
 
-    A lone surrogate represents each byte that is not UTF-8.
+    A lone surrogate represents each byte that is not UTF-8; it is left out if any model reads characters.
     """
-    first = models[0][1]
-    if len(ids) > 1 and ids[0] == first.end_token:
-        ids = ids[1:]  # the page begins every text of a model of lines with a line feed
-    text = first.vocabulary.to_bytes(ids).decode("utf-8", "surrogateescape")
-    known = [set(checkpoint.vocabulary.characters) for _, checkpoint in models if checkpoint.vocabulary.characters]
-    return "".join(character for character in text if all(character in characters for characters in known))
+    in_bytes = all(checkpoint.vocabulary.kind is VocabularyKind.BYTES for _, checkpoint in models)
+    return models[0][1].vocabulary.to_bytes(ids).decode("utf-8", "surrogateescape" if in_bytes else "ignore")
 
 
 def _network(checkpoint: Checkpoint, findings: Findings, rounding: Rounding) -> dict[str, Any]:
@@ -136,8 +133,8 @@ def _sections(checkpoint: Checkpoint, findings: Findings) -> dict[str, Any]:
 
 def _varied(checkpoint: Checkpoint, ids: Ids) -> list[Unit]:
     """The units of a short text, those that vary most first."""
-    read = trace(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token)
-    return most_varied_units(read)
+    ids = begun(ids, checkpoint.end_token)
+    return most_varied_units(trace(checkpoint.network, checkpoint.weights, ids, end_token=checkpoint.end_token))
 
 
 def _numbers(numbers: Iterable[int]) -> str:
