@@ -309,7 +309,7 @@ class LanguageModel:
         return head[:1], predict(self.engine, stream_of_blocks(blocks))
 
     def score_characters(self, blocks: Iterable[Ids], alternatives: int = 5) -> Iterator[CharacterScore]:
-        """The surprise of each character of a text that comes in blocks, (tokens,).
+        """The surprisal of each character of a text that comes in blocks, (tokens,).
 
         Each character comes with the `alternatives` most likely tokens at its position.
         """

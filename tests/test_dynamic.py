@@ -44,7 +44,7 @@ def surprises(predictions: Iterable[Predictions]) -> NDArray[np.float64]:
 
 
 def read(checkpoint: Checkpoint, ids: NDArray[np.int64], config: DynamicConfig = LEARNING) -> NDArray[np.float64]:
-    """The surprise of each token, in the order of the text."""
+    """The surprisal of each token, in the order of the text."""
     return surprises(AdaptingModel(checkpoint, TRAINING, config).predict(ids))
 
 
@@ -62,7 +62,7 @@ def test_learning_changes_the_score_after_the_first_segment_alone(name: str, att
 @given(st.integers(1, len(IDS) - 1), st.integers(1, 6), st.sampled_from(["lstm", "gru-after"]))
 @settings(deadline=None, max_examples=30)
 def test_nothing_is_learned_from_a_token_before_it_is_scored(position: int, shift: int, name: str) -> None:
-    """A change at a position or after it leaves the surprise of all tokens before it the same, to the last bit."""
+    """A change at a position or after it leaves the surprisal of all tokens before it the same, to the last bit."""
     checkpoint, changed = network(name), IDS.copy()
     changed[position:] = (changed[position:] + shift) % 7
     before = position - 1  # tokens that were predicted
@@ -95,14 +95,14 @@ class ByTorch:
         self.trained = {name: weight.detach().clone() for name, weight in self.weights.items()}
 
     def gradients(self, chunks: Iterable[Chunk]) -> Iterator[dict[str, Tensor]]:
-        """The gradients of each chunk's mean surprise, with carried state; the caller may update between two chunks."""
+        """The gradients of each chunk's mean surprisal, with carried state; the caller may update between two chunks."""
         state = None
         for chunk in chunks:
             outputs, (hidden, cell) = self.lstm(self.embedding(torch.from_numpy(chunk.inputs)), state)
             state = (hidden.detach(), cell.detach())
             targets = torch.from_numpy(chunk.targets)
-            surprise = -self.head(outputs).log_softmax(dim=-1).gather(-1, targets[:, :, None]).mean()
-            yield dict(zip(self.weights, torch.autograd.grad(surprise, list(self.weights.values())), strict=True))
+            surprisal = -self.head(outputs).log_softmax(dim=-1).gather(-1, targets[:, :, None]).mean()
+            yield dict(zip(self.weights, torch.autograd.grad(surprisal, list(self.weights.values())), strict=True))
 
     def learn(self, training: NDArray[np.int64], ids: NDArray[np.int64]) -> dict[str, Tensor]:
         """The weights after a text has been read."""

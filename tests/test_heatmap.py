@@ -1,4 +1,4 @@
-"""A text coloured by surprise: in a terminal, without colours, and as a page."""
+"""A text coloured by surprisal: in a terminal, without colours, and as a page."""
 
 import io
 import re
@@ -42,7 +42,7 @@ def hostile(nowhere: Path) -> Path:
 @pytest.mark.usefixtures("terminal", "in_trained_folder")
 def test_a_terminal_shows_the_text_in_colours_of_its_surprise() -> None:
     written = done("score", "fable", "--heatmap", stdin=TEXT.encode(), terminal=True).text
-    shown = Text.from_ansi(written.split("\nbits of surprise")[0])
+    shown = Text.from_ansi(written.split("\nbits of surprisal")[0])
     assert shown.plain.rstrip("\n") == TEXT.replace("\n", "↵\n").rstrip("\n")
     model = load("fable")
     brightness: dict[int, set[int]] = {}
@@ -82,7 +82,7 @@ def test_a_terminal_gets_no_control_characters_but_colours(hostile: Path) -> Non
 @pytest.mark.usefixtures("in_trained_folder", "terminal")
 def test_every_level_of_the_legend_has_a_colour_of_its_own() -> None:
     written = done("score", "fable", "--heatmap", stdin=TEXT.encode(), terminal=True).text
-    legend = Text.from_ansi(written.split("bits of surprise ")[1])
+    legend = Text.from_ansi(written.split("bits of surprisal ")[1])
     colors = [legend.get_style_at_offset(Console(), legend.plain.index(str(level))).bgcolor for level in range(9)]
     assert len({color.get_truecolor() for color in colors if color}) == 9
     assert {color.type for color in colors if color} == {ColorType.EIGHT_BIT}  # exactly these, on most terminals

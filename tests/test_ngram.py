@@ -36,7 +36,7 @@ def model_of(text: Sequence[int], order: int, alphabet: Alphabet) -> NgramModel:
 
 
 def surprises(model: NgramModel, text: Sequence[int]) -> NDArray[np.float64]:
-    """The surprise of each token of a text."""
+    """The surprisal of each token of a text."""
     return np.concatenate([np.zeros(0), *model.nats(as_ids(text), 0, len(text))])
 
 

@@ -211,7 +211,7 @@ def test_lines_come_before_the_text_has_ended() -> None:
         assert [next(lines).number for _ in range(4)] == [1, 2, 3, 4]
 
 
-# By character: the texts, their surprise, and the expected tokens
+# By character: the texts, their surprisal, and the expected tokens
 
 
 BYTES = Vocabulary(VocabularyKind.BYTES)
@@ -241,7 +241,7 @@ def scored(ids: Ids, vocabulary: Vocabulary, alternatives: int = 5, chunk_length
 
 
 def surprises(ids: Ids, vocabulary: Vocabulary) -> list[float]:
-    """The surprise of each token; the first token is given, so that its surprise is 0."""
+    """The surprisal of each token; the first token is given, so that its surprisal is 0."""
     parts = predict(ENGINES[vocabulary.kind], one_stream(ids))
     return [0.0, *(nats for part in parts for nats in part.nats.tolist())]
 

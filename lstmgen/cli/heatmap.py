@@ -1,6 +1,6 @@
-"""A text coloured by surprise, or by anything else, in a terminal.
+"""A text coloured by surprisal, or by anything else, in a terminal.
 
-Without colours, a line of marks below each line of text takes their place: for surprise, the bits, rounded.
+Without colours, a line of marks below each line of text takes their place: for surprisal, the bits, rounded.
 """
 
 import math
@@ -44,16 +44,16 @@ class _Painted(NamedTuple):
 
 
 def heatmap(characters: Iterable[CharacterScore]) -> Iterator[str]:
-    """Yield a text coloured by surprise, part by part, so that each can be written at once; then a legend."""
+    """Yield a text coloured by surprisal, part by part, so that each can be written at once; then a legend."""
     levels = ((character.text, character.level) for character in characters)
     yield from _paint(_Painted(text, _HEAT[number], f"{number or ''}") for text, number in levels)
     if _has_colors():
         scale = (f" {number}{'+' if number == MAX_BITS else ''} " for number in range(MAX_BITS + 1))
-        yield _label("\nbits of surprise")
+        yield _label("\nbits of surprisal")
         yield from _paint(_Painted(text, _HEAT[number], "") for number, text in enumerate(scale))
         yield "\n"
     else:
-        yield f"\nBelow each line: bits of surprise, rounded; {MAX_BITS} means {MAX_BITS} or more, a space means 0.\n"
+        yield f"\nBelow each line: bits of surprisal, rounded; {MAX_BITS} means {MAX_BITS} or more, a space means 0.\n"
 
 
 def unit_text(units: Units, tokens: Sequence[str], unit: Unit | None) -> Iterator[str]:

@@ -61,7 +61,7 @@ def score(
         False, "With --lines: keep the order of the text, and write each line as soon as it is scored.", panel=_SHOW
     ),
     characters: bool = option(False, "Score every character, and show what the model expected.", panel=_SHOW),
-    heatmap: bool = option(False, "Show the text, coloured by surprise.", panel=_SHOW),
+    heatmap: bool = option(False, "Show the text, coloured by surprisal.", panel=_SHOW),
     html: Path | None = option(
         None, "Write the coloured text to a new web page, which also shows what the model expected.", panel=_SHOW
     ),
@@ -83,7 +83,7 @@ def score(
 ) -> None:
     """How likely is this text? All of it, each line, or each character.
 
-    Surprise is the negative logarithm of a character's probability given everything before it: 1 bit for one half,
+    Surprisal is the negative logarithm of a character's probability given everything before it: 1 bit for one half,
     2 bits for a quarter.
 
     The model reads the text as one stream and does not predict its first character. A model of lines reads each line
@@ -167,7 +167,7 @@ def _show_total(model: "LanguageModel", blocks: "Iterable[Ids]", about: dict[str
         {
             **about,
             f"{unit}s": f"{score.characters:,} predicted",
-            "surprise": f"{score.bits:,.1f} bits, {score.nats:,.1f} nats",
+            "surprisal": f"{score.bits:,.1f} bits, {score.nats:,.1f} nats",
             f"bits per {unit}": f"{score.bits_per_character:.4f}",
             f"nats per {unit}": f"{score.nats_per_character:.4f}",
             "perplexity": f"{score.perplexity:.3f}",

@@ -65,12 +65,12 @@ def margins_over_text(networks: Sequence[Blocks]) -> Floats | None:
     characters, count = networks[0].characters[filled], int(filled.sum())
     if count < MIN_BLOCKS:
         return None
-    surprise = np.array([each.nats[filled] - each.nats_per_character * characters for each in networks])
+    surprisal = np.array([each.nats[filled] - each.nats_per_character * characters for each in networks])
     drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(float)
     maxima = np.zeros(RESAMPLES)
-    for one, other in combinations(surprise, 2):
+    for one, other in combinations(surprisal, 2):
         sums, squares = drawn @ (one - other), drawn @ (one - other) ** 2
         variances = np.maximum(squares - sums**2 / count, np.finfo(float).tiny)
         maxima = np.maximum(maxima, np.abs(sums) / np.sqrt(variances))
-    errors = np.linalg.norm(surprise[:, None] - surprise, axis=-1) / characters.sum()
+    errors = np.linalg.norm(surprisal[:, None] - surprisal, axis=-1) / characters.sum()
     return np.asarray(np.quantile(maxima, LEVEL) * errors)

@@ -1,6 +1,6 @@
-"""The surprise of each character of a text, and the tokens that the model expected at its position.
+"""The surprisal of each character of a text, and the tokens that the model expected at its position.
 
-The surprise of a token is its negative log-probability under the model.
+The surprisal of a token is its negative log-probability under the model.
 """
 
 import math
@@ -15,7 +15,7 @@ from lstmgen.printable import name_of
 from lstmgen.text.vocabulary import Ids, Vocabulary
 
 MAX_BITS = 8
-"""The top level of the surprise scale, for this many bits or more."""
+"""The top level of the surprisal scale, for this many bits or more."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class CharacterScore:
 
     position: int  # of its first token in the text, from 0
     text: str  # for bytes that are not valid UTF-8: U+FFFD, possibly several times
-    nats: float  # its surprise; for a model of bytes, the sum over all its bytes
+    nats: float  # its surprisal; for a model of bytes, the sum over all its bytes
     expected: tuple[Expected, ...]  # the most likely tokens at its position, or at its first byte
 
     @property
     def bits(self) -> float:
-        """The surprise in bits."""
+        """The surprisal in bits."""
         return self.nats / math.log(2)
 
     @property
@@ -57,7 +57,7 @@ def score_characters(
 ) -> Iterator[CharacterScore]:
     """Score the characters of a text; each comes with the `alternatives` most likely tokens at its position.
 
-    `first` has the ids at the beginning that are not predicted, (tokens,); their surprise is 0. The predictions are for
+    `first` has the ids at the beginning that are not predicted, (tokens,); their surprisal is 0. The predictions cover
     all other tokens, in the order of the text.
     """
     decoder = vocabulary.decoder()
@@ -84,7 +84,7 @@ def score_characters(
 def _predicted(
     vocabulary: Vocabulary, predictions: Iterable[Predictions], alternatives: int
 ) -> Iterator[tuple[int, int, float, tuple[Expected, ...]]]:
-    """The position, id, surprise and expected tokens of each predicted token."""
+    """The position, id, surprisal and expected tokens of each predicted token."""
     names = vocabulary.token_names()
     for part in predictions:
         likely: Sequence[Any] = [[()] * len(part.ids)] * 2

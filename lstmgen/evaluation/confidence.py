@@ -25,9 +25,9 @@ class Interval(NamedTuple):
 
 
 class Blocks:
-    """The surprise of a text, summed over blocks; a longer text takes no more memory.
+    """The surprisal of a text, summed over blocks; a longer text takes no more memory.
 
-    `nats` is the surprise of each block, `characters` its number of predicted tokens, (blocks,) each.
+    `nats` is the surprisal of each block, `characters` its number of predicted tokens, (blocks,) each.
     """
 
     def __init__(self, tokens: int) -> None:
@@ -37,7 +37,7 @@ class Blocks:
         self.characters = np.zeros(count)
 
     def add(self, positions: NDArray[np.int64], nats: NDArray[np.float64]) -> None:
-        """Add the surprise of the tokens at these positions, (tokens,) each."""
+        """Add the surprisal of the tokens at these positions, (tokens,) each."""
         numbers = positions // self.length
         self.nats += np.bincount(numbers, nats, len(self.nats))
         self.characters += np.bincount(numbers, minlength=len(self.nats))

@@ -201,7 +201,7 @@ class NgramModel(NamedTuple):
         return len(self.levels)
 
     def nats(self, ids: Ids, start: int, stop: int) -> Iterator[Floats]:
-        """The surprise, -log p, of each token within [start, stop) of a text, (tokens,), block by block."""
+        """The surprisal, -log p, of each token within [start, stop) of a text, (tokens,), block by block."""
         for keys, context_lengths in self.alphabet.read(ids, start, stop, self.order):
             probabilities = np.full(len(context_lengths), 1 / self.alphabet.vocab_size)
             for order, level in enumerate(self.levels, 1):

@@ -35,7 +35,7 @@ class Predictions:
 
     @cached_property
     def nats(self) -> NDArray[np.float64]:
-        """The surprise of each token, its negative log-probability, in nats, (tokens,)."""
+        """The surprisal of each token, its negative log-probability, in nats, (tokens,)."""
         return negative_log_likelihood(self.logits, self.ids)
 
     @property
@@ -49,22 +49,22 @@ class Score:
     """How well tokens were predicted; all measures follow from three sums."""
 
     characters: int  # the number of predicted tokens
-    nats: float  # their total surprise, the negative log-probability
+    nats: float  # their total surprisal, the negative log-probability
     correct: int  # the number of tokens that were the model's most likely one
 
     @property
     def bits(self) -> float:
-        """The total surprise in bits."""
+        """The total surprisal in bits."""
         return self.nats / math.log(2)
 
     @property
     def nats_per_character(self) -> float:
-        """The mean surprise, which is the cross-entropy."""
+        """The mean surprisal, which is the cross-entropy."""
         return self.nats / self.characters
 
     @property
     def bits_per_character(self) -> float:
-        """The mean surprise in bits: what an ideal compressor using this model needs per character."""
+        """The mean surprisal in bits: what an ideal compressor using this model needs per character."""
         return self.nats_per_character / math.log(2)
 
     @property

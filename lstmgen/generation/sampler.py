@@ -29,7 +29,7 @@ class Drawn(NamedTuple):
 
     row: int
     id: int
-    nats: float  # its surprise: the negative log-probability under the model itself, before any filter
+    nats: float  # its surprisal: the negative log-probability under the model itself, before any filter
 
 
 class Ended(NamedTuple):

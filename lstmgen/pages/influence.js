@@ -15,7 +15,7 @@ function neutralOf(text) {
  * that small ones are not lost among large ones: see lstmgen/inspection/influence.py.
  */
 function divergence(logits, others) {
-  const shift = surprise(others, 0) + others[0] - surprise(logits, 0) - logits[0]; // between the logs of the two sums
+  const shift = surprisal(others, 0) + others[0] - surprisal(logits, 0) - logits[0]; // between the logs of the two sums
   return softmax(logits).reduce((sum, p, id) => {
     const ratio = others[id] - logits[id] - shift;
     return sum + p * (Math.abs(ratio) < 1e-5 ? ratio ** 2 / 2 : Math.expm1(ratio) - ratio);

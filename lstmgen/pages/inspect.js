@@ -212,7 +212,7 @@ const keys = {
   " ": toggle,
   Escape: clearStretch,
   u: () => setMode("unit"),
-  s: () => setMode("surprise"),
+  s: () => setMode("surprisal"),
   i: () => setMode("influence"),
   a: () => setMode("likeness"),
   l: toggleLesion,

@@ -2,7 +2,7 @@
 
 const MODES = {
   unit: "unit",
-  surprise: "surprise",
+  surprisal: "surprisal",
   influence: "influence",
   likeness: "likeness",
 };
@@ -42,7 +42,7 @@ function colorAt(step) {
     return alike === undefined ? undefined : signedColor(alike);
   }
   if (step >= focus.known) return undefined;
-  if (mode === "surprise") return fractionColor("--hot", (focus.shown(step).nats ?? 0) / LARGEST_SURPRISE);
+  if (mode === "surprisal") return fractionColor("--hot", (focus.shown(step).nats ?? 0) / LARGEST_SURPRISE);
   const name = element("color").value;
   return colorOf(focus, name, focus.value(name, step));
 }
@@ -58,7 +58,7 @@ function paintText(first = 0, end = text.length) {
     spans[step].classList.toggle("unread", step >= known());
   }
   const gate = mode === "unit" && isGate(element("color").value);
-  const own = { surprise: "--hot", influence: "--hot" }[mode] ?? (gate ? "--gate" : null);
+  const own = { surprisal: "--hot", influence: "--hot" }[mode] ?? (gate ? "--gate" : null);
   const colors = own ? [0, 0.5, 1].map((value) => fractionColor(own, value)) : [-1, -0.5, 0, 0.5, 1].map(signedColor);
   element("scale").style.background = `linear-gradient(to right, ${colors.map(css).join(", ")})`;
   const most = mostEffect();
@@ -66,7 +66,7 @@ function paintText(first = 0, end = text.length) {
   const cell = mode === "unit" && element("color").value === "cell";
   element("scale-to").textContent = {
     unit: cell ? "1: tanh of the cell state" : "1",
-    surprise: `${LARGEST_SURPRISE} nats or more`,
+    surprisal: `${LARGEST_SURPRISE} nats or more`,
     influence: `${inNats(most)} (logarithmic)`,
     likeness: "1: the same direction",
   }[mode];

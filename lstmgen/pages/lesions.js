@@ -28,7 +28,7 @@ function heldIn(layers, gates, layer, unit) {
   return Array.from({ length: layers }, (_, number) => (layer === null || number === layer - 1 ? hold : undefined));
 }
 
-/** The mean surprise of at most `most` characters after the first step of a lesion, with and without it. */
+/** The mean surprisal of at most `most` characters after the first step of a lesion, with and without it. */
 function lossesAfter({ lesion, steps }, most) {
   const count = Math.min(most, lesion.steps.length - 1);
   const mean = (some, first) => some.slice(first, first + count).reduce((sum, { nats }) => sum + nats, 0) / count;

@@ -26,11 +26,11 @@ class Reading {
     return { id, before, past: begins ? 0 : now.past + 1, ...this.network.step(id, before, held) };
   }
 
-  /** Read a character after a step. The step of its last token also has its surprise in `nats`, null for the first one. */
+  /** Read a character after a step. The step of its last token also has its surprisal in `nats`, null for the first one. */
   after(character, now, held) {
     let nats = now.logits === null ? null : 0;
     for (const id of this.vocabulary.encode(character).ids) {
-      if (now.logits !== null) nats += surprise(now.logits, id);
+      if (now.logits !== null) nats += surprisal(now.logits, id);
       now = this.token(id, now, held);
     }
     return { ...now, nats };

@@ -58,8 +58,8 @@ function draw(probabilities, random) {
   return last; // the total was slightly below 1
 }
 
-/** The surprise of a token: minus the logarithm of its probability, in nats. */
-function surprise(logits, id) {
+/** The surprisal of a token: minus the logarithm of its probability, in nats. */
+function surprisal(logits, id) {
   let best = -Infinity;
   for (const logit of logits) best = Math.max(best, logit);
   let sum = 0;

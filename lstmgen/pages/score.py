@@ -1,4 +1,4 @@
-"""A text coloured by surprise. The page needs no script: each character has its alternatives in an attribute."""
+"""A text coloured by surprisal. The page needs no script: each character has its alternatives in an attribute."""
 
 from collections.abc import Iterator
 from html import escape

@@ -8,7 +8,7 @@ const unit = data.code_points.length ? "character" : "byte";
 const FRAME = 32; // milliseconds of computing before the text is shown again
 const MAX_LENGTH = 100_000; // characters, after which the model stops writing
 const SHOWN = 8; // alternatives
-const MAX_BITS = 8; // the end of the surprise scale
+const MAX_BITS = 8; // the end of the surprisal scale
 const REMEMBERED = 50; // earlier texts, for undo
 const PAUSE = 1000; // milliseconds without typing, after which a change can be undone separately
 
@@ -247,7 +247,7 @@ function placeText(piece, logits) {
   if (piece && !piece.ids.length) return "The model has never seen this character.";
   if (logits === null) return "The model does not predict the first character.";
   if (!piece) return "The model expects:";
-  return `${bits(piece.nats).toFixed(1)} bits of surprise. The model expected:`;
+  return `${bits(piece.nats).toFixed(1)} bits of surprisal. The model expected:`;
 }
 
 function alternative(id, rank, probabilities, came) {

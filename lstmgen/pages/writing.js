@@ -1,11 +1,11 @@
 // The text that the reader and the model write together.
 //
-// A text is a list of pieces, one for each character. Only the surprise of a piece ever changes:
+// A text is a list of pieces, one for each character. Only the surprisal of a piece ever changes:
 //
 //     text       what to show; `raw` is the character itself, which differs for control characters
 //     ids        the tokens: one, or the bytes of the character; none for a character that the model has never seen
 //     typed      whether the reader typed it; `picked`: whether the reader picked it from the alternatives
-//     nats       the surprise of its tokens; null if it has not been read yet, or is not predicted
+//     nats       the surprisal of its tokens; null if it has not been read yet, or is not predicted
 
 const EVERY = 64; // pieces, after which the network's state is kept
 
@@ -43,7 +43,7 @@ class Writing {
     this.pieces.push(added);
   }
 
-  /** Read one piece, and record its surprise. */
+  /** Read one piece, and record its surprisal. */
   readNext() {
     const next = this.pieces[this.read];
     if (next.ids.length) [this.now, next.nats] = this.after(next, this.now);
@@ -51,12 +51,12 @@ class Writing {
     if (this.read % EVERY === 0) this.kept[this.read / EVERY] = this.now;
   }
 
-  /** The network after a piece, and the piece's surprise; `before` is the network before it. */
+  /** The network after a piece, and the piece's surprisal; `before` is the network before it. */
   after({ ids, typed }, before) {
     let now = before.logits === null && !typed ? this.begun : before;
     let nats = now.logits === null && ids.length === 1 ? null : 0;
     for (const id of ids) {
-      if (now.logits !== null) nats += surprise(now.logits, id);
+      if (now.logits !== null) nats += surprisal(now.logits, id);
       now = id === this.itemEnd ? this.begun : this.network.step(id, now.state);
     }
     return [now, nats];
