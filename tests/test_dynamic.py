@@ -95,7 +95,7 @@ class ByTorch:
         self.trained = {name: weight.detach().clone() for name, weight in self.weights.items()}
 
     def gradients(self, chunks: Iterable[Chunk]) -> Iterator[dict[str, Tensor]]:
-        """The gradients of each chunk's mean surprisal, with carried state; the caller may update between two chunks."""
+        """The gradients of each chunk's mean surprisal, with carried state; the caller may update between chunks."""
         state = None
         for chunk in chunks:
             outputs, (hidden, cell) = self.lstm(self.embedding(torch.from_numpy(chunk.inputs)), state)
