@@ -57,8 +57,10 @@ def inspect(
     walk: str | None = option(None, "Walk through these characters with one unit, gate by gate.", panel=_SHOW),
     units: bool = option(False, "Find units that track something: quotes, lines, words.", panel=_SHOW),
     gates: bool = option(False, "Show how often each gate is nearly open or shut, and half-lives.", panel=_SHOW),
-    memory: bool = option(False, "Measure how far back it looks: loss and gradient by distance.", panel=_SHOW),
-    html: Path | None = option(None, "Write all of it to a new web page that plays through the text.", panel=_SHOW),
+    memory: bool = option(False, "Measure in four ways how far back it looks.", panel=_SHOW),
+    html: Path | None = option(
+        None, "Write a new web page on which the networks run: cells, units, influence, lesions.", panel=_SHOW
+    ),
     unit: str | None = option(
         None,
         "With --walk, --units or --html: the unit to show, both numbers from 1.",
