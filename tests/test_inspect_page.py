@@ -645,6 +645,7 @@ def test_a_network_with_a_lesion_writes_with_it(window: Browser) -> None:
     written = window.run("return text.slice(13)")
     assert len(written) == 50 and len(set(written)) == 1
     assert window.run("return readings[0].known") == 63
+    assert "from character 10 of 63" in window.run("return document.querySelector('.harm').textContent")
     assert "intact" in window.run("return document.querySelector('.predictions').textContent")
     window.press("l")
     wait(window)

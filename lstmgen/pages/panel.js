@@ -96,7 +96,7 @@ class Panel {
         ? "No character follows that it could predict."
         : `The next ${characters} characters: ${harmed.toFixed(2)} nats each, without the lesion ${intact.toFixed(2)} ` +
           `(${cost < 0 ? "\u2212" : "+"}${Math.abs(cost).toFixed(2)}).`;
-    const title = `Lesion: ${reading.lesion.words}, ${harm.where}. `;
+    const title = `Lesion: ${reading.lesion.words}, ${harm.where}, from ${where(harm.from)}. `;
     if (box.textContent !== title + loss) box.replaceChildren(create("b", "", title), loss); // it is read aloud
   }
 
