@@ -2,10 +2,11 @@
 
 const LONGEST = Math.max(4000, [...data.text].length); // characters
 
-/** The tokens that a network may write: all networks know their characters. */
+/** The tokens that a network may write: characters that all networks know, or any bytes where all read bytes. */
 function allowed(reading) {
   const names = Array.from(reading.steps[0].logits, (_, id) => reading.vocabulary.name(id));
-  return names.map((name) => reading.data.code_points.length === 0 || readings.every((other) => !unknownTo(other.vocabulary, name).length));
+  if (readings.every(({ data: own }) => own.code_points.length === 0)) return names.map(() => true);
+  return names.map((name) => [...name].length === 1 && readings.every(({ vocabulary }) => !unknownTo(vocabulary, name).length));
 }
 
 /** The network in focus, with its lesion if there is one, writes from the current character on. */
