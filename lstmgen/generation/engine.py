@@ -84,7 +84,7 @@ class NumpyEngine:
     def predict(self, head_inputs: FloatArray) -> FloatArray:
         """The logits, (..., vocab), of some results of `read_before_head`: for a large vocabulary, all take long."""
         with np.errstate(invalid="ignore", over="ignore"):  # see `_forward`
-            return head(head_inputs, self._weights)
+            return cast(FloatArray, head(head_inputs, self._weights))
 
     def _read(self, ids: Ids, state: NetworkState, run_layer: LayerRunner) -> tuple[FloatArray, NetworkState]:
         head_inputs, state = self._forward(ids, state, run_layer)
