@@ -40,6 +40,17 @@ def hostile(nowhere: Path) -> Path:
 
 
 @pytest.mark.usefixtures("terminal", "in_trained_folder")
+def test_a_narrow_terminal_without_colours_has_each_mark_below_its_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"{TEXT[:19]} {TEXT[:19]} {TEXT[:19]}\n".encode()
+    _, wide, *_ = done("score", "fable", "--heatmap", stdin=text).text.splitlines()
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    first, below, second, rest, *_ = done("score", "fable", "--heatmap", stdin=text, terminal=True).text.splitlines()
+    assert (first, second) == ("The fox saw grapes. The fox saw grapes. ", "The fox saw grapes.↵")
+    assert below.ljust(40) + rest == wide
+
+
+@pytest.mark.usefixtures("terminal", "in_trained_folder")
 def test_a_terminal_shows_the_text_in_colours_of_its_surprise() -> None:
     written = done("score", "fable", "--heatmap", stdin=TEXT.encode(), terminal=True).text
     shown = Text.from_ansi(written.split("\nbits of surprisal")[0])

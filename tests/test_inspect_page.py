@@ -630,6 +630,20 @@ def test_a_reader_types_another_text_and_the_network_writes_on(window: Browser) 
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_network_writes_only_what_all_networks_know(window: Browser) -> None:
+    untrained_run("bytes", None)
+    untrained_run("few", " aeh\u00e9")
+    for name in ("bytes", "lstm"):
+        page_of(window, [name, "few"], "a hea")
+        choose(window, "temperature", 2)
+        window.run("go(2); write()")
+        wait(window)
+        written = window.run("return text")
+        assert len(written) == 53 and set(written) <= set(" aeh\u00e9")
+        assert window.run("return unknownTo(readings[0].vocabulary, text)") == []
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_network_with_a_lesion_writes_with_it(window: Browser) -> None:
     page_of(window, ["lstm"], FABLE[:30])
     window.run("go(9)")
@@ -645,6 +659,7 @@ def test_a_network_with_a_lesion_writes_with_it(window: Browser) -> None:
     written = window.run("return text.slice(13)")
     assert len(written) == 50 and len(set(written)) == 1
     assert window.run("return readings[0].known") == 63
+    assert "from character 10 of 63" in window.run("return document.querySelector('.harm').textContent")
     assert "intact" in window.run("return document.querySelector('.predictions').textContent")
     window.press("l")
     wait(window)

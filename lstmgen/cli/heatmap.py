@@ -96,14 +96,20 @@ def _has_colors() -> bool:
 
 
 def _paint(characters: Iterable[_Painted]) -> Iterator[str]:
-    """Yield a text line by line, in colours or with marks below each line."""
-    show = _in_colors if _has_colors() else _with_marks
+    """Yield a text line by line, in colours or with marks below each line, of which a terminal must not wrap any."""
+    show, room = (_in_colors, sys.maxsize) if _has_colors() else (_with_marks, columns_of(sys.stdout))
     line: list[_Painted] = []
+    used = 0  # columns
     for character in characters:
-        line.append(character)
-        if character.text == "\n" or len(line) == _LONGEST_PART:
+        width = cell_len(shown(character.text).removesuffix("\n"))
+        if line and (used + width > room or len(line) == _LONGEST_PART):
             yield show(line)
-            line = []
+            line, used = [], 0
+        line.append(character)
+        used += width
+        if character.text == "\n":
+            yield show(line)
+            line, used = [], 0
     if line:
         yield show(line)
 

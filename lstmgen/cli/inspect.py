@@ -19,7 +19,7 @@ from lstmgen.cli.options import (
     find_model,
     limit_threads,
 )
-from lstmgen.cli.render import note, print_json, put
+from lstmgen.cli.render import note, plural, print_json, put
 from lstmgen.config import OnUnknown, option
 from lstmgen.errors import ConfigError
 from lstmgen.printable import message_line
@@ -142,7 +142,7 @@ def inspect(
     texts = texts_to_read(models, text, length=longest, encoding=encoding, on_unknown=on_unknown)
     read, tokens = texts[0], [begun(own.ids, each.end_token) for (_, each), own in zip(models, texts, strict=True)]
     readers = f", read by {', '.join(name for name, _ in models)}" if references == [None] or len(models) > 1 else ""
-    notes = [*read.notes, f"{len(read.ids):,} {checkpoint.vocabulary.unit}s of {read.name}{readers}"]
+    notes = [*read.notes, f"{plural(len(read.ids), checkpoint.vocabulary.unit)} of {read.name}{readers}"]
     if others := [name for name, each in models if each.vocabulary.unit != checkpoint.vocabulary.unit]:
         notes.append(f"distances and losses are in {checkpoint.vocabulary.unit}s, except for {', '.join(others)}")
     for line in notes:
@@ -157,7 +157,7 @@ def inspect(
             begins = [own.ids[: length or _PAGE_LENGTH] for own in texts]
             title = f"{', '.join(name for name, _ in models)} read{'s' if len(models) == 1 else ''} {read.name}"
             file.write(inspect_page(title, models, begins, findings, selected).encode())
-        facts = f"wrote {html}, with {len(begins[0]):,} {checkpoint.vocabulary.unit}s; open it in a browser"
+        facts = f"wrote {html}, with {plural(len(begins[0]), checkpoint.vocabulary.unit)}; open it in a browser"
         note(message_line(facts), quiet=quiet)
         return
     coloured: Iterable[str] = ()

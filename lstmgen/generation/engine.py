@@ -77,11 +77,24 @@ class NumpyEngine:
         """Read many tokens per row: ids (batch, time) -> logits after each, (batch, time, vocab), and the state."""
         return self._read(ids, state, run_chunk)
 
+    def read_before_head(self, ids: Ids, state: NetworkState) -> tuple[FloatArray, NetworkState]:
+        """Read many tokens per row, as `read`, but return what `predict` makes logits of, (batch, time, ...)."""
+        return self._forward(ids, state, run_chunk)
+
+    def predict(self, head_inputs: FloatArray) -> FloatArray:
+        """The logits, (..., vocab), of some results of `read_before_head`: for a large vocabulary, all take long."""
+        with np.errstate(invalid="ignore", over="ignore"):  # see `_forward`
+            return cast(FloatArray, head(head_inputs, self._weights))
+
+    def _read(self, ids: Ids, state: NetworkState, run_layer: LayerRunner) -> tuple[FloatArray, NetworkState]:
+        head_inputs, state = self._forward(ids, state, run_layer)
+        return self.predict(head_inputs), state
+
     # BLAS also computes on unused lanes of a vector register, which may hold any value. Loaded weights are checked.
     @np.errstate(invalid="ignore", over="ignore")
-    def _read(self, ids: Ids, state: NetworkState, run_layer: LayerRunner) -> tuple[FloatArray, NetworkState]:
+    def _forward(self, ids: Ids, state: NetworkState, run_layer: LayerRunner) -> tuple[FloatArray, NetworkState]:
         outputs = forward(self.network, self._weights, ids, state, run_layer)
-        return head(outputs.head_inputs, self._weights), outputs.state
+        return outputs.head_inputs, outputs.state
 
 
 def in_numpy(state: NetworkState) -> NetworkState:

@@ -25,7 +25,7 @@ MIN_EXAMPLES = 10
 
 _WORK = 4e10  # multiplications in one measurement; this limits the number of examples
 _FEWEST, _MAX = 64, 256  # examples
-_LOGITS = 1 << 20  # logits in memory at once
+_NUMBERS = 1 << 20  # outputs of units in memory at once
 _ROUNDING = 1e-28  # nats; a smaller divergence cannot be told from 0
 
 
@@ -165,12 +165,13 @@ def _compare(
     engine = NumpyEngine(
         checkpoint.network, {name: array.astype(np.float64) for name, array in checkpoint.weights.items()}
     )
-    piece, at = max(1, _LOGITS // (2 * rows * checkpoint.network.vocab_size)), 0
+    piece, at = max(1, _NUMBERS // (2 * rows * checkpoint.network.hidden_size)), 0
     for step in steps:
         while at < step:
-            logits, state = engine.read(inputs[:, at : min(step, at + piece)], state)
+            outputs, state = engine.read_before_head(inputs[:, at : min(step, at + piece)], state)
             at = min(step, at + piece)
-        last = logits[:, -1] - logits[:, -1].max(axis=-1, keepdims=True)
+        logits = engine.predict(outputs[:, -1])
+        last = logits - logits.max(axis=-1, keepdims=True)
         normalized = last - np.log(np.exp(last).sum(axis=-1, keepdims=True))
         yield step, normalized.reshape(2, rows, -1)
 

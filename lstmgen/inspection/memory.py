@@ -33,7 +33,7 @@ Watch: TypeAlias = Callable[[Sequence[int | str]], Iterable[int | str]]
 
 _WORK = 2e11  # multiplications in all predictions together; this limits the number of positions
 _FEWEST, _MAX = 64, 1024  # positions
-_LOGITS = 1 << 20  # logits in memory at once
+_NUMBERS = 1 << 20  # outputs of units in memory at once
 _GRADIENT_POSITIONS = 64
 
 
@@ -160,12 +160,13 @@ def _loss(checkpoint: Checkpoint, seen: Context) -> float:
     """The mean loss of the predictions in nats; each starts from the initial state."""
     engine = NumpyEngine(checkpoint.network, checkpoint.weights)
     rows = np.arange(len(seen.inputs))
-    steps = max(1, _LOGITS // (len(rows) * engine.network.vocab_size))
+    steps = max(1, _NUMBERS // (len(rows) * engine.network.hidden_size))
     state, total = engine.initial_state(len(rows)), 0.0
     for start in range(0, seen.inputs.shape[1], steps):
-        logits, state = engine.read(seen.inputs[:, start : start + steps], state)
+        outputs, state = engine.read_before_head(seen.inputs[:, start : start + steps], state)
         ends = rows[(seen.last >= start) & (seen.last < start + steps)]
-        total += float(negative_log_likelihood(logits[ends, seen.last[ends] - start], seen.targets[ends]).sum())
+        logits = engine.predict(outputs[ends, seen.last[ends] - start])
+        total += float(negative_log_likelihood(logits, seen.targets[ends]).sum())
     return total / len(rows)
 
 

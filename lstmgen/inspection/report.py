@@ -129,7 +129,12 @@ def memories_report(memories: Mapping[str, Memory], token: str) -> list[Part]:
     influences = {name: memory.influence for name, memory in memories.items()}
     positions = max(memory.positions for memory in memories.values())
     (name, reach), *others = reaches.items()
-    used = ", ".join([f"{name or 'It'} uses {reach:,} {token}s", *(f"{name} {reach:,}" for name, reach in others)])
+    used = ", ".join(
+        [
+            f"{name or 'It'} uses {reach:,} {token}{'' if reach == 1 else 's'}",
+            *(f"{name} {reach:,}" for name, reach in others),
+        ]
+    )
     parts: list[Part] = [
         f"Loss: how well it predicts from only the last few {token}s, averaged over the same {positions:,} "
         "predictions. It shows how much of the past helps, but not what is remembered without being needed.",

@@ -280,8 +280,8 @@ for (const button of document.querySelectorAll("button[data-unit]")) {
   });
 }
 
-for (const [name, label] of Object.entries(MODES)) {
-  const button = create("button", "", label);
+for (const name of MODES) {
+  const button = create("button", "", name);
   button.type = "button";
   button.dataset.mode = name;
   button.addEventListener("click", () => setMode(name));

@@ -1,11 +1,6 @@
 // The coloured text, and the stretch of it that the reader chose.
 
-const MODES = {
-  unit: "unit",
-  surprisal: "surprisal",
-  influence: "influence",
-  likeness: "likeness",
-};
+const MODES = ["unit", "surprisal", "influence", "likeness"];
 let mode = "unit"; // what the colours mean
 let text = []; // characters
 let position = 0; // the character that all networks have just read

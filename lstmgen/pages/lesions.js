@@ -49,7 +49,7 @@ function heal() {
 function hurt() {
   const [what, place] = [element("lesion").value, element("lesion-at").value];
   const places = { all: "in all layers", unit: "in the chosen unit" };
-  harm = { name: LESIONS[what][0], from: position, where: `${places[place] ?? `in layer ${place}`}, from ${where(position)}` };
+  harm = { name: LESIONS[what][0], from: position, where: places[place] ?? `in layer ${place}` };
   for (const reading of readings) {
     const gates = gatesOf(what, reading.data.cell);
     if (!gates) continue;

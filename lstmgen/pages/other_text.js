@@ -2,10 +2,11 @@
 
 const LONGEST = Math.max(4000, [...data.text].length); // characters
 
-/** Whether a network may write each token: only characters that all networks know. */
+/** Whether a network may write each token: only characters that all networks know, or any byte if all of them read bytes. */
 function allowed(reading) {
   const names = Array.from(reading.steps[0].logits, (_, id) => reading.vocabulary.name(id));
-  return names.map((name) => reading.data.code_points.length === 0 || readings.every((other) => !unknownTo(other.vocabulary, name).length));
+  if (readings.every(({ data: own }) => own.code_points.length === 0)) return names.map(() => true);
+  return names.map((name) => [...name].length === 1 && readings.every(({ vocabulary }) => !unknownTo(vocabulary, name).length));
 }
 
 /** Let the network in focus, with its lesion if it has one, write from the current character on. */

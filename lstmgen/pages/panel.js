@@ -96,7 +96,7 @@ class Panel {
         ? "There are no characters left to predict."
         : `The next ${characters} characters cost ${harmed.toFixed(2)} nats each, ${intact.toFixed(2)} without the lesion ` +
           `(${cost < 0 ? "\u2212" : "+"}${Math.abs(cost).toFixed(2)}).`;
-    const title = `Lesion: ${reading.lesion.words}, ${harm.where}. `;
+    const title = `Lesion: ${reading.lesion.words}, ${harm.where}, from ${where(harm.from)}. `;
     if (box.textContent !== title + loss) box.replaceChildren(create("b", "", title), loss); // every change is read aloud
   }
 
