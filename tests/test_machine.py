@@ -216,11 +216,20 @@ def let_steps_take(patch: pytest.MonkeyPatch, seconds_of: Callable[[int], float]
 
 
 def test_a_short_step_that_was_fast_by_chance_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second of the longer short steps takes less time than the shorter ones, so that the estimate is too low."""
-    seconds = iter([0.01, 0.01, 0.02, 0.001, 0.12, 0.1, 0.11])
+    """One of the longer short steps takes less time than the shorter ones, so that the estimate is too low."""
+    seconds = iter([0.01, 0.01, 0.01, 0.02, 0.02, 0.001, 0.12, 0.1, 0.11])
     let_steps_take(monkeypatch, lambda _: next(seconds))
     timed = time_step(NETWORK, replace(TRAINING, budget=Budget(600)), ONE_THREAD)
     assert timed == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("slow", range(6))
+def test_one_slow_short_step_changes_no_estimate(slow: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large network has no time for whole steps: its estimate is a small difference times a large number."""
+    steps = let_steps_take(monkeypatch, lambda length: (0.01 + 0.002 * length) * (3 if len(steps) == slow + 1 else 1))
+    network = build_network(ModelConfig(hidden_size=512), 65)
+    config = TrainingConfig(chunk_length=64, budget=Budget(1e-9))
+    assert time_step(network, config, ONE_THREAD) == pytest.approx(0.01 + 0.002 * 64)
 
 
 def speed_of(hidden_size: int, budget: float) -> float:

@@ -262,13 +262,15 @@ def time_step(network: Network, config: TrainingConfig, execution: Execution) ->
         length = max(1, min(whole // 2, int(affordable))) if execution.device.type == "cpu" else whole
         short = seconds_of_step(length)  # the first step of each length is a warm-up
         if short <= max_seconds:
-            short = seconds_of_step(length)
+            short = min(seconds_of_step(length) for _ in range(2))
         if clock() - started > max_seconds:
             return short * whole / length
         estimate = short
         if length < whole:
-            seconds_of_step(2 * length)
-            estimate += max(0.0, seconds_of_step(2 * length) - short) * (whole - length) / length
+            longer = min(4 * length, whole)  # much longer, because the difference is multiplied
+            seconds_of_step(longer)
+            more = min(seconds_of_step(longer) for _ in range(2)) - short
+            estimate += max(0.0, more) * (whole - length) / (longer - length)
         timed: list[float] = []
         while len(timed) < _TIMED_STEPS and clock() - started + min(timed, default=estimate) <= allowance:
             timed.append(seconds_of_step(whole))
