@@ -354,7 +354,8 @@ def main() -> None:
             for name in NETWORKS:
                 train(name)
             if not Path(OWN_TEXT).exists():
-                written = lstmgen("sample", "english", "-n", 20_000, "--seed", 1, "--quiet")
+                options = ("-p", '"Yes," she said. ', "--temp", 0.8, "-n", 20_000, "--seed", 2)
+                written = lstmgen("sample", "english", *options, "--quiet")
                 Path(OWN_TEXT).write_text(written, encoding="utf-8", newline="\n")
         made = {name: make(name) for name in names if name not in of_recall}
         if asked:
