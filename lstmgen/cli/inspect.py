@@ -84,10 +84,9 @@ def inspect(
 ) -> None:
     """See what the gates, cell states and attention do while a network reads.
 
-    --walk explains each step of one unit: its equations with their numbers.
-    --units finds the units that track features of the text. It scores them on
-    text that did not help to find them, and compares them with the same network
-    before training.
+    A walk explains each step of one unit: its equations with their numbers.
+    Units are scored on text that did not help to find them, and compared with the
+    same network before training.
     """
     limit_threads(threads)
     references, text = checkpoints_and_text("inspect", words or [])
