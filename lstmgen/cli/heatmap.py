@@ -96,7 +96,7 @@ def _has_colors() -> bool:
 
 
 def _paint(characters: Iterable[_Painted]) -> Iterator[str]:
-    """Yield a text line by line, in colours or with marks below each line, of which a terminal must not wrap any."""
+    """Yield a text line by line, in colours, or with marks below lines that are short enough not to be wrapped."""
     show, room = (_in_colors, sys.maxsize) if _has_colors() else (_with_marks, columns_of(sys.stdout))
     line: list[_Painted] = []
     used = 0  # columns

@@ -31,7 +31,7 @@ class RecallConfig:
     first_lag: int = 4  # the initial end of the growing range of lags
     learned_nats: float = 0.3  # below this loss a batch counts as learned, and the range grows
     lag_growth: float = 1.1
-    check_every: int = 25  # updates between checks of which lags the network has learned
+    check_every: int = 25  # updates between two checks of the lags that the network has learned
     checked: int = 100  # fresh questions per check
     questions: int = 1000  # fresh ones for each lag and seed, after training
 

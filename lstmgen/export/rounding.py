@@ -49,8 +49,12 @@ def choose_rounding(checkpoint: Checkpoint) -> Choice:
 
     It does not matter if the model has learned from that text since, because all scores are on the same text.
     """
-    stored = {name: rounded(array, Rounding.INT8).restored() for name, array in checkpoint.weights.items()}
-    if all(np.allclose(stored[name], array, rtol=1e-5, atol=0) for name, array in checkpoint.weights.items()):
+
+    def restored(rounding: Rounding) -> dict[str, FloatArray]:
+        return {name: rounded(array, rounding).restored() for name, array in checkpoint.weights.items()}
+
+    in_8_bits = restored(Rounding.INT8)
+    if all(np.allclose(in_8_bits[name], array, rtol=1e-5, atol=0) for name, array in checkpoint.weights.items()):
         return Choice(Rounding.INT8, "the checkpoint stores them so")
     try:
         ids = read_own_text(checkpoint.record, checkpoint.vocabulary, remedy="use float16").validation
@@ -65,11 +69,8 @@ def choose_rounding(checkpoint: Checkpoint) -> Choice:
         engine = NumpyEngine(checkpoint.network, weights)
         return score(engine, exact_protocol(ids, checkpoint.end_token)).nats_per_character
 
-    exact, measured = nats(checkpoint.weights), {}
-    for rounding in (Rounding.INT8, Rounding.FLOAT16):
-        measured[rounding] = nats(
-            {name: rounded(array, rounding).restored() for name, array in checkpoint.weights.items()}
-        )
-        if measured[rounding] <= exact * (1 + ALLOWED_LOSS):
-            break
-    return Choice(rounding, "", len(ids), exact, measured)
+    exact, choice, measured = nats(checkpoint.weights), Rounding.INT8, {Rounding.INT8: nats(in_8_bits)}
+    if not measured[choice] <= exact * (1 + ALLOWED_LOSS):  # also if it is NaN
+        choice = Rounding.FLOAT16
+        measured[choice] = nats(restored(choice))
+    return Choice(choice, "", len(ids), exact, measured)

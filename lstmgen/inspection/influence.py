@@ -64,7 +64,8 @@ def influence(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None, seed
     changed = [random.choice(tokens[tokens != ids[at]]) for at in positions]
     states = _states_before(checkpoint, ids, set(positions.tolist()))
     known = {}
-    for distance, (kept, other) in _compare(checkpoint, ids, positions, np.array(changed)[:, None], distances, states):
+    others = np.array(changed)[:, None]
+    for distance, (kept, other) in _compare(_precise(checkpoint), ids, positions, others, distances, states):
         rows = room[positions] >= distance
         if rows.sum() >= min(MIN_EXAMPLES, len(rows)):
             known[distance] = float(divergence(kept, other)[rows].mean())
@@ -87,12 +88,13 @@ def pair_memory(checkpoint: Checkpoint, ids: Ids, *, size: int | None = None) ->
         if distances := [distance for distance, count in examples.items() if count >= MIN_EXAMPLES]:
             picked[name] = _some(checkpoint, size, stretches, distances)
     states = _states_before(checkpoint, ids, {int(at) for stretches in picked.values() for at in stretches[:, 0]})
+    engine = _precise(checkpoint)
     for name, stretches in picked.items():
         (opener, begin, _), examples = stretches[0], _examples(stretches)
         closing = ids[stretches[:, 2]]
         others = np.full((len(stretches), begin - opener), _neutral(checkpoint, ids, closing))
         ratios, steps = {}, [begin - opener + distance for distance, count in examples.items() if count >= MIN_EXAMPLES]
-        for step, (opened, not_opened) in _compare(checkpoint, ids, stretches[:, 0], others, steps, states):
+        for step, (opened, not_opened) in _compare(engine, ids, stretches[:, 0], others, steps, states):
             distance = int(step - begin + opener)
             rows = np.flatnonzero(stretches[:, 2] - stretches[:, 1] >= distance)
             ratios[distance] = float(np.exp((opened - not_opened)[rows, closing[rows]].mean()))
@@ -143,8 +145,14 @@ def _neutral(checkpoint: Checkpoint, ids: Ids, closing: Ids) -> int:
     return int(counts.argmax())
 
 
+def _precise(checkpoint: Checkpoint) -> NumpyEngine:
+    """An engine that computes in double precision."""
+    weights = {name: array.astype(np.float64) for name, array in checkpoint.weights.items()}
+    return NumpyEngine(checkpoint.network, weights)
+
+
 def _compare(
-    checkpoint: Checkpoint,
+    engine: NumpyEngine,
     ids: Ids,
     positions: NDArray[np.int64],
     others: Ids,
@@ -162,10 +170,7 @@ def _compare(
     changed = np.concatenate([others, as_it_is[:, width:]], axis=1)
     inputs = np.concatenate([as_it_is, changed])
     state = _joined([states[int(at)] for at in positions] * 2)
-    engine = NumpyEngine(
-        checkpoint.network, {name: array.astype(np.float64) for name, array in checkpoint.weights.items()}
-    )
-    piece, at = max(1, _NUMBERS // (2 * rows * checkpoint.network.hidden_size)), 0
+    piece, at = max(1, _NUMBERS // (2 * rows * engine.network.hidden_size)), 0
     for step in steps:
         while at < step:
             outputs, state = engine.read_before_head(inputs[:, at : min(step, at + piece)], state)
