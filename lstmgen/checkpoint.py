@@ -218,7 +218,8 @@ def _check_sizes(
     rows = training.batch_size * (training.chunk_length if record.text.lines else 1)
     state = rows * model.hidden_size * (2 * model.num_layers + model.attention)
     numbers = sum(map(math.prod, extra.values()))
-    if numbers > 2 * network.parameter_count() + state + _OTHER_NUMBERS:  # the optimizer's two averages, and the state
+    # The optimizer's two averages, the weights that the run started from, and the state.
+    if numbers > 3 * network.parameter_count() + state + _OTHER_NUMBERS:
         raise CheckpointError("it holds more than a run of this network needs; the file is damaged")
 
 

@@ -51,6 +51,7 @@ class TrainingRecord:
     adapted_to: tuple[str, ...] = ()  # texts that it learned from during evaluations, or HELD_OUT
     processes: int = 1  # that trained the network together
     started_from: str | None = None  # the checkpoint that was trained further; None: the network began untrained
+    share_of_start: float = 0.0  # of its weights in these, which are then a mean of both
 
     def __post_init__(self) -> None:
         _check(
@@ -62,13 +63,14 @@ class TrainingRecord:
         )
         _check(self.validation_nats is None or 0 <= self.validation_nats < _MAX)
         _check(self.validation_chunks is None or 1 <= self.validation_chunks < 2**63)
+        _check(0 <= self.share_of_start <= 1)
 
     def to_mapping(self) -> dict[str, Any]:
         """Turn the record into values that JSON can hold; the position's fields are merged in."""
         values = asdict(self)
         position: dict[str, Any] = values.pop("position")
-        for name, usual in (("processes", 1), ("started_from", None)):  # older versions do not know these fields
-            if values[name] == usual:
+        for name in ("processes", "started_from", "share_of_start"):  # older versions do not know these fields
+            if values[name] == getattr(TrainingRecord, name):
                 del values[name]
         return values | position
 

@@ -185,10 +185,37 @@ def test_resuming_a_fine_tuned_run_gives_the_same_bytes_as_never_stopping(steps:
         list(session.events(lambda: next(stops)))
     shutil.rmtree("checkpoints/fable")  # the run needs its base no longer
     done("train", "--resume", "cut")
-    whole, cut = (load_checkpoint(Path("checkpoints", name, "last.safetensors")) for name in ("whole", "cut"))
-    assert_same_tensors(cut, whole)
-    assert cut.record.started_from == whole.record.started_from
-    assert cut.record.training == whole.record.training
+    for file in ("last", "best"):
+        whole, cut = (load_checkpoint(Path("checkpoints", name, f"{file}.safetensors")) for name in ("whole", "cut"))
+        assert_same_tensors(cut, whole)
+        assert cut.record.started_from == whole.record.started_from
+        assert cut.record.training == whole.record.training
+
+
+@pytest.mark.parametrize(("held_out", "share"), [(FABLE, 0.75), (OTHER, 0.0)])
+def test_a_mean_of_the_weights_at_the_start_and_at_the_end_is_kept_if_it_is_the_best(
+    held_out: str, share: float
+) -> None:
+    Path("parts.txt").write_text(OTHER * 20 + held_out * round(2 * len(OTHER) / len(held_out)), encoding="utf-8")
+    start = fine_tuning("parts.txt").checkpoint.weights
+    events = events_of("--from", "fable", "parts.txt", "--steps", 30, "--every", 30, "--learning-rate", 0.02)
+    averaged = [event for event in events if event["event"] == "averaged"]
+    assert [event["share_of_start"] for event in averaged] == ([share] if share else [])
+    best, last = (
+        load_checkpoint(Path("checkpoints", "parts-lstm", f"{file}.safetensors")) for file in ("best", "last")
+    )
+    for name, array in best.weights.items():
+        assert array.tobytes() == (share * start[name] + (1 - share) * last.weights[name]).astype(np.float32).tobytes()
+    assert (best.record.share_of_start, last.record.share_of_start) == (share, 0)
+    [after_steps] = [event["validation_nats"] for event in events if event["event"] == "evaluation"]
+    assert last.record.validation_nats == after_steps
+    assert best.record.validation_nats == last.record.position.best_nats == events[-1]["validation_nats"]
+    [measured] = done("eval", "parts-lstm", "--json", "--no-baselines").json_lines
+    assert best.record.validation_nats == pytest.approx(measured["nats_per_character"], abs=0.03)
+    assert (f"{share:.0%} of these weights" in done("info", "parts-lstm").text) == bool(share)
+    done("train", "--resume", "parts-lstm", "--steps", 31)
+    resumed = load_checkpoint(Path("checkpoints", "parts-lstm", "last.safetensors"))
+    assert all(resumed.extra[f"start/{name}"].tobytes() == array.tobytes() for name, array in start.items())
 
 
 @pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
@@ -255,7 +282,7 @@ def test_a_preview_that_neither_text_has_and_a_base_that_cannot_be_read_are_prob
 def test_a_record_without_base_or_other_processes_has_no_field_for_them_and_can_be_read() -> None:
     record = untrained_checkpoint(read_corpus(TextConfig(sources=("other.txt",))).vocabulary).record
     values = record.to_mapping()
-    assert values.keys().isdisjoint({"started_from", "processes"})  # older versions do not know them
+    assert values.keys().isdisjoint({"started_from", "share_of_start", "processes"})  # older versions do not know them
     assert TrainingRecord.from_mapping(values) == record
-    started = replace(record, started_from="fable (0123456789ab)", processes=2)
+    started = replace(record, started_from="fable (0123456789ab)", share_of_start=0.25, processes=2)
     assert TrainingRecord.from_mapping(started.to_mapping()) == started

@@ -67,7 +67,8 @@ def info(
         + (", each line a separate item" if text.lines else ""),
         "text SHA-256": record.text_sha256,
         "held out": text.validation_part,
-        "started from": record.started_from or "an untrained network",
+        "started from": (record.started_from or "an untrained network")
+        + (f", which makes up {record.share_of_start:.0%} of these weights" if record.share_of_start else ""),
         "budget": str(training.budget),
         "trained": f"{plural(position.step, 'step')}, {plural(position.epoch, 'whole epoch')}, "
         f"{position.symbols_read:,} characters read, {duration(record.seconds)}",

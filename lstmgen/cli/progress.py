@@ -11,6 +11,7 @@ from lstmgen.cli.render import budget_in_words, columns_of, duration, laid_out, 
 from lstmgen.config import MAX_NAMED, Budget, BudgetUnit, ModelConfig, TextConfig, TrainingConfig, from_mapping
 from lstmgen.printable import count, message_line, printable, readably
 from lstmgen.training.events import (
+    Averaged,
     Evaluated,
     Event,
     Finished,
@@ -56,6 +57,12 @@ class ProgressDisplay:
                 self._bar.update(event.progress - self._bar.n)
             case Evaluated():
                 self._show_evaluation(event)
+            case Averaged():
+                start, trained = event.share_of_start, 1 - event.share_of_start
+                self.write(
+                    f"\nA mean of the weights at the start ({start:.0%}) and now ({trained:.0%}) predicts better: "
+                    f"validation {event.validation_nats:.3f}. It is kept."
+                )
             case Overfitting():
                 self.write(
                     f"\nThe network is starting to memorise the training text: the training loss is falling "

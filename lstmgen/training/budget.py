@@ -83,9 +83,11 @@ class BudgetMeter:
         A time budget also ends after `most_epochs`. Earlier sessions took `seconds_before` and used `progress_before`.
         """
         self.most_epochs = most_epochs
+        self.final_evaluations = 1
+        """How many evaluations there are at the end."""
         self.timed = budget.unit is BudgetUnit.SECONDS
         self.evaluation_seconds = 0.0
-        """How long the last evaluation took, with its save. As much time is reserved for the one at the end."""
+        """How long the last evaluation took, with its save. As much time is reserved for each one at the end."""
         self.save_seconds = 0.0
         """How long the last save took."""
         self.step_seconds = 0.0
@@ -120,7 +122,7 @@ class BudgetMeter:
     def progress(self, step: int, epochs: float) -> float:
         """The fraction of the budget used up at this step and epoch."""
         evaluating = max(_AGAIN * self.evaluation_seconds, _CLOSING_FRACTION * self._budget.amount)
-        closing = self._leaving_seconds + evaluating + self.step_seconds
+        closing = self._leaving_seconds + self.final_evaluations * evaluating + self.step_seconds
         loading = self._session_started - self._started
         available = self._budget.amount - self._seconds_before - loading - closing
         if available <= 0:

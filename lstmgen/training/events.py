@@ -65,6 +65,16 @@ class Evaluated(Event):
 
 
 @dataclass(frozen=True)
+class Averaged(Event):
+    """A mean of the weights at the start and at the end is the best of the run."""
+
+    event: ClassVar[str] = "averaged"
+    step: int
+    share_of_start: float  # the weight of those at the start
+    validation_nats: float
+
+
+@dataclass(frozen=True)
 class Overfitting(Event):
     """The network overfits: its validation loss is rising. A time budget then ends early."""
 

@@ -14,6 +14,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import TypeVar, cast
 
+import numpy as np
 import torch
 
 from lstmgen.checkpoint import BEST, LAST, Checkpoint, FloatArray, problem_with
@@ -25,6 +26,7 @@ from lstmgen.text.streams import Chunk, build_text
 from lstmgen.training.budget import BudgetMeter, RunningClock
 from lstmgen.training.events import (
     WORSE_NATS,
+    Averaged,
     Evaluated,
     Event,
     Finished,
@@ -56,6 +58,7 @@ _STEP_SMOOTHING = 0.5  # the next step is expected to take at least this fractio
 _MAX_DIVERGENCES = 8
 _LOWER = 0.25  # factor for the learning rate after a divergence
 _PATIENCE = 0.15  # the fraction of the budget for which the validation loss may rise
+_SHARES = (0.25, 0.5, 0.75)  # of the weights at the start, in their means with those at the end
 _FALLING_FROM = 0.75  # after this fraction of the budget the learning rate is low, and overfitting is expected
 _SAVE_SECONDS, _RETRY_SECONDS = 60.0, 10.0  # between two saves; after a failed one
 _SAVE_FRACTION = 0.01  # the maximum fraction of the time for saving between evaluations
@@ -143,6 +146,8 @@ class TrainingRun:
         self._slowdown = Slowdown(record.threads, prepared.max_threads, _SLOW_FRACTION * budget.amount)
         torch.set_num_threads(record.threads)
         self.state = RunState(training, record.position, save_ended=clock())
+        if record.started_from and not checkpoint.extra:
+            self.state.start = checkpoint.weights
         self._restore(checkpoint)
         self._meter = BudgetMeter(
             budget,
@@ -152,6 +157,8 @@ class TrainingRun:
             seconds_before=record.seconds,
             progress_before=record.position.progress,
         )
+        if self.state.start:
+            self._meter.final_evaluations += len(_SHARES)
         progress = self._meter.progress_before(record.position.step, self._epochs())
         self.state.position = replace(record.position, progress=progress)
         self.complete = progress >= 1
@@ -217,10 +224,12 @@ class TrainingRun:
             if state.suspicious:  # the resumed run finds out whether the loss diverges
                 self._go_back()
             yield from self._save()
-        elif evaluated is None or evaluated.step != state.position.step:
-            yield from self._evaluate()
         else:
-            yield from self._save(validation_nats=evaluated.validation_nats)
+            if evaluated is None or evaluated.step != state.position.step:
+                evaluated = yield from self._evaluate()
+            else:
+                yield from self._save(validation_nats=evaluated.validation_nats)
+            yield from self._average(evaluated)
         self._require_saved()
         yield self._finished(interrupted)
 
@@ -316,6 +325,32 @@ class TrainingRun:
         yield from self._save(best=best, validation_nats=nats)
         self._meter.evaluation_seconds = self._clock() - started
         return evaluated
+
+    def _average(self, evaluated: Evaluated) -> Iterator[Event]:
+        """Keep a mean of the weights at the start and now, if it is the best of the run (Wortsman et al. 2022).
+
+        On a small text, fine-tuning loses some of what the network knew. A mean often predicts better than both.
+        """
+        state, now, lowest = self.state, self._model.weights(), evaluated.validation_nats
+        if not state.start or lowest is None or state.suspicious or problem_with(now):
+            return
+        best: tuple[Averaged, dict[str, FloatArray]] | None = None
+        for share in _SHARES:
+            mean = {name: (share * state.start[name] + (1 - share) * now[name]).astype(np.float32) for name in now}
+            model = Model(self._checkpoint.network, mean, self._model.device)
+            nats = cast(float, self._validation.nats(model, self._meter.seconds_left()))
+            if nats >= lowest:  # the loss has one minimum between the two
+                break
+            lowest, position = nats, state.position
+            if nats < cast(float, position.best_nats):
+                self._validation.keep_as_best()
+                state.position = replace(
+                    position, best_nats=nats, best_step=position.step, best_progress=position.progress
+                )
+                best = Averaged(step=position.step, share_of_start=share, validation_nats=nats), mean
+        if best:
+            yield best[0]
+            yield from self._save(validation_nats=evaluated.validation_nats, mean=best)
 
     def _preview_due(self) -> bool:
         """Whether to write a preview: at every requested evaluation, but less often in a short run."""
@@ -417,8 +452,16 @@ class TrainingRun:
         evaluated = validation_nats is None or validation_nats < math.inf
         return evaluated and not self.state.suspicious and not problem_with(weights)
 
-    def _save(self, *, best: bool = False, validation_nats: float | None = None) -> Iterator[Event]:
+    def _save(
+        self,
+        *,
+        best: bool = False,
+        validation_nats: float | None = None,
+        mean: tuple[Averaged, dict[str, FloatArray]] | None = None,
+    ) -> Iterator[Event]:
         """Save, unless the loss may be diverging, because the previous checkpoint is then better.
+
+        The best checkpoint becomes the current one if this is the `best`, or the `mean` if one is given.
 
         If saving fails, training continues and soon retries. Yields an event when saving starts to fail, and when it
         works again.
@@ -437,10 +480,14 @@ class TrainingRun:
         )
         extra = state.to_arrays(self._trainer, self._validation.best)
         checkpoint = replace(self._checkpoint, weights=weights, record=record, extra=extra)
-        best = best or state.position.best_nats is None
+        kept = checkpoint if best or state.position.best_nats is None else None
+        if mean:
+            averaged, weights = mean
+            record = replace(record, validation_nats=averaged.validation_nats, share_of_start=averaged.share_of_start)
+            kept = replace(checkpoint, weights=weights, record=record)
         before = state.save_error
         state.save_error, self.folder, self._saved_step = self._on_storage(
-            lambda storage: (storage.save(checkpoint, best=best), storage.path, storage.saved_step)
+            lambda storage: (storage.save(checkpoint, best=kept), storage.path, storage.saved_step)
         )
         state.save_ended = self._clock()
         self._meter.save_seconds = state.save_ended - begun

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from lstmgen.checkpoint import AnyArray
+from lstmgen.checkpoint import AnyArray, FloatArray
 from lstmgen.config import TrainingConfig
 from lstmgen.errors import CheckpointError
 from lstmgen.network.architecture import NetworkState, map_state
@@ -20,7 +20,7 @@ SUSPECTED, CERTAIN = 10, 30
 
 _FAR = 0.5  # nats
 _SMOOTHING = 0.98
-_OPTIMIZER, _NETWORK, _EVALUATED = "optimizer/", "state/", "evaluated"
+_OPTIMIZER, _NETWORK, _START, _EVALUATED = "optimizer/", "state/", "start/", "evaluated"
 _NUMBERS = ("training_nats", "lowest_nats", "bad_steps")
 _SAMPLES, _SAMPLE_TOKENS = 16, 1 << 18
 
@@ -32,6 +32,7 @@ class RunState:
     training: TrainingConfig  # a divergence lowers the learning rate, and overfitting ends the run sooner
     position: Position  # in the text and in the budget
     network: NetworkState | None = None  # after the last chunk; None: the initial state
+    start: Mapping[str, FloatArray] = field(default_factory=dict)  # trained weights; empty: it started untrained
     training_nats: float = math.nan  # the smoothed loss; NaN: there was no finite loss yet
     lowest_nats: float = math.inf  # the lowest smoothed loss
     bad_steps: int = 0  # consecutive ones
@@ -76,7 +77,7 @@ class RunState:
             arrays |= {f"{_NETWORK}{i}": trainer.processes.gather(field).numpy() for i, field in enumerate(fields)}
         if evaluated is not None:
             arrays[_EVALUATED] = evaluated
-        return arrays
+        return arrays | {_START + name: array for name, array in self.start.items()}
 
     def restore(self, trainer: Trainer, arrays: Mapping[str, AnyArray], batch_size: int | None) -> None:
         """Restore the result of `to_arrays`, or start from scratch if it is empty.
@@ -96,8 +97,10 @@ class RunState:
             for name, tensor in tensors.items():
                 if name not in _NUMBERS and not tensor.isfinite().all():
                     raise ValueError(f"{name} holds numbers that are not finite")
-            optimizer = {name: tensor for name, tensor in tensors.items() if name.startswith(_OPTIMIZER)}
-            trainer.optimizer.restore({name.removeprefix(_OPTIMIZER): optimizer[name] for name in optimizer})
+            trainer.optimizer.restore(_part(tensors, _OPTIMIZER))
+            if start := _part(tensors, _START):
+                parameters = trainer.model.parameters
+                self.start = {name: like(parameters[name].cpu(), start[name]).numpy() for name in parameters}
             if "generator" in tensors:
                 trainer.generator.set_state(tensors["generator"])
             if f"{_NETWORK}0" in tensors:
@@ -112,6 +115,11 @@ class RunState:
         except (KeyError, RuntimeError, StopIteration, TypeError, ValueError) as error:
             remedy = "its best checkpoint still works with sample"
             raise CheckpointError(f"the run cannot be resumed ({error}); {remedy}") from error
+
+
+def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names have this prefix, which is removed."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def evaluated_sums(arrays: Mapping[str, AnyArray]) -> AnyArray | None:

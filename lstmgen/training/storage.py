@@ -69,24 +69,24 @@ class Storage:
             if not is_best or load_checkpoint(self.path / BEST).record.position.step == position.step:
                 self._best, self._best_is_saved = (self.path / BEST).read_bytes(), True
                 return
-        if is_best and (error := self.save(last, best=True)):
+        if is_best and (error := self.save(last, best=last)):
             raise error
 
-    def save(self, checkpoint: Checkpoint, *, best: bool) -> CheckpointError | None:
-        """Save a checkpoint as the last one, and also as the best if it is, or if there is no best yet.
+    def save(self, checkpoint: Checkpoint, *, best: Checkpoint | None) -> CheckpointError | None:
+        """Save the last checkpoint, and a new best one; None: the best stays, but the first save needs one.
 
         Returns the error if that failed.
         """
         self._unsaved = last = to_bytes(checkpoint)
         if best or self._best is None:
-            self._best, self._best_is_saved = to_bytes(replace(checkpoint, extra={})), False
+            self._best, self._best_is_saved = to_bytes(replace(best or checkpoint, extra={})), False
         try:
             if not self._lock.held:  # the folder was deleted; another run may have taken its name
                 self._claim_again()
             contents = [(self.path / LAST, last)]
             if not (self._best_is_saved and (self.path / BEST).exists()):
                 contents.append((self.path / BEST, self._best))
-            if not best and self.saved_step is not None:  # so that `_complete` can tell what a killed process left
+            if best is not checkpoint and self.saved_step is not None:  # `_complete` tells what a killed process left
                 contents.reverse()
             replace_files(contents)
         except OSError as error:
