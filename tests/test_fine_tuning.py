@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmgen.checkpoint import Checkpoint, load_checkpoint
+from lstmgen.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from lstmgen.config import Budget, BudgetUnit, ModelConfig, Precision, TextConfig, TrainingConfig, VocabularyKind
 from lstmgen.generation.engine import NumpyEngine
 from lstmgen.language_model import load
@@ -16,7 +16,7 @@ from lstmgen.network.initialization import grow
 from lstmgen.record import HELD_OUT, TrainingRecord
 from lstmgen.text.corpus import read_corpus
 from lstmgen.text.vocabulary import Vocabulary
-from lstmgen.training.fine_tuning import BaseModel, find_base_model
+from lstmgen.training.fine_tuning import BaseModel, load_base_model
 from lstmgen.training.loop import Preparation
 from lstmgen.training.plan import PLANNED
 from lstmgen.training.prepare import prepare
@@ -77,7 +77,7 @@ def nats_of(checkpoint: Checkpoint, text: str) -> float:
 
 
 def test_new_tokens_begin_as_unlikely_ones_and_another_script_with_the_loss_of_its_frequencies() -> None:
-    base, near = find_base_model("fable"), fine_tuning("other.txt")
+    base, near = load_base_model(find_checkpoint("fable")), fine_tuning("other.txt")
     assert base.checkpoint.vocabulary.encode("The fox").tolist() != vocabulary(near).encode("The fox").tolist()
     old, new = (nats_of(checkpoint, "The fox leapt") for checkpoint in (base.checkpoint, near.checkpoint))
     assert old <= new < old + 0.3
@@ -113,7 +113,7 @@ def vocabulary(prepared: Preparation) -> Vocabulary:
 
 def fine_tuning(source: str, base: BaseModel | None = None, **text: Any) -> Preparation:
     """A prepared run from `fable`, or from another checkpoint."""
-    base = base or find_base_model("fable")
+    base = base or load_base_model(find_checkpoint("fable"))
     config = TextConfig(sources=(source,), **text)
     training = TrainingConfig(Budget(10, BudgetUnit.STEPS), precision=Precision.FLOAT32)
     planned = (PLANNED | {"vocabulary"}) - set(text)
@@ -124,7 +124,7 @@ def test_the_vocabulary_is_that_of_both_texts_in_the_order_of_code_points() -> N
     both = fine_tuning("other.txt")
     assert vocabulary(both).characters == "".join(sorted(set(FABLE + OTHER)))
     assert read_corpus(TextConfig(sources=("other.txt",))).vocabulary.characters == "".join(sorted(set(OTHER)))
-    base = find_base_model("fable")
+    base = load_base_model(find_checkpoint("fable"))
     assert vocabulary(fine_tuning("fable.txt")) == base.checkpoint.vocabulary
     record = replace(base.checkpoint.record, adapted_to=("letters.txt", HELD_OUT))
     adapted = fine_tuning("other.txt", BaseModel(replace(base.checkpoint, record=record), "adapted"))
@@ -175,7 +175,7 @@ def test_a_trained_network_learns_a_similar_text_faster() -> None:
 def test_resuming_a_fine_tuned_run_gives_the_same_bytes_as_never_stopping(steps: int, lines: bool) -> None:
     options = ["--from", "fable", "other.txt", "--every", 3, *(["--lines"] if lines else [])]
     done("train", *options, "--steps", 10, "--run", "whole", *QUICK)
-    base = find_base_model("fable")
+    base = load_base_model(find_checkpoint("fable"))
     text = TextConfig(sources=("other.txt",), lines=lines)
     training = TrainingConfig(Budget(10, BudgetUnit.STEPS), precision=Precision.FLOAT32, every=3)
     planned = (PLANNED | {"vocabulary"}) - {"lines"}
@@ -239,7 +239,7 @@ def test_a_model_of_bytes_learns_bytes() -> None:
 
 def test_lines_belong_to_the_text_and_not_to_the_base() -> None:
     run_of_text("items", FABLE, lines=True)
-    base = find_base_model("items")
+    base = load_base_model(find_checkpoint("items"))
     as_text, as_lines = fine_tuning("other.txt", base), fine_tuning("other.txt", base, lines=True)
     assert not as_text.checkpoint.record.text.lines
     assert any("give `lines`" in note for note in as_text.planned.notes)

@@ -15,7 +15,7 @@ from lstmgen.errors import CheckpointError
 from lstmgen.evaluation.starter import STARTER, WORDS, load_starter, starter_nats, starter_words
 from lstmgen.text.vocabulary import Vocabulary
 from lstmgen.training import prepare
-from lstmgen.training.fine_tuning import find_base_model
+from lstmgen.training.fine_tuning import load_base_model
 from tests.command_line import done, problem, run, untrained_checkpoint, untrained_run
 
 LETTERS = "\n abcdefghijklmnopqrstuvwxyz"
@@ -56,7 +56,7 @@ def test_it_writes_and_reads_without_any_run() -> None:
 def test_a_run_of_its_name_comes_first() -> None:
     path = untrained_run(STARTER, LETTERS)
     assert find_checkpoint(STARTER) == path
-    assert starter_words(str(find_base_model(STARTER))) == frozenset()
+    assert starter_words(str(load_base_model(find_checkpoint(STARTER)))) == frozenset()
     for command in ("sample", "eval", "score", "info", "inspect --units"):
         name, *options = command.split()
         ran = run(name, STARTER, *([] if name in ("sample", "info") else ["tale.txt"]), *options)
@@ -65,7 +65,7 @@ def test_a_run_of_its_name_comes_first() -> None:
     path.unlink()
     path.parent.rmdir()
     assert find_checkpoint(STARTER) == STARTERS / STARTER / BEST
-    assert "whale" in starter_words(str(find_base_model(STARTER)))
+    assert "whale" in starter_words(str(load_base_model(find_checkpoint(STARTER))))
 
 
 @pytest.mark.parametrize(

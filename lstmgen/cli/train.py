@@ -1,6 +1,7 @@
 """`lstmgen train`: its options, and which of them can be combined."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -128,11 +129,10 @@ def train(
             earlier = remembered_run()  # if the launcher has restarted this command
             if earlier is not None and (earlier / LAST).is_file():
                 return resume_run(str(earlier), **machine)
-            return _new_run(given, parameters, start, run=run, **machine)
+            return _new_run(given, parameters, base, run=run, **machine)
 
         try:
-            if start is not None:
-                find_model(start, quiet=quiet or json)  # which says if it is not the starter model
+            base = None if start is None else find_model(start, quiet=quiet or json)
             with reading_bar(quiet or json) as progress:
                 prepared = prepare_together(processes, prepare)
             if not dry_run:
@@ -149,9 +149,9 @@ def train(
 
 
 def _new_run(
-    given: Given, parameters: int | None, start: str | None, *, run: str | None, **machine: Any
+    given: Given, parameters: int | None, start: Path | None, *, run: str | None, **machine: Any
 ) -> "Preparation":
-    """Prepare a run with the given options; the rest is planned, or comes from the checkpoint with --from."""
+    """Prepare a run with the given options; the rest is planned, or comes from the checkpoint to start from."""
     if start is None:
         if given["hidden_size"] is not None and parameters is not None:
             raise typer.BadParameter("give one of --hidden-size and --parameters")
@@ -161,21 +161,23 @@ def _new_run(
         if refused:
             raise typer.BadParameter(f"--from keeps the network of its checkpoint; leave out {', '.join(refused)}")
         if not given["sources"]:
-            remedy = f"to continue on the same text: lstmgen train --resume {start} --time TIME"
+            from lstmgen.checkpoint import checkpoint_name
+
+            remedy = f"to continue on the same text: lstmgen train --resume {checkpoint_name(start)} --time TIME"
             raise typer.BadParameter(f"--from needs a TEXT to train on; {remedy}")
     text, training = config_from(TextConfig, given), config_from(TrainingConfig, given)
     chosen = {name for name, value in given.items() if value is not None}
     if parameters is not None:
         chosen.add("hidden_size")
 
-    from lstmgen.training.fine_tuning import find_base_model
+    from lstmgen.training.fine_tuning import load_base_model
     from lstmgen.training.plan import PLANNED
     from lstmgen.training.prepare import prepare
 
     if start is None:
         model = config_from(ModelConfig, given)
         return prepare(text, model, training, run=run, planned=PLANNED - chosen, parameters=parameters, **machine)
-    base = find_base_model(start)
+    base = load_base_model(start)
     planned = (PLANNED | {"vocabulary"}) - chosen
     return prepare(text, base.checkpoint.model, training, run=run, planned=planned, base=base, **machine)
 

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Set
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from lstmgen.checkpoint import (
     Checkpoint,
     FloatArray,
     checkpoint_name,
-    find_checkpoint,
     load_checkpoint,
     versioned_name,
 )
@@ -112,9 +112,8 @@ def starter_advice(text: TextConfig, corpus: Corpus) -> list[str]:
     ]
 
 
-def find_base_model(reference: str) -> BaseModel:
-    """The checkpoint that a user names; raises CheckpointError if there is none."""
-    path = find_checkpoint(reference)
+def load_base_model(path: Path) -> BaseModel:
+    """The base model in a file; raises CheckpointError if it cannot be read."""
     return BaseModel(load_checkpoint(path), checkpoint_name(path))
 
 
