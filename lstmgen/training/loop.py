@@ -309,8 +309,7 @@ class TrainingRun:
         lowest = math.inf if position.best_nats is None else position.best_nats
         best = is_sound and not state.suspicious and (nats is None or nats < lowest)
         if best:
-            self._validation.keep_as_best()
-            state.position = replace(position, best_nats=nats, best_step=position.step, best_progress=position.progress)
+            self._remember_best(nats)
         evaluated = Evaluated(
             step=position.step,
             epoch=self._epochs(),
@@ -325,6 +324,14 @@ class TrainingRun:
         yield from self._save(best=best, validation_nats=nats)
         self._meter.evaluation_seconds = self._clock() - started
         return evaluated
+
+    def _remember_best(self, nats: float | None) -> None:
+        """Remember that the weights evaluated last are the best of the run."""
+        self._validation.keep_as_best()
+        position = self.state.position
+        self.state.position = replace(
+            position, best_nats=nats, best_step=position.step, best_progress=position.progress
+        )
 
     def _average(self, evaluated: Evaluated) -> Iterator[Event]:
         """Keep a mean of the weights at the start and now, if it is the best of the run (Wortsman et al. 2022).
@@ -341,13 +348,10 @@ class TrainingRun:
             nats = cast(float, self._validation.nats(model, self._meter.seconds_left()))
             if nats >= lowest:  # the loss has one minimum between the two
                 break
-            lowest, position = nats, state.position
-            if nats < cast(float, position.best_nats):
-                self._validation.keep_as_best()
-                state.position = replace(
-                    position, best_nats=nats, best_step=position.step, best_progress=position.progress
-                )
-                best = Averaged(step=position.step, share_of_start=share, validation_nats=nats), mean
+            lowest = nats
+            if nats < cast(float, state.position.best_nats):
+                self._remember_best(nats)
+                best = Averaged(step=state.position.step, share_of_start=share, validation_nats=nats), mean
         if best:
             yield best[0]
             yield from self._save(validation_nats=evaluated.validation_nats, mean=best)
